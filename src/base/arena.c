@@ -1,0 +1,135 @@
+/*
+ * arena.c - blocks of at least 64 KiB in a list; requests larger than a quarter of a block get their own.
+ */
+#include "base/arena.h"
+#include "base/size.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ALIGN 64
+#define BLOCK_MIN ((size_t)64 << 10)
+
+struct arena_block {
+    struct arena_block *next;
+    size_t size; /* bytes after the header */
+    size_t used;
+};
+#define HEADER size_round_up(sizeof(struct arena_block), ALIGN)
+
+void arena_init(struct arena *a)
+{
+    *a = (struct arena){0};
+}
+
+void arena_release(struct arena *a)
+{
+    for (struct arena_block *b = a->head, *next; b != NULL; b = next) {
+        next = b->next;
+        free(b);
+    }
+    arena_init(a);
+}
+
+void arena_reset(struct arena *a)
+{
+    struct arena_block *keep = a->head;
+
+    for (struct arena_block *b = a->head; b != NULL; b = b->next)
+        if (b->size > keep->size)
+            keep = b;
+    for (struct arena_block *b = a->head, *next; b != NULL; b = next) {
+        next = b->next;
+        if (b != keep)
+            free(b);
+    }
+    a->head = keep;
+    a->used_bytes = 0;
+    a->taken_bytes = 0;
+    if (keep != NULL) {
+        keep->next = NULL;
+        keep->used = 0;
+        a->taken_bytes = keep->size;
+    }
+}
+
+static void *take(struct arena *a, size_t size)
+{
+    size_t need = size_round_up(size > 0 ? size : 1, ALIGN);
+    struct arena_block *b = a->head;
+
+    if (need < size)
+        return NULL;
+    if (b == NULL || b->size - b->used < need) {
+        size_t block = size_max(size_max(BLOCK_MIN, need), size_min(a->taken_bytes, (size_t)16 << 20));
+        struct arena_block *fresh = aligned_alloc(ALIGN, size_round_up(HEADER + block, ALIGN));
+
+        if (fresh == NULL)
+            return NULL;
+        fresh->size = block;
+        fresh->used = 0;
+        fresh->next = b;
+        a->head = b = fresh;
+        a->taken_bytes += block;
+    }
+    void *p = (char *)b + HEADER + b->used;
+    b->used += need;
+    a->used_bytes += need;
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    void *p = take(a, size);
+
+    if (p == NULL) {
+        fprintf(stderr, "hone: out of memory (%zu bytes); a running job resumes from its last checkpoint\n", size);
+        abort();
+    }
+    return memset(p, 0, size);
+}
+
+void *arena_try(struct arena *a, size_t count, size_t size, const char *what, struct error *err)
+{
+    size_t bytes;
+    void *p = NULL;
+
+    if (size_mul(count, size, &bytes) && bytes < SIZE_MAX / 2)
+        p = take(a, bytes);
+    if (p == NULL) {
+        fail(err, ERR_NO_MEMORY, "no memory for %s: %zu times %zu bytes cannot be had", what, count, size);
+        return NULL;
+    }
+    return memset(p, 0, bytes);
+}
+
+char *arena_text(struct arena *a, struct str s)
+{
+    char *p = arena_alloc(a, s.len + 1);
+
+    if (s.len > 0)
+        memcpy(p, s.ptr, s.len);
+    return p;
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+    return (struct str){arena_text(a, s), s.len};
+}
+
+char *arena_printf(struct arena *a, const char *fmt, ...)
+{
+    va_list ap, again;
+
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    char *p = arena_alloc(a, (size_t)(n < 0 ? 0 : n) + 1);
+    if (n > 0)
+        vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    va_end(ap);
+    return p;
+}

@@ -1,0 +1,40 @@
+/*
+ * arena.h - memory that lives and dies together.
+ *
+ * Memory is taken in blocks from the system and handed out in order; all of it goes back at once. A function that
+ * returns memory takes the arena that it comes from, so its signature tells how long that lives. When a few kilobytes
+ * cannot be had the process says so and stops; what a user or a file sizes is asked for with arena_try.
+ * One thread at a time.
+ */
+#ifndef HONE_BASE_ARENA_H
+#define HONE_BASE_ARENA_H
+
+#include "base/error.h"
+#include "base/str.h"
+
+struct arena_block;
+struct arena {
+    struct arena_block *head;
+    size_t used_bytes;  /* handed out since the last reset */
+    size_t taken_bytes; /* held from the system */
+};
+
+/* All zeros is an empty arena, too: struct arena a = {0}; */
+void arena_init(struct arena *a);
+void arena_release(struct arena *a); /* everything back to the system; a may be all zeros */
+void arena_reset(struct arena *a);   /* nothing handed out any more, the largest block is kept */
+
+/* size bytes, zeroed, aligned to 64. Never NULL: stops the process when memory is out. */
+void *arena_alloc(struct arena *a, size_t size);
+
+/* count * size bytes for what was sized from outside; NULL with ERR_NO_MEMORY, names what. */
+MUST_CHECK void *arena_try(struct arena *a, size_t count, size_t size, const char *what, struct error *err);
+
+#define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
+#define ARENA_ARRAY(arena, type, n) ((type *)arena_alloc((arena), sizeof(type) * (n)))
+
+/* Copies, ended by a zero byte. */
+char *arena_text(struct arena *a, struct str s);
+struct str arena_str(struct arena *a, struct str s);
+char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#endif

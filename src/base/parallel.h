@@ -1,0 +1,19 @@
+/*
+ * parallel.h - threads with a fixed division of work.
+ *
+ * Work is cut into units whose results do not depend on who computes them: a unit owns its outputs whole, and no sum
+ * is divided. So the number of threads changes no bit. (OpenMP underneath.)
+ */
+#ifndef HONE_BASE_PARALLEL_H
+#define HONE_BASE_PARALLEL_H
+
+#include <stddef.h>
+
+/* Threads that parallel work will use; n = 0 means one a core. Call before work starts. */
+void parallel_set_threads(int n);
+int parallel_threads(void);
+
+/* Calls fn(ctx, unit, thread) for each unit in 0..n_units-1, each once; thread in 0..parallel_threads()-1. */
+typedef void parallel_fn(void *ctx, size_t unit, int thread);
+void parallel_for(size_t n_units, parallel_fn *fn, void *ctx);
+#endif

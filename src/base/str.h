@@ -1,0 +1,53 @@
+/*
+ * str.h - text as a view: pointer and length, not ended by a zero byte, living as long as its source.
+ */
+#ifndef HONE_BASE_STR_H
+#define HONE_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct str {
+    const char *ptr;
+    size_t len;
+};
+
+#define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+#define STR_FMT "%.*s"
+#define STR_ARG(s) (int)(s).len, (s).ptr
+
+static inline struct str str_of(const char *zero_ended)
+{
+    return (struct str){zero_ended, zero_ended == NULL ? 0 : strlen(zero_ended)};
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+static inline bool str_is(struct str a, const char *zero_ended)
+{
+    return str_eq(a, str_of(zero_ended));
+}
+
+static inline bool str_starts(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+}
+
+static inline bool str_ends(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len && memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0;
+}
+
+/* The part from at (0..len) to the end. */
+static inline struct str str_from(struct str s, size_t at)
+{
+    return (struct str){s.ptr + at, s.len - at};
+}
+
+/* Position of needle in s at or after from; s.len where there is none. */
+size_t str_find(struct str s, struct str needle, size_t from);
+#endif

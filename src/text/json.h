@@ -1,0 +1,47 @@
+/*
+ * json.h - JSON texts to trees and back (the trees are jansson's).
+ *
+ * Reading is strict: UTF-8, no duplicate keys, no NaN, at most LIMIT_JSON_DEPTH deep. Writing is compact with the
+ * shortest digits that read back equal, or as Python's json.dumps writes.
+ */
+#ifndef HONE_TEXT_JSON_H
+#define HONE_TEXT_JSON_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+#include <jansson.h>
+
+/* One document; what names it in the error ("train.jsonl, line 14"). The caller owns *out (json_decref). */
+MUST_CHECK bool json_parse(struct str text, const char *what, json_t **out, struct error *err);
+MUST_CHECK bool json_read_file(const char *path, json_t **out, struct error *err);
+
+enum json_style {
+    JSON_STYLE_COMPACT, /* {"a":1.5}  shortest numbers; what we write to files and the wire */
+    JSON_STYLE_PYTHON,  /* {"a": 1.5} json.dumps(..., ensure_ascii=False): separators, float repr */
+};
+
+struct json_format {
+    enum json_style style;
+    int indent;        /* 0: one line; otherwise spaces a level, as json.dumps(indent=) */
+    bool ensure_ascii; /* \uXXXX for everything past ASCII */
+    bool sort_keys;
+};
+void json_write(struct buf *b, const json_t *value, const struct json_format *fmt); /* fmt NULL: compact */
+void json_write_string(struct buf *b, struct str s, bool ensure_ascii); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
+void json_write_double(struct buf *b, double x); /* shortest text that reads back equal; repr() as in Python: 1.0, 1e+20, inf as null */
+
+/* Views of members; the default where the key is missing or null, an error naming key and what where the type is wrong. */
+MUST_CHECK bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out, struct error *err);
+MUST_CHECK bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t def, int64_t min, int64_t max,
+                             int64_t *out, struct error *err);
+MUST_CHECK bool json_get_double(const json_t *obj, const char *key, const char *what, double def, double *out,
+                                struct error *err);
+MUST_CHECK bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def, bool *out,
+                              struct error *err);
+
+/* A string's bytes; {"", 0} for anything else. Lives as long as the value. */
+struct str json_str(const json_t *value);
+/* "a string", "a number", "null", ... for messages */
+const char *json_kind(const json_t *value);
+#endif
