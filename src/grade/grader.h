@@ -1,0 +1,75 @@
+/*
+ * grader.h - an answer and its dataset item become a reward.
+ *
+ * The forms and the meaning are those of the OpenAI fine-tuning API's graders: string_check, text_similarity, python,
+ * multi. A grading failure is not an error of ours: it is a result with reward 0 and flags, as graders/run answers.
+ */
+#ifndef HONE_GRADE_GRADER_H
+#define HONE_GRADE_GRADER_H
+
+#include "base/arena.h"
+#include "text/json.h"
+
+struct grade_options {
+    double timeout_s;      /* wall time of one Python call; default 120 */
+    size_t memory_bytes;   /* of one Python call; default 2 GiB */
+    const char *python;    /* interpreter; NULL: python3 on PATH */
+    int n_workers;         /* Python workers at most; 0: one a core */
+};
+struct grade_options grade_defaults(void);
+
+struct grader;
+/*
+ * Checks everything that can be checked before a sample exists: type, required keys, operation, metric, template
+ * namespaces, the formula and its names, that Python source compiles and defines grade(sample, item).
+ * spec is copied. Unknown keys are tolerated and echoed. err->param is the path: "graders.rank.operation".
+ */
+MUST_CHECK bool grader_open(const json_t *spec, const struct grade_options *opt, struct grader **out, struct error *err);
+void grader_close(struct grader *g);
+const json_t *grader_spec(const struct grader *g); /* as given */
+/* One for a plain grader, one a member for multi (then without the multi itself). */
+size_t grader_count(const struct grader *g);
+const char *grader_name(const struct grader *g, size_t i);
+const char *grader_type(const struct grader *g, size_t i);
+/* What a row must have: fails naming the key where the grader reads item.KEY and the row has none. */
+MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what, struct error *err);
+
+struct grade_sample {
+    struct str output_text;   /* the final answer, thinking taken away */
+    const json_t *output_json; /* or NULL */
+    const json_t *output_tools; /* a list, or NULL */
+    bool truncated;           /* cut at the token limit */
+};
+
+enum grade_flag {
+    GRADE_FORMULA_PARSE_ERROR = 1 << 0,
+    GRADE_SAMPLE_PARSE_ERROR = 1 << 1,
+    GRADE_TRUNCATED_OBSERVATION_ERROR = 1 << 2,
+    GRADE_UNRESPONSIVE_REWARD_ERROR = 1 << 3,
+    GRADE_INVALID_VARIABLE_ERROR = 1 << 4,
+    GRADE_OTHER_ERROR = 1 << 5,
+    GRADE_PYTHON_SERVER_ERROR = 1 << 6,
+    GRADE_PYTHON_RUNTIME_ERROR = 1 << 7,
+    GRADE_MODEL_SERVER_ERROR = 1 << 8,
+    GRADE_MODEL_REFUSAL_ERROR = 1 << 9,
+    GRADE_MODEL_PARSE_ERROR = 1 << 10,
+};
+
+#define GRADE_MAX_PARTS 64
+struct grade_result {
+    double reward;   /* finite; 0 where grading failed */
+    unsigned flags;  /* enum grade_flag */
+    double seconds;
+    size_t n_parts;  /* grader_count */
+    double part[GRADE_MAX_PARTS];          /* each grader's own score */
+    unsigned part_flags[GRADE_MAX_PARTS];
+    double part_seconds[GRADE_MAX_PARTS];
+    char details[1024]; /* traceback or cause of the first failure, or "" */
+};
+
+/* Grades one answer in the caller's thread. Threads may call at once; Python calls wait for a free worker. */
+void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample, struct grade_result *out);
+
+/* The body of graders/run's response (a new tree, the caller's). */
+json_t *grade_response(const struct grader *g, const struct grade_result *r);
+#endif

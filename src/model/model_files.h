@@ -1,0 +1,47 @@
+/*
+ * model_files.h - a model on disk, whichever form it has: config, weights by one set of names, tokenizer, template.
+ *
+ * Forms: a .gguf file; a Hugging Face folder (config.json, *.safetensors, sharded or not, tokenizer.json,
+ * tokenizer_config.json, generation_config.json, chat_template.jinja). Everything is memory-mapped, checked before
+ * use, and named in errors. Weights are in Hugging Face's row order: what GGUF permutes is put right by row_order.
+ */
+#ifndef HONE_MODEL_MODEL_FILES_H
+#define HONE_MODEL_MODEL_FILES_H
+
+#include "model/config.h"
+#include "tensor/dtype.h"
+#include "text/tokenizer.h"
+
+enum weight_name { /* each is a matrix [rows, cols] that turns cols inputs into rows outputs; norms are one row */
+    W_EMBED,       /* [V, C] */
+    W_HEAD,        /* [V, C]; absent when tied */
+    W_FINAL_NORM,  /* [1, C] */
+    W_ATTN_NORM,   /* from here on one a layer: [1, C] */
+    W_Q,           /* [H*D, C] */
+    W_K,           /* [K*D, C] */
+    W_V,           /* [K*D, C] */
+    W_O,           /* [C, H*D] */
+    W_FFN_NORM,    /* [1, C] */
+    W_GATE,        /* [F, C] */
+    W_UP,          /* [F, C] */
+    W_DOWN,        /* [C, F] */
+    N_WEIGHT_NAMES
+};
+
+struct model_files;
+/* Opens and checks everything: every weight is there with the shape that the config says. */
+MUST_CHECK bool model_files_open(const char *path, struct model_files **out, struct error *err);
+void model_files_close(struct model_files *f);
+
+const struct model_config *model_files_config(const struct model_files *f);
+/* layer is ignored for the first three names. data is NULL for a W_HEAD that is tied. */
+struct matrix_view model_files_weight(const struct model_files *f, enum weight_name name, size_t layer);
+/* The tokenizer belongs to f. */
+const struct tokenizer *model_files_tokenizer(const struct model_files *f);
+/* The chat template's source; {"", 0} where the model has none. */
+struct str model_files_template(const struct model_files *f);
+/* SHA-256 over the weights' file or files, computed when first asked for (it reads them whole); 64 hex digits. */
+MUST_CHECK bool model_files_sha256(struct model_files *f, char out[65], struct error *err);
+/* The name of a weight in Hugging Face's files: "model.layers.3.self_attn.q_proj" (without ".weight"). */
+void weight_hf_name(enum weight_name name, size_t layer, char out[96]);
+#endif

@@ -1,0 +1,32 @@
+/*
+ * dataset.h - a JSONL file becomes rows: messages for the model, the whole row for the grader.
+ *
+ * Every row is checked before any compute is spent; a bad one is reported as "train.jsonl, line 14: ...".
+ */
+#ifndef HONE_TEXT_DATASET_H
+#define HONE_TEXT_DATASET_H
+
+#include "text/json.h"
+
+struct dataset_row {
+    json_t *item;           /* the whole object, as graders see it */
+    const json_t *messages; /* item.messages: a non-empty list, the last from the user */
+    const json_t *tools;    /* item.tools, or NULL */
+    size_t line;            /* 1 for the first */
+};
+
+struct dataset {
+    char *path;
+    size_t n_rows;
+    struct dataset_row *rows;
+    size_t size_bytes;
+};
+
+/* Blank lines are skipped; a UTF-8 byte order mark is tolerated; no rows at all is an error. */
+MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error *err);
+void dataset_close(struct dataset *d); /* all zeros is fine */
+
+/* Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N". */
+typedef bool dataset_line_fn(void *ctx, json_t *value, const char *what, struct error *err);
+MUST_CHECK bool jsonl_each(const char *path, dataset_line_fn *fn, void *ctx, struct error *err);
+#endif

@@ -1,0 +1,67 @@
+/*
+ * tokenizer.h - text becomes tokens, and tokens become bytes.
+ *
+ * Byte-level BPE: special tokens are cut out first (where asked for), the rest is cut by the pre-tokeniser's pattern,
+ * each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as in GPT-2). Equal, id for id, to
+ * Hugging Face `tokenizers` on the same file. A tokenizer is read-only after _open: any number of threads may use it.
+ */
+#ifndef HONE_TEXT_TOKENIZER_H
+#define HONE_TEXT_TOKENIZER_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+#include <stdint.h>
+
+typedef int32_t token_id; /* 0..n_tokens-1; -1 is none */
+
+struct token_list { /* grows; all zeros is empty */
+    token_id *ids;
+    size_t n, cap;
+};
+void token_list_put(struct token_list *l, token_id id);
+void token_list_release(struct token_list *l);
+
+/* What a model file says of its tokenizer; the views must live until tokenizer_open returns. */
+struct tokenizer_spec {
+    size_t n_tokens;
+    const struct str *tokens;  /* [n_tokens], in the byte-level alphabet (GPT-2's bytes-to-unicode) */
+    const int32_t *types;      /* [n_tokens] GGUF's: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; or NULL */
+    size_t n_merges;
+    const struct str *merges;  /* [n_merges] "left right", best first */
+    struct str model;          /* "gpt2": byte-level BPE; anything else is ERR_UNSUPPORTED and named */
+    struct str pre;            /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ... */
+};
+
+struct tokenizer;
+MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, struct error *err);
+/* tokenizer.json's text; what names the file in errors. */
+MUST_CHECK bool tokenizer_open_json(struct str json, const char *what, struct tokenizer **out, struct error *err);
+void tokenizer_close(struct tokenizer *t);
+
+size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
+
+/*
+ * Appends the ids of text. No token is added at either end.
+ *   parse_special   true: special tokens' own texts become their ids; false: they are plain text (nobody can forge one)
+ * Fails with ERR_INVALID where text is not UTF-8, naming the byte.
+ */
+MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, struct token_list *out,
+                                 struct error *err);
+
+/* The bytes that an id stands for: they may be part of a character. A special token's are its own text; {"",0} out of range. */
+struct str tokenizer_bytes(const struct tokenizer *t, token_id id);
+bool tokenizer_is_special(const struct tokenizer *t, token_id id); /* control and added special tokens */
+token_id tokenizer_find(const struct tokenizer *t, struct str token); /* a whole token by its text (special) or its byte-level spelling; -1 */
+
+/* Appends the text of ids; bytes that form no character become U+FFFD, as Hugging Face decodes. */
+void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special, struct buf *out);
+
+/* Streaming: bytes in, whole characters out; what may still become a character waits (at most 3 bytes). */
+struct utf8_stream {
+    unsigned char held[4];
+    size_t n_held;
+};
+void utf8_stream_put(struct utf8_stream *s, struct str bytes, struct buf *out);
+void utf8_stream_end(struct utf8_stream *s, struct buf *out); /* what waits in vain becomes U+FFFD */
+#endif

@@ -1,0 +1,77 @@
+/*
+ * progress.h - what a training run tells while it goes: the loop calls, job/ writes it down, cli/ shows it.
+ */
+#ifndef HONE_TRAIN_PROGRESS_H
+#define HONE_TRAIN_PROGRESS_H
+
+#include "base/error.h"
+#include "base/str.h"
+#include "grade/grader.h"
+
+#include <stdint.h>
+
+enum event_level { EVENT_INFO, EVENT_WARN, EVENT_ERROR };
+
+/* One sampled answer, graded. Everything belongs to the caller and lives during the call. */
+struct rollout {
+    size_t step;         /* 0: before training */
+    bool valid;          /* from the validation file */
+    size_t item;         /* row of its file, 0 first */
+    size_t sample;       /* 0..G-1 */
+    struct str prompt;   /* rendered text; the same for all of a group */
+    const json_t *row;   /* the dataset item */
+    size_t n_tokens;     /* sampled, the end token included */
+    const int32_t *tokens;
+    const float *logprobs;   /* natural log, as sampled and as trained */
+    struct str thinking;     /* or "" */
+    struct str answer;       /* what the grader saw */
+    size_t n_thinking_tokens;
+    bool truncated;          /* met the token limit */
+    const struct grade_result *grade;
+    float advantage;         /* 0 for validation */
+    bool trained;            /* false: its group was flat, or it was masked */
+};
+
+struct step_metrics {
+    size_t step, total_steps, epoch;
+    size_t n_samples, n_groups, n_flat_groups, n_groups_all_zero, n_groups_all_one;
+    double train_mean_reward, reward_std;
+    double completion_tokens_mean, reasoning_tokens_mean;
+    double truncated_share;
+    double entropy;        /* nats a token, mean over sampled tokens */
+    double kl;             /* measured KL(old || new) of this update, nats a token */
+    double max_dlogp;      /* max |logp sampled - logp trained|: 0, or something is broken */
+    double grad_norm, learning_rate, loss, temperature;
+    bool rolled_back;      /* the guard undid this update */
+    bool has_valid;
+    double valid_mean_reward, valid_ci95, valid_greedy_reward, valid_completion_tokens_mean, valid_reasoning_tokens_mean;
+    double seconds_sampling, seconds_grading_wait, seconds_training, seconds_eval, seconds_total;
+    size_t tokens_sampled, tokens_trained, tokens_prompt;
+    size_t grader_errors[16];       /* by bit of enum grade_flag, train samples */
+    size_t valid_grader_errors[16];
+    size_t n_graders;
+    double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS], grader_seconds_mean[GRADE_MAX_PARTS];
+    char adapter_sha256[65];        /* after this step's update; "" when not computed */
+    double seconds_left;            /* estimate for the whole run */
+    size_t peak_rss_bytes;
+};
+
+struct checkpoint_info {
+    size_t step;
+    double valid_mean_reward; /* NaN: not measured */
+    bool best;                /* among the best three */
+    const char *dir;          /* checkpoints/step-N, already whole */
+};
+
+struct progress_sink {
+    void *ctx;
+    bool (*event)(void *ctx, enum event_level level, const char *message, struct error *err);
+    bool (*rollout)(void *ctx, const struct rollout *r, struct error *err);
+    bool (*step)(void *ctx, const struct step_metrics *m, struct error *err);
+    bool (*checkpoint)(void *ctx, const struct checkpoint_info *c, struct error *err);
+    /* after a resume: everything told of steps past this one is to be forgotten */
+    bool (*rewind)(void *ctx, size_t step, struct error *err);
+    /* token progress inside a step for a live view; may be NULL */
+    void (*tick)(void *ctx, const char *phase, size_t done, size_t total);
+};
+#endif
