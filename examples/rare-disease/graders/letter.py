@@ -1,0 +1,8 @@
+import re
+
+
+def grade(sample, item):
+    """1 when the answer begins with the right option's letter, alone: "H", "H.", "(H)", "H. NF1"; a
+    sentence that begins with "A patient" is not a choice."""
+    found = re.match(r"\s*\(?([A-Z])(?![A-Za-z'])(?! [a-z])", sample.get("output_text") or "")
+    return 1.0 if found and found.group(1) == item["answer"] else 0.0
