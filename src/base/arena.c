@@ -33,23 +33,22 @@ void arena_release(struct arena *a)
     arena_init(a);
 }
 
+/* Several blocks become one of their size together, so that a lifetime that repeats soon allocates nothing. */
 void arena_reset(struct arena *a)
 {
     struct arena_block *keep = a->head;
 
-    for (struct arena_block *b = a->head; b != NULL; b = b->next)
-        if (b->size > keep->size)
-            keep = b;
-    for (struct arena_block *b = a->head, *next; b != NULL; b = next) {
-        next = b->next;
-        if (b != keep)
-            free(b);
+    if (keep != NULL && keep->next != NULL) {
+        const size_t size = a->taken_bytes;
+
+        arena_release(a);
+        keep = aligned_alloc(ALIGN, size_round_up(HEADER + size, ALIGN));
+        if (keep == NULL)
+            return; /* empty: the next use asks again */
+        *keep = (struct arena_block){.size = size};
     }
-    a->head = keep;
-    a->used_bytes = 0;
-    a->taken_bytes = 0;
+    *a = (struct arena){.head = keep};
     if (keep != NULL) {
-        keep->next = NULL;
         keep->used = 0;
         a->taken_bytes = keep->size;
     }
@@ -63,7 +62,8 @@ static void *take(struct arena *a, size_t size)
     if (need < size)
         return NULL;
     if (b == NULL || b->size - b->used < need) {
-        size_t block = size_max(size_max(BLOCK_MIN, need), size_min(a->taken_bytes, (size_t)16 << 20));
+        size_t block =
+            size_max(size_max(BLOCK_MIN, need), size_min(a->taken_bytes, (size_t)16 << 20));
         struct arena_block *fresh = aligned_alloc(ALIGN, size_round_up(HEADER + block, ALIGN));
 
         if (fresh == NULL)
@@ -85,7 +85,9 @@ void *arena_alloc(struct arena *a, size_t size)
     void *p = take(a, size);
 
     if (p == NULL) {
-        fprintf(stderr, "hone: out of memory (%zu bytes); a running job resumes from its last checkpoint\n", size);
+        fprintf(stderr,
+                "hone: out of memory (%zu bytes); a running job resumes from its last checkpoint\n",
+                size);
         abort();
     }
     return memset(p, 0, size);
@@ -99,7 +101,8 @@ void *arena_try(struct arena *a, size_t count, size_t size, const char *what, st
     if (size_mul(count, size, &bytes) && bytes < SIZE_MAX / 2)
         p = take(a, bytes);
     if (p == NULL) {
-        fail(err, ERR_NO_MEMORY, "no memory for %s: %zu times %zu bytes cannot be had", what, count, size);
+        fail(err, ERR_NO_MEMORY, "no memory for %s: %zu times %zu bytes cannot be had", what, count,
+             size);
         return NULL;
     }
     return memset(p, 0, bytes);

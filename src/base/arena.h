@@ -28,7 +28,8 @@ void arena_reset(struct arena *a);   /* nothing handed out any more, the largest
 void *arena_alloc(struct arena *a, size_t size);
 
 /* count * size bytes for what was sized from outside; NULL with ERR_NO_MEMORY, names what. */
-MUST_CHECK void *arena_try(struct arena *a, size_t count, size_t size, const char *what, struct error *err);
+MUST_CHECK void *arena_try(struct arena *a, size_t count, size_t size, const char *what,
+                           struct error *err);
 
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 #define ARENA_ARRAY(arena, type, n) ((type *)arena_alloc((arena), sizeof(type) * (n)))

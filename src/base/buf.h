@@ -26,5 +26,6 @@ void buf_text(struct buf *b, const char *zero_ended);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct str buf_view(const struct buf *b); /* valid until the next append */
-MUST_CHECK bool buf_ok(const struct buf *b, const char *what, struct error *err); /* ERR_LIMIT when overflowed */
+MUST_CHECK bool buf_ok(const struct buf *b, const char *what,
+                       struct error *err); /* ERR_LIMIT when overflowed */
 #endif

@@ -84,7 +84,10 @@ bool fail_errno(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    return fail(err, code == ENOENT ? ERR_NOT_FOUND : code == ENOMEM ? ERR_NO_MEMORY : ERR_IO,
+    return fail(err,
+                code == ENOENT   ? ERR_NOT_FOUND
+                : code == ENOMEM ? ERR_NO_MEMORY
+                                 : ERR_IO,
                 "%s: %s", what, strerror(code));
 }
 

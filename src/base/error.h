@@ -15,14 +15,14 @@
 
 enum error_kind {
     ERR_NONE = 0,
-    ERR_INVALID,   /* the caller's or the user's input breaks a rule */
-    ERR_NOT_FOUND, /* what was named is not there */
-    ERR_LIMIT,     /* a named limit of ours was met */
-    ERR_CORRUPT,   /* bytes that do not form what they claim to be */
-    ERR_IO,        /* the system said no: disk, pipe, permission */
-    ERR_NO_MEMORY, /* what a user or a file sized cannot be had */
-    ERR_TIMEOUT,   /* a deadline passed */
-    ERR_CANCELLED, /* someone asked us to stop */
+    ERR_INVALID,     /* the caller's or the user's input breaks a rule */
+    ERR_NOT_FOUND,   /* what was named is not there */
+    ERR_LIMIT,       /* a named limit of ours was met */
+    ERR_CORRUPT,     /* bytes that do not form what they claim to be */
+    ERR_IO,          /* the system said no: disk, pipe, permission */
+    ERR_NO_MEMORY,   /* what a user or a file sized cannot be had */
+    ERR_TIMEOUT,     /* a deadline passed */
+    ERR_CANCELLED,   /* someone asked us to stop */
     ERR_UNSUPPORTED, /* understood, and not offered */
 };
 

@@ -64,7 +64,8 @@ void file_map_forget(const struct file_map *m)
         (void)madvise((void *)(uintptr_t)m->ptr, m->len, MADV_DONTNEED);
 }
 
-bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *out, struct error *err)
+bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *out,
+               struct error *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -82,7 +83,8 @@ bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *
         goto done;
     }
     if ((uint64_t)st.st_size > max_bytes) {
-        fail(err, ERR_LIMIT, "%s has %lld bytes, more than the %zu allowed", path, (long long)st.st_size, max_bytes);
+        fail(err, ERR_LIMIT, "%s has %lld bytes, more than the %zu allowed", path,
+             (long long)st.st_size, max_bytes);
         goto done;
     }
     const size_t size = (size_t)st.st_size;
@@ -177,7 +179,8 @@ void file_close(struct file *f)
 bool file_put(const char *path, struct str bytes, struct error *err)
 {
     struct file *f = NULL;
-    bool ok = file_create_beside(path, &f, err) && file_write(f, bytes.ptr, bytes.len, err) && file_commit(f, err);
+    bool ok = file_create_beside(path, &f, err) && file_write(f, bytes.ptr, bytes.len, err) &&
+              file_commit(f, err);
 
     file_close(f);
     return ok;
@@ -213,7 +216,8 @@ bool file_make_dirs(const char *path, struct error *err)
     size_t n = strlen(path);
 
     if (n == 0 || n >= sizeof part)
-        return fail(err, ERR_INVALID, "%.100s is no usable path for a folder", n == 0 ? "(empty)" : path);
+        return fail(err, ERR_INVALID, "%.100s is no usable path for a folder",
+                    n == 0 ? "(empty)" : path);
     for (size_t i = 1; i <= n; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
@@ -245,8 +249,9 @@ bool file_remove_tree(const char *path, struct error *err)
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
         int n = snprintf(child, sizeof child, "%s/%s", path, e->d_name);
-        ok = n > 0 && (size_t)n < sizeof child ? file_remove_tree(child, err)
-                                               : fail(err, ERR_INVALID, "a path under %s is too long", path);
+        ok = n > 0 && (size_t)n < sizeof child
+                 ? file_remove_tree(child, err)
+                 : fail(err, ERR_INVALID, "a path under %s is too long", path);
     }
     closedir(dir);
     if (ok && rmdir(path) != 0)

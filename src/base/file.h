@@ -18,7 +18,8 @@ void file_map_close(struct file_map *m);
 void file_map_forget(const struct file_map *m); /* lets the system drop the pages read so far */
 
 /* The whole file into the arena, ended by a zero byte; ERR_LIMIT above max_bytes. */
-MUST_CHECK bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *out, struct error *err);
+MUST_CHECK bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *out,
+                          struct error *err);
 
 /*
  * A file written beside its place and renamed when it is whole:
@@ -43,8 +44,10 @@ MUST_CHECK bool file_append(const char *path, struct str bytes, struct error *er
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 MUST_CHECK bool file_make_dirs(const char *path, struct error *err); /* mkdir -p */
-MUST_CHECK bool file_remove_tree(const char *path, struct error *err); /* rm -r; a missing path is fine */
-MUST_CHECK bool file_cut(const char *path, uint64_t len, struct error *err); /* truncate to len bytes */
+MUST_CHECK bool file_remove_tree(const char *path,
+                                 struct error *err); /* rm -r; a missing path is fine */
+MUST_CHECK bool file_cut(const char *path, uint64_t len,
+                         struct error *err); /* truncate to len bytes */
 
 /* dir "/" name in the arena */
 char *file_join(struct arena *a, const char *dir, const char *name);

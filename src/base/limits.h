@@ -4,18 +4,18 @@
 #ifndef HONE_BASE_LIMITS_H
 #define HONE_BASE_LIMITS_H
 
-#define LIMIT_JSON_DEPTH 512               /* nested arrays and objects */
-#define LIMIT_JSON_BYTES ((size_t)1 << 30) /* one JSON document */
+#define LIMIT_JSON_DEPTH 512                /* nested arrays and objects */
+#define LIMIT_JSON_BYTES ((size_t)1 << 30)  /* one JSON document */
 #define LIMIT_LINE_BYTES ((size_t)16 << 20) /* one line of a JSONL file */
 #define LIMIT_DATA_BYTES ((size_t)4 << 30)  /* one dataset file */
 #define LIMIT_DATA_ROWS ((size_t)10000000)
-#define LIMIT_VOCAB ((size_t)1 << 20)       /* tokens of a model */
-#define LIMIT_WIDTH ((size_t)1 << 17)       /* any one dimension of a weight but the vocabulary */
+#define LIMIT_VOCAB ((size_t)1 << 20) /* tokens of a model */
+#define LIMIT_WIDTH ((size_t)1 << 17) /* any one dimension of a weight but the vocabulary */
 #define LIMIT_LAYERS ((size_t)512)
-#define LIMIT_CONTEXT ((size_t)1 << 22)     /* positions */
-#define LIMIT_TENSORS ((size_t)1 << 17)     /* tensors of a model file */
+#define LIMIT_CONTEXT ((size_t)1 << 22) /* positions */
+#define LIMIT_TENSORS ((size_t)1 << 17) /* tensors of a model file */
 #define LIMIT_TEMPLATE_BYTES ((size_t)1 << 20)
-#define LIMIT_RENDER_BYTES ((size_t)64 << 20) /* output of a chat template */
+#define LIMIT_RENDER_BYTES ((size_t)64 << 20)   /* output of a chat template */
 #define LIMIT_GRADER_SOURCE ((size_t)256 << 10) /* Python source of a grader */
-#define LIMIT_GRADER_KEYS ((size_t)64)        /* graders of a multi grader */
+#define LIMIT_GRADER_KEYS ((size_t)64)          /* graders of a multi grader */
 #endif

@@ -37,7 +37,8 @@ static uint64_t key_of(uint64_t seed, enum philox_purpose purpose)
     return (uint64_t)b.v[1] << 32 | b.v[0];
 }
 
-float philox_uniform(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+float philox_uniform(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t c,
+                     uint32_t d)
 {
     const uint32_t counter[4] = {a, b, c, d};
     const struct philox_block block = philox(key_of(seed, purpose), counter);
@@ -46,7 +47,8 @@ float philox_uniform(uint64_t seed, enum philox_purpose purpose, uint32_t a, uin
     return (float)((block.v[0] >> 9) * 2 + 1) * 0x1p-24f;
 }
 
-uint32_t philox_below(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t n)
+uint32_t philox_below(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b,
+                      uint32_t n)
 {
     const uint32_t counter[4] = {a, b, 0, 0};
     const struct philox_block block = philox(key_of(seed, purpose), counter);

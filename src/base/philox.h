@@ -27,8 +27,10 @@ enum philox_purpose {
 };
 
 /* Uniform in (0, 1), 24 bits, never 0 and never 1: (v + 0.5) / 2^24. */
-float philox_uniform(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t c, uint32_t d);
+float philox_uniform(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t c,
+                     uint32_t d);
 
 /* Uniform in 0..n-1 (n > 0). */
-uint32_t philox_below(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b, uint32_t n);
+uint32_t philox_below(uint64_t seed, enum philox_purpose purpose, uint32_t a, uint32_t b,
+                      uint32_t n);
 #endif

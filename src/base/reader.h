@@ -33,15 +33,15 @@ static inline const void *reader_bytes(struct reader *r, uint64_t n)
     return p;
 }
 
-#define READER_NUMBER(name, type)                                                                                      \
-    static inline type reader_##name(struct reader *r)                                                                 \
-    {                                                                                                                  \
-        type value = 0;                                                                                                \
-        const void *p = reader_bytes(r, sizeof value);                                                                 \
-                                                                                                                       \
-        if (p != NULL)                                                                                                 \
-            memcpy(&value, p, sizeof value);                                                                           \
-        return value;                                                                                                  \
+#define READER_NUMBER(name, type)                                                                  \
+    static inline type reader_##name(struct reader *r)                                             \
+    {                                                                                              \
+        type value = 0;                                                                            \
+        const void *p = reader_bytes(r, sizeof value);                                             \
+                                                                                                   \
+        if (p != NULL)                                                                             \
+            memcpy(&value, p, sizeof value);                                                       \
+        return value;                                                                              \
     }
 READER_NUMBER(u8, uint8_t)
 READER_NUMBER(i8, int8_t)

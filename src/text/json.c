@@ -40,13 +40,15 @@ bool json_parse(struct str text, const char *what, json_t **out, struct error *e
     json_error_t e;
 
     if (text.len > LIMIT_JSON_BYTES)
-        return fail(err, ERR_LIMIT, "%s: %zu bytes of JSON are more than the %zu allowed", what, text.len,
-                    LIMIT_JSON_BYTES);
+        return fail(err, ERR_LIMIT, "%s: %zu bytes of JSON are more than the %zu allowed", what,
+                    text.len, LIMIT_JSON_BYTES);
     if (too_deep(text))
         return fail(err, ERR_LIMIT, "%s: JSON nested more than %d deep", what, LIMIT_JSON_DEPTH);
-    json_t *v = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    json_t *v = json_loadb(text.ptr, text.len,
+                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
     if (v == NULL)
-        return fail(err, ERR_INVALID, "%s: not valid JSON at line %d, column %d: %s", what, e.line, e.column, e.text);
+        return fail(err, ERR_INVALID, "%s: not valid JSON at line %d, column %d: %s", what, e.line,
+                    e.column, e.text);
     *out = v;
     return true;
 }
@@ -110,7 +112,8 @@ void json_write_string(struct buf *b, struct str s, bool ensure_ascii)
         uint32_t c = 0xFFFD;
         const size_t n = utf8_at(p + i, s.len - i, &c);
 
-        if (n > 0 && c >= 0x20 && c != '"' && c != '\\' && !(ensure_ascii && c >= 0x7F && c != 0x7F)) {
+        if (n > 0 && c >= 0x20 && c != '"' && c != '\\' &&
+            !(ensure_ascii && c >= 0x7F && c != 0x7F)) {
             i += n;
             continue;
         }
@@ -196,8 +199,8 @@ static int by_key(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void write_member(struct buf *b, struct str key, const json_t *value, const struct json_format *fmt, int level,
-                         bool first)
+static void write_member(struct buf *b, struct str key, const json_t *value,
+                         const struct json_format *fmt, int level, bool first)
 {
     between(b, fmt, level + 1, first);
     json_write_string(b, key, fmt->ensure_ascii);
@@ -207,7 +210,8 @@ static void write_member(struct buf *b, struct str key, const json_t *value, con
 
 static void write_object(struct buf *b, const json_t *v, const struct json_format *fmt, int level)
 {
-    json_t *obj = (json_t *)(uintptr_t)v; /* jansson's iterators are not const, and change nothing */
+    json_t *obj =
+        (json_t *)(uintptr_t)v; /* jansson's iterators are not const, and change nothing */
     const size_t n = json_object_size(v);
 
     if (n == 0) {
@@ -219,7 +223,8 @@ static void write_object(struct buf *b, const json_t *v, const struct json_forma
         const char **keys = malloc(n * sizeof *keys);
         size_t k = 0;
 
-        for (void *it = json_object_iter(obj); it != NULL && keys != NULL; it = json_object_iter_next(obj, it))
+        for (void *it = json_object_iter(obj); it != NULL && keys != NULL;
+             it = json_object_iter_next(obj, it))
             keys[k++] = json_object_iter_key(it);
         if (k > 0)
             qsort(keys, k, sizeof *keys, by_key);
@@ -318,12 +323,15 @@ const char *json_kind(const json_t *value)
     return "something else";
 }
 
-static bool wrong_type(const json_t *v, const char *key, const char *what, const char *want, struct error *err)
+static bool wrong_type(const json_t *v, const char *key, const char *what, const char *want,
+                       struct error *err)
 {
-    return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %s, %s was expected", what, key, json_kind(v), want);
+    return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %s, %s was expected", what, key,
+                      json_kind(v), want);
 }
 
-bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out, struct error *err)
+bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out,
+                  struct error *err)
 {
     const json_t *v = json_object_get(obj, key);
 
@@ -335,8 +343,8 @@ bool json_get_str(const json_t *obj, const char *key, const char *what, struct s
     return true;
 }
 
-bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t def, int64_t min, int64_t max,
-                  int64_t *out, struct error *err)
+bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t def, int64_t min,
+                  int64_t max, int64_t *out, struct error *err)
 {
     const json_t *v = json_object_get(obj, key);
 
@@ -347,13 +355,16 @@ bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t 
     if (!json_is_integer(v))
         return wrong_type(v, key, what, "a whole number", err);
     if (json_integer_value(v) < min || json_integer_value(v) > max)
-        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %" JSON_INTEGER_FORMAT ", expected %" PRId64 " to %" PRId64,
+        return fail_param(err, ERR_INVALID, key,
+                          "%s: \"%s\" is %" JSON_INTEGER_FORMAT ", expected %" PRId64
+                          " to %" PRId64,
                           what, key, json_integer_value(v), min, max);
     *out = json_integer_value(v);
     return true;
 }
 
-bool json_get_double(const json_t *obj, const char *key, const char *what, double def, double *out, struct error *err)
+bool json_get_double(const json_t *obj, const char *key, const char *what, double def, double *out,
+                     struct error *err)
 {
     const json_t *v = json_object_get(obj, key);
 
@@ -367,7 +378,8 @@ bool json_get_double(const json_t *obj, const char *key, const char *what, doubl
     return true;
 }
 
-bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def, bool *out, struct error *err)
+bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def, bool *out,
+                   struct error *err)
 {
     const json_t *v = json_object_get(obj, key);
 

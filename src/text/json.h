@@ -27,18 +27,24 @@ struct json_format {
     bool ensure_ascii; /* \uXXXX for everything past ASCII */
     bool sort_keys;
 };
-void json_write(struct buf *b, const json_t *value, const struct json_format *fmt); /* fmt NULL: compact */
-void json_write_string(struct buf *b, struct str s, bool ensure_ascii); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
-void json_write_double(struct buf *b, double x); /* shortest text that reads back equal; repr() as in Python: 1.0, 1e+20, inf as null */
+void json_write(struct buf *b, const json_t *value,
+                const struct json_format *fmt); /* fmt NULL: compact */
+void json_write_string(struct buf *b, struct str s,
+                       bool ensure_ascii); /* quoted and escaped; invalid UTF-8 becomes U+FFFD */
+void json_write_double(
+    struct buf *b,
+    double
+        x); /* shortest text that reads back equal; repr() as in Python: 1.0, 1e+20, inf as null */
 
 /* Views of members; the default where the key is missing or null, an error naming key and what where the type is wrong. */
-MUST_CHECK bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out, struct error *err);
-MUST_CHECK bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t def, int64_t min, int64_t max,
-                             int64_t *out, struct error *err);
-MUST_CHECK bool json_get_double(const json_t *obj, const char *key, const char *what, double def, double *out,
-                                struct error *err);
-MUST_CHECK bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def, bool *out,
-                              struct error *err);
+MUST_CHECK bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out,
+                             struct error *err);
+MUST_CHECK bool json_get_int(const json_t *obj, const char *key, const char *what, int64_t def,
+                             int64_t min, int64_t max, int64_t *out, struct error *err);
+MUST_CHECK bool json_get_double(const json_t *obj, const char *key, const char *what, double def,
+                                double *out, struct error *err);
+MUST_CHECK bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def,
+                              bool *out, struct error *err);
 
 /* A string's bytes; {"", 0} for anything else. Lives as long as the value. */
 struct str json_str(const json_t *value);

@@ -1,0 +1,52 @@
+/*
+ * adapter.h - low-rank adapters on every linear layer of a model.
+ *
+ *     y = W x + B (s A x),   s = alpha / R,   A [R, K], B [N, R]
+ *
+ * LoRA: Hu et al., arXiv:2106.09685. A begins uniform in +- 1 / sqrt(K), B as zeros: a new adapter changes nothing.
+ * All values lie in one array, in the order layer, projection (q k v o gate up down), A then B; gradients likewise.
+ * On disk: PEFT's own layout, adapter_config.json and adapter_model.safetensors.
+ */
+#ifndef HONE_MODEL_ADAPTER_H
+#define HONE_MODEL_ADAPTER_H
+
+#include "model/config.h"
+#include "tensor/ops.h"
+
+enum projection { PROJ_Q, PROJ_K, PROJ_V, PROJ_O, PROJ_GATE, PROJ_UP, PROJ_DOWN, N_PROJECTIONS };
+/* Outputs N and inputs K of a projection. */
+void projection_shape(const struct model_config *c, enum projection p, size_t *n, size_t *k);
+const char *projection_hf_name(enum projection p); /* "self_attn.q_proj" */
+
+struct lora {
+    size_t n, k;
+    float *a, *b;         /* [R, K], [N, R] in adapter.values */
+    float *da, *db;       /* in adapter.grads; NULL while not training */
+    struct packed pa, pb; /* a and b as the forward reads them */
+};
+
+struct adapter {
+    size_t rank, n_layers, n_values;
+    float alpha, scale;
+    float *values, *grads;
+    struct lora (*layers)[N_PROJECTIONS];
+    struct arena arena;
+    char base_name[256];
+};
+
+/* A new one, from counted random numbers. */
+MUST_CHECK bool adapter_new(const struct model_config *c, size_t rank, float alpha, uint64_t seed,
+                            struct adapter **out, struct error *err);
+/* Reads PEFT's layout; fails where a tensor does not fit the model. */
+MUST_CHECK bool adapter_load(const struct model_config *c, const char *dir, struct adapter **out,
+                             struct error *err);
+/* Writes PEFT's layout into dir (which is there). base_name goes into adapter_config.json. */
+MUST_CHECK bool adapter_save(const struct adapter *a, const char *dir, struct error *err);
+void adapter_close(struct adapter *a);
+
+MUST_CHECK bool adapter_want_grads(struct adapter *a,
+                                   struct error *err); /* takes memory for gradients, zeroed */
+void adapter_changed(struct adapter *a);               /* after values changed: packs them anew */
+void adapter_sha256(const struct adapter *a,
+                    char hex[65]); /* of all values, as little-endian floats in order */
+#endif

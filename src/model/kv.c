@@ -1,0 +1,137 @@
+/*
+ * kv.c - pages from a free list, segments with counted references.
+ */
+#include "model/kv.h"
+#include "base/size.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct kv_pool {
+    size_t page_floats, max_pages, n_pages, n_free, cap_free;
+    float **free_pages;
+};
+
+size_t kv_page_bytes(const struct model_config *c)
+{
+    return kv_offset(c, c->n_layers, 0) * sizeof(float);
+}
+
+bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool **out,
+                  struct error *err)
+{
+    struct kv_pool *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for the key-value cache");
+    p->page_floats = kv_page_bytes(c) / sizeof(float);
+    p->max_pages = max_bytes / kv_page_bytes(c);
+    *out = p;
+    return true;
+}
+
+void kv_pool_close(struct kv_pool *p)
+{
+    if (p == NULL)
+        return;
+    assert(p->n_free == p->n_pages); /* every segment was released */
+    for (size_t i = 0; i < p->n_free; i++)
+        free(p->free_pages[i]);
+    free(p->free_pages);
+    free(p);
+}
+
+size_t kv_pool_bytes(const struct kv_pool *p)
+{
+    return p->n_pages * p->page_floats * sizeof(float);
+}
+
+size_t kv_pool_pages_in_use(const struct kv_pool *p)
+{
+    return p->n_pages - p->n_free;
+}
+
+static void give_page(struct kv_pool *p, float *page)
+{
+    assert(p->n_free < p->cap_free);
+    p->free_pages[p->n_free++] = page;
+}
+
+static float *take_page(struct kv_pool *p)
+{
+    if (p->n_free > 0)
+        return p->free_pages[--p->n_free];
+    if (p->n_pages >= p->max_pages)
+        return NULL;
+    if (p->n_pages >= p->cap_free) { /* room to take every page back */
+        const size_t cap = size_max(64, 2 * p->cap_free);
+        float **grown = realloc(p->free_pages, cap * sizeof *grown);
+
+        if (grown == NULL)
+            return NULL;
+        p->free_pages = grown;
+        p->cap_free = cap;
+    }
+    float *page = aligned_alloc(64, size_round_up(p->page_floats * sizeof(float), 64));
+    if (page == NULL)
+        return NULL;
+    /* positions not yet written are read by products whose results nobody uses: they must not be NaN traps */
+    memset(page, 0, p->page_floats * sizeof(float));
+    p->n_pages++;
+    return page;
+}
+
+struct kv_segment *kv_segment_new(struct kv_pool *p, struct kv_segment *parent)
+{
+    struct kv_segment *s = calloc(1, sizeof *s);
+
+    (void)p;
+    if (s == NULL)
+        abort(); /* less than a hundred bytes: see conventions on small memory */
+    s->parent = parent;
+    s->start = kv_end(parent);
+    s->refs = 1;
+    if (parent != NULL)
+        parent->refs++;
+    return s;
+}
+
+bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n, struct error *err)
+{
+    const size_t wanted = (s->len + n + KV_PAGE - 1) / KV_PAGE;
+
+    if (wanted > s->cap_pages) {
+        const size_t cap = size_max(wanted, 2 * (size_t)s->cap_pages);
+        float **grown = realloc(s->pages, cap * sizeof *grown);
+
+        if (grown == NULL)
+            return fail(err, ERR_NO_MEMORY, "no memory for the key-value cache's table");
+        s->pages = grown;
+        s->cap_pages = (uint32_t)cap;
+    }
+    while (s->n_pages < wanted) {
+        float *page = take_page(p);
+
+        if (page == NULL)
+            return fail(
+                err, ERR_LIMIT,
+                "the key-value cache is full at %zu MiB; fewer answers at a time or shorter ones would fit",
+                kv_pool_bytes(p) >> 20);
+        s->pages[s->n_pages++] = page;
+    }
+    return true;
+}
+
+void kv_segment_release(struct kv_pool *p, struct kv_segment *s)
+{
+    while (s != NULL && --s->refs == 0) {
+        struct kv_segment *parent = s->parent;
+
+        for (uint32_t i = 0; i < s->n_pages; i++)
+            give_page(p, s->pages[i]);
+        free(s->pages);
+        free(s);
+        s = parent;
+    }
+}

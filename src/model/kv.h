@@ -1,0 +1,58 @@
+/*
+ * kv.h - keys and values of what was read so far, as a tree that shares its trunk.
+ *
+ * A segment is a run of positions that follows its parent's last one: the prompt is a segment, each answer another one
+ * that hangs on it, and where two answers part, two more hang on their common beginning. A position is computed once,
+ * however many answers lie behind it. Positions are kept in pages of KV_PAGE.
+ *
+ *     page:  for each layer, for each key-value head:  keys [D][KV_PAGE], then values [KV_PAGE][D]
+ *
+ * That is the layout of a packed panel: scores are a product with 16 keys side by side, and the output a chain over
+ * positions. A segment that has children grows no more. One thread at a time changes the tree.
+ */
+#ifndef HONE_MODEL_KV_H
+#define HONE_MODEL_KV_H
+
+#include "base/error.h"
+#include "model/config.h"
+
+#include <stdint.h>
+
+#define KV_PAGE 16
+
+struct kv_pool;
+MUST_CHECK bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool **out,
+                             struct error *err);
+void kv_pool_close(struct kv_pool *p);
+size_t kv_page_bytes(const struct model_config *c);
+size_t kv_pool_bytes(const struct kv_pool *p); /* taken from the system */
+size_t kv_pool_pages_in_use(const struct kv_pool *p);
+
+struct kv_segment {
+    struct kv_segment *parent; /* NULL: begins at position 0 */
+    uint32_t start, len;       /* positions start .. start + len - 1 */
+    uint32_t n_pages, cap_pages;
+    float **pages;
+    uint32_t refs; /* holders: children and whoever called kv_segment_new */
+    size_t row0;   /* where a training batch keeps this segment's first row */
+};
+
+/* Hangs a new, empty segment on parent (NULL for a root), with one reference that the caller owns. */
+struct kv_segment *kv_segment_new(struct kv_pool *p, struct kv_segment *parent);
+/* Room for n more positions; ERR_LIMIT when the pool's greatest size is met. */
+MUST_CHECK bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n,
+                                   struct error *err);
+/* Gives one reference back; the last one frees the segment, and its hold on its parent. NULL is fine. */
+void kv_segment_release(struct kv_pool *p, struct kv_segment *s);
+
+static inline uint32_t kv_end(const struct kv_segment *s)
+{
+    return s == NULL ? 0 : s->start + s->len;
+}
+
+/* Where page's keys [D][KV_PAGE] of a layer and head lie; its values follow at + D * KV_PAGE. */
+static inline size_t kv_offset(const struct model_config *c, size_t layer, size_t head)
+{
+    return (layer * c->n_kv_heads + head) * 2 * c->head_width * KV_PAGE;
+}
+#endif

@@ -1,0 +1,238 @@
+/*
+ * model.c - packs the weights of a file for the kernels.
+ */
+#include "model/model.h"
+#include "base/file.h"
+#include "base/size.h"
+#include "model/safetensors.h"
+#include "tensor/cpu/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const enum weight_name weight_of[N_PROJECTIONS] = {W_Q, W_K, W_V, W_O, W_GATE, W_UP, W_DOWN};
+
+static float *vector_of(struct arena *a, const struct matrix_view *w)
+{
+    float *out = ARENA_ARRAY(a, float, w->cols);
+
+    dtype_to_f32(w->dtype, w->data, w->cols, out);
+    return out;
+}
+
+/* cos and sin of p * base^(-2 i / D): Su et al., arXiv:2104.09864. In double, rounded once. */
+static bool rope_tables(struct model *m, struct error *err)
+{
+    const size_t half = m->config.head_width / 2;
+
+    m->rope_cos =
+        arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
+    m->rope_sin =
+        arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
+    if (m->rope_cos == NULL || m->rope_sin == NULL)
+        return false;
+    for (size_t i = 0; i < half; i++) {
+        const double f = pow(m->config.rope_base, -2.0 * (double)i / (double)m->config.head_width);
+
+        for (size_t p = 0; p < m->max_positions; p++) {
+            m->rope_cos[p * half + i] = (float)cos((double)p * f);
+            m->rope_sin[p * half + i] = (float)sin((double)p * f);
+        }
+    }
+    return true;
+}
+
+static bool load(struct model *m, struct error *err)
+{
+    const struct model_config *c = &m->config;
+    char name[96];
+
+    m->layers = ARENA_ARRAY(&m->arena, struct layer_weights, c->n_layers);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        const struct matrix_view an = model_files_weight(m->files, W_ATTN_NORM, l);
+        const struct matrix_view fn = model_files_weight(m->files, W_FFN_NORM, l);
+
+        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+            const struct matrix_view w = model_files_weight(m->files, weight_of[p], l);
+
+            weight_hf_name(weight_of[p], l, name);
+            if (!pack_matrix(&w, &m->arena, &m->layers[l].proj[p], name, err))
+                return false;
+        }
+        m->layers[l].attn_norm = vector_of(&m->arena, &an);
+        m->layers[l].ffn_norm = vector_of(&m->arena, &fn);
+    }
+    const struct matrix_view norm = model_files_weight(m->files, W_FINAL_NORM, 0);
+    struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
+    m->embed = model_files_weight(m->files, W_EMBED, 0);
+    m->final_norm = vector_of(&m->arena, &norm);
+    if (head.data == NULL)
+        head = m->embed;
+    return pack_matrix(&head, &m->arena, &m->head, "the head", err) && rope_tables(m, err);
+}
+
+bool model_open(const char *path, size_t max_positions, struct model **out, struct error *err)
+{
+    struct model *m = calloc(1, sizeof *m);
+
+    if (m == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a model");
+    snprintf(m->path, sizeof m->path, "%s", path);
+    bool ok = model_files_open(path, &m->files, err);
+    if (ok) {
+        m->config = *model_files_config(m->files);
+        if (m->config.head_width % PANEL != 0)
+            ok = fail(err, ERR_UNSUPPORTED, "%s: heads of width %zu, a multiple of %d is needed",
+                      path, m->config.head_width, PANEL);
+        m->max_positions = max_positions > 0 ? size_min(max_positions, m->config.context)
+                                             : size_min(m->config.context, 8192);
+        ok = ok && load(m, err);
+    }
+    if (!ok) {
+        model_close(m);
+        return false;
+    }
+    *out = m;
+    return true;
+}
+
+void model_close(struct model *m)
+{
+    if (m == NULL)
+        return;
+    model_files_close(m->files);
+    arena_release(&m->arena);
+    free(m);
+}
+
+size_t model_bytes(const struct model *m)
+{
+    return m->arena.taken_bytes;
+}
+
+/* Takes the place of one weight in the floats, copies it there, and packs it from there on. */
+static bool unfreeze_matrix(struct model *m, const struct matrix_view *w, float **at, float **value,
+                            struct packed *packed, struct error *err)
+{
+    *value = *at;
+    for (size_t r = 0; r < w->rows; r++)
+        dtype_to_f32(w->dtype, matrix_row(w, r), w->cols, *at + r * w->cols);
+    *at += w->rows * w->cols;
+    if (packed == NULL)
+        return true;
+    if (!pack_room(w->rows, w->cols, &m->arena, packed, err))
+        return false;
+    pack_floats(*value, w->cols, packed);
+    return true;
+}
+
+static float *grad_of(const struct full_weights *f, const float *value)
+{
+    return value == NULL ? NULL : f->grads + (value - f->values);
+}
+
+bool model_unfreeze(struct model *m, struct error *err)
+{
+    const struct model_config *c = &m->config;
+    struct full_weights *f = ARENA_NEW(&m->arena, struct full_weights);
+    struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
+    size_t per_layer = 2 * c->width, n, k;
+    bool ok = true;
+
+    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        projection_shape(c, (enum projection)p, &n, &k);
+        per_layer += n * k;
+    }
+    f->n_values =
+        c->vocab * c->width * (head.data == NULL ? 1 : 2) + c->width + per_layer * c->n_layers;
+    f->values =
+        arena_try(&m->arena, f->n_values + PANEL, sizeof(float), "all weights as floats", err);
+    f->grads = f->values == NULL ? NULL
+                                 : arena_try(&m->arena, f->n_values + PANEL, sizeof(float),
+                                             "a gradient for every weight", err);
+    if (f->grads == NULL)
+        return false;
+    f->layers = ARENA_ARRAY(&m->arena, struct full_layer, c->n_layers);
+    float *at = f->values;
+    ok = unfreeze_matrix(m, &m->embed, &at, &f->embed, head.data == NULL ? &m->head : NULL, err);
+    f->head = f->embed;
+    if (ok && head.data != NULL)
+        ok = unfreeze_matrix(m, &head, &at, &f->head, &m->head, err);
+    f->d_embed = grad_of(f, f->embed);
+    f->d_head = grad_of(f, f->head);
+    const struct matrix_view norm = model_files_weight(m->files, W_FINAL_NORM, 0);
+    ok = ok && unfreeze_matrix(m, &norm, &at, &m->final_norm, NULL, err);
+    f->d_final_norm = grad_of(f, m->final_norm);
+    for (size_t l = 0; ok && l < c->n_layers; l++) {
+        const struct matrix_view an = model_files_weight(m->files, W_ATTN_NORM, l);
+        const struct matrix_view fn = model_files_weight(m->files, W_FFN_NORM, l);
+
+        ok = unfreeze_matrix(m, &an, &at, &m->layers[l].attn_norm, NULL, err) &&
+             unfreeze_matrix(m, &fn, &at, &m->layers[l].ffn_norm, NULL, err);
+        f->layers[l].d_attn_norm = grad_of(f, m->layers[l].attn_norm);
+        f->layers[l].d_ffn_norm = grad_of(f, m->layers[l].ffn_norm);
+        for (size_t p = 0; ok && p < N_PROJECTIONS; p++) {
+            const struct matrix_view w = model_files_weight(m->files, weight_of[p], l);
+
+            ok = unfreeze_matrix(m, &w, &at, &f->layers[l].proj[p], &m->layers[l].proj[p], err);
+            f->layers[l].d_proj[p] = grad_of(f, f->layers[l].proj[p]);
+        }
+    }
+    if (ok) {
+        m->embed = (struct matrix_view){
+            .dtype = DTYPE_F32, .rows = c->vocab, .cols = c->width, .data = f->embed};
+        m->full = f;
+    }
+    return ok;
+}
+
+void model_changed(struct model *m)
+{
+    const struct full_weights *f = m->full;
+
+    pack_floats(f->head, m->config.width, &m->head);
+    for (size_t l = 0; l < m->config.n_layers; l++)
+        for (size_t p = 0; p < N_PROJECTIONS; p++)
+            pack_floats(f->layers[l].proj[p], m->layers[l].proj[p].k, &m->layers[l].proj[p]);
+}
+
+static void name_weight(struct arena *a, struct safetensor *t, enum weight_name w, size_t layer,
+                        size_t rows, size_t cols, const float *data)
+{
+    char name[96];
+
+    weight_hf_name(w, layer, name);
+    *t = (struct safetensor){.name = arena_printf(a, "%s.weight", name),
+                             .dtype = DTYPE_F32,
+                             .n_dims = rows == 1 ? 1 : 2,
+                             .dims = {rows == 1 ? cols : rows, cols},
+                             .data = data};
+}
+
+bool model_full_save(const struct model *m, const char *dir, struct error *err)
+{
+    static const char *const metadata[][2] = {{"format", "pt"}};
+    const struct model_config *c = &m->config;
+    const struct full_weights *f = m->full;
+    struct arena a = {0};
+    struct safetensor *t =
+        ARENA_ARRAY(&a, struct safetensor, 3 + c->n_layers * (2 + N_PROJECTIONS));
+    size_t n = 0;
+
+    name_weight(&a, &t[n++], W_EMBED, 0, c->vocab, c->width, f->embed);
+    if (f->head != f->embed)
+        name_weight(&a, &t[n++], W_HEAD, 0, c->vocab, c->width, f->head);
+    name_weight(&a, &t[n++], W_FINAL_NORM, 0, 1, c->width, m->final_norm);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        name_weight(&a, &t[n++], W_ATTN_NORM, l, 1, c->width, m->layers[l].attn_norm);
+        name_weight(&a, &t[n++], W_FFN_NORM, l, 1, c->width, m->layers[l].ffn_norm);
+        for (size_t p = 0; p < N_PROJECTIONS; p++)
+            name_weight(&a, &t[n++], weight_of[p], l, m->layers[l].proj[p].n,
+                        m->layers[l].proj[p].k, f->layers[l].proj[p]);
+    }
+    bool ok = safetensors_write(file_join(&a, dir, "model.safetensors"), t, n, metadata, 1, err);
+    arena_release(&a);
+    return ok || fail_while(err, "saving the weights in %s", dir);
+}

@@ -1,0 +1,55 @@
+/*
+ * model.h - a model in memory: weights packed for the kernels, tables for the rotary positions.
+ *
+ * The weights are those of the file, in their own number format, and frozen; or, for full fine-tuning, floats that
+ * model_unfreeze has made of them. Read-only to everyone but the optimizer between two steps.
+ */
+#ifndef HONE_MODEL_MODEL_H
+#define HONE_MODEL_MODEL_H
+
+#include "model/adapter.h"
+#include "model/model_files.h"
+
+struct layer_weights {
+    struct packed proj[N_PROJECTIONS];
+    float *attn_norm, *ffn_norm; /* [C] */
+};
+
+/* Full fine-tuning: every weight as floats, in one array, with a gradient each. */
+struct full_weights {
+    size_t n_values;
+    float *values, *grads;
+    float *embed, *d_embed; /* [V, C]; the head's, too, when tied */
+    float *head, *d_head;   /* [V, C], or the embedding's */
+    float *d_final_norm;
+    struct full_layer {
+        float *proj[N_PROJECTIONS], *d_proj[N_PROJECTIONS];
+        float *d_attn_norm, *d_ffn_norm;
+    } * layers;
+};
+
+struct model {
+    struct model_config config;
+    struct model_files *files;
+    char path[512];
+    struct arena arena;
+    struct layer_weights *layers;
+    struct packed head;
+    struct matrix_view embed;
+    float *final_norm;
+    size_t max_positions;
+    float *rope_cos, *rope_sin; /* [max_positions, D / 2] */
+    struct full_weights *full;  /* NULL while frozen */
+};
+
+/* max_positions: the longest sequence that will be asked for; 0: the model's own context, at most 8192. */
+MUST_CHECK bool model_open(const char *path, size_t max_positions, struct model **out,
+                           struct error *err);
+void model_close(struct model *m);
+size_t model_bytes(const struct model *m); /* memory of the packed weights and tables */
+
+MUST_CHECK bool model_unfreeze(struct model *m, struct error *err);
+void model_changed(struct model *m); /* after full values changed: packs them anew */
+MUST_CHECK bool model_full_save(const struct model *m, const char *dir,
+                                struct error *err); /* model.safetensors, F32 */
+#endif

@@ -1,0 +1,100 @@
+/*
+ * kernels.h - the innermost loops, in one table per machine type; the best that this machine runs is picked at start.
+ *
+ * Every table computes the same bits. That is possible because each result is defined as a fixed sequence of IEEE
+ * operations that no vector width can see:
+ *
+ *   chain     a product's element is one chain of fused multiply-adds over k = 0, 1, 2, ...: acc = fma(a[k], b[k], acc).
+ *             Vectors lie across the 16 outputs of a panel, never along the sum. Blocking only parks acc in memory.
+ *   lanes     a sum over a row is 16 partial sums, element i going to lane i % 16, joined as a tree (i + 8, i + 4, ...).
+ *   exp       one polynomial in fused multiply-adds (kernel_exp of plain.c); no library function that differs by version.
+ *
+ * plain.c states each of them in C; the twins are tested to be equal to it bit for bit.
+ */
+#ifndef HONE_TENSOR_CPU_KERNELS_H
+#define HONE_TENSOR_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PANEL 16 /* outputs of a packed panel, and lanes of a sum */
+#define SOFTMAX_BLOCK                                                                              \
+    256 /* vocabulary entries of one partial sum in a softmax over the vocabulary */
+
+/* How the weights of one panel are kept: [k][PANEL], with scales where the format has them. */
+enum pack_kind {
+    PACK_F32,  /* float [k][16] */
+    PACK_F16,  /* uint16 [k][16] */
+    PACK_BF16, /* uint16 [k][16] */
+    PACK_Q8,   /* per block of 16 k: float d[16]; int8 q[16][16];       value = q * d */
+    PACK_Q4, /* per block of 32 k: float d[16], m[16]; uint8 q[32][8];  value = fma(q, d, m); column j and j + 8 share
+                  byte j: low and high half */
+};
+
+struct adamw_numbers {
+    float lr, beta1, beta2, eps, wd, clip, c1, c2;
+};
+
+struct kernels {
+    const char *name; /* "plain", "avx2", "avx512" */
+
+    /*
+     * c[i * c_i + j] = chain over k of a[i * a_i + k * a_k] * b[k * b_k + j], for i < m and j < n (n <= PANEL); from
+     * c's old value when accumulate, else from 0. b has PANEL readable floats at each k.
+     */
+    void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
+                 const float *b, size_t b_k, float *c, size_t c_i, bool accumulate);
+
+    /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
+       or reaching the padded end. */
+    void (*unpack)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out);
+
+    /* out[16][16] = in[16][16] transposed, rows in_ld and out_ld floats apart */
+    void (*transpose)(const float *in, size_t in_ld, float *out, size_t out_ld);
+
+    /* y = x * (1 / sqrt(mean(x^2) + eps)) * w; returns the factor 1 / sqrt(...). Zhang, Sennrich, arXiv:1910.07467. */
+    float (*rms_norm)(size_t n, const float *x, const float *w, float eps, float *y);
+    /* dx += the gradient of rms_norm at x for dy, with r the factor that the forward returned */
+    void (*rms_norm_back)(size_t n, const float *x, const float *w, float r, const float *dy,
+                          float *dx);
+
+    /* y = gate * sigmoid(gate) * up. Shazeer, arXiv:2002.05202. */
+    void (*swiglu)(size_t n, const float *gate, const float *up, float *y);
+    void (*swiglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
+                        float *dup);
+
+    /* rotates pairs (x[i], x[i + n/2]) by the angles whose cosines and sines are given [n/2]; back: the other way */
+    void (*rope)(size_t n, const float *cos_, const float *sin_, bool back, float *x);
+
+    void (*add)(size_t n, const float *x, float *y);        /* y += x */
+    void (*scale)(size_t n, float s, float *x);             /* x *= s */
+    float (*dot)(size_t n, const float *x, const float *y); /* lanes */
+    float (*max)(size_t n, const float *x);                 /* -inf for n = 0 */
+
+    /* x = exp((x - max) * scale), returns their sum (lanes) */
+    float (*exp_sum)(size_t n, float max, float scale, float *x);
+    /* sum of exp((x - max) * inv_t), one partial sum (lanes) per SOFTMAX_BLOCK values; x unchanged */
+    void (*exp_block_sums)(size_t n, float max, float inv_t, const float *x, float *sums);
+    /* y = exp((x - max) * inv_t) */
+    void (*exp_to)(size_t n, float max, float inv_t, const float *x, float *y);
+    /* p = p * (c0 + c1 * logit): the dense part of d loss / d logits, with the entropy's where c1 is not 0 */
+    void (*dense_back)(size_t n, float c0, float c1, const float *logit, float *p);
+    /* ds = p * (dp - delta) * s : the softmax's backward of one attention row */
+    void (*softmax_back)(size_t n, const float *p, const float *dp, float delta, float s,
+                         float *ds);
+
+    /*
+     * AdamW (Loshchilov, Hutter, arXiv:1711.05101) on n values: g *= clip; m, v updated; w -= lr * (mhat /
+     * (sqrt(vhat) + eps) + wd * w). c1 = 1 / (1 - beta1^t), c2 = 1 / (1 - beta2^t).
+     */
+    void (*adamw)(size_t n, const struct adamw_numbers *a, const float *g, float *m, float *v,
+                  float *w);
+};
+
+/* The table in force. kernels_choose(NULL) picks the best; a name picks that one, false where it does not run here. */
+const struct kernels *kernels(void);
+bool kernels_choose(const char *name);
+/* All that this machine runs, plain first. */
+size_t kernels_available(const struct kernels *const **out);
+#endif

@@ -1,0 +1,376 @@
+/*
+ * kernels_vector.h - the vector twins of plain.c, written once in the words of simd_*.h; each kernels_<machine>.c
+ * includes its simd header, names the table KERNELS and includes this. What a line computes stands in plain.c.
+ */
+#include "tensor/cpu/kernels_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+SIMD void tile(const size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
+               size_t b_k, float *c, size_t c_i, bool accumulate)
+{
+    v16 acc[GEMM_ROWS];
+
+#pragma GCC unroll 16
+    for (size_t i = 0; i < m; i++)
+        acc[i] = accumulate ? v_load(c + i * c_i) : v_zero();
+    for (size_t t = 0; t < k; t++) {
+        const v16 w = v_load(b);
+
+#pragma GCC unroll 16
+        for (size_t i = 0; i < m; i++)
+            acc[i] = v_fma(v_set(a[i * a_i]), w, acc[i]);
+        a += a_k;
+        b += b_k;
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < m; i++)
+        v_store(c + i * c_i, acc[i]);
+}
+
+#define TILE_CASE(m)                                                                               \
+    case m:                                                                                        \
+        tile(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);                                       \
+        break;
+
+static void whole_panel(size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
+                        size_t b_k, float *c, size_t c_i, bool accumulate)
+{
+    for (; m >= GEMM_ROWS; m -= GEMM_ROWS, a += GEMM_ROWS * a_i, c += GEMM_ROWS * c_i)
+        tile(GEMM_ROWS, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
+    switch (m) {
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+        TILE_CASE(5)
+#if GEMM_ROWS > 6
+        TILE_CASE(6)
+        TILE_CASE(7)
+        TILE_CASE(8)
+        TILE_CASE(9)
+        TILE_CASE(10)
+        TILE_CASE(11)
+        TILE_CASE(12)
+        TILE_CASE(13)
+#endif
+    default:
+        break;
+    }
+}
+
+static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
+                        const float *b, size_t b_k, float *c, size_t c_i, bool accumulate)
+{
+    if (n == PANEL) {
+        whole_panel(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
+        return;
+    }
+    for (size_t i = 0; i < m; i++) { /* the last, narrow panel: through a whole one */
+        float row[PANEL] = {0};
+
+        memcpy(row, c + i * c_i, n * sizeof *c);
+        whole_panel(1, k, a + i * a_i, a_i, a_k, b, b_k, row, PANEL, accumulate);
+        memcpy(c + i * c_i, row, n * sizeof *c);
+    }
+}
+
+static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out)
+{
+    switch (kind) {
+    case PACK_F32:
+        memcpy(out, (const float *)panel + k0 * PANEL, n_k * PANEL * sizeof *out);
+        break;
+    case PACK_F16:
+        for (size_t k = 0; k < n_k; k++)
+            v_store(out + k * PANEL, v_from_f16((const uint16_t *)panel + (k0 + k) * PANEL));
+        break;
+    case PACK_BF16:
+        for (size_t k = 0; k < n_k; k++)
+            v_store(out + k * PANEL, v_from_bf16((const uint16_t *)panel + (k0 + k) * PANEL));
+        break;
+    case PACK_Q8:
+        for (size_t k = 0; k < n_k; k += 16) {
+            const struct pack_q8 *block = (const struct pack_q8 *)panel + (k0 + k) / 16;
+            const size_t first = (k0 + k) % 16, n = n_k - k < 16 ? n_k - k : 16;
+            const v16 d = v_load(block->d);
+
+            for (size_t t = 0; t < n; t++)
+                v_store(out + (k + t) * PANEL, v_mul(v_from_i8(block->q[first + t]), d));
+        }
+        break;
+    case PACK_Q4:
+        for (size_t k = 0; k < n_k;) {
+            const struct pack_q4 *block = (const struct pack_q4 *)panel + (k0 + k) / 32;
+            const size_t first = (k0 + k) % 32, n = n_k - k < 32 - first ? n_k - k : 32 - first;
+            const v16 d = v_load(block->d), m = v_load(block->m);
+
+            for (size_t t = 0; t < n; t++)
+                v_store(out + (k + t) * PANEL, v_fma(v_from_u4(block->q[first + t]), d, m));
+            k += n;
+        }
+        break;
+    }
+}
+
+static void vector_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
+{
+    v_transpose8(in, in_ld, out, out_ld);
+    v_transpose8(in + 8, in_ld, out + 8 * out_ld, out_ld);
+    v_transpose8(in + 8 * in_ld, in_ld, out + 8, out_ld);
+    v_transpose8(in + 8 * in_ld + 8, in_ld, out + 8 * out_ld + 8, out_ld);
+}
+
+/* The last n < 16 values: the others are rest, and what is written back is cut. */
+SIMD v16 load_tail(const float *p, size_t n, float rest)
+{
+    float t[PANEL];
+
+    for (size_t i = 0; i < PANEL; i++)
+        t[i] = i < n ? p[i] : rest;
+    return v_load(t);
+}
+
+SIMD void store_tail(float *p, size_t n, v16 x)
+{
+    float t[PANEL];
+
+    v_store(t, x);
+    memcpy(p, t, n * sizeof *p);
+}
+
+/* load and store n (1..16) values */
+SIMD v16 load_n(const float *p, size_t n)
+{
+    return n == PANEL ? v_load(p) : load_tail(p, n, 0);
+}
+SIMD void store_n(float *p, size_t n, v16 x)
+{
+    if (n == PANEL)
+        v_store(p, x);
+    else
+        store_tail(p, n, x);
+}
+#define EACH_16(i, w, n)                                                                           \
+    for (size_t i = 0, w; i < (n) && (w = (n)-i < PANEL ? (n)-i : PANEL, true); i += PANEL)
+
+static float vector_dot(size_t n, const float *x, const float *y)
+{
+    v16 acc = v_zero();
+
+    /* a lane without an element adds 0 * 0 to a sum that began at +0: no bit changes */
+    EACH_16(i, w, n)
+    acc = v_fma(load_n(x + i, w), load_n(y + i, w), acc);
+    return v_join(acc);
+}
+
+static float vector_rms_norm(size_t n, const float *x, const float *w, float eps, float *y)
+{
+    const float r = 1.0f / sqrtf(vector_dot(n, x, x) / (float)n + eps);
+    const v16 vr = v_set(r);
+
+    EACH_16(i, c, n)
+    store_n(y + i, c, v_mul(v_mul(load_n(x + i, c), vr), load_n(w + i, c)));
+    return r;
+}
+
+static void vector_rms_norm_back(size_t n, const float *x, const float *w, float r, const float *dy,
+                                 float *dx)
+{
+    v16 acc = v_zero();
+
+    EACH_16(i, c, n)
+    acc = v_fma(v_mul(load_n(w + i, c), load_n(dy + i, c)), load_n(x + i, c), acc);
+    const v16 minus_s = v_set(-(v_join(acc) * (r * r / (float)n)));
+    const v16 vr = v_set(r);
+    EACH_16(i, c, n)
+    {
+        const v16 wdy = v_mul(load_n(w + i, c), load_n(dy + i, c));
+
+        store_n(dx + i, c, v_fma(vr, v_fma(minus_s, load_n(x + i, c), wdy), load_n(dx + i, c)));
+    }
+}
+
+SIMD v16 v_exp(v16 x0)
+{
+    const v16 magic = v_set(12582912.0f);
+    const v16 x = v_min(x0, v_set(88.3f));
+    const v16 n = v_sub(v_fma(x, v_set(1.44269504088896341f), magic), magic);
+    v16 r = v_fma(n, v_set(-0.693359375f), x);
+    r = v_fma(n, v_set(2.12194440e-4f), r);
+    v16 p = v_set(1.9875691500e-4f);
+    p = v_fma(p, r, v_set(1.3981999507e-3f));
+    p = v_fma(p, r, v_set(8.3334519073e-3f));
+    p = v_fma(p, r, v_set(4.1665795894e-2f));
+    p = v_fma(p, r, v_set(1.6666665459e-1f));
+    p = v_fma(p, r, v_set(5.0000001201e-1f));
+    p = v_add(v_fma(p, v_mul(r, r), r), v_set(1.0f));
+    return v_keep_from(x0, -87.3f, v_mul(p, v_pow2(n)));
+}
+
+static void vector_swiglu(size_t n, const float *gate, const float *up, float *y)
+{
+    const v16 one = v_set(1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 g = load_n(gate + i, c);
+        const v16 e = v_exp(v_mul(g, v_set(-1.0f)));
+
+        store_n(y + i, c, v_mul(v_div(g, v_add(one, e)), load_n(up + i, c)));
+    }
+}
+
+static void vector_swiglu_back(size_t n, const float *gate, const float *up, const float *dy,
+                               float *dgate, float *dup)
+{
+    const v16 one = v_set(1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 g = load_n(gate + i, c), u = load_n(up + i, c), d = load_n(dy + i, c);
+        const v16 s = v_div(one, v_add(one, v_exp(v_mul(g, v_set(-1.0f)))));
+
+        store_n(dup + i, c, v_mul(d, v_mul(g, s)));
+        store_n(dgate + i, c, v_mul(v_mul(d, u), v_mul(s, v_fma(g, v_sub(one, s), one))));
+    }
+}
+
+static void vector_rope(size_t n, const float *cos_, const float *sin_, bool back, float *x)
+{
+    const size_t half = n / 2;
+    const v16 sign = v_set(back ? -1.0f : 1.0f), minus = v_set(-1.0f);
+
+    EACH_16(i, w, half)
+    {
+        const v16 a = load_n(x + i, w), b = load_n(x + half + i, w), c = load_n(cos_ + i, w);
+        const v16 s = v_mul(load_n(sin_ + i, w), sign);
+
+        store_n(x + i, w, v_fma(a, c, v_mul(v_mul(b, s), minus)));
+        store_n(x + half + i, w, v_fma(b, c, v_mul(a, s)));
+    }
+}
+
+static void vector_add(size_t n, const float *x, float *y)
+{
+    EACH_16(i, c, n)
+    store_n(y + i, c, v_add(load_n(y + i, c), load_n(x + i, c)));
+}
+
+static void vector_scale(size_t n, float s, float *x)
+{
+    EACH_16(i, c, n)
+    store_n(x + i, c, v_mul(load_n(x + i, c), v_set(s)));
+}
+
+static float vector_max(size_t n, const float *x)
+{
+    v16 m = v_set(-INFINITY);
+
+    EACH_16(i, c, n)
+    m = v_max(c == PANEL ? v_load(x + i) : load_tail(x + i, c, -INFINITY), m);
+    return v_join_max(m);
+}
+
+static float vector_exp_sum(size_t n, float max, float scale, float *x)
+{
+    const v16 vmax = v_set(max), vs = v_set(scale);
+    v16 acc = v_zero();
+
+    EACH_16(i, c, n)
+    {
+        const v16 l = c == PANEL ? v_load(x + i) : load_tail(x + i, c, -INFINITY);
+        const v16 e = v_exp(v_mul(v_sub(l, vmax), vs));
+
+        store_n(x + i, c, e);
+        acc = v_add(acc, e);
+    }
+    return v_join(acc);
+}
+
+static void vector_exp_block_sums(size_t n, float max, float inv_t, const float *x, float *sums)
+{
+    const v16 vmax = v_set(max), vt = v_set(inv_t);
+
+    for (size_t from = 0; from < n; from += SOFTMAX_BLOCK) {
+        const size_t here = n - from < SOFTMAX_BLOCK ? n - from : SOFTMAX_BLOCK;
+        v16 acc = v_zero();
+
+        EACH_16(i, c, here)
+        {
+            const v16 l = c == PANEL ? v_load(x + from + i) : load_tail(x + from + i, c, -INFINITY);
+
+            acc = v_add(acc, v_exp(v_mul(v_sub(l, vmax), vt)));
+        }
+        sums[from / SOFTMAX_BLOCK] = v_join(acc);
+    }
+}
+
+static void vector_exp_to(size_t n, float max, float inv_t, const float *x, float *y)
+{
+    const v16 vmax = v_set(max), vt = v_set(inv_t);
+
+    EACH_16(i, c, n)
+    store_n(y + i, c, v_exp(v_mul(v_sub(load_n(x + i, c), vmax), vt)));
+}
+
+static void vector_dense_back(size_t n, float c0, float c1, const float *logit, float *p)
+{
+    const v16 v0 = v_set(c0), v1 = v_set(c1);
+
+    EACH_16(i, c, n)
+    store_n(p + i, c, v_mul(load_n(p + i, c), v_fma(v1, load_n(logit + i, c), v0)));
+}
+
+static void vector_softmax_back(size_t n, const float *p, const float *dp, float delta, float s,
+                                float *ds)
+{
+    const v16 vd = v_set(delta), vs = v_set(s);
+
+    EACH_16(i, c, n)
+    store_n(ds + i, c, v_mul(v_mul(load_n(p + i, c), v_sub(load_n(dp + i, c), vd)), vs));
+}
+
+static void vector_adamw(size_t n, const struct adamw_numbers *a, const float *g, float *m,
+                         float *v, float *w)
+{
+    const v16 b1 = v_set(a->beta1), b2 = v_set(a->beta2), r1 = v_set(1.0f - a->beta1),
+              r2 = v_set(1.0f - a->beta2);
+    const v16 minus_lr = v_set(-a->lr), wd = v_set(a->wd), clip = v_set(a->clip);
+
+    EACH_16(i, c, n)
+    {
+        const v16 gi = v_mul(load_n(g + i, c), clip), wi = load_n(w + i, c);
+        const v16 mi = v_fma(b1, load_n(m + i, c), v_mul(r1, gi));
+        const v16 vi = v_fma(b2, load_n(v + i, c), v_mul(v_mul(r2, gi), gi));
+        const v16 step =
+            v_div(v_mul(mi, v_set(a->c1)), v_add(v_sqrt(v_mul(vi, v_set(a->c2))), v_set(a->eps)));
+
+        store_n(m + i, c, mi);
+        store_n(v + i, c, vi);
+        store_n(w + i, c, v_fma(minus_lr, v_fma(wd, wi, step), wi));
+    }
+}
+
+const struct kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .gemm = vector_gemm,
+    .unpack = vector_unpack,
+    .transpose = vector_transpose,
+    .rms_norm = vector_rms_norm,
+    .rms_norm_back = vector_rms_norm_back,
+    .swiglu = vector_swiglu,
+    .swiglu_back = vector_swiglu_back,
+    .rope = vector_rope,
+    .add = vector_add,
+    .scale = vector_scale,
+    .dot = vector_dot,
+    .max = vector_max,
+    .exp_sum = vector_exp_sum,
+    .exp_block_sums = vector_exp_block_sums,
+    .exp_to = vector_exp_to,
+    .dense_back = vector_dense_back,
+    .softmax_back = vector_softmax_back,
+    .adamw = vector_adamw,
+};

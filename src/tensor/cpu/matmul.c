@@ -1,0 +1,180 @@
+/*
+ * matmul.c - the three products, cut into blocks that stay in cache and divided over threads by their outputs.
+ *
+ * A unit of work is a block of rows by a group of panels. Inside, k goes in chunks so that the unpacked panel stays in
+ * the first-level cache and the rows' part in the second; the chain over k is parked in the output between chunks,
+ * which changes no bit.
+ */
+#include "base/parallel.h"
+#include "base/size.h"
+#include "tensor/cpu/kernels_internal.h"
+#include "tensor/ops.h"
+
+#include <string.h>
+
+#define K_CHUNK 256   /* k of one unpacked piece of a panel: 16 KiB */
+#define ROW_BLOCK 192 /* rows of a unit: 192 KiB of a chunk of their values */
+
+struct product {
+    const struct packed *w;
+    size_t m, ldx, ldy;
+    const float *x;
+    float *y;
+    bool accumulate;
+    size_t n_row_blocks, row_block, group; /* panels, or tiles of 16 columns, of a unit */
+};
+
+/* Enough units for the threads to share evenly, large enough to keep rows in cache. */
+static void divide(struct product *p, size_t n_panels)
+{
+    const size_t threads = (size_t)parallel_threads();
+
+    p->n_row_blocks = (p->m + ROW_BLOCK - 1) / ROW_BLOCK;
+    p->row_block = p->n_row_blocks == 0 ? 0 : (p->m + p->n_row_blocks - 1) / p->n_row_blocks;
+    const size_t wanted = size_max(1, 6 * threads / size_max(1, p->n_row_blocks));
+    p->group = size_max(1, size_min(64, (n_panels + wanted - 1) / wanted));
+}
+
+static void forward_unit(void *ctx, size_t unit, int thread)
+{
+    const struct product *p = ctx;
+    const struct packed *w = p->w;
+    const size_t r0 = unit % p->n_row_blocks * p->row_block;
+    const size_t m = size_min(p->row_block, p->m - r0);
+    const size_t first = unit / p->n_row_blocks * p->group,
+                 last = size_min(first + p->group, w->n_panels);
+    const struct kernels *kern = kernels();
+    float piece[K_CHUNK * PANEL] __attribute__((aligned(64)));
+
+    (void)thread;
+    for (size_t k0 = 0; k0 < w->k; k0 += K_CHUNK) {
+        const size_t n_k = size_min(K_CHUNK, w->k - k0);
+
+        for (size_t q = first; q < last; q++) {
+            const void *panel = w->data + q * w->panel_bytes;
+            const float *b = piece;
+
+            if (w->kind == PACK_F32)
+                b = (const float *)panel + k0 * PANEL;
+            else
+                kern->unpack((enum pack_kind)w->kind, panel, k0, n_k, piece);
+            kern->gemm(m, size_min(PANEL, w->n - q * PANEL), n_k, p->x + r0 * p->ldx + k0, p->ldx,
+                       1, b, PANEL, p->y + r0 * p->ldy + q * PANEL, p->ldy,
+                       p->accumulate || k0 > 0);
+        }
+    }
+}
+
+void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
+            bool accumulate)
+{
+    struct product p = {
+        .w = w, .m = m, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .accumulate = accumulate};
+
+    if (m == 0)
+        return;
+    divide(&p, w->n_panels);
+    parallel_for(p.n_row_blocks * ((w->n_panels + p.group - 1) / p.group), forward_unit, &p);
+}
+
+/* piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over */
+static void unpack_across(const struct kernels *kern, const struct packed *w, size_t n0, size_t n,
+                          size_t k0, size_t n_k, float *piece)
+{
+    float corner[PANEL * PANEL] __attribute__((aligned(64)));
+
+    for (size_t i = 0; i < n; i += PANEL) {
+        const void *panel = w->data + (n0 + i) / PANEL * w->panel_bytes;
+        const float *c = corner;
+
+        if (w->kind == PACK_F32 && n_k == PANEL) {
+            c = (const float *)panel + k0 * PANEL;
+        } else {
+            if (n_k < PANEL)
+                memset(corner, 0, sizeof corner);
+            kern->unpack((enum pack_kind)w->kind, panel, k0, n_k, corner);
+        }
+        kern->transpose(c, PANEL, piece + i * PANEL, PANEL);
+    }
+}
+
+static void back_unit(void *ctx, size_t unit, int thread)
+{
+    const struct product *p = ctx;
+    const struct packed *w = p->w;
+    const size_t r0 = unit % p->n_row_blocks * p->row_block;
+    const size_t m = size_min(p->row_block, p->m - r0);
+    const size_t n_tiles = (w->k + PANEL - 1) / PANEL;
+    const size_t first = unit / p->n_row_blocks * p->group,
+                 last = size_min(first + p->group, n_tiles);
+    const struct kernels *kern = kernels();
+    float piece[K_CHUNK * PANEL] __attribute__((aligned(64)));
+
+    (void)thread;
+    for (size_t n0 = 0; n0 < w->n; n0 += K_CHUNK) {
+        const size_t n = size_min(K_CHUNK, w->n - n0);
+
+        for (size_t t = first; t < last; t++) {
+            const size_t k0 = t * PANEL, n_k = size_min(PANEL, w->k - k0);
+
+            unpack_across(kern, w, n0, n, k0, n_k, piece);
+            kern->gemm(m, n_k, n, p->x + r0 * p->ldx + n0, p->ldx, 1, piece, PANEL,
+                       p->y + r0 * p->ldy + k0, p->ldy, p->accumulate || n0 > 0);
+        }
+    }
+}
+
+void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
+                   size_t lddx, bool accumulate)
+{
+    struct product p = {
+        .w = w, .m = m, .x = dy, .ldx = lddy, .y = dx, .ldy = lddx, .accumulate = accumulate};
+    const size_t n_tiles = (w->k + PANEL - 1) / PANEL;
+
+    if (m == 0)
+        return;
+    divide(&p, n_tiles);
+    parallel_for(p.n_row_blocks * ((n_tiles + p.group - 1) / p.group), back_unit, &p);
+}
+
+struct product_floats {
+    size_t m, n, k, a_i, a_k, ldb, ldc;
+    const float *a, *b;
+    float *c;
+    bool accumulate;
+    size_t n_row_blocks, row_block;
+};
+
+static void floats_unit(void *ctx, size_t unit, int thread)
+{
+    const struct product_floats *p = ctx;
+    const size_t r0 = unit % p->n_row_blocks * p->row_block;
+    const size_t m = size_min(p->row_block, p->m - r0);
+    const size_t n0 = unit / p->n_row_blocks * PANEL;
+
+    (void)thread;
+    kernels()->gemm(m, size_min(PANEL, p->n - n0), p->k, p->a + r0 * p->a_i, p->a_i, p->a_k,
+                    p->b + n0, p->ldb, p->c + r0 * p->ldc + n0, p->ldc, p->accumulate);
+}
+
+void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
+                   const float *b, size_t ldb, float *c, size_t ldc, bool accumulate)
+{
+    struct product_floats p = {.m = m,
+                               .n = n,
+                               .k = k,
+                               .a = a,
+                               .a_i = a_i,
+                               .a_k = a_k,
+                               .b = b,
+                               .ldb = ldb,
+                               .c = c,
+                               .ldc = ldc,
+                               .accumulate = accumulate};
+
+    if (m == 0 || n == 0)
+        return;
+    p.n_row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK;
+    p.row_block = (m + p.n_row_blocks - 1) / p.n_row_blocks;
+    parallel_for(p.n_row_blocks * ((n + PANEL - 1) / PANEL), floats_unit, &p);
+}

@@ -1,0 +1,264 @@
+/*
+ * plain.c - every kernel in plain C: this file defines the right answer, to the bit.
+ */
+#include "tensor/cpu/kernels_internal.h"
+#include "tensor/dtype.h"
+
+#include <math.h>
+#include <string.h>
+
+static void plain_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
+                       const float *b, size_t b_k, float *c, size_t c_i, bool accumulate)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            float acc = accumulate ? c[i * c_i + j] : 0;
+
+            for (size_t t = 0; t < k; t++)
+                acc = fmaf(a[i * a_i + t * a_k], b[t * b_k + j], acc);
+            c[i * c_i + j] = acc;
+        }
+    }
+}
+
+static void plain_unpack(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out)
+{
+    for (size_t k = 0; k < n_k; k++) {
+        const size_t at = k0 + k;
+
+        for (size_t j = 0; j < PANEL; j++) {
+            float *y = out + k * PANEL + j;
+
+            switch (kind) {
+            case PACK_F32:
+                *y = ((const float *)panel)[at * PANEL + j];
+                break;
+            case PACK_F16:
+                *y = f16_to_f32(((const uint16_t *)panel)[at * PANEL + j]);
+                break;
+            case PACK_BF16:
+                *y = bf16_to_f32(((const uint16_t *)panel)[at * PANEL + j]);
+                break;
+            case PACK_Q8: {
+                const struct pack_q8 *block = (const struct pack_q8 *)panel + at / 16;
+
+                *y = (float)block->q[at % 16][j] * block->d[j];
+                break;
+            }
+            case PACK_Q4: {
+                const struct pack_q4 *block = (const struct pack_q4 *)panel + at / 32;
+                const uint8_t byte = block->q[at % 32][j % 8];
+
+                *y = fmaf((float)(j < 8 ? byte & 15 : byte >> 4), block->d[j], block->m[j]);
+                break;
+            }
+            }
+        }
+    }
+}
+
+static void plain_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
+{
+    for (size_t i = 0; i < PANEL; i++)
+        for (size_t j = 0; j < PANEL; j++)
+            out[j * out_ld + i] = in[i * in_ld + j];
+}
+
+/* Joins 16 lanes as a tree. */
+static float join(const float lane[PANEL])
+{
+    float t[PANEL];
+
+    memcpy(t, lane, sizeof t);
+    for (size_t half = PANEL / 2; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++)
+            t[i] = t[i] + t[i + half];
+    return t[0];
+}
+
+static float plain_dot(size_t n, const float *x, const float *y)
+{
+    float lane[PANEL] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        lane[i % PANEL] = fmaf(x[i], y[i], lane[i % PANEL]);
+    return join(lane);
+}
+
+static float plain_rms_norm(size_t n, const float *x, const float *w, float eps, float *y)
+{
+    const float r = 1.0f / sqrtf(plain_dot(n, x, x) / (float)n + eps);
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] * r * w[i];
+    return r;
+}
+
+/* dx_i += r * (w_i dy_i - x_i r^2 / n * sum_j w_j dy_j x_j) */
+static void plain_rms_norm_back(size_t n, const float *x, const float *w, float r, const float *dy,
+                                float *dx)
+{
+    float lane[PANEL] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        lane[i % PANEL] = fmaf(w[i] * dy[i], x[i], lane[i % PANEL]);
+    const float s = join(lane) * (r * r / (float)n);
+    for (size_t i = 0; i < n; i++)
+        dx[i] = fmaf(r, fmaf(-s, x[i], w[i] * dy[i]), dx[i]);
+}
+
+/*
+ * e^x: x = n ln 2 + r, |r| <= ln 2 / 2; e^r by a polynomial of degree 6 (Cephes' coefficients), within 1 ulp of the
+ * right answer; 0 below -87.3, so that -inf gives 0, and capped above 88.3.
+ */
+float kernel_exp(float x)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    union {
+        float f;
+        int32_t i;
+    } u;
+
+    if (!(x >= -87.3f))
+        return x != x ? x : 0; /* NaN stays */
+    x = x < 88.3f ? x : 88.3f;
+    const float n = fmaf(x, 1.44269504088896341f, magic) - magic;
+    float r = fmaf(n, -0.693359375f, x);
+    r = fmaf(n, 2.12194440e-4f, r);
+    float p = 1.9875691500e-4f;
+    p = fmaf(p, r, 1.3981999507e-3f);
+    p = fmaf(p, r, 8.3334519073e-3f);
+    p = fmaf(p, r, 4.1665795894e-2f);
+    p = fmaf(p, r, 1.6666665459e-1f);
+    p = fmaf(p, r, 5.0000001201e-1f);
+    p = fmaf(p, r * r, r) + 1.0f;
+    u.i = ((int32_t)n + 127) * (1 << 23);
+    return p * u.f;
+}
+
+static void plain_swiglu(size_t n, const float *gate, const float *up, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + kernel_exp(-gate[i])) * up[i];
+}
+
+static void plain_swiglu_back(size_t n, const float *gate, const float *up, const float *dy,
+                              float *dgate, float *dup)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = gate[i];
+        const float s = 1.0f / (1.0f + kernel_exp(-g));
+
+        dup[i] = dy[i] * (g * s);
+        dgate[i] = dy[i] * up[i] * (s * fmaf(g, 1.0f - s, 1.0f));
+    }
+}
+
+static void plain_rope(size_t n, const float *cos_, const float *sin_, bool back, float *x)
+{
+    const size_t half = n / 2;
+
+    for (size_t i = 0; i < half; i++) {
+        const float a = x[i], b = x[i + half], c = cos_[i], s = back ? -sin_[i] : sin_[i];
+
+        x[i] = fmaf(a, c, -(b * s));
+        x[i + half] = fmaf(b, c, a * s);
+    }
+}
+
+static void plain_add(size_t n, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void plain_scale(size_t n, float s, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= s;
+}
+
+static float plain_max(size_t n, const float *x)
+{
+    float m = -INFINITY;
+
+    for (size_t i = 0; i < n; i++)
+        m = x[i] > m ? x[i] : m;
+    return m;
+}
+
+static float plain_exp_sum(size_t n, float max, float scale, float *x)
+{
+    float lane[PANEL] = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        x[i] = kernel_exp((x[i] - max) * scale);
+        lane[i % PANEL] += x[i];
+    }
+    return join(lane);
+}
+
+static void plain_exp_block_sums(size_t n, float max, float inv_t, const float *x, float *sums)
+{
+    for (size_t from = 0; from < n; from += SOFTMAX_BLOCK) {
+        float lane[PANEL] = {0};
+
+        for (size_t i = from; i < n && i < from + SOFTMAX_BLOCK; i++)
+            lane[i % PANEL] += kernel_exp((x[i] - max) * inv_t);
+        sums[from / SOFTMAX_BLOCK] = join(lane);
+    }
+}
+
+static void plain_exp_to(size_t n, float max, float inv_t, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = kernel_exp((x[i] - max) * inv_t);
+}
+
+static void plain_dense_back(size_t n, float c0, float c1, const float *logit, float *p)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = p[i] * fmaf(c1, logit[i], c0);
+}
+
+static void plain_softmax_back(size_t n, const float *p, const float *dp, float delta, float s,
+                               float *ds)
+{
+    for (size_t i = 0; i < n; i++)
+        ds[i] = p[i] * (dp[i] - delta) * s;
+}
+
+static void plain_adamw(size_t n, const struct adamw_numbers *a, const float *g, float *m, float *v,
+                        float *w)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float gi = g[i] * a->clip;
+
+        m[i] = fmaf(a->beta1, m[i], (1.0f - a->beta1) * gi);
+        v[i] = fmaf(a->beta2, v[i], (1.0f - a->beta2) * gi * gi);
+        const float step = (m[i] * a->c1) / (sqrtf(v[i] * a->c2) + a->eps);
+        w[i] = fmaf(-a->lr, fmaf(a->wd, w[i], step), w[i]);
+    }
+}
+
+const struct kernels kernels_plain = {
+    .name = "plain",
+    .gemm = plain_gemm,
+    .unpack = plain_unpack,
+    .transpose = plain_transpose,
+    .rms_norm = plain_rms_norm,
+    .rms_norm_back = plain_rms_norm_back,
+    .swiglu = plain_swiglu,
+    .swiglu_back = plain_swiglu_back,
+    .rope = plain_rope,
+    .add = plain_add,
+    .scale = plain_scale,
+    .dot = plain_dot,
+    .max = plain_max,
+    .exp_sum = plain_exp_sum,
+    .exp_block_sums = plain_exp_block_sums,
+    .exp_to = plain_exp_to,
+    .dense_back = plain_dense_back,
+    .softmax_back = plain_softmax_back,
+    .adamw = plain_adamw,
+};

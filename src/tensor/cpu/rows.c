@@ -1,0 +1,224 @@
+/*
+ * rows.c - operations on one row at a time, rows divided over threads.
+ */
+#include "base/parallel.h"
+#include "base/size.h"
+#include "tensor/cpu/kernels_internal.h"
+#include "tensor/ops.h"
+
+#include <math.h>
+
+#define ROWS_PER_UNIT 8
+
+struct rows {
+    size_t m, n, ldx, ldy, lddx, n_heads;
+    const float *x, *w, *r, *dy, *gate, *up, *cos_, *sin_;
+    float *y, *dx, *out_r, *dgate, *dup;
+    const uint32_t *pos;
+    float eps;
+    bool back;
+    void (*one)(const struct rows *p, size_t i);
+};
+
+static void rows_unit(void *ctx, size_t unit, int thread)
+{
+    const struct rows *p = ctx;
+
+    (void)thread;
+    for (size_t i = unit * ROWS_PER_UNIT; i < size_min(p->m, (unit + 1) * ROWS_PER_UNIT); i++)
+        p->one(p, i);
+}
+
+static void run(struct rows *p)
+{
+    parallel_for((p->m + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT, rows_unit, p);
+}
+
+static void rms_norm_one(const struct rows *p, size_t i)
+{
+    const float r = kernels()->rms_norm(p->n, p->x + i * p->ldx, p->w, p->eps, p->y + i * p->ldy);
+
+    if (p->out_r != NULL)
+        p->out_r[i] = r;
+}
+
+void rms_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, float eps, float *y,
+              size_t ldy, float *r)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .x = x,
+                     .ldx = ldx,
+                     .w = w,
+                     .eps = eps,
+                     .y = y,
+                     .ldy = ldy,
+                     .out_r = r,
+                     .one = rms_norm_one};
+
+    run(&p);
+}
+
+static void rms_norm_back_one(const struct rows *p, size_t i)
+{
+    kernels()->rms_norm_back(p->n, p->x + i * p->ldx, p->w, p->r[i], p->dy + i * p->ldy,
+                             p->dx + i * p->lddx);
+}
+
+void rms_norm_back(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *r,
+                   const float *dy, size_t lddy, float *dx, size_t lddx)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .x = x,
+                     .ldx = ldx,
+                     .w = w,
+                     .r = r,
+                     .dy = dy,
+                     .ldy = lddy,
+                     .dx = dx,
+                     .lddx = lddx,
+                     .one = rms_norm_back_one};
+
+    run(&p);
+}
+
+struct norm_weight {
+    size_t m, n, ldx, lddy;
+    const float *x, *r, *dy;
+    float *dw;
+};
+
+static void norm_weight_unit(void *ctx, size_t unit, int thread)
+{
+    const struct norm_weight *p = ctx;
+
+    (void)thread;
+    for (size_t j = unit * 64; j < size_min(p->n, (unit + 1) * 64); j++)
+        for (size_t i = 0; i < p->m; i++)
+            p->dw[j] = fmaf(p->dy[i * p->lddy + j], p->x[i * p->ldx + j] * p->r[i], p->dw[j]);
+}
+
+void rms_norm_back_w(size_t m, size_t n, const float *x, size_t ldx, const float *r,
+                     const float *dy, size_t lddy, float *dw)
+{
+    struct norm_weight p = {
+        .m = m, .n = n, .x = x, .ldx = ldx, .r = r, .dy = dy, .lddy = lddy, .dw = dw};
+
+    parallel_for((n + 63) / 64, norm_weight_unit, &p);
+}
+
+static void swiglu_one(const struct rows *p, size_t i)
+{
+    kernels()->swiglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->n);
+}
+
+void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y)
+{
+    struct rows p = {.m = m, .n = n, .gate = gate, .up = up, .y = y, .one = swiglu_one};
+
+    run(&p);
+}
+
+static void swiglu_back_one(const struct rows *p, size_t i)
+{
+    const size_t at = i * p->n;
+
+    kernels()->swiglu_back(p->n, p->gate + at, p->up + at, p->dy + at, p->dgate + at, p->dup + at);
+}
+
+void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                 float *dgate, float *dup)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .gate = gate,
+                     .up = up,
+                     .dy = dy,
+                     .dgate = dgate,
+                     .dup = dup,
+                     .one = swiglu_back_one};
+
+    run(&p);
+}
+
+static void add_one(const struct rows *p, size_t i)
+{
+    kernels()->add(p->n, p->x + i * p->ldx, p->y + i * p->ldy);
+}
+
+void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy)
+{
+    struct rows p = {.m = m, .n = n, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .one = add_one};
+
+    run(&p);
+}
+
+static void scale_one(const struct rows *p, size_t i)
+{
+    kernels()->scale(p->n, p->eps, p->y + i * p->ldy);
+}
+
+void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
+{
+    struct rows p = {.m = m, .n = n, .eps = s, .y = x, .ldy = ldx, .one = scale_one};
+
+    if (s != 1.0f)
+        run(&p);
+}
+
+static void rope_one(const struct rows *p, size_t i)
+{
+    const size_t at = p->pos[i] * (p->n / 2);
+
+    for (size_t h = 0; h < p->n_heads; h++)
+        kernels()->rope(p->n, p->cos_ + at, p->sin_ + at, p->back, p->y + i * p->ldy + h * p->n);
+}
+
+void rope_rows(size_t m, size_t n_heads, size_t d, const float *cos_, const float *sin_,
+               const uint32_t *pos, bool back, float *x, size_t ldx)
+{
+    struct rows p = {.m = m,
+                     .n = d,
+                     .n_heads = n_heads,
+                     .cos_ = cos_,
+                     .sin_ = sin_,
+                     .pos = pos,
+                     .back = back,
+                     .y = x,
+                     .ldy = ldx,
+                     .one = rope_one};
+
+    run(&p);
+}
+
+size_t softmax_blocks(size_t v)
+{
+    return (v + SOFTMAX_BLOCK - 1) / SOFTMAX_BLOCK;
+}
+
+struct softmax_row softmax_row_of(size_t v, const float *logits, float inv_t, float *block_sums)
+{
+    struct softmax_row s = {.max = kernels()->max(v, logits)};
+
+    kernels()->exp_block_sums(v, s.max, inv_t, logits, block_sums);
+    for (size_t b = 0; b < softmax_blocks(v); b++)
+        s.total += block_sums[b];
+    s.log_total = (float)log((double)s.total);
+    return s;
+}
+
+float softmax_logp(const struct softmax_row *s, float logit, float inv_t)
+{
+    return (logit - s->max) * inv_t - s->log_total;
+}
+
+const char *ops_machine(void)
+{
+    return kernels()->name;
+}
+
+bool ops_choose_machine(const char *name)
+{
+    return kernels_choose(name);
+}

@@ -1,0 +1,77 @@
+/*
+ * ops.h - the operations that a model is made of, each divided over threads by its outputs.
+ *
+ * Every result is the fixed sequence of operations that cpu/kernels.h defines: a row's values depend on that row alone,
+ * never on the rows beside it, on the number of threads or on the machine type. Pointers are row-major; ld is the
+ * distance between rows in floats. All outputs belong to the caller.
+ */
+#ifndef HONE_TENSOR_OPS_H
+#define HONE_TENSOR_OPS_H
+
+#include "base/arena.h"
+#include "tensor/dtype.h"
+
+/* A weight matrix [N, K] laid out in panels of 16 outputs, in the number format it came in. */
+struct packed {
+    size_t n, k;
+    size_t n_panels; /* N / 16, rounded up; outputs past N are zero */
+    size_t panel_bytes;
+    int kind;            /* enum pack_kind */
+    unsigned char *data; /* owned by whoever gave the memory */
+};
+
+/* Lays w out anew; ERR_NO_MEMORY where the arena cannot grow. F32 and block formats keep every value exactly. */
+MUST_CHECK bool pack_matrix(const struct matrix_view *w, struct arena *a, struct packed *out,
+                            const char *name, struct error *err);
+/* The same for a matrix of floats that changes: pack_room once, pack_floats whenever w [N, K] (rows ld apart) has changed. */
+MUST_CHECK bool pack_room(size_t n, size_t k, struct arena *a, struct packed *out,
+                          struct error *err);
+void pack_floats(const float *w, size_t ld, struct packed *out);
+size_t pack_bytes(enum dtype t, size_t n, size_t k); /* memory that pack_matrix takes */
+
+/* y[M, N] (+)= x[M, K] W^T */
+void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
+            bool accumulate);
+/* dx[M, K] (+)= dy[M, N] W */
+void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
+                   size_t lddx, bool accumulate);
+/* c[M, N] (+)= a[M, K] b[K, N] for plain floats, K a chain from first to last: with a[i, k] at a + i * a_i + k * a_k.
+   Rows of b must have 15 readable floats behind their last. */
+void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
+                   const float *b, size_t ldb, float *c, size_t ldc, bool accumulate);
+
+/* Row by row, see cpu/kernels.h. r[M] receives what the backward needs. */
+void rms_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, float eps, float *y,
+              size_t ldy, float *r);
+void rms_norm_back(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *r,
+                   const float *dy, size_t lddy, float *dx, size_t lddx);
+/* dw[N] += sum over rows of dy * x * r, a chain over rows */
+void rms_norm_back_w(size_t m, size_t n, const float *x, size_t ldx, const float *r,
+                     const float *dy, size_t lddy, float *dw);
+void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y);
+void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                 float *dgate, float *dup);
+void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy); /* y += x */
+void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx);
+/* Rotates the n_heads heads of width D of each row; cos_, sin_ [positions, D/2]; pos[M]. */
+void rope_rows(size_t m, size_t n_heads, size_t d, const float *cos_, const float *sin_,
+               const uint32_t *pos, bool back, float *x, size_t ldx);
+
+/*
+ * The softmax over a vocabulary row: max, and block sums whose running total is the normaliser, in this order, in float:
+ * total = ((s0 + s1) + s2) + ... Every caller - sampling, scoring, training - goes through these two.
+ */
+struct softmax_row {
+    float max, total;
+    float log_total; /* natural log of total */
+};
+struct softmax_row softmax_row_of(size_t v, const float *logits, float inv_t,
+                                  float *block_sums /* [V / 256, rounded up] */);
+/* ln p of one entry */
+float softmax_logp(const struct softmax_row *s, float logit, float inv_t);
+size_t softmax_blocks(size_t v);
+
+/* The name of the kernels in force: "avx512", "avx2", "plain". */
+const char *ops_machine(void);
+bool ops_choose_machine(const char *name); /* NULL: the best; false where it does not run here */
+#endif
