@@ -235,9 +235,15 @@ static void attend_unit(void *ctx, size_t unit, int thread)
     for (size_t r = b->run; r < b->run + b->n_runs; r++) {
         const struct run *run = &plan->runs[r];
 
-        for (size_t i = 0; i < run->n;
-             i++) /* each row sees one position more than the one before */
-            mix_segment(job, run->seg, run->first + i + 1, head, group,
+        /* pages of its own segment that all of the run's rows see whole */
+        const size_t seen = run->n == 1 ? 0 : run->first / KV_PAGE * KV_PAGE;
+
+        for (size_t g = 0; g < group && seen > 0; g++)
+            mix_segment(job, run->seg, 0, seen, head, run->n,
+                        scores + (g * b->n + run->row - b->row) * ld, ld,
+                        job->out + run->row * hd + (head * group + g) * d, hd);
+        for (size_t i = 0; i < run->n; i++) /* each row sees one more than the one before */
+            mix_segment(job, run->seg, seen, run->first + i + 1, head, group,
                         scores + (run->row - b->row + i) * ld, b->n * ld,
                         job->out + (run->row + i) * hd + head * group * d, d);
     }
