@@ -28,6 +28,10 @@ elif sys.argv[1] == "train":
     out = sys.argv[sys.argv.index("--out") + 1]
     for step in (9, 10) if os.environ["DEMO_TRAIN"] != "early" else ():
         os.makedirs(os.path.join(out, "checkpoints", "step-%%d" %% step))
+    if os.environ["DEMO_TRAIN"] == "validates":
+        with open(os.path.join(out, "checkpoints.json"), "w") as told:
+            json.dump([{"step_number": step, "metrics": {"full_valid_mean_reward": reward}}
+                       for step, reward in ((8, 0.9), (9, 0.7), (10, 0.6))], told)
     if os.environ["DEMO_TRAIN"] in ("slow", "early"):
         time.sleep(60)
 """ % sys.executable
@@ -71,6 +75,16 @@ class Demo(unittest.TestCase):
         self.assertIn("before     1.0 % right", run.stdout)
         self.assertIn("after     60.0 % right", run.stdout)
         self.assertIn("runs/demo/report.html", run.stdout)
+
+    def test_the_best_checkpoint_that_is_there_is_measured(self):
+        _, calls = self.demo(train="validates")
+        self.assertEqual(calls[2][calls[2].index("--adapter") + 1], "runs/demo/checkpoints/step-9")
+
+    def test_the_report_finds_both_evaluations(self):
+        self.demo()
+        self.assertEqual(sorted(os.listdir(os.path.join(self.folder, "runs", "demo", "evals"))),
+                         ["after.json", "before.json"])
+        self.assertEqual(os.listdir(os.path.join(self.folder, "runs")), ["demo"])
 
     def test_training_is_bounded_and_what_was_trained_is_used(self):
         run, calls = self.demo(train="slow", seconds="2")
