@@ -1,0 +1,368 @@
+/*
+ * metrics.c - builds the tree once; the event, its sentence and the row are read off it, so that they cannot differ.
+ */
+#include "job/metrics.h"
+#include "base/size.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+
+static const char *const flag_names[] = {
+    "formula_parse_error",        "sample_parse_error",          "truncated_observation_error",
+    "unresponsive_reward_error",  "invalid_variable_error",      "other_error",
+    "python_grader_server_error", "python_grader_runtime_error", "model_grader_server_error",
+    "model_grader_refusal_error", "model_grader_parse_error",
+};
+
+const char *grade_flag_name(size_t i)
+{
+    return i < COUNT_OF(flag_names) ? flag_names[i] : NULL;
+}
+
+void metrics_tally_put(struct metrics_tally *t, const struct rollout *r)
+{
+    struct metrics_sums *s = r->valid ? &t->valid : &t->train;
+
+    s->n++;
+    s->n_parse_errors += (r->grade->flags & GRADE_SAMPLE_PARSE_ERROR) != 0;
+    for (size_t g = 0; g < r->grade->n_parts && g < GRADE_MAX_PARTS; g++) {
+        s->seconds[g] += r->grade->part_seconds[g];
+        for (size_t bit = 0; bit < COUNT_OF(s->n_flags[g]); bit++)
+            s->n_flags[g][bit] += (r->grade->part_flags[g] >> bit) & 1;
+    }
+}
+
+static void put(json_t *obj, const char *key, json_t *value)
+{
+    const int rc = json_object_set_new(obj, key, value);
+
+    assert(rc == 0);
+    (void)rc;
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static json_t *number_if(bool measured, double x)
+{
+    return measured ? number(x) : json_null();
+}
+
+static json_t *count(size_t n)
+{
+    return json_integer((json_int_t)n);
+}
+
+static json_t *mean(double sum, size_t n)
+{
+    return n > 0 ? number(sum / (double)n) : json_null();
+}
+
+static json_t *grader_entry(const struct metrics_graders *g, size_t i)
+{
+    json_t *e = json_object(), *name = json_string(g->name[i]);
+
+    put(e, "name", name != NULL ? name : json_string("grader")); /* NULL: not UTF-8 */
+    put(e, "type", json_string(g->type[i]));
+    return e;
+}
+
+static json_t *scores_of(const struct step_metrics *m, const struct metrics_graders *g)
+{
+    json_t *scores = json_object(), *list = json_array();
+
+    put(scores, "train_reward_mean", number_if(m->n_samples > 0, m->train_mean_reward));
+    put(scores, "valid_reward_mean", number_if(m->has_valid, m->valid_mean_reward));
+    put(scores, "graders", list);
+    for (size_t i = 0; i < g->n; i++) {
+        json_t *e = grader_entry(g, i);
+
+        put(e, "train_reward_mean", number_if(m->n_samples > 0, m->grader_train_mean[i]));
+        put(e, "valid_reward_mean", number_if(m->has_valid, m->grader_valid_mean[i]));
+        json_array_append_new(list, e);
+    }
+    return scores;
+}
+
+static json_t *usage_of(const struct step_metrics *m, const struct metrics_tally *t)
+{
+    json_t *usage = json_object(), *samples = json_object();
+    const bool trained = m->n_samples > 0, valid = m->has_valid;
+    const double train_mean = m->reasoning_tokens_mean, valid_mean = m->valid_reasoning_tokens_mean;
+
+    put(samples, "train_reasoning_tokens_mean", number_if(trained, train_mean));
+    put(samples, "train_reasoning_tokens_count",
+        number_if(trained, round(train_mean * (double)m->n_samples)));
+    put(samples, "valid_reasoning_tokens_mean", number_if(valid, valid_mean));
+    put(samples, "valid_reasoning_tokens_count",
+        number_if(valid && t->valid.n > 0, round(valid_mean * (double)t->valid.n)));
+    put(usage, "samples", samples);
+    put(usage, "graders", json_array()); /* the tokens of graders that are models */
+    return usage;
+}
+
+/* Which errors a grader of a type can have, with the API's names. */
+struct error_column {
+    const char *name;
+    unsigned flags;
+    const char *type; /* of graders that have it; NULL: all */
+};
+static const struct error_column error_columns[] = {
+    {"sample_parse_error", GRADE_SAMPLE_PARSE_ERROR, NULL},
+    {"invalid_variable_error", GRADE_INVALID_VARIABLE_ERROR, NULL},
+    {"other_error", GRADE_OTHER_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR, NULL},
+    {"python_grader_server_error", GRADE_PYTHON_SERVER_ERROR, "python"},
+    {"python_grader_runtime_error", GRADE_PYTHON_RUNTIME_ERROR, "python"},
+    {"model_grader_server_error",
+     GRADE_MODEL_SERVER_ERROR | GRADE_MODEL_REFUSAL_ERROR | GRADE_MODEL_PARSE_ERROR, "score_model"},
+};
+
+static void put_errors(json_t *e, const char *file, const struct metrics_sums *s, size_t grader,
+                       const char *type)
+{
+    for (size_t c = 0; c < COUNT_OF(error_columns); c++) {
+        const struct error_column *col = &error_columns[c];
+        char key[96];
+        size_t n = 0;
+
+        if (col->type != NULL && strcmp(col->type, type) != 0)
+            continue;
+        for (size_t bit = 0; bit < COUNT_OF(s->n_flags[grader]); bit++)
+            n += (col->flags >> bit) & 1 ? s->n_flags[grader][bit] : 0;
+        snprintf(key, sizeof key, "%s_%s_mean", file, col->name);
+        put(e, key, mean((double)n, s->n));
+        snprintf(key, sizeof key, "%s_%s_count", file, col->name);
+        put(e, key, number_if(s->n > 0, (double)n)); /* the API counts in floating point */
+    }
+}
+
+static json_t *errors_of(const struct metrics_tally *t, const struct metrics_graders *g)
+{
+    json_t *errors = json_object(), *list = json_array();
+
+    put(errors, "graders", list);
+    for (size_t i = 0; i < g->n; i++) {
+        json_t *e = grader_entry(g, i);
+
+        put_errors(e, "train", &t->train, i, g->type[i]);
+        put_errors(e, "valid", &t->valid, i, g->type[i]);
+        json_array_append_new(list, e);
+    }
+    return errors;
+}
+
+static json_t *timing_of(const struct step_metrics *m, const struct metrics_tally *t,
+                         const struct metrics_graders *g)
+{
+    json_t *timing = json_object(), *step = json_object(), *list = json_array();
+
+    put(step, "sampling", number(m->seconds_sampling));
+    put(step, "grading_wait", number(m->seconds_grading_wait));
+    put(step, "training", number(m->seconds_training));
+    put(step, "eval", number(m->seconds_eval));
+    put(step, "full_iteration", number(m->seconds_total));
+    put(timing, "step", step);
+    put(timing, "graders", list);
+    for (size_t i = 0; i < g->n; i++) {
+        json_t *e = grader_entry(g, i);
+
+        put(e, "train_execution_latency_mean",
+            number_if(m->n_samples > 0, m->grader_seconds_mean[i]));
+        put(e, "valid_execution_latency_mean", mean(t->valid.seconds[i], t->valid.n));
+        json_array_append_new(list, e);
+    }
+    return timing;
+}
+
+static void put_own(json_t *d, const struct step_metrics *m)
+{
+    const bool trained = m->n_samples > 0;
+    const double seconds = m->seconds_sampling;
+
+    put(d, "epoch", count(m->epoch));
+    put(d, "valid_completion_tokens_mean",
+        number_if(m->has_valid, m->valid_completion_tokens_mean));
+    put(d, "full_valid_reward_ci95", number_if(m->has_valid, m->valid_ci95));
+    put(d, "full_valid_greedy_reward", number_if(m->has_valid, m->valid_greedy_reward));
+    put(d, "reward_std", number_if(trained, m->reward_std));
+    put(d, "entropy", number_if(trained, m->entropy));
+    put(d, "kl", number_if(trained, m->kl));
+    put(d, "max_dlogp", number_if(trained, m->max_dlogp));
+    put(d, "samples", count(m->n_samples));
+    put(d, "groups", count(m->n_groups));
+    put(d, "flat_groups", count(m->n_flat_groups));
+    put(d, "flat_groups_all_zero", count(m->n_groups_all_zero));
+    put(d, "flat_groups_all_one", count(m->n_groups_all_one));
+    put(d, "truncated_share", number_if(trained, m->truncated_share));
+    put(d, "learning_rate", number_if(trained, m->learning_rate));
+    put(d, "grad_norm", number_if(trained, m->grad_norm));
+    put(d, "loss", number_if(trained, m->loss));
+    put(d, "temperature", number_if(trained, m->temperature));
+    put(d, "rolled_back", json_integer(m->rolled_back));
+    put(d, "tokens_sampled", count(m->tokens_sampled));
+    put(d, "tokens_trained", count(m->tokens_trained));
+    put(d, "tokens_prompt", count(m->tokens_prompt));
+    put(d, "tokens_per_second", number_if(seconds > 0, (double)m->tokens_sampled / seconds));
+    put(d, "seconds_left", number(m->seconds_left));
+    put(d, "peak_rss_bytes", count(m->peak_rss_bytes));
+    put(d, "adapter_sha256",
+        m->adapter_sha256[0] != '\0' ? json_string(m->adapter_sha256) : json_null());
+}
+
+json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t,
+                     const struct metrics_graders *g)
+{
+    json_t *d = json_object();
+    const bool trained = m->n_samples > 0, valid = m->has_valid;
+    size_t bit_unresponsive = 0;
+
+    while ((1u << bit_unresponsive) != GRADE_UNRESPONSIVE_REWARD_ERROR)
+        bit_unresponsive++;
+    put(d, "step", count(m->step));
+    put(d, "total_steps", count(m->total_steps));
+    put(d, "train_mean_reward", number_if(trained, m->train_mean_reward));
+    put(d, "full_valid_mean_reward", number_if(valid, m->valid_mean_reward));
+    put(d, "reasoning_tokens_mean", number_if(trained, m->reasoning_tokens_mean));
+    put(d, "completion_tokens_mean", number_if(trained, m->completion_tokens_mean));
+    put(d, "valid_reasoning_tokens_mean", number_if(valid, m->valid_reasoning_tokens_mean));
+    put(d, "mean_unresponsive_rewards",
+        mean((double)m->grader_errors[bit_unresponsive], m->n_samples));
+    put(d, "full_valid_mean_parse_error",
+        valid ? mean((double)t->valid.n_parse_errors, t->valid.n) : json_null());
+    put_own(d, m);
+    put(d, "scores", scores_of(m, g));
+    put(d, "usage", usage_of(m, t));
+    put(d, "errors", errors_of(t, g));
+    put(d, "timing", timing_of(m, t, g));
+    put(d, "model_graders_token_usage", json_object());
+    return d;
+}
+
+/* A copy without the members that tell of the validation. */
+static json_t *without_valid(const json_t *v)
+{
+    json_t *copy, *value;
+    const char *key;
+    size_t i;
+
+    if (json_is_array(v)) {
+        copy = json_array();
+        json_array_foreach(v, i, value) json_array_append_new(copy, without_valid(value));
+        return copy;
+    }
+    if (!json_is_object(v))
+        return json_deep_copy(v);
+    copy = json_object();
+    json_object_foreach((json_t *)(uintptr_t)v, key, value)
+    {
+        if (strncmp(key, "valid_", 6) != 0 && strncmp(key, "full_valid_", 11) != 0)
+            put(copy, key, without_valid(value));
+    }
+    return copy;
+}
+
+json_t *metrics_event_data(const json_t *tree)
+{
+    const bool valid = json_is_number(json_object_get(tree, "full_valid_mean_reward"));
+
+    return valid ? json_deep_copy(tree) : without_valid(tree);
+}
+
+void metrics_message(struct buf *out, const json_t *tree)
+{
+    static const struct {
+        const char *key, *text;
+    } parts[] = {
+        {"train_mean_reward", "train mean reward"},
+        {"full_valid_mean_reward", "full validation mean reward"},
+        {"full_valid_mean_parse_error", "full validation mean parse error"},
+    };
+
+    /* the space before the first comma is the API's */
+    buf_printf(out, "Step %lld/%lld ", (long long)json_integer_value(json_object_get(tree, "step")),
+               (long long)json_integer_value(json_object_get(tree, "total_steps")));
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const json_t *v = json_object_get(tree, parts[i].key);
+
+        if (json_is_number(v))
+            buf_printf(out, ", %s=%.2f", parts[i].text, json_number_value(v));
+    }
+}
+
+static void csv_cell(struct buf *out, const char *text)
+{
+    if (text[strcspn(text, "\",\r\n")] == '\0') {
+        buf_text(out, text);
+        return;
+    }
+    buf_char(out, '"');
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            buf_char(out, '"');
+        buf_char(out, *text == '\n' || *text == '\r' ? ' ' : *text); /* a row stays a line */
+    }
+    buf_char(out, '"');
+}
+
+static void csv_value(struct buf *out, const json_t *v)
+{
+    if (json_is_string(v))
+        csv_cell(out, json_string_value(v));
+    else if (!json_is_null(v))
+        json_write(out, v, NULL);
+}
+
+/* Each leaf of the tree as one cell: its path or its value. */
+static void csv_cells(struct buf *out, const json_t *v, const char *path, bool names, bool *first)
+{
+    json_t *value;
+    const char *key;
+    char below[512];
+    size_t i;
+
+    if (json_is_array(v)) {
+        json_array_foreach(v, i, value)
+        { /* lists are of graders, which have names */
+            snprintf(below, sizeof below, "%s/%s", path,
+                     json_string_value(json_object_get(value, "name")));
+            csv_cells(out, value, below, names, first);
+        }
+    } else if (json_is_object(v)) {
+        const bool is_grader = json_object_get(v, "name") != NULL;
+
+        json_object_foreach((json_t *)(uintptr_t)v, key, value)
+        {
+            if (is_grader && (strcmp(key, "name") == 0 || strcmp(key, "type") == 0))
+                continue;
+            snprintf(below, sizeof below, "%s%s%s", path, path[0] == '\0' ? "" : "/", key);
+            csv_cells(out, value, below, names, first);
+        }
+    } else {
+        if (!*first)
+            buf_char(out, ',');
+        *first = false;
+        if (names)
+            csv_cell(out, path);
+        else
+            csv_value(out, v);
+    }
+}
+
+void metrics_csv_header(struct buf *out, const json_t *tree)
+{
+    bool first = true;
+
+    csv_cells(out, tree, "", true, &first);
+    buf_char(out, '\n');
+}
+
+void metrics_csv_row(struct buf *out, const json_t *tree)
+{
+    bool first = true;
+
+    csv_cells(out, tree, "", false, &first);
+    buf_char(out, '\n');
+}

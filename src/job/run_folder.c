@@ -1,0 +1,593 @@
+/*
+ * run_folder.c - the files of a run, written line by line and cut back line by line.
+ */
+#include "job/run_folder.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "job/line_file.h"
+#include "job/metrics.h"
+#include "job/rollout_line.h"
+#include "job/run_read.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+struct run_folder {
+    struct arena arena; /* as long as the folder is open */
+    char *dir;
+    char id[40];
+    int lock_fd;
+    json_t *job_file; /* job.json */
+    const char *fine_tuned_model;
+    struct metrics_graders graders;
+    struct rollout_tokens tokens;
+
+    struct line_file events, metrics, train, valid; /* the last two: of step now */
+    size_t now;                                     /* the newest step that was told of */
+    struct metrics_tally tally;                     /* of step now */
+    struct buf line;
+};
+
+/* 24 letters and digits that nobody drew before */
+static void make_id(char *out, size_t size, const char *prefix)
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    unsigned char random[24];
+    char text[25] = "";
+
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        for (size_t i = 0; i < sizeof random;
+             i++) /* a system without randomness: the time will do */
+            random[i] = (unsigned char)((uint64_t)(clock_seconds() * 1e9) >> (i % 8));
+    for (size_t i = 0; i < sizeof random; i++)
+        text[i] = letters[random[i] % (sizeof letters - 1)];
+    snprintf(out, size, "%s%s", prefix, text);
+}
+
+static char *path_of(struct run_folder *f, const char *name)
+{
+    return file_join(&f->arena, f->dir, name);
+}
+
+/* ---- job.json ---- */
+
+static bool write_json(const char *path, const json_t *value, struct error *err)
+{
+    static const struct json_format readable = {.style = JSON_STYLE_COMPACT, .indent = 2};
+    struct buf b;
+
+    buf_init(&b, LIMIT_JSON_BYTES);
+    json_write(&b, value, &readable);
+    buf_char(&b, '\n');
+    const bool ok = buf_ok(&b, path, err) && file_put(path, buf_view(&b), err);
+    buf_release(&b);
+    return ok;
+}
+
+/* A JSON value as it can stand in a sentence. */
+static char *in_short(struct arena *a, const json_t *v)
+{
+    struct buf b;
+    char *text;
+
+    if (v == NULL)
+        return arena_text(a, STR("nothing"));
+    buf_init(&b, LIMIT_JSON_BYTES);
+    json_write(&b, v, NULL);
+    const struct str s = buf_view(&b);
+    text = s.len <= 60 ? arena_text(a, s) : arena_printf(a, "%.50s...", s.ptr);
+    buf_release(&b);
+    return text;
+}
+
+/* Says where two jobs differ; path is of the value that a and b are. */
+static bool fail_differs(struct run_folder *f, const char *path, const json_t *was,
+                         const json_t *is, struct error *err)
+{
+    json_t *value;
+    const char *key;
+
+    if (json_is_object(was) && json_is_object(is)) {
+        for (int side = 0; side < 2; side++) {
+            const json_t *these = side == 0 ? was : is, *those = side == 0 ? is : was;
+
+            json_object_foreach((json_t *)(uintptr_t)these, key, value)
+            {
+                const json_t *other = json_object_get(those, key);
+
+                if (other != NULL && json_equal(value, (json_t *)(uintptr_t)other))
+                    continue;
+                const char *below =
+                    arena_printf(&f->arena, "%s%s%s", path, path[0] == '\0' ? "" : ".", key);
+                return fail_differs(f, below, side == 0 ? value : other, side == 0 ? other : value,
+                                    err);
+            }
+        }
+    }
+    return fail_param(
+        err, ERR_INVALID, path,
+        "%s was started with \"%s\" %s, and now it is %s: a run goes on only as it was started",
+        f->dir, path, in_short(&f->arena, was), in_short(&f->arena, is));
+}
+
+static json_t *json_of_graders(const struct metrics_graders *g)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < g->n; i++)
+        json_array_append_new(list,
+                              json_pack("{s:s?,s:s?}", "name", g->name[i], "type", g->type[i]));
+    return list;
+}
+
+static bool job_start(struct run_folder *f, const struct run_folder_options *opt, const char *path,
+                      struct error *err)
+{
+    json_t *file = json_object();
+
+    if (opt->id != NULL)
+        snprintf(f->id, sizeof f->id, "%s", opt->id);
+    else
+        make_id(f->id, sizeof f->id, "ftjob-");
+    json_object_set_new(file, "id", json_string(f->id));
+    json_object_set_new(file, "created_at", json_integer(clock_unix()));
+    json_object_set_new(file, "version", json_string(HONE_VERSION));
+    json_object_set_new(file, "job", opt->job != NULL ? json_deep_copy(opt->job) : json_object());
+    json_object_set_new(file, "resolved",
+                        opt->resolved != NULL ? json_deep_copy(opt->resolved) : json_object());
+    json_object_set_new(file, "graders", json_of_graders(&f->graders));
+    f->job_file = file;
+    return write_json(path, file, err);
+}
+
+static bool job_resume(struct run_folder *f, const struct run_folder_options *opt, const char *path,
+                       struct error *err)
+{
+    if (!json_read_file(path, &f->job_file, err))
+        return fail_while(err, "resuming %s", f->dir);
+    const json_t *id = json_object_get(f->job_file, "id");
+    json_t *was = json_object_get(f->job_file, "job");
+    if (!json_is_string(id) || json_string_length(id) >= sizeof f->id || !json_is_object(was))
+        return fail(err, ERR_CORRUPT, "%s is no job file of a run: \"id\" or \"job\" is missing",
+                    path);
+    snprintf(f->id, sizeof f->id, "%s", json_string_value(id));
+    if (opt->job != NULL && !json_equal(was, (json_t *)(uintptr_t)opt->job))
+        return fail_differs(f, "", was, opt->job, err);
+    return true;
+}
+
+/* ---- opening ---- */
+
+static bool lock_folder(struct run_folder *f, struct error *err)
+{
+    f->lock_fd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->lock_fd < 0)
+        return fail_errno(err, "cannot open the folder %s", f->dir);
+    if (flock(f->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return fail(err, ERR_INVALID,
+                    "another process is writing the run in %s: choose another folder", f->dir);
+    return true;
+}
+
+static bool make_folders(struct run_folder *f, struct error *err)
+{
+    static const char *const names[] = {"rollouts", "evals", "checkpoints"};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (!file_make_dirs(path_of(f, names[i]), err))
+            return false;
+    return true;
+}
+
+static bool start_afresh(struct run_folder *f, struct error *err)
+{
+    static const char *const names[] = {"events.jsonl", "metrics.csv", "rollouts", "evals",
+                                        "checkpoints.json"};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (!file_remove_tree(path_of(f, names[i]), err))
+            return false;
+    return make_folders(f, err);
+}
+
+/* The header of metrics.csv: written into an empty file, compared with that of another. */
+static bool open_metrics(struct run_folder *f, struct error *err)
+{
+    const struct step_metrics nothing = {0};
+    json_t *tree = metrics_tree(&nothing, &f->tally, &f->graders);
+    struct arena a = {0};
+    struct str text;
+    bool ok = line_file_open(&f->metrics, path_of(f, "metrics.csv"), false, err);
+
+    buf_clear(&f->line);
+    metrics_csv_header(&f->line, tree);
+    json_decref(tree);
+    if (ok && f->metrics.len == 0)
+        return line_file_put(&f->metrics, buf_view(&f->line), err);
+    ok = ok && file_read(f->metrics.path, LIMIT_DATA_BYTES, &a, &text, err);
+    if (ok && !str_starts(text, buf_view(&f->line)))
+        ok = fail(err, ERR_CORRUPT,
+                  "%s has other columns than this version of hone and this grader write",
+                  f->metrics.path);
+    arena_release(&a);
+    return ok;
+}
+
+static bool open_files(struct run_folder *f, const struct run_folder_options *opt,
+                       struct error *err)
+{
+    const char *job = path_of(f, "job.json");
+    bool has_checkpoint = false;
+
+    if (!opt->resume)
+        return (file_exists(job) ? fail(err, ERR_INVALID,
+                                        "%s holds a run already: go on with it by --resume, or "
+                                        "choose another folder",
+                                        f->dir)
+                                 : true) &&
+               make_folders(f, err) && job_start(f, opt, job, err);
+    if (!job_resume(f, opt, job, err) || !run_has_checkpoint(f->dir, &has_checkpoint, err))
+        return false;
+    return has_checkpoint ? make_folders(f, err) : start_afresh(f, err);
+}
+
+static bool is_among(const char *const *names, size_t n, const char *name)
+{
+    while (n > 0)
+        if (strcmp(names[--n], name) == 0)
+            return true;
+    return false;
+}
+
+/* Copies of the names; of equal ones the later get a number, for they are keys of objects and columns. */
+static void copy_graders(struct run_folder *f, const struct run_folder_options *opt)
+{
+    const char **names = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
+    const char **types = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
+
+    for (size_t i = 0; i < opt->n_graders; i++) {
+        size_t n = 1;
+
+        names[i] = arena_text(&f->arena, str_of(opt->grader_names[i]));
+        types[i] = arena_text(&f->arena, str_of(opt->grader_types[i]));
+        while (is_among(names, i, names[i]))
+            names[i] = arena_printf(&f->arena, "%s (%zu)", opt->grader_names[i], ++n);
+    }
+    f->graders = (struct metrics_graders){.n = opt->n_graders, .name = names, .type = types};
+}
+
+bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,
+                     struct error *err)
+{
+    assert(opt->n_graders >= 1 && opt->n_graders <= GRADE_MAX_PARTS);
+    struct run_folder *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory to open the run in %s", dir);
+    f->lock_fd = -1;
+    f->dir = arena_text(&f->arena, str_of(dir));
+    f->tokens = opt->tokens;
+    if (opt->fine_tuned_model != NULL)
+        f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
+    buf_init(&f->line, LIMIT_LINE_BYTES);
+    copy_graders(f, opt);
+    if (!(opt->resume || file_make_dirs(dir, err)) || !lock_folder(f, err) ||
+        !open_files(f, opt, err) ||
+        !line_file_open(&f->events, path_of(f, "events.jsonl"), false, err) ||
+        !open_metrics(f, err)) {
+        run_folder_close(f);
+        return false;
+    }
+    *out = f;
+    return true;
+}
+
+static void close_rollouts(struct run_folder *f)
+{
+    line_file_close(&f->train);
+    line_file_close(&f->valid);
+}
+
+void run_folder_close(struct run_folder *f)
+{
+    if (f == NULL)
+        return;
+    close_rollouts(f);
+    line_file_close(&f->events);
+    line_file_close(&f->metrics);
+    json_decref(f->job_file);
+    buf_release(&f->line);
+    if (f->lock_fd >= 0)
+        close(f->lock_fd);
+    arena_release(&f->arena);
+    free(f);
+}
+
+const char *run_folder_dir(const struct run_folder *f)
+{
+    return f->dir;
+}
+
+const char *run_folder_id(const struct run_folder *f)
+{
+    return f->id;
+}
+
+const json_t *run_folder_job(const struct run_folder *f)
+{
+    return json_object_get(f->job_file, "job");
+}
+
+/* ---- events ---- */
+
+static bool put_line(struct run_folder *f, struct line_file *to, struct error *err)
+{
+    return buf_ok(&f->line, to->path, err) && line_file_put(to, buf_view(&f->line), err);
+}
+
+/* data is the event's own; message of any bytes */
+static bool put_event(struct run_folder *f, const char *level, const char *type, struct str message,
+                      const json_t *data, struct error *err)
+{
+    char id[40];
+
+    make_id(id, sizeof id, "ftevent-");
+    buf_clear(&f->line);
+    buf_printf(
+        &f->line,
+        "{\"object\":\"fine_tuning.job.event\",\"id\":\"%s\",\"created_at\":%lld,\"level\":\"%s\","
+        "\"type\":\"%s\",\"message\":",
+        id, (long long)clock_unix(), level, type);
+    json_write_string(&f->line, message, false);
+    buf_text(&f->line, ",\"data\":");
+    json_write(&f->line, data, NULL);
+    buf_text(&f->line, "}\n");
+    return put_line(f, &f->events, err);
+}
+
+static bool sink_event(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    static const char *const levels[] = {
+        [EVENT_INFO] = "info", [EVENT_WARN] = "warn", [EVENT_ERROR] = "error"};
+    struct run_folder *f = ctx;
+    json_t *data = json_pack("{s:I}", "step", (json_int_t)f->now);
+    const bool ok = put_event(f, levels[level], "message", str_of(message), data, err);
+
+    json_decref(data);
+    return ok;
+}
+
+/* ---- rollouts ---- */
+
+static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
+{
+    struct run_folder *f = ctx;
+    struct line_file *to = r->valid ? &f->valid : &f->train;
+
+    if (r->step != f->now) {
+        close_rollouts(f);
+        f->tally = (struct metrics_tally){0};
+        f->now = r->step;
+    }
+    if (!line_file_is_open(to)) {
+        char path[PATH_MAX];
+
+        /* afresh: a step that is told of is told of whole */
+        snprintf(path, sizeof path, "%s/rollouts/%s-%zu.jsonl", f->dir, r->valid ? "valid" : "step",
+                 r->step);
+        if (!line_file_open(to, path, true, err))
+            return false;
+    }
+    buf_clear(&f->line);
+    rollout_line(&f->line, r, &f->graders, &f->tokens);
+    if (!put_line(f, to, err))
+        return false;
+    metrics_tally_put(&f->tally, r);
+    return true;
+}
+
+/* ---- steps ---- */
+
+static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct run_folder *f = ctx;
+    struct buf message;
+
+    if (m->step != f->now) { /* a step without answers */
+        close_rollouts(f);
+        f->tally = (struct metrics_tally){0};
+        f->now = m->step;
+    }
+    json_t *tree = metrics_tree(m, &f->tally, &f->graders), *data = metrics_event_data(tree);
+    buf_clear(&f->line);
+    metrics_csv_row(&f->line, tree);
+    bool ok = put_line(f, &f->metrics, err);
+    buf_init(&message, 4096);
+    metrics_message(&message, tree);
+    ok = ok && put_event(f, "info", "metrics", buf_view(&message), data, err) &&
+         line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err) &&
+         line_file_sync(&f->train, err) && line_file_sync(&f->valid, err);
+    buf_release(&message);
+    json_decref(tree);
+    json_decref(data);
+    return ok;
+}
+
+/* ---- checkpoints ---- */
+
+/* The list in checkpoints.json up to a step, the caller's. */
+static json_t *checkpoints_until(struct run_folder *f, double last_step)
+{
+    json_t *list = NULL, *kept = json_array(), *value;
+    struct error ignored;
+    size_t i;
+
+    if (json_read_file(path_of(f, "checkpoints.json"), &list, &ignored) && json_is_array(list)) {
+        json_array_foreach(list, i,
+                           value) if (json_number_value(json_object_get(value, "step_number")) <=
+                                      last_step) json_array_append(kept, value);
+    }
+    json_decref(list);
+    return kept;
+}
+
+static bool note_checkpoint(struct run_folder *f, size_t step, double reward, struct error *err)
+{
+    char id[40], message[256], model[200] = "";
+    json_t *list = checkpoints_until(f, (double)step - 0.5), *metrics = json_object();
+
+    make_id(id, sizeof id, "ftckpt_");
+    if (f->fine_tuned_model != NULL)
+        snprintf(model, sizeof model, "%s:", f->fine_tuned_model);
+    snprintf(message, sizeof message, "%sckpt-step-%zu", model, step);
+    json_object_set_new(metrics, "step", json_integer((json_int_t)step));
+    if (isfinite(reward))
+        json_object_set_new(metrics, "full_valid_mean_reward", json_real(reward));
+    json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object",
+                                          "fine_tuning.job.checkpoint", "id", id, "created_at",
+                                          (json_int_t)clock_unix(), "fine_tuned_model_checkpoint",
+                                          message, "fine_tuning_job_id", f->id, "metrics", metrics,
+                                          "step_number", (json_int_t)step));
+    bool ok = write_json(path_of(f, "checkpoints.json"), list, err);
+    json_decref(list);
+    snprintf(message, sizeof message,
+             "Checkpoint created at step %zu with Snapshot ID: %sckpt-step-%zu", step, model, step);
+    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
+}
+
+static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
+{
+    return note_checkpoint(ctx, c->step, c->valid_mean_reward, err);
+}
+
+/* ---- going back ---- */
+
+struct cut {
+    size_t step;
+    size_t at; /* where the first line of a later step starts */
+    bool found, checkpoint_told;
+    double reward; /* the validation's at step, NaN where there was none */
+};
+
+/* Right behind the event of the checkpoint, or at the first event of a later step. */
+static bool cut_event(void *ctx, struct str line, size_t offset)
+{
+    struct cut *c = ctx;
+    json_t *event = NULL;
+    struct error ignored;
+
+    if (c->checkpoint_told) {
+        c->at = offset;
+        c->found = true;
+        return false;
+    }
+    if (!json_parse(line, "an event", &event, &ignored))
+        return true;
+    const json_t *data = json_object_get(event, "data");
+    const double step = json_number_value(json_object_get(data, "step"));
+    const struct str message = json_str(json_object_get(event, "message"));
+    if (step > (double)c->step) {
+        c->at = offset;
+        c->found = true;
+    } else if (step == (double)c->step) { /* NOLINT: whole numbers */
+        const json_t *reward = json_object_get(data, "full_valid_mean_reward");
+
+        c->checkpoint_told = str_starts(message, STR("Checkpoint created at step "));
+        c->reward = json_is_number(reward) ? json_number_value(reward) : c->reward;
+    }
+    json_decref(event);
+    return !c->found;
+}
+
+static bool cut_row(void *ctx, struct str line, size_t offset)
+{
+    struct cut *c = ctx;
+
+    /* the step is the first cell; the header's first cell counts as no number */
+    if (offset > 0 && line.len > 0 && line.len < LIMIT_LINE_BYTES &&
+        strtod(line.ptr, NULL) > (double)c->step) {
+        c->at = offset;
+        c->found = true;
+    }
+    return !c->found;
+}
+
+static bool cut_file(struct line_file *f, line_fn *fn, struct cut *c, struct error *err)
+{
+    c->found = false;
+    return lines_each(f->path, fn, c, err) && (!c->found || line_file_cut(f, c->at, err));
+}
+
+static bool remove_rollouts_after(struct run_folder *f, size_t step, struct error *err)
+{
+    const char *folder = path_of(f, "rollouts");
+    DIR *dir = opendir(folder);
+    bool ok = true;
+
+    if (dir == NULL)
+        return fail_errno(err, "cannot read the folder %s", folder);
+    for (struct dirent *e; ok && (e = readdir(dir)) != NULL;) {
+        size_t of = 0;
+        bool valid;
+
+        if (run_rollouts_name(e->d_name, &of, &valid) && of > step)
+            ok = file_remove_tree(file_join(&f->arena, folder, e->d_name), err);
+    }
+    closedir(dir);
+    return ok;
+}
+
+static bool sink_rewind(void *ctx, size_t step, struct error *err)
+{
+    struct run_folder *f = ctx;
+    struct cut c = {.step = step, .reward = NAN};
+
+    close_rollouts(f);
+    f->tally = (struct metrics_tally){0};
+    f->now = step;
+    if (!cut_file(&f->events, cut_event, &c, err) || !cut_file(&f->metrics, cut_row, &c, err) ||
+        !remove_rollouts_after(f, step, err))
+        return fail_while(err, "going back to step %zu", step);
+    json_t *kept = checkpoints_until(f, (double)step);
+    const bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
+    json_decref(kept);
+    /* killed between saving the checkpoint that we go back to and telling of it */
+    return ok && (step == 0 || c.checkpoint_told || note_checkpoint(f, step, c.reward, err));
+}
+
+struct progress_sink run_folder_sink(struct run_folder *f)
+{
+    return (struct progress_sink){.ctx = f,
+                                  .event = sink_event,
+                                  .rollout = sink_rollout,
+                                  .step = sink_step,
+                                  .checkpoint = sink_checkpoint,
+                                  .rewind = sink_rewind};
+}
+
+/* ---- evaluations ---- */
+
+bool run_folder_put_eval(const char *dir, const char *name, const json_t *result, struct error *err)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    struct arena a = {0};
+
+    if (name[0] == '\0' || name[0] == '.' || name[strspn(name, allowed)] != '\0' ||
+        strlen(name) > 100)
+        return fail(err, ERR_INVALID,
+                    "\"%.100s\" is no name for an evaluation: letters, digits, '-', '_' and '.'",
+                    name);
+    const bool ok = file_make_dirs(file_join(&a, dir, "evals"), err) &&
+                    write_json(arena_printf(&a, "%s/evals/%s.json", dir, name), result, err);
+    arena_release(&a);
+    return ok;
+}

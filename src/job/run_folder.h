@@ -1,0 +1,65 @@
+/*
+ * run_folder.h - what a training run tells is written down, so that it survives the run.
+ *
+ *     DIR/job.json              the job as given, the resolved values and the graders beside it
+ *         events.jsonl          event objects of the API, oldest first: messages, and one of metrics a step
+ *         metrics.csv           the API's result file: one row a step (metrics.h)
+ *         rollouts/step-N.jsonl every answer of training step N, one a line; valid-N.jsonl: those of the validation
+ *         evals/NAME.json       results of evaluations; the report compares before.json with after.json
+ *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
+ *         report.html           report.h
+ *
+ * A line of rollouts/:
+ *
+ *     {"step":3,"item":17,"sample":0,"prompt":"...","reference":{...},"tokens":[ids],"logprobs":[...],"pieces":["..."],
+ *      "thinking_tokens":4,"thinking":"...","answer":"...","truncated":false,"reward":1.0,"scores":{NAME:1.0},
+ *      "errors":["other_error"],"details":"...","advantage":0.75,"trained":true}
+ *
+ * prompt and reference (the dataset item without its messages) stand with sample 0 of a group alone; pieces, the text
+ * of each token, where the run was opened with tokens.text; details only where grading failed. Log-probabilities and
+ * the advantage have the digits that read back to the same 32-bit number.
+ *
+ * Every event belongs to a step (data.step): that of the newest rollout or step told before it. A run that was killed is
+ * cut back to its checkpoint, right behind the event of that checkpoint; what is told again from there makes the same files
+ * as an unbroken run, times and ids apart. For that the loop tells all of step N before it saves checkpoint N.
+ *
+ * A line is there whole or not at all: line_file.h. One process writes (the folder is locked), one thread tells.
+ */
+#ifndef HONE_JOB_RUN_FOLDER_H
+#define HONE_JOB_RUN_FOLDER_H
+
+#include "job/rollout_line.h"
+#include "text/json.h"
+#include "train/progress.h"
+
+struct run_folder_options {
+    const json_t *job;            /* body of POST /v1/fine_tuning/jobs; NULL on resume: as it was */
+    const json_t *resolved;       /* what its "auto"s became, or NULL */
+    const char *id;               /* "ftjob-..."; NULL: made up */
+    const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
+    size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */
+    const char *const *grader_names, *const *grader_types;
+    bool resume;                  /* the folder holds a run that is to go on */
+    struct rollout_tokens tokens; /* for "pieces"; all zeros: none are written */
+};
+
+struct run_folder;
+/*
+ * Without resume the folder is made, and must not hold a run. With resume it must hold one of the same job: fails with
+ * ERR_INVALID naming what differs. A run that has no checkpoint yet starts afresh then, under its old id.
+ * Fails with ERR_INVALID, too, where another process writes into the folder.
+ */
+MUST_CHECK bool run_folder_open(const char *dir, const struct run_folder_options *opt,
+                                struct run_folder **out, struct error *err);
+void run_folder_close(struct run_folder *f); /* NULL is fine */
+
+struct progress_sink run_folder_sink(struct run_folder *f); /* valid until close */
+
+const char *run_folder_dir(const struct run_folder *f);
+const char *run_folder_id(const struct run_folder *f);
+const json_t *run_folder_job(const struct run_folder *f); /* as given at the start */
+
+/* Writes evals/NAME.json whole; name is of letters, digits, '-', '_' and '.'. What the report reads of it: run_read.h. */
+MUST_CHECK bool run_folder_put_eval(const char *dir, const char *name, const json_t *result,
+                                    struct error *err);
+#endif
