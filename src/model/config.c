@@ -1,0 +1,454 @@
+/*
+ * config.c - a model's shape out of a GGUF file's keys or out of config.json.
+ */
+#include "model/config.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "model/family.h"
+#include "model/gguf.h"
+#include "model/shown.h"
+#include "text/json.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What must hold whichever file the numbers come from; keys are what the file calls them. */
+struct keys {
+    const char *heads, *kv_heads, *head_width, *eps, *base;
+};
+
+static bool shape_check(const struct model_config *c, const char *what, const struct keys *keys,
+                        struct error *err)
+{
+    size_t inner;
+
+    if (c->n_heads % c->n_kv_heads != 0)
+        return fail_param(err, ERR_INVALID, keys->kv_heads,
+                          "%s: %s is %zu, which does not divide %s = %zu", what, keys->kv_heads,
+                          c->n_kv_heads, keys->heads, c->n_heads);
+    if (c->head_width % 2 != 0)
+        return fail_param(
+            err, ERR_INVALID, keys->head_width,
+            "%s: %s is %zu, an even number was expected, for its halves rotate together", what,
+            keys->head_width, c->head_width);
+    if (!size_mul(c->n_heads, c->head_width, &inner) || inner > LIMIT_WIDTH)
+        return fail_param(err, ERR_LIMIT, keys->heads,
+                          "%s: %zu heads of width %zu are wider than the %zu allowed", what,
+                          c->n_heads, c->head_width, LIMIT_WIDTH);
+    if (!(c->rms_eps > 0 && c->rms_eps < 1))
+        return fail_param(err, ERR_INVALID, keys->eps,
+                          "%s: %s is %g, a number between 0 and 1 was expected", what, keys->eps,
+                          c->rms_eps);
+    if (!(c->rope_base >= 1 && c->rope_base < 1e30))
+        return fail_param(err, ERR_INVALID, keys->base,
+                          "%s: %s is %g, a number of 1 or more was expected", what, keys->base,
+                          c->rope_base);
+    return true;
+}
+
+bool config_add_eos(struct model_config *c, int64_t id, const char *where, struct error *err)
+{
+    if (id < 0 || (uint64_t)id >= c->vocab)
+        return fail(err, ERR_INVALID, "%s is %" PRId64 ", an id from 0 to %zu was expected", where,
+                    id, c->vocab - 1);
+    for (size_t i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == (int)id)
+            return true;
+    if (c->n_eos == MODEL_MAX_EOS)
+        return fail(err, ERR_LIMIT, "%s is one more than the %d ids that may end an answer", where,
+                    MODEL_MAX_EOS);
+    c->eos[c->n_eos++] = (int)id;
+    return true;
+}
+
+/* --- GGUF: every key but general.* begins with the architecture's name. */
+
+struct gguf_keys {
+    const struct gguf *g;
+    const char *arch;
+    char key[96];
+};
+
+static const char *key_of(struct gguf_keys *k, const char *name)
+{
+    snprintf(k->key, sizeof k->key, "%s.%s", k->arch, name);
+    return k->key;
+}
+
+static bool gguf_size(struct gguf_keys *k, const char *name, bool needed, size_t max, size_t *out,
+                      struct error *err)
+{
+    const char *key = key_of(k, name);
+    int64_t v = (int64_t)*out;
+
+    if ((needed && !gguf_need(k->g, key, err)) ||
+        !gguf_get_int(k->g, key, 1, (int64_t)max, &v, err))
+        return false;
+    *out = (size_t)v;
+    return true;
+}
+
+/* The value as JSON, as far as a message or a comparison needs it. */
+static struct shown gguf_text(const struct gguf *g, const char *key)
+{
+    const struct gguf_value *v = gguf_get(g, key);
+    struct shown out = {"an array"};
+    struct str s;
+    int64_t i;
+    double d;
+    bool b;
+
+    if (v->type == GGUF_STR && gguf_get_str(g, key, &s, NULL))
+        snprintf(out.text, sizeof out.text, "\"%s\"",
+                 shown((struct str){s.ptr, size_min(s.len, 64)}).text);
+    else if (v->type == GGUF_BOOL && gguf_get_bool(g, key, &b, NULL))
+        snprintf(out.text, sizeof out.text, b ? "true" : "false");
+    else if (gguf_get_int(g, key, INT64_MIN, INT64_MAX, &i, NULL))
+        snprintf(out.text, sizeof out.text, "%" PRId64, i);
+    else if (gguf_get_double(g, key, &d, NULL))
+        snprintf(out.text, sizeof out.text, "%.9g", d);
+    return out;
+}
+
+static bool gguf_fixed(struct gguf_keys *k, const struct fixed_key *list, struct error *err)
+{
+    for (const struct fixed_key *f = list; f->key != NULL; f++) {
+        const char *key = key_of(k, f->key);
+
+        if (gguf_get(k->g, key) == NULL)
+            continue;
+        const struct shown found = gguf_text(k->g, key);
+        if (strcmp(found.text, f->value) != 0)
+            return fail_param(err, ERR_UNSUPPORTED, key,
+                              "%s: %s is %s, only %s is supported: there are no %s",
+                              gguf_name(k->g), key, found.text, f->value, f->meaning);
+    }
+    return true;
+}
+
+static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct model_config *c,
+                       struct error *err)
+{
+    static const char eps_key[] = "attention.layer_norm_rms_epsilon";
+    const struct gguf_tensor *embed;
+    char name[96];
+
+    if (!gguf_size(k, "block_count", true, LIMIT_LAYERS, &c->n_layers, err) ||
+        !gguf_size(k, "embedding_length", true, LIMIT_WIDTH, &c->width, err) ||
+        !gguf_size(k, "feed_forward_length", true, LIMIT_WIDTH, &c->hidden, err) ||
+        !gguf_size(k, "context_length", true, LIMIT_CONTEXT, &c->context, err) ||
+        !gguf_size(k, "attention.head_count", true, LIMIT_WIDTH, &c->n_heads, err))
+        return false;
+    c->n_kv_heads = c->n_heads;
+    if (!gguf_size(k, "attention.head_count_kv", false, LIMIT_WIDTH, &c->n_kv_heads, err))
+        return false;
+    if (gguf_get(k->g, key_of(k, "attention.key_length")) == NULL && c->width % c->n_heads != 0)
+        return fail_param(
+            err, ERR_INVALID, key_of(k, "attention.head_count"),
+            "%s: %s.attention.head_count is %zu, which does not divide %s.embedding_length = %zu",
+            gguf_name(k->g), k->arch, c->n_heads, k->arch, c->width);
+    c->head_width = size_max(c->width / c->n_heads, 1);
+    size_t value_width, rotated;
+    if (!gguf_size(k, "attention.key_length", false, LIMIT_WIDTH, &c->head_width, err))
+        return false;
+    value_width = rotated = c->head_width;
+    if (!gguf_size(k, "attention.value_length", false, LIMIT_WIDTH, &value_width, err) ||
+        !gguf_size(k, "rope.dimension_count", false, LIMIT_WIDTH, &rotated, err))
+        return false;
+    if (value_width != c->head_width || rotated != c->head_width) {
+        const char *key = key_of(k, value_width != c->head_width ? "attention.value_length"
+                                                                 : "rope.dimension_count");
+
+        return fail_param(err, ERR_UNSUPPORTED, key,
+                          "%s: %s is %zu; only that of the keys, %zu, is supported",
+                          gguf_name(k->g), key,
+                          value_width != c->head_width ? value_width : rotated, c->head_width);
+    }
+    c->rope_base = fam->rope_base;
+    if (!gguf_need(k->g, key_of(k, eps_key), err) ||
+        !gguf_get_double(k->g, key_of(k, eps_key), &c->rms_eps, err) ||
+        !gguf_get_double(k->g, key_of(k, "rope.freq_base"), &c->rope_base, err))
+        return false;
+
+    family_tensor_name(fam->gguf_tensor[W_EMBED], 0, ".weight", name, sizeof name);
+    embed = gguf_find(k->g, name);
+    if (embed == NULL)
+        return fail(err, ERR_INVALID, "%s: the tensor %s is missing", gguf_name(k->g), name);
+    c->vocab = embed->dims[0];
+    if (!gguf_size(k, "vocab_size", false, LIMIT_VOCAB, &c->vocab, err))
+        return false;
+    if (c->vocab > LIMIT_VOCAB)
+        return fail(err, ERR_LIMIT, "%s: the tensor %s has %zu rows, at most %zu are allowed",
+                    gguf_name(k->g), name, c->vocab, LIMIT_VOCAB);
+    family_tensor_name(fam->gguf_tensor[W_HEAD], 0, ".weight", name, sizeof name);
+    c->tied_head = gguf_find(k->g, name) == NULL;
+    return true;
+}
+
+static bool gguf_tokens(const struct gguf *g, struct model_config *c, struct error *err)
+{
+    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    int64_t id = -1;
+    struct str pre = {"", 0};
+
+    if (!gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, (int64_t)c->vocab - 1, &id, err) ||
+        !gguf_get_str(g, "tokenizer.ggml.pre", &pre, err))
+        return false;
+    c->bos = (int)id;
+    /* where the file is silent, what llama.cpp does: Llama 3's tokenizer begins with bos, other byte-level ones do not */
+    c->add_bos = str_is(pre, "llama-bpe") || str_is(pre, "llama3") || str_is(pre, "llama-v3");
+    if (!gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &c->add_bos, err))
+        return false;
+    c->add_bos = c->add_bos && c->bos >= 0;
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        if (gguf_get(g, ends[i]) == NULL)
+            continue;
+        if (!gguf_get_int(g, ends[i], 0, (int64_t)c->vocab - 1, &id, err) ||
+            !config_add_eos(c, id, ends[i], err))
+            return false;
+    }
+    return true;
+}
+
+bool config_from_gguf(const struct gguf *g, struct model_config *out, const struct family **family,
+                      struct error *err)
+{
+    struct str arch;
+    char known[128];
+
+    if (!gguf_need(g, "general.architecture", err) ||
+        !gguf_get_str(g, "general.architecture", &arch, err))
+        return false;
+    const struct family *fam = family_of_gguf(arch);
+    if (fam == NULL) {
+        family_list(true, known, sizeof known);
+        return fail_param(
+            err, ERR_UNSUPPORTED, "general.architecture",
+            "%s: general.architecture is \"%s\", which is not supported; these are: %s",
+            gguf_name(g), shown(arch).text, known);
+    }
+    struct model_config c = {.bos = -1};
+    struct gguf_keys k = {.g = g, .arch = fam->gguf_arch};
+    char heads[64], kv_heads[64], head_width[64], eps[64], base[64];
+    snprintf(heads, sizeof heads, "%s.attention.head_count", k.arch);
+    snprintf(kv_heads, sizeof kv_heads, "%s.attention.head_count_kv", k.arch);
+    snprintf(head_width, sizeof head_width, "%s.attention.key_length", k.arch);
+    snprintf(eps, sizeof eps, "%s.attention.layer_norm_rms_epsilon", k.arch);
+    snprintf(base, sizeof base, "%s.rope.freq_base", k.arch);
+    const struct keys keys = {heads, kv_heads, head_width, eps, base};
+
+    snprintf(c.family, sizeof c.family, "%s", fam->name);
+    if (!gguf_fixed(&k, fam->gguf_fixed, err) || !gguf_shape(&k, fam, &c, err) ||
+        !shape_check(&c, gguf_name(g), &keys, err) || !gguf_tokens(g, &c, err))
+        return false;
+    *out = c;
+    *family = fam;
+    return true;
+}
+
+/* --- config.json */
+
+static bool json_size(const json_t *obj, const char *key, const char *what, bool needed, size_t max,
+                      size_t *out, struct error *err)
+{
+    int64_t v;
+
+    if (needed && json_object_get(obj, key) == NULL)
+        return fail_param(err, ERR_INVALID, key,
+                          "%s: \"%s\" is missing, a whole number was expected", what, key);
+    if (needed && json_is_null(json_object_get(obj, key)))
+        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is null, a whole number was expected",
+                          what, key);
+    if (!json_get_int(obj, key, what, (int64_t)*out, 1, (int64_t)max, &v, err))
+        return false;
+    *out = (size_t)v;
+    return true;
+}
+
+static struct shown json_text(const json_t *value)
+{
+    struct shown out = {""};
+    struct buf b;
+
+    buf_init(&b, 4096);
+    json_write(&b, value, NULL);
+    if (b.overflowed)
+        snprintf(out.text, sizeof out.text, "%s", json_kind(value));
+    else
+        for (size_t i = 0; i < b.len; i++) { /* shown() but for the quotes, which belong to JSON */
+            if (i == sizeof out.text - 4) {
+                memcpy(out.text + i, "...", 4);
+                break;
+            }
+            out.text[i] = b.ptr[i];
+        }
+    buf_release(&b);
+    return out;
+}
+
+static bool json_fixed(const json_t *obj, const char *what, const struct fixed_key *list,
+                       struct error *err)
+{
+    for (const struct fixed_key *f = list; f->key != NULL; f++) {
+        const json_t *v = json_object_get(obj, f->key);
+
+        if (v == NULL || json_is_null(v))
+            continue;
+        const struct shown found = json_text(v);
+        const bool same = json_is_number(v) ? json_number_value(v) == strtod(f->value, NULL)
+                                            : strcmp(found.text, f->value) == 0;
+        if (!same)
+            return fail_param(err, ERR_UNSUPPORTED, f->key,
+                              "%s: \"%s\" is %s, only %s is supported: there are no %s", what,
+                              f->key, found.text, f->value, f->meaning);
+    }
+    return true;
+}
+
+/*
+ * transformers 4 writes "rope_theta" and "rope_scaling" (null, or an object with its "rope_type" or "type");
+ * transformers 5 writes both into "rope_parameters".
+ */
+static bool json_rope(const json_t *root, const char *what, double *base, struct error *err)
+{
+    static const char *const places[] = {"rope_scaling", "rope_parameters"};
+
+    if (!json_get_double(root, "rope_theta", what, *base, base, err))
+        return false;
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        const json_t *rope = json_object_get(root, places[i]);
+        char where[32];
+
+        if (rope == NULL || json_is_null(rope))
+            continue;
+        if (!json_is_object(rope))
+            return fail_param(err, ERR_INVALID, places[i],
+                              "%s: \"%s\" is %s, an object or null was expected", what, places[i],
+                              json_kind(rope));
+        const json_t *type = json_object_get(rope, "rope_type");
+        if (type == NULL)
+            type = json_object_get(rope, "type");
+        if (type == NULL ? json_object_get(rope, "factor") != NULL
+                         : !str_is(json_str(type), "default")) {
+            snprintf(where, sizeof where, "%s", places[i]);
+            return fail_param(
+                err, ERR_UNSUPPORTED, places[i],
+                "%s: \"%s\" is %s: rope scaling is not supported (only \"default\" is)", what,
+                where, json_text(rope).text);
+        }
+        const json_t *part = json_object_get(rope, "partial_rotary_factor");
+        if (part != NULL && json_number_value(part) != 1)
+            return fail_param(
+                err, ERR_UNSUPPORTED, places[i],
+                "%s: \"partial_rotary_factor\" in \"%s\" is %s: a partial rotation is not supported",
+                what, places[i], json_text(part).text);
+        if (!json_get_double(rope, "rope_theta", what, *base, base, err))
+            return false;
+    }
+    return true;
+}
+
+static bool json_family(const json_t *root, const char *what, const struct family **out,
+                        struct error *err)
+{
+    struct str type;
+    char known[128];
+
+    if (!json_is_object(root))
+        return fail(err, ERR_INVALID, "%s is %s, an object was expected", what, json_kind(root));
+    if (!json_get_str(root, "model_type", what, &type, err))
+        return false;
+    const struct family *fam = family_of_hf(type);
+    if (fam == NULL) {
+        family_list(false, known, sizeof known);
+        return fail_param(err, ERR_UNSUPPORTED, "model_type",
+                          "%s: \"model_type\" is \"%s\", which is not supported; these are: %s",
+                          what, shown(type).text, known);
+    }
+    const json_t *classes = json_object_get(root, "architectures");
+    if (classes != NULL && !json_is_null(classes) &&
+        !str_is(json_str(json_array_get(classes, 0)), fam->hf_class))
+        return fail_param(err, ERR_UNSUPPORTED, "architectures",
+                          "%s: \"architectures\" is %s, which is not supported; [\"%s\"] is", what,
+                          json_text(classes).text, fam->hf_class);
+    *out = fam;
+    return true;
+}
+
+static bool json_shape(const json_t *root, const char *what, struct model_config *c,
+                       struct error *err)
+{
+    if (!json_size(root, "num_hidden_layers", what, true, LIMIT_LAYERS, &c->n_layers, err) ||
+        !json_size(root, "hidden_size", what, true, LIMIT_WIDTH, &c->width, err) ||
+        !json_size(root, "intermediate_size", what, true, LIMIT_WIDTH, &c->hidden, err) ||
+        !json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c->vocab, err) ||
+        !json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c->n_heads, err))
+        return false;
+    c->context = 2048;
+    c->n_kv_heads = c->n_heads;
+    if (!json_size(root, "max_position_embeddings", what, false, LIMIT_CONTEXT, &c->context, err) ||
+        !json_size(root, "num_key_value_heads", what, false, LIMIT_WIDTH, &c->n_kv_heads, err))
+        return false;
+    const json_t *head_width = json_object_get(root, "head_dim");
+    if ((head_width == NULL || json_is_null(head_width)) && c->width % c->n_heads != 0)
+        return fail_param(
+            err, ERR_INVALID, "num_attention_heads",
+            "%s: \"num_attention_heads\" is %zu, which does not divide \"hidden_size\" = %zu", what,
+            c->n_heads, c->width);
+    c->head_width = size_max(c->width / c->n_heads, 1);
+    return json_size(root, "head_dim", what, false, LIMIT_WIDTH, &c->head_width, err) &&
+           json_get_double(root, "rms_norm_eps", what, c->rms_eps, &c->rms_eps, err) &&
+           json_rope(root, what, &c->rope_base, err) &&
+           json_get_bool(root, "tie_word_embeddings", what, false, &c->tied_head, err);
+}
+
+bool config_add_eos_json(struct model_config *c, const json_t *json, const char *what,
+                         struct error *err)
+{
+    const json_t *v = json_object_get(json, "eos_token_id");
+    const size_t n = json_is_array(v) ? json_array_size(v) : 1;
+    char where[400];
+
+    if (v == NULL || json_is_null(v))
+        return true;
+    snprintf(where, sizeof where, "%s: \"eos_token_id\"", what);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *id = json_is_array(v) ? json_array_get(v, i) : v;
+
+        if (!json_is_integer(id))
+            return fail_param(err, ERR_INVALID, "eos_token_id",
+                              "%s is %s, an id or a list of ids was expected", where,
+                              json_text(v).text);
+        if (!config_add_eos(c, json_integer_value(id), where, err))
+            return false;
+    }
+    return true;
+}
+
+bool config_from_json(const json_t *json, const char *what, struct model_config *out,
+                      const struct family **family, struct error *err)
+{
+    static const struct keys keys = {"num_attention_heads", "num_key_value_heads", "head_dim",
+                                     "rms_norm_eps", "rope_theta"};
+    const struct family *fam = NULL;
+    struct model_config c = {.bos = -1};
+    int64_t bos;
+
+    if (!json_family(json, what, &fam, err))
+        return false;
+    snprintf(c.family, sizeof c.family, "%s", fam->name);
+    c.rms_eps = fam->rms_eps;
+    c.rope_base = fam->rope_base;
+    if (!json_fixed(json, what, fam->hf_fixed, err) || !json_shape(json, what, &c, err) ||
+        !shape_check(&c, what, &keys, err) ||
+        !json_get_int(json, "bos_token_id", what, -1, -1, (int64_t)c.vocab - 1, &bos, err) ||
+        !config_add_eos_json(&c, json, what, err))
+        return false;
+    c.bos = (int)bos;
+    *out = c;
+    *family = fam;
+    return true;
+}

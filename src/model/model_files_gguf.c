@@ -1,0 +1,179 @@
+/*
+ * model_files_gguf.c - a model in one .gguf file: weights, tokenizer and template.
+ */
+#include "base/limits.h"
+#include "base/size.h"
+#include "model/gguf.h"
+#include "model/model_files_internal.h"
+#include "model/shown.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What a file that is not GGUF seems to be, by its first bytes; NULL: nothing that is known. */
+static const char *looks_like(struct str s)
+{
+    static const struct {
+        struct str start;
+        const char *kind;
+    } kinds[] = {
+        {{"version https://git-lfs", 23},
+         "a Git LFS pointer, which stands for a file that was not fetched"},
+        {{"PK\3\4", 4},
+         "a zip archive, or PyTorch's .bin or .pt; a folder with .safetensors is read"},
+        {{"\x80\2", 2}, "a Python pickle; a folder with .safetensors is read"},
+        {{"\x1f\x8b", 2}, "compressed by gzip; unpack it first"},
+        {{"(\xb5/\xfd", 4}, "compressed by zstd; unpack it first"},
+        {{"lmgg", 4}, "llama.cpp's format before GGUF"},
+        {{"fmgg", 4}, "llama.cpp's format before GGUF"},
+        {{"tjgg", 4}, "llama.cpp's format before GGUF"},
+        {{"FUGG", 4}, "a big-endian GGUF file"},
+        {{"<!", 2}, "a web page; perhaps the download led to a login"},
+        {{"<html", 5}, "a web page; perhaps the download led to a login"},
+        {{"{", 1}, "JSON; if it belongs to a model's folder, give the folder"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        if (str_starts(s, kinds[i].start))
+            return kinds[i].kind;
+    if (s.len > 9 && s.ptr[8] == '{' && memchr(s.ptr, 0, 8) != NULL)
+        return "a .safetensors file; give the folder that it lies in";
+    return NULL;
+}
+
+static bool not_gguf(const char *path, struct str s, struct error *err)
+{
+    const char *kind = looks_like(s);
+    char bytes[8 * 4 + 1] = "";
+
+    if (s.len == 0)
+        return fail(err, ERR_CORRUPT, "%s is empty; a .gguf file or a model's folder was expected",
+                    path);
+    for (size_t i = 0, n = 0; i < size_min(s.len, 8); i++) {
+        const unsigned char c = (unsigned char)s.ptr[i];
+
+        n += (size_t)snprintf(bytes + n, sizeof bytes - n, c >= 0x20 && c < 0x7f ? "%c" : "\\x%02x",
+                              c);
+    }
+    return fail(err, ERR_CORRUPT, "%s is not a GGUF file: it begins with \"%s\"%s%s", path, bytes,
+                kind == NULL ? "" : " and looks like ", kind == NULL ? "" : kind);
+}
+
+static bool tokenizer_read(struct model_files *f, struct error *err)
+{
+    const struct gguf *g = f->gguf;
+    struct arena a = {0};
+    struct str *tokens = NULL, *merges = NULL;
+    int32_t *types = NULL;
+    size_t n_tokens = 0, n_types = 0, n_merges = 0;
+    struct tokenizer_spec spec = {.model = STR("")};
+    bool ok = false;
+
+    if (!gguf_need(g, "tokenizer.ggml.model", err) ||
+        !gguf_get_str(g, "tokenizer.ggml.model", &spec.model, err) ||
+        !gguf_get_str(g, "tokenizer.ggml.pre", &spec.pre, err) ||
+        !gguf_need(g, "tokenizer.ggml.tokens", err) ||
+        !gguf_get_strs(g, "tokenizer.ggml.tokens", &a, &tokens, &n_tokens, err) ||
+        !gguf_get_i32s(g, "tokenizer.ggml.token_type", &a, &types, &n_types, err) ||
+        !gguf_get_strs(g, "tokenizer.ggml.merges", &a, &merges, &n_merges, err))
+        goto done;
+    if (n_tokens > LIMIT_VOCAB) {
+        fail(err, ERR_LIMIT, "%s: tokenizer.ggml.tokens has %zu tokens, at most %zu are allowed",
+             f->path, n_tokens, LIMIT_VOCAB);
+        goto done;
+    }
+    if (types != NULL && n_types != n_tokens) {
+        fail(err, ERR_INVALID,
+             "%s: tokenizer.ggml.token_type has %zu entries, but tokenizer.ggml.tokens has %zu",
+             f->path, n_types, n_tokens);
+        goto done;
+    }
+    spec.n_tokens = n_tokens;
+    spec.tokens = tokens;
+    spec.types = types;
+    spec.n_merges = n_merges;
+    spec.merges = merges;
+    ok = tokenizer_open(&spec, &f->tokenizer, err) ||
+         fail_while(err, "reading the tokenizer of %s", f->path);
+done:
+    arena_release(&a);
+    return ok;
+}
+
+static bool tensors_list(struct model_files *f, struct error *err)
+{
+    f->n_tensors = gguf_count(f->gguf);
+    f->tensors = arena_try(&f->arena, f->n_tensors, sizeof *f->tensors, "the list of tensors", err);
+    if (f->tensors == NULL)
+        return false;
+    for (size_t i = 0; i < f->n_tensors; i++) {
+        const struct gguf_tensor *t = gguf_at(f->gguf, i);
+
+        f->tensors[i] = (struct file_tensor){
+            .name = t->name, .dtype = t->dtype, .n_dims = t->n_dims, .data = t->data};
+        memcpy(f->tensors[i].dims, t->dims, sizeof t->dims);
+    }
+    return true;
+}
+
+/* One of several parts, or with Llama 3.1's frequencies in a tensor: known, and told as what it is. */
+static bool variant_check(const struct model_files *f, struct error *err)
+{
+    int64_t n_parts = 1;
+
+    if (!gguf_get_int(f->gguf, "split.count", 0, UINT16_MAX, &n_parts, err))
+        return false;
+    if (n_parts > 1)
+        return fail_param(err, ERR_UNSUPPORTED, "split.count",
+                          "%s is one of %" PRId64 " parts; join them with llama-gguf-split --merge",
+                          f->path, n_parts);
+    if (gguf_find(f->gguf, "rope_freqs.weight") != NULL)
+        return fail(
+            err, ERR_UNSUPPORTED,
+            "%s: the tensor rope_freqs.weight scales the rotary frequencies: rope scaling is not supported",
+            f->path);
+    return true;
+}
+
+static bool template_read(struct model_files *f, struct error *err)
+{
+    if (!gguf_get_str(f->gguf, "tokenizer.chat_template", &f->chat_template, err))
+        return false;
+    return f->chat_template.len <= LIMIT_TEMPLATE_BYTES ||
+           fail(err, ERR_LIMIT,
+                "%s: tokenizer.chat_template has %zu bytes, at most %zu are allowed", f->path,
+                f->chat_template.len, LIMIT_TEMPLATE_BYTES);
+}
+
+bool model_files_read_gguf(struct model_files *f, struct error *err)
+{
+    struct file_map map = {0};
+
+    if (!file_map_open(f->path, &map, err))
+        return false;
+    if (map.len < 4 || memcmp(map.ptr, "GGUF", 4) != 0) {
+        not_gguf(f->path, (struct str){(const char *)map.ptr, map.len}, err);
+        file_map_close(&map);
+        return false;
+    }
+    file_map_close(&map);
+    if (!gguf_open(f->path, &f->gguf, err))
+        return false;
+    if (!config_from_gguf(f->gguf, &f->config, &f->family, err) || !variant_check(f, err))
+        return false;
+
+    const char *arch = f->family->gguf_arch;
+    const struct shape_words words = {
+        .file = f->path,
+        .width = arena_printf(&f->arena, "%s.embedding_length", arch),
+        .heads = arena_printf(&f->arena, "%s.attention.head_count * %s.attention.key_length", arch,
+                              arch),
+        .kv_heads = arena_printf(&f->arena, "%s.attention.head_count_kv * %s.attention.key_length",
+                                 arch, arch),
+        .hidden = arena_printf(&f->arena, "%s.feed_forward_length", arch),
+        .vocab = arena_printf(&f->arena, "%s.vocab_size", arch),
+    };
+    return tensors_list(f, err) &&
+           model_files_bind(f, f->family->gguf_tensor, f->family->gguf_interleaves, &words, err) &&
+           tokenizer_read(f, err) && model_files_fit_tokenizer(f, err) && template_read(f, err);
+}
