@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "text/utf8.h"
 
 #include <stdint.h>
 
@@ -57,11 +58,5 @@ token_id tokenizer_find(const struct tokenizer *t, struct str token); /* a whole
 /* Appends the text of ids; bytes that form no character become U+FFFD, as Hugging Face decodes. */
 void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special, struct buf *out);
 
-/* Streaming: bytes in, whole characters out; what may still become a character waits (at most 3 bytes). */
-struct utf8_stream {
-    unsigned char held[4];
-    size_t n_held;
-};
-void utf8_stream_put(struct utf8_stream *s, struct str bytes, struct buf *out);
-void utf8_stream_end(struct utf8_stream *s, struct buf *out); /* what waits in vain becomes U+FFFD */
+/* A token at a time: utf8_stream_put(&stream, tokenizer_bytes(t, id), &out), and utf8_stream_end(). See utf8.h. */
 #endif

@@ -1,0 +1,191 @@
+/*
+ * added_tokens.c - a trie, walked from every place whose byte begins some token.
+ */
+#include "text/added_tokens.h"
+#include "base/size.h"
+#include "text/utf8.h"
+
+#include <utf8proc.h>
+
+/* The child of node (0: the root) by byte, made if there is none. */
+static uint32_t child_made(struct added_cutter *c, uint32_t node, unsigned char byte)
+{
+    uint32_t *link = node == 0 ? &c->first[byte] : &c->nodes[node].child;
+
+    while (*link != 0 && c->nodes[*link].byte != byte)
+        link = &c->nodes[*link].sibling;
+    if (*link == 0) {
+        *link = (uint32_t)c->n_nodes++;
+        c->nodes[*link] = (struct trie_node){.token = -1, .byte = byte};
+    }
+    return *link;
+}
+
+bool added_cutter_build(struct added_cutter *c, const struct added_token *tokens, size_t n,
+                        struct arena *a, struct error *err)
+{
+    size_t n_bytes = 1;
+
+    *c = (struct added_cutter){.tokens = tokens, .n_nodes = 1};
+    for (size_t i = 0; i < n; i++)
+        if (!size_add(n_bytes, tokens[i].text.len, &n_bytes) || n_bytes > INT32_MAX)
+            return fail(err, ERR_LIMIT, "the added tokens have more than %d bytes", INT32_MAX);
+    c->nodes = arena_try(a, n_bytes, sizeof *c->nodes, "the added tokens", err);
+    if (c->nodes == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t node = 0;
+
+        for (size_t k = 0; k < tokens[i].text.len; k++)
+            node = child_made(c, node, (unsigned char)tokens[i].text.ptr[k]);
+        if (node != 0 && c->nodes[node].token < 0)
+            c->nodes[node].token = (int32_t)i;
+    }
+    return true;
+}
+
+/* The longest token at text.ptr[at], or NULL. */
+static const struct added_token *longest_at(const struct added_cutter *c, struct str text,
+                                            size_t at)
+{
+    const struct added_token *best = NULL;
+    uint32_t node = c->first[(unsigned char)text.ptr[at]];
+
+    while (node != 0) {
+        if (c->nodes[node].token >= 0)
+            best = &c->tokens[c->nodes[node].token];
+        if (++at == text.len)
+            break;
+        node = c->nodes[node].child;
+        while (node != 0 && c->nodes[node].byte != (unsigned char)text.ptr[at])
+            node = c->nodes[node].sibling;
+    }
+    return best;
+}
+
+/* Unicode's White_Space, which is \s of Rust's regular expressions. */
+static bool is_white(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
+}
+
+/* \w of Rust's regular expressions: Alphabetic, M, Nd, Pc, Join_Control. */
+static bool is_word(uint32_t c)
+{
+    switch (utf8proc_category((utf8proc_int32_t)c)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default: /* the circled and squared letters are symbols, and alphabetic */
+        return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+               (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) || c == 0x200C ||
+               c == 0x200D;
+    }
+}
+
+static bool stands_alone(struct str text, size_t from, size_t to)
+{
+    if (from > 0) {
+        size_t at = utf8_before(text, from);
+
+        if (is_word(utf8_next(text, &at)))
+            return false;
+    }
+    return to == text.len || !is_word(utf8_next(text, &(size_t){to}));
+}
+
+static size_t white_before(struct str text, size_t from)
+{
+    while (from > 0) {
+        const size_t before = utf8_before(text, from);
+
+        if (!is_white(utf8_next(text, &(size_t){before})))
+            break;
+        from = before;
+    }
+    return from;
+}
+
+static size_t white_behind(struct str text, size_t to)
+{
+    for (size_t next = to; to < text.len && is_white(utf8_next(text, &next)); to = next)
+        ;
+    return to;
+}
+
+/* Looks on from place->at; a token goes into place->next_*. */
+static bool find_token(const struct added_cutter *c, struct str text, struct cutter_place *place)
+{
+    size_t at = place->at;
+
+    while (at < text.len) {
+        const struct added_token *t;
+
+        if (c->first[(unsigned char)text.ptr[at]] == 0 || (t = longest_at(c, text, at)) == NULL) {
+            at++;
+            continue;
+        }
+        size_t from = at, to = at + t->text.len;
+
+        at = to; /* whatever becomes of it, its text is not looked at again */
+        if (t->single_word && !stands_alone(text, from, to))
+            continue;
+        if (t->lstrip)
+            from = size_max(white_before(text, from), place->emitted);
+        if (t->rstrip)
+            to = white_behind(text, to);
+        place->at = at;
+        place->next_from = from;
+        place->next_to = to;
+        place->next_id = t->id;
+        return true;
+    }
+    place->at = at;
+    return false;
+}
+
+static void give_token(struct cutter_place *place, struct str text, struct str *part, token_id *id)
+{
+    place->has_next = false;
+    place->emitted = place->next_to;
+    *part = (struct str){text.ptr + place->next_from, place->next_to - place->next_from};
+    *id = place->next_id;
+}
+
+bool added_cutter_next(const struct added_cutter *c, struct str text, struct cutter_place *place,
+                       struct str *part, token_id *id)
+{
+    if (place->has_next) {
+        give_token(place, text, part, id);
+        return true;
+    }
+    if (c->n_nodes > 1 && find_token(c, text, place)) {
+        if (place->next_from <= place->emitted) {
+            give_token(place, text, part, id);
+            return true;
+        }
+        place->has_next = true;
+        *part = (struct str){text.ptr + place->emitted, place->next_from - place->emitted};
+        place->emitted = place->next_from;
+        *id = -1;
+        return true;
+    }
+    if (place->emitted >= text.len)
+        return false;
+    *part = str_from(text, place->emitted);
+    place->emitted = text.len;
+    place->at = text.len;
+    *id = -1;
+    return true;
+}

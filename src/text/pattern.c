@@ -1,0 +1,308 @@
+/*
+ * pattern.c - one pass over the pattern; what is not known to mean the same is refused by name.
+ */
+#include "text/pattern.h"
+#include "text/utf8.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#define SPACE "\\t-\\r\\x{85}\\p{Z}" /* members of a class */
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define HEX "0-9a-fA-F"
+
+struct rewrite {
+    struct str in;
+    size_t at;
+    struct buf out;
+    struct error *err;
+};
+
+static bool refuse(struct rewrite *r, size_t from, const char *why)
+{
+    const size_t n = r->at > from ? r->at - from : 1;
+
+    return fail(r->err, ERR_UNSUPPORTED, "the pattern has \"" STR_FMT "\" at byte %zu: %s",
+                (int)(n < r->in.len - from ? n : r->in.len - from), r->in.ptr + from, from, why);
+}
+
+static bool looking_at(const struct rewrite *r, const char *text)
+{
+    return str_starts(str_from(r->in, r->at), str_of(text));
+}
+
+/* \p{Name}, \P{Name}, \p{^Name}: r->at is behind the p. */
+static bool rewrite_property(struct rewrite *r, size_t from)
+{
+    const struct str rest = str_from(r->in, r->at);
+    const size_t end = str_find(rest, STR("}"), 0);
+
+    if (rest.len == 0 || rest.ptr[0] != '{' || end == rest.len || end < 2)
+        return refuse(r, from, "a property is written \\p{Name}");
+    struct str name = {rest.ptr + 1, end - 1};
+    const bool negated = name.ptr[0] == '^';
+
+    if (negated)
+        name = str_from(name, 1);
+    /* one or two letters are a general category; a longer name can only be a script here */
+    buf_str(&r->out, (struct str){r->in.ptr + from, 2});
+    buf_text(&r->out, negated ? "{^" : "{");
+    buf_text(&r->out, name.len > 2 ? "sc:" : "");
+    buf_str(&r->out, name);
+    buf_char(&r->out, '}');
+    r->at += end + 1;
+    return true;
+}
+
+static bool is_hex(struct str s)
+{
+    size_t n = 0;
+
+    while (n < s.len && strchr("0123456789abcdefABCDEF", s.ptr[n]) != NULL && s.ptr[n] != '\0')
+        n++;
+    return n == s.len && n > 0;
+}
+
+/* \x{...}, \xHH, \uHHHH: r->at is behind the letter. */
+static bool rewrite_number(struct rewrite *r, size_t from, char letter)
+{
+    const struct str rest = str_from(r->in, r->at);
+    struct str digits = {rest.ptr, letter == 'u' ? 4 : 2};
+    size_t used = digits.len;
+
+    if (letter == 'x' && rest.len > 0 && rest.ptr[0] == '{') {
+        const size_t end = str_find(rest, STR("}"), 0);
+
+        digits = (struct str){rest.ptr + 1, end - 1};
+        used = end + 1;
+    }
+    if (used > rest.len || !is_hex(digits) || digits.len > 6)
+        return refuse(r, from, "a code point is written \\x{12AB}, \\u12AB or \\x12");
+    if (letter == 'x' && used == 2 && digits.ptr[0] > '7')
+        return refuse(r, from, "it is half of a character");
+    buf_text(&r->out, "\\x{");
+    buf_str(&r->out, digits);
+    buf_char(&r->out, '}');
+    r->at += used;
+    return true;
+}
+
+/* What a letter behind a backslash means, inside a class and outside; NULL: not offered there. */
+static const struct {
+    char letter;
+    const char *outside, *inside;
+} escapes[] = {
+    {'s', "[" SPACE "]", SPACE},
+    {'S', "[^" SPACE "]", "\\x{180E}\\S"}, /* within a class a set cannot be turned round */
+    {'w', "[" WORD "]", WORD},
+    {'W', "[^" WORD "]", NULL},
+    {'h', "[" HEX "]", NULL},
+    {'H', "[^" HEX "]", NULL},
+    {'d', "\\p{Nd}", "\\p{Nd}"},
+    {'D', "\\P{Nd}", "\\P{Nd}"},
+    {'b', "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))", "\\x08"},
+    {'B', "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))", NULL},
+    {'t', "\\t", "\\t"},
+    {'n', "\\n", "\\n"},
+    {'r', "\\r", "\\r"},
+    {'f', "\\f", "\\f"},
+    {'v', "\\x0b", "\\x0b"},
+    {'a', "\\x07", "\\x07"},
+    {'e', "\\x1b", "\\x1b"},
+    {'A', "\\A", NULL},
+    {'z', "\\z", NULL},
+};
+
+static bool rewrite_escape(struct rewrite *r, bool in_class)
+{
+    const size_t from = r->at++;
+
+    if (r->at == r->in.len)
+        return refuse(r, from, "nothing stands behind the backslash");
+    const char c = r->in.ptr[r->at++];
+
+    if (c == 'p' || c == 'P')
+        return rewrite_property(r, from);
+    if (c == 'x' || c == 'u')
+        return rewrite_number(r, from, c);
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
+        const char *text = in_class ? escapes[i].inside : escapes[i].outside;
+
+        if (escapes[i].letter == c && text != NULL) {
+            buf_text(&r->out, text);
+            return true;
+        }
+    }
+    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+        return refuse(r, from, "not offered here");
+    buf_char(
+        &r->out,
+        '\\'); /* it takes its meaning from any sign, and leaves a character past ASCII alone */
+    buf_char(&r->out, c);
+    return true;
+}
+
+/* r->at is on the opening bracket. */
+static bool rewrite_class(struct rewrite *r)
+{
+    const size_t from = r->at;
+
+    buf_char(&r->out, r->in.ptr[r->at++]);
+    if (looking_at(r, "^"))
+        buf_char(&r->out, r->in.ptr[r->at++]);
+    if (looking_at(r, "]"))
+        return refuse(r, from, "a class that begins with a bracket is not offered");
+    while (r->at < r->in.len && r->in.ptr[r->at] != ']') {
+        const char c = r->in.ptr[r->at];
+
+        if (c == '[')
+            return refuse(r, r->at, "a class within a class is not offered");
+        if (looking_at(r, "&&"))
+            return refuse(r, r->at, "the intersection of classes is not offered");
+        if (c == '\\') {
+            if (!rewrite_escape(r, true))
+                return false;
+        } else {
+            buf_char(&r->out, c);
+            r->at++;
+        }
+    }
+    if (r->at == r->in.len)
+        return refuse(r, from, "the class does not end");
+    buf_char(&r->out, r->in.ptr[r->at++]);
+    return true;
+}
+
+/* r->at is on "(?". */
+static bool rewrite_group(struct rewrite *r)
+{
+    static const char *const known[] = {
+        "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
+    const size_t from = r->at;
+
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (looking_at(r, known[i])) {
+            buf_text(&r->out, known[i]);
+            r->at += strlen(known[i]);
+            return true;
+        }
+    }
+    if (r->at == 0 && looking_at(r, "(?i)")) {
+        buf_text(&r->out, "(?i)");
+        r->at += 4;
+        return true;
+    }
+    r->at += 3;
+    return refuse(r, from, "this kind of group is not offered");
+}
+
+/* r->at is on a brace: {n}, {n,}, {n,m} and {,m} are counts, all else is itself. */
+static bool rewrite_brace(struct rewrite *r)
+{
+    const size_t from = r->at;
+    size_t i = r->at + 1, n_digits = 0;
+
+    for (bool comma = false; i < r->in.len && r->in.ptr[i] != '}'; i++) {
+        const char c = r->in.ptr[i];
+
+        if (c >= '0' && c <= '9')
+            n_digits++;
+        else if (c == ',' && !comma)
+            comma = true;
+        else
+            break;
+    }
+    if (i == r->in.len || r->in.ptr[i] != '}' || n_digits == 0) {
+        buf_text(&r->out, "\\{");
+        r->at++;
+        return true;
+    }
+    r->at = i + 1;
+    if (looking_at(r, "+") || looking_at(r, "?"))
+        return refuse(r, from, "a sign behind a count means different things to different engines");
+    buf_text(&r->out, r->in.ptr[from + 1] == ',' ? "{0" : "{");
+    buf_str(&r->out, (struct str){r->in.ptr + from + 1, i - from});
+    return true;
+}
+
+static bool rewrite(struct rewrite *r)
+{
+    while (r->at < r->in.len) {
+        const char c = r->in.ptr[r->at];
+        bool ok = true;
+
+        if (c == '\\') {
+            ok = rewrite_escape(r, false);
+        } else if (c == '[') {
+            ok = rewrite_class(r);
+        } else if (c == '{') {
+            ok = rewrite_brace(r);
+        } else if (looking_at(r, "(?")) {
+            ok = rewrite_group(r);
+        } else if (looking_at(r, "(*")) {
+            r->at += 2;
+            ok = refuse(r, r->at - 2, "a group cannot begin with a star");
+        } else {
+            buf_char(&r->out, c);
+            r->at++;
+        }
+        if (!ok)
+            return false;
+    }
+    return buf_ok(&r->out, "the rewritten pattern", r->err);
+}
+
+static bool compile(struct str pattern, uint32_t options, pcre2_code **out, bool *has_jit,
+                    struct error *err)
+{
+    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
+    int code = PCRE2_ERROR_NOMEMORY;
+    PCRE2_SIZE at = 0;
+    pcre2_code *re = NULL;
+
+    if (context != NULL) {
+        pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+        re = pcre2_compile((PCRE2_SPTR)pattern.ptr, pattern.len, PCRE2_UTF | options, &code, &at,
+                           context);
+        pcre2_compile_context_free(context);
+    }
+    if (re == NULL) {
+        char why[160] = "";
+
+        pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);
+        return fail(err, ERR_UNSUPPORTED,
+                    "the pattern is not one PCRE2 takes: %s, at byte %zu of " STR_FMT, why,
+                    (size_t)at, (int)(pattern.len < 200 ? pattern.len : 200), pattern.ptr);
+    }
+    *has_jit = pcre2_jit_compile(re, PCRE2_JIT_COMPLETE) ==
+               0; /* where memory may not be executed, without */
+    *out = re;
+    return true;
+}
+
+bool pattern_compile(struct str onig, pcre2_code **out, bool *has_jit, struct error *err)
+{
+    struct rewrite r = {.in = onig, .err = err};
+
+    if (onig.len == 0)
+        return fail(err, ERR_UNSUPPORTED, "the pattern is empty");
+    if (onig.len > LIMIT_PATTERN_BYTES)
+        return fail(err, ERR_LIMIT, "a pattern of %zu bytes is longer than the %zu allowed",
+                    onig.len, LIMIT_PATTERN_BYTES);
+    buf_init(&r.out, 64 * LIMIT_PATTERN_BYTES);
+    const bool ok = rewrite(&r) &&
+                    compile(buf_view(&r.out), PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                            out, has_jit, err);
+    buf_release(&r.out);
+    return ok;
+}
+
+bool pattern_compile_text(struct str text, pcre2_code **out, bool *has_jit, struct error *err)
+{
+    if (text.len == 0)
+        return fail(err, ERR_UNSUPPORTED, "the pattern is empty");
+    if (text.len > LIMIT_PATTERN_BYTES)
+        return fail(err, ERR_LIMIT, "a pattern of %zu bytes is longer than the %zu allowed",
+                    text.len, LIMIT_PATTERN_BYTES);
+    return compile(text, PCRE2_LITERAL, out, has_jit, err);
+}

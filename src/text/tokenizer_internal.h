@@ -1,0 +1,67 @@
+/*
+ * tokenizer_internal.h - what a model file and a tokenizer.json are both turned into before a tokenizer is built of it.
+ */
+#ifndef HONE_TEXT_TOKENIZER_INTERNAL_H
+#define HONE_TEXT_TOKENIZER_INTERNAL_H
+
+#include "base/limits.h"
+#include "text/normalizer.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer.h"
+
+#define LIMIT_MERGES                                                                               \
+    ((size_t)8 << 20) /* lists converted from tiktoken have two to three merges a token */
+#define LIMIT_TOKEN_BYTES ((size_t)64 << 10) /* one token's spelling */
+#define LIMIT_ADDED_BYTES                                                                          \
+    ((size_t)1                                                                                     \
+     << 10) /* one added token's text: cutting may look at that many bytes at every place */
+#define LIMIT_TEXT_BYTES LIMIT_RENDER_BYTES /* one text to encode */
+
+struct added_token {
+    struct str text;
+    token_id id;
+    bool special;
+    bool lstrip, rstrip; /* takes the white space before, behind it along */
+    bool single_word;    /* only where no word character is beside it */
+    bool normalized;     /* looked for in the normalised text, and normalised itself */
+};
+
+struct merge_pair {
+    struct str left, right;
+};
+
+/* All views live until tokenizer_build returns; pre is taken over (and released on failure, too). */
+struct tokenizer_parts {
+    const char *what; /* names the source in errors */
+    size_t n_tokens;  /* ids are below it */
+    const struct str *
+        spelling; /* [n_tokens], in the byte-level alphabet; ptr NULL: not in the model's vocabulary */
+    size_t n_added;
+    const struct added_token *added;
+    size_t n_merges;
+    const struct merge_pair *merges;
+    bool
+        ignore_merges; /* a piece that is a token is that token, whether merges lead to it or not */
+    struct str unknown; /* spelling of what stands for bytes without a token; len 0: nothing does */
+    bool fuse_unknown;
+    enum normal_form form;
+    struct pretokenizer pre;
+};
+MUST_CHECK bool tokenizer_build(struct tokenizer_parts *parts, struct tokenizer **out,
+                                struct error *err);
+
+/* "left right" apart; ERR_CORRUPT naming what and the merge's number otherwise. */
+MUST_CHECK bool merge_from_text(struct str text, const char *what, size_t number,
+                                struct merge_pair *out, struct error *err);
+
+/* GGUF's name of a pre-tokeniser becomes its patterns, normal form and ignore_merges. */
+MUST_CHECK bool pretokenizer_named(struct str name, struct pretokenizer *out,
+                                   enum normal_form *form, bool *ignore_merges, struct error *err);
+
+/* GPT-2's alphabet, in which every byte is a printable character: the character of a byte; the byte of a character, or -1. */
+uint32_t byte_to_letter(unsigned char byte);
+int letter_to_byte(uint32_t letter);
+
+/* Makes room for n more; ERR_NO_MEMORY. */
+MUST_CHECK bool token_list_reserve(struct token_list *l, size_t n, struct error *err);
+#endif
