@@ -8,9 +8,11 @@
 
 struct grade_queue;
 /* Starts n_threads that grade; g belongs to the caller. */
-MUST_CHECK bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out, struct error *err);
+MUST_CHECK bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out,
+                                 struct error *err);
 void grade_queue_close(struct grade_queue *q); /* waits for what runs, forgets what waits */
 /* Grades text for item and writes *out; both and text must stay until grade_queue_wait returns. Waits while the queue is full. */
-void grade_queue_put(struct grade_queue *q, const json_t *item, const struct grade_sample *sample, struct grade_result *out);
+void grade_queue_put(struct grade_queue *q, const json_t *item, const struct grade_sample *sample,
+                     struct grade_result *out);
 void grade_queue_wait(struct grade_queue *q); /* until everything put in is graded */
 #endif

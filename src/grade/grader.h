@@ -11,12 +11,20 @@
 #include "text/json.h"
 
 struct grade_options {
-    double timeout_s;      /* wall time of one Python call; default 120 */
-    size_t memory_bytes;   /* of one Python call; default 2 GiB */
-    const char *python;    /* interpreter; NULL: python3 on PATH */
-    int n_workers;         /* Python workers at most; 0: one a core */
+    double timeout_s;    /* wall time of one Python call; default 120 */
+    size_t memory_bytes; /* of one Python call; default 2 GiB */
+    const char *python;  /* interpreter; NULL: python3 on PATH */
+    int n_workers;       /* Python workers at most; 0: one a core */
+    int sandbox_tier; /* 1, 2, 3: this tier or none (grade/sandbox.h); 0: the strongest that holds here */
 };
 struct grade_options grade_defaults(void);
+
+/*
+ * The tier of sandbox in force for Python graders, as text ("T1 (bubblewrap: ...)"). It is found by running attacks in
+ * it, at first use. Fails with ERR_UNSUPPORTED and what got through where none holds: Python graders are then refused.
+ */
+MUST_CHECK bool grade_sandbox_describe(const struct grade_options *opt, char *out, size_t size,
+                                       struct error *err);
 
 struct grader;
 /*
@@ -24,7 +32,8 @@ struct grader;
  * namespaces, the formula and its names, that Python source compiles and defines grade(sample, item).
  * spec is copied. Unknown keys are tolerated and echoed. err->param is the path: "graders.rank.operation".
  */
-MUST_CHECK bool grader_open(const json_t *spec, const struct grade_options *opt, struct grader **out, struct error *err);
+MUST_CHECK bool grader_open(const json_t *spec, const struct grade_options *opt,
+                            struct grader **out, struct error *err);
 void grader_close(struct grader *g);
 const json_t *grader_spec(const struct grader *g); /* as given */
 /* One for a plain grader, one a member for multi (then without the multi itself). */
@@ -32,13 +41,14 @@ size_t grader_count(const struct grader *g);
 const char *grader_name(const struct grader *g, size_t i);
 const char *grader_type(const struct grader *g, size_t i);
 /* What a row must have: fails naming the key where the grader reads item.KEY and the row has none. */
-MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what, struct error *err);
+MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
+                                  struct error *err);
 
 struct grade_sample {
-    struct str output_text;   /* the final answer, thinking taken away */
-    const json_t *output_json; /* or NULL */
+    struct str output_text;     /* the final answer, thinking taken away */
+    const json_t *output_json;  /* or NULL */
     const json_t *output_tools; /* a list, or NULL */
-    bool truncated;           /* cut at the token limit */
+    bool truncated;             /* cut at the token limit */
 };
 
 enum grade_flag {
@@ -57,18 +67,19 @@ enum grade_flag {
 
 #define GRADE_MAX_PARTS 64
 struct grade_result {
-    double reward;   /* finite; 0 where grading failed */
-    unsigned flags;  /* enum grade_flag */
+    double reward;  /* finite; 0 where grading failed */
+    unsigned flags; /* enum grade_flag */
     double seconds;
-    size_t n_parts;  /* grader_count */
-    double part[GRADE_MAX_PARTS];          /* each grader's own score */
+    size_t n_parts;               /* grader_count */
+    double part[GRADE_MAX_PARTS]; /* each grader's own score */
     unsigned part_flags[GRADE_MAX_PARTS];
     double part_seconds[GRADE_MAX_PARTS];
     char details[1024]; /* traceback or cause of the first failure, or "" */
 };
 
 /* Grades one answer in the caller's thread. Threads may call at once; Python calls wait for a free worker. */
-void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample, struct grade_result *out);
+void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample,
+                struct grade_result *out);
 
 /* The body of graders/run's response (a new tree, the caller's). */
 json_t *grade_response(const struct grader *g, const struct grade_result *r);

@@ -1,0 +1,540 @@
+"""worker.py - runs inside the sandbox: loads a grader's source once, then forks a child for each answer.
+
+The socket on descriptor 0 speaks frames, each with its length (4 bytes, little-endian) in front:
+
+    out, once:      "ready": the interpreter runs
+    in,  once:      JSON {"sources": [...], "timeout": s, "processes": n or 0, "tmp": "/tmp" or "", "filter": hex}
+    out, once:      JSON {"loaded": [{"keys": [...]}, ...]}, or {"failed": i, "error": text}
+    in,  per call:  number of the source (4 bytes), then JSON {"sample": ..., "item": ...}
+    out, per call:  R + a double    the reward
+                    E + text        grade() raised, or gave what is no reward
+                    S + text        the sandbox failed, not the grader
+                    D + status      the child ended by itself (4 bytes, as waitpid gives it)
+                    F               too many files in the child's tmp
+
+The child is forked ahead of its call and reads the call itself, so that no sample ever enters this process's memory,
+from which the next child is forked. It closes the socket before the grader's code sees the sample. What the child
+leaves in tmp is removed by another child. So nothing of one sample can reach the next.
+
+Names that the loop needs are bound before the grader's source runs.
+"""
+import sys
+
+sys.path[:] = [p for p in sys.path if p]  # the working folder is writable: nothing is imported from it
+
+import ast
+import collections
+import ctypes
+import functools
+import gc
+import itertools
+import json
+import linecache
+import math
+import numbers
+import os
+import random
+import re
+import resource
+import select
+import signal
+import string
+import struct
+import traceback
+import types
+import unicodedata
+
+MAX_TEXT = 3000  # characters of a traceback
+MAX_REPLY = 16384
+MAX_FILES = 10000
+MAX_FRAME = 1 << 30
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class SockFilter(ctypes.Structure):
+    _fields_ = [("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint)]
+
+
+class SockProgram(ctypes.Structure):
+    _fields_ = [("len", ctypes.c_ushort), ("filter", ctypes.POINTER(SockFilter))]
+
+
+def filter_program(code):
+    n = len(code) // ctypes.sizeof(SockFilter)
+    return SockProgram(n, (SockFilter * n).from_buffer_copy(code))
+
+
+# ---- frames ----
+
+def read_exactly(fd, n):
+    """n bytes, or None at the end of the stream."""
+    data = bytearray()
+    while len(data) < n:
+        piece = os.read(fd, min(n - len(data), 1 << 20))
+        if not piece:
+            return None
+        data += piece
+    return data
+
+
+def read_frame(fd):
+    head = read_exactly(fd, 4)
+    size = struct.unpack("<I", head)[0] if head is not None else MAX_FRAME + 1
+    return read_exactly(fd, size) if size <= MAX_FRAME else None
+
+
+def write_all(fd, data):
+    data = memoryview(data)
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def write_frame(fd, data):
+    write_all(fd, struct.pack("<I", len(data)) + data)
+
+
+# ---- loading ----
+
+def file_name(index):
+    return "grader.py" if index == 0 else "grader-%d.py" % (index + 1)
+
+
+def cut_lines(text):
+    """At most MAX_TEXT characters: the end, where the exception is, with no line longer than 400."""
+    lines = [line if len(line) <= 400 else line[:397] + "..." for line in text.split("\n")]
+    text = "\n".join(lines).strip()
+    return text if len(text) <= MAX_TEXT else "...\n" + text[-MAX_TEXT:]
+
+
+def describe(error):
+    """The traceback from the grader's own first line on."""
+    if isinstance(error, MemoryError):
+        traceback.clear_frames(error.__traceback__)
+    tb = error.__traceback__
+    while tb is not None and not tb.tb_frame.f_code.co_filename.startswith("grader"):
+        tb = tb.tb_next
+    try:
+        text = "".join(traceback.format_exception(type(error), error, tb, limit=-8, chain=False))
+    except BaseException:
+        text = "%s, which cannot be shown" % type(error).__name__
+    return cut_lines(text).encode("utf-8", "replace")
+
+
+class Refused(Exception):
+    """The source loads, and what it defines cannot grade."""
+
+
+def load_one(text, index):
+    name = file_name(index)
+    linecache.cache[name] = (len(text), None, text.splitlines(True), name)
+    tree = ast.parse(text, name)
+    module = types.ModuleType(name[:-3])
+    module.__file__ = name
+    sys.modules[module.__name__] = module  # dataclasses and pickle look there
+    exec(compile(tree, name, "exec"), module.__dict__)
+    grade = getattr(module, "grade", None)
+    if grade is None:
+        raise Refused("the source defines no grade(sample, item)")
+    check_signature(grade)
+    return grade, required_keys(tree)
+
+
+def check_signature(grade):
+    if not callable(grade):
+        raise Refused("grade is not a function")
+    if not isinstance(grade, types.FunctionType):
+        import inspect
+        try:
+            inspect.signature(grade).bind(None, None)
+        except (TypeError, ValueError) as e:
+            raise Refused("grade cannot be called with (sample, item): %s" % e) from None
+        return
+    code = grade.__code__
+    least = code.co_argcount - len(grade.__defaults__ or ())
+    most = math.inf if code.co_flags & 0x04 else code.co_argcount
+    if not least <= 2 <= most or code.co_kwonlyargcount > len(grade.__kwdefaults__ or ()):
+        raise Refused("grade takes %d arguments; it is called with two: grade(sample, item)" % code.co_argcount)
+    if code.co_flags & 0x2a0:  # coroutine, generator, asynchronous generator
+        raise Refused("grade is a coroutine or a generator; it must return a number")
+
+
+def load_all(config):
+    graders, loaded = [], []
+    for index, text in enumerate(config["sources"]):
+        try:
+            grade, keys = load_one(text, index)
+        except SyntaxError as e:
+            where = " (line %s)" % e.lineno if e.lineno else ""
+            return None, {"failed": index, "error": "%s: %s%s" % (type(e).__name__, e.msg, where)}
+        except Refused as e:
+            return None, {"failed": index, "error": str(e)}
+        except BaseException as e:
+            return None, {"failed": index, "error": describe(e).decode()}
+        graders.append(grade)
+        loaded.append({"keys": keys})
+    return graders, {"loaded": loaded}
+
+
+# ---- which keys of the row grade() needs ----
+
+class Reads(ast.NodeVisitor):
+    """Collects K of item["K"] where grade() reads it whatever the row holds.
+
+    What a condition over the row guards is left out (other rows may well lack it), and so is what a try guards; what
+    only a condition over the answer guards counts, since some answer will get there. `known` holds the names whose
+    value depends on the row.
+    """
+
+    def __init__(self, item):
+        self.item, self.known = item, {item}
+        self.keys, self.spared = [], set()
+        self.guarded = 0
+
+    def depends(self, node):
+        return any(isinstance(n, ast.Name) and n.id in self.known for n in ast.walk(node))
+
+    def learn(self, target):
+        self.known.update(n.id for n in ast.walk(target) if isinstance(n, ast.Name))
+
+    def guard(self, nodes, yes):
+        self.guarded += yes
+        for node in nodes:
+            self.visit(node)
+        self.guarded -= yes
+
+    def block(self, body):
+        """A block; what follows a statement that may leave it because of the row is guarded."""
+        guarded = self.guarded
+        for node in body:
+            self.visit(node)
+            leaves = any(isinstance(n, (ast.Return, ast.Raise, ast.Break, ast.Continue)) for n in ast.walk(node))
+            heads = [n.test for n in ast.walk(node) if isinstance(n, (ast.If, ast.While))]
+            heads += [n.iter for n in ast.walk(node) if isinstance(n, ast.For)]
+            heads += [n for n in ast.walk(node) if isinstance(n, (ast.Try, ast.With))]
+            heads += [n.subject for n in ast.walk(node) if n.__class__.__name__ == "Match"]
+            if leaves and any(self.depends(h) for h in heads):
+                self.guarded += 1
+        self.guarded = guarded
+
+    def visit_Subscript(self, node):
+        key = node.slice
+        if isinstance(node.value, ast.Name) and node.value.id == self.item and isinstance(key, ast.Constant) \
+                and isinstance(key.value, str):
+            if not isinstance(node.ctx, ast.Load):
+                self.spared.add(key.value)  # the grader sets it itself
+            elif not self.guarded and key.value not in self.keys:
+                self.keys.append(key.value)
+        self.generic_visit(node)
+
+    def visit_Compare(self, node):
+        if any(isinstance(op, (ast.In, ast.NotIn)) for op in node.ops) and isinstance(node.left, ast.Constant):
+            self.spared.add(node.left.value)
+        self.generic_visit(node)
+
+    def visit_Call(self, node):
+        f = node.func
+        if isinstance(f, ast.Attribute) and isinstance(f.value, ast.Name) and f.value.id == self.item and node.args \
+                and isinstance(node.args[0], ast.Constant):
+            self.spared.add(node.args[0].value)  # item.get("K")
+        self.generic_visit(node)
+
+    def visit_Assign(self, node):
+        self.generic_visit(node)
+        for target in node.targets:
+            if isinstance(target, ast.Name) and target.id == self.item:
+                self.guarded += 1000000  # item is something else from here on
+            elif self.depends(node.value):
+                self.learn(target)
+
+    def visit_AugAssign(self, node):
+        self.generic_visit(node)
+        if self.depends(node.value):
+            self.learn(node.target)
+
+    def visit_AnnAssign(self, node):
+        self.generic_visit(node)
+        if node.value is not None and self.depends(node.value):
+            self.learn(node.target)
+
+    def visit_NamedExpr(self, node):
+        self.generic_visit(node)
+        if self.depends(node.value):
+            self.learn(node.target)
+
+    def visit_If(self, node):
+        self.visit(node.test)
+        self.guarded += self.depends(node.test)
+        self.block(node.body)
+        self.block(node.orelse)
+        self.guarded -= self.depends(node.test)
+
+    def visit_IfExp(self, node):
+        self.visit(node.test)
+        self.guard([node.body, node.orelse], self.depends(node.test))
+
+    def visit_BoolOp(self, node):
+        for i, value in enumerate(node.values):
+            self.guard([value], any(self.depends(v) for v in node.values[:i]))
+
+    def visit_While(self, node):
+        self.visit(node.test)
+        self.guarded += self.depends(node.test)
+        self.block(node.body + node.orelse)
+        self.guarded -= self.depends(node.test)
+
+    def visit_For(self, node):
+        self.visit(node.iter)
+        depends = self.depends(node.iter)
+        if depends:
+            self.learn(node.target)
+        self.guarded += depends
+        self.block(node.body + node.orelse)
+        self.guarded -= depends
+
+    def visit_With(self, node):
+        self.guard(node.items, False)
+        self.guarded += 1  # it may be contextlib.suppress
+        self.block(node.body)
+        self.guarded -= 1
+
+    def visit_Try(self, node):
+        self.guarded += bool(node.handlers)
+        self.block(node.body)
+        for handler in node.handlers:
+            self.block(handler.body)
+        self.block(node.orelse)
+        self.guarded -= bool(node.handlers)
+        self.block(node.finalbody)
+
+    def comprehension(self, node):
+        first = node.generators[0]
+        self.visit(first.iter)
+        depends = any(self.depends(g.iter) or any(self.depends(i) for i in g.ifs) for g in node.generators)
+        rest = [n for n in ast.iter_child_nodes(node) if not isinstance(n, ast.comprehension)]
+        self.guard(rest + first.ifs + node.generators[1:], depends)
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = comprehension
+
+    def elsewhere(self, node):
+        self.guard(ast.iter_child_nodes(node), True)  # a function inside, a lambda: perhaps never called
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = visit_ClassDef = visit_Match = elsewhere
+
+
+def required_keys(tree):
+    found = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "grade"]
+    if not found or found[-1].decorator_list:
+        return []
+    names = [a.arg for a in found[-1].args.posonlyargs + found[-1].args.args]
+    if len(names) < 2:
+        return []
+    reads = Reads(names[1])
+    try:
+        reads.block(found[-1].body)
+    except RecursionError:
+        return []
+    return [k for k in reads.keys if k not in reads.spared]
+
+
+# ---- one call, in the child ----
+
+def number_of(value):
+    """The reward as a double, or the sentence that says why it is none."""
+    if not isinstance(value, numbers.Real):
+        item = getattr(value, "item", None)  # NumPy's scalars
+        value = item() if item is not None and getattr(value, "ndim", None) == 0 else value
+    if not isinstance(value, numbers.Real):
+        return "grade() returned %s, not a number: %s" % (type(value).__name__, cut_lines(repr(value)[:200]))
+    try:
+        reward = float(value)
+    except OverflowError:
+        return "grade() returned an integer too large for a reward"
+    if not math.isfinite(reward):
+        return "grade() returned %s, which is no reward" % repr(reward)
+    return reward
+
+
+def run_child(sock, pipe, parent, graders, program, limits, exit=os._exit):
+    """Never returns. The first byte tells that the call was read whole and the socket is free of it."""
+    answer = b"S"
+    try:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            exit(1)
+        resource.setrlimit(resource.RLIMIT_CPU, limits)
+        head = read_exactly(sock, 4)
+        if head is None:
+            exit(0)
+        size = struct.unpack("<I", head)[0]
+        frame = read_exactly(sock, size) if 4 <= size <= MAX_FRAME else None
+        if frame is None:
+            exit(1)
+        os.close(sock)
+        os.write(pipe, b"C")
+        if libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0) != 0:
+            answer = b"Sthe second system-call filter was refused"
+        else:
+            answer = run_grader(graders[struct.unpack("<I", frame[:4])[0]], frame)
+    except BaseException as e:
+        answer = b"S" + type(e).__name__.encode()
+    try:
+        write_all(pipe, answer[:MAX_REPLY - 64])
+    finally:
+        exit(0)
+
+
+def run_grader(grade, frame):
+    out_of_memory = b"EMemoryError: the grader used more memory than it may have"
+    try:
+        call = json.loads(str(memoryview(frame)[4:], "utf-8"))
+        del frame
+        gc.enable()
+        reward = number_of(grade(call["sample"], call["item"]))
+        return b"R" + struct.pack("<d", reward) if isinstance(reward, float) else b"E" + reward.encode("utf-8", "replace")
+    except BaseException as error:
+        try:
+            return b"E" + describe(error)
+        except BaseException:
+            return out_of_memory
+
+
+# ---- the loop ----
+
+class Zygote:
+    def __init__(self, sock, graders, config):
+        self.sock, self.graders, self.tmp = sock, graders, config["tmp"]
+        self.program = filter_program(bytes.fromhex(config["filter"]))
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        seconds = 2 * math.ceil(config["timeout"]) + 2  # two cores for as long as a call may last
+        self.limits = (seconds, seconds + 1) if hard < 0 or hard > seconds else (hard, hard)
+        self.buffer = bytearray(MAX_REPLY)
+        self.view = memoryview(self.buffer)
+        self.n = 0
+        self.parent = os.getpid()
+
+    def files(self):
+        """Files in tmp, the folder itself among them."""
+        if not self.tmp:
+            return 1
+        s = os.statvfs(self.tmp)
+        return s.f_files - s.f_ffree
+
+    def clean(self):
+        """Makes tmp as new. The names there are a sample's: only a child reads them."""
+        if not self.tmp:
+            return
+        os.chmod(self.tmp, 0o700)
+        if self.files() > 1:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    remove_below(self.tmp)
+                finally:
+                    os._exit(0)
+            os.waitpid(pid, 0)
+            if self.files() > 1:
+                os._exit(4)
+        os.utime(self.tmp, (0, 0))
+
+    def reply(self, n):
+        """Sends the first n bytes of the buffer and forgets them."""
+        write_all(self.sock, struct.pack("<I", n))
+        write_all(self.sock, self.view[:n])
+        self.view[:] = bytes(MAX_REPLY)
+        self.n = 0
+
+    def reply_last(self, text):
+        """The child cannot be stopped from here but by ending the sandbox."""
+        write_frame(self.sock, text)
+        os._exit(0)
+
+    def collect(self, pid, pipe):
+        """Reads what the child writes until it is gone; its status."""
+        ended = os.pidfd_open(pid)
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        poll.register(ended, select.POLLIN)
+        running = True
+        while running:
+            for fd, _ in poll.poll(100 if self.n > 0 else None):
+                if fd == pipe:
+                    k = os.readv(pipe, [self.view[self.n:]])
+                    if k == 0:
+                        poll.unregister(pipe)
+                    self.n += k
+                    if self.n == MAX_REPLY:
+                        self.reply_last(b"Ethe grader's process wrote more than a reward to the reply")
+                else:
+                    running = False
+            if self.n > 0 and self.files() > MAX_FILES:
+                self.reply_last(b"F")
+        while self.n < MAX_REPLY:
+            k = os.readv(pipe, [self.view[self.n:]])
+            if k == 0:
+                break
+            self.n += k
+        os.close(ended)
+        os.close(pipe)
+        return os.waitpid(pid, 0)[1]
+
+    def answer(self, status):
+        """The child's own answer, or what became of it."""
+        if self.n == 0:  # the stream ended, or the child died before it had read its call
+            os._exit(0 if status == 0 else 3)
+        self.n -= 1
+        self.view[:self.n] = bytes(self.view[1:self.n + 1])
+        if status != 0 or self.n == 0:
+            self.view[:5] = b"D" + struct.pack("<I", status)
+            self.n = 5
+        self.reply(self.n)
+
+    def serve(self):
+        while True:
+            read_end, write_end = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(read_end)
+                run_child(self.sock, write_end, self.parent, self.graders, self.program, self.limits)
+            os.close(write_end)
+            status = self.collect(pid, read_end)
+            self.clean()
+            self.answer(status)
+
+
+def remove_below(folder):
+    for entry in list(os.scandir(folder)):
+        if entry.is_dir(follow_symlinks=False):
+            os.chmod(entry.path, 0o700)
+            remove_below(entry.path)
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+
+
+def main():
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    sock = os.dup(0)
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.close(null)
+    write_frame(sock, b"ready")
+    config = json.loads(read_frame(sock) or os._exit(0))
+    if config["processes"]:
+        resource.setrlimit(resource.RLIMIT_NPROC, (config["processes"], config["processes"]))
+    random.seed(0)  # the same answer gets the same reward
+    graders, reply = load_all(config)
+    write_frame(sock, json.dumps(reply).encode("utf-8", "replace"))
+    if graders is None:
+        os._exit(0)
+    zygote = Zygote(sock, graders, config)
+    zygote.clean()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    zygote.serve()
+
+
+main()

@@ -1,0 +1,376 @@
+#include "grade/grader.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "grade/formula.h"
+#include "grade/grader_internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Every type of the API; where open is NULL the type is known and not offered yet. */
+static const struct grader_type grader_score_model = {.name = "score_model"};
+static const struct grader_type grader_label_model = {.name = "label_model"};
+static const struct grader_type grader_endpoint = {.name = "endpoint"};
+static const struct grader_type *const types[] = {
+    &grader_string_check, &grader_text_similarity, &grader_python,
+    &grader_score_model,  &grader_label_model,     &grader_endpoint,
+};
+
+struct grade_options grade_defaults(void)
+{
+    return (struct grade_options){.timeout_s = 120, .memory_bytes = (size_t)2 << 30};
+}
+
+/* ---- what the types use ---- */
+
+const char *part_param(struct grader *g, const struct grader_part *part, const char *key)
+{
+    return arena_printf(&g->arena, "%s%s", part->path, key);
+}
+
+bool part_str(struct grader *g, const struct grader_part *part, const char *key, struct str *out,
+              struct error *err)
+{
+    const json_t *v = json_object_get(part->spec, key);
+    const char *param = part_param(g, part, key);
+
+    if (v == NULL)
+        return fail_param(err, ERR_INVALID, param,
+                          "%s: a %s grader needs a string here, and it is missing", param,
+                          part->type->name);
+    if (!json_is_string(v))
+        return fail_param(err, ERR_INVALID, param, "%s: expected a string, found %s", param,
+                          json_kind(v));
+    *out = json_str(v);
+    return true;
+}
+
+bool part_template(struct grader *g, const struct grader_part *part, const char *key,
+                   const struct template **out, struct error *err)
+{
+    struct str text;
+
+    return part_str(g, part, key, &text, err) &&
+           template_compile(&g->arena, text, part_param(g, part, key), out, err);
+}
+
+void part_fail(struct part_result *out, unsigned flag, const char *why)
+{
+    size_t n = strlen(why);
+
+    out->score = 0;
+    out->flags |= flag;
+    if (out->details_size == 0)
+        return;
+    n = size_min(n, out->details_size - 1);
+    while (n > 0 && ((unsigned char)why[n] & 0xc0) == 0x80)
+        n--; /* not inside a character */
+    memcpy(out->details, why, n);
+    out->details[n] = '\0';
+}
+
+/* ---- opening ---- */
+
+static const struct grader_type *type_of(struct str name)
+{
+    for (size_t i = 0; i < COUNT_OF(types); i++)
+        if (str_is(name, types[i]->name))
+            return types[i];
+    return NULL;
+}
+
+/* A new part for spec; key is its name in a multi, or NULL. */
+static bool part_open(struct grader *g, const json_t *spec, const char *key, struct error *err)
+{
+    struct grader_part *part = &g->parts[g->n_parts];
+    const char *path = key == NULL ? "" : arena_printf(&g->arena, "graders.%s.", key);
+    const char *param = arena_printf(&g->arena, "%stype", path);
+    const json_t *type = json_object_get(spec, "type"), *name = json_object_get(spec, "name");
+
+    if (!json_is_object(spec))
+        return fail_param(err, ERR_INVALID, key == NULL ? "grader" : path,
+                          "a grader is an object with a \"type\", and %s%s is %s",
+                          key == NULL ? "this" : "graders.", key == NULL ? "" : key,
+                          json_kind(spec));
+    *part = (struct grader_part){.path = path, .spec = spec, .type = type_of(json_str(type))};
+    if (!json_is_string(type))
+        return fail_param(err, ERR_INVALID, param,
+                          "%s: expected a string such as \"string_check\", found %s", param,
+                          type == NULL ? "nothing" : json_kind(type));
+    if (str_is(json_str(type), "multi"))
+        return fail_param(err, ERR_INVALID, param, "%s: a multi grader cannot stand inside another",
+                          param);
+    if (part->type == NULL)
+        return fail_param(
+            err, ERR_INVALID, param,
+            "%s: \"%.64s\" is no grader; there are string_check, text_similarity, python, multi",
+            param, json_string_value(type));
+    if (part->type->open == NULL)
+        return fail_param(
+            err, ERR_UNSUPPORTED, param,
+            "%s: %s is not offered here yet; there are string_check, text_similarity, python, multi",
+            param, part->type->name);
+    param = arena_printf(&g->arena, "%sname", path);
+    if (name != NULL && !json_is_null(name) && !json_is_string(name))
+        return fail_param(err, ERR_INVALID, param, "%s: expected a string, found %s", param,
+                          json_kind(name));
+    if (!json_is_string(name) && key == NULL && part->type->needs_name)
+        return fail_param(err, ERR_INVALID, param,
+                          "%s: a %s grader needs a name, and it is missing", param,
+                          part->type->name);
+    part->name = key != NULL            ? key
+                 : json_is_string(name) ? json_string_value(name)
+                                        : part->type->name;
+    if (!part->type->open(g, part, err))
+        return false;
+    g->n_parts++;
+    return true;
+}
+
+/* The members of a multi: a map, or a list of graders that carry their names (as one page of the API shows them). */
+static bool members_open(struct grader *g, struct error *err)
+{
+    json_t *members = json_object_get(g->spec, "graders");
+    const size_t n = json_is_object(members) ? json_object_size(members) : json_array_size(members);
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (!json_is_object(members) && !json_is_array(members))
+        return fail_param(err, ERR_INVALID, "graders",
+                          "graders: expected a map of names to graders, found %s",
+                          members == NULL ? "nothing" : json_kind(members));
+    if (n == 0)
+        return fail_param(err, ERR_INVALID, "graders",
+                          "graders: a multi grader needs at least one grader");
+    if (n > GRADE_MAX_PARTS)
+        return fail_param(err, ERR_LIMIT, "graders",
+                          "graders: %zu graders are more than a multi may have (%d)", n,
+                          GRADE_MAX_PARTS);
+    if (json_is_object(members)) {
+        json_object_foreach(members, key, value) if (!part_open(g, value, key, err)) return false;
+        return true;
+    }
+    json_array_foreach(members, i, value)
+    {
+        key = json_string_value(json_object_get(value, "name"));
+        if (key == NULL)
+            return fail_param(err, ERR_INVALID, "graders",
+                              "graders: grader %zu of the list has no name", i);
+        for (size_t j = 0; j < g->n_parts; j++)
+            if (strcmp(g->parts[j].name, key) == 0)
+                return fail_param(err, ERR_INVALID, "graders",
+                                  "graders: two graders of the list are named \"%.64s\"", key);
+        if (!part_open(g, value, key, err))
+            return false;
+    }
+    return true;
+}
+
+static bool multi_open(struct grader *g, struct error *err)
+{
+    const json_t *formula = json_object_get(g->spec, "calculate_output"),
+                 *name = json_object_get(g->spec, "name");
+    const char *names[GRADE_MAX_PARTS];
+
+    if (name != NULL && !json_is_null(name) && !json_is_string(name))
+        return fail_param(err, ERR_INVALID, "name", "name: expected a string, found %s",
+                          json_kind(name));
+    if (!members_open(g, err))
+        return false;
+    if (!json_is_string(formula))
+        return fail_param(
+            err, ERR_INVALID, "calculate_output",
+            "calculate_output: expected a formula such as \"0.5 * a + 0.5 * b\", found %s",
+            formula == NULL ? "nothing" : json_kind(formula));
+    for (size_t i = 0; i < g->n_parts; i++)
+        names[i] = g->parts[i].name;
+    return formula_compile(&g->arena, json_str(formula), g->n_parts, names, &g->formula, err);
+}
+
+bool grader_read(const json_t *spec, const struct grade_options *opt, struct grader **out,
+                 struct error *err)
+{
+    struct grader *g;
+    bool ok;
+
+    if (!json_is_object(spec))
+        return fail_param(err, ERR_INVALID, "grader",
+                          "a grader is an object with a \"type\", and this is %s",
+                          spec == NULL ? "missing" : json_kind(spec));
+    g = calloc(1, sizeof *g);
+    if (g == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a grader");
+    arena_init(&g->arena);
+    g->options = opt == NULL ? grade_defaults() : *opt;
+    g->spec = json_deep_copy(spec);
+    g->is_multi = str_is(json_str(json_object_get(g->spec, "type")), "multi");
+    if (g->spec == NULL)
+        ok = fail(err, ERR_NO_MEMORY, "no memory for a grader");
+    else
+        ok = g->is_multi ? multi_open(g, err) : part_open(g, g->spec, NULL, err);
+    if (ok)
+        *out = g;
+    else
+        grader_close(g);
+    return ok;
+}
+
+static bool python_open(struct grader *g, struct error *err)
+{
+    size_t at_fault = SIZE_MAX;
+
+    if (g->n_sources == 0)
+        return true;
+    if (python_pool_open(&g->options, g->n_sources, g->sources, &g->pool, &at_fault, err))
+        return true;
+    if (at_fault < g->n_sources) {
+        const char *param = part_param(g, g->source_part[at_fault], "source");
+
+        snprintf(err->param, sizeof err->param, "%s", param);
+        return fail_while(err, "loading %s", param);
+    }
+    return false;
+}
+
+bool grader_open(const json_t *spec, const struct grade_options *opt, struct grader **out,
+                 struct error *err)
+{
+    struct error unheard = {0};
+    struct grader *g = NULL;
+
+    err = err == NULL ? &unheard : err;
+    if (!grader_read(spec, opt, &g, err))
+        return false;
+    if (!python_open(g, err)) {
+        grader_close(g);
+        return false;
+    }
+    *out = g;
+    return true;
+}
+
+void grader_close(struct grader *g)
+{
+    if (g == NULL)
+        return;
+    python_pool_close(g->pool);
+    json_decref(g->spec);
+    arena_release(&g->arena);
+    free(g);
+}
+
+const json_t *grader_spec(const struct grader *g)
+{
+    return g->spec;
+}
+
+size_t grader_count(const struct grader *g)
+{
+    return g->n_parts;
+}
+
+const char *grader_name(const struct grader *g, size_t i)
+{
+    return g->parts[i].name;
+}
+
+const char *grader_type(const struct grader *g, size_t i)
+{
+    return g->parts[i].type->name;
+}
+
+bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
+                       struct error *err)
+{
+    for (size_t i = 0; i < g->n_parts; i++) {
+        const struct grader_part *part = &g->parts[i];
+
+        struct error missing = {0};
+
+        if (!part->type->check_item(g, part, item, what, &missing))
+            return fail(err, ERR_INVALID, "%.400s, which the grader \"%.64s\" reads",
+                        missing.message, part->name);
+    }
+    return true;
+}
+
+/* ---- grading ---- */
+
+static bool is_blank_text(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (strchr(" \t\r\n", s.ptr[i]) == NULL || s.ptr[i] == '\0')
+            return false;
+    return true;
+}
+
+/* The first failure's cause, with the part's name in front where there are several. */
+static void keep_details(struct grade_result *out, const struct grader *g, size_t i,
+                         const char *details)
+{
+    if (out->details[0] != '\0' || details[0] == '\0')
+        return;
+    struct part_result whole = {.details = out->details, .details_size = sizeof out->details};
+    if (!g->is_multi) {
+        part_fail(&whole, 0, details);
+        return;
+    }
+    char named[sizeof out->details + 128];
+    snprintf(named, sizeof named, "%.64s: %s", g->parts[i].name, details);
+    part_fail(&whole, 0, named);
+}
+
+static void run_parts(struct grader *g, struct grade_scope *s, struct grade_result *out)
+{
+    for (size_t i = 0; i < g->n_parts; i++) {
+        const double start = clock_seconds();
+        char details[sizeof out->details] = "";
+        struct part_result r = {.details = details, .details_size = sizeof details};
+
+        g->parts[i].type->run(g, &g->parts[i], s, &r);
+        if (r.flags == 0 && !isfinite(r.score))
+            part_fail(&r, GRADE_OTHER_ERROR, "the score is not a finite number");
+        out->part[i] = r.flags == 0 ? r.score : 0;
+        out->part_flags[i] = r.flags;
+        out->part_seconds[i] = clock_seconds() - start;
+        out->flags |= r.flags;
+        keep_details(out, g, i, details);
+    }
+}
+
+void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample,
+                struct grade_result *out)
+{
+    const double start = clock_seconds();
+    struct arena arena = {0};
+    struct grade_scope scope;
+    struct error err = {0};
+
+    *out = (struct grade_result){.n_parts = g->n_parts};
+    if (sample->truncated && is_blank_text(sample->output_text) &&
+        json_array_size(sample->output_tools) == 0) {
+        out->flags = GRADE_TRUNCATED_OBSERVATION_ERROR;
+        snprintf(out->details, sizeof out->details,
+                 "the sample was cut off at the token limit before an answer");
+        return;
+    }
+    scope_init(&scope, item, sample, &arena);
+    run_parts(g, &scope, out);
+    /* a part that failed makes the whole 0: with "1 - penalty" a crash of the penalty must not be the best answer */
+    if (out->flags != 0) {
+        out->reward = 0;
+    } else if (!g->is_multi) {
+        out->reward = out->part[0];
+    } else if (!formula_run(g->formula, out->part, &out->reward, &err)) {
+        out->reward = 0;
+        out->flags |= GRADE_OTHER_ERROR;
+        snprintf(out->details, sizeof out->details, "%s", err.message);
+    }
+    scope_release(&scope);
+    arena_release(&arena);
+    out->seconds = clock_seconds() - start;
+}

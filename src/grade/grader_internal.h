@@ -1,0 +1,73 @@
+/*
+ * grader_internal.h - what the grader types share: a part, the table of types, what one part's call gives.
+ *
+ * To add a type: one file with a `const struct grader_type`, one row in the table in grader.c.
+ */
+#ifndef HONE_GRADE_GRADER_INTERNAL_H
+#define HONE_GRADE_GRADER_INTERNAL_H
+
+#include "grade/grader.h"
+#include "grade/python_pool.h"
+#include "grade/template.h"
+
+struct grader_part; /* one grader that gives a score; a multi has several */
+
+struct part_result {
+    double score;
+    unsigned flags; /* enum grade_flag; score is 0 where any is set */
+    char *details;  /* the caller's room for why; "" */
+    size_t details_size;
+};
+
+struct grader_type {
+    const char *name;
+    bool needs_name; /* "name" must be given where the part has no key */
+    /* Checks part->spec and sets part->state. NULL: the type is known and not offered. */
+    bool (*open)(struct grader *g, struct grader_part *part, struct error *err);
+    void (*run)(struct grader *g, const struct grader_part *part, struct grade_scope *s,
+                struct part_result *out);
+    bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
+                       const char *what, struct error *err);
+};
+
+struct grader_part {
+    const struct grader_type *type;
+    const char *name;
+    const char *path;   /* in front of keys in messages: "" or "graders.rank." */
+    const json_t *spec; /* of the grader's own copy */
+    const void *state;  /* the type's */
+};
+
+struct grader {
+    struct arena arena; /* all below; as long as the grader */
+    json_t *spec;
+    struct grade_options options;
+    bool is_multi;
+    const struct formula *formula; /* of a multi */
+    size_t n_parts;
+    struct grader_part parts[GRADE_MAX_PARTS];
+    /* what the Python parts gave to the pool, in the order of their numbers there */
+    size_t n_sources;
+    struct str sources[GRADE_MAX_PARTS];
+    const struct grader_part *source_part[GRADE_MAX_PARTS];
+    struct python_pool *pool; /* or NULL */
+};
+
+extern const struct grader_type grader_string_check, grader_text_similarity, grader_python;
+
+/* "graders.rank.operation" in the grader's arena */
+const char *part_param(struct grader *g, const struct grader_part *part, const char *key);
+
+/* The string under key, or ERR_INVALID naming the path. */
+MUST_CHECK bool part_str(struct grader *g, const struct grader_part *part, const char *key,
+                         struct str *out, struct error *err);
+MUST_CHECK bool part_template(struct grader *g, const struct grader_part *part, const char *key,
+                              const struct template **out, struct error *err);
+
+/* Score 0, the flag, and why (cut to the room there is, at a character). */
+void part_fail(struct part_result *out, unsigned flag, const char *why);
+
+/* Everything of grader_open but the start of Python: what the fuzzer may call a million times. */
+MUST_CHECK bool grader_read(const json_t *spec, const struct grade_options *opt,
+                            struct grader **out, struct error *err);
+#endif

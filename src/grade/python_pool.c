@@ -1,0 +1,525 @@
+#include "grade/python_pool.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "grade/python_worker.h"
+#include "grade/template.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_WORKERS 256
+#define START_SECONDS 60 /* for the interpreter alone: the machine may be busy */
+#define MAX_CALL_BYTES ((size_t)256 << 20)
+
+extern const char asset_probe_py[];
+extern const uint64_t asset_probe_py_size;
+
+struct slot {
+    struct python_worker worker; /* its user's alone while busy */
+    bool busy;
+};
+
+/* A wish that the starter thread fulfils. */
+struct start {
+    struct slot *slot;
+    bool done, ok;
+    struct error err;
+};
+
+struct python_pool {
+    struct sandbox sandbox;
+    struct grade_options options;
+    struct buf config; /* the first frame of every worker */
+    json_t *loaded;    /* its answer: a list of {"keys": [...]} */
+    int n_slots;
+
+    pthread_mutex_t lock; /* guards the slots' busy, wish, closing */
+    pthread_cond_t freed; /* a slot is free, or the starter has time for a wish */
+    pthread_cond_t asked, answered;
+    struct slot slots[MAX_WORKERS];
+    struct start *wish;
+    bool closing;
+    bool has_starter;
+    pthread_t starter;
+};
+
+/* ---- starting one worker ---- */
+
+static void *starter_main(void *arg)
+{
+    struct python_pool *p = arg;
+
+    pthread_mutex_lock(&p->lock);
+    for (;;) {
+        struct start *wish;
+
+        while (p->wish == NULL && !p->closing)
+            pthread_cond_wait(&p->asked, &p->lock);
+        if (p->closing)
+            break;
+        wish = p->wish;
+        pthread_mutex_unlock(&p->lock);
+        wish->ok = worker_spawn(&wish->slot->worker, &p->sandbox, (unsigned)(wish->slot - p->slots),
+                                &wish->err);
+        pthread_mutex_lock(&p->lock);
+        p->wish = NULL;
+        wish->done = true;
+        pthread_cond_broadcast(&p->answered);
+        pthread_cond_broadcast(&p->freed);
+    }
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+static bool ask_starter(struct python_pool *p, struct slot *slot, struct error *err)
+{
+    struct start wish = {.slot = slot};
+
+    pthread_mutex_lock(&p->lock);
+    while (p->wish != NULL)
+        pthread_cond_wait(&p->freed, &p->lock);
+    p->wish = &wish;
+    pthread_cond_signal(&p->asked);
+    while (!wish.done)
+        pthread_cond_wait(&p->answered, &p->lock);
+    pthread_mutex_unlock(&p->lock);
+    if (!wish.ok && err != NULL)
+        *err = wish.err;
+    return wish.ok;
+}
+
+/* Sends the sources; *loaded is the worker's list. Where a source is at fault, *at_fault is its number. */
+static bool load(struct python_worker *w, const struct buf *config, double timeout_s,
+                 json_t **loaded, size_t *at_fault, struct error *err)
+{
+    struct buf reply;
+    json_t *tree = NULL;
+    bool ok;
+
+    buf_init(&reply, (size_t)4 << 20);
+    switch (
+        worker_exchange(w, buf_view(config), clock_seconds() + START_SECONDS + timeout_s, &reply)) {
+    case WORKER_TIMED_OUT:
+        *at_fault = 0;
+        ok = fail(err, ERR_TIMEOUT, "the source was still loading after %g s",
+                  START_SECONDS + timeout_s);
+        break;
+    case WORKER_GONE:
+        *at_fault = 0;
+        ok = fail(err, ERR_INVALID, "the source ended the Python process that loads it");
+        break;
+    default:
+        ok = json_parse(buf_view(&reply), "a Python worker's answer", &tree, err);
+    }
+    buf_release(&reply);
+    const json_t *failed = json_object_get(tree, "failed");
+    if (ok && failed != NULL) {
+        *at_fault = (size_t)json_integer_value(failed);
+        ok = fail(err, ERR_INVALID, "%.480s", json_string_value(json_object_get(tree, "error")));
+    }
+    if (ok && !json_is_array(json_object_get(tree, "loaded")))
+        ok = fail(err, ERR_IO, "a Python worker's answer is not understood");
+    if (ok)
+        *loaded = json_incref(json_object_get(tree, "loaded"));
+    json_decref(tree);
+    return ok;
+}
+
+/* Starts the slot's worker and loads the sources in it. The pool's lists of keys come from the first worker. */
+static bool slot_start(struct python_pool *p, struct slot *slot, size_t *at_fault,
+                       struct error *err)
+{
+    json_t *loaded = NULL;
+    bool ok = ask_starter(p, slot, err) &&
+              worker_ready(&slot->worker, clock_seconds() + START_SECONDS, err) &&
+              load(&slot->worker, &p->config, p->options.timeout_s, &loaded, at_fault, err);
+
+    if (!ok)
+        worker_stop(&slot->worker, &p->sandbox);
+    if (ok && p->loaded == NULL)
+        p->loaded = json_incref(loaded);
+    json_decref(loaded);
+    return ok;
+}
+
+/* ---- the tier ---- */
+
+static bool config_write(struct buf *b, const struct sandbox *s, double timeout_s, size_t n,
+                         const struct str *source, struct error *err)
+{
+    json_t *sources = json_array(), *config;
+    char *hex = calloc(2, s->inner.len + 1);
+
+    if (hex == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a system-call filter");
+    for (size_t i = 0; i < s->inner.len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", (unsigned char)s->inner.ptr[i]);
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(sources, json_stringn(source[i].ptr, source[i].len));
+    config =
+        json_pack("{s:o, s:f, s:i, s:s, s:s}", "sources", sources, "timeout", timeout_s,
+                  "processes", (int)sandbox_processes(s), "tmp", sandbox_tmp(s), "filter", hex);
+    buf_init(b, (size_t)64 << 20);
+    json_write(b, config, NULL);
+    free(hex);
+    json_decref(config);
+    return buf_ok(b, "the graders' sources", err);
+}
+
+/* What a call's frame holds. */
+static bool frame_write(struct buf *b, size_t i, struct str call)
+{
+    const char number[4] = {(char)(i & 255), (char)(i >> 8 & 255), 0, 0};
+
+    buf_init(b, MAX_CALL_BYTES);
+    buf_put(b, number, sizeof number);
+    buf_str(b, call);
+    return !b->overflowed;
+}
+
+/* Runs the attacks in a sandbox of this tier; fails with what got through. */
+static bool attack(const struct sandbox *s, struct error *err)
+{
+    const struct str source = {asset_probe_py, (size_t)asset_probe_py_size};
+    struct python_worker w = {0};
+    struct buf config = {0}, frame = {0}, reply;
+    json_t *loaded = NULL;
+    size_t at_fault;
+    char call[96];
+    bool ok = config_write(&config, s, 10, 1, &source, err) &&
+              worker_spawn(&w, s, MAX_WORKERS, err) &&
+              worker_ready(&w, clock_seconds() + START_SECONDS, err) &&
+              load(&w, &config, 10, &loaded, &at_fault, err);
+
+    buf_init(&reply, 65536);
+    snprintf(call, sizeof call, "{\"sample\":{},\"item\":{\"pid\":%d}}", (int)getpid());
+    if (ok) {
+        ok = frame_write(&frame, 0, str_of(call)) &&
+             worker_exchange(&w, buf_view(&frame), clock_seconds() + START_SECONDS, &reply) ==
+                 WORKER_ANSWERED;
+        if (!ok)
+            fail(err, ERR_UNSUPPORTED, "the attacks ended the worker");
+        else if (reply.len == 0 || reply.ptr[0] != 'R')
+            ok = fail(err, ERR_UNSUPPORTED, "an attack got through: %.400s",
+                      reply.len > 1 ? reply.ptr + 1 : "");
+    }
+    worker_stop(&w, s);
+    json_decref(loaded);
+    buf_release(&config);
+    buf_release(&frame);
+    buf_release(&reply);
+    return ok;
+}
+
+/*
+ * What this host allows does not change while we run, so the attacks run once for each interpreter and tier asked for:
+ * the last answer is kept.
+ */
+static struct {
+    pthread_mutex_t lock; /* guards the rest; held during the attacks, so that they run once */
+    bool known;
+    int wanted;
+    char python[PATH_MAX];
+    bool ok;
+    enum sandbox_tier tier;
+    struct error err;
+} answer = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Tries the tiers from the strongest on. */
+static bool try_tiers(const struct grade_options *opt, enum sandbox_tier *out, struct error *err)
+{
+    char why[400] = "";
+
+    for (int tier = SANDBOX_T1; tier <= SANDBOX_N_TIERS; tier++) {
+        struct sandbox s = {0};
+        struct error e = {0};
+
+        if (opt->sandbox_tier != 0 && opt->sandbox_tier != tier)
+            continue;
+        const bool ok = sandbox_init(&s, (enum sandbox_tier)tier, opt, &e) && attack(&s, &e);
+        sandbox_release(&s);
+        if (ok) {
+            *out = (enum sandbox_tier)tier;
+            return true;
+        }
+        const size_t n = strlen(why);
+        snprintf(why + n, sizeof why - n, "%sT%d: %.120s", n > 0 ? "; " : "", tier, e.message);
+    }
+    return fail(err, ERR_UNSUPPORTED,
+                "Python graders are refused: no sandbox holds on this host (%s)", why);
+}
+
+static bool choose_tier(const struct grade_options *opt, enum sandbox_tier *out, struct error *err)
+{
+    const char *python = opt->python == NULL ? "" : opt->python;
+    bool ok;
+
+    pthread_mutex_lock(&answer.lock);
+    if (!answer.known || answer.wanted != opt->sandbox_tier || strcmp(answer.python, python) != 0) {
+        answer.err = (struct error){0};
+        answer.ok = try_tiers(opt, &answer.tier, &answer.err);
+        answer.wanted = opt->sandbox_tier;
+        answer.known = strlen(python) < sizeof answer.python;
+        snprintf(answer.python, sizeof answer.python, "%s", python);
+    }
+    ok = answer.ok;
+    if (ok)
+        *out = answer.tier;
+    else if (err != NULL)
+        *err = answer.err;
+    pthread_mutex_unlock(&answer.lock);
+    return ok;
+}
+
+bool grade_sandbox_describe(const struct grade_options *opt, char *out, size_t size,
+                            struct error *err)
+{
+    const struct grade_options usual = grade_defaults();
+    enum sandbox_tier tier;
+
+    if (!choose_tier(opt == NULL ? &usual : opt, &tier, err))
+        return false;
+    snprintf(out, size, "%s", sandbox_tier_text(tier));
+    return true;
+}
+
+/* ---- the pool ---- */
+
+static int slots_wanted(const struct grade_options *opt)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const int n = opt->n_workers > 0 ? opt->n_workers : cores > 0 ? (int)cores : 1;
+
+    return n < MAX_WORKERS ? n : MAX_WORKERS;
+}
+
+bool python_pool_open(const struct grade_options *opt, size_t n, const struct str *source,
+                      struct python_pool **out, size_t *at_fault, struct error *err)
+{
+    struct python_pool *p = calloc(1, sizeof *p);
+    enum sandbox_tier tier;
+    bool ok;
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for the graders' workers");
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->freed, NULL);
+    pthread_cond_init(&p->asked, NULL);
+    pthread_cond_init(&p->answered, NULL);
+    p->options = *opt;
+    p->n_slots = slots_wanted(opt);
+    ok = choose_tier(opt, &tier, err) && sandbox_init(&p->sandbox, tier, opt, err) &&
+         config_write(&p->config, &p->sandbox, opt->timeout_s, n, source, err);
+    if (ok) {
+        p->has_starter = pthread_create(&p->starter, NULL, starter_main, p) == 0;
+        ok = p->has_starter ? true : fail(err, ERR_IO, "no thread can be started");
+    }
+    ok = ok && slot_start(p, &p->slots[0], at_fault, err);
+    if (ok)
+        *out = p;
+    else
+        python_pool_close(p);
+    return ok;
+}
+
+void python_pool_close(struct python_pool *p)
+{
+    if (p == NULL)
+        return;
+    for (int i = 0; i < p->n_slots; i++)
+        worker_stop(&p->slots[i].worker, &p->sandbox);
+    if (p->has_starter) {
+        pthread_mutex_lock(&p->lock);
+        p->closing = true;
+        pthread_cond_signal(&p->asked);
+        pthread_mutex_unlock(&p->lock);
+        pthread_join(p->starter, NULL);
+    }
+    pthread_cond_destroy(&p->answered);
+    pthread_cond_destroy(&p->asked);
+    pthread_cond_destroy(&p->freed);
+    pthread_mutex_destroy(&p->lock);
+    json_decref(p->loaded);
+    buf_release(&p->config);
+    sandbox_release(&p->sandbox);
+    free(p);
+}
+
+const json_t *python_pool_keys(const struct python_pool *p, size_t i)
+{
+    return json_object_get(json_array_get(p->loaded, i), "keys");
+}
+
+/* A free slot, one whose worker runs if there is one. */
+static struct slot *slot_take(struct python_pool *p)
+{
+    struct slot *found = NULL;
+
+    pthread_mutex_lock(&p->lock);
+    while (found == NULL) {
+        for (int i = 0; i < p->n_slots && (found == NULL || found->worker.pid == 0); i++)
+            if (!p->slots[i].busy && (found == NULL || p->slots[i].worker.pid != 0))
+                found = &p->slots[i];
+        if (found == NULL)
+            pthread_cond_wait(&p->freed, &p->lock);
+    }
+    found->busy = true;
+    pthread_mutex_unlock(&p->lock);
+    return found;
+}
+
+static void slot_give(struct python_pool *p, struct slot *slot)
+{
+    pthread_mutex_lock(&p->lock);
+    slot->busy = false;
+    pthread_cond_broadcast(&p->freed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- a call ---- */
+
+/* text as valid UTF-8, cut to the room there is. */
+static enum python_outcome tell(enum python_outcome outcome, struct str text, char *details,
+                                size_t size)
+{
+    struct arena a = {0};
+    struct str valid = grade_utf8(&a, text);
+    size_t n = size_min(valid.len, size - 1);
+
+    while (n > 0 && n < valid.len && ((unsigned char)valid.ptr[n] & 0xc0) == 0x80)
+        n--;
+    memcpy(details, valid.ptr, n);
+    details[n] = '\0';
+    arena_release(&a);
+    return outcome;
+}
+
+static const char *signal_hint(int number)
+{
+    switch (number) {
+    case SIGKILL:
+        return " (SIGKILL): the system may have been out of memory";
+    case SIGSEGV:
+        return " (SIGSEGV): a recursion without end, or a fault in an extension module";
+    case SIGXCPU:
+        return " (SIGXCPU): it used more processor time than a call may";
+    case SIGABRT:
+        return " (SIGABRT)";
+    default:
+        return "";
+    }
+}
+
+static enum python_outcome tell_death(unsigned status, char *details, size_t size)
+{
+    if (WIFSIGNALED((int)status))
+        snprintf(details, size, "the grader's process was ended by signal %d%s",
+                 WTERMSIG((int)status), signal_hint(WTERMSIG((int)status)));
+    else
+        snprintf(details, size,
+                 "the grader ended its own process (exit status %d) and gave no reward",
+                 WEXITSTATUS((int)status));
+    return PYTHON_RUNTIME_ERROR;
+}
+
+static enum python_outcome read_reply(const struct buf *reply, double *reward, char *details,
+                                      size_t size)
+{
+    const struct str rest = {reply->ptr + 1, reply->len - 1};
+    uint32_t status;
+    double value;
+
+    switch (reply->ptr[0]) {
+    case 'R':
+        if (rest.len != sizeof value)
+            break;
+        memcpy(&value, rest.ptr, sizeof value);
+        if (!isfinite(value))
+            break;
+        *reward = value;
+        return PYTHON_REWARD;
+    case 'E':
+        return tell(PYTHON_RUNTIME_ERROR, rest, details, size);
+    case 'F':
+        return tell(PYTHON_RUNTIME_ERROR, STR("the grader made more files than it may"), details,
+                    size);
+    case 'D':
+        if (rest.len != sizeof status)
+            break;
+        memcpy(&status, rest.ptr, sizeof status);
+        return tell_death(status, details, size);
+    case 'S':
+        return tell(PYTHON_SERVER_ERROR, rest, details, size);
+    default:
+        break;
+    }
+    return tell(PYTHON_RUNTIME_ERROR,
+                STR("the grader's process wrote something else than a reward to the reply"),
+                details, size);
+}
+
+/* One try. PYTHON_SERVER_ERROR with *again set: the worker is gone, and a new one may do better. */
+static enum python_outcome call_once(struct python_pool *p, struct slot *slot, struct str frame,
+                                     double *reward, char *details, size_t size, bool *again)
+{
+    enum python_outcome outcome = PYTHON_SERVER_ERROR;
+    struct error err = {0};
+    struct buf reply;
+    size_t at_fault;
+
+    *again = false;
+    if (slot->worker.pid == 0 && !slot_start(p, slot, &at_fault, &err)) {
+        *again = true;
+        return tell(PYTHON_SERVER_ERROR, str_of(err.message), details, size);
+    }
+    buf_init(&reply, 65536);
+    switch (worker_exchange(&slot->worker, frame, clock_seconds() + p->options.timeout_s, &reply)) {
+    case WORKER_ANSWERED:
+        if (reply.len > 0) {
+            outcome = read_reply(&reply, reward, details, size);
+            break;
+        }
+        /* fall through */
+    case WORKER_GONE:
+        *again = true;
+        tell(outcome, STR("the grader's worker ended during the call"), details, size);
+        worker_stop(&slot->worker, &p->sandbox);
+        break;
+    case WORKER_TIMED_OUT:
+        snprintf(details, size, "grade() was still running after %g s and was stopped",
+                 p->options.timeout_s);
+        outcome = PYTHON_RUNTIME_ERROR;
+        worker_stop(&slot->worker, &p->sandbox);
+        break;
+    }
+    buf_release(&reply);
+    return outcome;
+}
+
+enum python_outcome python_pool_call(struct python_pool *p, size_t i, struct str call,
+                                     double *reward, char *details, size_t size)
+{
+    enum python_outcome outcome;
+    struct buf frame = {0};
+    bool again = false;
+
+    if (!frame_write(&frame, i, call)) {
+        buf_release(&frame);
+        return tell(PYTHON_RUNTIME_ERROR,
+                    STR("the sample and its row are too large for a Python grader"), details, size);
+    }
+    struct slot *slot = slot_take(p);
+    outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
+    if (again)
+        outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
+    slot_give(p, slot);
+    buf_release(&frame);
+    return outcome;
+}

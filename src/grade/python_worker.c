@@ -1,0 +1,165 @@
+#include "grade/python_worker.h"
+
+#include "base/clock.h"
+#include "base/size.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAX_REPLY ((size_t)4 << 20)
+
+extern const char asset_worker_py[];
+
+bool worker_spawn(struct python_worker *w, const struct sandbox *s, unsigned slot,
+                  struct error *err)
+{
+    int sock[2] = {-1, -1}, errors[2] = {-1, -1};
+    pid_t pid = 0;
+    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) == 0 &&
+              pipe2(errors, O_CLOEXEC) == 0;
+
+    if (!ok)
+        fail_errno(err, "making a socket for a Python grader");
+    sock[1] = sandbox_lift(sock[1]);
+    errors[1] = sandbox_lift(errors[1]);
+    if (ok && (sock[1] < 0 || errors[1] < 0))
+        ok = fail(err, ERR_IO, "no descriptor is left for a Python grader");
+    ok = ok && sandbox_spawn(s, slot, sock[1], errors[1], asset_worker_py, &pid, err);
+    const int theirs_and_ours[4] = {sock[1], errors[1], ok ? -1 : sock[0], ok ? -1 : errors[0]};
+    for (size_t i = 0; i < COUNT_OF(theirs_and_ours); i++)
+        if (theirs_and_ours[i] >= 0)
+            close(theirs_and_ours[i]);
+    if (!ok)
+        return false;
+    fcntl(sock[0], F_SETFL, O_NONBLOCK);
+    fcntl(errors[0], F_SETFL, O_NONBLOCK);
+    *w = (struct python_worker){.pid = pid, .fd = sock[0], .err_fd = errors[0]};
+    return true;
+}
+
+void worker_stop(struct python_worker *w, const struct sandbox *s)
+{
+    if (w->pid <= 0)
+        return;
+    sandbox_kill(s, w->pid);
+    close(w->fd);
+    if (w->err_fd >= 0)
+        close(w->err_fd);
+    *w = (struct python_worker){0};
+}
+
+/* Waits for events on fd: false when the deadline passes first. */
+static bool wait_for(int fd, short events, double deadline)
+{
+    struct pollfd p = {.fd = fd, .events = events};
+
+    for (;;) {
+        const double left = deadline - clock_seconds();
+        const int n = left <= 0 ? 0 : poll(&p, 1, left > 1e6 ? 1000000000 : (int)(left * 1000) + 1);
+
+        if (n > 0)
+            return true;
+        if (left <= 0 || (n < 0 && errno != EINTR))
+            return false;
+    }
+}
+
+static bool can_wait(ssize_t n)
+{
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+static enum worker_answer send_all(int fd, struct str bytes, double deadline)
+{
+    while (bytes.len > 0) {
+        const ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+
+        if (n > 0)
+            bytes = str_from(bytes, (size_t)n);
+        else if (!can_wait(n))
+            return WORKER_GONE;
+        else if (!wait_for(fd, POLLOUT, deadline))
+            return WORKER_TIMED_OUT;
+    }
+    return WORKER_ANSWERED;
+}
+
+static enum worker_answer receive(int fd, char *out, size_t size, double deadline)
+{
+    while (size > 0) {
+        const ssize_t n = recv(fd, out, size, 0);
+
+        if (n > 0) {
+            out += n;
+            size -= (size_t)n;
+        } else if (!can_wait(n)) {
+            return WORKER_GONE;
+        } else if (!wait_for(fd, POLLIN, deadline)) {
+            return WORKER_TIMED_OUT;
+        }
+    }
+    return WORKER_ANSWERED;
+}
+
+static enum worker_answer receive_frame(int fd, double deadline, struct buf *reply)
+{
+    unsigned char head[4];
+    char chunk[4096];
+    enum worker_answer a = receive(fd, (char *)head, sizeof head, deadline);
+    size_t left =
+        (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
+
+    buf_clear(reply);
+    if (a == WORKER_ANSWERED && left > MAX_REPLY)
+        return WORKER_GONE;
+    while (a == WORKER_ANSWERED && left > 0) {
+        const size_t n = size_min(left, sizeof chunk);
+
+        a = receive(fd, chunk, n, deadline);
+        if (a == WORKER_ANSWERED)
+            buf_put(reply, chunk, n);
+        left -= n;
+    }
+    return a == WORKER_ANSWERED && reply->overflowed ? WORKER_GONE : a;
+}
+
+enum worker_answer worker_exchange(struct python_worker *w, struct str frame, double deadline,
+                                   struct buf *reply)
+{
+    const uint32_t n = (uint32_t)frame.len;
+    const char head[4] = {(char)(n & 255), (char)(n >> 8 & 255), (char)(n >> 16 & 255),
+                          (char)(n >> 24)};
+    enum worker_answer a = send_all(w->fd, (struct str){head, 4}, deadline);
+
+    if (a == WORKER_ANSWERED)
+        a = send_all(w->fd, frame, deadline);
+    return a == WORKER_ANSWERED ? receive_frame(w->fd, deadline, reply) : a;
+}
+
+bool worker_ready(struct python_worker *w, double deadline, struct error *err)
+{
+    char said[301];
+    struct buf reply;
+    ssize_t n;
+
+    buf_init(&reply, 64);
+    const enum worker_answer a = receive_frame(w->fd, deadline, &reply);
+    const bool ok = a == WORKER_ANSWERED && str_is(buf_view(&reply), "ready");
+    buf_release(&reply);
+    n = read(w->err_fd, said, sizeof said - 1);
+    said[n > 0 ? n : 0] = '\0';
+    said[strcspn(said, "\n")] = '\0';
+    /* from here on nobody listens: what a grader writes there goes nowhere and blocks nothing */
+    close(w->err_fd);
+    w->err_fd = -1;
+    if (ok)
+        return true;
+    if (a == WORKER_TIMED_OUT)
+        return fail(err, ERR_TIMEOUT, "Python did not start in time");
+    return fail(err, ERR_UNSUPPORTED, "the sandbox did not start: %s",
+                said[0] != '\0' ? said : "it said nothing");
+}

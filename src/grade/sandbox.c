@@ -1,0 +1,586 @@
+#include "grade/sandbox.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/size.h"
+#include "grade/sandbox_filter.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_PROCESSES 64
+#define MAX_FILE_BYTES ((rlim_t)20 << 20)
+#define MAX_DESCRIPTORS 64
+#define MAX_ARGS 96
+/*
+ * Users for the sandboxes of a program that is root: numbers that neither distributions nor systemd give to anyone
+ * (its UIDS-GIDS table), below 65536 so that a container maps them. A user of its own matters because the kernel counts
+ * processes by user.
+ */
+#define FIRST_UID 60706
+#define N_UIDS 478
+
+const char *sandbox_tier_text(enum sandbox_tier tier)
+{
+    switch (tier) {
+    case SANDBOX_T1:
+        return "T1 (bubblewrap: namespaces, own /proc, system-call filters)";
+    case SANDBOX_T2:
+        return "T2 (bubblewrap: namespaces without /proc, system-call filters)";
+    case SANDBOX_T3:
+        break;
+    }
+    return "T3 (no namespaces: Landlock and system-call filters)";
+}
+
+/* ---- what it needs ---- */
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    const size_t n = strlen(folder);
+
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* The program's real place. */
+static bool real_path(const char *path, char out[PATH_MAX])
+{
+    char resolved[PATH_MAX];
+
+    if (realpath(path, resolved) == NULL)
+        return false;
+    memcpy(out, resolved, strlen(resolved) + 1);
+    return true;
+}
+
+/* The first python3 on PATH that is the system's: a shim or a user's own would not be there inside. */
+static bool find_python(char out[PATH_MAX])
+{
+    const char *path = getenv("PATH");
+    char resolved[PATH_MAX];
+
+    for (const char *p = path == NULL ? "" : path; *p != '\0';) {
+        const size_t n = strcspn(p, ":");
+
+        if (n > 0 && n < PATH_MAX - 16) {
+            snprintf(out, PATH_MAX, "%.*s/python3", (int)n, p);
+            if (is_program(out) && real_path(out, resolved) && is_below(resolved, "/usr")) {
+                memcpy(out, resolved, sizeof resolved);
+                return true;
+            }
+        }
+        p += n + (p[n] == ':');
+    }
+    snprintf(out, PATH_MAX, "/usr/bin/python3");
+    return is_program(out);
+}
+
+/* The folder two above a program, where its libraries are; false where that would be too much to show. */
+static bool prefix_of(const char *program, char out[PATH_MAX])
+{
+    char *slash;
+
+    snprintf(out, PATH_MAX, "%s", program);
+    for (int i = 0; i < 2; i++) {
+        slash = strrchr(out, '/');
+        if (slash == NULL)
+            return false;
+        *slash = '\0';
+    }
+    return strchr(out + (out[0] == '/'), '/') != NULL; /* at least two names deep */
+}
+
+/* Shows the interpreter's own folders where they are not in /usr: a virtual environment and the Python below it. */
+static bool add_folders(struct sandbox *s, struct error *err)
+{
+    char resolved[PATH_MAX], prefix[PATH_MAX];
+    const char *const programs[2] = {s->python, resolved};
+
+    if (!real_path(s->python, resolved))
+        return fail_errno(err, "finding the Python of the graders, %.300s", s->python);
+    for (size_t i = 0; i < 2; i++) {
+        if (is_below(programs[i], "/usr"))
+            continue;
+        if (!prefix_of(programs[i], prefix))
+            return fail(err, ERR_UNSUPPORTED,
+                        "the Python of the graders, %.300s, is not in a folder of its own",
+                        programs[i]);
+        if (is_below(prefix, "/usr") || (s->n_folders > 0 && strcmp(s->folder[0], prefix) == 0))
+            continue;
+        memcpy(s->folder[s->n_folders++], prefix, sizeof prefix);
+    }
+    return true;
+}
+
+static bool python_init(struct sandbox *s, const char *wanted, struct error *err)
+{
+    if (wanted == NULL)
+        return find_python(s->python)
+                   ? true
+                   : fail(err, ERR_NOT_FOUND,
+                          "Python graders need python3, and /usr/bin/python3 is missing");
+    if (wanted[0] != '/' || strlen(wanted) >= PATH_MAX || !is_program(wanted))
+        return fail(err, ERR_NOT_FOUND,
+                    "the Python of the graders, %.300s, is not an absolute path of a program",
+                    wanted);
+    snprintf(s->python, sizeof s->python, "%s", wanted);
+    return add_folders(s, err);
+}
+
+static bool bwrap_init(struct sandbox *s, struct error *err)
+{
+    static const char *const places[] = {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"};
+
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        if (is_program(places[i])) {
+            snprintf(s->bwrap, sizeof s->bwrap, "%s", places[i]);
+            return true;
+        }
+    return fail(err, ERR_NOT_FOUND, "bubblewrap is not installed (apt install bubblewrap)");
+}
+
+bool sandbox_init(struct sandbox *s, enum sandbox_tier tier, const struct grade_options *opt,
+                  struct error *err)
+{
+    bool ok;
+
+    *s = (struct sandbox){.tier = tier, .memory_bytes = opt->memory_bytes};
+    ok = python_init(s, opt->python, err) && (tier == SANDBOX_T3 || bwrap_init(s, err)) &&
+         filter_outer(tier == SANDBOX_T3, &s->outer, err) && filter_inner(&s->inner, err);
+    if (!ok)
+        sandbox_release(s);
+    return ok;
+}
+
+void sandbox_release(struct sandbox *s)
+{
+    buf_release(&s->outer);
+    buf_release(&s->inner);
+}
+
+const char *sandbox_tmp(const struct sandbox *s)
+{
+    return s->tier == SANDBOX_T3 ? "" : "/tmp";
+}
+
+unsigned sandbox_processes(const struct sandbox *s)
+{
+    /* in a user namespace the count is the sandbox's own; outside, it is limited before the start (limit_all) */
+    return s->tier == SANDBOX_T3 ? 0 : MAX_PROCESSES;
+}
+
+/* ---- starting: prepared in the parent, carried out between vfork and exec ---- */
+
+struct launch {
+    const struct sandbox *s;
+    const char *args[MAX_ARGS];
+    size_t n_args;
+    const char *env[16];
+    int sock, err_fd;
+    int third_fd; /* the filter for bubblewrap, or T3's Landlock ruleset */
+    uid_t uid;    /* 0: stay who we are */
+    rlim_t processes;
+    pid_t parent;
+    struct sock_fprog program; /* T3 */
+};
+
+static void add(struct launch *l, const char *arg)
+{
+    if (l->n_args < MAX_ARGS - 1)
+        l->args[l->n_args++] = arg;
+}
+
+#define ADD(l, ...)                                                                                \
+    do {                                                                                           \
+        const char *const added[] = {__VA_ARGS__};                                                 \
+        for (size_t i_ = 0; i_ < COUNT_OF(added); i_++)                                            \
+            add((l), added[i_]);                                                                   \
+    } while (0)
+
+/* Top folders of programs and libraries, as this system has them: links into /usr, or folders. */
+static void add_system(struct launch *l, char targets[][64])
+{
+    static const char *const tops[] = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
+    struct stat st;
+
+    ADD(l, "--ro-bind", "/usr", "/usr");
+    for (size_t i = 0; i < COUNT_OF(tops); i++) {
+        if (lstat(tops[i], &st) != 0)
+            continue;
+        const ssize_t n = S_ISLNK(st.st_mode) ? readlink(tops[i], targets[i], 63) : -1;
+        if (n > 0) {
+            targets[i][n] = '\0';
+            ADD(l, "--symlink", targets[i], tops[i]);
+        } else if (S_ISDIR(st.st_mode)) {
+            ADD(l, "--ro-bind", tops[i], tops[i]);
+        }
+    }
+    ADD(l, "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try",
+        "/etc/alternatives", "/etc/alternatives");
+}
+
+static void add_bwrap(struct launch *l, char targets[][64])
+{
+    const struct sandbox *s = l->s;
+
+    ADD(l, s->bwrap, "--unshare-all", "--unshare-user", "--die-with-parent", "--as-pid-1",
+        "--new-session");
+    if (s->tier == SANDBOX_T1)
+        ADD(l, "--disable-userns");
+    add_system(l, targets);
+    for (size_t i = 0; i < s->n_folders; i++)
+        ADD(l, "--ro-bind", s->folder[i], s->folder[i]);
+    if (s->tier == SANDBOX_T1)
+        ADD(l, "--proc", "/proc");
+    ADD(l, "--dev", "/dev", "--remount-ro", "/dev", "--size", "67108864", "--tmpfs", "/tmp",
+        "--chdir", "/tmp", "--remount-ro", "/", "--uid", "65534", "--gid", "65534", "--hostname",
+        "sandbox", "--cap-drop", "ALL", "--seccomp", "3", "--");
+}
+
+/* The hash seed and the thread counts are fixed, so that the same answer gets the same reward. */
+static void add_environment(struct launch *l)
+{
+    static const char *const env[] = {
+        "PATH=/usr/bin:/bin",
+        "LANG=C.UTF-8",
+        "HOME=/tmp",
+        "TMPDIR=/tmp",
+        "PYTHONHASHSEED=0",
+        "PYTHONSAFEPATH=1",
+        "PYTHONNOUSERSITE=1",
+        "PYTHONDONTWRITEBYTECODE=1",
+        "OPENBLAS_NUM_THREADS=1",
+        "OMP_NUM_THREADS=1",
+        "MKL_NUM_THREADS=1",
+    };
+
+    static_assert(COUNT_OF(env) < COUNT_OF(l->env), "room for the ending NULL");
+    memcpy(l->env, env, sizeof env);
+}
+
+/* -- Landlock, for T3 -- */
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+#define ACCESS_FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
+
+/* struct landlock_ruleset_attr of ABI 6; older headers lack the later members. */
+struct ruleset_attr {
+    uint64_t fs, net, scoped;
+};
+
+static int ruleset_make(struct error *err)
+{
+    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    struct ruleset_attr attr = {.fs = (1ULL << 13) - 1};
+    size_t size = sizeof(uint64_t);
+
+    if (abi < 1)
+        return fail(err, ERR_UNSUPPORTED, "this kernel has no Landlock"), -1;
+    attr.fs |= (abi >= 2 ? LANDLOCK_ACCESS_FS_REFER : 0) |
+               (abi >= 3 ? LANDLOCK_ACCESS_FS_TRUNCATE : 0) | (abi >= 5 ? ACCESS_FS_IOCTL_DEV : 0);
+    if (abi >= 4) {
+        attr.net = 3; /* bind and connect of TCP */
+        size = 2 * sizeof(uint64_t);
+    }
+    if (abi >= 6) {
+        attr.scoped = 3; /* abstract Unix sockets, signals */
+        size = 3 * sizeof(uint64_t);
+    }
+    const int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+    if (fd < 0)
+        fail_errno(err, "making a Landlock ruleset");
+    return fd;
+}
+
+/* What is at path, where there is something, may be read (and executed, and written). */
+static bool ruleset_allow(int ruleset, const char *path, uint64_t access, struct error *err)
+{
+    const int fd = open(path, O_PATH | O_CLOEXEC);
+    struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
+    bool ok = true;
+
+    if (fd < 0)
+        return errno == ENOENT ? true : fail_errno(err, "opening %.300s for a Landlock rule", path);
+    if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
+        ok = fail_errno(err, "adding %.300s to a Landlock ruleset", path);
+    close(fd);
+    return ok;
+}
+
+static bool ruleset_fill(int ruleset, const struct sandbox *s, struct error *err)
+{
+    static const char *const folders[] = {"/usr", "/lib", "/lib32", "/lib64", "/etc/alternatives"};
+    static const char *const devices[] = {"/dev/zero", "/dev/random", "/dev/urandom",
+                                          "/etc/ld.so.cache"};
+    const uint64_t read = LANDLOCK_ACCESS_FS_READ_FILE;
+    const uint64_t run = read | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE;
+
+    for (size_t i = 0; i < COUNT_OF(folders); i++)
+        if (!ruleset_allow(ruleset, folders[i], run, err))
+            return false;
+    for (size_t i = 0; i < s->n_folders; i++)
+        if (!ruleset_allow(ruleset, s->folder[i], run, err))
+            return false;
+    for (size_t i = 0; i < COUNT_OF(devices); i++)
+        if (!ruleset_allow(ruleset, devices[i], read, err))
+            return false;
+    return ruleset_allow(ruleset, "/dev/null", read | LANDLOCK_ACCESS_FS_WRITE_FILE, err);
+}
+
+/* -- between vfork and exec: our memory is the parent's, so system calls and nothing else -- */
+
+static _Noreturn void give_up(const char *what)
+{
+    const ssize_t n = write(2, what, strlen(what));
+
+    (void)n;
+    _exit(127);
+}
+
+static void limit(int resource, rlim_t value)
+{
+    struct rlimit r;
+
+    if (getrlimit((__rlimit_resource_t)resource, &r) != 0)
+        give_up("a limit cannot be read");
+    if (value > r.rlim_max) /* RLIM_INFINITY is the largest number */
+        value = r.rlim_max;
+    r = (struct rlimit){value, value};
+    if (setrlimit((__rlimit_resource_t)resource, &r) != 0)
+        give_up("a limit cannot be set");
+}
+
+static void limit_all(const struct launch *l)
+{
+    limit(RLIMIT_AS, l->s->memory_bytes);
+    limit(RLIMIT_FSIZE, MAX_FILE_BYTES);
+    limit(RLIMIT_NOFILE, MAX_DESCRIPTORS);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_MEMLOCK, 65536);
+    if (l->processes > 0)
+        limit(RLIMIT_NPROC, l->processes);
+}
+
+/* 0: the socket, 1 and 2: complaints, 3: the filter for bubblewrap or the Landlock ruleset; all else goes. */
+static void keep_descriptors(const struct launch *l)
+{
+    if (dup2(l->sock, 0) < 0 || dup2(l->err_fd, 1) < 0 || dup2(l->err_fd, 2) < 0 ||
+        dup2(l->third_fd, 3) < 0)
+        _exit(127);
+    if (syscall(SYS_close_range, 4, ~0u, 0) != 0) {
+        struct rlimit r;
+        const rlim_t end =
+            getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < 1 << 20 ? r.rlim_cur : 1 << 20;
+
+        for (rlim_t fd = 4; fd < end; fd++)
+            close((int)fd);
+    }
+}
+
+/* No group and a user of our own; by number, for the C library's functions would change the parent's threads, too. */
+static void change_user(uid_t uid)
+{
+    if (syscall(SYS_setgroups, 0, NULL) != 0 || syscall(SYS_setresgid, uid, uid, uid) != 0 ||
+        syscall(SYS_setresuid, uid, uid, uid) != 0)
+        give_up("the sandbox cannot have a user of its own");
+    if (syscall(SYS_setresuid, 0, 0, 0) == 0 || geteuid() == 0)
+        give_up("the sandbox is still root");
+}
+
+static void default_signals(void)
+{
+    struct sigaction a = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int i = 1; i < 65; i++)
+        sigaction(i, &a, NULL);
+    sigemptyset(&none);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
+}
+
+/* When memory is short the sandbox goes first, not the training. */
+static void offer_to_oom_killer(void)
+{
+    const int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+    const ssize_t n = fd < 0 ? 0 : write(fd, "1000", 4);
+
+    (void)n;
+    if (fd >= 0)
+        close(fd);
+}
+
+static void close_gates(const struct launch *l)
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        give_up("new privileges cannot be refused");
+    if (syscall(SYS_landlock_restrict_self, 3, 0) != 0)
+        give_up("Landlock refused");
+    close(3);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != l->parent)
+        give_up("the program is gone");
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &l->program, 0, 0) != 0)
+        give_up("the system-call filter was refused");
+}
+
+static _Noreturn void become(const struct launch *l)
+{
+    offer_to_oom_killer();
+    setsid(); /* Ctrl-C is for the program, not for its graders */
+    if (chdir("/") != 0)
+        _exit(127);
+    umask(077);
+    keep_descriptors(l);
+    limit_all(l);
+    if (l->uid != 0)
+        change_user(l->uid);
+    if (l->s->tier == SANDBOX_T3)
+        close_gates(l);
+    default_signals();
+    execve(l->args[0], (char *const *)(uintptr_t)l->args, (char *const *)(uintptr_t)l->env);
+    give_up("the sandbox's program cannot be started");
+}
+
+/* ---- starting: the parent ---- */
+
+int sandbox_lift(int fd)
+{
+    const int lifted = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
+
+    if (fd >= 0)
+        close(fd);
+    return lifted;
+}
+
+/* The filter as a descriptor that bubblewrap reads. */
+static int filter_pipe(const struct buf *filter, struct error *err)
+{
+    int fd[2];
+
+    if (pipe2(fd, O_CLOEXEC) != 0)
+        return fail_errno(err, "making a pipe for a system-call filter"), -1;
+    const ssize_t n = write(fd[1], filter->ptr, filter->len);
+    close(fd[1]);
+    if (n == (ssize_t)filter->len)
+        return fd[0];
+    close(fd[0]);
+    return fail(err, ERR_IO, "a system-call filter of %zu bytes does not fit into a pipe",
+                filter->len),
+           -1;
+}
+
+/* How many processes this user has: outside of a user namespace the limit counts them all. */
+static rlim_t count_processes(uid_t uid)
+{
+    DIR *dir = opendir("/proc");
+    rlim_t n = 0;
+
+    for (struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        char path[300];
+        struct stat st;
+        DIR *tasks;
+
+        if (e->d_name[0] < '0' || e->d_name[0] > '9')
+            continue;
+        snprintf(path, sizeof path, "/proc/%s/task", e->d_name);
+        if (stat(path, &st) != 0 || st.st_uid != uid || (tasks = opendir(path)) == NULL)
+            continue;
+        while (readdir(tasks) != NULL)
+            n++;
+        closedir(tasks);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    return n;
+}
+
+static bool launch_prepare(struct launch *l, char targets[][64], struct error *err)
+{
+    if (l->s->tier != SANDBOX_T3) {
+        add_bwrap(l, targets);
+        l->third_fd = sandbox_lift(filter_pipe(&l->s->outer, err));
+        return l->third_fd >= 0;
+    }
+    l->processes = MAX_PROCESSES + (l->uid != 0 ? 0 : count_processes(geteuid()));
+    l->program =
+        (struct sock_fprog){.len = (unsigned short)(l->s->outer.len / sizeof(struct sock_filter)),
+                            .filter = (struct sock_filter *)(void *)l->s->outer.ptr};
+    l->third_fd = sandbox_lift(ruleset_make(err));
+    return l->third_fd >= 0 && ruleset_fill(l->third_fd, l->s, err);
+}
+
+/* vfork, since a copy of a training process's page tables costs it a fault for each of its pages. */
+static __attribute__((noinline)) pid_t start(const struct launch *l)
+{
+    const pid_t pid =
+        vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork): see above and become()
+
+    if (pid == 0)
+        become(l);
+    return pid;
+}
+
+bool sandbox_spawn(const struct sandbox *s, unsigned slot, int sock, int err_fd, const char *script,
+                   pid_t *out, struct error *err)
+{
+    char targets[8][64];
+    struct launch l = {.s = s, .sock = sock, .err_fd = err_fd, .third_fd = -1, .parent = getpid()};
+    sigset_t all, before;
+    pid_t pid = -1;
+
+    if (geteuid() == 0)
+        l.uid = FIRST_UID + ((unsigned)getpid() * 31 + slot) % N_UIDS;
+    add_environment(&l);
+    bool ok = launch_prepare(&l, targets, err);
+    ADD(&l, s->python, "-s", "-B", "-c", script);
+    if (ok) {
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        pid = start(&l);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        ok = pid > 0 ? true : fail_errno(err, "starting a sandbox");
+    }
+    if (l.third_fd >= 0)
+        close(l.third_fd);
+    if (ok)
+        *out = pid;
+    return ok;
+}
+
+void sandbox_kill(const struct sandbox *s, pid_t pid)
+{
+    if (pid <= 0)
+        return;
+    /* T3: the sandbox is a process group, and its filter lets no process leave it */
+    if (s->tier == SANDBOX_T3)
+        kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}

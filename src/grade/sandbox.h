@@ -1,0 +1,67 @@
+/*
+ * sandbox.h - starts a Python that can do nothing but compute.
+ *
+ * Three tiers, from strong to weak; which of them holds here is found by attacking it (python_pool.h):
+ *
+ *   T1  bubblewrap: own user, process, network, IPC, host name and mount namespaces, a read-only root of /usr alone, own
+ *       /proc, /dev and a small /tmp
+ *   T2  T1 without /proc, for containers whose /proc is masked
+ *   T3  no namespaces: Landlock (no file but the interpreter's, no TCP) and a stricter filter; no /tmp
+ *
+ * In every tier: a user of its own where the program runs as root (before bubblewrap starts: a sandbox whose outside
+ * user is root is an escape), an environment that holds nothing of the program's, limits on memory, file size,
+ * descriptors and processes, no core dumps, no new privileges, a filter that refuses the system calls a grader has no
+ * use for, and a second filter (the inner one) that the process which grades loads before it sees a sample: no fork,
+ * no exec, no signal, no socket, nothing that changes another process.
+ */
+#ifndef HONE_GRADE_SANDBOX_H
+#define HONE_GRADE_SANDBOX_H
+
+#include "base/buf.h"
+#include "grade/grader.h"
+
+#include <limits.h>
+#include <sys/types.h>
+
+enum sandbox_tier {
+    SANDBOX_T1 = 1,
+    SANDBOX_T2,
+    SANDBOX_T3,
+};
+#define SANDBOX_N_TIERS 3
+const char *sandbox_tier_text(enum sandbox_tier tier); /* "T1 (bubblewrap: ...)" */
+
+#define SANDBOX_MAX_FOLDERS 2
+struct sandbox {
+    enum sandbox_tier tier;
+    size_t memory_bytes;
+    char python[PATH_MAX];
+    char bwrap[PATH_MAX]; /* T1, T2 */
+    char folder[SANDBOX_MAX_FOLDERS]
+               [PATH_MAX]; /* beyond /usr: where the interpreter and its packages are */
+    size_t n_folders;
+    struct buf outer, inner; /* the two filters */
+};
+
+/* What tier needs on this host; a sandbox that only fails when it starts is found by the attacks. */
+MUST_CHECK bool sandbox_init(struct sandbox *s, enum sandbox_tier tier,
+                             const struct grade_options *opt, struct error *err);
+void sandbox_release(struct sandbox *s); /* all zeros is fine */
+
+const char *
+sandbox_tmp(const struct sandbox *s); /* the folder inside that can be written to, or "" */
+unsigned sandbox_processes(
+    const struct sandbox *s); /* what the worker limits itself to; 0: it is limited already */
+
+/* fd under a number past those that a sandbox starts with (and fd closed), or -1. */
+int sandbox_lift(int fd);
+
+/*
+ * Starts python -c script with sock as descriptor 0 and complaints going to err_fd (both lifted). slot tells apart sandboxes that run
+ * at once: each has a user of its own where the program is root. The process ends when the calling thread does.
+ */
+MUST_CHECK bool sandbox_spawn(const struct sandbox *s, unsigned slot, int sock, int err_fd,
+                              const char *script, pid_t *out, struct error *err);
+/* Kills the sandbox and all in it, and waits for it. */
+void sandbox_kill(const struct sandbox *s, pid_t pid);
+#endif
