@@ -162,7 +162,7 @@ static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct mod
                                                                  : "rope.dimension_count");
 
         return fail_param(err, ERR_UNSUPPORTED, key,
-                          "%s: %s is %zu; only that of the keys, %zu, is supported",
+                          "%s: %s is %zu; only the width of keys, %zu, is supported",
                           gguf_name(k->g), key,
                           value_width != c->head_width ? value_width : rotated, c->head_width);
     }

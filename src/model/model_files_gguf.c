@@ -88,6 +88,11 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
              f->path, n_types, n_tokens);
         goto done;
     }
+    if (merges == NULL &&
+        str_is(spec.model, "gpt2")) { /* every character would be a token of its own */
+        ok = gguf_need(g, "tokenizer.ggml.merges", err);
+        goto done;
+    }
     spec.n_tokens = n_tokens;
     spec.tokens = tokens;
     spec.types = types;

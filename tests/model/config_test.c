@@ -1,0 +1,427 @@
+/*
+ * config_test.c - the shape of a model comes out of either file as it is, and what cannot be or is not offered is told.
+ */
+#include "model/config.h"
+#include "model/family.h"
+#include "model/gguf_bytes.h"
+#include "support/support.h"
+#include "text/json.h"
+
+static struct arena arena;
+static struct error err;
+
+/* --- config.json */
+
+static const char right[] =
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_size\":64,"
+    "\"num_hidden_layers\":3,\"num_attention_heads\":4,\"num_key_value_heads\":2,"
+    "\"intermediate_size\":96,\"vocab_size\":320}";
+
+/* The right one with members of change added, replaced, or with "drop": [...] taken away. */
+static bool reads(const char *change, struct model_config *out)
+{
+    json_t *root = NULL, *more = NULL;
+    const struct family *family = NULL;
+    size_t i;
+    json_t *key;
+
+    if (!json_parse(STR(right), "right", &root, &err) ||
+        !json_parse(str_of(change), "change", &more, &err))
+        fail_msg("%s", err.message);
+    json_object_update(root, more);
+    json_array_foreach(json_object_get(more, "drop"), i, key)
+        json_object_del(root, json_string_value(key));
+    json_object_del(root, "drop");
+    const bool ok = config_from_json(root, "m/config.json", out, &family, &err);
+    assert_true(!ok || family == &family_llama);
+    json_decref(root);
+    json_decref(more);
+    return ok;
+}
+
+#define ASSERT_REFUSED(change, kind, text)                                                         \
+    do {                                                                                           \
+        struct model_config c_ = {.width = 4711};                                                  \
+        ASSERT_FAILS(reads(change, &c_), kind, text);                                              \
+        assert_int_equal(c_.width, 4711); /* as it was */                                          \
+        if (strstr(err.message, "m/config.json") == NULL)                                          \
+            fail_msg("\"%s\" does not name the file", err.message);                                \
+    } while (0)
+
+static void a_config_is_read_with_the_family_s_defaults(void **state)
+{
+    (void)state;
+    struct model_config c;
+
+    ASSERT_OK(reads("{}", &c));
+    assert_string_equal(c.family, "llama");
+    assert_int_equal(c.n_layers, 3);
+    assert_int_equal(c.width, 64);
+    assert_int_equal(c.n_heads, 4);
+    assert_int_equal(c.n_kv_heads, 2);
+    assert_int_equal(c.head_width, 16);
+    assert_int_equal(c.hidden, 96);
+    assert_int_equal(c.vocab, 320);
+    assert_int_equal(c.context, 2048);
+    assert_true(c.rms_eps == 1e-6);
+    assert_true(c.rope_base == 10000);
+    assert_false(c.tied_head);
+    assert_int_equal(c.bos, -1);
+    assert_int_equal(c.n_eos, 0);
+    ASSERT_OK(reads("{\"drop\":[\"num_key_value_heads\",\"architectures\"]}", &c));
+    assert_int_equal(c.n_kv_heads, 4);
+}
+
+static void what_a_config_says_beats_the_defaults(void **state)
+{
+    (void)state;
+    struct model_config c;
+
+    ASSERT_OK(reads(
+        "{\"head_dim\":32,\"max_position_embeddings\":8192,\"rms_norm_eps\":1e-5,\"rope_theta\":5e5,"
+        "\"tie_word_embeddings\":true,\"bos_token_id\":1,\"eos_token_id\":[2,0,2],\"attention_bias\":false,"
+        "\"mlp_bias\":null,\"hidden_act\":\"silu\",\"rope_scaling\":null,\"partial_rotary_factor\":1.0}",
+        &c));
+    assert_int_equal(c.head_width, 32);
+    assert_int_equal(c.context, 8192);
+    assert_true(c.rms_eps == 1e-5);
+    assert_true(c.rope_base == 5e5);
+    assert_true(c.tied_head);
+    assert_int_equal(c.bos, 1);
+    assert_int_equal(c.n_eos, 2); /* none twice */
+    assert_int_equal(c.eos[0], 2);
+    assert_int_equal(c.eos[1], 0);
+    ASSERT_OK(reads("{\"rope_parameters\":{\"rope_theta\":100000.0,\"rope_type\":\"default\"}}",
+                    &c)); /* version 5's way */
+    assert_true(c.rope_base == 100000);
+    ASSERT_OK(reads("{\"rope_theta\":20000,\"rope_scaling\":{\"type\":\"default\"}}", &c));
+    assert_true(c.rope_base == 20000);
+}
+
+static void a_missing_or_mistyped_key_is_named(void **state)
+{
+    (void)state;
+    static const char *const needed[] = {"hidden_size", "num_hidden_layers", "num_attention_heads",
+                                         "intermediate_size", "vocab_size"};
+
+    for (size_t i = 0; i < COUNT_OF(needed); i++) {
+        const char *missing =
+            arena_printf(&arena, "\"%s\" is missing, a whole number was expected", needed[i]);
+        const char *text =
+            arena_printf(&arena, "\"%s\" is a string, a whole number was expected", needed[i]);
+        const char *zero = arena_printf(&arena, "\"%s\" is 0, expected 1 to", needed[i]);
+
+        ASSERT_REFUSED(arena_printf(&arena, "{\"drop\":[\"%s\"]}", needed[i]), ERR_INVALID,
+                       missing);
+        assert_string_equal(err.param, needed[i]);
+        ASSERT_REFUSED(arena_printf(&arena, "{\"%s\":\"64\"}", needed[i]), ERR_INVALID, text);
+        ASSERT_REFUSED(arena_printf(&arena, "{\"%s\":0}", needed[i]), ERR_INVALID, zero);
+        ASSERT_REFUSED(arena_printf(&arena, "{\"%s\":4611686018427387904}", needed[i]), ERR_INVALID,
+                       "expected 1 to");
+    }
+    ASSERT_REFUSED("{\"hidden_size\":null}", ERR_INVALID, "\"hidden_size\" is null");
+    ASSERT_REFUSED("{\"hidden_size\":64.5}", ERR_INVALID,
+                   "\"hidden_size\" is a number, a whole number was expected");
+    ASSERT_REFUSED("{\"rms_norm_eps\":\"small\"}", ERR_INVALID,
+                   "\"rms_norm_eps\" is a string, a number was expected");
+    ASSERT_REFUSED("{\"tie_word_embeddings\":1}", ERR_INVALID,
+                   "\"tie_word_embeddings\" is a number, true or false");
+    ASSERT_REFUSED("{\"drop\":[\"model_type\"]}", ERR_INVALID, "\"model_type\" is missing");
+    ASSERT_REFUSED("{\"rope_scaling\":7}", ERR_INVALID,
+                   "\"rope_scaling\" is a number, an object or null was expected");
+    ASSERT_REFUSED("{\"eos_token_id\":\"</s>\"}", ERR_INVALID,
+                   "\"eos_token_id\" is \"</s>\", an id or a list of ids");
+    ASSERT_REFUSED("{\"eos_token_id\":[2,null]}", ERR_INVALID,
+                   "\"eos_token_id\" is [2,null], an id or a list of ids");
+
+    json_t *list = json_array();
+    const struct family *family;
+    struct model_config c;
+    ASSERT_FAILS(config_from_json(list, "c", &c, &family, &err), ERR_INVALID,
+                 "c is a list, an object was expected");
+    json_decref(list);
+}
+
+static void numbers_that_contradict_each_other_are_refused(void **state)
+{
+    (void)state;
+    ASSERT_REFUSED("{\"num_key_value_heads\":3}", ERR_INVALID,
+                   "num_key_value_heads is 3, which does not divide num_attention_heads = 4");
+    ASSERT_REFUSED("{\"hidden_size\":66}", ERR_INVALID,
+                   "\"num_attention_heads\" is 4, which does not divide \"hidden_size\" = 66");
+    ASSERT_REFUSED("{\"head_dim\":15}", ERR_INVALID, "head_dim is 15, an even number was expected");
+    ASSERT_REFUSED(
+        "{\"num_attention_heads\":100000,\"num_key_value_heads\":100000,\"head_dim\":64}",
+        ERR_LIMIT, "100000 heads of width 64 are wider than");
+    ASSERT_REFUSED("{\"rms_norm_eps\":0}", ERR_INVALID,
+                   "rms_norm_eps is 0, a number between 0 and 1");
+    ASSERT_REFUSED("{\"rms_norm_eps\":-1e-5}", ERR_INVALID, "rms_norm_eps is -1e-05");
+    ASSERT_REFUSED("{\"rope_theta\":0.5}", ERR_INVALID, "rope_theta is 0.5, a number of 1 or more");
+    ASSERT_REFUSED("{\"eos_token_id\":320}", ERR_INVALID,
+                   "\"eos_token_id\" is 320, an id from 0 to 319 was expected");
+    ASSERT_REFUSED("{\"eos_token_id\":-1}", ERR_INVALID,
+                   "\"eos_token_id\" is -1, an id from 0 to 319 was expected");
+    ASSERT_REFUSED("{\"bos_token_id\":320}", ERR_INVALID,
+                   "\"bos_token_id\" is 320, expected -1 to 319");
+    ASSERT_REFUSED("{\"eos_token_id\":[0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16]}", ERR_LIMIT,
+                   "\"eos_token_id\" is one more than the 16 ids that may end an answer");
+}
+
+static void what_is_not_offered_is_refused_by_name(void **state)
+{
+    (void)state;
+    ASSERT_REFUSED("{\"model_type\":\"mamba\"}", ERR_UNSUPPORTED,
+                   "\"model_type\" is \"mamba\", which is not supported; these are: llama");
+    assert_string_equal(err.param, "model_type");
+    ASSERT_REFUSED("{\"architectures\":[\"LlamaForSequenceClassification\"]}", ERR_UNSUPPORTED,
+                   "\"architectures\" is [\"LlamaForSequenceClassification\"]");
+    ASSERT_REFUSED("{\"attention_bias\":true}", ERR_UNSUPPORTED,
+                   "\"attention_bias\" is true, only false is supported");
+    ASSERT_REFUSED("{\"mlp_bias\":true}", ERR_UNSUPPORTED,
+                   "\"mlp_bias\" is true, only false is supported");
+    ASSERT_REFUSED("{\"hidden_act\":\"gelu\"}", ERR_UNSUPPORTED,
+                   "\"hidden_act\" is \"gelu\", only \"silu\" is supported");
+    ASSERT_REFUSED("{\"partial_rotary_factor\":0.5}", ERR_UNSUPPORTED,
+                   "\"partial_rotary_factor\" is 0.5");
+    ASSERT_REFUSED("{\"sliding_window\":4096}", ERR_UNSUPPORTED,
+                   "\"sliding_window\" is 4096, only null is supported");
+    ASSERT_REFUSED(
+        "{\"quantization_config\":{\"quant_method\":\"gptq\"}}", ERR_UNSUPPORTED,
+        "\"quantization_config\" is {\"quant_method\":\"gptq\"}, only null is supported");
+    ASSERT_REFUSED(
+        "{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}", ERR_UNSUPPORTED,
+        "\"rope_scaling\" is {\"rope_type\":\"llama3\",\"factor\":8.0}: rope scaling is not supported");
+    ASSERT_REFUSED("{\"rope_scaling\":{\"factor\":8.0}}", ERR_UNSUPPORTED,
+                   "rope scaling is not supported");
+    ASSERT_REFUSED("{\"rope_parameters\":{\"rope_type\":\"yarn\"}}", ERR_UNSUPPORTED,
+                   "rope scaling is not supported");
+    ASSERT_REFUSED("{\"rope_parameters\":{\"partial_rotary_factor\":0.25}}", ERR_UNSUPPORTED,
+                   "a partial rotation");
+}
+
+/* --- GGUF keys */
+
+/* A right file, without the keys named by without (NULL ends them), for more keys to be added. */
+static struct gguf_bytes keys_but(const char *without)
+{
+    static const struct {
+        const char *key;
+        uint32_t value;
+    } numbers[] = {{"llama.block_count", 3},          {"llama.embedding_length", 64},
+                   {"llama.feed_forward_length", 96}, {"llama.context_length", 512},
+                   {"llama.attention.head_count", 4}, {"llama.attention.head_count_kv", 2}};
+    static const char eps[] = "llama.attention.layer_norm_rms_epsilon",
+                      arch[] = "general.architecture";
+    struct gguf_bytes w = gguf_bytes_new(3);
+
+    if (strcmp(without, arch) != 0)
+        gguf_bytes_text(&w, arch, "llama");
+    for (size_t i = 0; i < COUNT_OF(numbers); i++)
+        if (strcmp(without, numbers[i].key) != 0)
+            gguf_bytes_u32(&w, numbers[i].key, numbers[i].value);
+    if (strcmp(without, eps) != 0)
+        gguf_bytes_f32(&w, eps, 1e-5f);
+    if (strcmp(without, "token_embd.weight") != 0)
+        gguf_bytes_tensor(&w, "token_embd.weight", 0, 2, (uint64_t[]){64, 320}, 64 * 320 * 4);
+    return w;
+}
+
+static bool reads_gguf(struct gguf_bytes *w, struct model_config *out)
+{
+    const struct str file = gguf_bytes_finish(w, &arena);
+    const struct family *family = NULL;
+    struct gguf *g = NULL;
+
+    if (!gguf_open_bytes(file.ptr, file.len, "m.gguf", &g, &err))
+        fail_msg("%s", err.message);
+    const bool ok = config_from_gguf(g, out, &family, &err);
+    assert_true(!ok || family == &family_llama);
+    gguf_close(g);
+    return ok;
+}
+
+#define ASSERT_GGUF_REFUSED(w, kind, text)                                                         \
+    do {                                                                                           \
+        struct model_config c_ = {.width = 4711};                                                  \
+        ASSERT_FAILS(reads_gguf(&(w), &c_), kind, text);                                           \
+        assert_int_equal(c_.width, 4711);                                                          \
+        if (strstr(err.message, "m.gguf") == NULL)                                                 \
+            fail_msg("\"%s\" does not name the file", err.message);                                \
+    } while (0)
+
+static void gguf_s_keys_are_read(void **state)
+{
+    (void)state;
+    struct gguf_bytes w = keys_but("");
+    struct model_config c;
+
+    ASSERT_OK(reads_gguf(&w, &c));
+    assert_string_equal(c.family, "llama");
+    assert_int_equal(c.n_layers, 3);
+    assert_int_equal(c.width, 64);
+    assert_int_equal(c.n_heads, 4);
+    assert_int_equal(c.n_kv_heads, 2);
+    assert_int_equal(c.head_width, 16);
+    assert_int_equal(c.hidden, 96);
+    assert_int_equal(c.vocab, 320); /* the embedding's rows */
+    assert_int_equal(c.context, 512);
+    ASSERT_NEAR(c.rms_eps, 1e-5, 1e-11);
+    assert_true(c.rope_base == 10000);
+    assert_true(c.tied_head); /* there is no output.weight */
+    assert_int_equal(c.bos, -1);
+    assert_false(c.add_bos);
+    assert_int_equal(c.n_eos, 0);
+
+    w = keys_but("llama.attention.head_count_kv");
+    gguf_bytes_u32(&w, "llama.attention.key_length", 32);
+    gguf_bytes_u32(&w, "llama.attention.value_length", 32);
+    gguf_bytes_u32(&w, "llama.rope.dimension_count", 32);
+    gguf_bytes_f32(&w, "llama.rope.freq_base", 5e5f);
+    gguf_bytes_text(&w, "llama.rope.scaling.type", "none");
+    gguf_bytes_f32(&w, "llama.rope.scaling.factor", 1);
+    gguf_bytes_u32(&w, "tokenizer.ggml.bos_token_id", 1);
+    gguf_bytes_u32(&w, "tokenizer.ggml.eos_token_id", 2);
+    gguf_bytes_u32(&w, "tokenizer.ggml.eot_token_id", 4);
+    gguf_bytes_u32(&w, "tokenizer.ggml.eom_token_id", 2);
+    gguf_bytes_bool(&w, "tokenizer.ggml.add_bos_token", 1);
+    gguf_bytes_tensor(&w, "output.weight", 0, 2, (uint64_t[]){64, 320}, 64 * 320 * 4);
+    ASSERT_OK(reads_gguf(&w, &c));
+    assert_int_equal(c.n_kv_heads, 4);
+    assert_int_equal(c.head_width, 32);
+    assert_true(c.rope_base == 5e5);
+    assert_false(c.tied_head);
+    assert_int_equal(c.bos, 1);
+    assert_true(c.add_bos);
+    assert_int_equal(c.n_eos, 2);
+    assert_int_equal(c.eos[0], 2);
+    assert_int_equal(c.eos[1], 4);
+}
+
+static void llama_3_s_tokenizer_begins_with_bos_unless_told_otherwise(void **state)
+{
+    (void)state;
+    struct model_config c;
+
+    for (int told = 0; told < 2; told++) {
+        struct gguf_bytes w = keys_but("");
+
+        gguf_bytes_text(&w, "tokenizer.ggml.pre", "llama-bpe");
+        gguf_bytes_u32(&w, "tokenizer.ggml.bos_token_id", 1);
+        if (told)
+            gguf_bytes_bool(&w, "tokenizer.ggml.add_bos_token", 0);
+        ASSERT_OK(reads_gguf(&w, &c));
+        assert_int_equal(c.add_bos, !told);
+    }
+}
+
+static void a_missing_or_mistyped_key_of_gguf_is_named(void **state)
+{
+    (void)state;
+    static const char *const needed[] = {"general.architecture",
+                                         "llama.block_count",
+                                         "llama.embedding_length",
+                                         "llama.feed_forward_length",
+                                         "llama.context_length",
+                                         "llama.attention.head_count",
+                                         "llama.attention.layer_norm_rms_epsilon"};
+    struct gguf_bytes w;
+
+    for (size_t i = 0; i < COUNT_OF(needed); i++) {
+        const char *missing = arena_printf(&arena, "the key %s is missing", needed[i]);
+
+        w = keys_but(needed[i]);
+        ASSERT_GGUF_REFUSED(w, ERR_INVALID, missing);
+        w = keys_but(needed[i]);
+        gguf_bytes_array(&w, needed[i], GGUF_I32, 0);
+        ASSERT_GGUF_REFUSED(w, ERR_INVALID, "is of type array of i32");
+        assert_string_equal(err.param, needed[i]);
+    }
+    w = keys_but("llama.block_count");
+    gguf_bytes_u32(&w, "llama.block_count", 100000);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID, "the key llama.block_count is 100000, expected 1 to 512");
+    w = keys_but("token_embd.weight");
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID, "the tensor token_embd.weight is missing");
+}
+
+static void numbers_of_gguf_that_contradict_each_other_are_refused(void **state)
+{
+    (void)state;
+    struct gguf_bytes w = keys_but("llama.attention.head_count_kv");
+
+    gguf_bytes_u32(&w, "llama.attention.head_count_kv", 3);
+    ASSERT_GGUF_REFUSED(
+        w, ERR_INVALID,
+        "llama.attention.head_count_kv is 3, which does not divide llama.attention.head_count = 4");
+    w = keys_but("llama.embedding_length");
+    gguf_bytes_u32(&w, "llama.embedding_length", 66);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID,
+                        "head_count is 4, which does not divide llama.embedding_length = 66");
+    w = keys_but("");
+    gguf_bytes_u32(&w, "tokenizer.ggml.eos_token_id", 320);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID,
+                        "the key tokenizer.ggml.eos_token_id is 320, expected 0 to 319");
+    w = keys_but("");
+    gguf_bytes_u32(&w, "tokenizer.ggml.bos_token_id", ~0u);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID, "the key tokenizer.ggml.bos_token_id is 4294967295");
+}
+
+static void what_is_not_offered_in_gguf_is_refused_by_name(void **state)
+{
+    (void)state;
+    struct gguf_bytes w = keys_but("general.architecture");
+
+    gguf_bytes_text(&w, "general.architecture", "mamba");
+    ASSERT_GGUF_REFUSED(
+        w, ERR_UNSUPPORTED,
+        "general.architecture is \"mamba\", which is not supported; these are: llama");
+    w = keys_but("");
+    gguf_bytes_text(&w, "llama.rope.scaling.type", "yarn");
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
+                        "llama.rope.scaling.type is \"yarn\", only \"none\" is supported");
+    w = keys_but("");
+    gguf_bytes_f32(&w, "llama.rope.scaling.factor", 8);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED, "llama.rope.scaling.factor is 8, only 1 is supported");
+    w = keys_but("");
+    gguf_bytes_u32(&w, "llama.expert_count", 8);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED, "llama.expert_count is 8");
+    w = keys_but("");
+    gguf_bytes_bool(&w, "llama.attention.causal", 0);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
+                        "llama.attention.causal is false, only true is supported");
+    w = keys_but("");
+    gguf_bytes_array(&w, "llama.attention.sliding_window", GGUF_U32, 0);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
+                        "llama.attention.sliding_window is an array, only 0 is supported");
+    w = keys_but("");
+    gguf_bytes_u32(&w, "llama.rope.dimension_count", 8);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
+                        "llama.rope.dimension_count is 8; only the width of keys, 16, is supported");
+    w = keys_but("");
+    gguf_bytes_u32(&w, "llama.attention.value_length", 8);
+    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
+                        "llama.attention.value_length is 8; only the width of keys, 16");
+}
+
+static int release(void **state)
+{
+    (void)state;
+    arena_release(&arena);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_config_is_read_with_the_family_s_defaults),
+        cmocka_unit_test(what_a_config_says_beats_the_defaults),
+        cmocka_unit_test(a_missing_or_mistyped_key_is_named),
+        cmocka_unit_test(numbers_that_contradict_each_other_are_refused),
+        cmocka_unit_test(what_is_not_offered_is_refused_by_name),
+        cmocka_unit_test(gguf_s_keys_are_read),
+        cmocka_unit_test(llama_3_s_tokenizer_begins_with_bos_unless_told_otherwise),
+        cmocka_unit_test(a_missing_or_mistyped_key_of_gguf_is_named),
+        cmocka_unit_test(numbers_of_gguf_that_contradict_each_other_are_refused),
+        cmocka_unit_test(what_is_not_offered_in_gguf_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, release);
+}
