@@ -2,14 +2,14 @@
  * parallel.h - threads with a fixed division of work.
  *
  * Work is cut into units whose results do not depend on who computes them: a unit owns its outputs whole, and no sum
- * is divided. So the number of threads changes no bit. (OpenMP underneath.)
+ * is divided. So the number of threads changes no bit. One job at a time, from one thread.
  */
 #ifndef HONE_BASE_PARALLEL_H
 #define HONE_BASE_PARALLEL_H
 
 #include <stddef.h>
 
-/* Threads that parallel work will use; n = 0 means one a core. Call before work starts. */
+/* Threads that parallel work will use; n = 0 means one a core. Not while a job runs. */
 void parallel_set_threads(int n);
 int parallel_threads(void);
 

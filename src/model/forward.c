@@ -205,6 +205,7 @@ static void embed_rows(const struct model *m, const struct batch *b, float *x)
     }
 }
 
+/* The plan is made from the old lengths; whoever looks at a parent in this batch needs the new ones. */
 static void grow_segments(const struct batch *b)
 {
     for (size_t i = 0; i < b->n_spans; i++)
@@ -227,10 +228,10 @@ bool forward(const struct model *m, const struct adapter *adapter, struct worksp
     float *x = floats(&w->step, b->m * c->width);
     s.x = x;
     embed_rows(m, b, x);
+    grow_segments(b);
     for (size_t l = 0; l < c->n_layers; l++)
         layer_forward(m, adapter, l, b->m, pos, plan, &s, &t, x);
     rms_norm(b->m, c->width, x, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width, NULL);
-    grow_segments(b);
     return true;
 }
 
@@ -268,6 +269,12 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     p->last_r = floats(&p->arena, b->m);
     const struct scratch t = scratch_make(m, b->m, &w->step);
     embed_rows(m, b, p->inputs[0]);
+    size_t row = 0;
+    for (size_t i = 0; i < b->n_spans; i++) {
+        b->spans[i].seg->row0 = row;
+        row += b->spans[i].n_rows;
+    }
+    grow_segments(b);
     for (size_t l = 0; l < c->n_layers; l++) {
         struct layer_state *s = &p->states[keep_all ? l : 0];
 
@@ -277,12 +284,6 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     }
     rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
              p->last_r);
-    size_t row = 0;
-    for (size_t i = 0; i < b->n_spans; i++) {
-        b->spans[i].seg->row0 = row;
-        row += b->spans[i].n_rows;
-    }
-    grow_segments(b);
     *out = p;
     return true;
 }

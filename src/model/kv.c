@@ -84,13 +84,18 @@ static float *take_page(struct kv_pool *p)
 
 struct kv_segment *kv_segment_new(struct kv_pool *p, struct kv_segment *parent)
 {
+    return kv_segment_new_at(p, parent, kv_end(parent));
+}
+
+struct kv_segment *kv_segment_new_at(struct kv_pool *p, struct kv_segment *parent, size_t start)
+{
     struct kv_segment *s = calloc(1, sizeof *s);
 
     (void)p;
     if (s == NULL)
         abort(); /* less than a hundred bytes: see conventions on small memory */
     s->parent = parent;
-    s->start = kv_end(parent);
+    s->start = (uint32_t)start;
     s->refs = 1;
     if (parent != NULL)
         parent->refs++;

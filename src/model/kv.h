@@ -39,6 +39,8 @@ struct kv_segment {
 
 /* Hangs a new, empty segment on parent (NULL for a root), with one reference that the caller owns. */
 struct kv_segment *kv_segment_new(struct kv_pool *p, struct kv_segment *parent);
+/* The same where parent is still to be computed in the coming batch: start says where it will end. */
+struct kv_segment *kv_segment_new_at(struct kv_pool *p, struct kv_segment *parent, size_t start);
 /* Room for n more positions; ERR_LIMIT when the pool's greatest size is met. */
 MUST_CHECK bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n,
                                    struct error *err);

@@ -70,6 +70,9 @@ struct softmax_row softmax_row_of(size_t v, const float *logits, float inv_t,
 /* ln p of one entry */
 float softmax_logp(const struct softmax_row *s, float logit, float inv_t);
 size_t softmax_blocks(size_t v);
+/* Entropy of the row in nats; work [V] receives exp((logit - max) * inv_t). */
+float softmax_entropy(const struct softmax_row *s, size_t v, const float *logits, float inv_t,
+                      float *work);
 
 /* The name of the kernels in force: "avx512", "avx2", "plain". */
 const char *ops_machine(void);

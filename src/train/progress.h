@@ -14,22 +14,22 @@ enum event_level { EVENT_INFO, EVENT_WARN, EVENT_ERROR };
 
 /* One sampled answer, graded. Everything belongs to the caller and lives during the call. */
 struct rollout {
-    size_t step;         /* 0: before training */
-    bool valid;          /* from the validation file */
-    size_t item;         /* row of its file, 0 first */
-    size_t sample;       /* 0..G-1 */
-    struct str prompt;   /* rendered text; the same for all of a group */
-    const json_t *row;   /* the dataset item */
-    size_t n_tokens;     /* sampled, the end token included */
+    size_t step;       /* 0: before training */
+    bool valid;        /* from the validation file */
+    size_t item;       /* row of its file, 0 first */
+    size_t sample;     /* 0..G-1 */
+    struct str prompt; /* rendered text; the same for all of a group */
+    const json_t *row; /* the dataset item */
+    size_t n_tokens;   /* sampled, the end token included */
     const int32_t *tokens;
-    const float *logprobs;   /* natural log, as sampled and as trained */
-    struct str thinking;     /* or "" */
-    struct str answer;       /* what the grader saw */
+    const float *logprobs; /* natural log, as sampled and as trained */
+    struct str thinking;   /* or "" */
+    struct str answer;     /* what the grader saw */
     size_t n_thinking_tokens;
-    bool truncated;          /* met the token limit */
+    bool truncated; /* met the token limit */
     const struct grade_result *grade;
-    float advantage;         /* 0 for validation */
-    bool trained;            /* false: its group was flat, or it was masked */
+    float advantage; /* 0 for validation */
+    bool trained;    /* false: its group was flat, or it was masked */
 };
 
 struct step_metrics {
@@ -38,21 +38,23 @@ struct step_metrics {
     double train_mean_reward, reward_std;
     double completion_tokens_mean, reasoning_tokens_mean;
     double truncated_share;
-    double entropy;        /* nats a token, mean over sampled tokens */
-    double kl;             /* measured KL(old || new) of this update, nats a token */
-    double max_dlogp;      /* max |logp sampled - logp trained|: 0, or something is broken */
+    double entropy;   /* nats a token, mean over sampled tokens */
+    double kl;        /* measured KL(old || new) of this update, nats a token */
+    double max_dlogp; /* max |logp sampled - logp trained|: 0, or something is broken */
     double grad_norm, learning_rate, loss, temperature;
-    bool rolled_back;      /* the guard undid this update */
+    bool rolled_back; /* the guard undid this update */
     bool has_valid;
-    double valid_mean_reward, valid_ci95, valid_greedy_reward, valid_completion_tokens_mean, valid_reasoning_tokens_mean;
+    double valid_mean_reward, valid_ci95, valid_greedy_reward, valid_completion_tokens_mean,
+        valid_reasoning_tokens_mean;
     double seconds_sampling, seconds_grading_wait, seconds_training, seconds_eval, seconds_total;
     size_t tokens_sampled, tokens_trained, tokens_prompt;
-    size_t grader_errors[16];       /* by bit of enum grade_flag, train samples */
+    size_t grader_errors[16]; /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
     size_t n_graders;
-    double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS], grader_seconds_mean[GRADE_MAX_PARTS];
-    char adapter_sha256[65];        /* after this step's update; "" when not computed */
-    double seconds_left;            /* estimate for the whole run */
+    double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS],
+        grader_seconds_mean[GRADE_MAX_PARTS];
+    char adapter_sha256[65]; /* after this step's update; "" when not computed */
+    double seconds_left;     /* estimate for the whole run */
     size_t peak_rss_bytes;
 };
 

@@ -213,6 +213,14 @@ float softmax_logp(const struct softmax_row *s, float logit, float inv_t)
     return (logit - s->max) * inv_t - s->log_total;
 }
 
+/* H = ln Z - sum p (l - max) / T */
+float softmax_entropy(const struct softmax_row *s, size_t v, const float *logits, float inv_t,
+                      float *work)
+{
+    kernels()->exp_to(v, s->max, inv_t, logits, work);
+    return s->log_total - inv_t * (kernels()->dot(v, work, logits) / s->total - s->max);
+}
+
 const char *ops_machine(void)
 {
     return kernels()->name;

@@ -1,0 +1,99 @@
+/*
+ * engine.h - prompts become sampled answers, many at a time.
+ *
+ * Continuous batching over a tree: a prompt is read once for all its answers; answers whose tokens are equal so far are
+ * one row, computed once, and part into rows of their own where they part. A place is filled anew the moment an answer
+ * ends. What an answer is depends on its own prompt, options and counters alone: never on what was sampled beside it.
+ */
+#ifndef HONE_SAMPLE_ENGINE_H
+#define HONE_SAMPLE_ENGINE_H
+
+#include "base/philox.h"
+#include "model/forward.h"
+#include "sample/pick.h"
+
+#include <stdatomic.h>
+
+/* A thinking span: how it is closed, and how long it may be. */
+struct thinking_options {
+    bool on;          /* the answer begins inside the span (the prompt ends with its opening) */
+    struct str close; /* the text that ends it, "</think>" */
+    const token_id *close_ids; /* what is written where the budget ends it */
+    size_t n_close_ids;
+    size_t budget; /* tokens; 0: no end but max_tokens */
+};
+
+struct sample_request {
+    const token_id *prompt; /* [n_prompt], at least one token */
+    size_t n_prompt;
+    size_t n_samples;  /* answers wanted */
+    size_t max_tokens; /* of one answer, thinking and end token included */
+    struct pick_options pick;
+    struct thinking_options thinking;
+    const struct str *stop; /* texts that end an answer */
+    size_t n_stop;
+    bool want_entropy;
+    /* the counters of every random number: token t of sample s is drawn with (purpose, step, item, s, t) */
+    uint64_t seed;
+    enum philox_purpose purpose;
+    uint32_t step, item;
+};
+
+enum sample_end { SAMPLE_STOP, SAMPLE_LENGTH, SAMPLE_CANCELLED };
+
+struct sample {       /* one answer; arrays in the engine's arena, until the next engine_run */
+    token_id *tokens; /* [n] the end token included */
+    float *logprobs;  /* [n] */
+    bool *injected;   /* [n] written by us, not drawn: no gradient */
+    size_t n;
+    size_t n_thinking; /* tokens up to and with the closing */
+    float entropy_sum; /* nats, over drawn tokens, where wanted */
+    size_t n_drawn;
+    enum sample_end end;
+    size_t stop_bytes; /* bytes of text before the stop text, when one was met; else SIZE_MAX */
+};
+
+struct engine;
+struct engine_options {
+    size_t max_live;     /* answers in flight */
+    size_t kv_bytes;     /* greatest size of the key-value cache */
+    size_t prefill_rows; /* prompt tokens read in one pass */
+};
+struct engine_options engine_defaults(const struct model *m);
+
+MUST_CHECK bool engine_open(const struct model *m, const struct tokenizer *t,
+                            const struct engine_options *opt, struct engine **out,
+                            struct error *err);
+void engine_close(struct engine *e);
+size_t engine_bytes(const struct engine *e);
+struct kv_pool *engine_pool(struct engine *e);
+struct workspace *engine_workspace(struct engine *e);
+/* Scratch for rows of logits [rows, ld], shared by sampling and training; at least one row. */
+float *engine_logits(struct engine *e, size_t *rows, size_t *ld);
+
+struct engine_hooks { /* each may be NULL; called from the thread that runs the engine */
+    void *ctx;
+    void (*done)(void *ctx, size_t request, size_t sample,
+                 const struct sample *s); /* the moment an answer ends */
+    void (*token)(void *ctx, size_t request, size_t sample, token_id id, float logp);
+    void (*tick)(void *ctx, size_t n_done, size_t n_total);
+    const atomic_bool *stop; /* read once per token: ends everything with ERR_CANCELLED */
+};
+
+/* samples[r][s] for each request's samples, in arrays that the engine owns until the next call. */
+MUST_CHECK bool engine_run(struct engine *e, const struct adapter *adapter,
+                           const struct sample_request *requests, size_t n_requests,
+                           const struct engine_hooks *hooks, struct sample ***samples,
+                           struct error *err);
+
+struct engine_counts {
+    size_t prompt_tokens, sampled_tokens; /* sampled: as the user counts them */
+    size_t rows;                          /* rows really computed */
+};
+struct engine_counts engine_counts(const struct engine *e); /* since it was opened */
+
+/* ln p of tokens[i] given those before it, for i = 1 .. n - 1, into logprobs[1..n); logprobs[0] = 0. */
+MUST_CHECK bool engine_score(struct engine *e, const struct adapter *adapter,
+                             const token_id *tokens, size_t n, float inv_t, float *logprobs,
+                             struct error *err);
+#endif

@@ -1,0 +1,47 @@
+/*
+ * prompt.h - a dataset row or a chat becomes the tokens that a model continues, and its answer becomes text again.
+ */
+#ifndef HONE_SAMPLE_PROMPT_H
+#define HONE_SAMPLE_PROMPT_H
+
+#include "model/model.h"
+#include "sample/engine.h"
+#include "text/chat_template.h"
+
+/* How a model thinks: from the job ("reasoning"), or from its template. */
+struct reasoning {
+    bool on;
+    bool forced_open;            /* the opening is written by us at the end of the prompt */
+    struct str open, close;      /* "<think>", "</think>" */
+    size_t budget;               /* tokens; 0: no end of its own */
+    struct token_list close_ids; /* what is written at the budget's end */
+};
+
+struct prompter; /* a model's tokenizer and template, ready to use */
+/* template_override: NULL, or a Jinja text in place of the model's own. Fails when the model has none and none is given. */
+MUST_CHECK bool prompter_open(const struct model *m, const char *template_override,
+                              struct prompter **out, struct error *err);
+void prompter_close(struct prompter *p);
+const struct tokenizer *prompter_tokenizer(const struct prompter *p);
+
+/* Sets how answers think; spans: {"open": "...", "close": "...", "budget": n} as a job gives it, or NULL to look at the template. */
+MUST_CHECK bool prompter_reason(struct prompter *p, const json_t *reasoning, struct error *err);
+const struct reasoning *prompter_reasoning(const struct prompter *p);
+
+struct prompt {
+    struct str text;
+    token_id *tokens;
+    size_t n;
+};
+/* messages with the generation prompt; extra (may be NULL): further template variables. In the arena. */
+MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages,
+                                const json_t *tools, const json_t *extra, struct arena *a,
+                                struct prompt *out, struct error *err);
+
+struct answer {
+    struct str thinking, text; /* text: the final answer, special tokens left out */
+};
+/* What a sample says, in the arena. */
+void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
+                     struct answer *out);
+#endif

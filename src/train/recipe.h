@@ -1,0 +1,59 @@
+/*
+ * recipe.h - every number of a reinforcement fine-tuning job, with its default, from the body of POST /fine_tuning/jobs.
+ *
+ * The API's hyperparameters stand in method.reinforcement.hyperparameters; what the API does not know stands in "hone":
+ * {...} at the top of the body, under the names below. "auto" and a missing key mean the default.
+ */
+#ifndef HONE_TRAIN_RECIPE_H
+#define HONE_TRAIN_RECIPE_H
+
+#include "model/config.h"
+#include "text/json.h"
+#include "train/advantage.h"
+
+struct recipe {
+    /* the API's */
+    size_t batch_size; /* B: prompts a step */
+    double learning_rate_multiplier;
+    size_t n_epochs; /* 0: from max_steps */
+    double compute_multiplier;
+    size_t eval_interval; /* steps */
+    size_t eval_samples;  /* answers per validation item */
+    char reasoning_effort[16];
+    uint64_t seed;
+    char suffix[65];
+    /* ours */
+    size_t max_steps;  /* 0: n_epochs decide */
+    size_t group_size; /* G: answers a prompt */
+    size_t max_tokens; /* of one answer; 0: measured on the base model before the first step */
+    size_t max_prompt_tokens; /* longer prompts are refused; 0: what the context leaves */
+    double temperature;
+    size_t lora_rank; /* 0: full fine-tuning */
+    double lora_alpha;
+    double learning_rate; /* before the multiplier */
+    size_t warmup_steps;
+    double beta1, beta2, eps, weight_decay, max_grad_norm;
+    struct advantage_options advantage;
+    size_t refill;        /* at most this many times B prompts are sampled for a step */
+    double entropy_floor; /* nats a token: below it exploration is paid for; 0: never */
+    double entropy_bonus; /* greatest coefficient that pays */
+    double
+        mask_truncated_below; /* truncated answers are left out of the loss once they are fewer than this share */
+    double kl_slow,
+        kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone */
+    size_t checkpoint_interval; /* steps between checkpoints to resume from */
+    size_t keep_best;
+    size_t pass_rows;    /* rows of one training pass at most: part of the numbers' definition */
+    double memory_bytes; /* activations above it are recomputed instead of kept */
+    size_t max_live;     /* answers sampled at a time */
+    json_t *reasoning;   /* {"open","close","budget"} or NULL; borrowed from the job */
+};
+
+struct recipe recipe_defaults(const struct model_config *c);
+/* From a job's body, names checked: an unknown key under "hone" or a value out of range is refused, naming it. */
+MUST_CHECK bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
+                                struct error *err);
+/* What was decided, as the job object shows it: {"n_epochs":..,"batch_size":..} (new trees, the caller's) */
+json_t *recipe_hyperparameters(const struct recipe *r);
+json_t *recipe_all(const struct recipe *r);
+#endif

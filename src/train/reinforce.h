@@ -1,0 +1,54 @@
+/*
+ * reinforce.h - the loop of reinforcement fine-tuning: sample, grade, compare, step, and again.
+ *
+ *     L = -(1/N) sum m A ln pi(y)     one on-policy step a batch, N drawn tokens of the whole batch
+ *
+ * Policy gradient with a group baseline (REINFORCE leave-one-out, arXiv:2402.14740; DAPO's token mean, 2503.14476).
+ * Since the log-probability a token was drawn with equals the trained one bit for bit, the ratio is exactly 1: no
+ * clipping, no pass for old log-probabilities, no reference model.
+ */
+#ifndef HONE_TRAIN_REINFORCE_H
+#define HONE_TRAIN_REINFORCE_H
+
+#include "train/evaluate.h"
+#include "train/recipe.h"
+
+struct reinforce_inputs {
+    struct model *model;
+    struct prompter *prompter;
+    const struct dataset *train;
+    const struct dataset *valid; /* or NULL */
+    struct grader *grader;
+    const struct recipe *recipe;
+    const char *run_dir;   /* checkpoints go into run_dir/checkpoints */
+    const char *base_name; /* the model's name, for adapter_config.json */
+    bool resume;           /* go on from the last checkpoint in run_dir, where there is one */
+    const struct progress_sink *sink;
+    const atomic_bool *stop; /* set: the loop ends after a checkpoint, with ERR_CANCELLED */
+};
+
+struct reinforce_result {
+    size_t steps, best_step; /* best by validation reward; 0: none measured */
+    double first_reward, last_reward, best_valid_reward, base_valid_reward;
+    double max_dlogp; /* greatest of all steps: 0 or broken */
+    char adapter_sha256[65];
+    size_t trained_tokens;
+};
+
+MUST_CHECK bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out,
+                          struct error *err);
+
+/* What a job would meet before it starts. */
+struct check_report {
+    size_t n_rows_train, n_rows_valid, n_rows_checked, n_samples;
+    size_t max_tokens; /* the answer length that earns most on the base model, or the job's own */
+    double reward_mean, any_reward, pass_at_k, flat_share, truncated_share;
+    double reward_distinct; /* different rewards seen */
+    double grader_error_share;
+    double seconds_per_step, seconds_total, memory_bytes;
+    bool can_learn;
+    char verdict[1024]; /* plain words */
+};
+MUST_CHECK bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out,
+                                struct error *err);
+#endif

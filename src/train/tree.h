@@ -1,0 +1,54 @@
+/*
+ * tree.h - graded answers become the tree that a training pass computes: every shared beginning once.
+ *
+ *     trunk (what all prompts begin with) -> prompts -> answers, parting where their tokens part
+ *
+ * A row is a token with a place; a target says that after a row some answers went on with a token, with the sum of
+ * their coefficients. Equal answers cost as much as one. The order of rows and of every sum is that of the answers.
+ */
+#ifndef HONE_TRAIN_TREE_H
+#define HONE_TRAIN_TREE_H
+
+#include "model/forward.h"
+
+struct tree_answer {
+    const token_id *tokens; /* [n] */
+    const float *logprobs;  /* [n] as sampled */
+    const bool *masked;     /* [n] no gradient (injected tokens); NULL: none */
+    size_t n;
+    float coefficient; /* the advantage: the same for all of its tokens */
+};
+
+struct tree_group {
+    const token_id *prompt;
+    size_t n_prompt;
+    const struct tree_answer *answers;
+    size_t n_answers;
+};
+
+struct target {
+    uint32_t row;
+    token_id id;
+    uint32_t count;    /* answers that went this way */
+    float coefficient; /* the sum of theirs */
+    float sampled;     /* log-probability when it was drawn */
+    float logp;        /* filled by the loss: log-probability now */
+};
+
+struct train_tree {
+    size_t m;         /* rows */
+    token_id *tokens; /* [m] */
+    struct span *spans;
+    size_t n_spans;
+    struct target *targets; /* by row, then in the order of the answers */
+    size_t n_targets;
+    size_t n_tokens; /* drawn tokens that the targets stand for: the sum of their counts */
+};
+
+/* Segments come from the pool and go back with tree_release. Everything else lives in the arena. */
+MUST_CHECK bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool *pool,
+                           struct arena *a, struct train_tree *out, struct error *err);
+void tree_release(struct train_tree *t, struct kv_pool *pool);
+/* Rows that tree_build would make: to cut a step into passes. */
+size_t tree_rows(const struct tree_group *groups, size_t n_groups, struct arena *a);
+#endif
