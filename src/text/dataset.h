@@ -22,11 +22,19 @@ struct dataset {
     size_t size_bytes;
 };
 
-/* Blank lines are skipped; a UTF-8 byte order mark is tolerated; no rows at all is an error. */
+/*
+ * Reads and checks every row: an object whose messages are objects with a role (system, developer, user, assistant, tool)
+ * and content, a string or a list of text parts; of an assistant's message that calls tools the content may be missing.
+ * Blank lines are skipped; a UTF-8 byte order mark is tolerated. Fails with ERR_INVALID for the first bad row or where
+ * there is no row at all, ERR_UNSUPPORTED for parts other than text, ERR_LIMIT for a file, a line or rows past base/limits.h.
+ */
 MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error *err);
 void dataset_close(struct dataset *d); /* all zeros is fine */
 
-/* Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N". */
+/*
+ * Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N". value is lent: json_incref
+ * keeps it. The file is mapped, and read once.
+ */
 typedef bool dataset_line_fn(void *ctx, json_t *value, const char *what, struct error *err);
 MUST_CHECK bool jsonl_each(const char *path, dataset_line_fn *fn, void *ctx, struct error *err);
 #endif

@@ -1,0 +1,45 @@
+/*
+ * dataset_fuzz.c - a dataset that may be anything: every row that is let through has what the header promises.
+ */
+#include "text/dataset.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const int fd = memfd_create("dataset", 0);
+    char path[64];
+    struct dataset d = {0};
+    struct error err = {0};
+
+    check(fd >= 0 && write(fd, data, size) == (ssize_t)size);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (dataset_open(path, &d, &err)) {
+        check(d.n_rows > 0 && d.size_bytes == size);
+        for (size_t i = 0; i < d.n_rows; i++) {
+            const size_t n = json_array_size(d.rows[i].messages);
+
+            check(n > 0 && d.rows[i].line > (i > 0 ? d.rows[i - 1].line : 0));
+            check(
+                str_is(json_str(json_object_get(json_array_get(d.rows[i].messages, n - 1), "role")),
+                       "user"));
+        }
+    } else {
+        check(err.kind != ERR_NONE && err.message[0] != '\0' && d.rows == NULL);
+    }
+    dataset_close(&d);
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,267 @@
+/*
+ * dataset_test.c - good rows arrive whole; the first bad one is named by file, line and field before anything is done.
+ */
+#include "base/file.h"
+#include "base/limits.h"
+#include "support/support.h"
+#include "text/dataset.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct fixture {
+    struct arena arena;
+    char *dir;
+    char *path;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    f->dir = test_dir_make(&f->arena);
+    f->path = file_join(&f->arena, f->dir, "train.jsonl");
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    test_dir_remove(f->dir);
+    arena_release(&f->arena);
+    free(f);
+    return 0;
+}
+
+static void put(const struct fixture *f, struct str text)
+{
+    struct error err;
+
+    ASSERT_OK(file_put(f->path, text, &err));
+}
+
+#define USER(content) "{\"role\":\"user\",\"content\":" content "}"
+#define ROW(messages) "{\"messages\":[" messages "],\"answer\":7}\n"
+
+static void rows_keep_their_fields_and_their_line_numbers(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    put(f,
+        STR("\xEF\xBB\xBF" ROW("{\"role\":\"system\",\"content\":\"Be brief.\"}," USER(
+            "\"2+2?\"")) "\r\n  \n"
+                         "{\"messages\":[" USER(
+                             "\"hi\"") "],\"tools\":[{\"type\":\"function\"}],\"deep\":{\"a\":[1]}}\r\n"
+                                       "{\"messages\":[" USER(
+                                           "[{\"type\":\"text\",\"text\":\"a\"}]") "],\"tools\":null}"));
+    ASSERT_OK(dataset_open(f->path, &d, &err));
+    assert_int_equal(d.n_rows, 3);
+    assert_string_equal(d.path, f->path);
+    assert_true(d.size_bytes > 100);
+    assert_int_equal(d.rows[0].line, 1);
+    assert_int_equal(d.rows[1].line, 4);
+    assert_int_equal(d.rows[2].line, 5);
+    assert_int_equal(json_array_size(d.rows[0].messages), 2);
+    assert_int_equal(json_integer_value(json_object_get(d.rows[0].item, "answer")), 7);
+    assert_null(d.rows[0].tools);
+    assert_int_equal(json_array_size(d.rows[1].tools), 1);
+    assert_null(d.rows[2].tools);
+    dataset_close(&d);
+    dataset_close(&d);
+}
+
+static void a_conversation_may_hold_calls_of_tools(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    put(f, STR(ROW(USER(
+               "\"weather?\"") ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]},"
+                               "{\"role\":\"assistant\",\"tool_calls\":[{}]},"
+                               "{\"role\":\"tool\",\"content\":\"rain\"},"
+                               "{\"role\":\"developer\",\"content\":\"\"}," USER("\"thanks\""))));
+    ASSERT_OK(dataset_open(f->path, &d, &err));
+    assert_int_equal(json_array_size(d.rows[0].messages), 6);
+    dataset_close(&d);
+}
+
+/* The bad row stands on line 3. */
+static void assert_row_refused(const struct fixture *f, const char *row, enum error_kind kind,
+                               const char *text)
+{
+    struct dataset d = {0};
+    struct error err;
+    struct arena a = {0};
+
+    put(f, str_of(arena_printf(&a, ROW(USER("\"good\"")) "\n%s\n" ROW(USER("\"good\"")), row)));
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), kind,
+                 arena_printf(&a, "train.jsonl, line 3: %s", text));
+    assert_null(d.rows);
+    arena_release(&a);
+}
+
+static void the_first_bad_row_is_named(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct {
+        const char *row;
+        enum error_kind kind;
+        const char *text;
+    } cases[] = {
+        {"{", ERR_INVALID, "not valid JSON"},
+        {"{\"messages\":[" USER("\"\xFF\"") "]}", ERR_INVALID, "not valid JSON"},
+        {"{\"a\":1,\"a\":2}", ERR_INVALID, "not valid JSON"},
+        {"[1]", ERR_INVALID, "the line is a list, an object was expected"},
+        {"7", ERR_INVALID, "the line is a number, an object was expected"},
+        {"{\"prompt\":\"x\"}", ERR_INVALID, "\"messages\" is missing"},
+        {"{\"messages\":\"x\"}", ERR_INVALID, "\"messages\" is a string, a list was expected"},
+        {"{\"messages\":[]}", ERR_INVALID, "\"messages\" is empty"},
+        {"{\"messages\":[\"x\"]}", ERR_INVALID, "messages[0] is a string, an object was expected"},
+        {"{\"messages\":[{\"content\":\"x\"}]}", ERR_INVALID,
+         "messages[0].role is nothing, a string was expected"},
+        {"{\"messages\":[{\"role\":\"bot\",\"content\":\"x\"}]}", ERR_INVALID,
+         "messages[0].role is \"bot\", expected is system, developer, user, assistant or tool"},
+        {"{\"messages\":[{\"role\":\"user\"}]}", ERR_INVALID,
+         "messages[0].content is nothing, a string or a list of text parts was expected"},
+        {"{\"messages\":[" USER("5") "]}", ERR_INVALID, "messages[0].content is a number"},
+        {"{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}]}",
+         ERR_INVALID, "messages[0].content is null"},
+        {"{\"messages\":[" USER("[]") "]}", ERR_INVALID, "messages[0].content is an empty list"},
+        {"{\"messages\":[" USER("[\"x\"]") "]}", ERR_INVALID,
+         "part 0 of messages[0].content is a string"},
+        {"{\"messages\":[" USER("[{\"type\":\"text\"}]") "]}", ERR_INVALID,
+         "the text of part 0 of messages[0].content is nothing"},
+        {"{\"messages\":[" USER("[{\"type\":\"image_url\",\"image_url\":{}}]") "]}",
+         ERR_UNSUPPORTED,
+         "part 0 of messages[0].content is of type \"image_url\", only \"text\" is offered"},
+        {"{\"messages\":[" USER("\"x\"") ",{\"role\":\"assistant\",\"content\":\"y\"}]}",
+         ERR_INVALID, "the last message is of role \"assistant\", \"user\" was expected"},
+        {"{\"messages\":[" USER("\"x\"") "],\"tools\":{}}", ERR_INVALID,
+         "\"tools\" is an object, a list was expected"},
+        {"{\"messages\":[" USER("\"x\"") "],\"tools\":[1]}", ERR_INVALID,
+         "tools[0] is a number, an object was expected"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_row_refused(f, cases[i].row, cases[i].kind, cases[i].text);
+}
+
+static void the_field_at_fault_is_in_the_error(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err = {0};
+
+    put(f, STR(ROW(USER("\"x\"") ",{\"role\":\"bot\",\"content\":\"y\"}")));
+    assert_false(dataset_open(f->path, &d, &err));
+    assert_string_equal(err.param, "messages[1].role");
+}
+
+static void a_file_without_rows_is_refused(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    put(f, STR(""));
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_INVALID, "train.jsonl: the file has no rows");
+    put(f, STR("\xEF\xBB\xBF\n \n\n"));
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_INVALID, "train.jsonl: the file has no rows");
+}
+
+static void a_file_that_is_not_there_or_not_utf8_is_refused(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_NOT_FOUND, "train.jsonl");
+    ASSERT_FAILS(dataset_open(f->dir, &d, &err), ERR_INVALID, "is not a file");
+    put(f, STR("\xFF\xFE{\0"));
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_INVALID, "train.jsonl: the file is UTF-16");
+}
+
+static void a_line_past_the_limit_is_refused(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+    const size_t n = LIMIT_LINE_BYTES + 10;
+    char *text = malloc(n);
+
+    memset(text, ' ', n);
+    memcpy(text, "{}\n", 3);
+    text[3] = '"';
+    text[n - 1] = '"';
+    put(f, (struct str){text + 3, n - 3});
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_LIMIT,
+                 "train.jsonl, line 1: 16777223 bytes are more");
+    free(text);
+}
+
+static bool count_to_three(void *ctx, json_t *value, const char *what, struct error *err)
+{
+    int *n = ctx;
+
+    assert_true(json_is_integer(value));
+    return ++*n < 3 || fail(err, ERR_CANCELLED, "%s: enough", what);
+}
+
+static void any_jsonl_file_can_be_read_and_left_early(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err;
+    int n = 0;
+
+    put(f, STR("1\n\n2"));
+    ASSERT_OK(jsonl_each(f->path, count_to_three, &n, &err));
+    assert_int_equal(n, 2);
+    n = 0;
+    put(f, STR("1\n\n2\n3\n4\n"));
+    ASSERT_FAILS(jsonl_each(f->path, count_to_three, &n, &err), ERR_CANCELLED,
+                 "train.jsonl, line 4: enough");
+    assert_int_equal(n, 3);
+}
+
+static void many_rows_are_read(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+    struct buf b;
+
+    buf_init(&b, 64 << 20);
+    for (int i = 0; i < 20000; i++)
+        buf_printf(&b, ROW(USER("\"question %d\"")), i);
+    put(f, buf_view(&b));
+    ASSERT_OK(dataset_open(f->path, &d, &err));
+    assert_int_equal(d.n_rows, 20000);
+    ASSERT_STR(json_str(json_object_get(json_array_get(d.rows[19999].messages, 0), "content")),
+               "question 19999");
+    dataset_close(&d);
+    buf_release(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(rows_keep_their_fields_and_their_line_numbers, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_conversation_may_hold_calls_of_tools, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_first_bad_row_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_field_at_fault_is_in_the_error, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_without_rows_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_is_not_there_or_not_utf8_is_refused, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_line_past_the_limit_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(any_jsonl_file_can_be_read_and_left_early, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(many_rows_are_read, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
