@@ -123,8 +123,8 @@ static bool encode_short(const struct bpe *b, struct str piece, struct token_lis
     }
     if (!token_list_reserve(out, n, err))
         return false;
-    memcpy(out->ids + out->n, ids, n * sizeof *ids);
-    out->n += n;
+    for (size_t i = 0; i < n; i++)
+        out->ids[out->n++] = ids[i];
     return true;
 }
 
