@@ -1,0 +1,227 @@
+/*
+ * prompt.c - template and tokenizer around the engine.
+ */
+#include "sample/prompt.h"
+#include "base/limits.h"
+#include "base/size.h"
+
+#include <stdlib.h>
+
+struct prompter {
+    const struct model *model;
+    const struct tokenizer *tokenizer;
+    struct chat_template *template;
+    struct str source; /* of the template */
+    struct str bos, eos;
+    struct reasoning reasoning;
+    struct arena arena;
+};
+
+bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
+                   struct error *err)
+{
+    struct prompter *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
+    p->model = m;
+    p->tokenizer = model_files_tokenizer(m->files);
+    p->source =
+        template_override != NULL ? str_of(template_override) : model_files_template(m->files);
+    p->bos = tokenizer_bytes(p->tokenizer, m->config.bos);
+    p->eos =
+        m->config.n_eos > 0 ? tokenizer_bytes(p->tokenizer, m->config.eos[0]) : (struct str){"", 0};
+    bool ok = p->source.len > 0
+                  ? true
+                  : fail(err, ERR_INVALID, "%s has no chat template; give one with --template FILE",
+                         m->path);
+    p->source = arena_str(&p->arena, p->source);
+    ok = ok && chat_template_open(p->source, &p->template, err) && prompter_reason(p, NULL, err);
+    if (!ok) {
+        prompter_close(p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
+
+void prompter_close(struct prompter *p)
+{
+    if (p == NULL)
+        return;
+    chat_template_close(p->template);
+    token_list_release(&p->reasoning.close_ids);
+    arena_release(&p->arena);
+    free(p);
+}
+
+const struct tokenizer *prompter_tokenizer(const struct prompter *p)
+{
+    return p->tokenizer;
+}
+
+const struct reasoning *prompter_reasoning(const struct prompter *p)
+{
+    return &p->reasoning;
+}
+
+/* The tags that models in circulation think between. */
+static const char *const known_tags[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
+
+bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
+{
+    struct reasoning r = {0};
+    int64_t budget = 0;
+
+    if (spec != NULL && !json_is_null(spec)) {
+        static const char what[] = "\"reasoning\"";
+
+        if (!json_is_object(spec))
+            return fail_param(
+                err, ERR_INVALID, "reasoning",
+                "\"reasoning\" is %s, an object with \"open\" and \"close\" was expected",
+                json_kind(spec));
+        if (!json_get_str(spec, "open", what, &r.open, err) ||
+            !json_get_str(spec, "close", what, &r.close, err) ||
+            !json_get_int(spec, "budget", what, 0, 0, (int64_t)LIMIT_CONTEXT, &budget, err))
+            return false;
+        if (r.open.len == 0 || r.close.len == 0)
+            return fail_param(err, ERR_INVALID, "reasoning",
+                              "\"reasoning\": \"open\" and \"close\" must not be empty");
+        r.open = arena_str(&p->arena, r.open);
+        r.close = arena_str(&p->arena, r.close);
+        r.on = r.forced_open = true;
+        r.budget = (size_t)budget;
+    } else {
+        for (size_t i = 0; i < COUNT_OF(known_tags) && !r.on; i++) {
+            r.open = str_of(known_tags[i][0]);
+            r.close = str_of(known_tags[i][1]);
+            r.on = str_find(p->source, r.open, 0) < p->source.len &&
+                   str_find(p->source, r.close, 0) < p->source.len;
+        }
+    }
+    if (r.on && !tokenizer_encode(p->tokenizer, r.close, true, &r.close_ids, err)) {
+        token_list_release(&r.close_ids);
+        return false;
+    }
+    token_list_release(&p->reasoning.close_ids);
+    p->reasoning = r;
+    return true;
+}
+
+static json_t *variables(const struct prompter *p, const json_t *messages, const json_t *tools,
+                         const json_t *extra)
+{
+    json_t *vars = json_object();
+
+    if (extra != NULL)
+        json_object_update(vars, (json_t *)(uintptr_t)extra);
+    json_object_set_new(vars, "messages", json_incref((json_t *)(uintptr_t)messages));
+    if (tools != NULL)
+        json_object_set_new(vars, "tools", json_incref((json_t *)(uintptr_t)tools));
+    json_object_set_new(vars, "add_generation_prompt", json_true());
+    json_object_set_new(vars, "bos_token", json_stringn(p->bos.ptr, p->bos.len));
+    json_object_set_new(vars, "eos_token", json_stringn(p->eos.ptr, p->eos.len));
+    return vars;
+}
+
+bool prompter_render(const struct prompter *p, const json_t *messages, const json_t *tools,
+                     const json_t *extra, struct arena *a, struct prompt *out, struct error *err)
+{
+    json_t *vars = variables(p, messages, tools, extra);
+    struct token_list tokens = {0};
+    struct buf text;
+    size_t n_spans;
+
+    buf_init(&text, LIMIT_RENDER_BYTES);
+    bool ok = chat_template_render(p->template, vars, &text, NULL, 0, &n_spans, err);
+    if (ok && p->reasoning.forced_open)
+        buf_str(&text, p->reasoning.open);
+    ok = ok && buf_ok(&text, "the rendered conversation", err) &&
+         tokenizer_encode(p->tokenizer, buf_view(&text), true, &tokens, err);
+    if (ok && tokens.n == 0)
+        ok = fail(err, ERR_INVALID, "the chat template rendered nothing");
+    if (ok) {
+        *out = (struct prompt){.text = arena_str(a, buf_view(&text)),
+                               .tokens = ARENA_ARRAY(a, token_id, tokens.n),
+                               .n = tokens.n};
+        memcpy(out->tokens, tokens.ids, tokens.n * sizeof *tokens.ids);
+    }
+    token_list_release(&tokens);
+    buf_release(&text);
+    json_decref(vars);
+    return ok;
+}
+
+static bool is_end(const struct prompter *p, token_id id)
+{
+    for (size_t i = 0; i < p->model->config.n_eos; i++)
+        if (p->model->config.eos[i] == id)
+            return true;
+    return false;
+}
+
+/* Bytes of the tokens from the byte `from` on, as whole characters; special tokens left out where asked. */
+static struct str readable(const struct prompter *p, const struct sample *s, size_t from, size_t to,
+                           bool no_special, struct arena *a)
+{
+    struct utf8_stream stream = {0};
+    struct buf b;
+    size_t at = 0;
+
+    buf_init(&b, LIMIT_RENDER_BYTES);
+    for (size_t i = 0; i < s->n; i++) {
+        struct str bytes = tokenizer_bytes(p->tokenizer, s->tokens[i]);
+        const size_t begin = at;
+
+        if (is_end(p, s->tokens[i]))
+            continue;
+        at += bytes.len;
+        if (at <= from || begin >= to ||
+            (no_special && tokenizer_is_special(p->tokenizer, s->tokens[i])))
+            continue;
+        if (at > to)
+            bytes.len -= at - to;
+        utf8_stream_put(&stream, begin < from ? str_from(bytes, from - begin) : bytes, &b);
+    }
+    utf8_stream_end(&stream, &b);
+    const struct str out = arena_str(a, buf_view(&b));
+    buf_release(&b);
+    return out;
+}
+
+static struct str trimmed(struct str s)
+{
+    while (s.len > 0 && strchr(" \t\r\n", s.ptr[0]) != NULL)
+        s = str_from(s, 1);
+    while (s.len > 0 && strchr(" \t\r\n", s.ptr[s.len - 1]) != NULL)
+        s.len--;
+    return s;
+}
+
+void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
+                     struct answer *out)
+{
+    const struct reasoning *r = &p->reasoning;
+    const struct str raw = readable(p, s, 0, s->stop_bytes, false, a);
+
+    *out = (struct answer){.thinking = {"", 0}};
+    if (!r->on) {
+        out->text = readable(p, s, 0, s->stop_bytes, true, a);
+        return;
+    }
+    const size_t close = str_find(raw, r->close, 0);
+    struct str thinking = {raw.ptr, close};
+    const bool inside = r->forced_open || str_starts(trimmed(raw), r->open) || s->n_thinking > 0;
+    if (close == raw.len && !inside) {
+        out->text = readable(p, s, 0, s->stop_bytes, true, a);
+        return;
+    }
+    thinking = trimmed(thinking);
+    if (str_starts(thinking, r->open))
+        thinking = trimmed(str_from(thinking, r->open.len));
+    out->thinking = thinking;
+    out->text = close == raw.len
+                    ? (struct str){"", 0}
+                    : trimmed(readable(p, s, close + r->close.len, s->stop_bytes, true, a));
+}

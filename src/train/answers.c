@@ -1,0 +1,137 @@
+/*
+ * answers.c - render, sample, and grade each answer the moment it ends.
+ */
+#include "train/answers.h"
+#include "base/clock.h"
+
+#include <string.h>
+
+struct portion {
+    const struct prompter *p;
+    const struct dataset *d;
+    struct grade_queue *queue;
+    struct arena *a;
+    struct answers *x;
+    const struct progress_sink *sink;
+};
+
+static struct sample *copied(const struct sample *s, struct arena *a)
+{
+    struct sample *c = ARENA_NEW(a, struct sample);
+
+    *c = *s;
+    c->tokens = ARENA_ARRAY(a, token_id, s->n);
+    c->logprobs = ARENA_ARRAY(a, float, s->n);
+    c->injected = ARENA_ARRAY(a, bool, s->n);
+    memcpy(c->tokens, s->tokens, s->n * sizeof *s->tokens);
+    memcpy(c->logprobs, s->logprobs, s->n * sizeof *s->logprobs);
+    memcpy(c->injected, s->injected, s->n * sizeof *s->injected);
+    return c;
+}
+
+static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
+{
+    struct portion *po = ctx;
+    struct answer_slot *slot = &po->x->slots[row * po->x->n_samples + sample];
+
+    slot->sample = copied(s, po->a);
+    prompter_answer(po->p, slot->sample, po->a, &slot->answer);
+    slot->input = (struct grade_sample){.output_text = slot->answer.text,
+                                        .truncated = s->end == SAMPLE_LENGTH};
+    grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);
+}
+
+static void on_tick(void *ctx, size_t n_done, size_t n_total)
+{
+    const struct portion *po = ctx;
+
+    if (po->sink != NULL && po->sink->tick != NULL)
+        po->sink->tick(po->sink->ctx, "sampling", n_done, n_total);
+}
+
+bool answers_get(struct engine *e, const struct adapter *adapter, const struct prompter *p,
+                 const struct dataset *d, const size_t *items, size_t n_rows,
+                 struct grade_queue *queue, const struct answers_options *opt,
+                 const struct progress_sink *sink, struct arena *a, struct answers *out,
+                 struct error *err)
+{
+    struct answers x = {.n_rows = n_rows,
+                        .n_samples = opt->n_samples,
+                        .items = items,
+                        .prompts = ARENA_ARRAY(a, struct prompt, n_rows),
+                        .slots = ARENA_ARRAY(a, struct answer_slot, n_rows * opt->n_samples)};
+    struct sample_request *requests = ARENA_ARRAY(a, struct sample_request, n_rows);
+    const struct reasoning *reason = prompter_reasoning(p);
+    struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
+    const struct engine_hooks hooks = {
+        .ctx = &po, .done = on_done, .tick = on_tick, .stop = opt->stop};
+    struct sample **samples;
+
+    for (size_t i = 0; i < n_rows; i++) {
+        const struct dataset_row *row = &d->rows[items[i]];
+
+        if (!prompter_render(p, row->messages, row->tools, NULL, a, &x.prompts[i], err))
+            return fail_while(err, "rendering %s, line %zu", d->path, row->line);
+        requests[i] = (struct sample_request){
+            .prompt = x.prompts[i].tokens,
+            .n_prompt = x.prompts[i].n,
+            .n_samples = opt->n_samples,
+            .max_tokens = opt->max_tokens,
+            .pick = opt->pick,
+            .thinking = {.on = reason->forced_open,
+                         .close = reason->close,
+                         .close_ids = reason->close_ids.ids,
+                         .n_close_ids = reason->close_ids.n,
+                         .budget = reason->budget},
+            .want_entropy = opt->want_entropy,
+            .seed = opt->seed,
+            .purpose = opt->purpose,
+            .step = opt->step,
+            .item = (uint32_t)items[i],
+        };
+    }
+    double began = clock_seconds();
+    const bool ok = engine_run(e, adapter, requests, n_rows, &hooks, &samples, err);
+    x.seconds_sampling = clock_seconds() - began;
+    began = clock_seconds();
+    grade_queue_wait(queue); /* also after a failure: the slots are being written */
+    x.seconds_waiting = clock_seconds() - began;
+    if (ok)
+        *out = x;
+    return ok;
+}
+
+struct rollout answers_rollout(const struct answers *x, const struct dataset *d, size_t row,
+                               size_t sample)
+{
+    const struct answer_slot *slot = &x->slots[row * x->n_samples + sample];
+
+    return (struct rollout){.item = x->items[row],
+                            .sample = sample,
+                            .prompt = x->prompts[row].text,
+                            .row = d->rows[x->items[row]].item,
+                            .n_tokens = slot->sample->n,
+                            .tokens = slot->sample->tokens,
+                            .logprobs = slot->sample->logprobs,
+                            .thinking = slot->answer.thinking,
+                            .answer = slot->answer.text,
+                            .n_thinking_tokens = slot->sample->n_thinking,
+                            .truncated = slot->sample->end == SAMPLE_LENGTH,
+                            .grade = &slot->grade};
+}
+
+bool answers_tell(const struct answers *x, const struct dataset *d, size_t step, bool valid,
+                  const struct progress_sink *sink, struct error *err)
+{
+    for (size_t i = 0; i < x->n_rows; i++) {
+        for (size_t s = 0; s < x->n_samples; s++) {
+            struct rollout r = answers_rollout(x, d, i, s);
+
+            r.step = step;
+            r.valid = valid;
+            if (!sink->rollout(sink->ctx, &r, err))
+                return false;
+        }
+    }
+    return true;
+}

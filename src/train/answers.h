@@ -1,0 +1,52 @@
+/*
+ * answers.h - dataset rows become sampled, graded answers: one portion of work of training and evaluation alike.
+ */
+#ifndef HONE_TRAIN_ANSWERS_H
+#define HONE_TRAIN_ANSWERS_H
+
+#include "grade/grade_queue.h"
+#include "sample/prompt.h"
+#include "text/dataset.h"
+#include "train/progress.h"
+
+struct answers_options {
+    size_t n_samples, max_tokens;
+    struct pick_options pick;
+    bool want_entropy;
+    uint64_t seed;
+    enum philox_purpose purpose;
+    uint32_t step;
+    const atomic_bool *stop;
+};
+
+struct answer_slot {
+    const struct sample *sample; /* the engine's: until its next run, or copied by answers_keep */
+    struct answer answer;
+    struct grade_sample input;
+    struct grade_result grade;
+};
+
+struct answers {
+    size_t n_rows, n_samples;
+    const size_t *items;                      /* [n_rows] rows of the dataset */
+    struct prompt *prompts;                   /* [n_rows] */
+    struct answer_slot *slots;                /* [n_rows, n_samples] */
+    double seconds_sampling, seconds_waiting; /* waiting: for graders, after the last token */
+};
+
+/*
+ * Answers for the given rows; item numbers are the random numbers' counters. Grading runs while others are sampled.
+ * Everything lives in the arena, samples included.
+ */
+MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
+                            const struct prompter *p, const struct dataset *d, const size_t *items,
+                            size_t n_rows, struct grade_queue *queue,
+                            const struct answers_options *opt, const struct progress_sink *sink,
+                            struct arena *a, struct answers *out, struct error *err);
+/* Tells each to sink->rollout, without advantages. */
+MUST_CHECK bool answers_tell(const struct answers *x, const struct dataset *d, size_t step,
+                             bool valid, const struct progress_sink *sink, struct error *err);
+/* One slot as sink->rollout wants it. */
+struct rollout answers_rollout(const struct answers *x, const struct dataset *d, size_t row,
+                               size_t sample);
+#endif

@@ -1,0 +1,124 @@
+/*
+ * evaluate.c - rows in portions: render, sample, grade beside it, tell.
+ */
+#include "train/evaluate.h"
+#include "base/clock.h"
+#include "base/parallel.h"
+#include "base/size.h"
+#include "train/answers.h"
+
+#include <math.h>
+
+#define ROWS_AT_A_TIME 64
+
+static void tell_flags(unsigned flags, size_t *counts)
+{
+    for (size_t b = 0; b < 16; b++)
+        counts[b] += flags >> b & 1u;
+}
+
+static void add_row(const struct answers *x, size_t row, struct evaluate_result *out)
+{
+    const size_t n = x->n_samples;
+    double sum = 0, best = -INFINITY, worst = INFINITY;
+    bool solved = false, some = false;
+
+    for (size_t s = 0; s < n; s++) {
+        const struct answer_slot *slot = &x->slots[row * n + s];
+        const double r = slot->grade.reward;
+
+        sum += r;
+        best = r > best ? r : best;
+        worst = r < worst ? r : worst;
+        solved = solved || r >= 1 - 1e-9;
+        some = some || r > 0;
+        out->truncated_share += slot->sample->end == SAMPLE_LENGTH;
+        out->completion_tokens_mean += (double)slot->sample->n;
+        out->reasoning_tokens_mean += (double)slot->sample->n_thinking;
+        out->entropy_mean += slot->sample->n_drawn > 0
+                                 ? (double)slot->sample->entropy_sum / (double)slot->sample->n_drawn
+                                 : 0;
+        for (size_t k = 0; k < slot->grade.n_parts; k++) {
+            out->part_mean[k] += slot->grade.part[k];
+            out->part_seconds[k] += slot->grade.part_seconds[k];
+        }
+        tell_flags(slot->grade.flags, out->grader_errors);
+        if (out->first_error[0] == '\0' && slot->grade.details[0] != '\0')
+            memcpy(out->first_error, slot->grade.details, sizeof out->first_error);
+    }
+    out->row_mean[out->n_rows++] = sum / (double)n;
+    out->pass_at_k += solved;
+    out->any_reward += some;
+    out->flat_share += best == worst;
+}
+
+static void finish(struct evaluate_result *out)
+{
+    const double rows = (double)out->n_rows, all = rows * (double)out->n_samples;
+    double squares = 0;
+
+    for (size_t i = 0; i < out->n_rows; i++)
+        out->reward_mean += out->row_mean[i] / rows;
+    for (size_t i = 0; i < out->n_rows; i++)
+        squares += (out->row_mean[i] - out->reward_mean) * (out->row_mean[i] - out->reward_mean);
+    out->reward_ci95 = out->n_rows > 1 ? 1.96 * sqrt(squares / (rows - 1) / rows) : 0;
+    out->pass_at_k /= rows;
+    out->any_reward /= rows;
+    out->flat_share /= rows;
+    out->truncated_share /= all;
+    out->completion_tokens_mean /= all;
+    out->reasoning_tokens_mean /= all;
+    out->entropy_mean /= all;
+    for (size_t k = 0; k < out->n_parts; k++) {
+        out->part_mean[k] /= all;
+        out->part_seconds[k] /= all;
+    }
+}
+
+bool evaluate(struct engine *e, const struct adapter *adapter, const struct prompter *p,
+              const struct dataset *d, struct grader *g, const struct evaluate_options *opt,
+              const struct progress_sink *sink, struct arena *a, struct evaluate_result *out,
+              struct error *err)
+{
+    struct evaluate_result r = {.n_samples = opt->greedy ? 1 : opt->n_samples,
+                                .n_parts = grader_count(g),
+                                .row_mean = ARENA_ARRAY(a, double, d->n_rows)};
+    struct grade_queue *queue = NULL;
+    struct arena part = {0};
+    const double began = clock_seconds();
+    bool ok = grade_queue_open(g, parallel_threads(), &queue, err);
+
+    for (size_t from = 0; ok && from < d->n_rows; from += ROWS_AT_A_TIME) {
+        struct answers_options ao = {.n_samples = r.n_samples,
+                                     .max_tokens = opt->max_tokens,
+                                     .pick = opt->pick,
+                                     .seed = opt->seed,
+                                     .purpose = opt->purpose,
+                                     .step = opt->step,
+                                     .stop = opt->stop};
+        const size_t n = size_min(ROWS_AT_A_TIME, d->n_rows - from);
+        struct answers x;
+
+        arena_reset(&part);
+        if (opt->greedy)
+            ao.pick.temperature = 0;
+        size_t *items = ARENA_ARRAY(&part, size_t, n);
+        for (size_t i = 0; i < n; i++)
+            items[i] = from + i;
+        ok = answers_get(e, adapter, p, d, items, n, queue, &ao, sink, &part, &x, err);
+        for (size_t i = 0; ok && i < n; i++)
+            add_row(&x, i, &r);
+        if (ok && sink != NULL && sink->rollout != NULL)
+            ok = answers_tell(&x, d, opt->step, true, sink, err);
+        if (ok && sink != NULL && sink->tick != NULL)
+            sink->tick(sink->ctx, "evaluating", from + n, d->n_rows);
+    }
+    grade_queue_close(queue);
+    arena_release(&part);
+    if (!ok)
+        return false;
+    finish(&r);
+    r.seconds = clock_seconds() - began;
+    *out = r;
+    return true;
+}

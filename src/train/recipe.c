@@ -1,0 +1,270 @@
+/*
+ * recipe.c - one table of our own settings, the API's hyperparameters by hand.
+ */
+#include "train/recipe.h"
+#include "base/limits.h"
+#include "base/size.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct recipe recipe_defaults(const struct model_config *c)
+{
+    return (struct recipe){
+        .batch_size = 8,
+        .learning_rate_multiplier = 1,
+        .compute_multiplier = 1,
+        .eval_samples = 1,
+        .reasoning_effort = "default",
+        .seed = 1,
+        .temperature = 1,
+        .lora_rank = 32,
+        .lora_alpha = 32,
+        .learning_rate = c->width >= 2048 ? 4e-5 : 1e-4,
+        .warmup_steps = 5,
+        .beta1 = 0.9,
+        .beta2 = 0.95,
+        .eps = 1e-8,
+        .max_grad_norm = 1,
+        .advantage = advantage_defaults(),
+        .refill = 3,
+        .mask_truncated_below = 0.05,
+        .kl_slow = 0.03,
+        .kl_undo = 0.1,
+        .checkpoint_interval = 10,
+        .keep_best = 3,
+        .pass_rows = 768,
+        .memory_bytes = 1e9,
+        .max_live = 512,
+    };
+}
+
+enum setting_type { SETTING_COUNT, SETTING_NUMBER };
+
+struct setting {
+    const char *name;
+    enum setting_type type;
+    size_t at; /* in struct recipe */
+    double least, most;
+};
+
+/* What stands under "hone" in a job. */
+#define COUNT(name, least, most)                                                                   \
+    {                                                                                              \
+#name, SETTING_COUNT, offsetof(struct recipe, name), least, most                           \
+    }
+#define NUMBER(name, least, most)                                                                  \
+    {                                                                                              \
+#name, SETTING_NUMBER, offsetof(struct recipe, name), least, most                          \
+    }
+static const struct setting settings[] = {
+    COUNT(max_steps, 1, 1e6),
+    COUNT(group_size, 2, 256),
+    COUNT(max_tokens, 1, LIMIT_CONTEXT),
+    COUNT(max_prompt_tokens, 1, LIMIT_CONTEXT),
+    NUMBER(temperature, 0.05, 5),
+    COUNT(lora_rank, 0, 1024),
+    NUMBER(lora_alpha, 1e-3, 1e4),
+    NUMBER(learning_rate, 0, 1),
+    COUNT(warmup_steps, 0, 1e6),
+    NUMBER(beta1, 0, 0.99999),
+    NUMBER(beta2, 0, 0.99999),
+    NUMBER(eps, 1e-20, 1),
+    NUMBER(weight_decay, 0, 10),
+    NUMBER(max_grad_norm, 0, 1e9),
+    COUNT(refill, 1, 100),
+    NUMBER(entropy_floor, 0, 20),
+    NUMBER(entropy_bonus, 0, 10),
+    NUMBER(mask_truncated_below, 0, 1),
+    NUMBER(kl_slow, 0, 1e9),
+    NUMBER(kl_undo, 0, 1e9),
+    COUNT(checkpoint_interval, 1, 1e6),
+    COUNT(keep_best, 1, 100),
+    COUNT(pass_rows, 16, 1e6),
+    NUMBER(memory_bytes, 1e6, 1e15),
+    COUNT(max_live, 2, 4096),
+};
+
+static bool is_auto(const json_t *v)
+{
+    return v == NULL || json_is_null(v) || (json_is_string(v) && str_is(json_str(v), "auto"));
+}
+
+static bool read_setting(const struct setting *s, const char *where, const json_t *v,
+                         struct recipe *r, struct error *err)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "%s.%s", where, s->name);
+    if (is_auto(v))
+        return true;
+    if (!json_is_number(v))
+        return fail_param(err, ERR_INVALID, path, "\"%s\" is %s, a number or \"auto\" was expected",
+                          path, json_kind(v));
+    const double x = json_number_value(v);
+    if (!(x >= s->least && x <= s->most))
+        return fail_param(err, ERR_INVALID, path, "\"%s\" is %g, expected %g to %g", path, x,
+                          s->least, s->most);
+    if (s->type == SETTING_COUNT && x != floor(x))
+        return fail_param(err, ERR_INVALID, path, "\"%s\" is %g, a whole number was expected", path,
+                          x);
+    if (s->type == SETTING_COUNT)
+        *(size_t *)(void *)((char *)r + s->at) = (size_t)x;
+    else
+        *(double *)(void *)((char *)r + s->at) = x;
+    return true;
+}
+
+/* The API's hyperparameters of a reinforcement job: openai-api 5.1. */
+static const struct setting hyperparameters[] = {
+    COUNT(batch_size, 1, 256),    NUMBER(learning_rate_multiplier, 1e-9, 1e6),
+    COUNT(n_epochs, 1, 50),       NUMBER(compute_multiplier, 1e-5, 10),
+    COUNT(eval_interval, 1, 1e6), COUNT(eval_samples, 1, 1024),
+};
+
+static bool read_hyperparameters(const json_t *h, struct recipe *r, struct error *err)
+{
+    static const char where[] = "method.reinforcement.hyperparameters";
+    const json_t *effort = json_object_get(h, "reasoning_effort");
+
+    for (size_t i = 0; i < COUNT_OF(hyperparameters); i++)
+        if (!read_setting(&hyperparameters[i], where, json_object_get(h, hyperparameters[i].name),
+                          r, err))
+            return false;
+    if (!is_auto(effort)) {
+        static const char *const efforts[] = {"default", "low", "medium", "high"};
+        bool known = false;
+
+        for (size_t i = 0; i < COUNT_OF(efforts); i++)
+            known = known || str_is(json_str(effort), efforts[i]);
+        if (!known)
+            return fail_param(
+                err, ERR_INVALID, "reasoning_effort",
+                "\"reasoning_effort\" is %s, expected \"default\", \"low\", \"medium\" or \"high\"",
+                json_is_string(effort) ? json_string_value(effort) : json_kind(effort));
+        snprintf(r->reasoning_effort, sizeof r->reasoning_effort, "%s", json_string_value(effort));
+    }
+    return true;
+}
+
+static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
+{
+    for (void *it = json_object_iter((json_t *)(uintptr_t)hone); it != NULL;
+         it = json_object_iter_next((json_t *)(uintptr_t)hone, it)) {
+        const char *key = json_object_iter_key(it);
+        const json_t *v = json_object_iter_value(it);
+        const struct setting *found = NULL;
+
+        for (size_t i = 0; i < COUNT_OF(settings); i++)
+            if (strcmp(settings[i].name, key) == 0)
+                found = &settings[i];
+        if (strcmp(key, "reasoning") == 0) {
+            r->reasoning = (json_t *)(uintptr_t)v;
+        } else if (strcmp(key, "advantage_scale") == 0) {
+            const struct str s = json_str(v);
+
+            if (!str_is(s, "batch") && !str_is(s, "group") && !str_is(s, "none"))
+                return fail_param(
+                    err, ERR_INVALID, "hone.advantage_scale",
+                    "\"hone.advantage_scale\" must be \"batch\", \"group\" or \"none\"");
+            r->advantage.scale = str_is(s, "batch")   ? ADVANTAGE_SCALE_BATCH
+                                 : str_is(s, "group") ? ADVANTAGE_SCALE_GROUP
+                                                      : ADVANTAGE_SCALE_NONE;
+        } else if (found == NULL) {
+            return fail_param(
+                err, ERR_INVALID, "hone",
+                "\"hone.%s\" is no setting of a reinforcement job; docs/TRAINING.md lists them",
+                key);
+        } else if (!read_setting(found, "hone", v, r, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
+                     struct error *err)
+{
+    struct recipe r = recipe_defaults(c);
+    const json_t *method = json_object_get(job, "method");
+    const json_t *hone = json_object_get(job, "hone");
+    struct str type, suffix;
+    int64_t seed = 0;
+
+    if (!json_is_object(job))
+        return fail(err, ERR_INVALID, "a job is a JSON object, this is %s", json_kind(job));
+    if (!json_is_object(method))
+        return fail_param(
+            err, ERR_INVALID, "method",
+            "the job's \"method\" is %s, an object with \"type\": \"reinforcement\" was expected",
+            json_kind(method));
+    if (!json_get_str(method, "type", "the job's \"method\"", &type, err))
+        return false;
+    if (!str_is(type, "reinforcement"))
+        return fail_param(err, ERR_UNSUPPORTED, "method.type",
+                          "\"method.type\" is \"" STR_FMT "\", \"reinforcement\" is offered",
+                          STR_ARG(type));
+    const json_t *rft = json_object_get(method, "reinforcement");
+    if (!json_is_object(rft))
+        return fail_param(err, ERR_INVALID, "method.reinforcement",
+                          "\"method.reinforcement\" is %s, an object with \"grader\" was expected",
+                          json_kind(rft));
+    const json_t *h = json_object_get(rft, "hyperparameters");
+    if (h != NULL && !json_is_null(h) && !json_is_object(h))
+        return fail_param(err, ERR_INVALID, "method.reinforcement.hyperparameters",
+                          "\"hyperparameters\" is %s, an object was expected", json_kind(h));
+    if (hone != NULL && !json_is_object(hone))
+        return fail_param(err, ERR_INVALID, "hone", "\"hone\" is %s, an object was expected",
+                          json_kind(hone));
+    if (!json_get_int(job, "seed", "the job", 1, 0, 2147483647, &seed, err) ||
+        !read_hyperparameters(h, &r, err) || !read_ours(hone, &r, err))
+        return false;
+    if (json_object_get(job, "suffix") != NULL && !json_is_null(json_object_get(job, "suffix"))) {
+        if (!json_get_str(job, "suffix", "the job", &suffix, err))
+            return false;
+        if (suffix.len < 1 || suffix.len > 64)
+            return fail_param(err, ERR_INVALID, "suffix",
+                              "\"suffix\" has %zu characters, 1 to 64 are possible", suffix.len);
+        memcpy(r.suffix, suffix.ptr, suffix.len);
+    }
+    r.seed = (uint64_t)seed;
+    if (r.lora_rank == 0 && json_object_get(hone, "learning_rate") == NULL)
+        r.learning_rate = 1e-6; /* every weight moves: about a hundredth of an adapter's rate */
+    *out = r;
+    return true;
+}
+
+static void show(json_t *o, const struct setting *s, const struct recipe *r)
+{
+    const char *at = (const char *)r + s->at;
+
+    if (s->type == SETTING_COUNT)
+        json_object_set_new(o, s->name,
+                            json_integer((json_int_t) * (const size_t *)(const void *)at));
+    else
+        json_object_set_new(o, s->name, json_real(*(const double *)(const void *)at));
+}
+
+json_t *recipe_hyperparameters(const struct recipe *r)
+{
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < COUNT_OF(hyperparameters); i++)
+        show(o, &hyperparameters[i], r);
+    json_object_set_new(o, "reasoning_effort", json_string(r->reasoning_effort));
+    return o;
+}
+
+json_t *recipe_all(const struct recipe *r)
+{
+    static const char *const scales[] = {"batch", "group", "none"};
+    json_t *o = json_object();
+
+    for (size_t i = 0; i < COUNT_OF(settings); i++)
+        show(o, &settings[i], r);
+    json_object_set_new(o, "advantage_scale", json_string(scales[r->advantage.scale]));
+    if (r->reasoning != NULL)
+        json_object_set(o, "reasoning", r->reasoning);
+    return o;
+}
