@@ -57,47 +57,75 @@ static void turn_row(void *ctx, size_t i, int thread)
     free(block_sums);
 }
 
+/* The rows that targets ask about, a few at a time. */
+struct rows_at {
+    const struct train_tree *t;
+    struct arena arena;
+    size_t width, most, at, n;
+    size_t *first;  /* [most + 1] each row's first target */
+    uint32_t *rows; /* [most] */
+    float *h;       /* [most, C] their hidden states */
+};
+
+static struct rows_at rows_at_make(const struct model *m, const struct train_tree *t, size_t most)
+{
+    struct rows_at r = {.t = t, .width = m->config.width, .most = most};
+
+    r.first = ARENA_ARRAY(&r.arena, size_t, most + 1);
+    r.rows = ARENA_ARRAY(&r.arena, uint32_t, most);
+    r.h = ARENA_ARRAY(&r.arena, float, most *r.width + PANEL);
+    return r;
+}
+
+static bool rows_at_next(struct rows_at *r, const float *hidden)
+{
+    const struct target *targets = r->t->targets;
+
+    r->n = 0;
+    while (r->at < r->t->n_targets) {
+        const uint32_t row = targets[r->at].row;
+
+        if (r->n == 0 || row != r->rows[r->n - 1]) {
+            if (r->n == r->most)
+                break;
+            r->rows[r->n] = row;
+            memcpy(r->h + r->n * r->width, hidden + row * r->width, r->width * sizeof *r->h);
+            r->first[r->n++] = r->at;
+        }
+        r->at++;
+    }
+    r->first[r->n] = r->at;
+    return r->n > 0;
+}
+
 void loss_back(const struct model *m, bool train_head, struct train_tree *t,
                const struct loss_options *opt, const float *hidden, float *logits,
                size_t logit_rows, size_t ld, float *d_hidden, struct loss_sums *sums)
 {
     const size_t w = m->config.width;
-    struct arena a = {0};
-    size_t *first = ARENA_ARRAY(&a, size_t, logit_rows + 1);
-    uint32_t *rows = ARENA_ARRAY(&a, uint32_t, logit_rows);
-    float *entropy = ARENA_ARRAY(&a, float, logit_rows);
-    float *h = ARENA_ARRAY(&a, float, logit_rows *w + 16),
-          *dh = ARENA_ARRAY(&a, float, logit_rows *w);
+    struct rows_at rows = rows_at_make(m, t, logit_rows);
+    float *entropy = ARENA_ARRAY(&rows.arena, float, logit_rows);
+    float *dh = ARENA_ARRAY(&rows.arena, float, logit_rows *w);
 
     memset(d_hidden, 0, t->m * w * sizeof *d_hidden);
-    for (size_t at = 0; at < t->n_targets;) {
-        size_t n = 0;
-
-        while (at < t->n_targets &&
-               (n == 0 || t->targets[at].row == rows[n - 1] || n < logit_rows)) {
-            if (n == 0 || t->targets[at].row != rows[n - 1]) {
-                rows[n] = t->targets[at].row;
-                memcpy(h + n * w, hidden + rows[n] * w, w * sizeof *h);
-                first[n++] = at;
-            }
-            at++;
-        }
-        first[n] = at;
-        logits_of(m, n, h, logits, ld);
+    while (rows_at_next(&rows, hidden)) {
         struct chunk c = {.m = m,
                           .t = t,
                           .opt = opt,
                           .logits = logits,
                           .ld = ld,
-                          .first = first,
+                          .first = rows.first,
                           .entropy = entropy};
-        parallel_for(n, turn_row, &c);
-        matmul_back_x(&m->head, n, logits, ld, dh, w, false);
+
+        logits_of(m, rows.n, rows.h, logits, ld);
+        parallel_for(rows.n, turn_row, &c);
+        matmul_back_x(&m->head, rows.n, logits, ld, dh, w, false);
         if (train_head)
-            matmul_floats(m->config.vocab, w, n, logits, 1, ld, h, w, m->full->d_head, w, true);
-        for (size_t i = 0; i < n; i++) {
-            memcpy(d_hidden + rows[i] * w, dh + i * w, w * sizeof *dh);
-            for (size_t k = first[i]; k < first[i + 1]; k++) {
+            matmul_floats(m->config.vocab, w, rows.n, logits, 1, ld, rows.h, w, m->full->d_head, w,
+                          true);
+        for (size_t i = 0; i < rows.n; i++) {
+            memcpy(d_hidden + rows.rows[i] * w, dh + i * w, w * sizeof *dh);
+            for (size_t k = rows.first[i]; k < rows.first[i + 1]; k++) {
                 const struct target *x = &t->targets[k];
                 const double moved = fabs((double)x->logp - (double)x->sampled);
 
@@ -108,85 +136,46 @@ void loss_back(const struct model *m, bool train_head, struct train_tree *t,
             }
         }
     }
-    arena_release(&a);
+    arena_release(&rows.arena);
 }
 
-struct comparing {
-    const struct model *m;
-    float *logits;
-    size_t ld;
-    float inv_t;
-    float *logp; /* [rows, V] */
-    double *kl;  /* NULL: fill logp */
-};
-
-static void compare_row(void *ctx, size_t i, int thread)
+static void look_row(void *ctx, size_t i, int thread)
 {
-    const struct comparing *c = ctx;
-    const size_t v = c->m->config.vocab;
+    const struct chunk *c = ctx;
     const float *logits = c->logits + i * c->ld;
-    float *logp = c->logp + i * v;
+    const size_t v = c->m->config.vocab;
     float *block_sums = malloc(softmax_blocks(v) * sizeof *block_sums);
 
     (void)thread;
     if (block_sums == NULL)
         abort();
-    const struct softmax_row s = softmax_row_of(v, logits, c->inv_t, block_sums);
-    if (c->kl == NULL) {
-        for (size_t j = 0; j < v; j++)
-            logp[j] = softmax_logp(&s, logits[j], c->inv_t);
-    } else {
-        double kl = 0;
-
-        for (size_t j = 0; j < v; j++)
-            kl += exp((double)logp[j]) *
-                  ((double)logp[j] - (double)softmax_logp(&s, logits[j], c->inv_t));
-        c->kl[i] = kl;
-    }
+    const struct softmax_row s = softmax_row_of(v, logits, c->opt->inv_t, block_sums);
+    for (size_t k = c->first[i]; k < c->first[i + 1]; k++)
+        c->t->targets[k].logp = softmax_logp(&s, logits[c->t->targets[k].id], c->opt->inv_t);
     free(block_sums);
 }
 
-static void compare(const struct model *m, const float *hidden, float inv_t, float *logits,
-                    size_t logit_rows, size_t ld, const struct moved *rows, double *kl)
+double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
+               float *logits, size_t logit_rows, size_t ld)
 {
-    const size_t w = m->config.width;
-    float *h = malloc(logit_rows * w * sizeof *h);
+    const struct loss_options opt = {.inv_t = inv_t, .n = 1};
+    struct rows_at rows = rows_at_make(m, t, logit_rows);
+    double kl = 0, n = 0;
 
-    if (h == NULL)
-        abort();
-    for (size_t at = 0; at < rows->n_rows; at += logit_rows) {
-        const size_t n = size_min(logit_rows, rows->n_rows - at);
-        struct comparing c = {.m = m,
-                              .logits = logits,
-                              .ld = ld,
-                              .inv_t = inv_t,
-                              .logp = rows->logp + at * m->config.vocab,
-                              .kl = kl == NULL ? NULL : kl + at};
+    while (rows_at_next(&rows, hidden)) {
+        struct chunk c = {
+            .m = m, .t = t, .opt = &opt, .logits = logits, .ld = ld, .first = rows.first};
 
-        for (size_t i = 0; i < n; i++)
-            memcpy(h + i * w, hidden + rows->rows[at + i] * w, w * sizeof *h);
-        logits_of(m, n, h, logits, ld);
-        parallel_for(n, compare_row, &c);
+        logits_of(m, rows.n, rows.h, logits, ld);
+        parallel_for(rows.n, look_row, &c);
     }
-    free(h);
-}
+    for (size_t k = 0; k < t->n_targets; k++) {
+        const struct target *x = &t->targets[k];
+        const double d = (double)x->logp - (double)x->sampled;
 
-void moved_before(const struct model *m, const float *hidden, float inv_t, float *logits,
-                  size_t logit_rows, size_t ld, struct moved *rows)
-{
-    compare(m, hidden, inv_t, logits, logit_rows, ld, rows, NULL);
-}
-
-double moved_kl(const struct model *m, const float *hidden, float inv_t, float *logits,
-                size_t logit_rows, size_t ld, const struct moved *rows)
-{
-    double *kl = calloc(rows->n_rows + 1, sizeof *kl), sum = 0;
-
-    if (kl == NULL)
-        abort();
-    compare(m, hidden, inv_t, logits, logit_rows, ld, rows, kl);
-    for (size_t i = 0; i < rows->n_rows; i++)
-        sum += kl[i];
-    free(kl);
-    return rows->n_rows > 0 ? sum / (double)rows->n_rows : 0;
+        kl += (double)x->count * (exp(d) - 1 - d);
+        n += (double)x->count;
+    }
+    arena_release(&rows.arena);
+    return n > 0 ? kl / n : 0;
 }

@@ -33,15 +33,13 @@ void loss_back(const struct model *m, bool train_head, struct train_tree *t,
                const struct loss_options *opt, const float *hidden, float *logits,
                size_t logit_rows, size_t ld, float *d_hidden, struct loss_sums *sums);
 
-/* The log-softmax of some rows, kept to measure how far an update moved them. */
-struct moved {
-    size_t n_rows;
-    uint32_t *rows; /* rows of a tree, ascending */
-    float *logp;    /* [n_rows, V] */
-};
-void moved_before(const struct model *m, const float *hidden, float inv_t, float *logits,
-                  size_t logit_rows, size_t ld, struct moved *rows);
-/* mean over the rows of KL(before || now), in nats */
-double moved_kl(const struct model *m, const float *hidden, float inv_t, float *logits,
-                size_t logit_rows, size_t ld, const struct moved *rows);
+/*
+ * Fills the targets' logp alone; no gradient. Returns the estimate of KL(drawn || now) in nats a token,
+ *
+ *     mean over drawn tokens of exp(d) - 1 - d,  d = ln p now - ln p when drawn
+ *
+ * which is unbiased and never negative (Schulman, "Approximating KL divergence", 2020: k3).
+ */
+double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
+               float *logits, size_t logit_rows, size_t ld);
 #endif

@@ -3,6 +3,7 @@
  */
 #include "train/optimizer.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
 
@@ -94,4 +95,11 @@ void optimizer_undo(struct optimizer *o, float *values)
     memcpy(o->m, o->old[1], o->n * sizeof *o->m);
     memcpy(o->v, o->old[2], o->n * sizeof *o->v);
     o->t = o->old_t;
+}
+
+void values_sha256(const float *values, size_t n, char hex[65])
+{
+    const struct sha256_text t = sha256_of(values, n * sizeof *values);
+
+    memcpy(hex, t.hex, sizeof t.hex);
 }

@@ -31,4 +31,6 @@ MUST_CHECK bool optimizer_init(struct optimizer *o, const struct optimizer_optio
    is not finite changes nothing. */
 double optimizer_step(struct optimizer *o, double learning_rate, float *values, float *grads);
 void optimizer_undo(struct optimizer *o, float *values);
+/* SHA-256 over n values as little-endian floats: what two runs are compared by. */
+void values_sha256(const float *values, size_t n, char hex[65]);
 #endif

@@ -1,0 +1,317 @@
+/*
+ * checkpoint.c - a folder beside, then a rename.
+ */
+#include "train/checkpoint.h"
+#include "base/file.h"
+#include "base/size.h"
+#include "model/safetensors.h"
+#include "text/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *dir_of(struct arena *a, const char *run_dir, uint64_t step)
+{
+    return arena_printf(a, "%s/checkpoints/step-%" PRIu64, run_dir, step);
+}
+
+struct field {
+    const char *name;
+    size_t at;
+    bool is_real;
+};
+#define WHOLE(name)                                                                                \
+    {                                                                                              \
+#name, offsetof(struct train_state, name), false                                           \
+    }
+#define REAL(name)                                                                                 \
+    {                                                                                              \
+#name, offsetof(struct train_state, name), true                                            \
+    }
+static const struct field fields[] = {
+    WHOLE(step),           WHOLE(cursor),      WHOLE(max_tokens),       WHOLE(group_size),
+    WHOLE(trained_tokens), REAL(rate_scale),   REAL(entropy_start),     REAL(entropy_bonus),
+    REAL(max_dlogp),       REAL(first_reward), REAL(base_valid_reward),
+};
+
+static json_t *state_to_json(const struct train_state *s, const struct optimizer *o)
+{
+    json_t *j = json_object(), *best = json_array();
+
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        const void *at = (const char *)s + fields[i].at;
+
+        if (fields[i].is_real)
+            json_object_set_new(j, fields[i].name, json_real(*(const double *)at));
+        else
+            json_object_set_new(j, fields[i].name,
+                                json_integer((json_int_t) * (const uint64_t *)at));
+    }
+    json_object_set_new(j, "collapse_told", json_boolean(s->collapse_told));
+    json_object_set_new(j, "optimizer_updates", json_integer((json_int_t)o->t));
+    for (size_t i = 0; i < s->n_best; i++)
+        json_array_append_new(best, json_pack("{s:I, s:f}", "step", (json_int_t)s->best_step[i],
+                                              "reward", s->best_reward[i]));
+    json_object_set_new(j, "best", best);
+    return j;
+}
+
+static bool state_from_json(const json_t *j, const char *what, struct train_state *s,
+                            struct optimizer *o, struct error *err)
+{
+    const json_t *best = json_object_get(j, "best");
+    int64_t whole = 0;
+
+    *s = (struct train_state){0};
+    for (size_t i = 0; i < COUNT_OF(fields); i++) {
+        void *at = (char *)s + fields[i].at;
+
+        if (!json_is_number(json_object_get(j, fields[i].name)))
+            return fail(err, ERR_CORRUPT, "%s: \"%s\" is missing", what, fields[i].name);
+        if (fields[i].is_real) {
+            *(double *)at = json_number_value(json_object_get(j, fields[i].name));
+        } else {
+            if (!json_get_int(j, fields[i].name, what, 0, 0, INT64_MAX, &whole, err))
+                return false;
+            *(uint64_t *)at = (uint64_t)whole;
+        }
+    }
+    s->collapse_told = json_is_true(json_object_get(j, "collapse_told"));
+    if (!json_get_int(j, "optimizer_updates", what, 0, 0, INT64_MAX, &whole, err))
+        return false;
+    o->t = (uint64_t)whole;
+    for (size_t i = 0; i < json_array_size(best) && i < CHECKPOINT_BEST; i++) {
+        const json_t *b = json_array_get(best, i);
+
+        s->best_step[i] = (uint64_t)json_integer_value(json_object_get(b, "step"));
+        s->best_reward[i] = json_number_value(json_object_get(b, "reward"));
+        s->n_best++;
+    }
+    return true;
+}
+
+static bool save_state(const struct checkpoint_parts *p, const char *path, struct error *err)
+{
+    json_t *j = state_to_json(p->state, p->optimizer);
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    json_write(&b, j, &(struct json_format){.indent = 2});
+    buf_char(&b, '\n');
+    const bool ok = buf_ok(&b, "state.json", err) && file_put(path, buf_view(&b), err);
+    buf_release(&b);
+    json_decref(j);
+    return ok;
+}
+
+static bool save_moments(const struct optimizer *o, const char *path, struct error *err)
+{
+    const struct safetensor t[] = {
+        {.name = "exp_avg", .dtype = DTYPE_F32, .n_dims = 1, .dims = {o->n}, .data = o->m},
+        {.name = "exp_avg_sq", .dtype = DTYPE_F32, .n_dims = 1, .dims = {o->n}, .data = o->v},
+    };
+
+    return safetensors_write(path, t, COUNT_OF(t), NULL, 0, err);
+}
+
+/* The rename must last as long as what it names. */
+static void sync_dir(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+}
+
+bool checkpoint_save(const char *run_dir, const struct checkpoint_parts *p, struct arena *a,
+                     const char **dir, struct error *err)
+{
+    const char *all = file_join(a, run_dir, "checkpoints");
+    const char *place = dir_of(a, run_dir, p->state->step);
+    const char *beside = arena_printf(a, "%s/.step-%" PRIu64 ".part", all, p->state->step);
+    bool ok =
+        file_make_dirs(all, err) && file_remove_tree(beside, err) && file_make_dirs(beside, err);
+
+    ok = ok && (p->adapter != NULL ? adapter_save(p->adapter, beside, err)
+                                   : model_full_save(p->model, beside, err));
+    ok = ok && save_moments(p->optimizer, file_join(a, beside, "optimizer.safetensors"), err) &&
+         save_state(p, file_join(a, beside, "state.json"), err);
+    ok = ok && file_remove_tree(place, err);
+    if (ok && rename(beside, place) != 0)
+        ok = fail_errno(err, "cannot put %s in its place", place);
+    if (!ok) {
+        struct error ignored;
+
+        (void)!file_remove_tree(beside, &ignored);
+        return fail_while(err, "writing the checkpoint of step %" PRIu64, p->state->step);
+    }
+    sync_dir(all);
+    *dir = place;
+    return true;
+}
+
+static bool is_whole(const char *run_dir, uint64_t step)
+{
+    struct arena a = {0};
+    const char *dir = dir_of(&a, run_dir, step);
+    const bool whole = file_exists(file_join(&a, dir, "state.json")) &&
+                       file_exists(file_join(&a, dir, "optimizer.safetensors"));
+
+    arena_release(&a);
+    return whole;
+}
+
+typedef bool each_step_fn(void *ctx, uint64_t step, struct error *err);
+
+static bool each_step(const char *run_dir, each_step_fn *fn, void *ctx, struct error *err)
+{
+    struct arena a = {0};
+    DIR *d = opendir(file_join(&a, run_dir, "checkpoints"));
+    bool ok = true;
+
+    for (struct dirent *e; ok && d != NULL && (e = readdir(d)) != NULL;) {
+        uint64_t step;
+        int end = 0;
+
+        if (sscanf(e->d_name, "step-%" SCNu64 "%n", &step, &end) == 1 && e->d_name[end] == '\0')
+            ok = fn(ctx, step, err);
+    }
+    if (d != NULL)
+        closedir(d);
+    arena_release(&a);
+    return ok;
+}
+
+struct newest {
+    const char *run_dir;
+    uint64_t step;
+};
+
+static bool look_for_newest(void *ctx, uint64_t step, struct error *err)
+{
+    struct newest *n = ctx;
+
+    (void)err;
+    if (step > n->step && is_whole(n->run_dir, step))
+        n->step = step;
+    return true;
+}
+
+uint64_t checkpoint_last(const char *run_dir)
+{
+    struct newest n = {.run_dir = run_dir};
+
+    (void)!each_step(run_dir, look_for_newest, &n, NULL);
+    return n.step;
+}
+
+static bool load_floats(const struct safetensors *s, const char *path, const char *name, size_t n,
+                        float *out, struct error *err)
+{
+    const struct safetensor *t = safetensors_find(s, name);
+
+    if (t == NULL || t->dtype != DTYPE_F32 || t->n_dims != 1 || t->dims[0] != n)
+        return fail(err, ERR_CORRUPT, "%s: \"%s\" is not there with %zu values", path, name, n);
+    memcpy(out, t->data, n * sizeof *out);
+    return true;
+}
+
+static bool load_model_values(const struct model *m, const char *path, struct error *err)
+{
+    /* the file holds the weights in the order of the values */
+    struct safetensors *s = NULL;
+    float *at = m->full->values;
+    size_t left = m->full->n_values;
+    bool ok = safetensors_open(path, &s, err);
+
+    for (size_t i = 0; ok && i < safetensors_count(s); i++) {
+        const struct safetensor *t = safetensors_at(s, i);
+        const size_t n = t->dims[0] * (t->n_dims > 1 ? t->dims[1] : 1);
+
+        if (t->dtype != DTYPE_F32 || n > left) {
+            ok = fail(err, ERR_CORRUPT, "%s: \"%s\" is not a weight of this model", path, t->name);
+        } else {
+            memcpy(at, t->data, n * sizeof *at);
+            at += n;
+            left -= n;
+        }
+    }
+    if (ok && left != 0)
+        ok = fail(err, ERR_CORRUPT, "%s: %zu values are missing", path, left);
+    safetensors_close(s);
+    return ok;
+}
+
+bool checkpoint_load(const char *run_dir, uint64_t step, const struct model *model,
+                     struct adapter *adapter, struct optimizer *o, struct train_state *state,
+                     struct error *err)
+{
+    struct arena a = {0};
+    const char *dir = dir_of(&a, run_dir, step);
+    const char *moments = file_join(&a, dir, "optimizer.safetensors"),
+               *path = file_join(&a, dir, "state.json");
+    struct safetensors *s = NULL;
+    struct adapter *saved = NULL;
+    json_t *j = NULL;
+    bool ok = json_read_file(path, &j, err) && state_from_json(j, path, state, o, err) &&
+              safetensors_open(moments, &s, err) &&
+              load_floats(s, moments, "exp_avg", o->n, o->m, err) &&
+              load_floats(s, moments, "exp_avg_sq", o->n, o->v, err);
+
+    if (ok && adapter != NULL) {
+        ok = adapter_load(&model->config, dir, &saved, err);
+        if (ok && saved->n_values != adapter->n_values)
+            ok = fail(err, ERR_INVALID, "%s holds an adapter of rank %zu, the job says %zu", dir,
+                      saved->rank, adapter->rank);
+        if (ok)
+            memcpy(adapter->values, saved->values, adapter->n_values * sizeof *adapter->values);
+    } else if (ok) {
+        ok = load_model_values(model, file_join(&a, dir, "model.safetensors"), err);
+    }
+    adapter_close(saved);
+    safetensors_close(s);
+    json_decref(j);
+    arena_release(&a);
+    return ok || fail_while(err, "resuming from step %" PRIu64, step);
+}
+
+struct pruning {
+    const char *run_dir;
+    const struct train_state *state;
+    size_t keep_best;
+};
+
+static bool prune_one(void *ctx, uint64_t step, struct error *err)
+{
+    const struct pruning *p = ctx;
+    struct arena a = {0};
+    const char *dir = dir_of(&a, p->run_dir, step);
+    bool best = false, ok;
+
+    for (size_t i = 0; i < p->state->n_best && i < p->keep_best; i++)
+        best = best || p->state->best_step[i] == step;
+    if (step == p->state->step)
+        ok = true;
+    else if (best)
+        ok = file_remove_tree(file_join(&a, dir, "optimizer.safetensors"), err);
+    else
+        ok = file_remove_tree(dir, err);
+    arena_release(&a);
+    return ok;
+}
+
+bool checkpoint_prune(const char *run_dir, const struct train_state *state, size_t keep_best,
+                      struct error *err)
+{
+    struct pruning p = {.run_dir = run_dir, .state = state, .keep_best = keep_best};
+
+    return each_step(run_dir, prune_one, &p, err);
+}

@@ -1,0 +1,18 @@
+/*
+ * preflight.h - what a job leaves open is measured on the base model: how long answers may be, how many a prompt.
+ */
+#ifndef HONE_TRAIN_PREFLIGHT_H
+#define HONE_TRAIN_PREFLIGHT_H
+
+#include "train/reinforce.h"
+
+/*
+ * Settles recipe->max_tokens and recipe->group_size where they are 0.
+ *
+ * Answers of some training prompts are sampled long, and what each would have earned if cut after 4, 8, 16, ... tokens
+ * is asked of the grader. The shortest length that earns 90 % of the most is taken, doubled for room; where nothing
+ * earns anything, the longest. Groups are as large as what is shared makes cheap: 512 tokens a prompt, 8 to 64 answers.
+ */
+MUST_CHECK bool preflight_settle(struct engine *e, const struct reinforce_inputs *in,
+                                 struct recipe *recipe, struct error *err);
+#endif

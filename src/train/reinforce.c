@@ -1,0 +1,769 @@
+/*
+ * reinforce.c - one step after another: draw prompts, sample and grade, weigh, differentiate, update, tell.
+ *
+ *     prompts (seeded order) -> answers -> kept groups -> advantages -> passes over the tree -> AdamW -> guard
+ */
+#include "train/reinforce.h"
+#include "base/clock.h"
+#include "base/parallel.h"
+#include "base/size.h"
+#include "train/answers.h"
+#include "train/checkpoint.h"
+#include "train/explain.h"
+#include "train/loss.h"
+#include "train/preflight.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+struct loop {
+    const struct reinforce_inputs *in;
+    struct recipe recipe; /* with what was measured filled in */
+    struct engine *engine;
+    struct grade_queue *queue;
+    struct adapter *adapter; /* NULL: full fine-tuning */
+    float *values, *grads;   /* what the optimizer moves */
+    struct optimizer optimizer;
+    struct train_state state;
+    struct arena run, step;
+    uint32_t *order; /* the present epoch's order of rows */
+    uint64_t order_epoch;
+    uint64_t total_steps;
+    double began;
+    uint64_t began_at_step;
+};
+
+static bool tell(const struct loop *l, enum event_level level, const char *fmt, ...)
+    PRINTF_LIKE(3, 4);
+static bool tell(const struct loop *l, enum event_level level, const char *fmt, ...)
+{
+    const struct progress_sink *sink = l->in->sink;
+    char text[1024];
+    struct error err;
+    va_list ap;
+
+    if (sink == NULL || sink->event == NULL)
+        return true;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return sink->event(sink->ctx, level, text, &err);
+}
+
+/* ---- which prompts ---- */
+
+/* Row of the cursor-th prompt: each epoch goes through all rows in an order of its own. */
+static size_t row_at(struct loop *l, uint64_t cursor)
+{
+    const size_t n = l->in->train->n_rows;
+    const uint64_t epoch = cursor / n;
+
+    if (l->order == NULL || l->order_epoch != epoch) {
+        if (l->order == NULL)
+            l->order = ARENA_ARRAY(&l->run, uint32_t, n);
+        for (size_t i = 0; i < n; i++)
+            l->order[i] = (uint32_t)i;
+        for (size_t i = n; i-- > 1;) { /* Fisher, Yates */
+            const uint32_t j = philox_below(l->recipe.seed, PHILOX_SHUFFLE, (uint32_t)epoch,
+                                            (uint32_t)i, (uint32_t)i + 1);
+            const uint32_t t = l->order[i];
+
+            l->order[i] = l->order[j];
+            l->order[j] = t;
+        }
+        l->order_epoch = epoch;
+    }
+    return l->order[cursor % n];
+}
+
+/* ---- one step's groups ---- */
+
+struct group {
+    size_t row; /* of answers */
+    const struct answers *x;
+    float *reward, *advantage; /* [G] */
+    bool kept;
+};
+
+struct groups {
+    struct group *all;
+    size_t n, n_kept;
+};
+
+static void take_groups(const struct loop *l, const struct answers *x, struct groups *g,
+                        struct arena *a)
+{
+    const size_t size = x->n_samples;
+
+    for (size_t i = 0; i < x->n_rows; i++) {
+        struct group *new = &g->all[g->n++];
+
+        *new = (struct group){.row = i,
+                              .x = x,
+                              .reward = ARENA_ARRAY(a, float, size),
+                              .advantage = ARENA_ARRAY(a, float, size)};
+        for (size_t s = 0; s < size; s++)
+            new->reward[s] = (float)x->slots[i * size + s].grade.reward;
+        new->kept = advantage_group_is_kept(&l->recipe.advantage, size, new->reward);
+        g->n_kept += new->kept;
+    }
+}
+
+/* Samples portions until B groups have spread, or the refill is used up. */
+static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics *m,
+                          struct error *err)
+{
+    const size_t b = l->recipe.batch_size, most = b * l->recipe.refill;
+    const struct answers_options opt = {
+        .n_samples = l->recipe.group_size,
+        .max_tokens = l->recipe.max_tokens,
+        .pick = {.temperature = (float)l->recipe.temperature, .top_p = 1, .repetition_penalty = 1},
+        .want_entropy = true,
+        .seed = l->recipe.seed,
+        .purpose = PHILOX_TOKEN,
+        .step = (uint32_t)l->state.step + 1,
+        .stop = l->in->stop};
+
+    g->all = ARENA_ARRAY(&l->step, struct group, most);
+    while (g->n_kept < b && g->n < most) {
+        const size_t n = size_min(b - g->n_kept, most - g->n);
+        size_t *items = ARENA_ARRAY(&l->step, size_t, n);
+        struct answers *x = ARENA_NEW(&l->step, struct answers);
+
+        for (size_t i = 0; i < n; i++)
+            items[i] = row_at(l, l->state.cursor++);
+        if (!answers_get(l->engine, l->adapter, l->in->prompter, l->in->train, items, n, l->queue,
+                         &opt, l->in->sink, &l->step, x, err))
+            return false;
+        m->seconds_sampling += x->seconds_sampling;
+        m->seconds_grading_wait += x->seconds_waiting;
+        take_groups(l, x, g, &l->step);
+    }
+    return true;
+}
+
+static bool is_masked(const struct loop *l, const struct step_metrics *m, const struct sample *s)
+{
+    return s->end == SAMPLE_LENGTH && m->truncated_share < l->recipe.mask_truncated_below;
+}
+
+static void measure_groups(const struct loop *l, const struct groups *g, struct step_metrics *m)
+{
+    const size_t size = l->recipe.group_size;
+    double sum = 0, squares = 0, entropy = 0, drawn = 0;
+
+    m->n_groups = g->n;
+    m->n_samples = g->n * size;
+    m->n_flat_groups = g->n - g->n_kept;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct group *group = &g->all[i];
+        double of_group = 0;
+
+        for (size_t s = 0; s < size; s++) {
+            const struct answer_slot *slot = &group->x->slots[group->row * size + s];
+
+            of_group += (double)group->reward[s];
+            squares += (double)group->reward[s] * (double)group->reward[s];
+            entropy += (double)slot->sample->entropy_sum;
+            drawn += (double)slot->sample->n_drawn;
+            m->completion_tokens_mean += (double)slot->sample->n;
+            m->reasoning_tokens_mean += (double)slot->sample->n_thinking;
+            m->truncated_share += slot->sample->end == SAMPLE_LENGTH;
+            for (size_t b = 0; b < 16; b++)
+                m->grader_errors[b] += slot->grade.flags >> b & 1u;
+            for (size_t k = 0; k < slot->grade.n_parts; k++) {
+                m->grader_train_mean[k] += slot->grade.part[k];
+                m->grader_seconds_mean[k] += slot->grade.part_seconds[k];
+            }
+        }
+        m->n_groups_all_zero += !group->kept && of_group == 0;
+        m->n_groups_all_one += !group->kept && of_group >= (double)size * (1 - 1e-9);
+        sum += of_group;
+    }
+    const double n = (double)m->n_samples;
+    m->train_mean_reward = sum / n;
+    m->reward_std = sqrt(fmax(0, squares / n - m->train_mean_reward * m->train_mean_reward));
+    m->entropy = drawn > 0 ? entropy / drawn : 0;
+    m->tokens_sampled = (size_t)m->completion_tokens_mean;
+    m->completion_tokens_mean /= n;
+    m->reasoning_tokens_mean /= n;
+    m->truncated_share /= n;
+    m->n_graders = grader_count(l->in->grader);
+    for (size_t k = 0; k < m->n_graders; k++) {
+        m->grader_train_mean[k] /= n;
+        m->grader_seconds_mean[k] /= n;
+    }
+}
+
+static bool weigh(const struct loop *l, struct groups *g, struct error *err)
+{
+    const size_t size = l->recipe.group_size;
+    float *reward = malloc(g->n * size * sizeof *reward),
+          *advantage = malloc(g->n * size * sizeof *advantage);
+    bool *kept = malloc(g->n);
+
+    if (reward == NULL || advantage == NULL || kept == NULL)
+        abort();
+    for (size_t i = 0; i < g->n; i++) {
+        memcpy(reward + i * size, g->all[i].reward, size * sizeof *reward);
+        kept[i] = g->all[i].kept;
+    }
+    const bool ok =
+        advantage_of_groups(&l->recipe.advantage, g->n, size, reward, kept, advantage, err);
+    for (size_t i = 0; ok && i < g->n; i++)
+        memcpy(g->all[i].advantage, advantage + i * size, size * sizeof *advantage);
+    free(reward);
+    free(advantage);
+    free(kept);
+    return ok;
+}
+
+static bool tell_rollouts(const struct loop *l, const struct groups *g,
+                          const struct step_metrics *m, struct error *err)
+{
+    const struct progress_sink *sink = l->in->sink;
+
+    if (sink == NULL || sink->rollout == NULL)
+        return true;
+    for (size_t i = 0; i < g->n; i++) {
+        for (size_t s = 0; s < l->recipe.group_size; s++) {
+            const struct group *group = &g->all[i];
+            struct rollout r = answers_rollout(group->x, l->in->train, group->row, s);
+
+            r.step = m->step;
+            r.advantage = group->advantage[s];
+            r.trained =
+                group->kept &&
+                !is_masked(l, m, group->x->slots[group->row * l->recipe.group_size + s].sample);
+            if (!sink->rollout(sink->ctx, &r, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* ---- one step's update ---- */
+
+/* The kept groups as the tree wants them; answers without an advantage cost nothing. */
+static struct tree_group *tree_groups(const struct loop *l, const struct groups *g,
+                                      const struct step_metrics *m, size_t *n, double *n_tokens,
+                                      struct arena *a)
+{
+    const size_t size = l->recipe.group_size;
+    struct tree_group *out = ARENA_ARRAY(a, struct tree_group, g->n);
+
+    *n = 0;
+    *n_tokens = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct group *group = &g->all[i];
+        struct tree_answer *answers = ARENA_ARRAY(a, struct tree_answer, size);
+        size_t k = 0;
+
+        for (size_t s = 0; s < size && group->kept; s++) {
+            const struct sample *x = group->x->slots[group->row * size + s].sample;
+
+            if (is_masked(l, m, x))
+                continue;
+            *n_tokens += (double)x->n_drawn;
+            if (group->advantage[s] != 0)
+                answers[k++] = (struct tree_answer){.tokens = x->tokens,
+                                                    .logprobs = x->logprobs,
+                                                    .masked = x->injected,
+                                                    .n = x->n,
+                                                    .coefficient = group->advantage[s]};
+        }
+        if (k > 0)
+            out[(*n)++] = (struct tree_group){.prompt = group->x->prompts[group->row].tokens,
+                                              .n_prompt = group->x->prompts[group->row].n,
+                                              .answers = answers,
+                                              .n_answers = k};
+    }
+    return out;
+}
+
+/* How many groups from the first on make one pass: the rule sees the data alone, never the memory. */
+static size_t pass_size(const struct loop *l, const struct tree_group *g, size_t n)
+{
+    size_t k = 1;
+
+    while (k < n) {
+        struct arena a = {0};
+        const size_t rows = tree_rows(g, k + 1, &a);
+
+        arena_release(&a);
+        if (rows > l->recipe.pass_rows)
+            break;
+        k++;
+    }
+    return k;
+}
+
+static bool one_pass(struct loop *l, const struct tree_group *g, size_t n,
+                     const struct loss_options *opt, struct loss_sums *sums, struct step_metrics *m,
+                     struct error *err)
+{
+    const struct model *model = l->in->model;
+    const size_t w = model->config.width;
+    struct kv_pool *pool = engine_pool(l->engine);
+    struct arena a = {0};
+    struct train_tree t;
+    struct training_pass *pass = NULL;
+    size_t logit_rows, ld;
+    float *logits = engine_logits(l->engine, &logit_rows, &ld);
+
+    if (!tree_build(g, n, pool, &a, &t, err)) {
+        arena_release(&a);
+        return false;
+    }
+    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+    const size_t rank = l->adapter != NULL ? l->adapter->rank : 0;
+    const bool keep_all =
+        (double)training_pass_bytes(model, rank, t.m, true) <= l->recipe.memory_bytes;
+    float *hidden = arena_alloc(&a, t.m * w * sizeof *hidden),
+          *d_hidden = arena_alloc(&a, t.m * w * sizeof *hidden);
+    const bool ok = training_forward(model, l->adapter, engine_workspace(l->engine), &b, keep_all,
+                                     hidden, &pass, err);
+    if (ok) {
+        loss_back(model, l->adapter == NULL, &t, opt, hidden, logits, logit_rows, ld, d_hidden,
+                  sums);
+        training_backward(pass, d_hidden);
+        m->tokens_trained += t.m;
+    }
+    training_pass_release(pass);
+    tree_release(&t, pool);
+    arena_release(&a);
+    return ok;
+}
+
+#define GUARD_ROWS 128 /* rows of the first groups that an update's KL is measured on */
+
+static bool measure_kl(struct loop *l, const struct tree_group *g, size_t n, float inv_t,
+                       double *kl, struct error *err)
+{
+    const struct model *model = l->in->model;
+    struct kv_pool *pool = engine_pool(l->engine);
+    struct arena a = {0};
+    struct train_tree t;
+    size_t k = 1, logit_rows, ld;
+    float *logits = engine_logits(l->engine, &logit_rows, &ld);
+
+    while (k < n && tree_rows(g, k + 1, &a) <= GUARD_ROWS)
+        k++;
+    bool ok = tree_build(g, k, pool, &a, &t, err);
+    if (ok) {
+        const struct batch b = {
+            .m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+        float *hidden = arena_alloc(&a, t.m * model->config.width * sizeof *hidden);
+
+        ok = forward(model, l->adapter, engine_workspace(l->engine), &b, hidden, err);
+        if (ok)
+            *kl = loss_kl(model, &t, inv_t, hidden, logits, logit_rows, ld);
+        tree_release(&t, pool);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+static void values_changed(const struct loop *l)
+{
+    if (l->adapter != NULL)
+        adapter_changed(l->adapter);
+    else
+        model_changed(l->in->model);
+}
+
+static double learning_rate(const struct loop *l)
+{
+    const double full =
+        l->recipe.learning_rate * l->recipe.learning_rate_multiplier * l->state.rate_scale;
+    const double t = (double)l->state.step + 1, warm = (double)l->recipe.warmup_steps;
+
+    return t < warm ? full * t / warm : full;
+}
+
+static bool guard(struct loop *l, const struct tree_group *g, size_t n, float inv_t,
+                  struct step_metrics *m, struct error *err)
+{
+    if (!measure_kl(l, g, n, inv_t, &m->kl, err))
+        return false;
+    if (m->kl > l->recipe.kl_undo || isnan(m->kl)) {
+        optimizer_undo(&l->optimizer, l->values);
+        values_changed(l);
+        m->rolled_back = true;
+        l->state.rate_scale *= 0.5;
+        tell(
+            l, EVENT_WARN,
+            "Step %zu moved the model too far (KL %.3f, above %.3f): undone, and the learning rate is halved.",
+            m->step, m->kl, l->recipe.kl_undo);
+    } else if (m->kl > l->recipe.kl_slow) {
+        l->state.rate_scale *= 0.5;
+        tell(l, EVENT_INFO,
+             "Step %zu moved the model by KL %.3f, above %.3f: the next learning rate is halved.",
+             m->step, m->kl, l->recipe.kl_slow);
+    } else {
+        l->state.rate_scale = fmin(1, l->state.rate_scale * 1.1);
+    }
+    return true;
+}
+
+/* Exploration is paid for while the answers' entropy is below the floor: the coefficient follows the lack. */
+static float entropy_price(struct loop *l, double entropy)
+{
+    const double lack = l->recipe.entropy_floor - entropy;
+
+    if (l->recipe.entropy_floor <= 0 || l->recipe.entropy_bonus <= 0)
+        return 0;
+    l->state.entropy_bonus += 0.1 * l->recipe.entropy_bonus * (lack > 0 ? 1 : -1);
+    l->state.entropy_bonus = fmin(l->recipe.entropy_bonus, fmax(0, l->state.entropy_bonus));
+    return (float)l->state.entropy_bonus;
+}
+
+static bool update(struct loop *l, const struct groups *g, struct step_metrics *m,
+                   struct error *err)
+{
+    const double began = clock_seconds();
+    size_t n;
+    double n_tokens;
+    const struct tree_group *t = tree_groups(l, g, m, &n, &n_tokens, &l->step);
+    const struct loss_options opt = {.inv_t = (float)(1 / l->recipe.temperature),
+                                     .n = n_tokens,
+                                     .entropy_bonus = entropy_price(l, m->entropy)};
+    struct loss_sums sums = {0};
+    bool ok = true;
+
+    m->learning_rate = learning_rate(l);
+    if (n == 0)
+        return true;
+    for (size_t at = 0; ok && at < n;) {
+        const size_t k = pass_size(l, t + at, n - at);
+
+        ok = one_pass(l, t + at, k, &opt, &sums, m, err);
+        at += k;
+        if (ok && l->in->sink != NULL && l->in->sink->tick != NULL)
+            l->in->sink->tick(l->in->sink->ctx, "training", at, n);
+    }
+    if (!ok)
+        return false;
+    m->loss = sums.loss;
+    m->max_dlogp = sums.max_dlogp;
+    l->state.max_dlogp = fmax(l->state.max_dlogp, sums.max_dlogp);
+    if (sums.max_dlogp != 0)
+        tell(
+            l, EVENT_ERROR,
+            "Step %zu: a token was sampled and trained with log-probabilities that differ by %g; they must be equal. This is a defect of hone.",
+            m->step, sums.max_dlogp);
+    m->grad_norm = optimizer_step(&l->optimizer, m->learning_rate, l->values, l->grads);
+    values_changed(l);
+    if (!isfinite(m->grad_norm))
+        tell(l, EVENT_WARN, "Step %zu: the gradient is not a finite number; nothing was changed.",
+             m->step);
+    else
+        ok = guard(l, t, n, opt.inv_t, m, err);
+    l->state.trained_tokens += (uint64_t)n_tokens;
+    m->seconds_training += clock_seconds() - began;
+    return ok;
+}
+
+/* ---- validation and checkpoints ---- */
+
+static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct error *err)
+{
+    const struct reinforce_inputs *in = l->in;
+    struct arena a = {0};
+    struct evaluate_options opt = {
+        .n_samples = l->recipe.eval_samples,
+        .max_tokens = l->recipe.max_tokens,
+        .pick = {.temperature = (float)l->recipe.temperature, .top_p = 1, .repetition_penalty = 1},
+        .seed = l->recipe.seed,
+        .purpose = PHILOX_EVAL,
+        .step = (uint32_t)step,
+        .stop = in->stop};
+    struct evaluate_result sampled, greedy;
+    bool ok = evaluate(l->engine, l->adapter, in->prompter, in->valid, in->grader, &opt, in->sink,
+                       &a, &sampled, err);
+
+    opt.greedy = true;
+    ok = ok && evaluate(l->engine, l->adapter, in->prompter, in->valid, in->grader, &opt, NULL, &a,
+                        &greedy, err);
+    if (ok) {
+        m->has_valid = true;
+        m->valid_mean_reward = sampled.reward_mean;
+        m->valid_ci95 = sampled.reward_ci95;
+        m->valid_greedy_reward = greedy.reward_mean;
+        m->valid_completion_tokens_mean = sampled.completion_tokens_mean;
+        m->valid_reasoning_tokens_mean = sampled.reasoning_tokens_mean;
+        memcpy(m->valid_grader_errors, sampled.grader_errors, sizeof m->valid_grader_errors);
+        memcpy(m->grader_valid_mean, sampled.part_mean, sizeof m->grader_valid_mean);
+        m->seconds_eval = sampled.seconds + greedy.seconds;
+    }
+    arena_release(&a);
+    return ok;
+}
+
+/* Puts a step among the best, if it is; a later one must be better, not equal. */
+static bool among_best(struct train_state *s, uint64_t step, double reward, size_t keep)
+{
+    size_t at = 0;
+
+    while (at < s->n_best && s->best_reward[at] >= reward)
+        at++;
+    if (at >= size_min(keep, CHECKPOINT_BEST))
+        return false;
+    const size_t n = size_min(s->n_best + 1, size_min(keep, CHECKPOINT_BEST));
+    for (size_t i = n - 1; i > at; i--) {
+        s->best_step[i] = s->best_step[i - 1];
+        s->best_reward[i] = s->best_reward[i - 1];
+    }
+    s->best_step[at] = step;
+    s->best_reward[at] = reward;
+    s->n_best = n;
+    return true;
+}
+
+static bool save(struct loop *l, const struct step_metrics *m, bool best, struct error *err)
+{
+    const struct checkpoint_parts parts = {.adapter = l->adapter,
+                                           .model = l->in->model,
+                                           .optimizer = &l->optimizer,
+                                           .state = &l->state};
+    const struct progress_sink *sink = l->in->sink;
+    const char *dir = NULL;
+    bool ok = checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
+              checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, err);
+
+    if (ok && sink != NULL && sink->checkpoint != NULL) {
+        const struct checkpoint_info info = {.step = (size_t)l->state.step,
+                                             .best = best,
+                                             .dir = dir,
+                                             .valid_mean_reward =
+                                                 m->has_valid ? m->valid_mean_reward : (double)NAN};
+
+        ok = sink->checkpoint(sink->ctx, &info, err);
+    }
+    return ok;
+}
+
+/* ---- the whole ---- */
+
+static void adapter_hash(const struct loop *l, char hex[65])
+{
+    if (l->adapter != NULL)
+        adapter_sha256(l->adapter, hex);
+    else
+        values_sha256(l->values, l->optimizer.n, hex);
+}
+
+static bool one_step(struct loop *l, struct error *err)
+{
+    struct step_metrics m = {.step = (size_t)l->state.step + 1,
+                             .total_steps = (size_t)l->total_steps,
+                             .temperature = l->recipe.temperature,
+                             .epoch = (size_t)(l->state.cursor / l->in->train->n_rows)};
+    const struct train_state before = l->state;
+    const double began = clock_seconds();
+    struct groups g = {0};
+    struct rusage usage;
+    bool best = false;
+
+    arena_reset(&l->step);
+    const struct engine_counts c0 = engine_counts(l->engine);
+    if (!sample_groups(l, &g, &m, err)) {
+        l->state = before; /* nothing of this step has happened */
+        return false;
+    }
+    m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;
+    measure_groups(l, &g, &m);
+    if (!weigh(l, &g, err) || !update(l, &g, &m, err))
+        return false;
+    if (l->state.step == 0)
+        l->state.first_reward = m.train_mean_reward;
+    l->state.step++;
+    const bool last = l->state.step == l->total_steps;
+    if (l->in->valid != NULL && (last || l->state.step % l->recipe.eval_interval == 0)) {
+        if (!validate(l, (size_t)l->state.step, &m, err))
+            return false;
+        best = among_best(&l->state, l->state.step, m.valid_mean_reward, l->recipe.keep_best);
+    }
+    adapter_hash(l, m.adapter_sha256);
+    explain_step(&m, &l->recipe, &l->state, l->in->sink);
+    getrusage(RUSAGE_SELF, &usage);
+    m.peak_rss_bytes = (size_t)usage.ru_maxrss * 1024;
+    m.seconds_total = clock_seconds() - began;
+    m.seconds_left = (clock_seconds() - l->began) / (double)(l->state.step - l->began_at_step) *
+                     (double)(l->total_steps - l->state.step);
+    if (!tell_rollouts(l, &g, &m, err) || (l->in->sink != NULL && l->in->sink->step != NULL &&
+                                           !l->in->sink->step(l->in->sink->ctx, &m, err)))
+        return false;
+    if (last || best || l->state.step % l->recipe.checkpoint_interval == 0)
+        return save(l, &m, best, err);
+    return true;
+}
+
+static bool set_up(struct loop *l, struct error *err)
+{
+    const struct reinforce_inputs *in = l->in;
+    const struct optimizer_options oo = {.beta1 = l->recipe.beta1,
+                                         .beta2 = l->recipe.beta2,
+                                         .eps = l->recipe.eps,
+                                         .weight_decay = l->recipe.weight_decay,
+                                         .max_grad_norm = l->recipe.max_grad_norm};
+    size_t n;
+
+    if (l->recipe.lora_rank > 0) {
+        if (!adapter_new(&in->model->config, l->recipe.lora_rank, (float)l->recipe.lora_alpha,
+                         l->recipe.seed, &l->adapter, err) ||
+            !adapter_want_grads(l->adapter, err))
+            return false;
+        snprintf(l->adapter->base_name, sizeof l->adapter->base_name, "%s", in->base_name);
+        l->values = l->adapter->values;
+        l->grads = l->adapter->grads;
+        n = l->adapter->n_values;
+    } else {
+        if (!model_unfreeze(in->model, err))
+            return false;
+        l->values = in->model->full->values;
+        l->grads = in->model->full->grads;
+        n = in->model->full->n_values;
+    }
+    return optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
+           grade_queue_open(in->grader, parallel_threads(), &l->queue, err);
+}
+
+/* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */
+static bool check_prompts(const struct loop *l, const struct dataset *d, size_t *longest,
+                          struct error *err)
+{
+    struct arena a = {0};
+    bool ok = true;
+
+    for (size_t i = 0; ok && d != NULL && i < d->n_rows; i++) {
+        struct prompt p;
+        char what[320];
+
+        arena_reset(&a);
+        snprintf(what, sizeof what, "%.256s, line %zu", d->path, d->rows[i].line);
+        ok = prompter_render(l->in->prompter, d->rows[i].messages, d->rows[i].tools, NULL, &a, &p,
+                             err) &&
+             grader_check_item(l->in->grader, d->rows[i].item, what, err);
+        const size_t most = l->recipe.max_prompt_tokens > 0 ? l->recipe.max_prompt_tokens
+                                                            : l->in->model->max_positions - 1;
+        if (ok &&
+            (p.n > most || p.n + size_max(1, l->recipe.max_tokens) > l->in->model->max_positions))
+            ok = fail_param(
+                err, ERR_LIMIT, "messages",
+                "%s: the prompt has %zu tokens; with %zu for the answer, at most %zu fit", what,
+                p.n, l->recipe.max_tokens,
+                size_min(most, l->in->model->max_positions - size_max(1, l->recipe.max_tokens)));
+        if (ok)
+            *longest = size_max(*longest, p.n);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+static void settle_steps(struct loop *l)
+{
+    const size_t rows = l->in->train->n_rows, b = l->recipe.batch_size;
+
+    if (l->recipe.max_steps == 0 && l->recipe.n_epochs == 0)
+        l->recipe.max_steps = 150;
+    l->total_steps =
+        l->recipe.max_steps > 0 ? l->recipe.max_steps : (l->recipe.n_epochs * rows + b - 1) / b;
+    if (l->recipe.n_epochs == 0)
+        l->recipe.n_epochs = size_max(1, (l->total_steps * b + rows - 1) / rows);
+    if (l->recipe.eval_interval == 0)
+        l->recipe.eval_interval = size_max(1, (size_t)l->total_steps / 10);
+}
+
+static bool begin(struct loop *l, struct error *err)
+{
+    const struct reinforce_inputs *in = l->in;
+    const uint64_t at = in->resume ? checkpoint_last(in->run_dir) : 0;
+
+    l->state = (struct train_state){.rate_scale = 1};
+    if (at > 0) {
+        if (!checkpoint_load(in->run_dir, at, in->model, l->adapter, &l->optimizer, &l->state, err))
+            return false;
+        values_changed(l);
+        l->recipe.max_tokens = (size_t)l->state.max_tokens;
+        l->recipe.group_size = (size_t)l->state.group_size;
+        if (in->sink != NULL && in->sink->rewind != NULL &&
+            !in->sink->rewind(in->sink->ctx, (size_t)at, err))
+            return false;
+        tell(l, EVENT_INFO, "Resumed after step %" PRIu64 ".", at);
+        return true;
+    }
+    if (in->sink != NULL && in->sink->rewind != NULL && in->resume &&
+        !in->sink->rewind(in->sink->ctx, 0, err))
+        return false;
+    tell(l, EVENT_INFO, "Fine-tuning job started: %zu rows, %zu prompts a step, %" PRIu64 " steps.",
+         in->train->n_rows, l->recipe.batch_size, l->total_steps);
+    if (!preflight_settle(l->engine, in, &l->recipe, err))
+        return false;
+    l->state.max_tokens = l->recipe.max_tokens;
+    l->state.group_size = l->recipe.group_size;
+    if (in->valid != NULL) {
+        struct step_metrics m = {.total_steps = (size_t)l->total_steps};
+
+        if (!validate(l, 0, &m, err))
+            return false;
+        l->state.base_valid_reward = m.valid_mean_reward;
+        tell(
+            l, EVENT_INFO,
+            "Before training, answers to the validation file earn %.3f +- %.3f (%.3f without chance).",
+            m.valid_mean_reward, m.valid_ci95, m.valid_greedy_reward);
+    }
+    return true;
+}
+
+static void result_of(const struct loop *l, struct reinforce_result *out)
+{
+    *out = (struct reinforce_result){.steps = (size_t)l->state.step,
+                                     .first_reward = l->state.first_reward,
+                                     .base_valid_reward = l->state.base_valid_reward,
+                                     .max_dlogp = l->state.max_dlogp,
+                                     .trained_tokens = (size_t)l->state.trained_tokens};
+    if (l->state.n_best > 0) {
+        out->best_step = (size_t)l->state.best_step[0];
+        out->best_valid_reward = l->state.best_reward[0];
+    }
+    adapter_hash(l, out->adapter_sha256);
+}
+
+bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, struct error *err)
+{
+    struct loop l = {.in = in, .recipe = *in->recipe};
+    struct engine_options eo = engine_defaults(in->model);
+    size_t longest = 0;
+    bool ok;
+
+    eo.max_live = l.recipe.max_live;
+    settle_steps(&l);
+    ok = check_prompts(&l, in->train, &longest, err) &&
+         check_prompts(&l, in->valid, &longest, err) &&
+         engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
+         set_up(&l, err) && begin(&l, err);
+    l.began = clock_seconds();
+    l.began_at_step = l.state.step;
+    while (ok && l.state.step < l.total_steps) {
+        ok = one_step(&l, err);
+        if (ok && in->stop != NULL && atomic_load(in->stop) && l.state.step < l.total_steps) {
+            const struct step_metrics none = {0};
+
+            ok = save(&l, &none, false, err) &&
+                 fail(err, ERR_CANCELLED, "stopped on request after step %" PRIu64, l.state.step);
+        }
+    }
+    if (ok)
+        result_of(&l, out);
+    grade_queue_close(l.queue);
+    engine_close(l.engine);
+    adapter_close(l.adapter);
+    arena_release(&l.step);
+    arena_release(&l.run);
+    return ok;
+}
