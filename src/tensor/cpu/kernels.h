@@ -70,7 +70,7 @@ struct kernels {
     void (*add)(size_t n, const float *x, float *y);        /* y += x */
     void (*scale)(size_t n, float s, float *x);             /* x *= s */
     float (*dot)(size_t n, const float *x, const float *y); /* lanes */
-    float (*max)(size_t n, const float *x);                 /* -inf for n = 0 */
+    float (*max)(size_t n, const float *x); /* -inf for n = 0; never -0; NaN is passed over */
 
     /* x = exp((x - max) * scale), returns their sum (lanes) */
     float (*exp_sum)(size_t n, float max, float scale, float *x);

@@ -145,6 +145,11 @@ SIMD v16 load_n(const float *p, size_t n)
 {
     return n == PANEL ? v_load(p) : load_tail(p, n, 0);
 }
+/* One factor of a sum's terms: a lane without an element adds -0 * 0, which changes no sum, not even one that is -0. */
+SIMD v16 load_factor(const float *p, size_t n)
+{
+    return n == PANEL ? v_load(p) : load_tail(p, n, -0.0f);
+}
 SIMD void store_n(float *p, size_t n, v16 x)
 {
     if (n == PANEL)
@@ -159,9 +164,8 @@ static float vector_dot(size_t n, const float *x, const float *y)
 {
     v16 acc = v_zero();
 
-    /* a lane without an element adds 0 * 0 to a sum that began at +0: no bit changes */
     EACH_16(i, w, n)
-    acc = v_fma(load_n(x + i, w), load_n(y + i, w), acc);
+    acc = v_fma(load_factor(x + i, w), load_n(y + i, w), acc);
     return v_join(acc);
 }
 
@@ -181,7 +185,7 @@ static void vector_rms_norm_back(size_t n, const float *x, const float *w, float
     v16 acc = v_zero();
 
     EACH_16(i, c, n)
-    acc = v_fma(v_mul(load_n(w + i, c), load_n(dy + i, c)), load_n(x + i, c), acc);
+    acc = v_fma(v_mul(load_n(w + i, c), load_n(dy + i, c)), load_factor(x + i, c), acc);
     const v16 minus_s = v_set(-(v_join(acc) * (r * r / (float)n)));
     const v16 vr = v_set(r);
     EACH_16(i, c, n)
@@ -270,7 +274,7 @@ static float vector_max(size_t n, const float *x)
 
     EACH_16(i, c, n)
     m = v_max(c == PANEL ? v_load(x + i) : load_tail(x + i, c, -INFINITY), m);
-    return v_join_max(m);
+    return v_join_max(m) + 0.0f;
 }
 
 static float vector_exp_sum(size_t n, float max, float scale, float *x)

@@ -184,7 +184,7 @@ static float plain_max(size_t n, const float *x)
 
     for (size_t i = 0; i < n; i++)
         m = x[i] > m ? x[i] : m;
-    return m;
+    return m + 0.0f; /* which of a +0 and a -0 came first must not show */
 }
 
 static float plain_exp_sum(size_t n, float max, float scale, float *x)
