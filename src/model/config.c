@@ -9,6 +9,7 @@
 #include "model/shown.h"
 #include "text/json.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -128,18 +129,10 @@ static bool gguf_fixed(struct gguf_keys *k, const struct fixed_key *list, struct
     return true;
 }
 
-static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct model_config *c,
-                       struct error *err)
+/* H, K and D. */
+static bool gguf_heads(struct gguf_keys *k, struct model_config *c, struct error *err)
 {
-    static const char eps_key[] = "attention.layer_norm_rms_epsilon";
-    const struct gguf_tensor *embed;
-    char name[96];
-
-    if (!gguf_size(k, "block_count", true, LIMIT_LAYERS, &c->n_layers, err) ||
-        !gguf_size(k, "embedding_length", true, LIMIT_WIDTH, &c->width, err) ||
-        !gguf_size(k, "feed_forward_length", true, LIMIT_WIDTH, &c->hidden, err) ||
-        !gguf_size(k, "context_length", true, LIMIT_CONTEXT, &c->context, err) ||
-        !gguf_size(k, "attention.head_count", true, LIMIT_WIDTH, &c->n_heads, err))
+    if (!gguf_size(k, "attention.head_count", true, LIMIT_WIDTH, &c->n_heads, err))
         return false;
     c->n_kv_heads = c->n_heads;
     if (!gguf_size(k, "attention.head_count_kv", false, LIMIT_WIDTH, &c->n_kv_heads, err))
@@ -150,30 +143,30 @@ static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct mod
             "%s: %s.attention.head_count is %zu, which does not divide %s.embedding_length = %zu",
             gguf_name(k->g), k->arch, c->n_heads, k->arch, c->width);
     c->head_width = size_max(c->width / c->n_heads, 1);
-    size_t value_width, rotated;
     if (!gguf_size(k, "attention.key_length", false, LIMIT_WIDTH, &c->head_width, err))
         return false;
-    value_width = rotated = c->head_width;
-    if (!gguf_size(k, "attention.value_length", false, LIMIT_WIDTH, &value_width, err) ||
-        !gguf_size(k, "rope.dimension_count", false, LIMIT_WIDTH, &rotated, err))
-        return false;
-    if (value_width != c->head_width || rotated != c->head_width) {
-        const char *key = key_of(k, value_width != c->head_width ? "attention.value_length"
-                                                                 : "rope.dimension_count");
+    static const char *const same[] = {"attention.value_length", "rope.dimension_count"};
+    for (size_t i = 0; i < COUNT_OF(same); i++) {
+        size_t width = c->head_width;
 
-        return fail_param(err, ERR_UNSUPPORTED, key,
-                          "%s: %s is %zu; only the width of keys, %zu, is supported",
-                          gguf_name(k->g), key,
-                          value_width != c->head_width ? value_width : rotated, c->head_width);
+        if (!gguf_size(k, same[i], false, LIMIT_WIDTH, &width, err))
+            return false;
+        if (width != c->head_width)
+            return fail_param(err, ERR_UNSUPPORTED, key_of(k, same[i]),
+                              "%s: %s.%s is %zu; only the width of keys, %zu, is supported",
+                              gguf_name(k->g), k->arch, same[i], width, c->head_width);
     }
-    c->rope_base = fam->rope_base;
-    if (!gguf_need(k->g, key_of(k, eps_key), err) ||
-        !gguf_get_double(k->g, key_of(k, eps_key), &c->rms_eps, err) ||
-        !gguf_get_double(k->g, key_of(k, "rope.freq_base"), &c->rope_base, err))
-        return false;
+    return true;
+}
+
+/* V, and whether there is a head of its own: told by the tensors. */
+static bool gguf_vocab(struct gguf_keys *k, const struct family *fam, struct model_config *c,
+                       struct error *err)
+{
+    char name[96];
 
     family_tensor_name(fam->gguf_tensor[W_EMBED], 0, ".weight", name, sizeof name);
-    embed = gguf_find(k->g, name);
+    const struct gguf_tensor *embed = gguf_find(k->g, name);
     if (embed == NULL)
         return fail(err, ERR_INVALID, "%s: the tensor %s is missing", gguf_name(k->g), name);
     c->vocab = embed->dims[0];
@@ -185,6 +178,22 @@ static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct mod
     family_tensor_name(fam->gguf_tensor[W_HEAD], 0, ".weight", name, sizeof name);
     c->tied_head = gguf_find(k->g, name) == NULL;
     return true;
+}
+
+static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct model_config *c,
+                       struct error *err)
+{
+    static const char eps[] = "attention.layer_norm_rms_epsilon";
+
+    c->rope_base = fam->rope_base;
+    return gguf_size(k, "block_count", true, LIMIT_LAYERS, &c->n_layers, err) &&
+           gguf_size(k, "embedding_length", true, LIMIT_WIDTH, &c->width, err) &&
+           gguf_size(k, "feed_forward_length", true, LIMIT_WIDTH, &c->hidden, err) &&
+           gguf_size(k, "context_length", true, LIMIT_CONTEXT, &c->context, err) &&
+           gguf_heads(k, c, err) && gguf_need(k->g, key_of(k, eps), err) &&
+           gguf_get_double(k->g, key_of(k, eps), &c->rms_eps, err) &&
+           gguf_get_double(k->g, key_of(k, "rope.freq_base"), &c->rope_base, err) &&
+           gguf_vocab(k, fam, c, err);
 }
 
 static bool gguf_tokens(const struct gguf *g, struct model_config *c, struct error *err)
@@ -439,6 +448,7 @@ bool config_from_json(const json_t *json, const char *what, struct model_config 
 
     if (!json_family(json, what, &fam, err))
         return false;
+    assert(fam != NULL);
     snprintf(c.family, sizeof c.family, "%s", fam->name);
     c.rms_eps = fam->rms_eps;
     c.rope_base = fam->rope_base;

@@ -83,64 +83,67 @@ static bool name_read(const struct gguf *g, struct reader *r, struct arena *a, c
     return true;
 }
 
-/* Steps over a value of the given type. Strings in arrays cost a length each, so work is bounded by the file. */
+static bool value_read(const struct gguf *g, struct reader *r, const char *key, uint32_t type,
+                       int depth, struct gguf_value *out, struct error *err);
+
+/* Steps over an array. Each item costs bytes of the file, so that bounds the work. */
+static bool array_read(const struct gguf *g, struct reader *r, const char *key, int depth,
+                       struct gguf_value *out, struct error *err)
+{
+    const uint32_t item = reader_u32(r);
+    const uint64_t n = reader_u64(r);
+    const size_t start = r->pos;
+    size_t size;
+
+    if (r->failed)
+        return cut_short(g, r, "the metadata", err);
+    if (item >= N_GGUF_TYPES)
+        return fail(err, ERR_CORRUPT, "%s: the key %s is an array of the unknown type %" PRIu32,
+                    g->what, shown(str_of(key)).text, item);
+    if (depth >= GGUF_MAX_DEPTH)
+        return fail(err, ERR_LIMIT, "%s: the key %s has arrays nested more than %d deep", g->what,
+                    shown(str_of(key)).text, GGUF_MAX_DEPTH);
+    const size_t least = types[item].size > 0 ? types[item].size : item == GGUF_STR ? 8 : 12;
+    if (!size_mul(n, least, &size) || size > r->len - r->pos)
+        return fail(err, ERR_CORRUPT,
+                    "%s: the key %s claims an array of %" PRIu64
+                    " values, but only %zu bytes follow",
+                    g->what, shown(str_of(key)).text, n, r->len - r->pos);
+    if (types[item].size > 0)
+        reader_bytes(r, size);
+    for (uint64_t i = 0; item == GGUF_STR && i < n && !r->failed; i++)
+        reader_str64(r);
+    for (uint64_t i = 0; item == GGUF_ARRAY && i < n; i++) {
+        struct gguf_value inner;
+
+        if (!value_read(g, r, key, item, depth + 1, &inner, err))
+            return false;
+    }
+    out->item = (enum gguf_type)item;
+    out->n_items = (size_t)n;
+    out->bytes = (struct str){(const char *)r->ptr + start, r->pos - start};
+    return true;
+}
+
 static bool value_read(const struct gguf *g, struct reader *r, const char *key, uint32_t type,
                        int depth, struct gguf_value *out, struct error *err)
 {
-    const struct shown name = shown(str_of(key));
     struct gguf_value v = {.type = (enum gguf_type)type};
-    const size_t from = r->pos;
-    size_t size;
 
     if (type >= N_GGUF_TYPES)
         return fail(err, ERR_CORRUPT, "%s: the key %s has the unknown type %" PRIu32, g->what,
-                    name.text, type);
-    if (type == GGUF_STR) {
+                    shown(str_of(key)).text, type);
+    if (type == GGUF_STR)
         v.bytes = reader_str64(r);
-    } else if (type == GGUF_ARRAY) {
-        const uint32_t item = reader_u32(r);
-        const uint64_t n = reader_u64(r);
-
-        if (r->failed)
-            return cut_short(g, r, "the metadata", err);
-        if (item >= N_GGUF_TYPES)
-            return fail(err, ERR_CORRUPT, "%s: the key %s is an array of the unknown type %" PRIu32,
-                        g->what, name.text, item);
-        if (depth >= GGUF_MAX_DEPTH)
-            return fail(err, ERR_LIMIT, "%s: the key %s has arrays nested more than %d deep",
-                        g->what, name.text, GGUF_MAX_DEPTH);
-        const size_t least = types[item].size > 0 ? types[item].size : item == GGUF_STR ? 8 : 12;
-        if (!size_mul(n, least, &size) || size > r->len - r->pos)
-            return fail(err, ERR_CORRUPT,
-                        "%s: the key %s claims an array of %" PRIu64
-                        " values, but only %zu bytes follow",
-                        g->what, name.text, n, r->len - r->pos);
-        v.item = (enum gguf_type)item;
-        v.n_items = (size_t)n;
-        const size_t start = r->pos;
-        if (types[item].size > 0) {
-            reader_bytes(r, size);
-        } else if (item == GGUF_STR) {
-            for (size_t i = 0; i < v.n_items && !r->failed; i++)
-                reader_str64(r);
-        } else {
-            for (size_t i = 0; i < v.n_items; i++) {
-                struct gguf_value inner;
-
-                if (!value_read(g, r, key, item, depth + 1, &inner, err))
-                    return false;
-            }
-        }
-        v.bytes = (struct str){(const char *)r->ptr + start, r->pos - start};
-    } else {
-        reader_bytes(r, types[type].size);
-        v.bytes = (struct str){(const char *)r->ptr + from, types[type].size};
-    }
+    else if (type != GGUF_ARRAY)
+        v.bytes = (struct str){reader_bytes(r, types[type].size), types[type].size};
+    else if (!array_read(g, r, key, depth, &v, err))
+        return false;
     if (r->failed)
         return cut_short(g, r, "the metadata", err);
     if (type == GGUF_BOOL && (unsigned char)v.bytes.ptr[0] > 1)
         return fail(err, ERR_CORRUPT, "%s: the key %s is a bool of %d, 0 or 1 was expected",
-                    g->what, name.text, (unsigned char)v.bytes.ptr[0]);
+                    g->what, shown(str_of(key)).text, (unsigned char)v.bytes.ptr[0]);
     *out = v;
     return true;
 }
@@ -200,10 +203,9 @@ static bool dtype_read(const struct gguf *g, const char *tensor, uint32_t type, 
 
     if (name != NULL && dtype_named(name, out))
         return true;
-    for (int t = 0; t < N_DTYPES; t++) {
-        strcat(readable, t == 0 ? "" : ", ");
-        strcat(readable, dtype_info((enum dtype)t)->name);
-    }
+    for (size_t t = 0, at = 0; t < N_DTYPES && at < sizeof readable; t++)
+        at += (size_t)snprintf(readable + at, sizeof readable - at, "%s%s", t == 0 ? "" : ", ",
+                               dtype_info((enum dtype)t)->name);
     snprintf(number, sizeof number, "number %" PRIu32, type);
     return fail(
         err, ERR_UNSUPPORTED,
@@ -268,6 +270,50 @@ static int tensor_data_order(const void *a, const void *b)
     return p < q ? -1 : p > q;
 }
 
+/* Each tensor lies in the file, at a multiple of the alignment; start is where their part begins. */
+static bool tensors_place(struct gguf *g, const struct reader *r, size_t alignment,
+                          const uint64_t *offsets, struct error *err)
+{
+    const size_t start = size_round_up(r->pos, alignment); /* pos is a file's: no wrap */
+
+    for (size_t i = 0; i < g->n_tensors; i++) {
+        struct gguf_tensor *t = &g->tensors[i];
+
+        if (offsets[i] % alignment != 0)
+            return fail(err, ERR_CORRUPT,
+                        "%s: the tensor %s is at %" PRIu64 ", no multiple of the alignment %zu",
+                        g->what, shown(str_of(t->name)).text, offsets[i], alignment);
+        if (start > r->len || offsets[i] > r->len - start ||
+            t->size_bytes > r->len - start - offsets[i])
+            return fail(err, ERR_CORRUPT,
+                        "%s: the tensor %s has %zu bytes at %zu + %" PRIu64
+                        ", but the file ends at byte %zu: it is cut short",
+                        g->what, shown(str_of(t->name)).text, t->size_bytes, start, offsets[i],
+                        r->len);
+        t->data = r->ptr + start + offsets[i];
+    }
+    return true;
+}
+
+/* No two overlap, no two have one name; by_name is sorted when this succeeds. */
+static bool tensors_differ(struct gguf *g, struct error *err)
+{
+    qsort(g->by_name, g->n_tensors, sizeof *g->by_name, tensor_data_order);
+    for (size_t i = 1; i < g->n_tensors; i++) {
+        const struct gguf_tensor *low = g->by_name[i - 1], *high = g->by_name[i];
+
+        if (low->size_bytes > (size_t)((const char *)high->data - (const char *)low->data))
+            return fail(err, ERR_CORRUPT, "%s: the tensors %s and %s overlap", g->what,
+                        shown(str_of(low->name)).text, shown(str_of(high->name)).text);
+    }
+    qsort(g->by_name, g->n_tensors, sizeof *g->by_name, tensor_name_order);
+    for (size_t i = 1; i < g->n_tensors; i++)
+        if (strcmp(g->by_name[i - 1]->name, g->by_name[i]->name) == 0)
+            return fail(err, ERR_CORRUPT, "%s: the tensor %s is there twice", g->what,
+                        shown(str_of(g->by_name[i]->name)).text);
+    return true;
+}
+
 static bool tensors_read(struct gguf *g, struct reader *r, uint64_t n, struct error *err)
 {
     int64_t alignment = DEFAULT_ALIGNMENT;
@@ -297,45 +343,7 @@ static bool tensors_read(struct gguf *g, struct reader *r, uint64_t n, struct er
             goto done;
         g->by_name[i] = &g->tensors[i];
     }
-    const size_t start = size_round_up(r->pos, (size_t)alignment); /* pos is a file's: no wrap */
-    for (size_t i = 0; i < g->n_tensors; i++) {
-        struct gguf_tensor *t = &g->tensors[i];
-
-        if (offsets[i] % (uint64_t)alignment != 0) {
-            fail(err, ERR_CORRUPT,
-                 "%s: the tensor %s is at %" PRIu64 ", no multiple of the alignment %" PRId64,
-                 g->what, shown(str_of(t->name)).text, offsets[i], alignment);
-            goto done;
-        }
-        if (start > r->len || offsets[i] > r->len - start ||
-            t->size_bytes > r->len - start - offsets[i]) {
-            fail(err, ERR_CORRUPT,
-                 "%s: the tensor %s has %zu bytes at %zu + %" PRIu64
-                 ", but the file ends at byte %zu: it is cut short",
-                 g->what, shown(str_of(t->name)).text, t->size_bytes, start, offsets[i], r->len);
-            goto done;
-        }
-        t->data = r->ptr + start + offsets[i];
-    }
-    qsort(g->by_name, g->n_tensors, sizeof *g->by_name, tensor_data_order);
-    for (size_t i = 1; i < g->n_tensors; i++) {
-        const struct gguf_tensor *low = g->by_name[i - 1], *high = g->by_name[i];
-
-        if (low->size_bytes > (size_t)((const char *)high->data - (const char *)low->data)) {
-            fail(err, ERR_CORRUPT, "%s: the tensors %s and %s overlap", g->what,
-                 shown(str_of(low->name)).text, shown(str_of(high->name)).text);
-            goto done;
-        }
-    }
-    qsort(g->by_name, g->n_tensors, sizeof *g->by_name, tensor_name_order);
-    for (size_t i = 1; i < g->n_tensors; i++) {
-        if (strcmp(g->by_name[i - 1]->name, g->by_name[i]->name) == 0) {
-            fail(err, ERR_CORRUPT, "%s: the tensor %s is there twice", g->what,
-                 shown(str_of(g->by_name[i]->name)).text);
-            goto done;
-        }
-    }
-    ok = true;
+    ok = tensors_place(g, r, (size_t)alignment, offsets, err) && tensors_differ(g, err);
 done:
     arena_release(&scratch);
     return ok;

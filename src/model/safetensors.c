@@ -332,6 +332,7 @@ static bool index_open(struct safetensors *s, const char *path, const char *inde
     }
     if (!index_files(s, index, map, &files, err))
         goto done;
+    assert(files != NULL);
     s->shards = arena_try(&s->arena, s->n_shards, sizeof *s->shards, "the list of shards", err);
     if (s->shards == NULL) {
         s->n_shards = 0;
