@@ -145,6 +145,10 @@ static bool find_token(const struct added_cutter *c, struct str text, struct cut
             from = size_max(white_before(text, from), place->emitted);
         if (t->rstrip)
             to = white_behind(text, to);
+        if (to <= from) { /* the token before has taken it along */
+            place->emitted = size_max(place->emitted, to);
+            continue;
+        }
         place->at = at;
         place->next_from = from;
         place->next_to = to;

@@ -2,13 +2,17 @@
  * pattern.c - one pass over the pattern; what is not known to mean the same is refused by name.
  */
 #include "text/pattern.h"
+#include "base/size.h"
 #include "text/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define SPACE "\\t-\\r\\x{85}\\p{Z}" /* members of a class */
+/* members of a class */
+#define SPACE "\\t-\\r\\x{85}\\p{Z}"
 #define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define ONIG_WORD                                                                                  \
+    WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" /* outside a class it has these, inside not */
 #define HEX "0-9a-fA-F"
 
 struct rewrite {
@@ -94,14 +98,16 @@ static const struct {
 } escapes[] = {
     {'s', "[" SPACE "]", SPACE},
     {'S', "[^" SPACE "]", "\\x{180E}\\S"}, /* within a class a set cannot be turned round */
-    {'w', "[" WORD "]", WORD},
-    {'W', "[^" WORD "]", NULL},
+    {'w', "[" ONIG_WORD "]", WORD},
+    {'W', "[^" ONIG_WORD "]", NULL},
     {'h', "[" HEX "]", NULL},
     {'H', "[^" HEX "]", NULL},
     {'d', "\\p{Nd}", "\\p{Nd}"},
     {'D', "\\P{Nd}", "\\P{Nd}"},
-    {'b', "(?:(?<=[" WORD "])(?![" WORD "])|(?<![" WORD "])(?=[" WORD "]))", "\\x08"},
-    {'B', "(?:(?<=[" WORD "])(?=[" WORD "])|(?<![" WORD "])(?![" WORD "]))", NULL},
+    {'b', "(?:(?<=[" ONIG_WORD "])(?![" ONIG_WORD "])|(?<![" ONIG_WORD "])(?=[" ONIG_WORD "]))",
+     "\\x08"},
+    {'B', "(?:(?<=[" ONIG_WORD "])(?=[" ONIG_WORD "])|(?<![" ONIG_WORD "])(?![" ONIG_WORD "]))",
+     NULL},
     {'t', "\\t", "\\t"},
     {'n', "\\n", "\\n"},
     {'r', "\\r", "\\r"},
@@ -125,7 +131,7 @@ static bool rewrite_escape(struct rewrite *r, bool in_class)
         return rewrite_property(r, from);
     if (c == 'x' || c == 'u')
         return rewrite_number(r, from, c);
-    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++) {
+    for (size_t i = 0; i < COUNT_OF(escapes); i++) {
         const char *text = in_class ? escapes[i].inside : escapes[i].outside;
 
         if (escapes[i].letter == c && text != NULL) {
@@ -173,6 +179,29 @@ static bool rewrite_class(struct rewrite *r)
     return true;
 }
 
+/*
+ * Without regard to case Oniguruma lets one character stand for several, so that "ss" matches U+00DF. Patterns in which that
+ * could happen are refused; none of the known ones has such a pair.
+ */
+static bool folds_one_by_one(struct rewrite *r)
+{
+    static const char pairs[][3] = {"ss", "st", "ff", "fi", "fl"};
+
+    for (size_t at = 0; at < r->in.len; at++) {
+        const unsigned char c = (unsigned char)r->in.ptr[at];
+
+        r->at = at + 2;
+        if (c == 0xC3 || c == 0xC4 || c == 0xC5 || c == 0xC7 || c == 0xCA || c == 0xCE ||
+            c == 0xD6 || c == 0xE1 || c == 0xEF)
+            return refuse(r, at, "without regard to case it may stand for several characters");
+        for (size_t i = 0; at + 1 < r->in.len && i < COUNT_OF(pairs); i++)
+            if ((c | 0x20) == pairs[i][0] && (r->in.ptr[at + 1] | 0x20) == pairs[i][1])
+                return refuse(r, at, "without regard to case one character may stand for it");
+    }
+    r->at = 0;
+    return true;
+}
+
 /* r->at is on "(?". */
 static bool rewrite_group(struct rewrite *r)
 {
@@ -180,14 +209,15 @@ static bool rewrite_group(struct rewrite *r)
         "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
     const size_t from = r->at;
 
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (looking_at(r, known[i])) {
             buf_text(&r->out, known[i]);
             r->at += strlen(known[i]);
             return true;
         }
     }
-    if (r->at == 0 && looking_at(r, "(?i)")) {
+    if (r->at == 0 &&
+        looking_at(r, "(?i)")) { /* further in, engines disagree on how far it reaches */
         buf_text(&r->out, "(?i)");
         r->at += 4;
         return true;
@@ -290,7 +320,8 @@ bool pattern_compile(struct str onig, pcre2_code **out, bool *has_jit, struct er
         return fail(err, ERR_LIMIT, "a pattern of %zu bytes is longer than the %zu allowed",
                     onig.len, LIMIT_PATTERN_BYTES);
     buf_init(&r.out, 64 * LIMIT_PATTERN_BYTES);
-    const bool ok = rewrite(&r) &&
+    const bool any_case = str_find(onig, STR("(?i"), 0) < onig.len;
+    const bool ok = (!any_case || folds_one_by_one(&r)) && rewrite(&r) &&
                     compile(buf_view(&r.out), PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
                             out, has_jit, err);
     buf_release(&r.out);

@@ -6,7 +6,7 @@
  * do not use; where such a construct can be said in PCRE2's terms it is, otherwise it is refused:
  *
  *     \s \S        \t-\r U+0085 \p{Z}, and all else
- *     \w \W \b \B  alphabetic, marks, decimal digits, connecting punctuation
+ *     \w \W \b \B  alphabetic, marks, decimal digits, connecting punctuation; outside a class also the No of Latin-1
  *     \h \H        hexadecimal digits                 \v        U+000B
  *     \p{Han}      the script, not its extensions     \u3042    the code point
  *     ^ $          at line ends, too                  {,n}      {0,n}

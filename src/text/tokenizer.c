@@ -288,7 +288,10 @@ static bool index_names(struct tokenizer *t, const char *what, struct error *err
     return true;
 }
 
-/* bytes[]: an added token stands for its own text; so does one that is not spelled in the alphabet, as in the reference. */
+/*
+ * bytes[]: a token that is not spelled in the alphabet stands for its own text, as in the reference; so does an added one, which is
+ * found in the text by it, unless it is the token of a single byte.
+ */
 static bool take_bytes(struct tokenizer *t, struct error *err)
 {
     size_t n_bytes = 1;
@@ -301,7 +304,7 @@ static bool take_bytes(struct tokenizer *t, struct error *err)
     for (size_t i = 0; i < t->n_tokens; i++) {
         size_t n;
 
-        if ((t->flags[i] & IS_ADDED) != 0 || !spelled_bytes(t->names[i], block, &n)) {
+        if (!spelled_bytes(t->names[i], block, &n) || ((t->flags[i] & IS_ADDED) != 0 && n != 1)) {
             t->bytes[i] = t->names[i];
         } else {
             t->bytes[i] = (struct str){block, n};
@@ -381,10 +384,10 @@ static bool is_whole(const struct tokenizer *t, token_id id, struct bpe_scratch 
 /* Is bytes[id] what the model's vocabulary means by the token's spelling? */
 static bool is_spelled(const struct tokenizer *t, size_t id)
 {
-    if ((t->flags[id] & IS_ADDED) == 0)
-        return t->bytes[id].ptr != t->names[id].ptr;
+    if (t->bytes[id].ptr != t->names[id].ptr)
+        return true;
     for (size_t i = 0; i < t->names[id].len;
-         i++) /* an added token's bytes are its text: the same for these only */
+         i++) /* an added token's own text: these stand for themselves */
         if (t->names[id].ptr[i] < '!' || t->names[id].ptr[i] > '~')
             return false;
     return true;
@@ -454,9 +457,13 @@ static bool take_added(struct tokenizer *t, const struct tokenizer_parts *p, str
                 raw[n_raw++] = a;
                 continue;
             }
-            ok = normalize(&n, t->form, a.text, &a.text, err);
-            if (ok && a.text.ptr != t->names[a.id].ptr)
-                a.text = arena_str(&t->arena, a.text);
+            struct str text;
+
+            ok = normalize(&n, t->form, a.text, &text, err);
+            if (ok && !str_eq(a.text, text)) {
+                a.text = arena_str(&t->arena, text);
+                t->bytes[a.id] = a.text; /* that is what stood in the text */
+            }
             if (ok)
                 normalized[n_normalized++] = a;
         }
@@ -482,9 +489,9 @@ static bool build(struct tokenizer *t, const struct tokenizer_parts *p, struct e
     t->bytes = arena_try(&t->arena, t->n_tokens, sizeof *t->bytes, "the tokenizer's tokens", err);
     t->flags = arena_try(&t->arena, t->n_tokens, sizeof *t->flags, "the tokenizer's tokens", err);
     return t->names != NULL && t->bytes != NULL && t->flags != NULL && check_added(p, err) &&
-           take_names(t, p, err) && index_names(t, p->what, err) && take_bytes(t, err) &&
-           take_alphabet(t, p, err) && take_merges(t, p, err) &&
-           find_whole(t, p->ignore_merges, err) && take_added(t, p, err);
+           take_names(t, p, err) && index_names(t, p->what, err) && take_alphabet(t, p, err) &&
+           take_bytes(t, err) && take_merges(t, p, err) && find_whole(t, p->ignore_merges, err) &&
+           take_added(t, p, err);
 }
 
 bool tokenizer_build(struct tokenizer_parts *p, struct tokenizer **out, struct error *err)
