@@ -156,3 +156,141 @@ bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struc
     }
     return true;
 }
+
+/* ---- hone check ---- */
+
+#define CHECK_ROWS 32
+
+/* Different rewards, up to a few. */
+static size_t distinct_rewards(const struct answers *x)
+{
+    double seen[16];
+    size_t n = 0;
+
+    for (size_t i = 0; i < x->n_rows * x->n_samples && n < COUNT_OF(seen); i++) {
+        size_t k = 0;
+
+        while (k < n && fabs(seen[k] - x->slots[i].grade.reward) > 1e-9)
+            k++;
+        if (k == n)
+            seen[n++] = x->slots[i].grade.reward;
+    }
+    return n;
+}
+
+static void measure_rows(const struct answers *x, struct check_report *out)
+{
+    const double rows = (double)x->n_rows, all = rows * (double)x->n_samples;
+
+    for (size_t i = 0; i < x->n_rows; i++) {
+        double best = -INFINITY, worst = INFINITY;
+
+        for (size_t s = 0; s < x->n_samples; s++) {
+            const struct answer_slot *slot = &x->slots[i * x->n_samples + s];
+            const double r = slot->grade.reward;
+
+            best = fmax(best, r);
+            worst = fmin(worst, r);
+            out->reward_mean += r / all;
+            out->truncated_share += (slot->sample->end == SAMPLE_LENGTH) / all;
+            out->grader_error_share += (slot->grade.flags != 0) / all;
+        }
+        out->any_reward += (best > 0) / rows;
+        out->pass_at_k += (best >= 1 - 1e-9) / rows;
+        out->flat_share += (best - worst <= 1e-6) / rows;
+    }
+    out->reward_distinct = (double)distinct_rewards(x);
+}
+
+/* Fewer prompts with any spread than this, in groups as large as training would draw, and steps are mostly empty. */
+#define LEAST_SPREAD 0.10
+
+static void judge(const struct recipe *r, struct check_report *c)
+{
+    const double spread = 1 - c->flat_share;
+    char text[512];
+
+    c->can_learn = spread >= LEAST_SPREAD && c->grader_error_share < 0.5;
+    if (c->grader_error_share >= 0.5)
+        snprintf(text, sizeof text, "The grader fails on %.0f %% of the answers: mend it first.",
+                 100 * c->grader_error_share);
+    else if (c->any_reward == 0)
+        snprintf(
+            text, sizeof text,
+            "This job cannot learn as it is: of %zu answers to %zu prompts none earned anything, so there is nothing "
+            "to strengthen. Give partial credit in the grader, make the task easier to begin with, or train first on "
+            "a few written answers.",
+            c->n_samples * c->n_rows_checked, c->n_rows_checked);
+    else if (!c->can_learn && c->reward_mean > 0.9)
+        snprintf(text, sizeof text,
+                 "There is nothing left to learn: the base model earns %.2f already.",
+                 c->reward_mean);
+    else if (!c->can_learn)
+        snprintf(
+            text, sizeof text,
+            "This job will hardly learn: for %.0f %% of the prompts all %zu answers got the same reward (%.3f on "
+            "average), so those prompts teach nothing. Give partial credit in the grader, or make the task easier to "
+            "begin with.",
+            100 * c->flat_share, c->n_samples, c->reward_mean);
+    else
+        snprintf(
+            text, sizeof text,
+            "This job can learn: %.0f %% of the prompts had answers of different worth among %zu, and the best of them "
+            "was right for %.0f %%.",
+            100 * spread, c->n_samples, 100 * c->pass_at_k);
+    snprintf(c->verdict, sizeof c->verdict, "%s", text);
+    if (c->truncated_share > 0.3 && c->can_learn)
+        snprintf(c->verdict + strlen(c->verdict), sizeof c->verdict - strlen(c->verdict),
+                 " %.0f %% of the answers were cut at %zu tokens.", 100 * c->truncated_share,
+                 r->max_tokens);
+}
+
+bool preflight_check(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
+                     size_t total_steps, double fixed_bytes, struct check_report *out,
+                     struct error *err)
+{
+    const struct model *m = in->model;
+    struct check_report c = {.n_rows_train = in->train->n_rows,
+                             .n_rows_valid = in->valid != NULL ? in->valid->n_rows : 0};
+    struct arena a = {0};
+    struct grade_queue *queue = NULL;
+    struct answers x;
+
+    if (!preflight_settle(e, in, r, err))
+        return false;
+    c.max_tokens = r->max_tokens;
+    c.n_rows_checked = size_min(CHECK_ROWS, in->train->n_rows);
+    c.n_samples = r->group_size;
+    const struct answers_options opt = {
+        .n_samples = c.n_samples,
+        .max_tokens = r->max_tokens,
+        .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
+        .seed = r->seed,
+        .purpose = PHILOX_TOKEN,
+        .step = 0,
+        .stop = in->stop};
+    size_t *items = ARENA_ARRAY(&a, size_t, c.n_rows_checked);
+    for (size_t i = 0; i < c.n_rows_checked; i++)
+        items[i] = i * in->train->n_rows / c.n_rows_checked;
+    bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
+              answers_get(e, NULL, in->prompter, in->train, items, c.n_rows_checked, queue, &opt,
+                          in->sink, &a, &x, err);
+    grade_queue_close(queue);
+    if (ok) {
+        /* rows of a step: as many as sampling computed for a batch, and a training pass costs about three of them */
+        const double portion =
+            x.seconds_sampling * (double)r->batch_size / (double)c.n_rows_checked;
+
+        measure_rows(&x, &c);
+        c.seconds_per_step = portion * (1 + fmin((double)r->refill - 1,
+                                                 c.flat_share / fmax(0.05, 1 - c.flat_share))) +
+                             3 * portion;
+        c.seconds_total = c.seconds_per_step * (double)total_steps;
+        c.memory_bytes = fixed_bytes + (double)engine_bytes(e) +
+                         (double)training_pass_bytes(m, r->lora_rank, r->pass_rows, true);
+        judge(r, &c);
+        *out = c;
+    }
+    arena_release(&a);
+    return ok;
+}

@@ -15,4 +15,12 @@
  */
 MUST_CHECK bool preflight_settle(struct engine *e, const struct reinforce_inputs *in,
                                  struct recipe *recipe, struct error *err);
+/*
+ * What hone check says: settles the recipe as above, then draws a group for some training prompts as a step would.
+ * fixed_bytes: memory of weights, adapter and optimizer. A job can learn when at least a tenth of the prompts have
+ * answers of different worth, for equal ones give no gradient.
+ */
+MUST_CHECK bool preflight_check(struct engine *e, const struct reinforce_inputs *in,
+                                struct recipe *recipe, size_t total_steps, double fixed_bytes,
+                                struct check_report *out, struct error *err);
 #endif

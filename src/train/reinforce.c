@@ -665,6 +665,18 @@ static bool check_prompts(const struct loop *l, const struct dataset *d, size_t 
     return ok;
 }
 
+/* How many values a job moves. */
+static size_t trained_values(const struct model_config *c, size_t rank)
+{
+    size_t per_layer = 0, n, k;
+
+    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        projection_shape(c, (enum projection)p, &n, &k);
+        per_layer += rank > 0 ? rank * (n + k) : n * k;
+    }
+    return c->n_layers * per_layer + (rank > 0 ? 0 : c->vocab * c->width);
+}
+
 static void settle_steps(struct loop *l)
 {
     const size_t rows = l->in->train->n_rows, b = l->recipe.batch_size;
@@ -765,5 +777,29 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     adapter_close(l.adapter);
     arena_release(&l.step);
     arena_release(&l.run);
+    return ok;
+}
+
+bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out, struct error *err)
+{
+    struct loop l = {.in = in, .recipe = *in->recipe};
+    struct engine_options eo = engine_defaults(in->model);
+    size_t longest = 0;
+    bool ok;
+
+    eo.max_live = l.recipe.max_live;
+    settle_steps(&l);
+    ok = check_prompts(&l, in->train, &longest, err) &&
+         check_prompts(&l, in->valid, &longest, err) &&
+         engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
+    if (ok) {
+        /* values, gradients, two moments, and the three arrays that an update is undone from */
+        const double moved = (double)trained_values(&in->model->config, l.recipe.lora_rank) * 4 *
+                             (l.recipe.kl_undo > 0 ? 7 : 4);
+
+        ok = preflight_check(l.engine, in, &l.recipe, (size_t)l.total_steps,
+                             (double)model_bytes(in->model) + moved, out, err);
+    }
+    engine_close(l.engine);
     return ok;
 }
