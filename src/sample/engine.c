@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
 
@@ -51,7 +52,13 @@ struct engine_options engine_defaults(const struct model *m)
 {
     (void)m;
     return (struct engine_options){
-        .max_live = 256, .kv_bytes = (size_t)2 << 30, .prefill_rows = 512};
+        .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512};
+}
+
+/* Memory of the machine. */
+static size_t memory_bytes(void)
+{
+    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
 }
 
 bool engine_open(const struct model *m, const struct tokenizer *t, const struct engine_options *opt,
@@ -72,7 +79,8 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
     bool ok = e->logits != NULL && e->pickers != NULL
                   ? true
                   : fail(err, ERR_NO_MEMORY, "no memory for logits");
-    ok = ok && kv_pool_open(&m->config, opt->kv_bytes, &e->pool, err) &&
+    ok = ok &&
+         kv_pool_open(&m->config, size_max(opt->kv_bytes, memory_bytes() / 2), &e->pool, err) &&
          workspace_open(m, &e->work, err);
     if (!ok) {
         engine_close(e);

@@ -56,7 +56,7 @@ struct sample {       /* one answer; arrays in the engine's arena, until the nex
 struct engine;
 struct engine_options {
     size_t max_live;     /* answers in flight */
-    size_t kv_bytes;     /* greatest size of the key-value cache */
+    size_t kv_bytes;     /* cache that requests are let in for; one alone may take more */
     size_t prefill_rows; /* prompt tokens read in one pass */
 };
 struct engine_options engine_defaults(const struct model *m);

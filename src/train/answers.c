@@ -29,6 +29,19 @@ static struct sample *copied(const struct sample *s, struct arena *a)
     return c;
 }
 
+/* The first answer of the row that says the same; the sample itself where there is none. */
+static size_t first_alike(const struct answers *x, size_t row, size_t sample)
+{
+    const struct answer_slot *slots = x->slots + row * x->n_samples;
+
+    for (size_t i = 0; i < x->n_samples; i++)
+        if (i != sample && slots[i].sample != NULL && slots[i].same_as == i &&
+            slots[i].input.truncated == slots[sample].input.truncated &&
+            str_eq(slots[i].answer.text, slots[sample].answer.text))
+            return i;
+    return sample;
+}
+
 static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
 {
     struct portion *po = ctx;
@@ -38,7 +51,9 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     prompter_answer(po->p, slot->sample, po->a, &slot->answer);
     slot->input = (struct grade_sample){.output_text = slot->answer.text,
                                         .truncated = s->end == SAMPLE_LENGTH};
-    grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);
+    slot->same_as = first_alike(po->x, row, sample);
+    if (slot->same_as == sample)
+        grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);
 }
 
 static void on_tick(void *ctx, size_t n_done, size_t n_total)
@@ -96,6 +111,8 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     began = clock_seconds();
     grade_queue_wait(queue); /* also after a failure: the slots are being written */
     x.seconds_waiting = clock_seconds() - began;
+    for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
+        x.slots[i].grade = x.slots[i / opt->n_samples * opt->n_samples + x.slots[i].same_as].grade;
     if (ok)
         *out = x;
     return ok;

@@ -24,6 +24,7 @@ struct answer_slot {
     struct answer answer;
     struct grade_sample input;
     struct grade_result grade;
+    size_t same_as; /* sample of this row with the very same answer, graded once; or itself */
 };
 
 struct answers {
@@ -35,6 +36,7 @@ struct answers {
 };
 
 /*
+ * An answer that a row's earlier answer equals, letter by letter, gets the same grade without asking again.
  * Answers for the given rows; item numbers are the random numbers' counters. Grading runs while others are sampled.
  * Everything lives in the arena, samples included.
  */

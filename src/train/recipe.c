@@ -34,7 +34,7 @@ struct recipe recipe_defaults(const struct model_config *c)
         .kl_undo = 0.1,
         .checkpoint_interval = 10,
         .keep_best = 3,
-        .pass_rows = 768,
+        .pass_rows = 512,
         .memory_bytes = 1e9,
         .max_live = 512,
     };
