@@ -99,9 +99,18 @@ static void stop_workers(void)
     pool.quit = false;
 }
 
-/* After fork() the child has no workers: it starts its own when it needs them. */
+/*
+ * After fork() the child has no workers: it starts its own when it needs them. The lock may have been held by one of
+ * the parent's, and the conditions remember sleepers that are not there: all begin anew.
+ */
 static void forget_workers(void)
 {
+    pthread_mutex_init(&pool.lock, NULL);
+    pthread_cond_init(&pool.wake, NULL);
+    pthread_cond_init(&pool.left, NULL);
+    atomic_store(&pool.inside, 0);
+    pool.open = false;
+    pool.n_sleeping = 0;
     pool.n_workers = 0;
 }
 
