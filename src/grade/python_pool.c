@@ -151,8 +151,8 @@ static bool slot_start(struct python_pool *p, struct slot *slot, size_t *at_faul
 
 /* ---- the tier ---- */
 
-static bool config_write(struct buf *b, const struct sandbox *s, double timeout_s, size_t n,
-                         const struct str *source, struct error *err)
+static bool config_write(struct buf *b, const struct sandbox *s, size_t n, const struct str *source,
+                         struct error *err)
 {
     json_t *sources = json_array(), *config;
     char *hex = calloc(2, s->inner.len + 1);
@@ -163,9 +163,8 @@ static bool config_write(struct buf *b, const struct sandbox *s, double timeout_
         snprintf(hex + 2 * i, 3, "%02x", (unsigned char)s->inner.ptr[i]);
     for (size_t i = 0; i < n; i++)
         json_array_append_new(sources, json_stringn(source[i].ptr, source[i].len));
-    config =
-        json_pack("{s:o, s:f, s:i, s:s, s:s}", "sources", sources, "timeout", timeout_s,
-                  "processes", (int)sandbox_processes(s), "tmp", sandbox_tmp(s), "filter", hex);
+    config = json_pack("{s:o, s:i, s:s, s:s}", "sources", sources, "processes",
+                       (int)sandbox_processes(s), "tmp", sandbox_tmp(s), "filter", hex);
     buf_init(b, (size_t)64 << 20);
     json_write(b, config, NULL);
     free(hex);
@@ -193,8 +192,7 @@ static bool attack(const struct sandbox *s, struct error *err)
     json_t *loaded = NULL;
     size_t at_fault;
     char call[96];
-    bool ok = config_write(&config, s, 10, 1, &source, err) &&
-              worker_spawn(&w, s, MAX_WORKERS, err) &&
+    bool ok = config_write(&config, s, 1, &source, err) && worker_spawn(&w, s, MAX_WORKERS, err) &&
               worker_ready(&w, clock_seconds() + START_SECONDS, err) &&
               load(&w, &config, 10, &loaded, &at_fault, err);
 
@@ -316,7 +314,7 @@ bool python_pool_open(const struct grade_options *opt, size_t n, const struct st
     p->options = *opt;
     p->n_slots = slots_wanted(opt);
     ok = choose_tier(opt, &tier, err) && sandbox_init(&p->sandbox, tier, opt, err) &&
-         config_write(&p->config, &p->sandbox, opt->timeout_s, n, source, err);
+         config_write(&p->config, &p->sandbox, n, source, err);
     if (ok) {
         p->has_starter = pthread_create(&p->starter, NULL, starter_main, p) == 0;
         ok = p->has_starter ? true : fail(err, ERR_IO, "no thread can be started");
@@ -517,9 +515,11 @@ enum python_outcome python_pool_call(struct python_pool *p, size_t i, struct str
     }
     struct slot *slot = slot_take(p);
     outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
-    if (again)
+    if (outcome == PYTHON_SERVER_ERROR && again)
         outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
     slot_give(p, slot);
     buf_release(&frame);
+    if (outcome == PYTHON_REWARD)
+        details[0] = '\0'; /* of a first try that failed */
     return outcome;
 }

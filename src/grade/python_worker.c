@@ -73,17 +73,30 @@ static bool can_wait(ssize_t n)
     return n < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-static enum worker_answer send_all(int fd, struct str bytes, double deadline)
+/* The frame's length and the frame, in one piece where the socket takes it: the other side then wakes once. */
+static enum worker_answer send_frame(int fd, struct str frame, double deadline)
 {
-    while (bytes.len > 0) {
-        const ssize_t n = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+    unsigned char head[4] = {frame.len & 255, frame.len >> 8 & 255, frame.len >> 16 & 255,
+                             frame.len >> 24 & 255};
+    struct str part[2] = {{(const char *)head, sizeof head}, frame};
 
-        if (n > 0)
-            bytes = str_from(bytes, (size_t)n);
-        else if (!can_wait(n))
+    while (part[0].len + part[1].len > 0) {
+        struct iovec io[2];
+        struct msghdr message = {.msg_iov = io, .msg_iovlen = 2};
+
+        for (size_t i = 0; i < 2; i++)
+            io[i] = (struct iovec){(void *)(uintptr_t)part[i].ptr, part[i].len};
+        const ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+        if (n > 0) {
+            const size_t of_head = size_min((size_t)n, part[0].len);
+
+            part[0] = str_from(part[0], of_head);
+            part[1] = str_from(part[1], (size_t)n - of_head);
+        } else if (!can_wait(n)) {
             return WORKER_GONE;
-        else if (!wait_for(fd, POLLOUT, deadline))
+        } else if (!wait_for(fd, POLLOUT, deadline)) {
             return WORKER_TIMED_OUT;
+        }
     }
     return WORKER_ANSWERED;
 }
@@ -130,13 +143,8 @@ static enum worker_answer receive_frame(int fd, double deadline, struct buf *rep
 enum worker_answer worker_exchange(struct python_worker *w, struct str frame, double deadline,
                                    struct buf *reply)
 {
-    const uint32_t n = (uint32_t)frame.len;
-    const char head[4] = {(char)(n & 255), (char)(n >> 8 & 255), (char)(n >> 16 & 255),
-                          (char)(n >> 24)};
-    enum worker_answer a = send_all(w->fd, (struct str){head, 4}, deadline);
+    const enum worker_answer a = send_frame(w->fd, frame, deadline);
 
-    if (a == WORKER_ANSWERED)
-        a = send_all(w->fd, frame, deadline);
     return a == WORKER_ANSWERED ? receive_frame(w->fd, deadline, reply) : a;
 }
 

@@ -166,7 +166,8 @@ bool sandbox_init(struct sandbox *s, enum sandbox_tier tier, const struct grade_
 {
     bool ok;
 
-    *s = (struct sandbox){.tier = tier, .memory_bytes = opt->memory_bytes};
+    *s = (struct sandbox){
+        .tier = tier, .memory_bytes = opt->memory_bytes, .timeout_s = opt->timeout_s};
     ok = python_init(s, opt->python, err) && (tier == SANDBOX_T3 || bwrap_init(s, err)) &&
          filter_outer(tier == SANDBOX_T3, &s->outer, err) && filter_inner(&s->inner, err);
     if (!ok)
@@ -382,6 +383,11 @@ static void limit_all(const struct launch *l)
     limit(RLIMIT_AS, l->s->memory_bytes);
     limit(RLIMIT_FSIZE, MAX_FILE_BYTES);
     limit(RLIMIT_NOFILE, MAX_DESCRIPTORS);
+    /*
+     * Each process of a call has two cores for as long as a call may last. The worker's own share of that lasts for
+     * some hundred thousand calls; then it ends, and another takes its place.
+     */
+    limit(RLIMIT_CPU, (rlim_t)(2 * l->s->timeout_s) + 60);
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_MEMLOCK, 65536);
     if (l->processes > 0)

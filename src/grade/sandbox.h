@@ -35,6 +35,7 @@ const char *sandbox_tier_text(enum sandbox_tier tier); /* "T1 (bubblewrap: ...)"
 struct sandbox {
     enum sandbox_tier tier;
     size_t memory_bytes;
+    double timeout_s; /* of one call */
     char python[PATH_MAX];
     char bwrap[PATH_MAX]; /* T1, T2 */
     char folder[SANDBOX_MAX_FOLDERS]

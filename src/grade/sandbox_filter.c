@@ -204,18 +204,17 @@ static bool export(scmp_filter_ctx f, struct buf *out, struct error *err)
 static bool outer_rules(scmp_filter_ctx f, bool bare)
 {
     return refuse_all(f, nobody_needs, COUNT_OF(nobody_needs)) && refuse_namespaces(f) &&
+           refuse_others(f) && refuse_all(f, attributes, COUNT_OF(attributes)) &&
            refuse_if(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_NE, AF_UNIX)) &&
            refuse_if(f, SCMP_SYS(ioctl), LOW_HALF(1, 0x5412)) && /* TIOCSTI */
            refuse_if(f, SCMP_SYS(ioctl), LOW_HALF(1, 0x541c)) && /* TIOCLINUX */
-           (!bare || (refuse_all(f, signals, COUNT_OF(signals)) && refuse_others(f) &&
-                      refuse_all(f, changes_by_name, COUNT_OF(changes_by_name)) &&
-                      refuse_all(f, attributes, COUNT_OF(attributes))));
+           (!bare || (refuse_all(f, signals, COUNT_OF(signals)) &&
+                      refuse_all(f, changes_by_name, COUNT_OF(changes_by_name))));
 }
 
 static bool inner_rules(scmp_filter_ctx f)
 {
     return refuse_all(f, signals, COUNT_OF(signals)) && refuse_all(f, starts, COUNT_OF(starts)) &&
-           refuse_all(f, attributes, COUNT_OF(attributes)) && refuse_others(f) &&
            /* a thread is no process */
            refuse_if(f, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)) &&
            refuse_if(f, SCMP_SYS(prctl), LOW_HALF(0, 1)); /* PR_SET_PDEATHSIG */
@@ -224,7 +223,12 @@ static bool inner_rules(scmp_filter_ctx f)
 static bool build(bool outer, bool bare, struct buf *out, struct error *err)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
-    bool ok = f != NULL && (outer ? outer_rules(f, bare) : inner_rules(f));
+    /*
+     * A tree, not a list: when a filter is loaded the kernel tries it on every system call there is, which took 0.5 ms
+     * of each graded answer with a list of 150 instructions and takes 0.05 ms so.
+     */
+    bool ok = f != NULL && seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 &&
+              (outer ? outer_rules(f, bare) : inner_rules(f));
 
     if (!ok)
         fail(err, ERR_UNSUPPORTED, "the system-call filter could not be built");

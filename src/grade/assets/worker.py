@@ -3,7 +3,7 @@
 The socket on descriptor 0 speaks frames, each with its length (4 bytes, little-endian) in front:
 
     out, once:      "ready": the interpreter runs
-    in,  once:      JSON {"sources": [...], "timeout": s, "processes": n or 0, "tmp": "/tmp" or "", "filter": hex}
+    in,  once:      JSON {"sources": [...], "processes": n or 0, "tmp": "/tmp" or "", "filter": hex}
     out, once:      JSON {"loaded": [{"keys": [...]}, ...]}, or {"failed": i, "error": text}
     in,  per call:  number of the source (4 bytes), then JSON {"sample": ..., "item": ...}
     out, per call:  R + a double    the reward
@@ -23,26 +23,21 @@ import sys
 sys.path[:] = [p for p in sys.path if p]  # the working folder is writable: nothing is imported from it
 
 import ast
-import collections
 import ctypes
 import functools
 import gc
-import itertools
 import json
 import linecache
 import math
 import numbers
 import os
-import random
 import re
 import resource
 import select
 import signal
-import string
 import struct
 import traceback
 import types
-import unicodedata
 
 MAX_TEXT = 3000  # characters of a traceback
 MAX_REPLY = 16384
@@ -50,7 +45,7 @@ MAX_FILES = 10000
 MAX_FRAME = 1 << 30
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
 
-libc = ctypes.CDLL(None, use_errno=True)
+libc = ctypes.PyDLL(None)
 
 
 class SockFilter(ctypes.Structure):
@@ -138,6 +133,7 @@ def load_one(text, index):
     if grade is None:
         raise Refused("the source defines no grade(sample, item)")
     check_signature(grade)
+    compile_patterns(tree)
     return grade, required_keys(tree)
 
 
@@ -338,6 +334,17 @@ def required_keys(tree):
     return [k for k in reads.keys if k not in reads.spared]
 
 
+def compile_patterns(tree):
+    """Puts the constant patterns of re.match("...") and its like into re's cache, where every child then finds them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name) \
+                and node.func.value.id == "re" and node.args and isinstance(node.args[0], ast.Constant):
+            try:
+                re.compile(node.args[0].value)
+            except Exception:
+                pass  # the call will say so
+
+
 # ---- one call, in the child ----
 
 def number_of(value):
@@ -356,151 +363,153 @@ def number_of(value):
     return reward
 
 
-def run_child(sock, pipe, parent, graders, program, limits, exit=os._exit):
-    """Never returns. The first byte tells that the call was read whole and the socket is free of it."""
-    answer = b"S"
-    try:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            exit(1)
-        resource.setrlimit(resource.RLIMIT_CPU, limits)
-        head = read_exactly(sock, 4)
-        if head is None:
-            exit(0)
-        size = struct.unpack("<I", head)[0]
-        frame = read_exactly(sock, size) if 4 <= size <= MAX_FRAME else None
-        if frame is None:
-            exit(1)
-        os.close(sock)
-        os.write(pipe, b"C")
-        if libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0) != 0:
-            answer = b"Sthe second system-call filter was refused"
-        else:
-            answer = run_grader(graders[struct.unpack("<I", frame[:4])[0]], frame)
-    except BaseException as e:
-        answer = b"S" + type(e).__name__.encode()
-    try:
-        write_all(pipe, answer[:MAX_REPLY - 64])
-    finally:
-        exit(0)
+def make_child(sock, graders, program, guard):
+    """The function that a child runs; what it needs is bound here, for each page it touches is copied."""
+    read, write, close, leave = os.read, os.write, os.close, os._exit
+    prctl, by_reference = libc.prctl, ctypes.byref(program)
+    number, collect_garbage = struct.Struct("<I").unpack_from, gc.enable
+    scan = json.JSONDecoder().scan_once  # json.loads, less its wrappers
+
+    def run(pipe):
+        """Never returns. The first byte tells that the call was read whole and the socket is free of it."""
+        answer = b"S"
+        try:
+            if guard is not None:
+                guard()
+            frame = read(sock, 65536)
+            if not frame:
+                leave(0)
+            size = number(frame)[0] + 4 if len(frame) >= 4 else MAX_FRAME
+            if len(frame) < size:
+                frame += read_exactly(sock, size - len(frame))
+            close(sock)
+            write(pipe, b"C")
+            if prctl(PR_SET_SECCOMP, 2, by_reference, 0, 0) != 0:
+                answer = b"Sthe second system-call filter was refused"
+            else:
+                collect_garbage()
+                answer = run_grader(graders[number(frame, 4)[0]], scan, frame)
+        except BaseException as e:
+            answer = b"S" + type(e).__name__.encode()
+        try:
+            write(pipe, answer[:MAX_REPLY - 64])
+        finally:
+            leave(0)
+
+    return run
 
 
-def run_grader(grade, frame):
-    out_of_memory = b"EMemoryError: the grader used more memory than it may have"
+def run_grader(grade, scan, frame):
     try:
-        call = json.loads(str(memoryview(frame)[4:], "utf-8"))
-        del frame
-        gc.enable()
-        reward = number_of(grade(call["sample"], call["item"]))
+        text = str(memoryview(frame)[8:], "utf-8")
+        frame = None
+        call = scan(text, 0)[0]
+        text = None
+        if "random" in sys.modules:
+            sys.modules["random"].seed(0)  # the same answer gets the same reward
+        value = grade(call["sample"], call["item"])
+        reward = value if type(value) is float and -1e300 < value < 1e300 else number_of(value)
         return b"R" + struct.pack("<d", reward) if isinstance(reward, float) else b"E" + reward.encode("utf-8", "replace")
     except BaseException as error:
         try:
             return b"E" + describe(error)
         except BaseException:
-            return out_of_memory
+            return b"EMemoryError: the grader used more memory than it may have"
+
+
+def die_with(parent):
+    """For a sandbox without a process namespace, which would take the child with it."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 # ---- the loop ----
 
-class Zygote:
-    def __init__(self, sock, graders, config):
-        self.sock, self.graders, self.tmp = sock, graders, config["tmp"]
-        self.program = filter_program(bytes.fromhex(config["filter"]))
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        seconds = 2 * math.ceil(config["timeout"]) + 2  # two cores for as long as a call may last
-        self.limits = (seconds, seconds + 1) if hard < 0 or hard > seconds else (hard, hard)
-        self.buffer = bytearray(MAX_REPLY)
-        self.view = memoryview(self.buffer)
-        self.n = 0
-        self.parent = os.getpid()
+def files_in(tmp):
+    """Files in tmp, the folder itself among them."""
+    if not tmp:
+        return 1
+    s = os.statvfs(tmp)
+    return s.f_files - s.f_ffree
 
-    def files(self):
-        """Files in tmp, the folder itself among them."""
-        if not self.tmp:
-            return 1
-        s = os.statvfs(self.tmp)
-        return s.f_files - s.f_ffree
 
-    def clean(self):
-        """Makes tmp as new. The names there are a sample's: only a child reads them."""
-        if not self.tmp:
-            return
-        os.chmod(self.tmp, 0o700)
-        if self.files() > 1:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    remove_below(self.tmp)
-                finally:
-                    os._exit(0)
-            os.waitpid(pid, 0)
-            if self.files() > 1:
-                os._exit(4)
-        os.utime(self.tmp, (0, 0))
+def clean(tmp):
+    """Makes tmp as new. The names there are a sample's: only a child reads them."""
+    if not tmp:
+        return
+    os.chmod(tmp, 0o700)
+    if files_in(tmp) > 1:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                remove_below(tmp)
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        if files_in(tmp) > 1:
+            os._exit(4)
+    os.utime(tmp, (0, 0))
 
-    def reply(self, n):
-        """Sends the first n bytes of the buffer and forgets them."""
-        write_all(self.sock, struct.pack("<I", n))
-        write_all(self.sock, self.view[:n])
-        self.view[:] = bytes(MAX_REPLY)
-        self.n = 0
 
-    def reply_last(self, text):
-        """The child cannot be stopped from here but by ending the sandbox."""
-        write_frame(self.sock, text)
-        os._exit(0)
+def serve(sock, run, tmp):
+    """Forks, waits for the child's end, sends its answer on, and so forth.
 
-    def collect(self, pid, pipe):
-        """Reads what the child writes until it is gone; its status."""
+    The answer is read into one buffer that is cleared afterwards: it may quote the sample, and the next child inherits
+    this memory. Only the child's end counts as the end of a call: what it leaves running would be the next one's.
+    """
+    room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
+    readv, writev, fork, waitpid = os.readv, os.writev, os.fork, os.waitpid
+    poll = select.poll()
+    wait, register, unregister = poll.poll, poll.register, poll.unregister
+    size = struct.Struct("<I").pack
+    while True:
+        pipe, write_end = os.pipe()
+        pid = fork()
+        if pid == 0:
+            os.close(pipe)
+            run(write_end)
+        os.close(write_end)
         ended = os.pidfd_open(pid)
-        poll = select.poll()
-        poll.register(pipe, select.POLLIN)
-        poll.register(ended, select.POLLIN)
-        running = True
+        register(pipe, 1)
+        register(ended, 1)
+        n, patience, running, is_open = 0, None, True, True
         while running:
-            for fd, _ in poll.poll(100 if self.n > 0 else None):
-                if fd == pipe:
-                    k = os.readv(pipe, [self.view[self.n:]])
-                    if k == 0:
-                        poll.unregister(pipe)
-                    self.n += k
-                    if self.n == MAX_REPLY:
-                        self.reply_last(b"Ethe grader's process wrote more than a reward to the reply")
-                else:
+            for fd, _ in wait(patience):
+                if fd == ended:
                     running = False
-            if self.n > 0 and self.files() > MAX_FILES:
-                self.reply_last(b"F")
-        while self.n < MAX_REPLY:
-            k = os.readv(pipe, [self.view[self.n:]])
-            if k == 0:
-                break
-            self.n += k
-        os.close(ended)
+                    continue
+                k = readv(pipe, [room[n:]])
+                n += k
+                patience = 100
+                if k == 0:
+                    unregister(pipe)
+                    is_open = False
+                elif n == MAX_REPLY:  # the child cannot be stopped from here but by ending the sandbox
+                    write_frame(sock, b"Ethe grader's process wrote more than a reward to the reply")
+                    os._exit(0)
+            if running and n > 0 and files_in(tmp) > MAX_FILES:
+                write_frame(sock, b"F")
+                os._exit(0)
+        unregister(ended)
+        if is_open:
+            unregister(pipe)
+        while is_open and n < MAX_REPLY:
+            k = readv(pipe, [room[n:]])
+            n += k
+            is_open = k > 0
         os.close(pipe)
-        return os.waitpid(pid, 0)[1]
-
-    def answer(self, status):
-        """The child's own answer, or what became of it."""
-        if self.n == 0:  # the stream ended, or the child died before it had read its call
+        os.close(ended)
+        status = waitpid(pid, 0)[1]
+        if n == 0:  # the stream ended, or the child died before it had read its call
             os._exit(0 if status == 0 else 3)
-        self.n -= 1
-        self.view[:self.n] = bytes(self.view[1:self.n + 1])
-        if status != 0 or self.n == 0:
-            self.view[:5] = b"D" + struct.pack("<I", status)
-            self.n = 5
-        self.reply(self.n)
-
-    def serve(self):
-        while True:
-            read_end, write_end = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                os.close(read_end)
-                run_child(self.sock, write_end, self.parent, self.graders, self.program, self.limits)
-            os.close(write_end)
-            status = self.collect(pid, read_end)
-            self.clean()
-            self.answer(status)
+        if tmp:
+            clean(tmp)
+        if status != 0 or n == 1:
+            writev(sock, [size(5), b"D", size(status)])
+        else:
+            writev(sock, [size(n - 1), room[1:n]])  # at most MAX_REPLY: the socket takes it whole
+        room[:n] = zeros[:n]
 
 
 def remove_below(folder):
@@ -524,17 +533,17 @@ def main():
     config = json.loads(read_frame(sock) or os._exit(0))
     if config["processes"]:
         resource.setrlimit(resource.RLIMIT_NPROC, (config["processes"], config["processes"]))
-    random.seed(0)  # the same answer gets the same reward
     graders, reply = load_all(config)
     write_frame(sock, json.dumps(reply).encode("utf-8", "replace"))
     if graders is None:
         os._exit(0)
-    zygote = Zygote(sock, graders, config)
-    zygote.clean()
+    guard = functools.partial(die_with, os.getpid()) if not config["tmp"] else None
+    run = make_child(sock, graders, filter_program(bytes.fromhex(config["filter"])), guard)
+    clean(config["tmp"])
     gc.collect()
     gc.freeze()
     gc.disable()
-    zygote.serve()
+    serve(sock, run, config["tmp"])
 
 
 main()

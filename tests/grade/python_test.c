@@ -1,0 +1,743 @@
+/*
+ * python_test.c - the Python grader gives rewards, flags what goes wrong, and is as good as new for the next sample.
+ */
+#include "base/clock.h"
+#include "grade_support.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One worker, so that the next call meets what the last one left behind; little memory, so that it is soon full. */
+static struct grade_options one_worker(double timeout_s)
+{
+    struct grade_options opt = grade_defaults();
+
+    opt.n_workers = 1;
+    opt.memory_bytes = (size_t)400 << 20;
+    opt.timeout_s = timeout_s;
+    return opt;
+}
+
+/*
+ * A grader that misbehaves where the text is "bad". Grades "bad" (which must be flagged, and say so) and then "good",
+ * which must be worth 1 whatever "bad" did.
+ */
+static void misbehave(const char *bad, double timeout_s, unsigned flag, const char *says)
+{
+    const struct grade_options opt = one_worker(timeout_s);
+    char source[4096];
+
+    snprintf(source, sizeof source,
+             "import os, sys, time, signal, threading, ctypes, gc\n"
+             "def bad(item):\n"
+             "%s\n"
+             "def grade(sample, item):\n"
+             "    if sample['output_text'] == 'bad':\n"
+             "        return bad(item)\n"
+             "    return 1.0\n",
+             bad);
+    struct grader *g = grader_of(python_spec(source), &opt);
+    struct grade_result r = grade_text(g, "{}", "bad");
+
+    assert_true(r.reward == 0);
+    if (r.flags != flag)
+        fail_msg("flags %x, expected %x: %s", r.flags, flag, r.details);
+    ASSERT_SAYS(r, says);
+    r = grade_text(g, "{}", "good");
+    if (r.flags != 0)
+        fail_msg("the next sample: %s", r.details);
+    assert_true(r.reward == 1);
+    grader_close(g);
+}
+
+static void fails_saying(const char *bad, const char *says)
+{
+    misbehave(bad, 60, GRADE_PYTHON_RUNTIME_ERROR, says);
+}
+
+/* ---- what works ---- */
+
+static void a_reward_comes_back_to_the_last_bit(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(python_spec("def grade(sample, item):\n    return item['x'] / 3"), NULL);
+    const struct grade_result r = grade_text(g, "{'x':1}", "");
+
+    assert_true(r.reward == 1.0 / 3 && r.flags == 0 && r.n_parts == 1 && r.part[0] == r.reward);
+    assert_true(r.seconds > 0 && r.part_seconds[0] > 0);
+    assert_true(grade_text(g, "{'x':-6}", "").reward == -2);
+    grader_close(g);
+}
+
+static void every_kind_of_number_is_a_reward(void **state)
+{
+    (void)state;
+    struct grader *g = grader_of(
+        python_spec(
+            "from fractions import Fraction\n"
+            "class Array0:\n"
+            "    ndim = 0\n"
+            "    def item(self): return True\n"
+            "def grade(sample, item):\n"
+            "    return {'int': 2, 'bool': True, 'false': False, 'fraction': Fraction(1, 4), 'numpy': Array0(),\n"
+            "            'small': 5e-324, 'large': -1.5e308}[sample['output_text']]"),
+        NULL);
+
+    assert_true(grade_text(g, "{}", "int").reward == 2);
+    assert_true(grade_text(g, "{}", "bool").reward == 1);
+    assert_true(grade_text(g, "{}", "false").reward == 0);
+    assert_true(grade_text(g, "{}", "fraction").reward == 0.25);
+    assert_true(grade_text(g, "{}", "numpy").reward == 1);
+    assert_true(grade_text(g, "{}", "small").reward == 5e-324);
+    assert_true(grade_text(g, "{}", "large").reward == -1.5e308);
+    grader_close(g);
+}
+
+static void the_sample_has_the_fields_of_the_api(void **state)
+{
+    (void)state;
+    struct grader *g = grader_of(
+        python_spec(
+            "def grade(sample, item):\n"
+            "    assert sorted(sample) == ['choices', 'output_audio', 'output_json', 'output_text', 'output_tools']\n"
+            "    assert sample['output_text'] == 'h\\u00e9\\u6f22\\U0001f600\\x00\"\\\\', ascii(sample)\n"
+            "    assert sample['output_json'] == {'a': [1, 2.5, None, True]}\n"
+            "    assert sample['output_tools'][0]['function']['name'] == 'f'\n"
+            "    assert sample['choices'][0]['message']['content'] == sample['output_text']\n"
+            "    assert sample['choices'][0]['finish_reason'] == 'stop'\n"
+            "    assert item == {'k': {'\\u00e9': [9007199254740993, -0.1]}}, ascii(item)\n"
+            "    return 1"),
+        NULL);
+    json_t *json = json_of("{'a':[1,2.5,null,true]}"),
+           *tools = json_of("[{'function':{'name':'f'}}]");
+    json_t *item = json_of("{'k':{'\xc3\xa9':[9007199254740993,-0.1]}}");
+    const struct grade_sample sample = {.output_text =
+                                            STR("h\xc3\xa9\xe6\xbc\xa2\xf0\x9f\x98\x80\0\"\\"),
+                                        .output_json = json,
+                                        .output_tools = tools};
+    struct grade_result r;
+
+    grader_run(g, item, &sample, &r);
+    assert_string_equal(r.details, "");
+    assert_true(r.reward == 1);
+    json_decref(json);
+    json_decref(tools);
+    json_decref(item);
+    grader_close(g);
+}
+
+static void an_answer_that_is_not_utf8_still_is_graded(void **state)
+{
+    (void)state;
+    struct grader *g = grader_of(
+        python_spec("def grade(sample, item):\n    return sample['output_text'] == 'a\\ufffdb'"),
+        NULL);
+
+    assert_true(grade_text(g, "{}",
+                           "a\xff"
+                           "b")
+                    .reward == 1);
+    grader_close(g);
+}
+
+static void a_large_row_arrives_whole(void **state)
+{
+    (void)state;
+    struct grader *g = grader_of(
+        python_spec(
+            "def grade(sample, item):\n    return len(item['text']) + len(sample['output_text'])"),
+        NULL);
+    const size_t n = (size_t)5 << 20;
+    char *text = malloc(n + 1);
+    json_t *item = json_object();
+    struct grade_result r;
+
+    memset(text, 'x', n);
+    text[n] = '\0';
+    json_object_set_new(item, "text", json_string(text));
+    const struct grade_sample sample = {.output_text = {text, n}};
+    grader_run(g, item, &sample, &r);
+    assert_string_equal(r.details, "");
+    assert_true(r.reward == 2.0 * (double)n);
+    json_decref(item);
+    free(text);
+    grader_close(g);
+}
+
+static void helpers_imports_and_constants_are_made_once(void **state)
+{
+    (void)state;
+    /* the source runs once; what a call changes is gone with it */
+    struct grader *g =
+        grader_of(python_spec("import json, re, math, collections, statistics, dataclasses\n"
+                              "COUNT = [0]\n"
+                              "@dataclasses.dataclass\n"
+                              "class P:\n"
+                              "    x: int = 3\n"
+                              "def helper():\n"
+                              "    COUNT[0] += 1\n"
+                              "    return COUNT[0]\n"
+                              "def grade(sample, item):\n"
+                              "    return helper() + P().x\n"),
+                  NULL);
+
+    for (int i = 0; i < 5; i++)
+        assert_true(grade_text(g, "{}", "").reward == 4);
+    grader_close(g);
+}
+
+static void the_same_answer_gets_the_same_reward(void **state)
+{
+    (void)state;
+    const char *source = "import random\n"
+                         "def grade(sample, item):\n"
+                         "    return random.random() + hash(sample['output_text']) % 1000\n";
+    double first = 0;
+
+    for (int i = 0; i < 3; i++) {
+        struct grader *g = grader_of(python_spec(source), NULL);
+        const double reward = grade_text(g, "{}", "abc").reward;
+
+        assert_true(grade_text(g, "{}", "abc").reward == reward);
+        assert_true(i == 0 || reward == first);
+        first = reward;
+        grader_close(g);
+    }
+}
+
+static void threads_inside_a_grader_work(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(python_spec("from concurrent.futures import ThreadPoolExecutor\n"
+                              "def grade(sample, item):\n"
+                              "    with ThreadPoolExecutor(4) as pool:\n"
+                              "        return sum(pool.map(lambda x: x * x, range(5)))\n"),
+                  NULL);
+    const struct grade_result r = grade_text(g, "{}", "");
+
+    assert_string_equal(r.details, "");
+    assert_true(r.reward == 30);
+    grader_close(g);
+}
+
+static void a_multi_of_python_graders_keeps_them_apart(void **state)
+{
+    (void)state;
+    struct grader *g = grader_of(
+        json_of(
+            "{'type':'multi','graders':{"
+            "'a':{'type':'python','source':'X = 1\\ndef grade(sample, item):\\n    return X'},"
+            "'b':{'type':'python','source':'X = 2\\ndef grade(sample, item):\\n    return X / item[0]'},"
+            "'c':{'type':'string_check','input':'x','reference':'x','operation':'eq'}},"
+            "'calculate_output':'a + 10 * b + 100 * c'}"),
+        NULL);
+    json_t *item = json_of("[1]");
+    const struct grade_sample sample = {.output_text = STR("")};
+    struct grade_result r;
+
+    grader_run(g, item, &sample, &r);
+    assert_true(r.reward == 121 && r.flags == 0);
+    r = grade_text(g, "{}", "");
+    assert_true(r.reward == 0 && r.part[0] == 1 && r.part[1] == 0 && r.part[2] == 1);
+    assert_int_equal(r.part_flags[1], GRADE_PYTHON_RUNTIME_ERROR);
+    assert_true(strncmp(r.details, "b: ", 3) == 0);
+    ASSERT_SAYS(r, "grader-2.py");
+    json_decref(item);
+    grader_close(g);
+}
+
+/* ---- what goes wrong, and the next sample ---- */
+
+static void an_exception_is_told_with_its_traceback(void **state)
+{
+    (void)state;
+    fails_saying("    return item['gone']", "KeyError: 'gone'");
+    fails_saying("    x = 1\n    return x / 0", "return x / 0");
+    fails_saying("    x = 1\n    return x / 0", "ZeroDivisionError");
+    fails_saying("    raise ValueError('h\\u00e9\\ud800' + 'x' * 5000)", "ValueError: h\xc3\xa9");
+    fails_saying("    class E(Exception):\n        def __str__(self): raise self\n    raise E()",
+                 "E");
+    fails_saying("    class E(BaseException): pass\n    raise E('base')", "base");
+    fails_saying("    raise KeyboardInterrupt", "KeyboardInterrupt");
+}
+
+static void what_is_no_number_is_no_reward(void **state)
+{
+    (void)state;
+    fails_saying("    return float('nan')", "returned nan, which is no reward");
+    fails_saying("    return float('-inf')", "returned -inf, which is no reward");
+    fails_saying("    return 10 ** 400", "integer too large");
+    fails_saying("    return '1.0'", "returned str, not a number: '1.0'");
+    fails_saying("    return None", "returned NoneType, not a number");
+    fails_saying("    return [1.0]", "returned list, not a number: [1.0]");
+    fails_saying("    return 1j", "returned complex");
+    fails_saying(
+        "    class F(float):\n        def __float__(self): raise ValueError('f')\n    return F(1)",
+        "ValueError: f");
+}
+
+static void leaving_the_process_is_an_error(void **state)
+{
+    (void)state;
+    fails_saying("    sys.exit(0)", "SystemExit: 0");
+    fails_saying("    os._exit(0)", "ended its own process (exit status 0)");
+    fails_saying("    os._exit(3)", "ended its own process (exit status 3)");
+    fails_saying("    os.abort()", "ended by signal");
+    fails_saying("    ctypes.string_at(0)", "ended by signal 11 (SIGSEGV)");
+}
+
+static void a_recursion_without_end_is_an_error(void **state)
+{
+    (void)state;
+    fails_saying("    return bad(item)", "RecursionError");
+    fails_saying("    sys.setrecursionlimit(10 ** 9)\n    f = lambda: f()\n    return f()", "");
+    fails_saying("    x = []\n    for i in range(10 ** 6): x = [x]\n    return x", "");
+}
+
+static void memory_without_end_is_an_error(void **state)
+{
+    (void)state;
+    fails_saying("    x = bytearray(401 << 20)\n    return 1", "MemoryError");
+    fails_saying("    x = []\n    while True: x.append(bytearray(1 << 20))", "MemoryError");
+    fails_saying("    x = []\n    while True: x.append([x] * 1000)", "MemoryError");
+    fails_saying("    x = 'a' * (250 << 20)\n    raise ValueError(x + x)", "MemoryError");
+}
+
+static void a_call_that_lasts_too_long_is_stopped(void **state)
+{
+    (void)state;
+    const double start = clock_seconds();
+
+    misbehave("    while True: pass", 1, GRADE_PYTHON_RUNTIME_ERROR, "still running after 1 s");
+    misbehave("    time.sleep(1000)", 1, GRADE_PYTHON_RUNTIME_ERROR, "still running after 1 s");
+    misbehave("    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\n    while True: pass", 1,
+              GRADE_PYTHON_RUNTIME_ERROR, "still running after 1 s");
+    misbehave("    os.closerange(0, 1000)\n    while True: pass", 1, GRADE_PYTHON_RUNTIME_ERROR,
+              "still running");
+    misbehave("    return eval('9**9**9**9')", 1, GRADE_PYTHON_RUNTIME_ERROR,
+              "still running after 1 s");
+    assert_true(clock_seconds() - start < 60);
+}
+
+static void output_goes_nowhere(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(20);
+    struct grader *g = grader_of(python_spec("import os, sys\n"
+                                             "print('at the start')\n"
+                                             "def grade(sample, item):\n"
+                                             "    for i in range(2000):\n"
+                                             "        print('x' * 100000)\n"
+                                             "    sys.stderr.write('y' * 10000000)\n"
+                                             "    os.write(1, b'z' * 1000000)\n"
+                                             "    os.write(2, b'z' * 1000000)\n"
+                                             "    return 0.5\n"),
+                                 &opt);
+    const struct grade_result r = grade_text(g, "{}", "");
+
+    assert_string_equal(r.details, "");
+    assert_true(r.reward == 0.5);
+    grader_close(g);
+}
+
+/* Writes bytes to every descriptor there may be, and goes on with then. */
+static void writes_everywhere(const char *bytes, const char *then, const char *says)
+{
+    char bad[1024];
+
+    snprintf(bad, sizeof bad,
+             "    import struct\n"
+             "    for fd in range(64):\n"
+             "        try: os.write(fd, %s)\n"
+             "        except OSError: pass\n"
+             "    %s",
+             bytes, then);
+    fails_saying(bad, says);
+}
+
+static void nothing_written_to_any_descriptor_becomes_a_reward(void **state)
+{
+    (void)state;
+    writes_everywhere("b'R' + struct.pack('<d', 1.0)", "return 0.0",
+                      "wrote something else than a reward");
+    writes_everywhere("b'R' + struct.pack('<d', float('nan'))", "os._exit(0)",
+                      "wrote something else than a reward");
+    writes_everywhere("b'\\xff' * 100", "return 0.0", "wrote something else than a reward");
+    writes_everywhere("b'E\\xff\\xfe{\"reward\": 1}'", "os._exit(0)", "{\"reward\": 1}");
+    writes_everywhere("b'x' * 60000", "return 0.0", "wrote more than a reward");
+    writes_everywhere("b'x' * 60000", "time.sleep(1000)", "wrote more than a reward");
+}
+
+static void closed_descriptors_and_handlers_do_not_reach_the_next_sample(void **state)
+{
+    (void)state;
+    fails_saying("    os.closerange(0, 1000)\n    return 1.0", "gave no reward");
+    fails_saying("    for s in range(1, 65):\n"
+                 "        try: signal.signal(s, lambda *a: None)\n"
+                 "        except (OSError, ValueError): pass\n"
+                 "    raise ValueError('handled')",
+                 "handled");
+    fails_saying("    import builtins, json\n"
+                 "    json.loads = builtins.len = builtins.isinstance = None\n"
+                 "    sys.modules.clear()\n"
+                 "    raise ValueError('mine')",
+                 "");
+    fails_saying(
+        "    os.chmod('/tmp', 0)\n    os.utime('/tmp', (5, 5))\n    raise ValueError('mine')",
+        "mine");
+}
+
+static void a_thread_that_stays_does_not_hold_the_answer(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(20);
+    struct grader *g =
+        grader_of(python_spec("import threading, time\n"
+                              "def grade(sample, item):\n"
+                              "    threading.Thread(target=time.sleep, args=(1000,)).start()\n"
+                              "    return 0.5\n"),
+                  &opt);
+    const double start = clock_seconds();
+
+    for (int i = 0; i < 3; i++)
+        assert_true(grade_text(g, "{}", "").reward == 0.5);
+    assert_true(clock_seconds() - start < 15);
+    grader_close(g);
+}
+
+/* ---- the worker ---- */
+
+/* Processes of the sandbox: children of this one, and theirs in other namespaces, by their command. */
+static int count_workers(pid_t *one)
+{
+    DIR *dir = opendir("/proc");
+    int n = 0;
+
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        char path[300], stat[512];
+        FILE *f;
+        int pid, parent;
+
+        snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+        if (e->d_name[0] < '1' || e->d_name[0] > '9' || (f = fopen(path, "r")) == NULL)
+            continue;
+        const size_t k = fread(stat, 1, sizeof stat - 1, f);
+        stat[k] = '\0';
+        fclose(f);
+        const char *close = strrchr(stat, ')');
+        if (close == NULL || sscanf(close + 1, " %*c %d", &parent) != 1 ||
+            parent != (int)getpid() || sscanf(stat, "%d", &pid) != 1)
+            continue;
+        *one = pid;
+        n++;
+    }
+    closedir(dir);
+    return n;
+}
+
+static void a_worker_that_was_killed_is_replaced(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(20);
+    struct grader *g = grader_of(python_spec("def grade(sample, item):\n    return 0.5"), &opt);
+    pid_t worker = 0;
+
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(count_workers(&worker), 1);
+        kill(worker, SIGKILL);
+        const struct grade_result r = grade_text(g, "{}", "");
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 0.5);
+    }
+    grader_close(g);
+    assert_int_equal(count_workers(&worker), 0);
+}
+
+static void a_worker_that_dies_twice_in_a_call_is_a_server_error(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(20);
+    /* the source, which runs outside of any call, takes the loop's fork away once it is started */
+    struct grader *g = grader_of(python_spec("import os, sys\n"
+                                             "def trace(frame, event, arg):\n"
+                                             "    if frame.f_code.co_name == 'clean':\n"
+                                             "        os._exit(9)\n"
+                                             "def grade(sample, item):\n"
+                                             "    return 1.0\n"
+                                             "sys.setprofile(trace)\n"),
+                                 &opt);
+    const struct grade_result r = grade_text(g, "{}", "");
+
+    assert_true(r.reward == 0);
+    assert_int_equal(r.flags, GRADE_PYTHON_SERVER_ERROR);
+    assert_true(r.details[0] != '\0');
+    grader_close(g);
+}
+
+static void a_grader_ends_with_the_program(void **state)
+{
+    (void)state;
+    int fd[2];
+    char path[64];
+    pid_t worker = 0;
+
+    assert_int_equal(pipe(fd), 0);
+    const pid_t program = fork();
+    if (program == 0) { /* a program that is killed while its grader loops */
+        const struct grade_options opt = one_worker(1000);
+        struct grader *g =
+            grader_of(python_spec("def grade(sample, item):\n    while True: pass"), &opt);
+
+        if (count_workers(&worker) != 1 || write(fd[1], &worker, sizeof worker) != sizeof worker)
+            _exit(1);
+        grade_text(g, "{}", "");
+        _exit(1);
+    }
+    assert_int_equal(read(fd[0], &worker, sizeof worker), sizeof worker);
+    usleep(200000);
+    kill(program, SIGKILL);
+    waitpid(program, NULL, 0);
+    snprintf(path, sizeof path, "/proc/%d/cwd", (int)worker);
+    for (int i = 0; i < 200 && access(path, F_OK) == 0; i++)
+        usleep(10000);
+    assert_int_not_equal(access(path, F_OK), 0);
+    close(fd[0]);
+    close(fd[1]);
+}
+
+struct caller {
+    pthread_t thread;
+    struct grader *grader;
+    int number, n_wrong;
+};
+
+static void *call_often(void *arg)
+{
+    struct caller *c = arg;
+    char item[32], text[32];
+
+    snprintf(item, sizeof item, "{'n':%d}", c->number);
+    for (int i = 0; i < 40; i++) {
+        snprintf(text, sizeof text, "%d", i);
+        const struct grade_result r = grade_text(c->grader, item, text);
+        c->n_wrong += r.flags != 0 || r.reward != c->number * 1000 + i;
+    }
+    return NULL;
+}
+
+static void many_threads_share_few_workers(void **state)
+{
+    (void)state;
+    struct grade_options opt = grade_defaults();
+    struct caller callers[6] = {0};
+
+    opt.n_workers = 2;
+    struct grader *g = grader_of(
+        python_spec(
+            "def grade(sample, item):\n    return item['n'] * 1000 + int(sample['output_text'])"),
+        &opt);
+    for (int i = 0; i < 6; i++) {
+        callers[i] = (struct caller){.grader = g, .number = i};
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_often, &callers[i]), 0);
+    }
+    for (int i = 0; i < 6; i++) {
+        pthread_join(callers[i].thread, NULL);
+        assert_int_equal(callers[i].n_wrong, 0);
+    }
+    grader_close(g);
+}
+
+/* ---- sources that are refused ---- */
+
+static void a_source_is_checked_when_it_is_opened(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"def grade(sample, item)\n    return 1", "SyntaxError: expected ':' (line 1)"},
+        {"def grade(sample, item):\nreturn 1", "IndentationError"},
+        {"x = 1", "defines no grade(sample, item)"},
+        {"", "defines no grade(sample, item)"},
+        {"grade = 3", "grade is not a function"},
+        {"def grade(sample):\n    return 1", "takes 1 arguments; it is called with two"},
+        {"def grade():\n    return 1", "takes 0 arguments"},
+        {"def grade(a, b, c):\n    return 1", "takes 3 arguments"},
+        {"def grade(a, b, *, c):\n    return 1", "called with two"},
+        {"async def grade(a, b):\n    return 1", "is a coroutine or a generator"},
+        {"def grade(a, b):\n    yield 1", "is a coroutine or a generator"},
+        {"class C:\n    def __call__(self, x): return 1\ngrade = C()",
+         "cannot be called with (sample, item)"},
+        {"import no_such_module\ndef grade(a, b):\n    return 1",
+         "No module named 'no_such_module'"},
+        {"x = 1\ny = x / 0\ndef grade(a, b):\n    return 1", "line 2"},
+        {"raise SystemExit(3)", "SystemExit: 3"},
+        {"import os\nos._exit(0)", "ended the Python process"},
+        {"import os\nos.closerange(0, 100)", "ended the Python process"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        ASSERT_REFUSED(python_spec(rows[i][0]), ERR_INVALID, "source", rows[i][1]);
+    ASSERT_REFUSED(json_of("{'type':'multi','calculate_output':'a','graders':{"
+                           "'a':{'type':'python','source':'def grade(s, i): return 1'},"
+                           "'b':{'type':'python','source':'def grade(s i): return 1'}}}"),
+                   ERR_INVALID, "graders.b.source", "SyntaxError");
+}
+
+static void callables_with_two_arguments_are_accepted(void **state)
+{
+    (void)state;
+    static const char *const sources[] = {
+        "def grade(sample, item, extra=None):\n    return 0.5",
+        "def grade(*args):\n    return 0.5",
+        "def grade(s, i, /):\n    return 0.5",
+        "def grade(s, i, *, k=1):\n    return 0.5",
+        "grade = lambda s, i: 0.5",
+        "class C:\n    def __call__(self, s, i): return 0.5\ngrade = C()",
+        "import functools\ngrade = functools.partial(lambda x, s, i: x, 0.5)",
+    };
+
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        struct grader *g = grader_of(python_spec(sources[i]), NULL);
+
+        assert_true(grade_text(g, "{}", "").reward == 0.5);
+        grader_close(g);
+    }
+}
+
+static void a_source_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    char *source = malloc(300000);
+
+    memset(source, '#', 299999);
+    source[299999] = '\0';
+    ASSERT_REFUSED(python_spec(source), ERR_LIMIT, "source",
+                   "more than a grader's source may have");
+    free(source);
+}
+
+static void a_python_that_is_not_there_is_named(void **state)
+{
+    (void)state;
+    struct grade_options opt = grade_defaults();
+    struct error err;
+    struct grader *g = NULL;
+    json_t *spec = python_spec("def grade(s, i): return 1");
+
+    opt.python = "/nowhere/bin/python3";
+    ASSERT_FAILS(grader_open(spec, &opt, &g, &err), ERR_UNSUPPORTED, "/nowhere/bin/python3");
+    json_decref(spec);
+}
+
+/* ---- the keys of a row ---- */
+
+static void expect_keys(const char *source, const char *item, const char *missing)
+{
+    struct error err = {0};
+    struct grader *g = grader_of(python_spec(source), NULL);
+    json_t *row = json_of(item);
+
+    if (missing == NULL)
+        ASSERT_OK(grader_check_item(g, row, "line 3", &err));
+    else
+        ASSERT_FAILS(grader_check_item(g, row, "line 3", &err), ERR_INVALID, missing);
+    json_decref(row);
+    grader_close(g);
+}
+
+#define GRADE "def grade(sample, item):\n"
+static void a_key_that_grade_reads_must_be_in_the_row(void **state)
+{
+    (void)state;
+    expect_keys(GRADE "    return item['answer'] == 1", "{}",
+                "line 3 has no item.answer, which the grader \"test\" reads");
+    expect_keys(GRADE "    return item['answer'] == 1", "{'answer':null}", NULL);
+    expect_keys("def grade(s, row):\n    return row[\"answer\"] == 1", "{}", "item.answer");
+    expect_keys(GRADE "    w = sample['output_text'].split()\n"
+                      "    return 1.0 if len(w) == 1 and w[0] == item['answer'] else 0.0",
+                "{}", "item.answer");
+    expect_keys(GRADE
+                "    if not sample['output_text']:\n        return 0\n    return item['a']['b']",
+                "{}", "item.a");
+    expect_keys(
+        GRADE
+        "    try:\n        x = float(sample['output_text'])\n    except ValueError:\n        return 0\n"
+        "    return x == float(item['a'])",
+        "{}", "item.a");
+    expect_keys(GRADE "    known = {g.upper() for g in item['candidates']}\n    return 1", "{}",
+                "item.candidates");
+    expect_keys(GRADE "    return sum(w in item['words'] for w in sample['output_text'])", "{}",
+                "item.words");
+}
+
+static void a_key_that_grade_may_do_without_need_not(void **state)
+{
+    (void)state;
+    expect_keys(GRADE "    return item.get('a', 0)", "{}", NULL);
+    expect_keys(GRADE "    if 'a' in item:\n        return item['a']\n    return 0", "{}", NULL);
+    expect_keys(GRADE "    return item['a'] if item.get('a') else 0", "{}", NULL);
+    expect_keys(GRADE "    if item['kind'] == 'a':\n        return item['a']\n    return item['b']",
+                "{'kind':'a','a':1}", NULL);
+    expect_keys(
+        GRADE
+        "    kind = item['kind']\n    if kind == 'a':\n        return item['a']\n    return item['b']",
+        "{'kind':'a','a':1}", NULL);
+    expect_keys(GRADE "    return item['kind'] == 'a' and item['a']", "{'kind':'b'}", NULL);
+    expect_keys(GRADE "    try:\n        return item['a']\n    except KeyError:\n        return 0",
+                "{}", NULL);
+    expect_keys("import contextlib\n" GRADE
+                "    with contextlib.suppress(KeyError):\n        return item['a']\n    return 0",
+                "{}", NULL);
+    expect_keys(GRADE "    item['a'] = 1\n    return item['a']", "{}", NULL);
+    expect_keys(GRADE "    item = {'a': 1}\n    return item['a']", "{}", NULL);
+    expect_keys(GRADE "    for k in item['list']:\n        return item['b']\n    return 0",
+                "{'list':[]}", NULL);
+    expect_keys(GRADE "    f = lambda: item['a']\n    return 0", "{}", NULL);
+    expect_keys("def other(item): return item['a']\n" GRADE "    return 0", "{}", NULL);
+    expect_keys("def wrap(f): return lambda s, i: 1\n@wrap\n" GRADE "    return item['a']", "{}",
+                NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reward_comes_back_to_the_last_bit),
+        cmocka_unit_test(every_kind_of_number_is_a_reward),
+        cmocka_unit_test(the_sample_has_the_fields_of_the_api),
+        cmocka_unit_test(an_answer_that_is_not_utf8_still_is_graded),
+        cmocka_unit_test(a_large_row_arrives_whole),
+        cmocka_unit_test(helpers_imports_and_constants_are_made_once),
+        cmocka_unit_test(the_same_answer_gets_the_same_reward),
+        cmocka_unit_test(threads_inside_a_grader_work),
+        cmocka_unit_test(a_multi_of_python_graders_keeps_them_apart),
+        cmocka_unit_test(an_exception_is_told_with_its_traceback),
+        cmocka_unit_test(what_is_no_number_is_no_reward),
+        cmocka_unit_test(leaving_the_process_is_an_error),
+        cmocka_unit_test(a_recursion_without_end_is_an_error),
+        cmocka_unit_test(memory_without_end_is_an_error),
+        cmocka_unit_test(a_call_that_lasts_too_long_is_stopped),
+        cmocka_unit_test(output_goes_nowhere),
+        cmocka_unit_test(nothing_written_to_any_descriptor_becomes_a_reward),
+        cmocka_unit_test(closed_descriptors_and_handlers_do_not_reach_the_next_sample),
+        cmocka_unit_test(a_thread_that_stays_does_not_hold_the_answer),
+        cmocka_unit_test(a_worker_that_was_killed_is_replaced),
+        cmocka_unit_test(a_worker_that_dies_twice_in_a_call_is_a_server_error),
+        cmocka_unit_test(a_grader_ends_with_the_program),
+        cmocka_unit_test(many_threads_share_few_workers),
+        cmocka_unit_test(a_source_is_checked_when_it_is_opened),
+        cmocka_unit_test(callables_with_two_arguments_are_accepted),
+        cmocka_unit_test(a_source_that_is_too_long_is_refused),
+        cmocka_unit_test(a_python_that_is_not_there_is_named),
+        cmocka_unit_test(a_key_that_grade_reads_must_be_in_the_row),
+        cmocka_unit_test(a_key_that_grade_may_do_without_need_not),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
