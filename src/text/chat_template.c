@@ -1,0 +1,151 @@
+/*
+ * chat_template.c - the door to the interpreter: a tree that is parsed once, and one arena for each render.
+ *
+ * The stages, a file each: jinja_lexer.c cuts the text into tokens, jinja_parser.c makes a tree of them, jinja_scope.c
+ * gives each name its variable. Then jinja_exec.c runs statements, jinja_loop.c loops, jinja_eval.c expressions, with
+ * jinja_ops.c for operators and jinja_value.c, jinja_repr.c, jinja_format.c for what values are and how they print.
+ * Filters, tests, methods and globals are tables: jinja_filters_*.c, jinja_tests.c, jinja_methods.c, jinja_globals.c.
+ */
+#include "text/chat_template.h"
+#include "base/limits.h"
+#include "text/jinja_ast.h"
+#include "text/jinja_builtin.h"
+
+#include <stdlib.h>
+
+struct chat_template {
+    struct jinja_program program;
+};
+
+bool chat_template_open(struct str source, struct chat_template **out, struct error *err)
+{
+    struct chat_template *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
+    if (!jinja_parse(source, &t->program, err)) {
+        chat_template_close(t);
+        return false;
+    }
+    *out = t;
+    return true;
+}
+
+void chat_template_close(struct chat_template *t)
+{
+    if (t == NULL)
+        return;
+    arena_release(&t->program.arena);
+    free(t);
+}
+
+/* ---- JSON to values ---- */
+
+static bool from_json(struct jinja_render *r, const json_t *v, struct jinja_value *out);
+
+/* Texts are views: the caller's tree outlives the render. */
+static bool dict_from_json(struct jinja_render *r, const json_t *v, struct jinja_dict *d)
+{
+    json_t *obj =
+        (json_t *)(uintptr_t)v; /* jansson's iterators are not const, and change nothing */
+
+    for (void *it = json_object_iter(obj); it != NULL; it = json_object_iter_next(obj, it)) {
+        const struct str name = {json_object_iter_key(it), json_object_iter_key_len(it)};
+        struct jinja_value key, value;
+
+        if (!jinja_str_view(r, name, &key) || !from_json(r, json_object_iter_value(it), &value) ||
+            !jinja_dict_set(r, d, key, value))
+            return false;
+    }
+    return true;
+}
+
+static bool list_from_json(struct jinja_render *r, const json_t *v, struct jinja_value *out)
+{
+    const size_t n = json_array_size(v);
+    struct jinja_value *items;
+
+    if (!jinja_list(r, n, &items, out))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!from_json(r, json_array_get(v, i), &items[i]))
+            return false;
+    return true;
+}
+
+static bool compound_from_json(struct jinja_render *r, const json_t *v, struct jinja_value *out)
+{
+    struct jinja_dict *d;
+
+    if (json_is_array(v))
+        return list_from_json(r, v, out);
+    d = jinja_dict_new(r, json_object_size(v));
+    if (d == NULL || !dict_from_json(r, v, d))
+        return false;
+    *out = jinja_dict_value(d);
+    return true;
+}
+
+static bool from_json(struct jinja_render *r, const json_t *v, struct jinja_value *out)
+{
+    switch (v == NULL ? JSON_NULL : json_typeof(v)) {
+    case JSON_STRING:
+        return jinja_str_view(r, json_str(v), out);
+    case JSON_INTEGER:
+        *out = jinja_int(json_integer_value(v));
+        return true;
+    case JSON_REAL:
+        *out = jinja_float(json_real_value(v));
+        return true;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        *out = jinja_bool(json_is_true(v));
+        return true;
+    case JSON_NULL:
+        *out = jinja_none();
+        return true;
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        break;
+    }
+    if (++r->depth > JINJA_MAX_VALUE_DEPTH)
+        return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    const bool ok = compound_from_json(r, v, out);
+    r->depth--;
+    return ok;
+}
+
+static bool render(struct jinja_render *r, const struct chat_template *t, const json_t *vars)
+{
+    r->context = jinja_dict_new(r, json_object_size(vars) + 8);
+    return r->context != NULL && jinja_add_globals(r, r->context) &&
+           dict_from_json(r, vars, r->context) && jinja_run(r, &t->program) && jinja_put_ok(r);
+}
+
+bool chat_template_render(const struct chat_template *t, const json_t *vars, struct buf *out,
+                          struct generation_span *spans, size_t max_spans, size_t *n_spans,
+                          struct error *err)
+{
+    struct error mine;
+    struct arena arena = {0};
+    struct jinja_render r = {.arena = &arena, .err = err == NULL ? &mine : err};
+    const size_t base = out->len;
+
+    buf_init(&r.out, LIMIT_RENDER_BYTES);
+    if (max_spans > 0 && spans != NULL) {
+        r.spans = arena_try(&arena, max_spans, sizeof *r.spans, "spans", r.err);
+        r.max_spans = r.spans == NULL ? 0 : max_spans;
+    }
+    bool ok = render(&r, t, vars);
+    if (ok) {
+        buf_str(out, buf_view(&r.out));
+        ok = buf_ok(out, "the text of a chat template", r.err);
+    }
+    if (ok && n_spans != NULL)
+        *n_spans = r.n_spans;
+    for (size_t i = 0; ok && i < r.n_spans && i < r.max_spans; i++)
+        spans[i] = (struct generation_span){base + r.spans[i].from, base + r.spans[i].to};
+    buf_release(&r.out);
+    arena_release(&arena);
+    return ok;
+}
