@@ -205,7 +205,8 @@ static void put_own(json_t *d, const struct step_metrics *m)
     put(d, "tokens_sampled", count(m->tokens_sampled));
     put(d, "tokens_trained", count(m->tokens_trained));
     put(d, "tokens_prompt", count(m->tokens_prompt));
-    put(d, "tokens_per_second", number_if(seconds > 0, (double)m->tokens_sampled / seconds));
+    put(d, "tokens_per_second",
+        number_if(trained && seconds > 0, (double)m->tokens_sampled / seconds));
     put(d, "seconds_left", number(m->seconds_left));
     put(d, "peak_rss_bytes", count(m->peak_rss_bytes));
     put(d, "adapter_sha256",

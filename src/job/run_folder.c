@@ -412,9 +412,10 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
     bool ok = put_line(f, &f->metrics, err);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    ok = ok && put_event(f, "info", "metrics", buf_view(&message), data, err) &&
-         line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err) &&
-         line_file_sync(&f->train, err) && line_file_sync(&f->valid, err);
+    ok = ok && put_event(f, "info", "metrics", buf_view(&message), data, err);
+    /* A kill takes nothing from the system's memory; a power cut may, so that what a checkpoint rests on is written through */
+    if (ok && (m->has_valid || m->step == m->total_steps))
+        ok = line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err);
     buf_release(&message);
     json_decref(tree);
     json_decref(data);
@@ -548,7 +549,7 @@ static bool remove_rollouts_after(struct run_folder *f, size_t step, struct erro
 static bool sink_rewind(void *ctx, size_t step, struct error *err)
 {
     struct run_folder *f = ctx;
-    struct cut c = {.step = step, .reward = NAN};
+    struct cut c = {.step = step, .reward = (double)NAN};
 
     close_rollouts(f);
     f->tally = (struct metrics_tally){0};

@@ -167,7 +167,7 @@ static double csv_number(struct str s)
     char text[64], *end;
 
     if (s.len == 0 || s.len >= sizeof text)
-        return NAN;
+        return (double)NAN;
     memcpy(text, s.ptr, s.len);
     text[s.len] = '\0';
     const double x = strtod(text, &end);

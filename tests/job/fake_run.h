@@ -231,7 +231,7 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
         const double u = fake_uniform(step, a * 64 + sample, i, 9);
 
         logprobs[i] = (float)(-3.2 * u * u * (1.05 - 0.85 * certain));
-        t->entropy_sum += -(double)logprobs[i];
+        t->entropy_sum += valid ? 0 : -(double)logprobs[i];
     }
     json_t *item_row =
         json_pack("{s:[{s:s,s:s}],s:s,s:s}", "messages", "role", "user", "content", "(as above)",
@@ -306,7 +306,7 @@ static inline bool fake_tell_step(struct fake_teller *t, size_t step, struct err
             }
         }
     }
-    m->has_valid = step % f->eval_interval == 0 || step == f->n_steps;
+    m->has_valid = f->n_valid > 0 && (step % f->eval_interval == 0 || step == f->n_steps);
     for (size_t i = 0; m->has_valid && i < f->n_valid; i++)
         if (!fake_tell_rollout(t, step, true, i, 0, 1, 1000 + i, err))
             return false;

@@ -1,0 +1,59 @@
+/*
+ * model_store.h - the name of a model becomes the files to open.
+ *
+ *     models/x.gguf, a folder with config.json       a base model
+ *     a folder with adapter_config.json              an adapter; its base is found by the run or the name in it
+ *     a folder with job.json                         a run: the best of its checkpoints, or the last
+ *     ft:BASE:ORG:SUFFIX:ID[:ckpt-step-N]            a run in HOME/runs, or one of its checkpoints
+ *     anything else                                  HOME/models/NAME or HOME/models/NAME.gguf
+ *
+ * HOME holds hone.db, files/, models/ and runs/. What a run was given it says in job.json under "resolved": model_path,
+ * fine_tuned_model, reasoning; the answers' length in its checkpoints' state.json.
+ */
+#ifndef HONE_JOB_MODEL_STORE_H
+#define HONE_JOB_MODEL_STORE_H
+
+#include "base/arena.h"
+
+#include <stdint.h>
+
+/* $HONE_HOME, else ~/.local/share/hone. */
+const char *home_default(struct arena *a);
+
+struct model_ref {
+    const char *name;    /* as it was asked for */
+    const char *path;    /* the base: a .gguf file or a folder in Hugging Face's layout */
+    const char *adapter; /* folder of an adapter in PEFT's layout, or NULL */
+    const char *run;     /* folder of the run that made the adapter, or NULL */
+};
+/* Fails with ERR_NOT_FOUND saying where was looked and what is there; everything in out lives in the arena. */
+MUST_CHECK bool model_store_find(const char *home, const char *name, struct arena *a,
+                                 struct model_ref *out, struct error *err);
+/* An adapter beside a base that was named apart: dir may be a run's folder, too. */
+MUST_CHECK bool model_store_find_adapter(const char *home, const char *name, struct arena *a,
+                                         struct model_ref *out, struct error *err);
+
+struct model_entry {
+    const char *name, *path;
+    const char *base; /* of a fine-tuned one: what it was trained from; else NULL */
+    uint64_t size_bytes;
+    int64_t created_at;
+};
+/* The base models in alphabetical order, then the runs that have a checkpoint. A home that is not there has none. */
+MUST_CHECK bool model_store_list(const char *home, struct arena *a, struct model_entry **out,
+                                 size_t *n, struct error *err);
+
+/*
+ * Puts the model at path into the store under name (NULL: the file's or folder's own), as a copy or a symbolic link.
+ * The place is filled by one rename. Fails with ERR_INVALID where the name is taken or cannot be a name.
+ */
+struct model_import {
+    const char *path, *name;
+    bool link;
+};
+MUST_CHECK bool model_store_import(const char *home, const struct model_import *what,
+                                   struct arena *a, const char **place, struct error *err);
+
+/* Splits off the folders and ".gguf": "models/x.Q4_1.gguf" -> "x.Q4_1". */
+const char *model_plain_name(const char *path, struct arena *a);
+#endif
