@@ -22,6 +22,7 @@ static void mend_end(char *text, size_t size)
         text[i - 1] = '\0';
 }
 
+PRINTF_LIKE(4, 0)
 static bool fail_v(struct error *err, enum error_kind kind, const char *param, const char *fmt,
                    va_list ap)
 {
