@@ -35,9 +35,9 @@ struct field {
 #name, offsetof(struct train_state, name), true                                            \
     }
 static const struct field fields[] = {
-    WHOLE(step),           WHOLE(cursor),      WHOLE(max_tokens),       WHOLE(group_size),
-    WHOLE(trained_tokens), REAL(rate_scale),   REAL(entropy_start),     REAL(entropy_bonus),
-    REAL(max_dlogp),       REAL(first_reward), REAL(base_valid_reward),
+    WHOLE(step),           WHOLE(cursor),       WHOLE(max_tokens),  WHOLE(group_size),
+    WHOLE(trained_tokens), WHOLE(solved_steps), REAL(rate_scale),   REAL(entropy_start),
+    REAL(entropy_bonus),   REAL(max_dlogp),     REAL(first_reward), REAL(base_valid_reward),
 };
 
 static json_t *state_to_json(const struct train_state *s, const struct optimizer *o)

@@ -549,12 +549,21 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
 
 /* ---- the whole ---- */
 
+#define SOLVED_STEPS                                                                               \
+    10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
+
 static void adapter_hash(const struct loop *l, char hex[65])
 {
     if (l->adapter != NULL)
         adapter_sha256(l->adapter, hex);
     else
         values_sha256(l->values, l->optimizer.n, hex);
+}
+
+/* All steps are done, or there is nothing left to learn. */
+static bool is_over(const struct loop *l)
+{
+    return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
 }
 
 static bool one_step(struct loop *l, struct error *err)
@@ -582,7 +591,9 @@ static bool one_step(struct loop *l, struct error *err)
     if (l->state.step == 0)
         l->state.first_reward = m.train_mean_reward;
     l->state.step++;
-    const bool last = l->state.step == l->total_steps;
+    l->state.solved_steps =
+        m.n_groups_all_one * 10 >= m.n_groups * 9 ? l->state.solved_steps + 1 : 0;
+    const bool last = is_over(l);
     if (l->in->valid != NULL && (last || l->state.step % l->recipe.eval_interval == 0)) {
         if (!validate(l, (size_t)l->state.step, &m, err))
             return false;
@@ -761,15 +772,20 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
          set_up(&l, err) && begin(&l, err);
     l.began = clock_seconds();
     l.began_at_step = l.state.step;
-    while (ok && l.state.step < l.total_steps) {
+    while (ok && !is_over(&l)) {
         ok = one_step(&l, err);
-        if (ok && in->stop != NULL && atomic_load(in->stop) && l.state.step < l.total_steps) {
+        if (ok && in->stop != NULL && atomic_load(in->stop) && !is_over(&l)) {
             const struct step_metrics none = {0};
 
             ok = save(&l, &none, false, err) &&
                  fail(err, ERR_CANCELLED, "stopped on request after step %" PRIu64, l.state.step);
         }
     }
+    if (ok && l.state.step < l.total_steps)
+        tell(&l, EVENT_INFO,
+             "Ended after step %" PRIu64 " of %" PRIu64
+             ": in %d steps running nearly every answer was right, nothing is left to learn.",
+             l.state.step, l.total_steps, SOLVED_STEPS);
     if (ok)
         result_of(&l, out);
     grade_queue_close(l.queue);
