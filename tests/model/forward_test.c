@@ -1,0 +1,253 @@
+/*
+ * forward_test.c - a row's hidden state depends on its own path alone: read in one pass, token by token, in any pieces,
+ * beside any others, by any number of threads and on any machine it is the same to the bit.
+ */
+#include "base/parallel.h"
+#include "base/size.h"
+#include "model/forward.h"
+#include "support/rig.h"
+#include "support/trees.h"
+#include "tensor/cpu/kernels.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static int open_tiny(void **state)
+{
+    static struct rig r;
+
+    rig_open_tiny(&r);
+    *state = &r;
+    return 0;
+}
+
+static int close_tiny(void **state)
+{
+    rig_close(*state);
+    return 0;
+}
+
+static token_id *random_tokens(struct rig *r, struct dice *d, size_t n)
+{
+    token_id *ids = ARENA_ARRAY(&r->arena, token_id, n);
+
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (token_id)dice_below(d, r->model->config.vocab);
+    return ids;
+}
+
+/* hidden [m, C] of the trees' rows, computed in steps: all at once without d. */
+static float *compute(struct rig *r, const struct adapter *ad, const struct trees *t,
+                      struct dice *d)
+{
+    const size_t c = r->model->config.width;
+    float *out = ARENA_ARRAY(&r->arena, float, t->m *c);
+    struct growth g = growth_begin(t, r->pool, &r->arena);
+
+    while (growth_step(&g, d)) {
+        const struct batch b = {
+            .m = g.m, .tokens = g.tokens, .spans = g.spans, .n_spans = g.n_spans};
+        const float *hidden = rig_forward(r, ad, &b);
+
+        for (size_t i = 0; i < g.m; i++)
+            memcpy(out + g.rows[i] * c, hidden + i * c, c * sizeof *out);
+    }
+    growth_end(&g);
+    return out;
+}
+
+static void a_tree_computed_anyhow_is_its_paths_read_one_by_one(void **state)
+{
+    static const int threads[] = {1, 2, 8};
+    struct rig *r = *state;
+    const size_t c = r->model->config.width;
+    const struct kernels *const *all;
+    const size_t n_tables = kernels_available(&all);
+    struct adapter *adapters[2] = {NULL, random_adapter(&r->model->config, 3, 1)};
+    struct dice d = {1};
+    char what[120];
+
+    for (int round = 0; round < 200; round++) {
+        const struct trees t =
+            trees_make(&d, 1 + dice_below(&d, 120), r->model->config.vocab, &r->arena);
+        const struct adapter *ad = adapters[round % 2];
+        const int n_threads = threads[dice_below(&d, COUNT_OF(threads))];
+        const bool cut = round % 4 != 0;
+
+        parallel_set_threads(n_threads);
+        assert_true(ops_choose_machine(all[dice_below(&d, n_tables)]->name));
+        const float *hidden = compute(r, ad, &t, cut ? &d : NULL);
+        snprintf(what, sizeof what, "round %d: %zu rows in %zu segments, %d threads, %s, %s", round,
+                 t.m, t.n_segments, n_threads, ops_machine(), cut ? "in pieces" : "at once");
+        parallel_set_threads(1);
+        assert_true(ops_choose_machine(NULL));
+        for (size_t s = 0; s < t.n_segments; s++) {
+            uint32_t rows[256];
+            token_id path[256];
+            const size_t n = trees_path(&t, s, rows);
+
+            for (size_t i = 0; i < n; i++)
+                path[i] = t.tokens[rows[i]];
+            const float *alone = rig_read(r, ad, path, n);
+            for (size_t i = n - t.segments[s].n; i < n; i++)
+                ASSERT_SAME(what, c, hidden + rows[i] * c, alone + i * c);
+        }
+        if (round % 20 == 19)
+            arena_reset(&r->arena);
+    }
+    parallel_set_threads(0);
+    adapter_close(adapters[1]);
+}
+
+static void token_by_token_is_the_same_as_in_one_pass(void **state)
+{
+    struct rig *r = *state;
+    const size_t c = r->model->config.width, n = 300;
+    struct dice d = {2};
+    const token_id *tokens = random_tokens(r, &d, n);
+    const float *whole = rig_read(r, NULL, tokens, n);
+    struct kv_segment *seg = kv_segment_new(r->pool, NULL);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct span span = {.seg = seg, .n_rows = 1};
+        const struct batch b = {.m = 1, .tokens = tokens + i, .spans = &span, .n_spans = 1};
+
+        ASSERT_SAME("a token alone", c, rig_forward(r, NULL, &b), whole + i * c);
+        assert_int_equal(kv_end(seg), i + 1);
+    }
+    kv_segment_release(r->pool, seg);
+}
+
+static void logits_of_a_row_do_not_depend_on_the_rows_beside_it(void **state)
+{
+    struct rig *r = *state;
+    const size_t c = r->model->config.width, v = r->model->config.vocab, ld = v + 16, n = 70;
+    struct dice d = {3};
+    const float *hidden = rig_read(r, NULL, random_tokens(r, &d, n), n);
+    float *all = ARENA_ARRAY(&r->arena, float, n *ld), *one = ARENA_ARRAY(&r->arena, float, ld);
+
+    logits_of(r->model, n, hidden, all, ld);
+    for (size_t i = 0; i < n; i++) {
+        logits_of(r->model, 1, hidden + i * c, one, ld);
+        ASSERT_SAME("logits", v, one, all + i * ld);
+    }
+}
+
+static void what_stands_later_changes_nothing_before_it(void **state)
+{
+    struct rig *r = *state;
+    const size_t c = r->model->config.width, n = 60;
+    struct dice d = {4};
+    token_id *tokens = random_tokens(r, &d, n);
+    const float *first = rig_read(r, NULL, tokens, n);
+
+    for (size_t at = 0; at < n; at += 7) {
+        tokens[at] = (tokens[at] + 1) % 320;
+        const float *second = rig_read(r, NULL, tokens, n);
+        ASSERT_SAME("before the change", at * c, second, first);
+        assert_true(first_difference(c, second + at * c, first + at * c) < c);
+        assert_true(first_difference(c, second + (n - 1) * c, first + (n - 1) * c) < c);
+        first = second;
+    }
+}
+
+static void a_new_adapter_changes_no_bit(void **state)
+{
+    struct rig *r = *state;
+    const size_t c = r->model->config.width, n = 50;
+    struct error err = {0};
+    struct dice d = {5};
+    const token_id *tokens = random_tokens(r, &d, n);
+    struct adapter *fresh = NULL, *other = random_adapter(&r->model->config, 8, 7);
+
+    ASSERT_OK(adapter_new(&r->model->config, 8, 16, 7, &fresh, &err));
+    const float *bare = rig_read(r, NULL, tokens, n);
+    ASSERT_SAME("hidden", n * c, rig_read(r, fresh, tokens, n), bare);
+    assert_true(first_difference(n * c, rig_read(r, other, tokens, n), bare) < n * c);
+    adapter_close(fresh);
+    adapter_close(other);
+}
+
+static void the_pass_that_remembers_computes_the_same(void **state)
+{
+    struct rig *r = *state;
+    const size_t c = r->model->config.width;
+    struct adapter *ad = random_adapter(&r->model->config, 4, 9);
+    struct error err = {0};
+    struct dice d = {6};
+
+    for (int round = 0; round < 20; round++) {
+        const struct trees t =
+            trees_make(&d, 1 + dice_below(&d, 90), r->model->config.vocab, &r->arena);
+        const float *want = compute(r, round % 2 == 0 ? ad : NULL, &t, NULL);
+        struct growth g = growth_begin(&t, r->pool, &r->arena);
+        struct training_pass *p = NULL;
+        float *hidden = ARENA_ARRAY(&r->arena, float, t.m *c);
+
+        assert_true(growth_step(&g, NULL));
+        const struct batch b = {
+            .m = g.m, .tokens = g.tokens, .spans = g.spans, .n_spans = g.n_spans};
+        ASSERT_OK(training_forward(r->model, round % 2 == 0 ? ad : NULL, r->work, &b, round % 4 < 2,
+                                   hidden, &p, &err));
+        ASSERT_SAME("hidden", t.m * c, hidden, want);
+        training_pass_release(p);
+        growth_end(&g);
+    }
+    training_pass_release(NULL);
+    adapter_close(ad);
+}
+
+static void a_position_past_the_tables_is_refused_and_nothing_grows(void **state)
+{
+    struct rig *r = *state;
+    struct rig small = {0};
+    struct error err = {0};
+    struct dice d = {7};
+    const token_id *tokens = random_tokens(r, &d, 40);
+    float hidden[40 * 64];
+    struct training_pass *p = NULL;
+
+    ASSERT_OK(model_open(golden_path(&small.arena, "tiny/hf"), 33, &small.model, &err));
+    assert_int_equal(small.model->max_positions, 33);
+    ASSERT_OK(kv_pool_open(&small.model->config, 1 << 20, &small.pool, &err));
+    ASSERT_OK(workspace_open(small.model, &small.work, &err));
+    struct span span = {.seg = kv_segment_new(small.pool, NULL), .n_rows = 34};
+    struct batch b = {.m = 34, .tokens = tokens, .spans = &span, .n_spans = 1};
+    ASSERT_OK(kv_segment_reserve(small.pool, span.seg, 34, &err));
+    ASSERT_FAILS(forward(small.model, NULL, small.work, &b, hidden, &err), ERR_LIMIT,
+                 "34 positions are asked for, this model was opened for 33");
+    ASSERT_FAILS(training_forward(small.model, NULL, small.work, &b, true, hidden, &p, &err),
+                 ERR_LIMIT, "33");
+    assert_null(p);
+    assert_int_equal(span.seg->len, 0);
+    span.n_rows = b.m = 33;
+    ASSERT_OK(forward(small.model, NULL, small.work, &b, hidden, &err));
+    kv_segment_release(small.pool, span.seg);
+    rig_close(&small);
+}
+
+static void a_pass_over_twice_the_rows_is_said_to_keep_twice_as_much(void **state)
+{
+    const struct rig *r = *state;
+    const size_t one = training_pass_bytes(r->model, 8, 1000, true),
+                 lean = training_pass_bytes(r->model, 8, 1000, false),
+                 bare = training_pass_bytes(r->model, 0, 1000, true);
+
+    assert_int_equal(training_pass_bytes(r->model, 8, 2000, true), 2 * one);
+    assert_true(lean < one && bare < one);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(token_by_token_is_the_same_as_in_one_pass),
+        cmocka_unit_test(a_tree_computed_anyhow_is_its_paths_read_one_by_one),
+        cmocka_unit_test(logits_of_a_row_do_not_depend_on_the_rows_beside_it),
+        cmocka_unit_test(what_stands_later_changes_nothing_before_it),
+        cmocka_unit_test(a_new_adapter_changes_no_bit),
+        cmocka_unit_test(the_pass_that_remembers_computes_the_same),
+        cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),
+        cmocka_unit_test(a_pass_over_twice_the_rows_is_said_to_keep_twice_as_much),
+    };
+    return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+}

@@ -1,0 +1,190 @@
+/*
+ * kv_test.c - pages are taken as they are needed, shared along the tree, and come back.
+ */
+#include "model/kv.h"
+#include "support/numbers.h"
+
+#define LIMIT_PAGES 10
+
+static const struct model_config config = {
+    .n_layers = 3, .n_heads = 4, .n_kv_heads = 2, .head_width = 16};
+
+static struct kv_pool *pool_of(size_t pages)
+{
+    struct kv_pool *p = NULL;
+    struct error err = {0};
+
+    ASSERT_OK(kv_pool_open(&config, pages * kv_page_bytes(&config), &p, &err));
+    return p;
+}
+
+static void grow(struct kv_pool *p, struct kv_segment *s, size_t n)
+{
+    struct error err = {0};
+
+    ASSERT_OK(kv_segment_reserve(p, s, n, &err));
+    s->len += (uint32_t)n;
+}
+
+static void a_page_has_keys_and_values_of_every_layer_and_head(void **state)
+{
+    (void)state;
+    assert_int_equal(kv_page_bytes(&config), 3 * 2 * 2 * 16 * KV_PAGE * sizeof(float));
+    assert_int_equal(kv_offset(&config, 0, 0), 0);
+    assert_int_equal(kv_offset(&config, 0, 1), 2 * 16 * KV_PAGE);
+    assert_int_equal(kv_offset(&config, 1, 0), 2 * kv_offset(&config, 0, 1));
+}
+
+static void a_segment_begins_where_its_parent_ends(void **state)
+{
+    struct kv_pool *p = pool_of(LIMIT_PAGES);
+    struct kv_segment *root = kv_segment_new(p, NULL), *child, *later;
+
+    (void)state;
+    assert_int_equal(root->start, 0);
+    grow(p, root, 20);
+    child = kv_segment_new(p, root);
+    assert_int_equal(child->start, 20);
+    assert_int_equal(child->len, 0);
+    grow(p, child, 5);
+    assert_int_equal(kv_end(child), 25);
+    assert_int_equal(kv_end(NULL), 0);
+    later = kv_segment_new_at(p, child, 40); /* child will have grown until then */
+    assert_int_equal(later->start, 40);
+    kv_segment_release(p, later);
+    kv_segment_release(p, child);
+    kv_segment_release(p, root);
+    kv_pool_close(p);
+}
+
+static void pages_are_taken_only_when_the_last_one_is_full(void **state)
+{
+    struct kv_pool *p = pool_of(LIMIT_PAGES);
+    struct kv_segment *s = kv_segment_new(p, NULL);
+
+    (void)state;
+    assert_int_equal(kv_pool_bytes(p), 0);
+    for (size_t n = 1; n <= 4 * KV_PAGE; n++) {
+        grow(p, s, 1);
+        assert_int_equal(kv_pool_pages_in_use(p), (n + KV_PAGE - 1) / KV_PAGE);
+        assert_int_equal((uintptr_t)s->pages[(n - 1) / KV_PAGE] % 64, 0);
+    }
+    assert_int_equal(kv_pool_bytes(p), 4 * kv_page_bytes(&config));
+    kv_segment_release(p, s);
+    assert_int_equal(kv_pool_pages_in_use(p), 0);
+    kv_pool_close(p);
+}
+
+static void a_released_page_is_used_again(void **state)
+{
+    struct kv_pool *p = pool_of(LIMIT_PAGES);
+
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct kv_segment *s = kv_segment_new(p, NULL);
+
+        grow(p, s, LIMIT_PAGES * KV_PAGE);
+        kv_segment_release(p, s);
+    }
+    assert_int_equal(kv_pool_bytes(p), LIMIT_PAGES * kv_page_bytes(&config));
+    kv_pool_close(p);
+}
+
+static void a_trunk_lives_as_long_as_anything_hangs_on_it(void **state)
+{
+    struct kv_pool *p = pool_of(LIMIT_PAGES);
+    struct kv_segment *root = kv_segment_new(p, NULL), *a, *b, *deep;
+
+    (void)state;
+    grow(p, root, KV_PAGE + 1); /* 2 pages */
+    a = kv_segment_new(p, root);
+    b = kv_segment_new(p, root);
+    grow(p, a, 1);
+    grow(p, b, 1);
+    deep = kv_segment_new(p, a);
+    grow(p, deep, 1);
+    assert_int_equal(root->refs, 3);
+    assert_int_equal(kv_pool_pages_in_use(p), 5);
+    kv_segment_release(p, root); /* the caller's own; the children still hold it */
+    kv_segment_release(p, a);
+    assert_int_equal(kv_pool_pages_in_use(p), 5);
+    kv_segment_release(p, b);
+    assert_int_equal(kv_pool_pages_in_use(p), 4);
+    kv_segment_release(p, deep); /* takes a and the trunk along */
+    assert_int_equal(kv_pool_pages_in_use(p), 0);
+    kv_segment_release(p, NULL);
+    kv_pool_close(p);
+    kv_pool_close(NULL);
+}
+
+static void a_full_pool_says_so_and_loses_nothing(void **state)
+{
+    struct kv_pool *p = pool_of(LIMIT_PAGES);
+    struct kv_segment *s = kv_segment_new(p, NULL), *other = kv_segment_new(p, NULL);
+    struct error err = {0};
+
+    (void)state;
+    grow(p, s, (LIMIT_PAGES - 1) * KV_PAGE);
+    ASSERT_FAILS(kv_segment_reserve(p, other, 3 * KV_PAGE, &err), ERR_LIMIT,
+                 "the key-value cache is full");
+    assert_int_equal(other->len, 0);
+    assert_int_equal(s->len, (LIMIT_PAGES - 1) * KV_PAGE);
+    kv_segment_release(p, s);
+    ASSERT_OK(kv_segment_reserve(p, other, 3 * KV_PAGE, &err)); /* now there is room */
+    kv_segment_release(p, other);
+    assert_int_equal(kv_pool_pages_in_use(p), 0);
+    kv_pool_close(p);
+}
+
+/* Against a count kept beside it, over a long random life. */
+static void whatever_is_taken_and_given_back_the_count_is_right(void **state)
+{
+    enum { MOST = 40 };
+    struct kv_pool *p = pool_of(100000);
+    struct kv_segment *held[MOST] = {0};
+    struct dice d = {1};
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        const size_t at = dice_below(&d, MOST);
+
+        if (held[at] == NULL) {
+            struct kv_segment *parent = held[dice_below(&d, MOST)];
+
+            held[at] = kv_segment_new(p, parent);
+            grow(p, held[at], dice_below(&d, 50));
+        } else {
+            kv_segment_release(p, held[at]);
+            held[at] = NULL;
+        }
+        if (i % 500 != 0)
+            continue;
+        /* every segment that a holder reaches, counted once by a mark in row0 */
+        size_t pages = 0;
+        for (int mark = 1; mark >= 0; mark--)
+            for (size_t h = 0; h < MOST; h++)
+                for (struct kv_segment *s = held[h]; s != NULL; s = s->parent) {
+                    pages += mark == 1 && s->row0 == 0 ? s->n_pages : 0;
+                    s->row0 = (size_t)mark;
+                }
+        assert_int_equal(kv_pool_pages_in_use(p), pages);
+    }
+    for (size_t h = 0; h < MOST; h++)
+        kv_segment_release(p, held[h]);
+    assert_int_equal(kv_pool_pages_in_use(p), 0);
+    kv_pool_close(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_page_has_keys_and_values_of_every_layer_and_head),
+        cmocka_unit_test(a_segment_begins_where_its_parent_ends),
+        cmocka_unit_test(pages_are_taken_only_when_the_last_one_is_full),
+        cmocka_unit_test(a_released_page_is_used_again),
+        cmocka_unit_test(a_trunk_lives_as_long_as_anything_hangs_on_it),
+        cmocka_unit_test(a_full_pool_says_so_and_loses_nothing),
+        cmocka_unit_test(whatever_is_taken_and_given_back_the_count_is_right),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
