@@ -149,7 +149,7 @@ bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struc
     if (r->max_tokens == 0 && !settle_length(e, in, r, err))
         return false;
     if (r->group_size == 0) {
-        const double g = 512.0 / (double)r->max_tokens * r->compute_multiplier;
+        const double g = 256.0 / (double)r->max_tokens * r->compute_multiplier;
 
         r->group_size = (size_t)fmin(
             128, fmax(4, fmin(64 * r->compute_multiplier, fmax(8 * r->compute_multiplier, g))));
