@@ -435,9 +435,7 @@ def files_in(tmp):
 
 
 def clean(tmp):
-    """Makes tmp as new. The names there are a sample's: only a child reads them."""
-    if not tmp:
-        return
+    """Makes tmp as new; false where that cannot be done. The names there are a sample's: only a child reads them."""
     os.chmod(tmp, 0o700)
     if files_in(tmp) > 1:
         pid = os.fork()
@@ -448,8 +446,9 @@ def clean(tmp):
                 os._exit(0)
         os.waitpid(pid, 0)
         if files_in(tmp) > 1:
-            os._exit(4)
+            return False
     os.utime(tmp, (0, 0))
+    return True
 
 
 def serve(sock, run, tmp):
@@ -503,13 +502,14 @@ def serve(sock, run, tmp):
         status = waitpid(pid, 0)[1]
         if n == 0:  # the stream ended, or the child died before it had read its call
             os._exit(0 if status == 0 else 3)
-        if tmp:
-            clean(tmp)
+        is_clean = not tmp or clean(tmp)
         if status != 0 or n == 1:
             writev(sock, [size(5), b"D", size(status)])
         else:
             writev(sock, [size(n - 1), room[1:n]])  # at most MAX_REPLY: the socket takes it whole
         room[:n] = zeros[:n]
+        if not is_clean:
+            os._exit(0)  # another worker takes this one's place, with another tmp
 
 
 def remove_below(folder):
@@ -539,7 +539,8 @@ def main():
         os._exit(0)
     guard = functools.partial(die_with, os.getpid()) if not config["tmp"] else None
     run = make_child(sock, graders, filter_program(bytes.fromhex(config["filter"])), guard)
-    clean(config["tmp"])
+    if config["tmp"] and not clean(config["tmp"]):
+        os._exit(4)
     gc.collect()
     gc.freeze()
     gc.disable()
