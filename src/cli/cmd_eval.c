@@ -1,0 +1,265 @@
+/*
+ * cmd_eval.c - how well a model does, and how much better than another.
+ */
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/measure.h"
+#include "job/metrics.h"
+
+#include <math.h>
+
+#define DEFAULT_MAX_TOKENS ((size_t)256)
+
+struct evaluation {
+    struct cli *c;
+    struct dataset data;
+    struct grader *grader;
+    struct measure_options o;
+    struct measured first;
+    json_t *result;
+};
+
+static struct ranking_options ranking_of(const struct options *o)
+{
+    const char *reference = option_text(o, OPT_REFERENCE);
+
+    return (struct ranking_options){.ranked = option_text(o, OPT_RANKED),
+                                    .reference = reference != NULL ? reference : "item.answer",
+                                    .among = option_text(o, OPT_AMONG)};
+}
+
+static struct evaluate_options evaluate_of(struct cli *c)
+{
+    const struct options *o = c->options;
+    struct evaluate_options e = {.n_samples = (size_t)option_int(o, OPT_SAMPLES),
+                                 .greedy = option_on(o, OPT_GREEDY),
+                                 .pick = pick_defaults(),
+                                 .seed = (uint64_t)option_int(o, OPT_SEED),
+                                 .purpose = PHILOX_EVAL,
+                                 .stop = c->stop};
+
+    e.pick.temperature = (float)option_real(o, OPT_TEMPERATURE);
+    e.pick.top_p = (float)option_real(o, OPT_TOP_P);
+    e.pick.top_k = (size_t)option_int(o, OPT_TOP_K);
+    return e;
+}
+
+/* How long answers may be: as asked; else as the run that made the adapter settled it; else 256, or what fits. */
+static size_t max_tokens_of(const struct evaluation *x, const struct session *s)
+{
+    const struct options *o = x->c->options;
+
+    if (option_given(o, OPT_MAX_TOKENS))
+        return (size_t)option_int(o, OPT_MAX_TOKENS);
+    if (s->habits.max_tokens > 0)
+        return s->habits.max_tokens;
+    return size_min(DEFAULT_MAX_TOKENS, size_max(1, session_context(s) / 2));
+}
+
+/* ---- for people ---- */
+
+static bool tell_share(const char *name, double share, const char *what, struct error *err)
+{
+    return out_printf(err, "  %-12s %5.1f %%  %s\n", name, 100 * share, what);
+}
+
+static bool tell_errors(const struct evaluate_result *r, struct error *err)
+{
+    size_t n = 0;
+    bool ok = true;
+
+    for (size_t b = 0; b < 16; b++)
+        n += r->grader_errors[b];
+    if (n == 0)
+        return true;
+    ok = out_printf(err, "  Answers that could not be graded count as 0:");
+    for (size_t b = 0; ok && grade_flag_name(b) != NULL; b++)
+        if (r->grader_errors[b] > 0)
+            ok = out_printf(err, " %s %zu", grade_flag_name(b), r->grader_errors[b]);
+    return ok && out_printf(err, "\n  The first of them: %s\n", r->first_error);
+}
+
+static bool tell(const struct evaluation *x, const struct session *s, const struct measured *m,
+                 struct error *err)
+{
+    const struct evaluate_result *r = &m->result;
+    bool ok =
+        out_printf(err, "%s%s%s: %zu rows, ", s->ref.name, s->ref.adapter != NULL ? " with " : "",
+                   s->ref.adapter != NULL ? s->ref.adapter : "", r->n_rows);
+
+    if (ok && x->o.evaluate.greedy)
+        ok = out_printf(err, "the likeliest answer, up to %zu tokens\n", x->o.evaluate.max_tokens);
+    else
+        ok = ok && out_printf(err, "%zu answer%s each, up to %zu tokens, seed %llu\n", r->n_samples,
+                              r->n_samples == 1 ? "" : "s", x->o.evaluate.max_tokens,
+                              (unsigned long long)x->o.evaluate.seed);
+    ok = ok && out_printf(err, "  %-12s %7.4f  95 %% interval %.4f to %.4f\n", "mean reward",
+                          r->reward_mean, r->reward_mean - r->reward_ci95,
+                          r->reward_mean + r->reward_ci95);
+    for (size_t i = 0; ok && r->n_parts > 1 && i < r->n_parts; i++)
+        ok = out_printf(err, "    %-10s %7.4f\n", grader_name(x->grader, i), r->part_mean[i]);
+    if (ok && x->o.ranking.ranked != NULL)
+        ok = tell_share("top 1", m->top_1, "of the answers rank the right one first", err) &&
+             tell_share("top 5", m->top_5, "among the first five", err) &&
+             tell_share("anywhere", m->top_max, "anywhere", err);
+    ok = ok && tell_share("pass@1", measured_pass_at(m, 1), "of the answers earn full reward", err);
+    if (ok && r->n_samples > 1) {
+        char name[32];
+
+        snprintf(name, sizeof name, "pass@%zu", r->n_samples);
+        ok = tell_share(name, measured_pass_at(m, r->n_samples), "of the rows have one that does",
+                        err);
+    }
+    ok = ok &&
+         tell_share("cut off", r->truncated_share, "of the answers met the longest length", err) &&
+         out_printf(err, "  %-12s %7.1f  an answer\n", "tokens", r->completion_tokens_mean);
+    return ok && tell_errors(r, err);
+}
+
+/* How much better the second is than the first, row by row. */
+static void difference(const struct evaluate_result *a, const struct evaluate_result *b,
+                       double *mean, double *ci95)
+{
+    const double n = (double)a->n_rows;
+    double squares = 0;
+
+    *mean = 0;
+    for (size_t i = 0; i < a->n_rows; i++)
+        *mean += (b->row_mean[i] - a->row_mean[i]) / n;
+    for (size_t i = 0; i < a->n_rows; i++)
+        squares += pow(b->row_mean[i] - a->row_mean[i] - *mean, 2);
+    *ci95 = a->n_rows > 1 ? 1.96 * sqrt(squares / (n - 1) / n) : 0;
+}
+
+/* ---- one model after another ---- */
+
+static bool measure_first(struct evaluation *x, struct error *err)
+{
+    struct cli *c = x->c;
+    struct session s = {0};
+    bool ok = session_open_options(c, true, &s, err);
+
+    if (ok)
+        x->o.evaluate.max_tokens = max_tokens_of(x, &s);
+    x->o.save_answers = option_text(c->options, OPT_SAVE_ANSWERS);
+    ok = ok && measure_check(&s, &x->o, err) && measure(&s, &x->o, c->arena, &x->first, err);
+    if (ok) {
+        x->result = measured_json(&x->first, &s, &x->o);
+        ok = c->json || tell(x, &s, &x->first, err);
+    }
+    session_close(&s);
+    return ok;
+}
+
+static bool measure_other(struct evaluation *x, const char *name, json_t *list, struct error *err)
+{
+    struct session s = {0};
+    struct measured m;
+    double mean, ci95;
+    bool ok = session_open(x->c, name, NULL, true, &s, err);
+
+    x->o.save_answers = NULL;
+    ok = ok && measure_check(&s, &x->o, err) && measure(&s, &x->o, x->c->arena, &m, err);
+    if (ok) {
+        json_t *j = measured_json(&m, &s, &x->o);
+
+        difference(&x->first.result, &m.result, &mean, &ci95);
+        json_object_set_new(j, "difference", json_real(mean));
+        json_object_set_new(j, "difference_ci95", json_pack("[f, f]", mean - ci95, mean + ci95));
+        json_array_append_new(list, j);
+        ok = x->c->json || (out_printf(err, "\n") && tell(x, &s, &m, err) &&
+                            out_printf(err, "  %-12s %+7.4f  95 %% interval %+.4f to %+.4f%s\n",
+                                       "difference", mean, mean - ci95, mean + ci95,
+                                       fabs(mean) > ci95 ? "" : ": no clear difference"));
+    }
+    session_close(&s);
+    return ok || fail_while(err, "measuring %s", name);
+}
+
+static bool measure_all(struct evaluation *x, struct error *err)
+{
+    const struct option_value *others = &x->c->options->value[OPT_COMPARE];
+    json_t *list;
+    bool ok = measure_first(x, err);
+
+    if (!ok || others->n == 0)
+        return ok;
+    list = json_array();
+    for (size_t i = 0; ok && i < others->n; i++)
+        ok = measure_other(x, others->list[i], list, err);
+    json_object_set_new(x->result, "compare", list);
+    return ok;
+}
+
+static bool put_result(const char *path, const json_t *result, struct error *err)
+{
+    static const struct json_format readable = {.style = JSON_STYLE_COMPACT, .indent = 2};
+    struct buf b;
+
+    buf_init(&b, LIMIT_JSON_BYTES);
+    json_write(&b, result, &readable);
+    buf_char(&b, '\n');
+    const bool ok = buf_ok(&b, path, err) && file_put(path, buf_view(&b), err);
+    buf_release(&b);
+    return ok;
+}
+
+static bool run(struct cli *c, struct error *err)
+{
+    struct evaluation x = {.c = c};
+    const char *model, *data, *grader, *out = option_text(c->options, OPT_OUT);
+    struct error ranked = {0};
+    bool ok = need_option(c, OPT_MODEL, &model, err) && need_option(c, OPT_DATA, &data, err) &&
+              need_option(c, OPT_GRADER, &grader, err);
+
+    x.o = (struct measure_options){
+        .data = &x.data, .ranking = ranking_of(c->options), .evaluate = evaluate_of(c)};
+    if (ok && !ranking_check(&x.o.ranking, &ranked))
+        ok = misuse(c, err, "%s", ranked.message);
+    ok = ok && dataset_open(data, &x.data, err) && grader_option(c, &x.grader, err);
+    x.o.grader = x.grader;
+    ok = ok && measure_all(&x, err);
+    if (ok && out != NULL)
+        ok = put_result(out, x.result, err);
+    if (ok && c->json)
+        ok = out_json(x.result, err);
+    json_decref(x.result);
+    grader_close(x.grader);
+    dataset_close(&x.data);
+    return ok;
+}
+
+static const enum option_id ids[] = {
+    OPT_MODEL,          OPT_ADAPTER,       OPT_DATA,
+    OPT_GRADER,         OPT_SAMPLES,       OPT_GREEDY,
+    OPT_COMPARE,        OPT_RANKED,        OPT_REFERENCE,
+    OPT_AMONG,          OPT_OUT,           OPT_SAVE_ANSWERS,
+    OPT_MAX_TOKENS,     OPT_TEMPERATURE,   OPT_TOP_P,
+    OPT_TOP_K,          OPT_SEED,          OPT_TEMPLATE,
+    OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS,
+    OPT_PYTHON,         OPT_SANDBOX,       OPT_DEVICE,
+    OPT_THREADS,        OPT_PRECISION,     OPT_CONTEXT,
+    OPT_KERNELS,        OPT_HOME,
+};
+
+const struct command cmd_eval = {
+    .set =
+        {.command = "eval",
+         .args = "",
+         .summary = "measure a model on a dataset with a grader",
+         .details =
+             "Answers may be as long as in the run that made the adapter, else 256 tokens, unless "
+             "--max-tokens says\notherwise; models that are compared are all measured alike, on the same "
+             "rows with the same seed. --out\nwrites what --json prints to a file.\n",
+         .examples =
+             "  hone eval --model smol --data test.jsonl --grader grader.json --samples 8\n"
+             "  hone eval --model smol --adapter runs/demo --data test.jsonl --grader grader.json "
+             "--compare smol\n"
+             "  hone eval --model smol --data cases.jsonl --grader rank.json --ranked "
+             "sample.output_json.genes \\\n            --reference item.gene --json\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
+    .run = run,
+};

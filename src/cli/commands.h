@@ -1,0 +1,11 @@
+/*
+ * commands.h - one cmd_<name>.c for each: its options, its help, and what it does.
+ */
+#ifndef HONE_CLI_COMMANDS_H
+#define HONE_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct command cmd_train, cmd_check, cmd_eval, cmd_grade, cmd_chat, cmd_score,
+    cmd_tokenize, cmd_render, cmd_models, cmd_import, cmd_report, cmd_version;
+#endif

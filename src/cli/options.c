@@ -1,0 +1,621 @@
+/*
+ * options.c - the table, and the three places that its values come from.
+ */
+#include "cli/options.h"
+#include "base/file.h"
+#include "base/size.h"
+#include "job/model_store.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONFIG_BYTES ((size_t)1 << 20)
+#define MAX_WORD 64 /* of a name that is compared with others */
+
+static const struct option table[N_OPTIONS] = {
+    [OPT_MODEL] = {"model", OPTION_TEXT, "M", .setting = true,
+                   .help =
+                       "a name in the store, a .gguf file, a folder in Hugging Face's layout, a "
+                       "run or checkpoint of hone, or ft:..."},
+    [OPT_ADAPTER] = {"adapter", OPTION_TEXT, "DIR",
+                     .help = "an adapter in PEFT's layout, or a run: its best checkpoint"},
+    [OPT_DATA] = {"data", OPTION_TEXT, "F",
+                  .help = "JSON lines with messages, and what the grader reads"},
+    [OPT_TRAIN] = {"train", OPTION_TEXT, "F", .help = "JSON lines to train on"},
+    [OPT_VALID] = {"valid", OPTION_TEXT, "F", .help = "JSON lines to measure on while training"},
+    [OPT_GRADER] = {"grader", OPTION_TEXT, "G.json", .help = "a grader, or a job that has one"},
+    [OPT_ANSWERS] =
+        {"answers", OPTION_TEXT, "F",
+         .help = "JSON lines, one answer each: a string, or an object with output_text or answer; "
+                 "item says which row of the data it belongs to (0 is the first)"},
+    [OPT_IN] = {"in", OPTION_TEXT, "F", .help = "read this file instead of standard input"},
+    [OPT_OUT] = {"out", OPTION_TEXT, "PATH", .help = "where the result goes"},
+    [OPT_SAVE_ANSWERS] = {"save-answers", OPTION_TEXT, "F",
+                          .help = "write every answer with its grades, one JSON line each"},
+    [OPT_SET] =
+        {"set", OPTION_LIST, "KEY=VALUE",
+         .help =
+             "a hyperparameter (n_epochs, batch_size, ...), a setting of hone (max_steps, lora_rank, "
+             "...), or a path into the job; as often as wanted"},
+    [OPT_RESUME] = {"resume", OPTION_SWITCH, .help = "go on with the run where it was stopped"},
+    [OPT_SAMPLES] = {"samples", OPTION_INT, "K", "1", 1, 1024, .help = "answers to each row"},
+    [OPT_GREEDY] = {"greedy", OPTION_SWITCH,
+                    .help = "the likeliest answer to each row instead of sampled ones"},
+    [OPT_COMPARE] = {"compare", OPTION_LIST, "M2",
+                     .help = "measure this model, too; as often as wanted"},
+    [OPT_RANKED] =
+        {"ranked", OPTION_TEXT, "PATH",
+         .help =
+             "the answer is a ranking: sample.output_json.KEY, or text for names in the order in "
+             "which the answer first mentions them"},
+    [OPT_REFERENCE] =
+        {"reference", OPTION_TEXT, "PATH",
+         .help = "with --ranked: the right one, for example item.gene (item.answer unless given)"},
+    [OPT_AMONG] = {"among", OPTION_TEXT, "PATH",
+                   .help =
+                       "with --ranked text: the names to look for, for example item.candidates"},
+    [OPT_MAX_TOKENS] = {"max-tokens", OPTION_INT, "N", NULL, 1, 4194304,
+                        .help = "longest answer, thinking included"},
+    [OPT_TEMPERATURE] = {"temperature", OPTION_REAL, "T", "1", 0, 5,
+                         .help = "0 takes the likeliest token every time"},
+    [OPT_TOP_P] = {"top-p", OPTION_REAL, "P", "1", 1e-6, 1,
+                   .help = "sample from the likeliest tokens that hold this probability"},
+    [OPT_TOP_K] = {"top-k", OPTION_INT, "K", "0", 0, 1048576,
+                   .help = "sample from so many likeliest tokens; 0 is all"},
+    [OPT_SEED] = {"seed", OPTION_INT, "N", "1", 0, 2147483647, .setting = true,
+                  .help = "the same seed gives the same answers"},
+    [OPT_SYSTEM] = {"system", OPTION_TEXT, "TEXT", .help = "a system message to begin with"},
+    [OPT_TEMPLATE] = {"template", OPTION_TEXT, "F",
+                      .help = "a chat template (Jinja) instead of the model's own"},
+    [OPT_BOS] = {"bos", OPTION_TEXT, "TEXT", .help = "the template's bos_token"},
+    [OPT_EOS] = {"eos", OPTION_TEXT, "TEXT", .help = "the template's eos_token"},
+    [OPT_DETOKENIZE] = {"detokenize", OPTION_SWITCH, .help = "ids in, text out"},
+    [OPT_NO_SPECIAL] = {"no-special", OPTION_SWITCH,
+                        .help =
+                            "the texts of special tokens are plain text, which nobody can forge"},
+    [OPT_NAME] = {"name", OPTION_TEXT, "NAME",
+                  .help = "the name in the store; the file's own unless given"},
+    [OPT_LINK] = {"link", OPTION_SWITCH, .help = "link to the model instead of copying it"},
+    [OPT_HOME] = {"home", OPTION_TEXT, "DIR", .setting = true,
+                  .help = "the store: models/ and runs/ (~/.local/share/hone unless given)"},
+    [OPT_DEVICE] = {"device", OPTION_CHOICE, "cpu", "cpu", .setting = true,
+                    .help = "what computes"},
+    [OPT_THREADS] = {"threads", OPTION_INT, "N", "0", 0, 256, .setting = true,
+                     .help = "0 is one a core; the number changes no result"},
+    [OPT_PRECISION] = {"precision", OPTION_CHOICE, "f32", "f32", .setting = true,
+                       .help = "of what is computed; the weights stay as they are"},
+    [OPT_CONTEXT] = {"context", OPTION_INT, "N", "0", 0, 4194304, .setting = true,
+                     .help = "longest sequence; 0 is the model's own, at most 8192"},
+    [OPT_KERNELS] = {"kernels", OPTION_CHOICE, "auto|plain|avx2|avx512", "auto", .setting = true,
+                     .hidden = true,
+                     .help = "the machine type to compute for; the choice changes no result"},
+    [OPT_GRADER_TIMEOUT] = {"grader-timeout", OPTION_REAL, "SECONDS", "120", 0.01, 3600,
+                            .setting = true, .help = "for one call of a Python grader"},
+    [OPT_GRADER_MEMORY] = {"grader-memory", OPTION_INT, "MB", "2048", 64, 1048576, .setting = true,
+                           .help = "for one call of a Python grader"},
+    [OPT_GRADER_WORKERS] = {"grader-workers", OPTION_INT, "N", "0", 0, 256, .setting = true,
+                            .help = "Python processes at most; 0 is one a core"},
+    [OPT_PYTHON] = {"python", OPTION_TEXT, "PATH", .setting = true,
+                    .help = "the interpreter of Python graders; python3 unless given"},
+    [OPT_SANDBOX] = {"sandbox", OPTION_INT, "TIER", "0", 0, 3, .setting = true, .hidden = true,
+                     .help = "this tier or none; 0 is the strongest that holds here"},
+    [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
+                    .help = "settings from this file; hone.conf in the store unless given"},
+    [OPT_JSON] = {"json", OPTION_SWITCH,
+                  .help = "for scripts: JSON on standard output and nothing else there"},
+    [OPT_HELP] = {"help", OPTION_SWITCH, .help = "this page"},
+};
+
+static const enum option_id always[] = {OPT_CONFIG, OPT_JSON, OPT_HELP};
+
+const struct option *option_row(enum option_id id)
+{
+    assert(id < N_OPTIONS);
+    return &table[id];
+}
+
+/* ---- names ---- */
+
+/* How many letters must be put in, taken out, changed or swapped with a neighbour: optimal string alignment. */
+static size_t distance(const char *a, const char *b)
+{
+    const size_t n = strlen(a), m = strlen(b);
+    size_t row[3][MAX_WORD + 1];
+
+    if (n > MAX_WORD || m > MAX_WORD)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= m; j++)
+        row[0][j] = j;
+    for (size_t i = 1; i <= n; i++) {
+        size_t *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+
+        now[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            now[j] =
+                size_min(size_min(last[j], now[j - 1]) + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                now[j] = size_min(now[j], before[j - 2] + 1);
+        }
+    }
+    return row[n % 3][m];
+}
+
+const char *closest_word(const char *word, size_t n, const char *const *words)
+{
+    const size_t len = strlen(word);
+    const char *best = NULL;
+    size_t least = len >= 9 ? 3 : len >= 5 ? 2 : 1;
+
+    for (size_t i = 0; i < n; i++) {
+        size_t d = distance(word, words[i]);
+
+        if (len >= 3 && d > 1 && strncmp(word, words[i], len) == 0)
+            d = 1; /* the beginning of it */
+        if (d <= least && (best == NULL || d < least)) {
+            best = words[i];
+            least = d;
+        }
+    }
+    return best;
+}
+
+static bool takes(const struct option_set *set, enum option_id id)
+{
+    for (size_t i = 0; i < COUNT_OF(always); i++)
+        if (always[i] == id)
+            return true;
+    for (size_t i = 0; i < set->n_ids; i++)
+        if (set->ids[i] == id)
+            return true;
+    return false;
+}
+
+static bool find_name(struct str name, enum option_id *out)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        if (str_is(name, table[i].name)) {
+            *out = (enum option_id)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool unknown_option(const struct option_set *set, const char *name, struct error *err)
+{
+    const char *names[N_OPTIONS];
+    enum option_id id;
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (takes(set, (enum option_id)i) && !table[i].hidden)
+            names[n++] = table[i].name;
+    const char *near = closest_word(name, n, names);
+    if (near != NULL)
+        return fail_param(err, ERR_INVALID, name, "%s has no option --%s; did you mean --%s?",
+                          set->command, name, near);
+    if (find_name(str_of(name), &id))
+        return fail_param(err, ERR_INVALID, name,
+                          "%s has no option --%s, though other commands have", set->command, name);
+    return fail_param(err, ERR_INVALID, name,
+                      "%s has no option --%.100s; hone %s --help lists them", set->command, name,
+                      set->command);
+}
+
+/* ---- values ---- */
+
+static bool is_choice(const char *choices, const char *text)
+{
+    const size_t len = strlen(text);
+
+    for (const char *at = choices; at != NULL; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (len > 0 && strncmp(at, text, len) == 0 && (at[len] == '|' || at[len] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+/* where names the place of the value: "--threads", "HONE_THREADS", "hone.conf, line 3: threads". */
+static bool check_value(enum option_id id, const char *where, const char *text, struct error *err)
+{
+    const struct option *o = &table[id];
+    char *end;
+
+    switch (o->type) {
+    case OPTION_SWITCH:
+    case OPTION_TEXT:
+    case OPTION_LIST:
+        return true;
+    case OPTION_CHOICE:
+        return is_choice(o->value, text) ||
+               fail_param(err, ERR_INVALID, o->name, "%s is \"%.100s\", this hone offers %s", where,
+                          text, o->value);
+    case OPTION_INT: {
+        errno = 0;
+        const long long x = strtoll(text, &end, 10);
+
+        if (end == text || *end != '\0' || errno != 0 || (double)x < o->min || (double)x > o->max)
+            return fail_param(err, ERR_INVALID, o->name,
+                              "%s is \"%.100s\", a whole number from %.0f to %.0f was expected",
+                              where, text, o->min, o->max);
+        return true;
+    }
+    case OPTION_REAL: {
+        const double x = strtod(text, &end);
+
+        if (end == text || *end != '\0' || !(x >= o->min && x <= o->max))
+            return fail_param(err, ERR_INVALID, o->name,
+                              "%s is \"%.100s\", a number from %g to %g was expected", where, text,
+                              o->min, o->max);
+        return true;
+    }
+    }
+    return true;
+}
+
+static bool put_value(struct options *o, enum option_id id, const char *where, const char *text,
+                      struct arena *a, struct error *err)
+{
+    struct option_value *v = &o->value[id];
+
+    if (!check_value(id, where, text, err))
+        return false;
+    if (table[id].type == OPTION_LIST) {
+        const char **list = ARENA_ARRAY(a, const char *, v->n + 1);
+
+        if (v->n > 0)
+            memcpy(list, v->list, v->n * sizeof *list);
+        list[v->n++] = text;
+        v->list = list;
+    }
+    v->text = text;
+    v->given = true;
+    return true;
+}
+
+/* A switch as a setting: yes or no. */
+static bool read_yes(const char *where, const char *text, bool *out, struct error *err)
+{
+    static const char *const yes[] = {"1", "true", "yes", "on"}, *const no[] = {"0", "false", "no",
+                                                                                "off"};
+
+    for (size_t i = 0; i < COUNT_OF(yes); i++) {
+        if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+            *out = strcmp(text, yes[i]) == 0;
+            return true;
+        }
+    }
+    return fail(err, ERR_INVALID, "%s is \"%.100s\", yes or no was expected", where, text);
+}
+
+static bool put_setting(struct options *o, enum option_id id, const char *where, const char *text,
+                        struct arena *a, struct error *err)
+{
+    bool on = true;
+
+    if (table[id].type == OPTION_SWITCH && (!read_yes(where, text, &on, err) || !on))
+        return !on;
+    return put_value(o, id, where, text, a, err);
+}
+
+/* ---- the words ---- */
+
+struct words {
+    const struct option_set *set;
+    char *const *words;
+    size_t n, at;
+    bool only_args; /* after "--" */
+};
+
+static bool read_word(struct words *w, struct arena *a, struct options *o, struct error *err)
+{
+    const char *word = w->words[w->at++];
+    enum option_id id;
+
+    if (strcmp(word, "-h") == 0 && !w->only_args)
+        word = "--help";
+    if (strcmp(word, "--") == 0 && !w->only_args) {
+        w->only_args = true;
+        return true;
+    }
+    if (w->only_args || word[0] != '-' || word[1] == '\0') {
+        o->args[o->n_args++] = word;
+        return true;
+    }
+    if (word[1] != '-')
+        return fail(err, ERR_INVALID, "%s has no option %.100s; options begin with two dashes",
+                    w->set->command, word);
+    const char *equals = strchr(word, '=');
+    const struct str name = {word + 2,
+                             equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2)};
+    const char *shown = arena_text(a, name);
+    if (!find_name(name, &id) || !takes(w->set, id))
+        return unknown_option(w->set, shown, err);
+    if (table[id].type == OPTION_SWITCH) {
+        if (equals != NULL)
+            return fail_param(err, ERR_INVALID, shown, "--%s takes no value", shown);
+        return put_value(o, id, word, "", a, err);
+    }
+    if (equals == NULL && w->at == w->n)
+        return fail_param(err, ERR_INVALID, shown, "--%s needs a value: --%s %s", shown, shown,
+                          table[id].value);
+    return put_value(o, id, arena_printf(a, "--%s", shown),
+                     equals != NULL ? equals + 1 : w->words[w->at++], a, err);
+}
+
+static bool check_args(const struct option_set *set, const struct options *o, struct error *err)
+{
+    if (o->n_args < set->min_args)
+        return fail(err, ERR_INVALID, "%s needs %s; hone %s --help tells more", set->command,
+                    set->args, set->command);
+    if (o->n_args > set->max_args)
+        return fail(err, ERR_INVALID,
+                    "%s takes %s, and \"%.100s\" is too much; hone %s --help tells more",
+                    set->command, set->max_args == 0 ? "options only" : set->args,
+                    o->args[set->max_args], set->command);
+    return true;
+}
+
+/* ---- environment ---- */
+
+static const char *variable(enum option_id id, struct arena *a)
+{
+    char *name = arena_printf(a, "HONE_%s", table[id].name);
+
+    for (char *p = name; *p != '\0'; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    return name;
+}
+
+static bool read_environment(const struct option_set *set, option_env_fn *env, struct arena *a,
+                             struct options *o, struct error *err)
+{
+    for (size_t i = 0; i < N_OPTIONS; i++) {
+        const enum option_id id = (enum option_id)i;
+
+        if (!table[i].setting || o->value[i].given || !takes(set, id))
+            continue;
+        const char *name = variable(id, a), *text = env(name);
+        if (text != NULL && text[0] != '\0' &&
+            !put_setting(o, id, name, arena_text(a, str_of(text)), a, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- hone.conf ---- */
+
+static struct str trimmed(struct str s)
+{
+    while (s.len > 0 && isspace((unsigned char)s.ptr[0]))
+        s = str_from(s, 1);
+    while (s.len > 0 && isspace((unsigned char)s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+struct config {
+    const char *path;
+    const struct option_set *set;
+    bool seen[N_OPTIONS];
+};
+
+static bool unknown_setting(const struct config *c, size_t number, struct str name, struct arena *a,
+                            struct error *err)
+{
+    const char *names[N_OPTIONS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (table[i].setting)
+            names[n++] = table[i].name;
+    const char *near = closest_word(arena_text(a, name), n, names);
+    return fail(err, ERR_INVALID, "%s, line %zu: \"%.*s\" is no setting%s%s%s", c->path, number,
+                (int)size_min(name.len, 100), name.ptr, near != NULL ? "; did you mean \"" : "",
+                near != NULL ? near : "", near != NULL ? "\"?" : "");
+}
+
+static bool read_line(struct config *c, size_t number, struct str line, struct arena *a,
+                      struct options *o, struct error *err)
+{
+    enum option_id id;
+
+    line = trimmed(line);
+    if (line.len == 0 || line.ptr[0] == '#')
+        return true;
+    const size_t equals = str_find(line, STR("="), 0);
+    if (equals == line.len)
+        return fail(err, ERR_INVALID, "%s, line %zu: \"name = value\" was expected", c->path,
+                    number);
+    const struct str name = trimmed((struct str){line.ptr, equals});
+    const char *text = arena_text(a, trimmed(str_from(line, equals + 1)));
+    if (!find_name(name, &id) || !table[id].setting)
+        return unknown_setting(c, number, name, a, err);
+    const char *where = arena_printf(a, "%s, line %zu: %s", c->path, number, table[id].name);
+    if (c->seen[id])
+        return fail(err, ERR_INVALID, "%s stands there twice", where);
+    c->seen[id] = true;
+    if (o->value[id].given || !takes(c->set, id))
+        return check_value(id, where, text, err);
+    return put_setting(o, id, where, text, a, err);
+}
+
+static bool read_config(const struct option_set *set, struct arena *a, struct options *o,
+                        struct error *err)
+{
+    const char *home = option_text(o, OPT_HOME);
+    struct config c = {.path = option_text(o, OPT_CONFIG), .set = set};
+    struct str text, line;
+    size_t number = 0;
+
+    if (c.path == NULL) {
+        c.path = file_join(a, home != NULL ? home : home_default(a), "hone.conf");
+        if (!file_exists(c.path))
+            return true;
+    }
+    if (!file_read(c.path, CONFIG_BYTES, a, &text, err))
+        return false;
+    for (size_t at = 0; at < text.len; at += line.len + 1) {
+        const size_t end = str_find(text, STR("\n"), at);
+
+        line = (struct str){text.ptr + at, end - at};
+        if (!read_line(&c, ++number, line, a, o, err))
+            return false;
+    }
+    return true;
+}
+
+/* ---- together ---- */
+
+bool options_read(const struct option_set *set, size_t n_words, char *const *words,
+                  option_env_fn *getenv_fn, struct arena *a, struct options *out, struct error *err)
+{
+    struct words w = {.set = set, .words = words, .n = n_words};
+    struct options o = {.args = ARENA_ARRAY(a, const char *, n_words + 1)};
+
+    while (w.at < w.n)
+        if (!read_word(&w, a, &o, err))
+            return false;
+    if (!o.value[OPT_HELP].given) {
+        if (!check_args(set, &o, err) ||
+            !read_environment(set, getenv_fn != NULL ? getenv_fn : getenv, a, &o, err) ||
+            !read_config(set, a, &o, err))
+            return false;
+    }
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        if (!o.value[i].given)
+            o.value[i].text = table[i].def;
+    *out = o;
+    return true;
+}
+
+const char *option_text(const struct options *o, enum option_id id)
+{
+    return o->value[id].text;
+}
+
+bool option_given(const struct options *o, enum option_id id)
+{
+    return o->value[id].given;
+}
+
+bool option_on(const struct options *o, enum option_id id)
+{
+    assert(table[id].type == OPTION_SWITCH);
+    return o->value[id].given;
+}
+
+int64_t option_int(const struct options *o, enum option_id id)
+{
+    assert(table[id].type == OPTION_INT && o->value[id].text != NULL);
+    return strtoll(o->value[id].text, NULL, 10);
+}
+
+double option_real(const struct options *o, enum option_id id)
+{
+    assert(table[id].type == OPTION_REAL && o->value[id].text != NULL);
+    return strtod(o->value[id].text, NULL);
+}
+
+/* ---- help ---- */
+
+#define HELP_COLUMN 26
+#define HELP_WIDTH 98
+
+/* text from column on, broken between words; the first line is there up to at. */
+static void put_wrapped(struct buf *out, size_t at, size_t column, const char *text)
+{
+    size_t col = at;
+
+    if (col > 0 && col >= column) {
+        buf_char(out, '\n');
+        col = 0;
+    }
+    for (; col < column; col++)
+        buf_char(out, ' ');
+    while (*text != '\0') {
+        const size_t len = strcspn(text, " ");
+
+        if (col > column && col + 1 + len > HELP_WIDTH) {
+            buf_printf(out, "\n%*s", (int)column, "");
+            col = column;
+        } else if (col > column) {
+            buf_char(out, ' ');
+            col++;
+        }
+        buf_put(out, text, len);
+        col += len;
+        text += len + (text[len] == ' ');
+    }
+    buf_char(out, '\n');
+}
+
+/* "1 to 1024; 1 unless given" */
+static void put_range(struct buf *out, const struct option *o)
+{
+    const bool number = o->type == OPTION_INT || o->type == OPTION_REAL;
+    const char *open = " (";
+
+    if (number) {
+        buf_printf(out, "%s%.15g to %.15g", open, o->min, o->max);
+        open = "; ";
+    }
+    if (o->def != NULL) {
+        buf_printf(out, "%s%s unless given", open, o->def);
+        open = "; ";
+    }
+    if (open[0] == ';')
+        buf_char(out, ')');
+}
+
+static void put_option(struct buf *out, enum option_id id)
+{
+    const struct option *o = &table[id];
+    struct buf text;
+    const size_t from = out->len;
+
+    if (o->hidden)
+        return;
+    buf_printf(out, "  --%s", o->name);
+    if (o->type != OPTION_SWITCH)
+        buf_printf(out, " %s", o->value);
+    if (o->setting)
+        buf_text(out, " *");
+    buf_init(&text, 1 << 16);
+    buf_text(&text, o->help);
+    put_range(&text, o);
+    buf_char(&text, '\0');
+    put_wrapped(out, out->len - from, HELP_COLUMN, text.ptr);
+    buf_release(&text);
+}
+
+void options_help(const struct option_set *set, struct buf *out)
+{
+    bool settings = false;
+
+    buf_printf(out, "hone %s%s%s [options]\n\n", set->command, set->args[0] != '\0' ? " " : "",
+               set->args);
+    put_wrapped(out, 0, 0, set->summary);
+    if (set->details[0] != '\0')
+        buf_printf(out, "\n%s", set->details);
+    buf_text(out, "\nOptions:\n");
+    for (size_t i = 0; i < set->n_ids; i++) {
+        put_option(out, set->ids[i]);
+        settings = settings || (table[set->ids[i]].setting && !table[set->ids[i]].hidden);
+    }
+    for (size_t i = 0; i < COUNT_OF(always); i++)
+        put_option(out, always[i]);
+    if (settings)
+        buf_text(
+            out,
+            "\n  * may also stand in the environment (HONE_THREADS=2) or in hone.conf (threads = 2);\n"
+            "    the option beats the variable, which beats the file.\n");
+    buf_printf(out, "\n%s:\n%s",
+               strchr(set->examples, '\n') == strrchr(set->examples, '\n') ? "Example" : "Examples",
+               set->examples);
+}

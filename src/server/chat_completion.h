@@ -1,0 +1,53 @@
+/*
+ * chat_completion.h - the body of a chat-completions request becomes a sampling request, and its answers a response.
+ *
+ * Understood: messages, tools (for the template), n, seed, temperature, top_p, stop, max_tokens and
+ * max_completion_tokens, frequency_penalty, presence_penalty, logprobs; of other servers' top_k, min_p,
+ * repetition_penalty and chat_template_kwargs. Known and without effect: user, store, metadata and their like. What is
+ * known and not offered (top_logprobs, logit_bias, a response_format of JSON, stream) is refused by name, and so is a
+ * key that is not known at all: a typing mistake must not change an answer unnoticed.
+ */
+#ifndef HONE_SERVER_CHAT_COMPLETION_H
+#define HONE_SERVER_CHAT_COMPLETION_H
+
+#include "sample/engine.h"
+#include "sample/prompt.h"
+
+/* What a request is given that does not say. */
+struct chat_defaults {
+    const char *model; /* the model's name in the response */
+    size_t max_tokens; /* 0: what the context leaves, at most CHAT_MAX_TOKENS */
+    struct pick_options pick;
+    uint64_t seed;
+    uint32_t item; /* counter of the random numbers where the request has no seed of its own */
+    size_t max_positions;
+};
+#define CHAT_MAX_TOKENS ((size_t)1024)
+#define CHAT_MAX_N 128
+#define CHAT_MAX_STOP 4
+
+struct chat_request {
+    struct prompt prompt;
+    struct sample_request sample; /* ready for engine_run */
+    struct str stop[CHAT_MAX_STOP];
+    struct str model;
+    bool logprobs;
+};
+
+/*
+ * Reads body and renders its messages. Everything in *out lives in the arena or in body, and out->sample points into *out.
+ *
+ * Fails with ERR_INVALID and the field in err->param; ERR_UNSUPPORTED for what is not offered; ERR_LIMIT and "messages"
+ * where the prompt leaves no room for an answer.
+ */
+MUST_CHECK bool chat_request_read(const json_t *body, const struct prompter *p,
+                                  const struct chat_defaults *def, struct arena *a,
+                                  struct chat_request *out, struct error *err);
+
+/* samples [n_samples]. id: "chatcmpl-..." A new tree, the caller's. */
+json_t *chat_response(const struct chat_request *r, const struct prompter *p,
+                      const struct sample *samples, const char *id, struct arena *a);
+
+/* How a prompter's model thinks, as the engine wants it. */
+struct thinking_options chat_thinking(const struct prompter *p);
+#endif

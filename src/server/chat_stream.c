@@ -1,0 +1,123 @@
+/*
+ * chat_stream.c - three states:
+ *
+ *     undecided --opening tag--> thinking --closing tag--> answering
+ *          \------------- anything else --------------------^
+ */
+#include "server/chat_stream.h"
+#include "base/limits.h"
+#include "base/size.h"
+
+void chat_stream_init(struct chat_stream *s, const struct prompter *p)
+{
+    const struct reasoning *r = prompter_reasoning(p);
+
+    *s = (struct chat_stream){.reasoning = r,
+                              .state = !r->on           ? CHAT_ANSWERING
+                                       : r->forced_open ? CHAT_THINKING
+                                                        : CHAT_UNDECIDED,
+                              .trim = r->on && r->forced_open};
+    buf_init(&s->held, LIMIT_RENDER_BYTES);
+}
+
+void chat_stream_release(struct chat_stream *s)
+{
+    buf_release(&s->held);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static void drop(struct buf *b, size_t n)
+{
+    if (n == 0)
+        return;
+    memmove(b->ptr, b->ptr + n, b->len - n);
+    b->len -= n;
+    b->ptr[b->len] = '\0';
+}
+
+/* How many bytes at the end of s may begin the tag. */
+static size_t beginning_of(struct str s, struct str tag)
+{
+    for (size_t n = size_min(s.len, tag.len - 1); n > 0; n--)
+        if (memcmp(s.ptr + s.len - n, tag.ptr, n) == 0)
+            return n;
+    return 0;
+}
+
+/* Gives out the first n bytes that are held; white space that may be the last of its part waits, unless this is the end. */
+static void give(struct chat_stream *s, size_t n, bool end, struct buf *out)
+{
+    struct str part = {buf_view(&s->held).ptr, n};
+    size_t skipped = 0;
+
+    while (s->trim && !s->some && part.len > 0 && is_space(part.ptr[0])) {
+        part = str_from(part, 1);
+        skipped++;
+    }
+    while (s->trim && part.len > 0 && is_space(part.ptr[part.len - 1]))
+        part.len--;
+    buf_str(out, part);
+    s->some = s->some || part.len > 0;
+    drop(&s->held, end ? n : skipped + part.len);
+}
+
+static void move_on(struct chat_stream *s, int state, size_t tag_len)
+{
+    drop(&s->held, tag_len);
+    s->state = state;
+    s->some = false;
+}
+
+/* Whether the answer begins with the opening tag; false while that is not known. */
+static bool decide(struct chat_stream *s, bool end)
+{
+    const struct str open = s->reasoning->open;
+    struct str rest = buf_view(&s->held);
+
+    while (rest.len > 0 && is_space(rest.ptr[0]))
+        rest = str_from(rest, 1);
+    if (str_starts(rest, open)) {
+        s->trim = true;
+        move_on(s, CHAT_THINKING, s->held.len - rest.len + open.len);
+        return true;
+    }
+    if (!end && str_starts(open, rest))
+        return false;
+    move_on(s, CHAT_ANSWERING, 0);
+    return true;
+}
+
+static void advance(struct chat_stream *s, bool end, struct buf *thinking, struct buf *text)
+{
+    if (s->state == CHAT_UNDECIDED && !decide(s, end))
+        return;
+    if (s->state == CHAT_THINKING) {
+        const struct str close = s->reasoning->close, held = buf_view(&s->held);
+        const size_t at = str_find(held, close, 0);
+
+        if (at == held.len) {
+            give(s, end ? held.len : held.len - beginning_of(held, close), end, thinking);
+            return;
+        }
+        give(s, at, true, thinking);
+        move_on(s, CHAT_ANSWERING, close.len);
+    }
+    give(s, s->held.len, end, text);
+}
+
+void chat_stream_put(struct chat_stream *s, struct str bytes, struct buf *thinking,
+                     struct buf *text)
+{
+    utf8_stream_put(&s->utf8, bytes, &s->held);
+    advance(s, false, thinking, text);
+}
+
+void chat_stream_end(struct chat_stream *s, struct buf *thinking, struct buf *text)
+{
+    utf8_stream_end(&s->utf8, &s->held);
+    advance(s, true, thinking, text);
+}

@@ -1,0 +1,27 @@
+/*
+ * chat_stream.h - an answer that is still being sampled, parted into thinking and text as far as both are certain.
+ *
+ * What comes out, joined, is what prompter_answer says of the whole: whole characters, tags taken away, white space
+ * between thinking and text left out. What may still turn out to be part of a tag waits.
+ */
+#ifndef HONE_SERVER_CHAT_STREAM_H
+#define HONE_SERVER_CHAT_STREAM_H
+
+#include "sample/prompt.h"
+#include "text/utf8.h"
+
+struct chat_stream {
+    const struct reasoning *reasoning;
+    enum { CHAT_UNDECIDED, CHAT_THINKING, CHAT_ANSWERING } state;
+    bool trim, some; /* white space at the ends of this part is left out; some of it is out */
+    struct utf8_stream utf8;
+    struct buf held;
+};
+
+void chat_stream_init(struct chat_stream *s, const struct prompter *p);
+void chat_stream_release(struct chat_stream *s);
+/* bytes: of one token, end and special tokens left out. Appends to thinking and text what is certain now. */
+void chat_stream_put(struct chat_stream *s, struct str bytes, struct buf *thinking,
+                     struct buf *text);
+void chat_stream_end(struct chat_stream *s, struct buf *thinking, struct buf *text);
+#endif
