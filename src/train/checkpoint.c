@@ -54,6 +54,7 @@ static json_t *state_to_json(const struct train_state *s, const struct optimizer
                                 json_integer((json_int_t) * (const uint64_t *)at));
     }
     json_object_set_new(j, "collapse_told", json_boolean(s->collapse_told));
+    json_object_set_new(j, "group_auto", json_boolean(s->group_auto));
     json_object_set_new(j, "optimizer_updates", json_integer((json_int_t)o->t));
     for (size_t i = 0; i < s->n_best; i++)
         json_array_append_new(best, json_pack("{s:I, s:f}", "step", (json_int_t)s->best_step[i],
@@ -83,6 +84,7 @@ static bool state_from_json(const json_t *j, const char *what, struct train_stat
         }
     }
     s->collapse_told = json_is_true(json_object_get(j, "collapse_told"));
+    s->group_auto = json_is_true(json_object_get(j, "group_auto"));
     if (!json_get_int(j, "optimizer_updates", what, 0, 0, INT64_MAX, &whole, err))
         return false;
     o->t = (uint64_t)whole;

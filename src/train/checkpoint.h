@@ -25,7 +25,7 @@ struct train_state {
     uint64_t trained_tokens;
     double max_dlogp, first_reward, base_valid_reward;
     uint64_t solved_steps; /* steps in a row in which nearly every answer was right */
-    bool collapse_told;
+    bool collapse_told, group_auto;
     size_t n_best; /* best validation rewards so far, best first */
     uint64_t best_step[CHECKPOINT_BEST];
     double best_reward[CHECKPOINT_BEST];

@@ -13,7 +13,7 @@
 
 #define PROBE_ROWS 24
 #define PROBE_SAMPLES 16
-#define SHORTEST 4
+#define SHORTEST 2
 
 /* A sample cut after n tokens, as it would have been with that limit. */
 static struct sample cut(const struct sample *s, size_t n)
@@ -151,6 +151,7 @@ bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struc
     if (r->group_size == 0) {
         const double g = 256.0 / (double)r->max_tokens * r->compute_multiplier;
 
+        r->group_auto = true;
         r->group_size = (size_t)fmin(
             128, fmax(4, fmin(64 * r->compute_multiplier, fmax(8 * r->compute_multiplier, g))));
     }

@@ -24,7 +24,8 @@ struct recipe {
     char suffix[65];
     /* ours */
     size_t max_steps;  /* 0: n_epochs decide */
-    size_t group_size; /* G: answers a prompt */
+    size_t group_size; /* G: answers a prompt; 0: as many as are cheap */
+    bool group_auto;   /* it was 0: the loop goes on fitting it */
     size_t max_tokens; /* of one answer; 0: measured on the base model before the first step */
     size_t max_prompt_tokens; /* longer prompts are refused; 0: what the context leaves */
     double temperature;

@@ -230,7 +230,7 @@ static bool tell_rollouts(const struct loop *l, const struct groups *g,
     if (sink == NULL || sink->rollout == NULL)
         return true;
     for (size_t i = 0; i < g->n; i++) {
-        for (size_t s = 0; s < l->recipe.group_size; s++) {
+        for (size_t s = 0; s < g->all[i].x->n_samples; s++) {
             const struct group *group = &g->all[i];
             struct rollout r = answers_rollout(group->x, l->in->train, group->row, s);
 
@@ -238,7 +238,7 @@ static bool tell_rollouts(const struct loop *l, const struct groups *g,
             r.advantage = group->advantage[s];
             r.trained =
                 group->kept &&
-                !is_masked(l, m, group->x->slots[group->row * l->recipe.group_size + s].sample);
+                !is_masked(l, m, group->x->slots[group->row * group->x->n_samples + s].sample);
             if (!sink->rollout(sink->ctx, &r, err))
                 return false;
         }
@@ -463,9 +463,31 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
              m->step);
     else
         ok = guard(l, t, n, opt.inv_t, m, err);
+    fit_group(l, t, n, m->tokens_trained);
     l->state.trained_tokens += (uint64_t)n_tokens;
     m->seconds_training += clock_seconds() - began;
     return ok;
+}
+
+/*
+ * Answers that share their tokens share their cost, and a large group finds the rare right answer: the group doubles
+ * while it costs less than its prompts, and is halved when it costs several times as much. The rule sees the step's
+ * rows alone, so that a run and its resumption agree.
+ */
+static void fit_group(struct loop *l, const struct tree_group *g, size_t n, size_t rows)
+{
+    const double k = l->recipe.compute_multiplier;
+    size_t prompts = 0;
+
+    if (!l->recipe.group_auto || n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        prompts += g[i].n_prompt;
+    if (rows < prompts + prompts / 2 && (double)l->recipe.group_size * 2 <= 128 * k)
+        l->recipe.group_size *= 2;
+    else if (rows > 4 * prompts && (double)l->recipe.group_size >= 16 * k)
+        l->recipe.group_size /= 2;
+    l->state.group_size = l->recipe.group_size;
 }
 
 /* ---- validation and checkpoints ---- */
@@ -714,6 +736,7 @@ static bool begin(struct loop *l, struct error *err)
         values_changed(l);
         l->recipe.max_tokens = (size_t)l->state.max_tokens;
         l->recipe.group_size = (size_t)l->state.group_size;
+        l->recipe.group_auto = l->state.group_auto;
         if (in->sink != NULL && in->sink->rewind != NULL &&
             !in->sink->rewind(in->sink->ctx, (size_t)at, err))
             return false;
@@ -729,6 +752,7 @@ static bool begin(struct loop *l, struct error *err)
         return false;
     l->state.max_tokens = l->recipe.max_tokens;
     l->state.group_size = l->recipe.group_size;
+    l->state.group_auto = l->recipe.group_auto;
     if (in->valid != NULL) {
         struct step_metrics m = {.total_steps = (size_t)l->total_steps};
 
