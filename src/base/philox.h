@@ -23,6 +23,7 @@ enum philox_purpose {
     PHILOX_SHUFFLE,   /* epoch, index */
     PHILOX_ADAPTER,   /* tensor, index */
     PHILOX_EVAL,      /* item, sample, position */
+    PHILOX_SUBSET,    /* step, item, sample */
     PHILOX_TEST,
 };
 

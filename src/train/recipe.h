@@ -35,7 +35,9 @@ struct recipe {
     size_t warmup_steps;
     double beta1, beta2, eps, weight_decay, max_grad_norm;
     struct advantage_options advantage;
-    size_t refill;        /* at most this many times B prompts are sampled for a step */
+    size_t refill; /* at most this many times B prompts are sampled for a step */
+    size_t
+        max_negatives; /* different below-average answers of a group that are trained on; 0: all */
     double entropy_floor; /* nats a token: below it exploration is paid for; 0: never */
     double entropy_bonus; /* greatest coefficient that pays */
     double

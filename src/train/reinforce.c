@@ -248,6 +248,55 @@ static bool tell_rollouts(const struct loop *l, const struct groups *g,
 
 /* ---- one step's update ---- */
 
+static bool same_tokens(const struct sample *a, const struct sample *b)
+{
+    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
+}
+
+/*
+ * Most answers of a hard group are wrong, each in its own way, and each tells little. Where more than max_negatives
+ * different ones are below average, that many are drawn without replacement and weigh n / max_negatives, so that the
+ * expected gradient is the same (down-sampling of rollouts: arXiv:2504.13818). weight[s] is 0 for those left out.
+ */
+static void thin_negatives(const struct loop *l, const struct group *g,
+                           const struct step_metrics *m, float *weight)
+{
+    const size_t size = g->x->n_samples, most = l->recipe.max_negatives;
+    const struct answer_slot *slots = g->x->slots + g->row * size;
+    struct arena a = {0};
+    size_t *first = ARENA_ARRAY(&a, size_t, size), *different = ARENA_ARRAY(&a, size_t, size),
+           n = 0;
+
+    for (size_t s = 0; s < size; s++) {
+        first[s] = s;
+        for (size_t k = 0; k < s && first[s] == s; k++)
+            if (same_tokens(slots[k].sample, slots[s].sample))
+                first[s] = first[k];
+        weight[s] = 1;
+        if (g->advantage[s] < 0 && first[s] == s)
+            different[n++] = s;
+    }
+    if (most > 0 && n > most) {
+        for (size_t i = 0; i < most; i++) { /* the first `most` places of a shuffle */
+            const size_t j =
+                i + philox_below(l->recipe.seed ^ m->step, PHILOX_SUBSET,
+                                 (uint32_t)g->x->items[g->row], (uint32_t)i, (uint32_t)(n - i));
+            const size_t t = different[i];
+
+            different[i] = different[j];
+            different[j] = t;
+        }
+        for (size_t s = 0; s < size; s++)
+            if (g->advantage[s] < 0)
+                weight[s] = 0;
+        for (size_t i = 0; i < most; i++)
+            for (size_t s = 0; s < size; s++)
+                if (first[s] == different[i])
+                    weight[s] = (float)n / (float)most;
+    }
+    arena_release(&a);
+}
+
 /* The kept groups as the tree wants them; answers without an advantage cost nothing. */
 static struct tree_group *tree_groups(const struct loop *l, const struct groups *g,
                                       const struct step_metrics *m, size_t *n, double *n_tokens,
@@ -261,20 +310,23 @@ static struct tree_group *tree_groups(const struct loop *l, const struct groups 
     for (size_t i = 0; i < g->n; i++) {
         const struct group *group = &g->all[i];
         struct tree_answer *answers = ARENA_ARRAY(a, struct tree_answer, size);
+        float *weight = ARENA_ARRAY(a, float, size);
         size_t k = 0;
 
+        if (group->kept)
+            thin_negatives(l, group, m, weight);
         for (size_t s = 0; s < size && group->kept; s++) {
             const struct sample *x = group->x->slots[group->row * size + s].sample;
 
             if (is_masked(l, m, x))
                 continue;
             *n_tokens += (double)x->n_drawn;
-            if (group->advantage[s] != 0)
+            if (group->advantage[s] * weight[s] != 0)
                 answers[k++] = (struct tree_answer){.tokens = x->tokens,
                                                     .logprobs = x->logprobs,
                                                     .masked = x->injected,
                                                     .n = x->n,
-                                                    .coefficient = group->advantage[s]};
+                                                    .coefficient = group->advantage[s] * weight[s]};
         }
         if (k > 0)
             out[(*n)++] = (struct tree_group){.prompt = group->x->prompts[group->row].tokens,
@@ -422,6 +474,27 @@ static float entropy_price(struct loop *l, double entropy)
     return (float)l->state.entropy_bonus;
 }
 
+/*
+ * Answers that share their tokens share their cost, and a large group finds the rare right answer: the group doubles
+ * while it costs less than its prompts, and is halved when it costs several times as much. The rule sees the step's
+ * rows alone, so that a run and its resumption agree.
+ */
+static void fit_group(struct loop *l, const struct tree_group *g, size_t n, size_t rows)
+{
+    const double k = l->recipe.compute_multiplier;
+    size_t prompts = 0;
+
+    if (!l->recipe.group_auto || n == 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        prompts += g[i].n_prompt;
+    if (rows < prompts + prompts / 2 && (double)l->recipe.group_size * 2 <= 128 * k)
+        l->recipe.group_size *= 2;
+    else if (rows > 4 * prompts && (double)l->recipe.group_size >= 16 * k)
+        l->recipe.group_size /= 2;
+    l->state.group_size = l->recipe.group_size;
+}
+
 static bool update(struct loop *l, const struct groups *g, struct step_metrics *m,
                    struct error *err)
 {
@@ -467,27 +540,6 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
     l->state.trained_tokens += (uint64_t)n_tokens;
     m->seconds_training += clock_seconds() - began;
     return ok;
-}
-
-/*
- * Answers that share their tokens share their cost, and a large group finds the rare right answer: the group doubles
- * while it costs less than its prompts, and is halved when it costs several times as much. The rule sees the step's
- * rows alone, so that a run and its resumption agree.
- */
-static void fit_group(struct loop *l, const struct tree_group *g, size_t n, size_t rows)
-{
-    const double k = l->recipe.compute_multiplier;
-    size_t prompts = 0;
-
-    if (!l->recipe.group_auto || n == 0)
-        return;
-    for (size_t i = 0; i < n; i++)
-        prompts += g[i].n_prompt;
-    if (rows < prompts + prompts / 2 && (double)l->recipe.group_size * 2 <= 128 * k)
-        l->recipe.group_size *= 2;
-    else if (rows > 4 * prompts && (double)l->recipe.group_size >= 16 * k)
-        l->recipe.group_size /= 2;
-    l->state.group_size = l->recipe.group_size;
 }
 
 /* ---- validation and checkpoints ---- */
