@@ -58,15 +58,26 @@ static struct str shape_of(struct arena *a, struct str level, struct str message
     return (struct str){text, n};
 }
 
+/* "Step 7: ..." of step 7 -> "...": the page has a column for it. */
+static struct str without_step(struct str message, size_t step)
+{
+    char start[40];
+    const int n = snprintf(start, sizeof start, "Step %zu: ", step);
+    const struct str prefix = {start, (size_t)n};
+
+    return str_starts(message, prefix) && message.len > prefix.len ? str_from(message, prefix.len)
+                                                                   : message;
+}
+
 static bool read_event(void *ctx, const json_t *v)
 {
     struct event_fold *f = ctx;
     struct report_data *d = f->d;
     const struct str level = json_str(json_object_get(v, "level"));
-    const struct report_text message =
-        report_cut(d->arena, json_str(json_object_get(v, "message")), 600);
     const json_t *at = json_object_get(v, "created_at");
     const size_t step = report_count(json_object_get(v, "data"), "step");
+    const struct str message =
+        report_cut(d->arena, without_step(json_str(json_object_get(v, "message")), step), 600).text;
     size_t i = 0;
 
     if (json_is_integer(at)) {
@@ -74,10 +85,10 @@ static bool read_event(void *ctx, const json_t *v)
         if (d->first_event_at == 0)
             d->first_event_at = d->last_event_at;
     }
-    if (str_is(json_str(json_object_get(v, "type")), "metrics") || message.text.len == 0)
+    if (str_is(json_str(json_object_get(v, "type")), "metrics") || message.len == 0)
         return true;
-    d->completed |= str_is(message.text, "The job has successfully completed");
-    const struct str shape = shape_of(d->arena, level, message.text);
+    d->completed |= str_is(message, "The job has successfully completed");
+    const struct str shape = shape_of(d->arena, level, message);
     while (i < d->n_events && !str_eq(f->shape[i], shape))
         i++;
     if (i == MAX_EVENTS)
@@ -92,7 +103,7 @@ static bool read_event(void *ctx, const json_t *v)
     e->level = str_is(level, "warn")    ? STR("warn")
                : str_is(level, "error") ? STR("error")
                                         : STR("info");
-    e->message = message.text;
+    e->message = message;
     e->last_step = step;
     e->n++;
     d->n_warnings += e->level.ptr[0] != 'i';

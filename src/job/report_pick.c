@@ -390,6 +390,49 @@ static bool pairs_from_training(const char *dir, const size_t *steps, size_t n,
     return true;
 }
 
+/* A cell of a row that is being made. */
+static void put_cell(const struct run_metrics *m, double *row, const char *name, double x)
+{
+    const size_t column = run_metrics_find(m, name);
+
+    if (column < m->n_columns)
+        row[column] = x;
+}
+
+/* The validation before training has answers, and a row of its own only where the loop told of a step 0: it is made here. */
+static void add_baseline(struct report_data *d, const struct answers *before)
+{
+    struct run_metrics *m = &d->metrics;
+    const size_t step = run_metrics_find(m, "step");
+    double sum = 0, squares = 0, tokens = 0;
+    size_t n = 0;
+
+    if (step == m->n_columns || m->n_rows == 0 || !(m->cell[step] > 0) || before->n == 0)
+        return;
+    for (size_t i = 0; i < before->n; n++) { /* a case's answers are one measurement */
+        const size_t size = group_size(&before->a[i], before->n - i);
+        const double mean = mean_reward(&before->a[i], size);
+
+        sum += mean;
+        squares += mean * mean;
+        i += size;
+    }
+    for (size_t i = 0; i < before->n; i++)
+        tokens += (double)before->a[i].n_tokens;
+    const double mean = sum / (double)n,
+                 variance = n > 1 ? fmax(0, squares - sum * mean) / (double)(n - 1) : 0;
+    double *cells = ARENA_ARRAY(d->arena, double, (m->n_rows + 1) * m->n_columns);
+    for (size_t i = 0; i < m->n_columns; i++)
+        cells[i] = (double)NAN;
+    memcpy(cells + m->n_columns, m->cell, m->n_rows * m->n_columns * sizeof *cells);
+    put_cell(m, cells, "step", 0);
+    put_cell(m, cells, "full_valid_mean_reward", mean);
+    put_cell(m, cells, "full_valid_reward_ci95", 1.96 * sqrt(variance / (double)n));
+    put_cell(m, cells, "valid_completion_tokens_mean", tokens / (double)before->n);
+    m->cell = cells;
+    m->n_rows++;
+}
+
 static bool read_pairs(const char *dir, const size_t *train, size_t n_train, struct report_data *d,
                        struct error *err)
 {
@@ -404,6 +447,8 @@ static bool read_pairs(const char *dir, const size_t *train, size_t n_train, str
             !read_file(dir, valid[n - 1], true, NULL, d, &after, err))
             return false;
         match(d->arena, &before, &after, &c);
+        if (valid[0] == 0)
+            add_baseline(d, &before);
         d->before_step = valid[0];
         d->after_step = valid[n - 1];
         d->pairs_are_valid = true;

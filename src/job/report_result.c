@@ -311,15 +311,13 @@ static void tile_steps(const struct report_data *d, struct buf *out)
     const size_t n = d->metrics.n_rows;
     const double step = report_last(report_column(d, "step"), n, NULL),
                  total = report_last(report_column(d, "total_steps"), n, NULL);
-    const double epoch = report_last(report_column(d, "epoch"), n, NULL);
 
     tile(out, "Steps", "");
     chart_number(out, step, CHART_COUNT);
     if (isfinite(total))
-        buf_printf(out, "<small>of %.0f%s", total, d->completed ? ", complete" : "");
-    if (isfinite(total) && epoch >= 1)
-        buf_printf(out, ", epoch %.0f", epoch);
-    buf_text(out, isfinite(total) ? "</small></dd></div>" : "</dd></div>");
+        buf_printf(out, "<small>of %.0f%s</small>", total,
+                   d->completed || step >= total ? ", complete" : "");
+    buf_text(out, "</dd></div>");
 }
 
 static void tile_best(const struct report_data *d, struct buf *out)

@@ -353,12 +353,20 @@ static bool put_event(struct run_folder *f, const char *level, const char *type,
     return put_line(f, &f->events, err);
 }
 
+/* A step is explained before its answers are told: "Step 7: ..." belongs to step 7. */
+static size_t step_of(const struct run_folder *f, const char *message)
+{
+    size_t step;
+
+    return sscanf(message, "Step %zu:", &step) == 1 && step == f->now + 1 ? step : f->now;
+}
+
 static bool sink_event(void *ctx, enum event_level level, const char *message, struct error *err)
 {
     static const char *const levels[] = {
         [EVENT_INFO] = "info", [EVENT_WARN] = "warn", [EVENT_ERROR] = "error"};
     struct run_folder *f = ctx;
-    json_t *data = json_pack("{s:I}", "step", (json_int_t)f->now);
+    json_t *data = json_pack("{s:I}", "step", (json_int_t)step_of(f, message));
     const bool ok = put_event(f, levels[level], "message", str_of(message), data, err);
 
     json_decref(data);

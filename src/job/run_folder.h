@@ -19,7 +19,8 @@
  * of each token, where the run was opened with tokens.text; details only where grading failed. Log-probabilities and
  * the advantage have the digits that read back to the same 32-bit number.
  *
- * Every event belongs to a step (data.step): that of the newest rollout or step told before it. A run that was killed is
+ * Every event belongs to a step (data.step): that of the newest rollout or step told before it, or the next one
+ * where it begins with "Step N:". A run that was killed is
  * cut back to its checkpoint, right behind the event of that checkpoint; what is told again from there makes the same files
  * as an unbroken run, times and ids apart. For that the loop tells all of step N before it saves checkpoint N.
  *

@@ -184,6 +184,7 @@ struct fake_teller {
     struct fake_words *words;
     struct buf thinking, answer, prompt;
     struct step_metrics m;
+    bool quiet; /* answers are counted, and not told */
     double reward_sum, reward_squares, entropy_sum;
 };
 
@@ -253,7 +254,7 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
                               .advantage =
                                   valid || flat ? 0 : (float)(((double)right - others) / 0.45),
                               .trained = !valid && !flat};
-    const bool ok = t->sink.rollout(t->sink.ctx, &r, err);
+    const bool ok = t->quiet || t->sink.rollout(t->sink.ctx, &r, err);
     json_decref(item_row);
     struct step_metrics *m = &t->m;
     if (valid) {
@@ -284,32 +285,49 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
     return ok;
 }
 
-static inline bool fake_tell_step(struct fake_teller *t, size_t step, struct error *err)
+/* All answers of a step's prompts: counted, and told unless quiet. */
+static inline bool fake_tell_answers(struct fake_teller *t, size_t step, bool quiet,
+                                     struct error *err)
+{
+    const struct fake_run *f = t->f;
+
+    t->quiet = quiet;
+    for (size_t g = 0; g < f->n_groups; g++) {
+        const size_t item = (step * f->n_groups + g) * 7 % (FAKE_ROWS * 16);
+
+        for (size_t s = 0; s < f->n_samples; s++) {
+            if (quiet && t->sink.tick != NULL)
+                t->sink.tick(t->sink.ctx, "sampling", g * f->n_samples + s,
+                             f->n_groups * f->n_samples);
+            if (!fake_tell_rollout(t, step, false, item, s, f->n_samples, g, err))
+                return false;
+        }
+        if (!quiet && t->sink.tick != NULL)
+            t->sink.tick(t->sink.ctx, "training", g, f->n_groups);
+    }
+    return true;
+}
+
+static inline bool fake_validate(struct fake_teller *t, size_t step, struct error *err)
+{
+    const struct fake_run *f = t->f;
+
+    t->quiet = false;
+    t->m.has_valid = true;
+    for (size_t i = 0; i < f->n_valid; i++) {
+        if (!fake_tell_rollout(t, step, true, i, 0, 1, 1000 + i, err))
+            return false;
+        if (t->sink.tick != NULL)
+            t->sink.tick(t->sink.ctx, "evaluating", i, f->n_valid);
+    }
+    return true;
+}
+
+/* What is measured of a step beside its answers. */
+static inline void fake_measure(struct fake_teller *t, size_t step)
 {
     const struct fake_run *f = t->f;
     struct step_metrics *m = &t->m;
-    char text[256];
-
-    *m = (struct step_metrics){.step = step, .total_steps = f->n_steps, .n_graders = f->n_graders};
-    t->reward_squares = t->entropy_sum = 0;
-    if (step > 0) {
-        m->n_groups = f->n_groups;
-        m->n_samples = f->n_groups * f->n_samples;
-        for (size_t g = 0; g < f->n_groups; g++) {
-            const size_t item = (step * f->n_groups + g) * 7 % (FAKE_ROWS * 16);
-
-            for (size_t s = 0; s < f->n_samples; s++) {
-                if (t->sink.tick != NULL)
-                    t->sink.tick(t->sink.ctx, "sampling", g * f->n_samples + s, m->n_samples);
-                if (!fake_tell_rollout(t, step, false, item, s, f->n_samples, g, err))
-                    return false;
-            }
-        }
-    }
-    m->has_valid = f->n_valid > 0 && (step % f->eval_interval == 0 || step == f->n_steps);
-    for (size_t i = 0; m->has_valid && i < f->n_valid; i++)
-        if (!fake_tell_rollout(t, step, true, i, 0, 1, 1000 + i, err))
-            return false;
     const double p = m->train_mean_reward, n = (double)m->n_samples;
     m->epoch = step * f->n_groups / (FAKE_ROWS * 16) + 1;
     m->reward_std = sqrt(fmax(0, t->reward_squares - p * p));
@@ -337,28 +355,63 @@ static inline bool fake_tell_step(struct fake_teller *t, size_t step, struct err
     for (size_t i = 0; i < f->n_graders; i++)
         m->grader_seconds_mean[i] = 0.0004;
     snprintf(m->adapter_sha256, sizeof m->adapter_sha256, "%s", sha256_of(&step, sizeof step).hex);
-    if (!t->sink.step(t->sink.ctx, m, err))
+}
+
+static inline bool fake_explain(struct fake_teller *t, struct error *err)
+{
+    const struct step_metrics *m = &t->m;
+    char text[256];
+
+    snprintf(text, sizeof text, "Step %zu: %zu of %zu prompts carry no signal: every answer got 0.",
+             m->step, m->n_groups_all_zero, m->n_groups);
+    if (m->n_groups_all_zero * 2 > m->n_groups &&
+        !t->sink.event(t->sink.ctx, EVENT_WARN, text, err))
         return false;
-    if (step > 0 && m->n_groups_all_zero * 2 > m->n_groups) {
-        snprintf(text, sizeof text, "%zu of %zu prompts carry no signal: every answer got 0",
-                 m->n_groups_all_zero, m->n_groups);
-        if (!t->sink.event(t->sink.ctx, EVENT_WARN, text, err))
-            return false;
-    }
-    if (m->rolled_back && !t->sink.event(t->sink.ctx, EVENT_WARN,
-                                         "The update of step 47 moved the model too far "
-                                         "(KL 0.31, allowed 0.10) and was undone",
-                                         err))
-        return false;
-    if (!m->has_valid || step == 0)
-        return true;
-    snprintf(text, sizeof text, "%s/checkpoints/step-%zu", f->dir == NULL ? "" : f->dir, step);
+    snprintf(text, sizeof text,
+             "Step %zu: the update moved the model too far (KL 0.31, allowed 0.10) and was undone.",
+             m->step);
+    return !m->rolled_back || t->sink.event(t->sink.ctx, EVENT_WARN, text, err);
+}
+
+static inline bool fake_save(struct fake_teller *t, struct error *err)
+{
+    const struct fake_run *f = t->f;
+    char text[256];
+
+    snprintf(text, sizeof text, "%s/checkpoints/step-%zu", f->dir == NULL ? "" : f->dir, t->m.step);
     if (f->dir != NULL && !file_make_dirs(text, err)) /* the trainer saves, then tells */
         return false;
-    snprintf(text, sizeof text, "checkpoints/step-%zu", step);
+    snprintf(text, sizeof text, "checkpoints/step-%zu", t->m.step);
     const struct checkpoint_info c = {
-        .step = step, .valid_mean_reward = m->valid_mean_reward, .best = true, .dir = text};
+        .step = t->m.step, .valid_mean_reward = t->m.valid_mean_reward, .best = true, .dir = text};
     return t->sink.checkpoint(t->sink.ctx, &c, err);
+}
+
+/* In the order of the loop: validation, explanations, answers, step, checkpoint. */
+static inline bool fake_tell_step(struct fake_teller *t, size_t step, struct error *err)
+{
+    const struct fake_run *f = t->f;
+    struct step_metrics *m = &t->m;
+    const bool has_valid = f->n_valid > 0 && (step % f->eval_interval == 0 || step == f->n_steps);
+
+    *m = (struct step_metrics){.step = step,
+                               .total_steps = f->n_steps,
+                               .n_graders = f->n_graders,
+                               .n_groups = f->n_groups,
+                               .n_samples = f->n_groups * f->n_samples};
+    t->reward_squares = t->entropy_sum = 0;
+    if (step == 0)
+        return !has_valid || (fake_validate(t, 0, err) &&
+                              t->sink.event(t->sink.ctx, EVENT_INFO,
+                                            "Before training, the validation was measured.", err));
+    if (!fake_tell_answers(t, step, true, err) || (has_valid && !fake_validate(t, step, err)))
+        return false;
+    fake_measure(t, step);
+    const struct step_metrics measured = *m;
+    if (!fake_explain(t, err) || !fake_tell_answers(t, step, false, err))
+        return false;
+    *m = measured;
+    return t->sink.step(t->sink.ctx, m, err) && (!has_valid || fake_save(t, err));
 }
 
 /* Tells steps first..last (0: the validation before training), and what is said before and after a run. */

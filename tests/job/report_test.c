@@ -123,6 +123,7 @@ static void the_page_says_what_changed(void **state)
     (void)state;
     assert_well_formed(page);
     ASSERT_HAS(page, "In validation, the mean reward rose from <b>");
+    ASSERT_HAS(page, "Measured at step 0 and at step 40.");
     ASSERT_HAS(page, "max\xE2\x80\x89|\xCE\x94logp| = 0 in all 40 steps");
     ASSERT_HAS(page, "The same prompts, before and after");
     ASSERT_HAS(page, "Most strengthened tokens");
@@ -210,8 +211,8 @@ static void nothing_from_outside_is_markup(void **state)
     ASSERT_OK(run_folder_open(dir, &opt, &folder, &err));
     struct progress_sink sink = run_folder_sink(folder);
     ASSERT_OK(fake_run_tell(&f, sink, &words, 0, f.n_steps, &err));
-    ASSERT_OK(
-        sink.event(sink.ctx, EVENT_ERROR, "<iframe srcdoc=\"x\"> --> \x1b[2J \xE2\x80\xA8", &err));
+    ASSERT_OK(sink.event(sink.ctx, EVENT_ERROR,
+                         "<iframe srcdoc=\"x\"> --> ]]> <!-- \x1b[2J \xE2\x80\xA8", &err));
     run_folder_close(folder);
     const struct str page = page_of(dir);
     assert_well_formed(page);
@@ -221,9 +222,8 @@ static void nothing_from_outside_is_markup(void **state)
     ASSERT_LACKS(page, "<iframe");
     ASSERT_LACKS(page, "<svg onload");
     ASSERT_LACKS(page, "\x1b");
-    ASSERT_HAS(page, "&lt;iframe srcdoc=&quot;x&quot;&gt; --&gt; &#x241B;[2J");
+    ASSERT_HAS(page, "&lt;iframe srcdoc=&quot;x&quot;&gt; --&gt; ]]&gt; &lt;!-- &#x241B;[2J");
     ASSERT_HAS(page, "&lt;script&gt;document.title=");
-    ASSERT_HAS(page, "--&gt; ]]&gt; &lt;!-- ");
     ASSERT_HAS(page, "\"\\u003c/script\\u003e\\u003cscript\\u003ealert(1)");
     json_decref(job);
     test_dir_remove(dir);

@@ -105,17 +105,18 @@ static void a_run_is_written_and_read_back(void **state)
         json_integer_value(json_object_get(json_object_get(job, "resolved"), "batch_size")), 3);
 
     ASSERT_OK(run_read_metrics(dir, &arena, &m, NULL, &err));
-    assert_int_equal(m.n_rows, 13); /* step 0 is the validation before training */
+    assert_int_equal(m.n_rows, 12);
     const size_t reward = run_metrics_find(&m, "train_mean_reward"),
                  valid = run_metrics_find(&m, "full_valid_mean_reward");
     assert_true(reward < m.n_columns && valid < m.n_columns);
-    assert_true(isnan(m.cell[reward]) && !isnan(m.cell[valid]));
-    assert_true(!isnan(m.cell[3 * m.n_columns + reward]) && isnan(m.cell[3 * m.n_columns + valid]));
+    assert_true(!isnan(m.cell[2 * m.n_columns + reward]) && isnan(m.cell[2 * m.n_columns + valid]));
+    assert_true(!isnan(m.cell[3 * m.n_columns + reward]) &&
+                !isnan(m.cell[3 * m.n_columns + valid]));
 
     ASSERT_OK(run_last_metrics(dir, &last, &err));
     assert_int_equal(json_integer_value(json_object_get(last, "step")), 12);
     ASSERT_NEAR(json_number_value(json_object_get(last, "train_mean_reward")),
-                m.cell[12 * m.n_columns + reward], 0);
+                m.cell[11 * m.n_columns + reward], 0);
 
     ASSERT_OK(run_list_rollouts(dir, false, &arena, &steps, &n, &err));
     assert_int_equal(n, 12);
@@ -328,6 +329,29 @@ static void a_metrics_event_has_the_shape_of_the_api(void **state)
         }
     }
     assert_true(seen_valid && seen_other);
+    json_decref(events);
+    test_dir_remove(dir);
+}
+
+static void an_event_belongs_to_the_step_that_it_names(void **state)
+{
+    struct fake_run f = small_run();
+    const char *dir = make_run(&f, 3);
+    json_t *events = events_of(dir), *value;
+    size_t i, n = 0;
+
+    (void)state;
+    json_array_foreach(events, i, value)
+    {
+        unsigned long long named;
+
+        if (sscanf(json_string_value(json_object_get(value, "message")), "Step %llu: ", &named) !=
+            1)
+            continue;
+        assert_int_equal(json_integer_value(at_path(value, "data/step")), named);
+        n++;
+    }
+    assert_true(n > 0);
     json_decref(events);
     test_dir_remove(dir);
 }
@@ -679,7 +703,7 @@ static void damaged_lines_are_passed_over_and_counted(void **state)
     ASSERT_OK(file_append(metrics, STR("4,12\n\nrubbish\n5"), &err));
     n_bad = 0;
     ASSERT_OK(run_read_metrics(dir, &arena, &m, &n_bad, &err));
-    assert_int_equal(m.n_rows, 4);
+    assert_int_equal(m.n_rows, 3);
     assert_int_equal(n_bad, 3);
     json_decref(list);
     test_dir_remove(dir);
@@ -801,6 +825,7 @@ int main(void)
         cmocka_unit_test(a_rollout_keeps_every_bit_of_its_numbers),
         cmocka_unit_test(a_character_of_several_tokens_stands_with_the_last),
         cmocka_unit_test(a_metrics_event_has_the_shape_of_the_api),
+        cmocka_unit_test(an_event_belongs_to_the_step_that_it_names),
         cmocka_unit_test(the_sentence_of_a_step_is_the_api_s),
         cmocka_unit_test(what_is_not_a_number_is_an_empty_cell_and_null),
         cmocka_unit_test(a_resumed_run_equals_an_unbroken_one),
