@@ -481,6 +481,8 @@ bool options_read(const struct option_set *set, size_t n_words, char *const *wor
     while (w.at < w.n)
         if (!read_word(&w, a, &o, err))
             return false;
+    for (size_t i = 0; i < N_OPTIONS; i++)
+        o.value[i].typed = o.value[i].given;
     if (!o.value[OPT_HELP].given) {
         if (!check_args(set, &o, err) ||
             !read_environment(set, getenv_fn != NULL ? getenv_fn : getenv, a, &o, err) ||
@@ -502,6 +504,11 @@ const char *option_text(const struct options *o, enum option_id id)
 bool option_given(const struct options *o, enum option_id id)
 {
     return o->value[id].given;
+}
+
+bool option_typed(const struct options *o, enum option_id id)
+{
+    return o->value[id].typed;
 }
 
 bool option_on(const struct options *o, enum option_id id)

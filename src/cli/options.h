@@ -111,7 +111,9 @@ struct option_set {
 struct option_value {
     const char *text; /* NULL: not given, and no default */
     bool given;       /* by anyone; false: the default */
-    size_t n;         /* of a list */
+    bool
+        typed; /* on the command line: what stands in the environment or in hone.conf is weaker than a job */
+    size_t n; /* of a list */
     const char **list;
 };
 struct options {
@@ -135,6 +137,7 @@ MUST_CHECK bool options_read(const struct option_set *set, size_t n_words, char 
 
 const char *option_text(const struct options *o, enum option_id id); /* NULL: not given */
 bool option_given(const struct options *o, enum option_id id);
+bool option_typed(const struct options *o, enum option_id id);
 bool option_on(const struct options *o, enum option_id id);
 int64_t option_int(const struct options *o,
                    enum option_id id); /* one that has a default, or was given */

@@ -31,32 +31,35 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-bool grader_option(struct cli *c, struct grader **out, struct error *err)
+bool grader_from(struct cli *c, const json_t *spec, const char *what, struct grader **out,
+                 struct error *err)
 {
     const struct options *o = c->options;
     struct grade_options opt = grade_defaults();
-    const char *path;
-    json_t *file = NULL;
 
-    if (!need_option(c, OPT_GRADER, &path, err))
-        return false;
     opt.timeout_s = option_real(o, OPT_GRADER_TIMEOUT);
     opt.memory_bytes = (size_t)option_int(o, OPT_GRADER_MEMORY) << 20;
     opt.n_workers = (int)option_int(o, OPT_GRADER_WORKERS);
     opt.sandbox_tier = (int)option_int(o, OPT_SANDBOX);
     opt.python = option_text(o, OPT_PYTHON);
-    if (!json_read_file(path, &file, err))
+    return grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader in %s", what);
+}
+
+bool grader_option(struct cli *c, struct grader **out, struct error *err)
+{
+    const char *path;
+    json_t *file = NULL;
+
+    if (!need_option(c, OPT_GRADER, &path, err) || !json_read_file(path, &file, err))
         return false;
     const json_t *method = json_object_get(file, "method");
     const json_t *spec =
         method != NULL ? json_object_get(json_object_get(method, "reinforcement"), "grader") : file;
-    bool ok =
-        spec != NULL || fail(err, ERR_INVALID,
-                             "%s is a job without a grader: \"method.reinforcement.grader\" is "
-                             "missing",
-                             path);
-    ok =
-        ok && (grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader %s", path));
+    const bool ok =
+        (spec != NULL ||
+         fail(err, ERR_INVALID,
+              "%s is a job without a grader: \"method.reinforcement.grader\" is missing", path)) &&
+        grader_from(c, spec, path, out, err);
     json_decref(file);
     return ok;
 }
@@ -79,6 +82,8 @@ static void read_habits(struct cli *c, struct session *s)
         const json_t *hone = json_object_get(json_object_get(s->job_file, "job"), "hone");
 
         s->habits.reasoning = json_object_get(hone, "reasoning");
+        s->habits.template = json_string_value(
+            json_object_get(json_object_get(s->job_file, "resolved"), "template"));
     }
 }
 
@@ -105,7 +110,9 @@ static bool open_template(struct cli *c, struct session *s, struct error *err)
 {
     const char *source;
 
-    return template_option(c, &source, err) && prompter_open(s->model, source, &s->prompter, err) &&
+    return template_option(c, &source, err) &&
+           prompter_open(s->model, source != NULL ? source : s->habits.template, &s->prompter,
+                         err) &&
            prompter_reason(s->prompter, s->habits.reasoning, err);
 }
 

@@ -16,6 +16,7 @@ MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
 struct run_habits {
     size_t max_tokens;       /* of an answer; 0: not known */
     const json_t *reasoning; /* "reasoning" of its job, or NULL; owned by the session */
+    const char *template;    /* what it was given in place of the model's own, or NULL */
 };
 
 struct session {
@@ -45,7 +46,10 @@ size_t session_context(const struct session *s);
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);
 
-/* The grader in --grader's file, or in that of a job; opened with the options for Python graders. */
+/* A grader, opened with the options for Python graders; what names its place: "job.json". */
 struct grader;
+MUST_CHECK bool grader_from(struct cli *c, const json_t *spec, const char *what,
+                            struct grader **out, struct error *err);
+/* The one in --grader's file, or in that of a job. */
 MUST_CHECK bool grader_option(struct cli *c, struct grader **out, struct error *err);
 #endif

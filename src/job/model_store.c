@@ -121,6 +121,8 @@ static bool base_of_run(const char *home, const char *run, struct arena *a, stru
     const char *path = text_of(json_object_get(file, "resolved"), "model_path", a);
     const char *name = text_of(json_object_get(file, "job"), "model", a);
     json_decref(file);
+    if (path != NULL && path[0] != '/') /* as seen from the run */
+        path = file_join(a, run, path);
     if (path == NULL || !file_exists(path))
         path = name != NULL ? base_by_name(home, run, name, a) : NULL;
     if (path == NULL)

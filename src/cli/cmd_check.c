@@ -1,0 +1,106 @@
+/*
+ * cmd_check.c - can this job learn, and what will it cost? Asked before an hour is spent.
+ */
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/job_file.h"
+#include "cli/output.h"
+
+#include <math.h>
+
+static json_t *as_json(const struct check_report *r)
+{
+    return json_pack(
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "can_learn", r->can_learn, "verdict", r->verdict, "rows_train", (json_int_t)r->n_rows_train,
+        "rows_valid", (json_int_t)r->n_rows_valid, "rows_checked", (json_int_t)r->n_rows_checked,
+        "samples", (json_int_t)r->n_samples, "max_tokens", (json_int_t)r->max_tokens, "reward_mean",
+        r->reward_mean, "any_reward", r->any_reward, "pass_at_k", r->pass_at_k, "flat_share",
+        r->flat_share, "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
+        "grader_error_share", r->grader_error_share, "seconds_per_step", r->seconds_per_step,
+        "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes);
+}
+
+static bool tell(const struct check_report *r, struct error *err)
+{
+    struct buf step, total, memory;
+
+    buf_init(&step, 64);
+    buf_init(&total, 64);
+    buf_init(&memory, 64);
+    put_seconds(&step, r->seconds_per_step);
+    put_seconds(&total, r->seconds_total);
+    put_bytes(&memory, r->memory_bytes);
+    const bool ok =
+        out_printf(err,
+                   "%s\n\n"
+                   "  rows        %zu to train on, %zu to validate on\n"
+                   "  asked       %zu of them, %zu answers each, up to %zu tokens\n"
+                   "  reward      %.4f on average; %.0f different ones were seen\n"
+                   "  prompts     %5.1f %%  have an answer that earns something\n"
+                   "              %5.1f %%  have one that earns everything\n"
+                   "              %5.1f %%  teach nothing: all answers earned the same\n"
+                   "  answers     %5.1f %%  met the longest length\n"
+                   "              %5.1f %%  could not be graded\n"
+                   "  time        %s a step, %s in all\n"
+                   "  memory      %s\n",
+                   r->verdict, r->n_rows_train, r->n_rows_valid, r->n_rows_checked, r->n_samples,
+                   r->max_tokens, r->reward_mean, r->reward_distinct, 100 * r->any_reward,
+                   100 * r->pass_at_k, 100 * r->flat_share, 100 * r->truncated_share,
+                   100 * r->grader_error_share, step.ptr, total.ptr, memory.ptr);
+    buf_release(&step);
+    buf_release(&total);
+    buf_release(&memory);
+    return ok;
+}
+
+static void on_tick(void *ctx, const char *phase, size_t done, size_t total)
+{
+    struct meter *m = ctx;
+
+    m->what = phase;
+    meter_show(m, done, total, "");
+}
+
+static bool run(struct cli *c, struct error *err)
+{
+    struct job_parts parts = {0};
+    struct check_report report = {0};
+    struct meter meter = meter_start("");
+    const struct progress_sink sink = {.ctx = &meter, .tick = on_tick};
+    bool ok = job_parts_open(c, &parts, err);
+
+    if (ok) {
+        struct reinforce_inputs in = job_parts_inputs(&parts, c);
+
+        in.run_dir = "";
+        in.sink = &sink;
+        ok = reinforce_check(&in, &report, err);
+        meter_end(&meter);
+    }
+    ok = ok && (c->json ? out_json_new(as_json(&report), err) : tell(&report, err));
+    job_parts_close(&parts);
+    if (ok && !report.can_learn) {
+        c->quiet_failure = true; /* the verdict says it */
+        return false;
+    }
+    return ok;
+}
+
+static const enum option_id ids[] = {JOB_OPTIONS};
+
+const struct command cmd_check = {
+    .set =
+        {.command = "check",
+         .args = "[JOB.json]",
+         .max_args = 1,
+         .summary = "can this job learn, and what will it cost? Asks before an hour is spent",
+         .details =
+             "Takes what train takes, lets the untrained model answer some of the rows, and says in plain "
+             "words what\nit saw. The exit status is 1 when the job cannot learn.\n",
+         .examples = "  hone check examples/rare-disease/job.json\n"
+                     "  hone check --model smol --train train.jsonl --grader grader.json\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
+    .run = run,
+};

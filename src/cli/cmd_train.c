@@ -1,0 +1,345 @@
+/*
+ * cmd_train.c - a job becomes a run: its folder is written, its progress shown, its end told.
+ */
+#include "base/file.h"
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/job_file.h"
+#include "cli/output.h"
+#include "cli/run_place.h"
+#include "cli/tee.h"
+#include "cli/valid_evals.h"
+#include "job/run_folder.h"
+#include "job/run_read.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+struct training {
+    struct cli *c;
+    struct job_parts parts;
+    const char *dir;
+    bool resume;
+    char id[40];
+    const char *model_name; /* "ft:..." */
+    struct run_folder *folder;
+    struct valid_evals evals;
+    struct tee tee;
+};
+
+/* ---- what is shown ---- */
+
+static const char *level_name(enum event_level level)
+{
+    return level == EVENT_ERROR ? "error" : level == EVENT_WARN ? "warn" : "info";
+}
+
+/* For scripts: a line for each thing told. What is shown decides nothing: a reader that has gone stops no run. */
+static bool json_event(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    struct error gone;
+
+    (void)ctx;
+    (void)err;
+    (void)!out_json_new(json_pack("{s:s, s:s, s:s}", "type", "message", "level", level_name(level),
+                                  "message", message),
+                        &gone);
+    return true;
+}
+
+static json_t *number(double x)
+{
+    return isfinite(x) ? json_real(x) : json_null();
+}
+
+static bool json_step(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct error gone;
+    json_t *j =
+        json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "type", "metrics",
+                  "step", (json_int_t)m->step, "total_steps", (json_int_t)m->total_steps,
+                  "train_mean_reward", number(m->train_mean_reward), "entropy", number(m->entropy),
+                  "kl", number(m->kl), "max_dlogp", number(m->max_dlogp), "completion_tokens_mean",
+                  number(m->completion_tokens_mean), "seconds", number(m->seconds_total),
+                  "seconds_left", number(m->seconds_left), "adapter_sha256", m->adapter_sha256);
+
+    (void)ctx;
+    (void)err;
+    if (m->has_valid)
+        json_object_set_new(j, "full_valid_mean_reward", number(m->valid_mean_reward));
+    (void)!out_json_new(j, &gone);
+    return true;
+}
+
+static bool json_checkpoint(void *ctx, const struct checkpoint_info *i, struct error *err)
+{
+    struct error gone;
+
+    (void)ctx;
+    (void)err;
+    (void)!out_json_new(json_pack("{s:s, s:I, s:s, s:b, s:o}", "type", "checkpoint", "step",
+                                  (json_int_t)i->step, "dir", i->dir, "best", i->best,
+                                  "full_valid_mean_reward", number(i->valid_mean_reward)),
+                        &gone);
+    return true;
+}
+
+static bool text_event(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    struct error gone;
+
+    (void)ctx;
+    (void)err;
+    (void)!(out_printf(&gone, "%s%s\n", level == EVENT_INFO ? "" : "! ", message) &&
+            out_flush(&gone));
+    return true;
+}
+
+static bool text_step(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct error gone;
+    struct buf left;
+
+    (void)ctx;
+    (void)err;
+    buf_init(&left, 128);
+    put_seconds(&left, m->seconds_left);
+    (void)!(out_printf(&gone, "step %zu of %zu: reward %.3f, entropy %.2f, %.1f s, %s left",
+                       m->step, m->total_steps, m->train_mean_reward, m->entropy, m->seconds_total,
+                       left.ptr) &&
+            (!m->has_valid || out_printf(&gone, "; validation %.3f", m->valid_mean_reward)) &&
+            out_printf(&gone, "\n") && out_flush(&gone));
+    buf_release(&left);
+    return true;
+}
+
+static struct progress_sink view(const struct training *t)
+{
+    if (t->c->json)
+        return (struct progress_sink){
+            .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
+    return (struct progress_sink){.event = text_event, .step = text_step};
+}
+
+/* ---- the folder ---- */
+
+static void make_id(struct training *t)
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    unsigned char random[24] = {0};
+    char text[sizeof random + 1] = "";
+
+    (void)!getrandom(random, sizeof random, 0);
+    for (size_t i = 0; i < sizeof random; i++)
+        text[i] = letters[random[i] % (sizeof letters - 1)];
+    snprintf(t->id, sizeof t->id, "ftjob-%s", text);
+    t->model_name = arena_printf(t->c->arena, "ft:%s:local:%s:%.8s",
+                                 model_plain_name(t->parts.job.model.name, t->c->arena),
+                                 t->parts.recipe.suffix, text);
+}
+
+/* On resume: what the run was named when it began. */
+static bool read_names(struct training *t, struct error *err)
+{
+    json_t *file = NULL;
+
+    if (!run_read_job(t->dir, &file, err))
+        return false;
+    const json_t *name = json_object_get(json_object_get(file, "resolved"), "fine_tuned_model");
+    t->model_name = json_is_string(name) ? arena_text(t->c->arena, json_str(name)) : NULL;
+    json_decref(file);
+    return true;
+}
+
+/* What the job's "auto"s became, and where its files lie as seen from the run. */
+static json_t *resolved_of(const struct training *t, const char *template)
+{
+    const struct job_file *job = &t->parts.job;
+    struct arena *a = t->c->arena;
+    json_t *r = recipe_all(&t->parts.recipe), *h = recipe_hyperparameters(&t->parts.recipe);
+
+    json_object_update_missing(r, h);
+    json_decref(h);
+    json_object_set_new(r, "model_path", json_string(path_from(t->dir, job->model.path, a)));
+    json_object_set_new(r, "training_path", json_string(path_from(t->dir, job->train, a)));
+    if (job->valid != NULL)
+        json_object_set_new(r, "validation_path", json_string(path_from(t->dir, job->valid, a)));
+    if (template != NULL)
+        json_object_set_new(r, "template", json_string(template));
+    json_object_set_new(r, "fine_tuned_model", json_string(t->model_name));
+    return r;
+}
+
+static struct str token_text(void *ctx, int32_t id)
+{
+    return tokenizer_bytes(ctx, id);
+}
+
+static bool open_folder(struct training *t, struct error *err)
+{
+    const struct grader *g = t->parts.grader;
+    const size_t n = grader_count(g);
+    const char **names = ARENA_ARRAY(t->c->arena, const char *, n);
+    const char **types = ARENA_ARRAY(t->c->arena, const char *, n);
+    const char *template;
+
+    for (size_t i = 0; i < n; i++) {
+        names[i] = grader_name(g, i);
+        types[i] = grader_type(g, i);
+    }
+    if (t->resume ? !read_names(t, err) : !file_make_dirs(t->dir, err))
+        return false;
+    if (!t->resume)
+        make_id(t);
+    if (!template_option(t->c, &template, err))
+        return false;
+    json_t *resolved = t->resume ? NULL : resolved_of(t, template);
+    const struct run_folder_options opt = {
+        .job = t->parts.job.body,
+        .resolved = resolved,
+        .id = t->resume ? NULL : t->id,
+        .fine_tuned_model = t->model_name,
+        .n_graders = n,
+        .grader_names = names,
+        .grader_types = types,
+        .resume = t->resume,
+        .tokens = {.text = token_text,
+                   .ctx = (void *)(uintptr_t)prompter_tokenizer(t->parts.prompter)},
+    };
+    const bool ok = run_folder_open(t->dir, &opt, &t->folder, err);
+    json_decref(resolved);
+    return ok;
+}
+
+/* ---- the end ---- */
+
+static void tell_folder(struct training *t, enum event_level level, const char *message)
+{
+    struct error ignored;
+    const struct progress_sink sink = run_folder_sink(t->folder);
+
+    (void)!sink.event(sink.ctx, level, message, &ignored);
+}
+
+static void tell_end(struct training *t)
+{
+    char message[512];
+
+    if (t->model_name != NULL) {
+        snprintf(message, sizeof message, "New fine-tuned model created: %s", t->model_name);
+        tell_folder(t, EVENT_INFO, message);
+    }
+    tell_folder(t, EVENT_INFO, "The job has successfully completed");
+}
+
+/* How to go on with a run that did not end. */
+static const char *how_to_resume(const struct training *t)
+{
+    const char *job = t->parts.job.file;
+
+    return arena_printf(t->c->arena, "hone train%s%s --out %s --resume", job != NULL ? " " : "",
+                        job != NULL ? job : "", t->dir);
+}
+
+static bool tell_failure(struct training *t, struct error *err)
+{
+    struct error why = *err;
+
+    tell_folder(t, why.kind == ERR_CANCELLED ? EVENT_WARN : EVENT_ERROR, why.message);
+    snprintf(err->message, sizeof err->message, "%.300s; to go on: %.190s", why.message,
+             how_to_resume(t));
+    return false;
+}
+
+static bool tell_result(const struct training *t, const struct reinforce_result *r,
+                        struct error *err)
+{
+    const char *step =
+        arena_printf(t->c->arena, "step-%zu", r->best_step > 0 ? r->best_step : r->steps);
+    const char *adapter =
+        file_join(t->c->arena, file_join(t->c->arena, t->dir, "checkpoints"), step);
+    const bool valid = t->parts.job.valid != NULL;
+
+    if (t->c->json)
+        return out_json_new(
+            json_pack("{s:s, s:s, s:s, s:s?, s:I, s:I, s:o, s:o, s:o, s:f, s:s, s:s}", "type",
+                      "result", "id", run_folder_id(t->folder), "run", t->dir, "fine_tuned_model",
+                      t->model_name, "steps", (json_int_t)r->steps, "best_step",
+                      (json_int_t)r->best_step, "first_reward", number(r->first_reward),
+                      "base_valid_reward", valid ? number(r->base_valid_reward) : json_null(),
+                      "best_valid_reward", valid ? number(r->best_valid_reward) : json_null(),
+                      "max_dlogp", r->max_dlogp, "adapter_sha256", r->adapter_sha256, "adapter",
+                      adapter),
+            err);
+    return out_printf(
+               err,
+               "\nDone: %zu steps, %zu tokens trained on; sampled and trained log-probabilities differ by %g\n",
+               r->steps, r->trained_tokens, r->max_dlogp) &&
+           (!valid || out_printf(err, "  validation  %.4f before, %.4f after step %zu\n",
+                                 r->base_valid_reward, r->best_valid_reward, r->best_step)) &&
+           out_printf(err,
+                      "  adapter     %s\n"
+                      "  the last    sha256 %s\n"
+                      "  next        hone report %s\n"
+                      "              hone chat --model %s\n",
+                      adapter, r->adapter_sha256, t->dir, t->dir);
+}
+
+static bool train(struct training *t, struct error *err)
+{
+    struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
+    struct reinforce_result result;
+    const char *valid = t->parts.job.valid;
+
+    valid_evals_init(&t->evals, t->dir, valid != NULL ? valid : "", t->parts.valid.n_rows,
+                     t->c->arena);
+    t->tee = (struct tee){
+        .sinks = {run_folder_sink(t->folder), valid_evals_sink(&t->evals), view(t)}, .n = 3};
+    const struct progress_sink sink = tee_sink(&t->tee);
+    in.run_dir = t->dir;
+    in.resume = t->resume;
+    in.sink = &sink;
+    if (!t->c->json && !out_printf(err, "The run is in %s\n", t->dir))
+        return false;
+    if (!reinforce(&in, &result, err))
+        return tell_failure(t, err);
+    tell_end(t);
+    return tell_result(t, &result, err);
+}
+
+static bool run(struct cli *c, struct error *err)
+{
+    struct training t = {.c = c, .resume = option_on(c->options, OPT_RESUME)};
+    const bool ok = job_parts_open(c, &t.parts, err) && job_parts_check(&t.parts, err) &&
+                    run_place(c, &t.parts.job, t.resume, &t.dir, err) && open_folder(&t, err) &&
+                    train(&t, err);
+
+    run_folder_close(t.folder);
+    job_parts_close(&t.parts);
+    return ok;
+}
+
+static const enum option_id ids[] = {JOB_OPTIONS, OPT_OUT, OPT_RESUME};
+
+const struct command cmd_train = {
+    .set =
+        {.command = "train",
+         .args = "[JOB.json]",
+         .max_args = 1,
+         .summary =
+             "train by reinforcement: sample answers, grade them, strengthen what led to good ones",
+         .details =
+             "A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where the API has file "
+             "ids: relative to\nthe job's own folder, or to this one. Options stand above what it says. The "
+             "run's folder is --out, else\nruns/NAME in the store; --resume alone goes on with the run in "
+             "--out. Ctrl-C stops after a checkpoint.\n",
+         .examples =
+             "  hone train examples/rare-disease/job.json --out runs/demo\n"
+             "  hone train examples/rare-disease/job.json --out runs/demo --resume\n"
+             "  hone train --model smol --train train.jsonl --valid valid.jsonl --grader grader.json \\\n"
+             "            --set max_steps=100 --set batch_size=16\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
+    .run = run,
+};

@@ -1,0 +1,355 @@
+/*
+ * job_file.c - the body first, then the files it names, then what they hold.
+ */
+#include "cli/job_file.h"
+#include "base/file.h"
+#include "base/size.h"
+#include "job/run_read.h"
+
+#include <stdlib.h>
+
+/* ---- the body ---- */
+
+/* What the API calls hyperparameters of a reinforcement job; every other plain name is a setting of hone's. */
+static const char *const hyperparameters[] = {
+    "batch_size",   "learning_rate_multiplier", "n_epochs", "compute_multiplier", "eval_interval",
+    "eval_samples", "reasoning_effort",
+};
+static const char *const top_level[] = {"seed",  "suffix",        "metadata",
+                                        "model", "training_file", "validation_file"};
+
+static bool is_among(const char *name, size_t n, const char *const *names)
+{
+    while (n > 0)
+        if (strcmp(names[--n], name) == 0)
+            return true;
+    return false;
+}
+
+/* body.a.b.c = value, which is given up; objects on the way are made. False where something else is in the way. */
+static bool set_path(json_t *body, const char *path, json_t *value)
+{
+    for (;;) {
+        const size_t n = strcspn(path, ".");
+        json_t *next = json_object_getn(body, path, n);
+
+        if (path[n] == '\0')
+            return n > 0 && json_object_setn_new(body, path, n, value) == 0;
+        if (next == NULL || json_is_null(next)) {
+            next = json_object();
+            json_object_setn_new(body, path, n, next);
+        }
+        if (!json_is_object(next) || n == 0) {
+            json_decref(value);
+            return false;
+        }
+        body = next;
+        path += n + 1;
+    }
+}
+
+static bool set_option(struct cli *c, json_t *body, const char *text, struct error *err)
+{
+    const char *equals = strchr(text, '=');
+    const char *key, *path;
+
+    if (equals == NULL || equals == text)
+        return misuse(c, err, "--set is \"%.100s\", KEY=VALUE was expected", text);
+    key = arena_text(c->arena, (struct str){text, (size_t)(equals - text)});
+    if (strchr(key, '.') != NULL || is_among(key, COUNT_OF(top_level), top_level))
+        path = key;
+    else if (is_among(key, COUNT_OF(hyperparameters), hyperparameters))
+        path = arena_printf(c->arena, "method.reinforcement.hyperparameters.%s", key);
+    else
+        path = arena_printf(c->arena, "hone.%s", key);
+    json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
+    if (value == NULL)
+        value = json_string(equals + 1);
+    return (value != NULL && set_path(body, path, value)) ||
+           misuse(c, err, "--set %.100s: the job has no place for it", text);
+}
+
+/* What was typed stands above the job; what stands in the environment or in hone.conf below it. */
+static bool counts(struct cli *c, const json_t *body, enum option_id id, const char *key)
+{
+    return option_typed(c->options, id) ||
+           (option_given(c->options, id) && json_object_get(body, key) == NULL);
+}
+
+static bool set_text(struct cli *c, json_t *body, enum option_id id, const char *key)
+{
+    return !counts(c, body, id, key) ||
+           json_object_set_new(body, key, json_string(option_text(c->options, id))) == 0;
+}
+
+static bool set_grader(struct cli *c, json_t *body, struct error *err)
+{
+    const char *path = option_text(c->options, OPT_GRADER);
+    json_t *grader = NULL;
+
+    return path == NULL ||
+           (json_read_file(path, &grader, err) &&
+            (set_path(body, "method.reinforcement.grader", grader) ||
+             fail(err, ERR_INVALID,
+                  "the job has no place for a grader: its \"method\" is no object")));
+}
+
+static bool apply_options(struct cli *c, json_t *body, struct error *err)
+{
+    const struct option_value *set = &c->options->value[OPT_SET];
+    bool ok =
+        (set_text(c, body, OPT_MODEL, "model") && set_text(c, body, OPT_TRAIN, "training_file") &&
+         set_text(c, body, OPT_VALID, "validation_file")) ||
+        fail(err, ERR_INVALID, "a path among the options is not UTF-8");
+
+    if (ok && counts(c, body, OPT_SEED, "seed"))
+        json_object_set_new(body, "seed", json_integer(option_int(c->options, OPT_SEED)));
+    ok = ok && set_grader(c, body, err);
+    for (size_t i = 0; ok && i < set->n; i++)
+        ok = set_option(c, body, set->list[i], err);
+    if (ok && json_object_get(json_object_get(body, "method"), "type") == NULL &&
+        json_object_get(json_object_get(body, "method"), "reinforcement") != NULL)
+        ok = set_path(body, "method.type", json_string("reinforcement"));
+    return ok;
+}
+
+static bool read_body(struct cli *c, struct job_file *j, struct error *err)
+{
+    json_t *file = NULL;
+    bool ok = true;
+
+    if (c->options->n_args > 0) {
+        j->file = c->options->args[0];
+        ok = json_read_file(j->file, &j->body, err);
+    } else if (option_on(c->options, OPT_RESUME) && option_given(c->options, OPT_OUT)) {
+        j->run = option_text(c->options, OPT_OUT);
+        ok = run_read_job(j->run, &file, err);
+        j->body = json_incref(json_object_get(file, "job"));
+        json_decref(file);
+    } else {
+        j->body = json_object();
+    }
+    if (ok && !json_is_object(j->body))
+        ok = fail(err, ERR_INVALID, "%s is %s, a job is an object",
+                  j->file != NULL ? j->file : j->run, json_kind(j->body));
+    return ok;
+}
+
+/* ---- the files it names ---- */
+
+static const char *text_in(const json_t *object, const char *key, struct arena *a)
+{
+    const json_t *v = json_object_get(object, key);
+
+    return json_is_string(v) && json_string_length(v) > 0 ? arena_text(a, json_str(v)) : NULL;
+}
+
+/* name as seen from the folder that file is in. */
+static const char *beside(const char *file, const char *name, struct arena *a)
+{
+    const char *slash = strrchr(file, '/');
+
+    return slash == NULL ? name : arena_printf(a, "%.*s%s", (int)(slash - file) + 1, file, name);
+}
+
+/* Where name, which stands in the job under key, may lie: in the run's own notes, beside the job, or where we are. */
+static const char *find_path(struct cli *c, const struct job_file *j, enum option_id id,
+                             const char *name, const char *noted)
+{
+    if (!option_typed(c->options, id) && j->run != NULL) {
+        struct error ignored;
+        json_t *file = NULL;
+
+        if (run_read_job(j->run, &file, &ignored)) {
+            const char *path = text_in(json_object_get(file, "resolved"), noted, c->arena);
+
+            json_decref(file);
+            if (path != NULL && path[0] != '/')
+                path = file_join(c->arena, j->run, path);
+            if (path != NULL && file_exists(path))
+                return path;
+        }
+    }
+    if (!option_typed(c->options, id) && j->file != NULL && name[0] != '/') {
+        const char *path = beside(j->file, name, c->arena);
+
+        if (file_exists(path))
+            return path;
+    }
+    return file_exists(name) ? name : NULL;
+}
+
+static bool is_missing(struct cli *c, const struct job_file *j, const char *key, struct error *err)
+{
+    if (j->file == NULL && j->run == NULL)
+        return misuse(
+            c, err,
+            "%s needs JOB.json, or --model M, --train F and --grader G.json; hone %s --help tells more",
+            c->set->command, c->set->command);
+    return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %s, a path was expected",
+                      j->file != NULL ? j->file : j->run, key,
+                      json_object_get(j->body, key) == NULL
+                          ? "missing"
+                          : json_kind(json_object_get(j->body, key)));
+}
+
+static bool find_data(struct cli *c, const struct job_file *j, enum option_id id, const char *key,
+                      const char *noted, const char **out, struct error *err)
+{
+    const char *name = text_in(j->body, key, c->arena);
+
+    if (name == NULL)
+        return is_missing(c, j, key, err);
+    *out = find_path(c, j, id, name, noted);
+    if (*out != NULL)
+        return true;
+    if (option_typed(c->options, id) || j->file == NULL)
+        return fail_param(err, ERR_NOT_FOUND, key, "%s: there is no such file (%s)", name, key);
+    return fail_param(err, ERR_NOT_FOUND, key,
+                      "%s: \"%s\" is %s, which is neither beside the job nor here", j->file, key,
+                      name);
+}
+
+static bool find_model(struct cli *c, struct job_file *j, struct error *err)
+{
+    const char *name = text_in(j->body, "model", c->arena);
+
+    if (name == NULL)
+        return is_missing(c, j, "model", err);
+    const char *path = find_path(c, j, OPT_MODEL, name, "model_path");
+    if (!model_store_find(c->home, path != NULL ? path : name, c->arena, &j->model, err))
+        return j->file != NULL && fail_while(err, "looking for the \"model\" of %s", j->file);
+    if (j->model.adapter != NULL)
+        return fail_param(
+            err, ERR_UNSUPPORTED, "model",
+            "%s is an adapter; training begins with a base model, and its own adapter begins anew",
+            name);
+    j->model.name = name;
+    return true;
+}
+
+bool job_file_read(struct cli *c, struct job_file *out, struct error *err)
+{
+    struct job_file j = {0};
+    bool ok = read_body(c, &j, err) && apply_options(c, j.body, err) && find_model(c, &j, err) &&
+              find_data(c, &j, OPT_TRAIN, "training_file", "training_path", &j.train, err);
+    const json_t *valid = json_object_get(j.body, "validation_file");
+
+    if (ok && valid != NULL && !json_is_null(valid))
+        ok = find_data(c, &j, OPT_VALID, "validation_file", "validation_path", &j.valid, err);
+    if (!ok) {
+        job_file_release(&j);
+        return false;
+    }
+    *out = j;
+    return true;
+}
+
+void job_file_release(struct job_file *j)
+{
+    json_decref(j->body);
+    *j = (struct job_file){0};
+}
+
+/* ---- what they hold ---- */
+
+static const char *what_of(const struct job_file *j)
+{
+    return j->file != NULL ? j->file : j->run != NULL ? j->run : "the job";
+}
+
+static bool open_grader(struct cli *c, struct job_parts *p, struct error *err)
+{
+    const json_t *method = json_object_get(p->job.body, "method");
+    const json_t *spec = json_object_get(json_object_get(method, "reinforcement"), "grader");
+
+    if (spec == NULL && method == NULL && p->job.file == NULL && p->job.run == NULL)
+        return is_missing(c, &p->job, "grader", err);
+    if (spec == NULL)
+        return fail_param(err, ERR_INVALID, "method.reinforcement.grader",
+                          "%s: \"method.reinforcement.grader\" is missing", what_of(&p->job));
+    const char *option = option_text(c->options, OPT_GRADER);
+    return grader_from(c, spec, option != NULL ? option : what_of(&p->job), &p->grader, err);
+}
+
+static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
+{
+    const char *template;
+
+    return template_option(c, &template, err) &&
+           model_open(p->job.model.path, (size_t)option_int(c->options, OPT_CONTEXT), &p->model,
+                      err) &&
+           (recipe_from_job(p->job.body, &p->model->config, &p->recipe, err) ||
+            fail_while(err, "reading %s", what_of(&p->job))) &&
+           prompter_open(p->model, template, &p->prompter, err) &&
+           prompter_reason(p->prompter, p->recipe.reasoning, err);
+}
+
+bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
+{
+    struct job_parts p = {0};
+    bool ok = machine_setup(c, err) && job_file_read(c, &p.job, err) &&
+              dataset_open(p.job.train, &p.train, err) &&
+              (p.job.valid == NULL || dataset_open(p.job.valid, &p.valid, err)) &&
+              open_grader(c, &p, err) && open_model(c, &p, err);
+
+    if (!ok) {
+        job_parts_close(&p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
+
+void job_parts_close(struct job_parts *p)
+{
+    prompter_close(p->prompter);
+    model_close(p->model);
+    grader_close(p->grader);
+    dataset_close(&p->train);
+    dataset_close(&p->valid);
+    job_file_release(&p->job);
+    *p = (struct job_parts){0};
+}
+
+static bool check_rows(const struct job_parts *p, const struct dataset *d, struct error *err)
+{
+    struct arena a = {0};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < d->n_rows; i++) {
+        const struct dataset_row *row = &d->rows[i];
+        struct prompt prompt;
+
+        arena_reset(&a);
+        const char *what = arena_printf(&a, "%s, line %zu", d->path, row->line);
+        ok = grader_check_item(p->grader, row->item, what, err) &&
+             (prompter_render(p->prompter, row->messages, row->tools, NULL, &a, &prompt, err) ||
+              fail_while(err, "rendering %s", what));
+        if (ok && prompt.n + size_max(1, p->recipe.max_tokens) > p->model->max_positions)
+            ok = fail_param(
+                err, ERR_LIMIT, "messages",
+                "%s: the prompt has %zu tokens, and with %zu more for the answer that is past the %zu "
+                "positions available",
+                what, prompt.n, size_max(1, p->recipe.max_tokens), p->model->max_positions);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+bool job_parts_check(const struct job_parts *p, struct error *err)
+{
+    return check_rows(p, &p->train, err) && check_rows(p, &p->valid, err);
+}
+
+struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c)
+{
+    return (struct reinforce_inputs){.model = p->model,
+                                     .prompter = p->prompter,
+                                     .train = &p->train,
+                                     .valid = p->job.valid != NULL ? &p->valid : NULL,
+                                     .grader = p->grader,
+                                     .recipe = &p->recipe,
+                                     .base_name = model_plain_name(p->job.model.name, c->arena),
+                                     .stop = c->stop};
+}
