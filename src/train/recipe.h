@@ -43,7 +43,7 @@ struct recipe {
     double
         mask_truncated_below; /* truncated answers are left out of the loss once they are fewer than this share */
     double kl_slow,
-        kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone */
+        kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone; 0: never */
     size_t checkpoint_interval; /* steps between checkpoints to resume from */
     size_t keep_best;
     size_t pass_rows;    /* rows of one training pass at most: part of the numbers' definition */

@@ -442,7 +442,7 @@ static bool guard(struct loop *l, const struct tree_group *g, size_t n, float in
 {
     if (!measure_kl(l, g, n, inv_t, &m->kl, err))
         return false;
-    if (m->kl > l->recipe.kl_undo || isnan(m->kl)) {
+    if (l->recipe.kl_undo > 0 && (m->kl > l->recipe.kl_undo || isnan(m->kl))) {
         optimizer_undo(&l->optimizer, l->values);
         values_changed(l);
         m->rolled_back = true;
@@ -451,7 +451,7 @@ static bool guard(struct loop *l, const struct tree_group *g, size_t n, float in
             l, EVENT_WARN,
             "Step %zu moved the model too far (KL %.3f, above %.3f): undone, and the learning rate is halved.",
             m->step, m->kl, l->recipe.kl_undo);
-    } else if (m->kl > l->recipe.kl_slow) {
+    } else if (l->recipe.kl_slow > 0 && m->kl > l->recipe.kl_slow) {
         l->state.rate_scale *= 0.5;
         tell(l, EVENT_INFO,
              "Step %zu moved the model by KL %.3f, above %.3f: the next learning rate is halved.",

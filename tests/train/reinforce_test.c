@@ -1,0 +1,331 @@
+/*
+ * reinforce_test.c - laws of the whole loop, on a model of a few thousand weights and a task of counting letters.
+ */
+#include "base/file.h"
+#include "base/parallel.h"
+#include "support/support.h"
+#include "train/checkpoint.h"
+#include "train/explain.h"
+#include "train/reinforce.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct world {
+    struct arena arena;
+    char *dir;
+    struct model *model;
+    struct prompter *prompter;
+    struct dataset train, valid;
+    struct grader *grader;
+    struct recipe recipe;
+};
+
+struct seen { /* what the loop told */
+    size_t n_steps, n_warnings, n_checkpoints;
+    double first_reward, last_reward, max_dlogp;
+    size_t kill_at; /* SIGKILL to ourselves when this step is told; 0: never */
+    atomic_bool stop;
+    size_t stop_at;
+    char last_event[256];
+};
+
+static bool on_event(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    struct seen *s = ctx;
+
+    (void)err;
+    s->n_warnings += level != EVENT_INFO;
+    snprintf(s->last_event, sizeof s->last_event, "%s", message);
+    return true;
+}
+
+static bool on_step(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct seen *s = ctx;
+
+    (void)err;
+    if (s->n_steps++ == 0)
+        s->first_reward = m->train_mean_reward;
+    s->last_reward = m->train_mean_reward;
+    s->max_dlogp = fmax(s->max_dlogp, m->max_dlogp);
+    if (s->kill_at == m->step)
+        kill(getpid(), SIGKILL);
+    if (s->stop_at == m->step)
+        atomic_store(&s->stop, true);
+    return true;
+}
+
+static bool on_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
+{
+    (void)c;
+    (void)err;
+    ((struct seen *)ctx)->n_checkpoints++;
+    return true;
+}
+
+static void write_rows(const char *path, int from, int n)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    for (int i = from; i < from + n; i++)
+        fprintf(
+            f,
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"case %d of many\"}],\"want\":\"e\"}\n",
+            i);
+    fclose(f);
+}
+
+static int open_world(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct error err;
+    json_t *spec = NULL;
+
+    w->dir = test_dir_make(&w->arena);
+    write_rows(file_join(&w->arena, w->dir, "train.jsonl"), 0, 24);
+    write_rows(file_join(&w->arena, w->dir, "valid.jsonl"), 100, 6);
+    ASSERT_OK(model_open(golden_path(&w->arena, "tiny/hf"), 128, &w->model, &err));
+    ASSERT_OK(prompter_open(w->model, NULL, &w->prompter, &err));
+    ASSERT_OK(dataset_open(file_join(&w->arena, w->dir, "train.jsonl"), &w->train, &err));
+    ASSERT_OK(dataset_open(file_join(&w->arena, w->dir, "valid.jsonl"), &w->valid, &err));
+    ASSERT_OK(json_parse(
+        STR("{\"type\":\"string_check\",\"name\":\"has\",\"input\":\"{{sample.output_text}}\","
+            "\"reference\":\"{{item.want}}\",\"operation\":\"ilike\"}"),
+        "the grader", &spec, &err));
+    ASSERT_OK(grader_open(spec, &(struct grade_options){.n_workers = 1}, &w->grader, &err));
+    json_decref(spec);
+    w->recipe = recipe_defaults(&w->model->config);
+    w->recipe.batch_size = 4;
+    w->recipe.group_size = 8;
+    w->recipe.max_tokens = 6;
+    w->recipe.max_steps = 6;
+    w->recipe.lora_rank = 4;
+    w->recipe.learning_rate = 5e-3;
+    w->recipe.kl_slow = w->recipe.kl_undo = 1e9;
+    w->recipe.eval_interval = 3;
+    w->recipe.checkpoint_interval = 2;
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+
+    grader_close(w->grader);
+    dataset_close(&w->train);
+    dataset_close(&w->valid);
+    prompter_close(w->prompter);
+    model_close(w->model);
+    test_dir_remove(w->dir);
+    arena_release(&w->arena);
+    free(w);
+    return 0;
+}
+
+static struct progress_sink sink_of(struct seen *s)
+{
+    return (struct progress_sink){
+        .ctx = s, .event = on_event, .step = on_step, .checkpoint = on_checkpoint};
+}
+
+static bool run(struct world *w, const char *name, bool resume, struct seen *s,
+                struct reinforce_result *out, struct error *err)
+{
+    const struct progress_sink sink = sink_of(s);
+    const struct reinforce_inputs in = {.model = w->model,
+                                        .prompter = w->prompter,
+                                        .train = &w->train,
+                                        .valid = &w->valid,
+                                        .grader = w->grader,
+                                        .recipe = &w->recipe,
+                                        .run_dir = file_join(&w->arena, w->dir, name),
+                                        .base_name = "tiny",
+                                        .resume = resume,
+                                        .sink = &sink,
+                                        .stop = &s->stop};
+
+    return file_make_dirs(in.run_dir, err) && reinforce(&in, out, err);
+}
+
+static void the_reward_rises_on_a_toy_task(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct error err;
+
+    w->recipe.max_steps = 25;
+    ASSERT_OK(run(w, "rise", false, &s, &r, &err));
+    assert_true(s.last_reward > s.first_reward + 0.3);
+    assert_true(r.best_valid_reward > r.base_valid_reward + 0.2);
+    assert_true(s.max_dlogp == 0);
+    assert_true(r.max_dlogp == 0);
+}
+
+static void threads_and_memory_change_no_bit(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result one, three, small;
+    struct seen s = {0};
+    struct error err;
+
+    parallel_set_threads(1);
+    ASSERT_OK(run(w, "one", false, &s, &one, &err));
+    parallel_set_threads(3);
+    ASSERT_OK(run(w, "three", false, &s, &three, &err));
+    w->recipe.memory_bytes = 1; /* nothing but the layers' inputs is kept */
+    ASSERT_OK(run(w, "small", false, &s, &small, &err));
+    parallel_set_threads(0);
+    assert_string_equal(one.adapter_sha256, three.adapter_sha256);
+    assert_string_equal(one.adapter_sha256, small.adapter_sha256);
+    w->recipe.seed++;
+    ASSERT_OK(run(w, "other", false, &s, &three, &err));
+    assert_string_not_equal(one.adapter_sha256, three.adapter_sha256);
+}
+
+static void a_killed_run_resumes_to_the_same_adapter(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result unbroken, resumed;
+    struct error err;
+
+    for (size_t at = 1; at <= w->recipe.max_steps; at++) {
+        struct seen s = {0};
+        char name[32];
+        int status;
+
+        if (at == 1)
+            ASSERT_OK(run(w, "unbroken", false, &s, &unbroken, &err));
+        snprintf(name, sizeof name, "killed-%zu", at);
+        const pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            struct seen mine = {.kill_at = at};
+
+            _exit(run(w, name, false, &mine, &resumed, &err) ? 0 : 1); /* never comes so far */
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        s = (struct seen){0};
+        ASSERT_OK(run(w, name, true, &s, &resumed, &err));
+        assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
+        assert_int_equal(unbroken.trained_tokens, resumed.trained_tokens);
+    }
+}
+
+static void a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result unbroken, resumed;
+    struct seen s = {0}, stopped = {.stop_at = 3}, again = {0};
+    struct error err;
+
+    ASSERT_OK(run(w, "whole", false, &s, &unbroken, &err));
+    ASSERT_FAILS(run(w, "stopped", false, &stopped, &resumed, &err), ERR_CANCELLED, "step 3");
+    assert_int_equal(checkpoint_last(file_join(&w->arena, w->dir, "stopped")), 3);
+    ASSERT_OK(run(w, "stopped", true, &again, &resumed, &err));
+    assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
+    assert_int_equal(again.n_steps, w->recipe.max_steps - 3);
+}
+
+static void full_fine_tuning_learns_and_resumes(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct error err;
+
+    w->recipe.lora_rank = 0;
+    w->recipe.learning_rate = 2e-3;
+    w->recipe.max_steps = 20;
+    ASSERT_OK(run(w, "full", false, &s, &r, &err));
+    assert_true(s.max_dlogp == 0);
+    assert_true(s.last_reward > s.first_reward + 0.2);
+    assert_true(
+        file_exists(file_join(&w->arena, w->dir, "full/checkpoints/step-20/model.safetensors")));
+}
+
+static void an_update_that_goes_too_far_is_undone(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct error err;
+    char before[65];
+    struct adapter *fresh;
+
+    w->recipe.kl_undo = 1e-12; /* any move at all */
+    w->recipe.max_steps = 2;
+    ASSERT_OK(run(w, "undone", false, &s, &r, &err));
+    ASSERT_OK(adapter_new(&w->model->config, 4, (float)w->recipe.lora_alpha, w->recipe.seed, &fresh,
+                          &err));
+    adapter_sha256(fresh, before);
+    adapter_close(fresh);
+    assert_true(s.n_warnings >= 2);
+    assert_string_equal(r.adapter_sha256, before);
+}
+
+static void a_prompt_that_cannot_fit_is_named_before_anything_is_spent(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct error err;
+
+    w->recipe.max_prompt_tokens = 5;
+    ASSERT_FAILS(run(w, "long", false, &s, &r, &err), ERR_LIMIT, "train.jsonl, line 1");
+    assert_int_equal(s.n_steps, 0);
+}
+
+static void a_collapse_is_told_once_in_plain_words(void **state)
+{
+    struct world *w = *state;
+    struct train_state t = {0};
+    struct seen s = {0};
+    const struct progress_sink sink = sink_of(&s);
+
+    for (size_t step = 1; step <= 5; step++)
+        explain_step(
+            &(struct step_metrics){.step = step, .n_groups = 8, .n_samples = 64, .entropy = 2},
+            &w->recipe, &t, &sink);
+    assert_int_equal(s.n_warnings, 0);
+    for (size_t step = 6; step <= 9; step++) {
+        struct step_metrics m = {.step = step,
+                                 .n_groups = 8,
+                                 .n_samples = 64,
+                                 .entropy = 0.1,
+                                 .n_flat_groups = 7,
+                                 .n_groups_all_zero = 4,
+                                 .n_groups_all_one = 3,
+                                 .train_mean_reward = 0.2};
+        const size_t before = s.n_warnings;
+
+        explain_step(&m, &w->recipe, &t, &sink);
+        assert_int_equal(s.n_warnings - before,
+                         step == 6 ? 2 : 1); /* the flat groups each time, the collapse once */
+    }
+    assert_true(t.collapse_told);
+}
+
+int main(void)
+{
+#define LAW(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        LAW(the_reward_rises_on_a_toy_task),
+        LAW(threads_and_memory_change_no_bit),
+        LAW(a_killed_run_resumes_to_the_same_adapter),
+        LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
+        LAW(full_fine_tuning_learns_and_resumes),
+        LAW(an_update_that_goes_too_far_is_undone),
+        LAW(a_prompt_that_cannot_fit_is_named_before_anything_is_spent),
+        LAW(a_collapse_is_told_once_in_plain_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
