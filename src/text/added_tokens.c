@@ -105,22 +105,28 @@ static bool stands_alone(struct str text, size_t from, size_t to)
     return to == text.len || !is_word(utf8_next(text, &(size_t){to}));
 }
 
-static size_t white_before(struct str text, size_t from)
+/* Where the white space before from begins, at least back to least. */
+static size_t white_before(struct str text, size_t from, size_t least)
 {
-    while (from > 0) {
+    while (from > least) {
         const size_t before = utf8_before(text, from);
 
         if (!is_white(utf8_next(text, &(size_t){before})))
             break;
         from = before;
     }
-    return from;
+    return size_max(from, least);
 }
 
-static size_t white_behind(struct str text, size_t to)
+/* Where the white space from to on ends; a run of it is gone through once, however many tokens lie in it. */
+static size_t white_behind(struct str text, size_t to, struct cutter_place *place)
 {
+    if (to >= place->white_from && to < place->white_to)
+        return place->white_to;
+    place->white_from = to;
     for (size_t next = to; to < text.len && is_white(utf8_next(text, &next)); to = next)
         ;
+    place->white_to = to;
     return to;
 }
 
@@ -142,9 +148,9 @@ static bool find_token(const struct added_cutter *c, struct str text, struct cut
         if (t->single_word && !stands_alone(text, from, to))
             continue;
         if (t->lstrip)
-            from = size_max(white_before(text, from), place->emitted);
+            from = white_before(text, from, place->emitted);
         if (t->rstrip)
-            to = white_behind(text, to);
+            to = white_behind(text, to, place);
         if (to <= from) { /* the token before has taken it along */
             place->emitted = size_max(place->emitted, to);
             continue;

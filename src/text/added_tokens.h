@@ -36,6 +36,7 @@ struct cutter_place {
     bool has_next;  /* a token was found behind a stretch of text: it comes next */
     size_t next_from, next_to;
     token_id next_id;
+    size_t white_from, white_to; /* white space seen last */
 };
 bool added_cutter_next(const struct added_cutter *c, struct str text, struct cutter_place *place,
                        struct str *part, token_id *id);

@@ -2,11 +2,16 @@
  * pretokenizer.c - the steps nest: each piece that one finds goes through the next at once, so no list of pieces is kept.
  */
 #include "text/pretokenizer.h"
+#include "base/size.h"
 #include "text/pattern.h"
 #include "text/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+
+#define MATCH_STEPS ((size_t)10000000) /* of one match: PCRE2's own limit, and */
+#define MATCH_STEPS_PER_BYTE 8         /* more for a long text */
+#define MATCH_HEAP_KIB (1u << 20)      /* of the interpreter, where there is no machine code */
 
 void pretokenizer_release(struct pretokenizer *p)
 {
@@ -58,6 +63,7 @@ struct run {
     void *ctx;
     struct error *err;
     pcre2_match_data *match; /* read before the next step matches, so one does for all */
+    pcre2_match_context *limits;
 };
 
 /* One step at work on one text. */
@@ -137,10 +143,11 @@ static int match_at(const struct run *run, const struct pretokenizer_step *step,
     int rc = PCRE2_ERROR_JIT_STACKLIMIT;
 
     if (step->has_jit)
-        rc = pcre2_jit_match(step->code, p, text.len, at, PCRE2_NO_UTF_CHECK, run->match, NULL);
+        rc = pcre2_jit_match(step->code, p, text.len, at, PCRE2_NO_UTF_CHECK, run->match,
+                             run->limits);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its way back on the heap */
         rc = pcre2_match(step->code, p, text.len, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, run->match,
-                         NULL);
+                         run->limits);
     return rc;
 }
 
@@ -210,15 +217,30 @@ static bool run_step(struct run *run, size_t step, struct str text)
                                             : split(run, step, text);
 }
 
+/*
+ * A run of blanks that no line end follows costs the known patterns some two steps a blank; what costs many times that is a pattern
+ * that tries every way through the text.
+ */
+static bool set_limits(struct run *run, size_t len, struct error *err)
+{
+    const size_t steps = size_min(MATCH_STEPS + MATCH_STEPS_PER_BYTE * len, UINT32_MAX);
+
+    run->match = pcre2_match_data_create(1, NULL);
+    run->limits = pcre2_match_context_create(NULL);
+    if (run->match == NULL || run->limits == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory to match a pattern");
+    pcre2_set_match_limit(run->limits, (uint32_t)steps);
+    pcre2_set_heap_limit(run->limits, MATCH_HEAP_KIB);
+    return true;
+}
+
 bool pretokenizer_run(const struct pretokenizer *p, struct str text, piece_fn *fn, void *ctx,
                       struct error *err)
 {
-    struct run run = {
-        .p = p, .fn = fn, .ctx = ctx, .err = err, .match = pcre2_match_data_create(1, NULL)};
+    struct run run = {.p = p, .fn = fn, .ctx = ctx, .err = err};
+    const bool ok = set_limits(&run, text.len, err) && (text.len == 0 || run_step(&run, 0, text));
 
-    if (run.match == NULL)
-        return fail(err, ERR_NO_MEMORY, "no memory to match a pattern");
-    const bool ok = text.len == 0 || run_step(&run, 0, text);
+    pcre2_match_context_free(run.limits);
     pcre2_match_data_free(run.match);
     return ok;
 }

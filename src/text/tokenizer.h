@@ -1,9 +1,16 @@
 /*
  * tokenizer.h - text becomes tokens, and tokens become bytes.
  *
- * Byte-level BPE: special tokens are cut out first (where asked for), the rest is cut by the pre-tokeniser's pattern,
- * each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as in GPT-2). Equal, id for id, to
- * Hugging Face `tokenizers` on the same file. A tokenizer is read-only after _open: any number of threads may use it.
+ * Byte-level BPE: added tokens are cut out first (where asked for), what lies between is normalised and cut by the pre-tokeniser's
+ * patterns, each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as in GPT-2). Equal, id for id,
+ * to Hugging Face `tokenizers` 0.23.3 on the same file, with these exceptions:
+ *
+ *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal form,
+ *     marks younger than Unicode 10 are put in order here and not there
+ *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
+ *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
+ *
+ * A tokenizer is read-only after _open: any number of threads may use it.
  */
 #ifndef HONE_TEXT_TOKENIZER_H
 #define HONE_TEXT_TOKENIZER_H
@@ -16,7 +23,7 @@
 
 typedef int32_t token_id; /* 0..n_tokens-1; -1 is none */
 
-struct token_list { /* grows; all zeros is empty */
+struct token_list { /* grows; all zeros is empty; put stops the process when memory is out */
     token_id *ids;
     size_t n, cap;
 };
@@ -34,6 +41,10 @@ struct tokenizer_spec {
     struct str pre;            /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ... */
 };
 
+/*
+ * Both fail with ERR_UNSUPPORTED for what is not byte-level BPE or is not known to come out equal, naming it; ERR_CORRUPT for what
+ * contradicts itself; ERR_LIMIT past base/limits.h; tokenizer_open_json with ERR_INVALID for what is not JSON.
+ */
 struct tokenizer;
 MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, struct error *err);
 /* tokenizer.json's text; what names the file in errors. */
@@ -44,18 +55,22 @@ size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
 
 /*
  * Appends the ids of text. No token is added at either end.
- *   parse_special   true: special tokens' own texts become their ids; false: they are plain text (nobody can forge one)
- * Fails with ERR_INVALID where text is not UTF-8, naming the byte.
+ *
+ *   parse_special   true: the texts of added tokens, special or not, become their ids; false: all is plain text (nobody can forge one)
+ *
+ * Time is n log n in the length of the text at worst. Fails with ERR_INVALID where text is not UTF-8, naming the byte, with
+ * ERR_LIMIT past LIMIT_RENDER_BYTES, or ERR_NO_MEMORY; out is then as it was.
  */
 MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, struct token_list *out,
                                  struct error *err);
 
-/* The bytes that an id stands for: they may be part of a character. A special token's are its own text; {"",0} out of range. */
+/* The bytes that an id stands for: they may be part of a character. An added token's are its own text; {"", 0} out of range. */
 struct str tokenizer_bytes(const struct tokenizer *t, token_id id);
 bool tokenizer_is_special(const struct tokenizer *t, token_id id); /* control and added special tokens */
-token_id tokenizer_find(const struct tokenizer *t, struct str token); /* a whole token by its text (special) or its byte-level spelling; -1 */
+/* A whole token by its text (added tokens) or its byte-level spelling (all others); -1: there is none. */
+token_id tokenizer_find(const struct tokenizer *t, struct str token);
 
-/* Appends the text of ids; bytes that form no character become U+FFFD, as Hugging Face decodes. */
+/* Appends the text of ids; bytes that form no character become U+FFFD (see utf8.h), ids out of range nothing. */
 void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special, struct buf *out);
 
 /* A token at a time: utf8_stream_put(&stream, tokenizer_bytes(t, id), &out), and utf8_stream_end(). See utf8.h. */

@@ -289,6 +289,7 @@ static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *adde
 static bool take_merges(struct chain *c, const json_t *list)
 {
     const size_t n = json_array_size(list);
+    size_t n_taken = 0;
     struct merge_pair *merges = NULL;
 
     if (!json_is_array(list))
@@ -303,18 +304,20 @@ static bool take_merges(struct chain *c, const json_t *list)
         const json_t *m = json_array_get(list, i);
         const json_t *left = json_array_get(m, 0), *right = json_array_get(m, 1);
 
+        if (str_starts(json_str(m), STR("#version")))
+            continue; /* the first line of a merges.txt */
         if (json_is_string(m)) {
-            if (!merge_from_text(json_str(m), c->what, i, &merges[i], c->err))
+            if (!merge_from_text(json_str(m), c->what, i, &merges[n_taken++], c->err))
                 return false;
         } else if (json_array_size(m) == 2 && json_is_string(left) && json_is_string(right)) {
-            merges[i] = (struct merge_pair){json_str(left), json_str(right)};
+            merges[n_taken++] = (struct merge_pair){json_str(left), json_str(right)};
         } else {
             return fail_param(c->err, ERR_CORRUPT, "merges",
                               "%s: merge %zu is %s, a pair of tokens was expected", c->what, i,
                               json_kind(m));
         }
     }
-    c->parts->n_merges = n;
+    c->parts->n_merges = n_taken;
     c->parts->merges = merges;
     return true;
 }

@@ -260,6 +260,29 @@ static void long_runs_of_one_kind_are_no_matter(void **state)
     free(text);
 }
 
+/* PCRE2's own limit is ten million steps, which twelve megabytes of blanks take. */
+static void a_longer_text_may_take_more_steps(void **state)
+{
+    (void)state;
+    struct pretokenizer p = {0};
+    enum normal_form form;
+    bool ignore_merges;
+    struct error err;
+    struct buf b;
+    const size_t len = (size_t)12 << 20;
+    char *text = malloc(len);
+
+    memset(text, ' ', len);
+    text[len - 1] = 'x';
+    buf_init(&b, 2 * len);
+    ASSERT_OK(pretokenizer_named(STR("llama-bpe"), &p, &form, &ignore_merges, &err));
+    ASSERT_OK(pretokenizer_run(&p, (struct str){text, len}, put_piece, &b, &err));
+    assert_int_equal(b.len, len + 1); /* all blanks but one, a bar, " x" */
+    buf_release(&b);
+    pretokenizer_release(&p);
+    free(text);
+}
+
 static void every_name_of_gguf_opens_and_others_are_named(void **state)
 {
     (void)state;
@@ -331,6 +354,7 @@ int main(void)
         cmocka_unit_test(a_pattern_that_never_ends_is_an_error),
         cmocka_unit_test(the_receiver_can_stop),
         cmocka_unit_test(long_runs_of_one_kind_are_no_matter),
+        cmocka_unit_test(a_longer_text_may_take_more_steps),
         cmocka_unit_test(every_name_of_gguf_opens_and_others_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,7 +261,7 @@ static struct str small_json(struct arena *a, const char *before, const char *me
     return out;
 }
 #define BYTE_LEVEL "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},"
-#define MERGES "[[\"a\",\"b\"],\"ab c\",[\"\u0120\",\"a\"]]"
+#define MERGES "[\"#version: 0.2\",[\"a\",\"b\"],\"ab c\",[\"\u0120\",\"a\"]]"
 
 static struct tokenizer *open_small(struct arena *a, const char *before, const char *rest)
 {
@@ -351,6 +351,7 @@ static void the_flags_of_added_tokens_hold(void **state)
     ASSERT_ENCODES(t, "x \n<l> y", true, 'x', 261, 32, 'y');
     ASSERT_ENCODES(t, "x <r>\u3000\t y", true, 'x', 32, 262, 'y');
     ASSERT_ENCODES(t, "<r>  <l>", true, 262, 261);
+    ASSERT_ENCODES(t, "<r> <r><l> <r>", true, 262, 262, 261, 32, 262);
     ASSERT_ENCODES(t, "word words 1word", true, 263, 32, 'w', 'o', 'r', 'd', 's', 32, '1', 'w', 'o',
                    'r', 'd');
     ASSERT_ENCODES(t, "-word-", true, '-', 263, '-');
