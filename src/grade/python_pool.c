@@ -217,17 +217,14 @@ static bool attack(const struct sandbox *s, struct error *err)
 }
 
 /*
- * What this host allows does not change while we run, so the attacks run once for each interpreter and tier asked for:
- * the last answer is kept.
+ * What this host allows does not change while we run: the last tier that held is kept, with what was asked for. What
+ * failed is tried again, for it may have been a machine out of processes.
  */
 static struct {
-    pthread_mutex_t lock; /* guards the rest; held during the attacks, so that they run once */
-    bool known;
+    pthread_mutex_t lock;   /* guards the rest; held during the attacks, so that they run once */
+    enum sandbox_tier tier; /* 0: none held yet */
     int wanted;
     char python[PATH_MAX];
-    bool ok;
-    enum sandbox_tier tier;
-    struct error err;
 } answer = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* Tries the tiers from the strongest on. */
@@ -257,21 +254,21 @@ static bool try_tiers(const struct grade_options *opt, enum sandbox_tier *out, s
 static bool choose_tier(const struct grade_options *opt, enum sandbox_tier *out, struct error *err)
 {
     const char *python = opt->python == NULL ? "" : opt->python;
-    bool ok;
+    struct grade_options probe = grade_defaults();
+    bool ok = true;
 
+    probe.python = opt->python;
+    probe.sandbox_tier = opt->sandbox_tier;
     pthread_mutex_lock(&answer.lock);
-    if (!answer.known || answer.wanted != opt->sandbox_tier || strcmp(answer.python, python) != 0) {
-        answer.err = (struct error){0};
-        answer.ok = try_tiers(opt, &answer.tier, &answer.err);
+    if (answer.tier == 0 || answer.wanted != opt->sandbox_tier ||
+        strcmp(answer.python, python) != 0) {
+        answer.tier = 0;
+        ok = try_tiers(&probe, &answer.tier, err);
         answer.wanted = opt->sandbox_tier;
-        answer.known = strlen(python) < sizeof answer.python;
         snprintf(answer.python, sizeof answer.python, "%s", python);
     }
-    ok = answer.ok;
     if (ok)
         *out = answer.tier;
-    else if (err != NULL)
-        *err = answer.err;
     pthread_mutex_unlock(&answer.lock);
     return ok;
 }

@@ -19,15 +19,14 @@ bool worker_spawn(struct python_worker *w, const struct sandbox *s, unsigned slo
 {
     int sock[2] = {-1, -1}, errors[2] = {-1, -1};
     pid_t pid = 0;
-    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) == 0 &&
-              pipe2(errors, O_CLOEXEC) == 0;
+    bool ok = true;
 
-    if (!ok)
-        fail_errno(err, "making a socket for a Python grader");
-    sock[1] = sandbox_lift(sock[1]);
-    errors[1] = sandbox_lift(errors[1]);
-    if (ok && (sock[1] < 0 || errors[1] < 0))
-        ok = fail(err, ERR_IO, "no descriptor is left for a Python grader");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) != 0 ||
+        pipe2(errors, O_CLOEXEC) != 0)
+        ok = fail_errno(err, "making a socket for a Python grader");
+    sock[1] = sandbox_lift(sock[1], err);
+    errors[1] = sandbox_lift(errors[1], err);
+    ok = ok && sock[1] >= 0 && errors[1] >= 0;
     ok = ok && sandbox_spawn(s, slot, sock[1], errors[1], asset_worker_py, &pid, err);
     const int theirs_and_ours[4] = {sock[1], errors[1], ok ? -1 : sock[0], ok ? -1 : errors[0]};
     for (size_t i = 0; i < COUNT_OF(theirs_and_ours); i++)
@@ -45,10 +44,10 @@ void worker_stop(struct python_worker *w, const struct sandbox *s)
 {
     if (w->pid <= 0)
         return;
-    sandbox_kill(s, w->pid);
     close(w->fd);
     if (w->err_fd >= 0)
         close(w->err_fd);
+    sandbox_kill(s, w->pid);
     *w = (struct python_worker){0};
 }
 
@@ -148,19 +147,30 @@ enum worker_answer worker_exchange(struct python_worker *w, struct str frame, do
     return a == WORKER_ANSWERED ? receive_frame(w->fd, deadline, reply) : a;
 }
 
+/* The last line of what it complained about: bubblewrap says one, and Python's last is the exception. */
+static struct str last_line(int fd, char *room, size_t size)
+{
+    const ssize_t n = read(fd, room, size);
+    struct str said = {room, n > 0 ? (size_t)n : 0};
+
+    while (said.len > 0 && said.ptr[said.len - 1] == '\n')
+        said.len--;
+    for (size_t i = said.len; i > 0; i--)
+        if (said.ptr[i - 1] == '\n')
+            return str_from(said, i);
+    return said.len > 0 ? said : STR("it said nothing");
+}
+
 bool worker_ready(struct python_worker *w, double deadline, struct error *err)
 {
-    char said[301];
+    char room[4096];
     struct buf reply;
-    ssize_t n;
 
     buf_init(&reply, 64);
     const enum worker_answer a = receive_frame(w->fd, deadline, &reply);
     const bool ok = a == WORKER_ANSWERED && str_is(buf_view(&reply), "ready");
     buf_release(&reply);
-    n = read(w->err_fd, said, sizeof said - 1);
-    said[n > 0 ? n : 0] = '\0';
-    said[strcspn(said, "\n")] = '\0';
+    const struct str said = last_line(w->err_fd, room, sizeof room);
     /* from here on nobody listens: what a grader writes there goes nowhere and blocks nothing */
     close(w->err_fd);
     w->err_fd = -1;
@@ -168,6 +178,6 @@ bool worker_ready(struct python_worker *w, double deadline, struct error *err)
         return true;
     if (a == WORKER_TIMED_OUT)
         return fail(err, ERR_TIMEOUT, "Python did not start in time");
-    return fail(err, ERR_UNSUPPORTED, "the sandbox did not start: %s",
-                said[0] != '\0' ? said : "it said nothing");
+    return fail(err, ERR_UNSUPPORTED, "the sandbox did not start: %.*s",
+                (int)size_min(said.len, 300), said.ptr);
 }

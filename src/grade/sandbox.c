@@ -123,6 +123,11 @@ static bool add_folders(struct sandbox *s, struct error *err)
     for (size_t i = 0; i < 2; i++) {
         if (is_below(programs[i], "/usr"))
             continue;
+        if (is_below(programs[i], "/tmp"))
+            return fail(err, ERR_UNSUPPORTED,
+                        "the Python of the graders, %.300s, is in /tmp, of which a sandbox has its "
+                        "own",
+                        programs[i]);
         if (!prefix_of(programs[i], prefix))
             return fail(err, ERR_UNSUPPORTED,
                         "the Python of the graders, %.300s, is not in a folder of its own",
@@ -475,12 +480,14 @@ static _Noreturn void become(const struct launch *l)
 
 /* ---- starting: the parent ---- */
 
-int sandbox_lift(int fd)
+int sandbox_lift(int fd, struct error *err)
 {
-    const int lifted = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 10);
-
-    if (fd >= 0)
-        close(fd);
+    if (fd < 0)
+        return -1;
+    const int lifted = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+    if (lifted < 0)
+        fail_errno(err, "moving a descriptor for a sandbox");
+    close(fd);
     return lifted;
 }
 
@@ -517,8 +524,8 @@ static rlim_t count_processes(uid_t uid)
         snprintf(path, sizeof path, "/proc/%s/task", e->d_name);
         if (stat(path, &st) != 0 || st.st_uid != uid || (tasks = opendir(path)) == NULL)
             continue;
-        while (readdir(tasks) != NULL)
-            n++;
+        for (struct dirent *t; (t = readdir(tasks)) != NULL;)
+            n += t->d_name[0] != '.';
         closedir(tasks);
     }
     if (dir != NULL)
@@ -530,14 +537,14 @@ static bool launch_prepare(struct launch *l, char targets[][64], struct error *e
 {
     if (l->s->tier != SANDBOX_T3) {
         add_bwrap(l, targets);
-        l->third_fd = sandbox_lift(filter_pipe(&l->s->outer, err));
+        l->third_fd = sandbox_lift(filter_pipe(&l->s->outer, err), err);
         return l->third_fd >= 0;
     }
     l->processes = MAX_PROCESSES + (l->uid != 0 ? 0 : count_processes(geteuid()));
     l->program =
         (struct sock_fprog){.len = (unsigned short)(l->s->outer.len / sizeof(struct sock_filter)),
                             .filter = (struct sock_filter *)(void *)l->s->outer.ptr};
-    l->third_fd = sandbox_lift(ruleset_make(err));
+    l->third_fd = sandbox_lift(ruleset_make(err), err);
     return l->third_fd >= 0 && ruleset_fill(l->third_fd, l->s, err);
 }
 
@@ -579,14 +586,71 @@ bool sandbox_spawn(const struct sandbox *s, unsigned slot, int sock, int err_fd,
     return ok;
 }
 
+/* ---- ending ---- */
+
+/* Whether pid, a child of ours, ends within the time; it stays to be waited for. */
+static bool ends_within(pid_t pid, double seconds)
+{
+    const double deadline = clock_seconds() + seconds;
+    siginfo_t info;
+
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == pid)
+            return true;
+        if (clock_seconds() >= deadline)
+            return false;
+        usleep(500);
+    }
+}
+
+/* The only child of pid, or 0. */
+static pid_t child_of(pid_t pid)
+{
+    char path[64];
+    FILE *f;
+    int child = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    f = fopen(path, "re");
+    if (f != NULL) {
+        if (fscanf(f, "%d", &child) != 1) // NOLINT(cert-err34-c): the kernel's own numbers
+            child = 0;
+        fclose(f);
+    }
+    return (pid_t)child;
+}
+
+/*
+ * bubblewrap's outer process waits for the first process of the namespace, with which all others end. Killing that one
+ * lets the outer one collect it; killing the outer one would leave a dead child to whoever is process 1, which in a
+ * container is often nobody who looks.
+ */
+static bool kill_namespace(pid_t outer)
+{
+    const pid_t first = child_of(outer);
+    const int fd = first > 0 ? (int)syscall(SYS_pidfd_open, first, 0) : -1;
+    /* asked again: by now the descriptor holds on to the process, so that the number cannot be another's */
+    const bool ok = fd >= 0 && child_of(outer) == first &&
+                    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 void sandbox_kill(const struct sandbox *s, pid_t pid)
 {
     if (pid <= 0)
         return;
-    /* T3: the sandbox is a process group, and its filter lets no process leave it */
-    if (s->tier == SANDBOX_T3)
+    if (s->tier == SANDBOX_T3) {
+        /* an idle worker ends by itself when its socket closes, and collects its child before that; in any case the
+         * sandbox is a process group, and its filter lets no process leave it */
+        ends_within(pid, 0.1);
         kill(-pid, SIGKILL);
-    kill(pid, SIGKILL);
+    } else if (!kill_namespace(pid) || !ends_within(pid, 2)) {
+        kill(pid, SIGKILL);
+    }
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
 }

@@ -54,8 +54,8 @@ sandbox_tmp(const struct sandbox *s); /* the folder inside that can be written t
 unsigned sandbox_processes(
     const struct sandbox *s); /* what the worker limits itself to; 0: it is limited already */
 
-/* fd under a number past those that a sandbox starts with (and fd closed), or -1. */
-int sandbox_lift(int fd);
+/* fd under a number past those that a sandbox starts with, and fd closed; -1 (also where fd was -1) with err. */
+int sandbox_lift(int fd, struct error *err);
 
 /*
  * Starts python -c script with sock as descriptor 0 and complaints going to err_fd (both lifted). slot tells apart sandboxes that run
@@ -63,6 +63,6 @@ int sandbox_lift(int fd);
  */
 MUST_CHECK bool sandbox_spawn(const struct sandbox *s, unsigned slot, int sock, int err_fd,
                               const char *script, pid_t *out, struct error *err);
-/* Kills the sandbox and all in it, and waits for it. */
+/* Kills the sandbox and all in it, and waits until it is gone. Its socket is closed already. */
 void sandbox_kill(const struct sandbox *s, pid_t pid);
 #endif
