@@ -235,7 +235,7 @@ static void a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter(void **st
     assert_int_equal(again.n_steps, w->recipe.max_steps - 3);
 }
 
-static void full_fine_tuning_learns_and_resumes(void **state)
+static void full_fine_tuning_learns(void **state)
 {
     struct world *w = *state;
     struct reinforce_result r;
@@ -322,7 +322,8 @@ int main(void)
         LAW(threads_and_memory_change_no_bit),
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
-        LAW(full_fine_tuning_learns_and_resumes),
+        LAW(full_fine_tuning_learns),
+        LAW(full_fine_tuning_resumes_to_the_same_weights),
         LAW(an_update_that_goes_too_far_is_undone),
         LAW(a_prompt_that_cannot_fit_is_named_before_anything_is_spent),
         LAW(a_collapse_is_told_once_in_plain_words),
