@@ -248,8 +248,24 @@ static void full_fine_tuning_learns(void **state)
     ASSERT_OK(run(w, "full", false, &s, &r, &err));
     assert_true(s.max_dlogp == 0);
     assert_true(s.last_reward > s.first_reward + 0.2);
-    assert_true(
-        file_exists(file_join(&w->arena, w->dir, "full/checkpoints/step-20/model.safetensors")));
+    const char *file =
+        arena_printf(&w->arena, "%s/full/checkpoints/step-%zu/model.safetensors", w->dir, r.steps);
+    assert_true(file_exists(file));
+}
+
+static void full_fine_tuning_resumes_to_the_same_weights(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result unbroken, resumed;
+    struct seen s = {0}, stopped = {.stop_at = 3}, again = {0};
+    struct error err;
+
+    w->recipe.lora_rank = 0;
+    w->recipe.learning_rate = 1e-3;
+    ASSERT_OK(run(w, "full-whole", false, &s, &unbroken, &err));
+    ASSERT_FAILS(run(w, "full-stopped", false, &stopped, &resumed, &err), ERR_CANCELLED, "step 3");
+    ASSERT_OK(run(w, "full-stopped", true, &again, &resumed, &err));
+    assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
 }
 
 static void an_update_that_goes_too_far_is_undone(void **state)
