@@ -238,22 +238,45 @@ static bool load_tensor(const struct safetensors *s, const char *path, const cha
     return true;
 }
 
+/* Nothing, or what stands for nothing: null, false, {}, []. */
+static bool is_empty(const json_t *value)
+{
+    return value == NULL || json_is_null(value) || json_is_false(value) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* What would make the adapter mean something else than A, B and one scale is refused by name, not overlooked. */
+static bool is_plain_lora(const json_t *c, const char *path, struct error *err)
+{
+    static const char *const other[] = {
+        "use_dora",          "use_qalora",       "fan_in_fan_out",  "lora_bias",
+        "alpha_pattern",     "rank_pattern",     "modules_to_save", "alora_invocation_tokens",
+        "layer_replication", "target_parameters"};
+    const json_t *type = json_object_get(c, "peft_type");
+
+    if (type != NULL && !str_is(json_str(type), "LORA"))
+        return fail(err, ERR_UNSUPPORTED, "%s: \"peft_type\" is not \"LORA\", the only one offered",
+                    path);
+    for (size_t i = 0; i < COUNT_OF(other); i++)
+        if (!is_empty(json_object_get(c, other[i])))
+            return fail(err, ERR_UNSUPPORTED, "%s: \"%s\" is set, and only plain LoRA is offered",
+                        path, other[i]);
+    return true;
+}
+
 static bool load_config(const char *path, size_t *rank, float *alpha, struct error *err)
 {
     json_t *c = NULL;
     int64_t r = 0;
     double al = 0;
-    bool rs = false, dora = false;
+    bool rs = false;
     bool ok = json_read_file(path, &c, err) && json_get_int(c, "r", path, 0, 1, 1024, &r, err) &&
               json_get_double(c, "lora_alpha", path, 0, &al, err) &&
-              json_get_bool(c, "use_rslora", path, false, &rs, err) &&
-              json_get_bool(c, "use_dora", path, false, &dora, err);
+              json_get_bool(c, "use_rslora", path, false, &rs, err) && is_plain_lora(c, path, err);
 
     if (ok && (r < 1 || !(al > 0)))
         ok = fail(err, ERR_INVALID, "%s: \"r\" and \"lora_alpha\" must both be above 0", path);
-    if (ok && dora)
-        ok = fail(err, ERR_UNSUPPORTED, "%s: \"use_dora\" is true, and only plain LoRA is offered",
-                  path);
     if (ok) {
         *rank = (size_t)r;
         /* rank-stabilised LoRA scales by alpha / sqrt(r): the same as plain LoRA with alpha * sqrt(r) */
