@@ -137,7 +137,8 @@ bool model_unfreeze(struct model *m, struct error *err)
 {
     const struct model_config *c = &m->config;
     struct full_weights *f = ARENA_NEW(&m->arena, struct full_weights);
-    struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
+    const struct matrix_view embed = model_files_weight(m->files, W_EMBED, 0);
+    const struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
     size_t per_layer = 2 * c->width, n, k;
     bool ok = true;
 
@@ -156,7 +157,7 @@ bool model_unfreeze(struct model *m, struct error *err)
         return false;
     f->layers = ARENA_ARRAY(&m->arena, struct full_layer, c->n_layers);
     float *at = f->values;
-    ok = unfreeze_matrix(m, &m->embed, &at, &f->embed, head.data == NULL ? &m->head : NULL, err);
+    ok = unfreeze_matrix(m, &embed, &at, &f->embed, head.data == NULL ? &m->head : NULL, err);
     f->head = f->embed;
     if (ok && head.data != NULL)
         ok = unfreeze_matrix(m, &head, &at, &f->head, &m->head, err);
@@ -211,28 +212,65 @@ static void name_weight(struct arena *a, struct safetensor *t, enum weight_name 
                              .data = data};
 }
 
+/* Every trained weight by its name, in the order of the values. */
+static struct safetensor *full_tensors(const struct model *m, struct arena *a, size_t *n_out)
+{
+    const struct model_config *c = &m->config;
+    const struct full_weights *f = m->full;
+    struct safetensor *t = ARENA_ARRAY(a, struct safetensor, 3 + c->n_layers * (2 + N_PROJECTIONS));
+    size_t n = 0;
+
+    name_weight(a, &t[n++], W_EMBED, 0, c->vocab, c->width, f->embed);
+    if (f->head != f->embed)
+        name_weight(a, &t[n++], W_HEAD, 0, c->vocab, c->width, f->head);
+    name_weight(a, &t[n++], W_FINAL_NORM, 0, 1, c->width, m->final_norm);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        name_weight(a, &t[n++], W_ATTN_NORM, l, 1, c->width, m->layers[l].attn_norm);
+        name_weight(a, &t[n++], W_FFN_NORM, l, 1, c->width, m->layers[l].ffn_norm);
+        for (size_t p = 0; p < N_PROJECTIONS; p++)
+            name_weight(a, &t[n++], weight_of[p], l, m->layers[l].proj[p].n, m->layers[l].proj[p].k,
+                        f->layers[l].proj[p]);
+    }
+    *n_out = n;
+    return t;
+}
+
 bool model_full_save(const struct model *m, const char *dir, struct error *err)
 {
     static const char *const metadata[][2] = {{"format", "pt"}};
-    const struct model_config *c = &m->config;
-    const struct full_weights *f = m->full;
     struct arena a = {0};
-    struct safetensor *t =
-        ARENA_ARRAY(&a, struct safetensor, 3 + c->n_layers * (2 + N_PROJECTIONS));
-    size_t n = 0;
-
-    name_weight(&a, &t[n++], W_EMBED, 0, c->vocab, c->width, f->embed);
-    if (f->head != f->embed)
-        name_weight(&a, &t[n++], W_HEAD, 0, c->vocab, c->width, f->head);
-    name_weight(&a, &t[n++], W_FINAL_NORM, 0, 1, c->width, m->final_norm);
-    for (size_t l = 0; l < c->n_layers; l++) {
-        name_weight(&a, &t[n++], W_ATTN_NORM, l, 1, c->width, m->layers[l].attn_norm);
-        name_weight(&a, &t[n++], W_FFN_NORM, l, 1, c->width, m->layers[l].ffn_norm);
-        for (size_t p = 0; p < N_PROJECTIONS; p++)
-            name_weight(&a, &t[n++], weight_of[p], l, m->layers[l].proj[p].n,
-                        m->layers[l].proj[p].k, f->layers[l].proj[p]);
-    }
+    size_t n;
+    const struct safetensor *t = full_tensors(m, &a, &n);
     bool ok = safetensors_write(file_join(&a, dir, "model.safetensors"), t, n, metadata, 1, err);
+
     arena_release(&a);
     return ok || fail_while(err, "saving the weights in %s", dir);
+}
+
+bool model_full_load(struct model *m, const char *dir, struct error *err)
+{
+    struct arena a = {0};
+    const char *path = file_join(&a, dir, "model.safetensors");
+    struct safetensors *s = NULL;
+    float *at = m->full->values;
+    size_t n;
+    const struct safetensor *t = full_tensors(m, &a, &n);
+    bool ok = safetensors_open(path, &s, err);
+
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct safetensor *saved = safetensors_find(s, t[i].name);
+        const size_t values = t[i].dims[0] * (t[i].n_dims > 1 ? t[i].dims[1] : 1);
+
+        if (saved == NULL || saved->dtype != DTYPE_F32 || saved->n_dims != t[i].n_dims ||
+            memcmp(saved->dims, t[i].dims, t[i].n_dims * sizeof *t[i].dims) != 0) {
+            ok = fail(err, ERR_CORRUPT, "%s does not hold \"%s\" as this model needs it", path,
+                      t[i].name);
+        } else {
+            memcpy(at, saved->data, values * sizeof *at);
+            at += values;
+        }
+    }
+    safetensors_close(s);
+    arena_release(&a);
+    return ok;
 }

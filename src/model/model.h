@@ -52,4 +52,6 @@ MUST_CHECK bool model_unfreeze(struct model *m, struct error *err);
 void model_changed(struct model *m); /* after full values changed: packs them anew */
 MUST_CHECK bool model_full_save(const struct model *m, const char *dir,
                                 struct error *err); /* model.safetensors, F32 */
+/* The other way: the weights of an unfrozen model from dir/model.safetensors. */
+MUST_CHECK bool model_full_load(struct model *m, const char *dir, struct error *err);
 #endif

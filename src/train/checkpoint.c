@@ -226,33 +226,7 @@ static bool load_floats(const struct safetensors *s, const char *path, const cha
     return true;
 }
 
-static bool load_model_values(const struct model *m, const char *path, struct error *err)
-{
-    /* the file holds the weights in the order of the values */
-    struct safetensors *s = NULL;
-    float *at = m->full->values;
-    size_t left = m->full->n_values;
-    bool ok = safetensors_open(path, &s, err);
-
-    for (size_t i = 0; ok && i < safetensors_count(s); i++) {
-        const struct safetensor *t = safetensors_at(s, i);
-        const size_t n = t->dims[0] * (t->n_dims > 1 ? t->dims[1] : 1);
-
-        if (t->dtype != DTYPE_F32 || n > left) {
-            ok = fail(err, ERR_CORRUPT, "%s: \"%s\" is not a weight of this model", path, t->name);
-        } else {
-            memcpy(at, t->data, n * sizeof *at);
-            at += n;
-            left -= n;
-        }
-    }
-    if (ok && left != 0)
-        ok = fail(err, ERR_CORRUPT, "%s: %zu values are missing", path, left);
-    safetensors_close(s);
-    return ok;
-}
-
-bool checkpoint_load(const char *run_dir, uint64_t step, const struct model *model,
+bool checkpoint_load(const char *run_dir, uint64_t step, struct model *model,
                      struct adapter *adapter, struct optimizer *o, struct train_state *state,
                      struct error *err)
 {
@@ -276,7 +250,7 @@ bool checkpoint_load(const char *run_dir, uint64_t step, const struct model *mod
         if (ok)
             memcpy(adapter->values, saved->values, adapter->n_values * sizeof *adapter->values);
     } else if (ok) {
-        ok = load_model_values(model, file_join(&a, dir, "model.safetensors"), err);
+        ok = model_full_load(model, dir, err);
     }
     adapter_close(saved);
     safetensors_close(s);

@@ -43,7 +43,7 @@ MUST_CHECK bool checkpoint_save(const char *run_dir, const struct checkpoint_par
 /* The last whole checkpoint of a run with everything to resume from: its step, or 0. */
 uint64_t checkpoint_last(const char *run_dir);
 /* Puts values, moments and state back; shapes must fit. values [n] is the adapter's or the model's. */
-MUST_CHECK bool checkpoint_load(const char *run_dir, uint64_t step, const struct model *model,
+MUST_CHECK bool checkpoint_load(const char *run_dir, uint64_t step, struct model *model,
                                 struct adapter *adapter, struct optimizer *optimizer,
                                 struct train_state *state, struct error *err);
 /* Keeps the newest whole, the best without their optimizer, and removes the others. */
