@@ -1,0 +1,129 @@
+/*
+ * recipe_test.c - what a job's body may say, and how a mistake in it is named.
+ */
+#include "base/size.h"
+#include "support/support.h"
+#include "train/recipe.h"
+
+static const struct model_config small = {.width = 576}, large = {.width = 2048};
+
+static bool read(const char *body, struct recipe *out, struct error *err)
+{
+    json_t *job = NULL;
+
+    if (!json_parse(str_of(body), "the job", &job, err))
+        return false;
+    const bool ok = recipe_from_job(job, &small, out, err);
+    json_decref(job);
+    return ok;
+}
+
+#define JOB(hyper, ours)                                                                           \
+    "{\"method\":{\"type\":\"reinforcement\",\"reinforcement\":{\"grader\":{},"                    \
+    "\"hyperparameters\":" hyper "}},\"seed\":7,\"hone\":" ours "}"
+
+static void auto_and_missing_mean_the_default(void **state)
+{
+    (void)state;
+    struct recipe r;
+    struct error err;
+    const struct recipe d = recipe_defaults(&small);
+
+    ASSERT_OK(read(JOB("{\"batch_size\":\"auto\",\"n_epochs\":null}", "{\"group_size\":\"auto\"}"),
+                   &r, &err));
+    assert_int_equal(r.batch_size, d.batch_size);
+    assert_int_equal(r.n_epochs, 0);
+    assert_int_equal(r.group_size, 0);
+    assert_int_equal(r.seed, 7);
+    assert_true(r.learning_rate == d.learning_rate);
+}
+
+static void every_setting_that_is_shown_can_be_given_back(void **state)
+{
+    (void)state;
+    struct recipe r, again;
+    struct error err;
+    struct buf b;
+
+    ASSERT_OK(read(
+        JOB("{\"batch_size\":4,\"n_epochs\":3,\"eval_interval\":7,\"eval_samples\":2,"
+            "\"learning_rate_multiplier\":0.5,\"compute_multiplier\":2,\"reasoning_effort\":\"low\"}",
+            "{\"max_steps\":9,\"group_size\":16,\"max_tokens\":12,\"max_prompt_tokens\":100,"
+            "\"temperature\":0.8,\"advantage_scale\":\"group\",\"max_negatives\":0}"),
+        &r, &err));
+    json_t *method = json_pack("{s:s, s:{s:{}, s:o}}", "type", "reinforcement", "reinforcement",
+                               "grader", "hyperparameters", recipe_hyperparameters(&r));
+    json_t *job = json_pack("{s:o, s:i, s:o}", "method", method, "seed", 7, "hone", recipe_all(&r));
+    buf_init(&b, 1 << 16);
+    json_write(&b, job, NULL);
+    ASSERT_OK(read(b.ptr, &again, &err));
+    again.reasoning = r.reasoning;
+    assert_memory_equal(&r, &again, sizeof r);
+    buf_release(&b);
+    json_decref(job);
+}
+
+static void mistakes_are_named_with_their_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *says;
+    } cases[] = {
+        {"[1]", "a job is a JSON object"},
+        {"{}", "\"method\""},
+        {"{\"method\":{\"type\":\"supervised\"}}", "\"supervised\""},
+        {"{\"method\":{\"type\":\"reinforcement\"}}", "method.reinforcement"},
+        {JOB("{\"batch_size\":0}", "{}"), "hyperparameters.batch_size\" is 0"},
+        {JOB("{\"batch_size\":257}", "{}"), "expected 1 to 256"},
+        {JOB("{\"batch_size\":\"many\"}", "{}"), "a number or \"auto\""},
+        {JOB("{\"n_epochs\":1.5}", "{}"), "a whole number"},
+        {JOB("{\"n_epochs\":51}", "{}"), "expected 1 to 50"},
+        {JOB("{\"compute_multiplier\":11}", "{}"), "compute_multiplier"},
+        {JOB("{\"reasoning_effort\":\"huge\"}", "{}"), "reasoning_effort"},
+        {JOB("{}", "{\"groupsize\":8}"), "\"hone.groupsize\" is no setting"},
+        {JOB("{}", "{\"group_size\":1}"), "hone.group_size\" is 1"},
+        {JOB("{}", "{\"advantage_scale\":\"loud\"}"), "advantage_scale"},
+        {JOB("[]", "{}"), "\"hyperparameters\" is a list"},
+        {JOB("{}", "3"), "\"hone\" is a number"},
+    };
+    struct recipe r;
+    struct error err;
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        err = (struct error){0};
+        assert_false(read(cases[i].body, &r, &err));
+        if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].says);
+    }
+}
+
+static void the_rate_falls_with_the_width(void **state)
+{
+    (void)state;
+    ASSERT_NEAR(recipe_defaults(&small).learning_rate, 2e-4, 2e-6);
+    ASSERT_NEAR(recipe_defaults(&large).learning_rate, 4e-5, 1e-9);
+}
+
+static void full_fine_tuning_has_a_rate_of_its_own(void **state)
+{
+    (void)state;
+    struct recipe r;
+    struct error err;
+
+    ASSERT_OK(read(JOB("{}", "{\"lora_rank\":0}"), &r, &err));
+    assert_true(r.learning_rate == 1e-6);
+    ASSERT_OK(read(JOB("{}", "{\"lora_rank\":0,\"learning_rate\":3e-5}"), &r, &err));
+    assert_true(r.learning_rate == 3e-5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(auto_and_missing_mean_the_default),
+        cmocka_unit_test(every_setting_that_is_shown_can_be_given_back),
+        cmocka_unit_test(mistakes_are_named_with_their_place),
+        cmocka_unit_test(the_rate_falls_with_the_width),
+        cmocka_unit_test(full_fine_tuning_has_a_rate_of_its_own),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
