@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/size.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -354,7 +355,7 @@ static double apply(const struct op *op, const double *v)
 
 bool formula_run(const struct formula *f, const double *values, double *out, struct error *err)
 {
-    double stack[MAX_STACK + 1];
+    double stack[MAX_STACK + 1] = {0};
     size_t top = 0;
 
     for (size_t i = 0; i < f->n_ops; i++) {
@@ -373,6 +374,7 @@ bool formula_run(const struct formula *f, const double *values, double *out, str
             return fail(err, ERR_INVALID, "calculate_output: %s is not a finite number",
                         op_name(op->code));
     }
+    assert(top == 1);
     *out = stack[0];
     return true;
 }

@@ -6,6 +6,7 @@
 #include "grade/formula.h"
 #include "grade/grader_internal.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,8 @@ static const struct grader_type grader_score_model = {.name = "score_model"};
 static const struct grader_type grader_label_model = {.name = "label_model"};
 static const struct grader_type grader_endpoint = {.name = "endpoint"};
 static const struct grader_type *const types[] = {
-    &grader_string_check, &grader_text_similarity, &grader_python,
-    &grader_score_model,  &grader_label_model,     &grader_endpoint,
+    &grader_string_check, &grader_text_similarity, &grader_python, &grader_score_model,
+    &grader_label_model,  &grader_endpoint,        NULL,
 };
 
 struct grade_options grade_defaults(void)
@@ -51,7 +52,7 @@ bool part_str(struct grader *g, const struct grader_part *part, const char *key,
 bool part_template(struct grader *g, const struct grader_part *part, const char *key,
                    const struct template **out, struct error *err)
 {
-    struct str text;
+    struct str text = STR("");
 
     return part_str(g, part, key, &text, err) &&
            template_compile(&g->arena, text, part_param(g, part, key), out, err);
@@ -76,9 +77,9 @@ void part_fail(struct part_result *out, unsigned flag, const char *why)
 
 static const struct grader_type *type_of(struct str name)
 {
-    for (size_t i = 0; i < COUNT_OF(types); i++)
-        if (str_is(name, types[i]->name))
-            return types[i];
+    for (const struct grader_type *const *type = types; *type != NULL; type++)
+        if (str_is(name, (*type)->name))
+            return *type;
     return NULL;
 }
 
@@ -161,7 +162,7 @@ static bool members_open(struct grader *g, struct error *err)
             return fail_param(err, ERR_INVALID, "graders",
                               "graders: grader %zu of the list has no name", i);
         for (size_t j = 0; j < g->n_parts; j++)
-            if (strcmp(g->parts[j].name, key) == 0)
+            if (str_is(str_of(g->parts[j].name), key))
                 return fail_param(err, ERR_INVALID, "graders",
                                   "graders: two graders of the list are named \"%.64s\"", key);
         if (!part_open(g, value, key, err))
@@ -245,6 +246,7 @@ bool grader_open(const json_t *spec, const struct grade_options *opt, struct gra
     err = err == NULL ? &unheard : err;
     if (!grader_read(spec, opt, &g, err))
         return false;
+    assert(g != NULL);
     if (!python_open(g, err)) {
         grader_close(g);
         return false;

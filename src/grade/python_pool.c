@@ -183,6 +183,14 @@ static bool frame_write(struct buf *b, size_t i, struct str call)
     return !b->overflowed;
 }
 
+/* The last line of a reply that tells of an exception. */
+static const char *exception_of(const struct buf *reply)
+{
+    const char *line = reply->len > 0 ? memrchr(reply->ptr, '\n', reply->len) : NULL;
+
+    return line != NULL ? line + 1 : reply->len > 0 ? reply->ptr + 1 : "";
+}
+
 /* Runs the attacks in a sandbox of this tier; fails with what got through. */
 static bool attack(const struct sandbox *s, struct error *err)
 {
@@ -205,8 +213,7 @@ static bool attack(const struct sandbox *s, struct error *err)
         if (!ok)
             fail(err, ERR_UNSUPPORTED, "the attacks ended the worker");
         else if (reply.len == 0 || reply.ptr[0] != 'R')
-            ok = fail(err, ERR_UNSUPPORTED, "an attack got through: %.400s",
-                      reply.len > 1 ? reply.ptr + 1 : "");
+            ok = fail(err, ERR_UNSUPPORTED, "an attack got through: %.300s", exception_of(&reply));
     }
     worker_stop(&w, s);
     json_decref(loaded);
@@ -232,6 +239,8 @@ static bool try_tiers(const struct grade_options *opt, enum sandbox_tier *out, s
 {
     char why[400] = "";
 
+    if (!sandbox_check_python(opt, err))
+        return false;
     for (int tier = SANDBOX_T1; tier <= SANDBOX_N_TIERS; tier++) {
         struct sandbox s = {0};
         struct error e = {0};

@@ -154,6 +154,13 @@ static bool python_init(struct sandbox *s, const char *wanted, struct error *err
     return add_folders(s, err);
 }
 
+bool sandbox_check_python(const struct grade_options *opt, struct error *err)
+{
+    struct sandbox s = {0};
+
+    return python_init(&s, opt->python, err);
+}
+
 static bool bwrap_init(struct sandbox *s, struct error *err)
 {
     static const char *const places[] = {"/usr/bin/bwrap", "/usr/local/bin/bwrap", "/bin/bwrap"};
@@ -555,7 +562,7 @@ static __attribute__((noinline)) pid_t start(const struct launch *l)
         vfork(); // NOLINT(clang-analyzer-security.insecureAPI.vfork): see above and become()
 
     if (pid == 0)
-        become(l);
+        become(l); // NOLINT(clang-analyzer-unix.Vfork)
     return pid;
 }
 

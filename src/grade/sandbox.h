@@ -44,6 +44,9 @@ struct sandbox {
     struct buf outer, inner; /* the two filters */
 };
 
+/* Whether there is an interpreter to run graders with. */
+MUST_CHECK bool sandbox_check_python(const struct grade_options *opt, struct error *err);
+
 /* What tier needs on this host; a sandbox that only fails when it starts is found by the attacks. */
 MUST_CHECK bool sandbox_init(struct sandbox *s, enum sandbox_tier tier,
                              const struct grade_options *opt, struct error *err);

@@ -160,7 +160,7 @@ static bool refuse_others(scmp_filter_ctx f)
 {
     for (size_t i = 0; i < COUNT_OF(settings_of_others); i++)
         if (!refuse_if(f, seccomp_syscall_resolve_name(settings_of_others[i]),
-                       SCMP_A0(SCMP_CMP_NE, 0)))
+                       SCMP_A0(SCMP_CMP_NE, 0, 0)))
             return false;
     /* a signal by way of a descriptor's owner */
     return refuse_all(f, settings, COUNT_OF(settings)) &&
@@ -205,7 +205,7 @@ static bool outer_rules(scmp_filter_ctx f, bool bare)
 {
     return refuse_all(f, nobody_needs, COUNT_OF(nobody_needs)) && refuse_namespaces(f) &&
            refuse_others(f) && refuse_all(f, attributes, COUNT_OF(attributes)) &&
-           refuse_if(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_NE, AF_UNIX)) &&
+           refuse_if(f, SCMP_SYS(socket), SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0)) &&
            refuse_if(f, SCMP_SYS(ioctl), LOW_HALF(1, 0x5412)) && /* TIOCSTI */
            refuse_if(f, SCMP_SYS(ioctl), LOW_HALF(1, 0x541c)) && /* TIOCLINUX */
            (!bare || (refuse_all(f, signals, COUNT_OF(signals)) &&

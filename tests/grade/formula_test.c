@@ -5,6 +5,7 @@
 #include "support/support.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static struct arena arena;
 static const char *const names[] = {"a", "b", "min", "_x1"};
@@ -141,14 +142,14 @@ static void nesting_and_length_have_limits(void **state)
     memset(text, '-', 5000);
     ASSERT_FAILS(formula_compile(&arena, (struct str){text, 5000}, 0, NULL, &f, &err), ERR_LIMIT,
                  "nested");
-    for (int i = 0; i < 5000; i++)
-        memcpy(text + 2 * i, "1+", 2);
+    for (int i = 0; i < 10000; i++)
+        text[i] = i % 2 == 0 ? '1' : '+';
     ASSERT_FAILS(formula_compile(&arena, (struct str){text, 9999}, 0, NULL, &f, &err), ERR_LIMIT,
                  "steps");
-    for (int i = 0; i < 1000; i++)
-        memcpy(text + 2 * i, "1,", 2);
-    memcpy(text, "max(", 4);
-    ASSERT_FAILS(formula_compile(&arena, (struct str){text, 2000}, 0, NULL, &f, &err), ERR_LIMIT,
+    snprintf(text, sizeof text, "max(1");
+    for (int i = 5; i < 2000; i++)
+        text[i] = i % 2 == 0 ? '1' : ',';
+    ASSERT_FAILS(formula_compile(&arena, (struct str){text, 1999}, 0, NULL, &f, &err), ERR_LIMIT,
                  "open values");
     memset(text, '1', 100);
     ASSERT_FAILS(formula_compile(&arena, (struct str){text, 100}, 0, NULL, &f, &err), ERR_LIMIT,

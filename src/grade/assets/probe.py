@@ -72,9 +72,10 @@ def allocates(size):
 
 attack("reads /etc/shadow", opens, "/etc/shadow", os.O_RDONLY)
 attack("reads /etc/passwd", opens, "/etc/passwd", os.O_RDONLY)
-attack("lists /root", os.listdir, "/root")
-attack("lists /home", os.listdir, "/home")
-attack("lists /var", os.listdir, "/var")
+# of a folder that leads to the interpreter's, the sandbox has its own with nothing else in it
+attack("lists /root", lambda: len(os.listdir("/root")) > 2)
+attack("lists /home", lambda: len(os.listdir("/home")) > 2)
+attack("lists /var/lib", lambda: len(os.listdir("/var/lib")) > 2)
 attack("sees the program's environment", sees_environment)
 attack("writes to /", opens, "/hone-probe", os.O_CREAT | os.O_WRONLY)
 attack("writes to /usr", opens, "/usr/hone-probe", os.O_CREAT | os.O_WRONLY)
