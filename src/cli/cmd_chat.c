@@ -293,14 +293,13 @@ const struct command cmd_chat = {
         {.command = "chat",
          .args = "",
          .summary = "talk to a model, its thinking shown apart",
-         .details =
-             "Each line is a message. With --json a line is the body of a chat-completions request "
-             "and becomes the\nbody of its response; what the request does not say is as the options "
-             "say. An answer has at most\n1024 tokens unless --max-tokens or the request says "
-             "otherwise.\n",
+         .details = "Each line is a message. With --json a line is the body of a "
+                    "chat-completions request and becomes the body of its response; what the "
+                    "request does not say is as the options say. An answer has at most 1024 "
+                    "tokens unless --max-tokens or the request says otherwise.",
          .examples =
              "  hone chat --model models/SmolLM2-135M-Instruct.Q4_1.gguf --adapter runs/demo\n"
-             "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"seed\": 7}' | "
+             "  echo '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"seed\": 7}' | \\\n        "
              "hone chat --model smol --json\n",
          .ids = ids,
          .n_ids = COUNT_OF(ids)},

@@ -90,17 +90,16 @@ static bool run(struct cli *c, struct error *err)
 static const enum option_id ids[] = {JOB_OPTIONS};
 
 const struct command cmd_check = {
-    .set =
-        {.command = "check",
-         .args = "[JOB.json]",
-         .max_args = 1,
-         .summary = "can this job learn, and what will it cost? Asks before an hour is spent",
-         .details =
-             "Takes what train takes, lets the untrained model answer some of the rows, and says in plain "
-             "words what\nit saw. The exit status is 1 when the job cannot learn.\n",
-         .examples = "  hone check examples/rare-disease/job.json\n"
-                     "  hone check --model smol --train train.jsonl --grader grader.json\n",
-         .ids = ids,
-         .n_ids = COUNT_OF(ids)},
+    .set = {.command = "check",
+            .args = "[JOB.json]",
+            .max_args = 1,
+            .summary = "can this job learn, and what will it cost? Asks before an hour is spent",
+            .details = "Takes what train takes, lets the untrained model answer some of the rows, "
+                       "and says in plain words what it saw. The exit status is 1 when the job "
+                       "cannot learn.",
+            .examples = "  hone check examples/rare-disease/job.json\n"
+                        "  hone check --model smol --train train.jsonl --grader grader.json\n",
+            .ids = ids,
+            .n_ids = COUNT_OF(ids)},
     .run = run,
 };

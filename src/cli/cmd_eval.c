@@ -249,10 +249,10 @@ const struct command cmd_eval = {
         {.command = "eval",
          .args = "",
          .summary = "measure a model on a dataset with a grader",
-         .details =
-             "Answers may be as long as in the run that made the adapter, else 256 tokens, unless "
-             "--max-tokens says\notherwise; models that are compared are all measured alike, on the same "
-             "rows with the same seed. --out\nwrites what --json prints to a file.\n",
+         .details = "Answers may be as long as in the run that made the adapter, else 256 "
+                    "tokens, unless --max-tokens says otherwise; models that are compared are "
+                    "all measured alike, on the same rows with the same seed. --out writes what "
+                    "--json prints to a file.",
          .examples =
              "  hone eval --model smol --data test.jsonl --grader grader.json --samples 8\n"
              "  hone eval --model smol --adapter runs/demo --data test.jsonl --grader grader.json "

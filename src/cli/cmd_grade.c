@@ -275,14 +275,14 @@ const struct command cmd_grade = {
         {.command = "grade",
          .args = "",
          .summary = "run a grader on given answers",
-         .details =
-             "Answers belong to the rows of the data in order, unless they name their row. With --json and "
-             "no --data, a\nline {\"item\": {...}, \"sample\": {\"output_text\": \"...\"}} becomes the body "
-             "of graders/run's response. An\nanswer that cannot be graded is no failure: it gets reward 0, "
-             "and flags say why.\n",
+         .details = "Answers belong to the rows of the data in order, unless they name their "
+                    "row. With --json and no --data, a line {\"item\": {...}, \"sample\": "
+                    "{\"output_text\": \"...\"}} becomes the body of graders/run's response. An "
+                    "answer that cannot be graded is no failure: it gets reward 0, and flags "
+                    "say why.",
          .examples =
              "  hone grade --grader grader.json --data test.jsonl --answers answers.jsonl\n"
-             "  echo '{\"item\": {\"answer\": \"eye\"}, \"sample\": {\"output_text\": \"eye\"}}' | "
+             "  echo '{\"item\": {\"answer\": \"eye\"}, \"sample\": {\"output_text\": \"eye\"}}' | \\\n        "
              "hone grade --grader grader.json --json\n",
          .ids = ids,
          .n_ids = COUNT_OF(ids)},

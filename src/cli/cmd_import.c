@@ -34,18 +34,16 @@ static bool run(struct cli *c, struct error *err)
 static const enum option_id ids[] = {OPT_NAME, OPT_LINK, OPT_HOME};
 
 const struct command cmd_import = {
-    .set =
-        {.command = "import",
-         .args = "PATH",
-         .min_args = 1,
-         .max_args = 1,
-         .summary = "put a model into the store under a name",
-         .details =
-             "PATH is a .gguf file or a folder in Hugging Face's layout. It is opened and checked "
-             "first.\n",
-         .examples = "  hone import models/SmolLM2-135M-Instruct.Q4_1.gguf --name smol\n"
-                     "  hone import /data/Llama-3.2-1B-Instruct --link\n",
-         .ids = ids,
-         .n_ids = COUNT_OF(ids)},
+    .set = {.command = "import",
+            .args = "PATH",
+            .min_args = 1,
+            .max_args = 1,
+            .summary = "put a model into the store under a name",
+            .details = "PATH is a .gguf file or a folder in Hugging Face's layout. It is opened "
+                       "and checked first.",
+            .examples = "  hone import models/SmolLM2-135M-Instruct.Q4_1.gguf --name smol\n"
+                        "  hone import /data/Llama-3.2-1B-Instruct --link\n",
+            .ids = ids,
+            .n_ids = COUNT_OF(ids)},
     .run = run,
 };

@@ -60,7 +60,7 @@ const struct command cmd_models = {
     .set = {.command = "models",
             .args = "",
             .summary = "the models in the store, and what was trained from them",
-            .details = "Their names stand wherever a command takes --model.\n",
+            .details = "Their names stand wherever a command takes --model.",
             .examples = "  hone models\n",
             .ids = ids,
             .n_ids = COUNT_OF(ids)},

@@ -202,21 +202,21 @@ static bool run(struct cli *c, struct error *err)
 static const enum option_id ids[] = {OPT_MODEL, OPT_TEMPLATE, OPT_BOS, OPT_EOS, OPT_IN, OPT_HOME};
 
 const struct command cmd_render = {
-    .set =
-        {.command = "render",
-         .args = "[QUESTION]",
-         .max_args = 1,
-         .summary = "a conversation as the model sees it, token by token",
-         .details =
-             "Reads JSON lines with messages, from standard input unless a QUESTION is given: conversations, or a\n"
-             "dataset. Shows each with the beginning of the model's answer, a thin line after every token.\n"
-             "With --json a line {\"messages\": [...], \"add_generation_prompt\": true} becomes {\"text\": \"...\"};\n"
-             "every key is a variable of the template, and nothing is added but bos_token and eos_token.\n",
-         .examples =
-             "  hone render --model model.gguf \"Cataract: is it a sign of the eye?\"\n"
-             "  hone render --model model.gguf --in train.jsonl\n"
-             "  hone render --template chat.jinja --bos \"<s>\" --json < conversations.jsonl\n",
-         .ids = ids,
-         .n_ids = COUNT_OF(ids)},
+    .set = {.command = "render",
+            .args = "[QUESTION]",
+            .max_args = 1,
+            .summary = "a conversation as the model sees it, token by token",
+            .details = "Reads JSON lines with messages, from standard input unless a QUESTION is "
+                       "given: conversations, or a dataset. Shows each with the beginning of the "
+                       "model's answer, a thin line after every token. With --json a line "
+                       "{\"messages\": [...], \"add_generation_prompt\": true} becomes {\"text\": "
+                       "\"...\"}; every key is a variable of the template, and nothing is added "
+                       "but bos_token and eos_token.",
+            .examples =
+                "  hone render --model model.gguf \"Cataract: is it a sign of the eye?\"\n"
+                "  hone render --model model.gguf --in train.jsonl\n"
+                "  hone render --template chat.jinja --bos \"<s>\" --json < conversations.jsonl\n",
+            .ids = ids,
+            .n_ids = COUNT_OF(ids)},
     .run = run,
 };

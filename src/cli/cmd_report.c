@@ -22,17 +22,15 @@ static bool run(struct cli *c, struct error *err)
 static const enum option_id ids[] = {OPT_OUT};
 
 const struct command cmd_report = {
-    .set =
-        {.command = "report",
-         .args = "DIR",
-         .min_args = 1,
-         .max_args = 1,
-         .summary = "a run as one HTML page that needs no network",
-         .details =
-             "DIR is the folder of a run, finished or not. The page is report.html in it unless --out "
-             "says otherwise.\n",
-         .examples = "  hone report runs/demo\n",
-         .ids = ids,
-         .n_ids = COUNT_OF(ids)},
+    .set = {.command = "report",
+            .args = "DIR",
+            .min_args = 1,
+            .max_args = 1,
+            .summary = "a run as one HTML page that needs no network",
+            .details = "DIR is the folder of a run, finished or not. The page is report.html in it "
+                       "unless --out says otherwise.",
+            .examples = "  hone report runs/demo\n",
+            .ids = ids,
+            .n_ids = COUNT_OF(ids)},
     .run = run,
 };

@@ -131,18 +131,18 @@ static const enum option_id ids[] = {OPT_MODEL,   OPT_ADAPTER, OPT_IN,        OP
                                      OPT_CONTEXT, OPT_KERNELS, OPT_HOME};
 
 const struct command cmd_score = {
-    .set =
-        {.command = "score",
-         .args = "",
-         .summary = "token ids of a text and their log-probabilities",
-         .details =
-             "Reads one text from standard input; with --json a line {\"text\": \"...\"} or {\"ids\": "
-             "[...]} becomes\n{\"ids\": [...], \"logprobs\": [null, -1.2, ...]}: natural logarithms. A "
-             "text is begun with the\nbeginning-of-text token where the model's files ask for it; ids "
-             "are taken as they are.\nNothing here is random: --seed changes nothing.\n",
-         .examples = "  echo \"Cataract is a sign of the eye\" | hone score --model model.gguf\n"
-                     "  hone score --model model.gguf --adapter runs/demo --json < texts.jsonl\n",
-         .ids = ids,
-         .n_ids = COUNT_OF(ids)},
+    .set = {.command = "score",
+            .args = "",
+            .summary = "token ids of a text and their log-probabilities",
+            .details = "Reads one text from standard input; with --json a line {\"text\": \"...\"} "
+                       "or {\"ids\": [...]} becomes {\"ids\": [...], \"logprobs\": [null, -1.2, "
+                       "...]}: natural logarithms. A text is begun with the beginning-of-text "
+                       "token where the model's files ask for it; ids are taken as they are. "
+                       "Nothing here is random: --seed changes nothing.",
+            .examples =
+                "  echo \"Cataract is a sign of the eye\" | hone score --model model.gguf\n"
+                "  hone score --model model.gguf --adapter runs/demo --json < texts.jsonl\n",
+            .ids = ids,
+            .n_ids = COUNT_OF(ids)},
     .run = run,
 };

@@ -151,11 +151,10 @@ const struct command cmd_tokenize = {
          .args = "[TEXT]",
          .max_args = 1,
          .summary = "text to token ids, and back",
-         .details =
-             "Without TEXT it comes from standard input. Nothing is added at either end; special tokens "
-             "in the\ntext become their ids. With --json a line {\"text\": \"...\"} becomes {\"ids\": "
-             "[...], \"tokens\": [\"...\"]},\nand with --detokenize {\"ids\": [...]} becomes {\"text\": "
-             "\"...\"}.\n",
+         .details = "Without TEXT it comes from standard input. Nothing is added at either end; "
+                    "special tokens in the text become their ids. With --json a line {\"text\": "
+                    "\"...\"} becomes {\"ids\": [...], \"tokens\": [\"...\"]}, and with "
+                    "--detokenize {\"ids\": [...]} becomes {\"text\": \"...\"}.",
          .examples =
              "  hone tokenize --model SmolLM2-135M-Instruct.Q4_1 \"Cataract: is it a sign of the eye?\"\n"
              "  hone tokenize --model model.gguf --json < texts.jsonl\n",

@@ -329,11 +329,11 @@ const struct command cmd_train = {
          .max_args = 1,
          .summary =
              "train by reinforcement: sample answers, grade them, strengthen what led to good ones",
-         .details =
-             "A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where the API has file "
-             "ids: relative to\nthe job's own folder, or to this one. Options stand above what it says. The "
-             "run's folder is --out, else\nruns/NAME in the store; --resume alone goes on with the run in "
-             "--out. Ctrl-C stops after a checkpoint.\n",
+         .details = "A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where "
+                    "the API has file ids: relative to the job's own folder, or to this one. "
+                    "Options stand above what it says. The run's folder is --out, else "
+                    "runs/NAME in the store; --resume alone goes on with the run in --out. "
+                    "Ctrl-C stops after a checkpoint.",
          .examples =
              "  hone train examples/rare-disease/job.json --out runs/demo\n"
              "  hone train examples/rare-disease/job.json --out runs/demo --resume\n"

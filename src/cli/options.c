@@ -608,8 +608,10 @@ void options_help(const struct option_set *set, struct buf *out)
     buf_printf(out, "hone %s%s%s [options]\n\n", set->command, set->args[0] != '\0' ? " " : "",
                set->args);
     put_wrapped(out, 0, 0, set->summary);
-    if (set->details[0] != '\0')
-        buf_printf(out, "\n%s", set->details);
+    if (set->details[0] != '\0') {
+        buf_char(out, '\n');
+        put_wrapped(out, 0, 0, set->details);
+    }
     buf_text(out, "\nOptions:\n");
     for (size_t i = 0; i < set->n_ids; i++) {
         put_option(out, set->ids[i]);

@@ -101,7 +101,7 @@ struct option_set {
     const char *args;    /* of the usage line: "JOB.json", or "" */
     size_t min_args, max_args;
     const char *summary;  /* one line, for the list of commands */
-    const char *details;  /* further lines for --help, or "" */
+    const char *details;  /* a paragraph for --help, or "" */
     const char *examples; /* lines for --help, each ended by a line break */
     const enum option_id *
         ids; /* [n_ids] in the order of --help; OPT_CONFIG, OPT_JSON and OPT_HELP go without saying */

@@ -26,5 +26,6 @@ const atomic_bool *signals_watch(void)
     sigaction(SIGTERM, &once, NULL);
     sigemptyset(&ignored.sa_mask);
     sigaction(SIGPIPE, &ignored, NULL);
+    sigaction(SIGXFSZ, &ignored, NULL);
     return &stop;
 }

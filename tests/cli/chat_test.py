@@ -1,0 +1,152 @@
+"""chat: a talk, and chat completions line by line."""
+import json
+import os
+import unittest
+
+from cli import GGUF, HF, TINY, HoneTest
+
+HI = {"messages": [{"role": "user", "content": "Hi"}]}
+
+class Completions(HoneTest):
+    def ask(self, *requests, options=()):
+        return self.lines("chat", "--model", HF, *options, stdin=[
+            r if isinstance(r, str) else {"max_tokens": 8, **HI, **r} for r in requests])
+
+    def test_a_request_gives_a_completion(self):
+        told, = self.ask({"n": 2, "model": "tiny"})
+        self.assertTrue(told["id"].startswith("chatcmpl-"))
+        self.assertEqual((told["object"], told["model"]), ("chat.completion", "tiny"))
+        self.assertIsInstance(told["created"], int)
+        self.assertEqual([c["index"] for c in told["choices"]], [0, 1])
+        for choice in told["choices"]:
+            self.assertEqual(choice["message"]["role"], "assistant")
+            self.assertIsInstance(choice["message"]["content"], str)
+            self.assertIn(choice["finish_reason"], ("stop", "length"))
+            self.assertIsNone(choice["logprobs"])
+        usage = told["usage"]
+        self.assertEqual(usage["total_tokens"], usage["prompt_tokens"] + usage["completion_tokens"])
+        self.assertLessEqual(usage["completion_tokens"], 16)
+        self.assertEqual(usage["completion_tokens_details"]["reasoning_tokens"], 0)
+
+    def test_the_official_client_s_types_accept_it(self):
+        try:
+            from openai.types.chat import ChatCompletion
+        except ImportError:
+            self.skipTest("the openai package is not installed")
+        told = ChatCompletion.model_validate(self.ask({"logprobs": True, "n": 2})[0])
+        self.assertEqual(len(told.choices), 2)
+
+    def test_a_seed_settles_the_answer_wherever_the_request_stands(self):
+        def contents(line):
+            return [c["message"]["content"] for c in line["choices"]]
+        first, other, again = self.ask({"seed": 7, "n": 3}, {"seed": 8, "n": 3}, {"seed": 7, "n": 3})
+        self.assertEqual(contents(first), contents(again))
+        self.assertNotEqual(contents(first), contents(other))
+        self.assertEqual(len(set(contents(first))), 3)
+
+    def test_without_a_seed_two_lines_differ_and_two_runs_do_not(self):
+        one, two = ([line["choices"] for line in self.ask({}, {})] for _ in range(2))
+        self.assertEqual(one, two)
+        self.assertNotEqual(one[0], one[1])
+        self.assertNotEqual(one, [line["choices"] for line in self.ask({}, {}, options=("--seed", "5"))])
+
+    def test_temperature_zero_is_the_likeliest_answer(self):
+        told = self.ask({"temperature": 0}, {"temperature": 0, "seed": 3}, {"top_k": 1}, {"top_p": 0})
+        self.assertEqual(len({line["choices"][0]["message"]["content"] for line in told}), 1)
+
+    def test_log_probabilities_are_those_of_score(self):
+        told, = self.ask({"logprobs": True, "temperature": 0})
+        content = told["choices"][0]["logprobs"]["content"]
+        self.assertEqual(len(content), told["usage"]["completion_tokens"])
+        for token in content:
+            self.assertEqual(set(token), {"token", "logprob", "bytes", "top_logprobs"})
+        text = self.lines("render", "--model", HF, stdin=[{**HI, "add_generation_prompt": True}])[0]["text"]
+        ids = self.lines("tokenize", "--model", HF, stdin=[{"text": text}])[0]["ids"]
+        raw = b"".join(bytes(token["bytes"]) for token in content)
+        back = self.lines("tokenize", "--model", HF, stdin=[{"text": text + raw.decode(errors="replace")}])[0]["ids"]
+        if back[:len(ids)] == ids and len(back) == len(ids) + len(content):
+            scored = self.lines("score", "--model", HF, stdin=[{"ids": back}])[0]["logprobs"][len(ids):]
+            self.assertEqual([token["logprob"] for token in content], scored)
+
+    def test_the_longest_answer_can_be_said_in_three_ways(self):
+        told = self.ask({"max_tokens": None, "max_completion_tokens": 3}, {"max_tokens": 2},
+                        {"max_tokens": None}, options=("--max-tokens", "4"))
+        for line, most in zip(told, (3, 2, 4)):
+            self.assertLessEqual(line["usage"]["completion_tokens"], most)
+        self.assertEqual(told[0]["choices"][0]["finish_reason"], "length")
+
+    def test_a_stop_text_ends_an_answer_and_is_not_in_it(self):
+        whole = self.ask({"temperature": 0, "max_tokens": 20})[0]["choices"][0]["message"]["content"]
+        stop = next(whole[i:i + 2] for i in range(1, len(whole)) if whole[i:i + 2].isascii())
+        told, same = self.ask(*[{"temperature": 0, "max_tokens": 20, "stop": s} for s in (stop, [stop, "zzz"])])
+        self.assertEqual(told["choices"], same["choices"])
+        self.assertEqual(told["choices"][0]["finish_reason"], "stop")
+        self.assertEqual(told["choices"][0]["message"]["content"], whole[:whole.index(stop)])
+
+    def test_content_in_parts_is_one_text(self):
+        parts = [{"role": "user", "content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]}]
+        whole, cut = self.ask({"seed": 1}, {"seed": 1, "messages": parts})
+        self.assertEqual(whole["choices"], cut["choices"])
+
+    def test_what_is_wrong_is_an_error_of_its_line(self):
+        wrong = [
+            ({"messages": []}, "messages", "invalid_value", "at least one message"),
+            ({"messages": "Hi"}, "messages", "invalid_value", "a string"),
+            ({"messages": [{"role": "robot", "content": "a"}]}, "messages", "invalid_value", '"role"'),
+            ({"messages": [{"role": "user"}]}, "messages", "invalid_value", '"content" is missing'),
+            ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "unsupported_value", "image_url"),
+            ({"messages": [{"role": "user", "content": "0" * 600}]}, "messages", "context_length_exceeded", "512"),
+            ({"temperature": 3}, "temperature", "invalid_value", "expected 0 to 2"),
+            ({"temperature": "hot"}, "temperature", "invalid_value", "a string"),
+            ({"n": 0}, "n", "invalid_value", "1 to 128"),
+            ({"n": 1.5}, "n", "invalid_value", "whole number"),
+            ({"top_p": -1}, "top_p", "invalid_value", "0 to 1"),
+            ({"stop": ["a"] * 5}, "stop", "invalid_value", "at most 4"),
+            ({"stop": [""]}, "stop", "invalid_value", "empty"),
+            ({"max_tokens": 0}, "max_tokens", "invalid_value", "1 to"),
+            ({"logprobs": 1}, "logprobs", "invalid_value", "true or false"),
+            ({"tempature": 1}, "tempature", "invalid_value", "tempature"),
+            ({"top_logprobs": 3}, "top_logprobs", "unsupported_value", "not offered"),
+            ({"stream": True}, "stream", "unsupported_value", "not offered"),
+            ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_value", "not offered"),
+            ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_value", "text"),
+        ]
+        told = self.ask(*[request for request, *_ in wrong], "{", {})
+        for line, (_, param, code, says) in zip(told, wrong):
+            self.assert_error(line, param=param, code=code, says=says)
+        self.assert_error(told[-2], says="not valid JSON")
+        self.assertIn("choices", told[-1])
+
+    def test_known_fields_without_effect_are_accepted(self):
+        told, = self.ask({"user": "u", "store": False, "metadata": {}, "stream": False, "top_logprobs": 0,
+                          "logit_bias": {}, "response_format": {"type": "text"}, "frequency_penalty": 0.5})
+        self.assertIn("choices", told)
+
+    def test_an_adapter_answers_otherwise(self):
+        plain, = self.ask({"temperature": 0})
+        tuned, = self.ask({"temperature": 0}, options=("--adapter", os.path.join(TINY, "adapter")))
+        self.assertNotEqual(plain["choices"], tuned["choices"])
+
+
+class Talk(HoneTest):
+    def test_each_line_is_answered(self):
+        out = self.works("chat", "--model", HF, "--max-tokens", "3", "--temperature", "0", stdin="a\n\nb\n/reset\na\n/exit\nc\n")
+        self.assertEqual(out.count("[cut at the longest answer: --max-tokens]\n"), 3)
+        answers = out.split(" [cut at the longest answer: --max-tokens]\n")
+        self.assertEqual(answers[0], answers[2])
+
+    def test_the_only_model_in_the_store_needs_no_name(self):
+        self.fails("chat", status=2, says="--model M")
+        self.works("import", GGUF, "--name", "one")
+        self.works("chat", "--max-tokens", "2", stdin="a\n")
+        self.works("import", HF, "--name", "two")
+        self.fails("chat", status=2, says="--model M")
+
+    def test_a_question_that_does_not_fit_is_told(self):
+        run = self.hone("chat", "--model", HF, "--system", "Be brief.", stdin="0" * 600)
+        self.assertEqual(run.returncode, 1)
+        self.assert_sentence(run.stderr, ["standard input, line 1", "512 positions"])
+
+
+if __name__ == "__main__":
+    unittest.main()

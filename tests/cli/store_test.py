@@ -1,0 +1,91 @@
+"""models, import, and the ways to name a model."""
+import json
+import os
+import shutil
+import unittest
+
+from cli import GGUF, HF, TINY, HoneTest
+
+ADAPTER = os.path.join(TINY, "adapter")
+
+
+class Store(HoneTest):
+    def names(self):
+        return [m["id"] for m in self.json("models")["data"]]
+
+    def test_an_empty_store_says_how_to_fill_it(self):
+        self.assertIn("hone import", self.works("models"))
+        self.assertEqual(self.json("models"), {"object": "list", "data": []})
+
+    def test_models_are_imported_under_their_own_or_another_name(self):
+        self.assertEqual(self.json("import", GGUF)["id"], "tiny-q8_0")
+        self.assertIn("a folder is in the store", self.works("import", HF, "--name", "a folder"))
+        self.assertEqual(self.names(), ["a folder", "tiny-q8_0"])
+        self.assertIn("tiny-q8_0", self.works("models"))
+        for name in ("tiny-q8_0", "tiny-q8_0.gguf", "a folder"):
+            self.works("tokenize", "--model", name, "a")
+
+    def test_a_model_can_be_linked(self):
+        self.works("import", GGUF, "--name", "linked", "--link")
+        self.assertTrue(os.path.islink(self.path("home", "models", "linked.gguf")))
+        self.works("import", HF, "--link", "--name", "folder")
+        self.assertEqual(self.names(), ["folder", "linked"])
+        self.works("tokenize", "--model", "folder", "a")
+
+    def test_a_name_is_taken_once(self):
+        self.works("import", GGUF, "--name", "x")
+        self.fails("import", GGUF, "--name", "x", says="is there already")
+        for name in ("a/b", ".x", "ft:x", ""):
+            self.fails("import", GGUF, "--name", name, says="no name in the store")
+        self.assertEqual(sorted(os.listdir(self.path("home", "models"))), ["x.gguf"])
+
+    def test_what_cannot_be_opened_is_not_imported(self):
+        with open(GGUF, "rb") as stream:
+            self.put("cut.gguf", stream.read()[:20000])
+        self.fails("import", "cut.gguf", says="cut.gguf")
+        self.fails("import", "nothing.gguf", says="nothing.gguf")
+        self.assertEqual(self.names(), [])
+
+    def test_a_model_that_is_not_there_says_what_is(self):
+        self.works("import", GGUF, "--name", "here")
+        self.fails("tokenize", "--model", "there", "a", says=['no model "there"', "here.gguf"])
+        self.fails("tokenize", "--model", "ft:nobody", "a", says='no run in')
+        self.put("empty/file", "")
+        self.fails("tokenize", "--model", "empty", "a", says="config.json")
+
+
+class Adapters(HoneTest):
+    """The golden adapter: it says that its model is one called tiny."""
+
+    def score(self, *words):
+        return self.lines("score", *words, stdin=[{"text": "abc"}])
+
+    def adapter(self, base):
+        shutil.copytree(ADAPTER, self.path("adapter"))
+        config = json.loads(self.read("adapter", "adapter_config.json"))
+        config["base_model_name_or_path"] = base
+        self.put("adapter/adapter_config.json", config)
+
+    def test_an_adapter_finds_the_model_that_it_names(self):
+        want = self.score("--model", HF, "--adapter", ADAPTER)
+        self.adapter("somewhere")
+        self.fails("score", "--model", "adapter", says=['"somewhere"', "apart"])
+        self.works("import", HF, "--name", "somewhere")
+        self.assertEqual(self.score("--model", "adapter"), want)
+        self.assertEqual(self.score("--model", "somewhere", "--adapter", "adapter"), want)
+
+    def test_an_adapter_s_model_may_be_a_path(self):
+        self.adapter(HF)
+        self.assertEqual(self.score("--model", "adapter"), self.score("--model", HF, "--adapter", ADAPTER))
+
+    def test_two_adapters_are_one_too_many(self):
+        self.adapter(HF)
+        self.fails("score", "--model", "adapter", "--adapter", ADAPTER, status=2, says="another")
+
+    def test_a_model_is_no_adapter(self):
+        self.fails("score", "--model", HF, "--adapter", HF, says="is a model")
+        self.fails("score", "--model", HF, "--adapter", "nothing", says="nothing")
+
+
+if __name__ == "__main__":
+    unittest.main()
