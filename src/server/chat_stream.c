@@ -2,7 +2,7 @@
  * chat_stream.c - three states:
  *
  *     undecided --opening tag--> thinking --closing tag--> answering
- *          \------------- anything else --------------------^
+ *          \------------- anything else --------------------^      (thinking where the prompt opened the span)
  */
 #include "server/chat_stream.h"
 #include "base/limits.h"
@@ -13,9 +13,7 @@ void chat_stream_init(struct chat_stream *s, const struct prompter *p)
     const struct reasoning *r = prompter_reasoning(p);
 
     *s = (struct chat_stream){.reasoning = r,
-                              .state = !r->on           ? CHAT_ANSWERING
-                                       : r->forced_open ? CHAT_THINKING
-                                                        : CHAT_UNDECIDED,
+                              .state = r->on ? CHAT_UNDECIDED : CHAT_ANSWERING,
                               .trim = r->on && r->forced_open};
     buf_init(&s->held, LIMIT_RENDER_BYTES);
 }
@@ -72,7 +70,7 @@ static void move_on(struct chat_stream *s, int state, size_t tag_len)
     s->some = false;
 }
 
-/* Whether the answer begins with the opening tag; false while that is not known. */
+/* Whether the answer begins with the opening tag, which a model may repeat; false while that is not known. */
 static bool decide(struct chat_stream *s, bool end)
 {
     const struct str open = s->reasoning->open;
@@ -87,7 +85,7 @@ static bool decide(struct chat_stream *s, bool end)
     }
     if (!end && str_starts(open, rest))
         return false;
-    move_on(s, CHAT_ANSWERING, 0);
+    move_on(s, s->reasoning->forced_open ? CHAT_THINKING : CHAT_ANSWERING, 0);
     return true;
 }
 
