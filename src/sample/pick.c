@@ -93,6 +93,8 @@ float pick_logp(const struct picked_row *r, token_id id)
 static void punish(const struct pick_options *o, const token_id *history, size_t n, float *logits,
                    size_t v)
 {
+    if (o->frequency_penalty == 0 && o->presence_penalty == 0 && o->repetition_penalty == 1)
+        return;
     for (size_t i = 0; i < n; i++) {
         const size_t id = (size_t)history[i];
         bool seen = false;
@@ -147,20 +149,20 @@ static void select_front(const float *w, uint32_t *order, size_t n, size_t k)
     }
 }
 
-static void sort_front(const float *w, uint32_t *order, size_t n)
+static int in_order(const void *a, const void *b, void *w)
 {
-    for (size_t i = 1; i < n; i++) { /* insertion: n is small, or nearly sorted by earlier rounds */
-        const uint32_t id = order[i];
-        size_t j = i;
+    const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 
-        for (; j > 0 && before(w, id, order[j - 1]); j--)
-            order[j] = order[j - 1];
-        order[j] = id;
-    }
+    return before(w, j, i) - before(w, i, j);
+}
+
+static void sort_front(float *w, uint32_t *order, size_t n)
+{
+    qsort_r(order, n, sizeof *order, in_order, w);
 }
 
 /* How many of the likeliest tokens reach top_p of the whole. */
-static size_t nucleus(const float *w, uint32_t *order, size_t n, float wanted)
+static size_t nucleus(float *w, uint32_t *order, size_t n, float wanted)
 {
     size_t done = 0;
     float sum = 0;
@@ -177,8 +179,6 @@ static size_t nucleus(const float *w, uint32_t *order, size_t n, float wanted)
                 return done + i + 1;
         }
         done += k;
-        if (step > 4096)
-            return n; /* a nearly flat distribution: top_p keeps almost everything anyway */
     }
     return n;
 }
