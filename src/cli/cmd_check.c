@@ -68,7 +68,7 @@ static bool run(struct cli *c, struct error *err)
     struct check_report report = {0};
     struct meter meter = meter_start("");
     const struct progress_sink sink = {.ctx = &meter, .tick = on_tick};
-    bool ok = job_parts_open(c, &parts, err);
+    bool ok = job_parts_open(c, &parts, err) && job_parts_check(&parts, err);
 
     if (ok) {
         struct reinforce_inputs in = job_parts_inputs(&parts, c);

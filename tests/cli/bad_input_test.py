@@ -1,0 +1,171 @@
+"""Bad input at the command line: each gives one sentence with the file, the line or the key, and leaves nothing behind."""
+import json
+import os
+import shutil
+import unittest
+
+from cli import CLOSE, EXACT, GGUF, HF, TINY, HoneTest, python, rows
+
+
+class Files(HoneTest):
+    def fails_everywhere(self, model, says):
+        for words in (("score", "--model", model), ("tokenize", "--model", model, "a"), ("import", model)):
+            self.fails(*words, says=says, stdin="a")
+
+    def test_a_file_that_is_missing(self):
+        self.fails_everywhere("nothing.gguf", "nothing.gguf")
+        job = self.job(training_file="nothing.jsonl")
+        for command in ("train", "check"):
+            self.fails(command, job, says=["job.json", "training_file", "nothing.jsonl"])
+            self.fails(command, "nothing.json", says="nothing.json")
+        self.fails("train", self.job(validation_file="none.jsonl"), says=["validation_file", "none.jsonl"])
+        self.fails("train", self.job(model="none"), says=['"none"', "job.json"])
+        self.assertFalse(os.path.exists(self.path("home", "runs")))
+
+    def test_a_model_that_is_cut_short(self):
+        with open(GGUF, "rb") as stream:
+            whole = stream.read()
+        for size in (0, 3, 20, 1000, len(whole) // 2, len(whole) - 1):
+            self.put("cut.gguf", whole[:size])
+            self.fails_everywhere("cut.gguf", "cut.gguf")
+
+    def test_weights_that_are_cut_short(self):
+        shutil.copytree(HF, self.path("model"))
+        with open(self.path("model", "model.safetensors"), "r+b") as stream:
+            stream.truncate(os.path.getsize(self.path("model", "model.safetensors")) // 2)
+        self.fails_everywhere("model", "model.safetensors")
+
+    def test_a_config_that_is_wrong(self):
+        shutil.copytree(HF, self.path("model"))
+        config = json.loads(self.read("model", "config.json"))
+        for key, value in (("num_hidden_layers", 0), ("hidden_size", "64"), ("num_attention_heads", 3),
+                           ("model_type", "rwkv"), ("vocab_size", 10)):
+            self.put("model/config.json", {**config, key: value})
+            self.fails("score", "--model", "model", stdin="a", says="model/config.json")
+        self.put("model/config.json", {**config, "num_hidden_layers": 4})
+        self.fails("score", "--model", "model", stdin="a", says="model.layers.3.input_layernorm.weight is missing")
+        for key in ("hidden_size", "num_attention_heads", "vocab_size"):
+            self.put("model/config.json", {k: v for k, v in config.items() if k != key})
+            self.fails("score", "--model", "model", stdin="a", says=["config.json", key])
+        self.put("model/config.json", "{")
+        self.fails("score", "--model", "model", stdin="a", says="config.json")
+
+    def test_a_tokenizer_that_is_not_the_model_s(self):
+        shutil.copytree(HF, self.path("model"))
+        self.put("model/tokenizer.json", "{}")
+        self.fails_everywhere("model", "tokenizer.json")
+
+    def test_an_adapter_of_another_model(self):
+        shutil.copytree(os.path.join(TINY, "adapter"), self.path("adapter"))
+        config = json.loads(self.read("adapter", "adapter_config.json"))
+        self.put("adapter/adapter_config.json", {**config, "r": 5})
+        self.fails("score", "--model", HF, "--adapter", "adapter", says="adapter", stdin="a")
+
+
+class Data(HoneTest):
+    """The same words from train, check and eval, before anything is computed or written."""
+
+    def fails_in_all(self, says, grader=EXACT):
+        job = {"model": HF, "training_file": "d.jsonl", "seed": 1,
+               "method": {"type": "reinforcement", "reinforcement": {"grader": grader}}}
+        self.put("job.json", job)
+        self.put("g.json", grader)
+        self.fails("train", "job.json", "--out", "run", says=says)
+        self.fails("check", "job.json", says=says)
+        self.fails("eval", "--model", HF, "--data", "d.jsonl", "--grader", "g.json", says=says)
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def broken(self, line, says):
+        good = json.dumps(rows()[0])
+        self.put("d.jsonl", good + "\n" + line + "\n" + good + "\n")
+        self.fails_in_all(["d.jsonl, line 2", says])
+
+    def test_a_broken_line(self):
+        self.broken('{"messages": [', "JSON")
+        self.broken("[]", "")
+        self.broken("{}", '"messages"')
+        self.broken('{"messages": []}', '"messages"')
+        self.broken('{"messages": [{"role": "user"}]}', "messages[0].content")
+        self.broken('{"messages": [{"role": "pirate", "content": "a"}]}', "pirate")
+
+    def test_a_file_without_rows(self):
+        self.put("d.jsonl", "")
+        self.fails_in_all("d.jsonl")
+
+    def test_a_row_without_the_key_that_the_grader_reads(self):
+        self.put("d.jsonl", rows(3) + [{"messages": rows()[0]["messages"]}])
+        self.fails_in_all(["d.jsonl, line 4", "answer", '"exact"'])
+        grader = python("def grade(sample, item):\n    return float(item['answer'] == sample['output_text'])\n", "same")
+        self.fails_in_all(["d.jsonl, line 4", "answer", '"same"'], grader=grader)
+
+    def test_a_prompt_longer_than_the_context(self):
+        self.put("d.jsonl", rows(2) + [{"messages": [{"role": "user", "content": "0" * 600}], "answer": "a"}])
+        self.fails_in_all(["d.jsonl, line 3", "tokens", "512"])
+
+    def test_a_prompt_that_leaves_no_room_for_the_answer(self):
+        self.job(hone={"max_tokens": 500})
+        self.fails("train", "job.json", "--out", "run", says=["train.jsonl, line 1", "500", "512"])
+
+
+class Jobs(HoneTest):
+    def refused(self, says, **more):
+        self.job(**more)
+        self.fails("train", "job.json", "--out", "run", says=says)
+        self.fails("check", "job.json", says=says)
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def test_a_job_that_makes_no_sense_names_the_key(self):
+        self.refused(["job.json", "hone.max_step"], hone={"max_step": 5})
+        self.refused(["job.json", "hone.group_size", "2 to"], hone={"group_size": 1})
+        self.refused(["job.json", "hone.max_steps", "a string"], hone={"max_steps": "many"})
+        self.refused(["job.json", "seed"], seed="one")
+        self.refused(["job.json", "suffix"], suffix="")
+        self.refused(["job.json", "dpo"], method={"type": "dpo", "dpo": {}, "reinforcement": {"grader": CLOSE}})
+        self.refused(["job.json", "training_file", "a number"], training_file=5)
+        self.refused(["job.json", "model", "null"], model=None)
+        self.refused(["job.json", "grader"], method={"type": "reinforcement", "reinforcement": {}})
+
+    def test_a_grader_that_makes_no_sense_names_the_key(self):
+        self.refused(["job.json", "operation"], grader={**EXACT, "operation": "equals"})
+        self.refused(["train.jsonl, line 1", "item.answer.letter"], grader={**EXACT, "reference": "{{item.answer.letter}}"})
+
+    def test_a_job_that_is_no_job(self):
+        self.put("job.json", "{")
+        self.fails("train", "job.json", says="job.json")
+        self.put("job.json", [])
+        self.fails("train", "job.json", says=["job.json", "a list"])
+        self.fails("train", self.job(), "--set", "max_steps", status=2, says="KEY=VALUE")
+        self.fails("train", "job.json", "--set", "model.x=1", status=2, says="no place")
+        self.fails("train", self.job(), "--model", os.path.join(TINY, "adapter"), says="")
+
+    def test_a_folder_that_cannot_be_written(self):
+        self.put("file", "")
+        self.fails("train", self.job(), "--out", "file/run", says="file/run")
+
+
+class Graders(HoneTest):
+    """A run goes on past graders that fail; what they did is in the events."""
+
+    def events(self, source, *words):
+        self.job(grader=python(source), steps=2, hone={"max_tokens": 3})
+        self.train("job.json", "--out", "run", "--grader-timeout", "0.5", "--grader-memory", "256", *words)
+        return self.read("run", "events.jsonl")
+
+    def test_a_grader_that_raises_or_returns_nan(self):
+        events = self.events("def grade(sample, item):\n    if item['answer'] == 'a':\n        raise ValueError('broken')\n"
+                             "    return float('nan') if item['answer'] == 'b' else len(sample['output_text']) / 10\n")
+        self.assertIn("broken", events + self.read("run", "rollouts", "step-1.jsonl") + self.read("run", "rollouts", "step-2.jsonl"))
+        self.assertIn("completed", events)
+
+    def test_a_grader_that_hangs(self):
+        events = self.events("def grade(sample, item):\n    while item['answer'] == 'a':\n        pass\n    return len(sample['output_text']) / 10\n")
+        self.assertIn("completed", events)
+
+    def test_a_grader_that_allocates_without_end(self):
+        events = self.events("def grade(sample, item):\n    hold = []\n    while item['answer'] == 'a':\n"
+                             "        hold.append(bytearray(1 << 22))\n    return len(sample['output_text']) / 10\n")
+        self.assertIn("completed", events)
+
+
+if __name__ == "__main__":
+    unittest.main()
