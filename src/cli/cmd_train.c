@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "cli/commands.h"
 #include "cli/job_file.h"
+#include "cli/live.h"
 #include "cli/output.h"
 #include "cli/run_place.h"
 #include "cli/tee.h"
@@ -15,6 +16,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 struct training {
     struct cli *c;
@@ -83,43 +85,6 @@ static bool json_checkpoint(void *ctx, const struct checkpoint_info *i, struct e
                                   "full_valid_mean_reward", number(i->valid_mean_reward)),
                         &gone);
     return true;
-}
-
-static bool text_event(void *ctx, enum event_level level, const char *message, struct error *err)
-{
-    struct error gone;
-
-    (void)ctx;
-    (void)err;
-    (void)!(out_printf(&gone, "%s%s\n", level == EVENT_INFO ? "" : "! ", message) &&
-            out_flush(&gone));
-    return true;
-}
-
-static bool text_step(void *ctx, const struct step_metrics *m, struct error *err)
-{
-    struct error gone;
-    struct buf left;
-
-    (void)ctx;
-    (void)err;
-    buf_init(&left, 128);
-    put_seconds(&left, m->seconds_left);
-    (void)!(out_printf(&gone, "step %zu of %zu: reward %.3f, entropy %.2f, %.1f s, %s left",
-                       m->step, m->total_steps, m->train_mean_reward, m->entropy, m->seconds_total,
-                       left.ptr) &&
-            (!m->has_valid || out_printf(&gone, "; validation %.3f", m->valid_mean_reward)) &&
-            out_printf(&gone, "\n") && out_flush(&gone));
-    buf_release(&left);
-    return true;
-}
-
-static struct progress_sink view(const struct training *t)
-{
-    if (t->c->json)
-        return (struct progress_sink){
-            .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
-    return (struct progress_sink){.event = text_event, .step = text_step};
 }
 
 /* ---- the folder ---- */
@@ -286,6 +251,36 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
                       adapter, r->adapter_sha256, t->dir, t->dir);
 }
 
+/* For people the run is drawn, or told in lines where there is no terminal; for scripts it is told in JSON. */
+static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
+                               struct reinforce_result *result, struct error *err)
+{
+    const struct live_options opt = {
+        .fd = STDOUT_FILENO,
+        .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->dir, t->c->arena),
+                              model_plain_name(t->parts.job.model.name, t->c->arena)),
+        .run_dir = t->resume ? t->dir : NULL,
+    };
+    struct progress_sink sink;
+    struct live *live = NULL;
+
+    t->tee =
+        (struct tee){.sinks = {run_folder_sink(t->folder), valid_evals_sink(&t->evals)}, .n = 2};
+    if (t->c->json)
+        t->tee.sinks[t->tee.n++] = (struct progress_sink){
+            .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
+    else if (!out_printf(err, "The run is in %s\n", t->dir) || !out_flush(err) ||
+             !live_open(&opt, &live, err))
+        return false;
+    if (live != NULL)
+        t->tee.sinks[t->tee.n++] = live_sink(live);
+    sink = tee_sink(&t->tee);
+    in->sink = &sink;
+    const bool ok = reinforce(in, result, err);
+    live_close(live);
+    return ok;
+}
+
 static bool train(struct training *t, struct error *err)
 {
     struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
@@ -294,15 +289,9 @@ static bool train(struct training *t, struct error *err)
 
     valid_evals_init(&t->evals, t->dir, valid != NULL ? valid : "", t->parts.valid.n_rows,
                      t->c->arena);
-    t->tee = (struct tee){
-        .sinks = {run_folder_sink(t->folder), valid_evals_sink(&t->evals), view(t)}, .n = 3};
-    const struct progress_sink sink = tee_sink(&t->tee);
     in.run_dir = t->dir;
     in.resume = t->resume;
-    in.sink = &sink;
-    if (!t->c->json && !out_printf(err, "The run is in %s\n", t->dir))
-        return false;
-    if (!reinforce(&in, &result, err))
+    if (!reinforce_and_show(t, &in, &result, err))
         return tell_failure(t, err);
     tell_end(t);
     return tell_result(t, &result, err);
