@@ -1,0 +1,217 @@
+/*
+ * groups.c - rewards, advantages and what is trained on, group by group.
+ */
+#include "train/groups.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+void groups_take(const struct recipe *recipe, const struct answers *x, struct groups *g,
+                 struct arena *a)
+{
+    const size_t size = x->n_samples;
+
+    for (size_t i = 0; i < x->n_rows; i++) {
+        struct group *new = &g->all[g->n++];
+
+        *new = (struct group){.row = i,
+                              .x = x,
+                              .reward = ARENA_ARRAY(a, float, size),
+                              .advantage = ARENA_ARRAY(a, float, size)};
+        for (size_t s = 0; s < size; s++)
+            new->reward[s] = (float)x->slots[i * size + s].grade.reward;
+        new->kept = advantage_group_is_kept(&recipe->advantage, size, new->reward);
+        g->n_kept += new->kept;
+    }
+}
+
+static bool is_masked(const struct recipe *recipe, const struct step_metrics *m,
+                      const struct sample *s)
+{
+    return s->end == SAMPLE_LENGTH && m->truncated_share < recipe->mask_truncated_below;
+}
+
+void groups_measure(const struct recipe *recipe, const struct groups *g, struct grader *grader,
+                    struct step_metrics *m)
+{
+    const size_t size = recipe->group_size;
+    double sum = 0, squares = 0, entropy = 0, drawn = 0;
+
+    m->n_groups = g->n;
+    m->n_samples = g->n * size;
+    m->n_flat_groups = g->n - g->n_kept;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct group *group = &g->all[i];
+        double of_group = 0;
+
+        for (size_t s = 0; s < size; s++) {
+            const struct answer_slot *slot = &group->x->slots[group->row * size + s];
+
+            of_group += (double)group->reward[s];
+            squares += (double)group->reward[s] * (double)group->reward[s];
+            entropy += (double)slot->sample->entropy_sum;
+            drawn += (double)slot->sample->n_drawn;
+            m->completion_tokens_mean += (double)slot->sample->n;
+            m->reasoning_tokens_mean += (double)slot->sample->n_thinking;
+            m->truncated_share += slot->sample->end == SAMPLE_LENGTH;
+            for (size_t b = 0; b < 16; b++)
+                m->grader_errors[b] += slot->grade.flags >> b & 1u;
+            for (size_t k = 0; k < slot->grade.n_parts; k++) {
+                m->grader_train_mean[k] += slot->grade.part[k];
+                m->grader_seconds_mean[k] += slot->grade.part_seconds[k];
+            }
+        }
+        m->n_groups_all_zero += !group->kept && of_group == 0;
+        m->n_groups_all_one += !group->kept && of_group >= (double)size * (1 - 1e-9);
+        sum += of_group;
+    }
+    const double n = (double)m->n_samples;
+    m->train_mean_reward = sum / n;
+    m->reward_std = sqrt(fmax(0, squares / n - m->train_mean_reward * m->train_mean_reward));
+    m->entropy = drawn > 0 ? entropy / drawn : 0;
+    m->tokens_sampled = (size_t)m->completion_tokens_mean;
+    m->completion_tokens_mean /= n;
+    m->reasoning_tokens_mean /= n;
+    m->truncated_share /= n;
+    m->n_graders = grader_count(grader);
+    for (size_t k = 0; k < m->n_graders; k++) {
+        m->grader_train_mean[k] /= n;
+        m->grader_seconds_mean[k] /= n;
+    }
+}
+
+bool groups_weigh(const struct recipe *recipe, struct groups *g, struct error *err)
+{
+    const size_t size = recipe->group_size;
+    float *reward = malloc(g->n * size * sizeof *reward),
+          *advantage = malloc(g->n * size * sizeof *advantage);
+    bool *kept = malloc(g->n);
+
+    if (reward == NULL || advantage == NULL || kept == NULL)
+        abort();
+    for (size_t i = 0; i < g->n; i++) {
+        memcpy(reward + i * size, g->all[i].reward, size * sizeof *reward);
+        kept[i] = g->all[i].kept;
+    }
+    const bool ok =
+        advantage_of_groups(&recipe->advantage, g->n, size, reward, kept, advantage, err);
+    for (size_t i = 0; ok && i < g->n; i++)
+        memcpy(g->all[i].advantage, advantage + i * size, size * sizeof *advantage);
+    free(reward);
+    free(advantage);
+    free(kept);
+    return ok;
+}
+
+bool groups_tell(const struct recipe *recipe, const struct groups *g, const struct dataset *d,
+                 const struct step_metrics *m, const struct progress_sink *sink, struct error *err)
+{
+
+    if (sink == NULL || sink->rollout == NULL)
+        return true;
+    for (size_t i = 0; i < g->n; i++) {
+        for (size_t s = 0; s < g->all[i].x->n_samples; s++) {
+            const struct group *group = &g->all[i];
+            struct rollout r = answers_rollout(group->x, d, group->row, s);
+
+            r.step = m->step;
+            r.advantage = group->advantage[s];
+            r.trained =
+                group->kept &&
+                !is_masked(recipe, m, group->x->slots[group->row * group->x->n_samples + s].sample);
+            if (!sink->rollout(sink->ctx, &r, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool same_tokens(const struct sample *a, const struct sample *b)
+{
+    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
+}
+
+/*
+ * Most answers of a hard group are wrong, each in its own way, and each tells little. Where more than max_negatives
+ * different ones are below average, that many are drawn without replacement and weigh n / max_negatives, so that the
+ * expected gradient is the same (down-sampling of rollouts: arXiv:2504.13818). weight[s] is 0 for those left out.
+ */
+static void thin_negatives(const struct recipe *recipe, const struct group *g,
+                           const struct step_metrics *m, float *weight)
+{
+    const size_t size = g->x->n_samples, most = recipe->max_negatives;
+    const struct answer_slot *slots = g->x->slots + g->row * size;
+    struct arena a = {0};
+    size_t *first = ARENA_ARRAY(&a, size_t, size), *different = ARENA_ARRAY(&a, size_t, size),
+           n = 0;
+
+    for (size_t s = 0; s < size; s++) {
+        first[s] = s;
+        for (size_t k = 0; k < s && first[s] == s; k++)
+            if (same_tokens(slots[k].sample, slots[s].sample))
+                first[s] = first[k];
+        weight[s] = 1;
+        if (g->advantage[s] < 0 && first[s] == s)
+            different[n++] = s;
+    }
+    if (most > 0 && n > most) {
+        for (size_t i = 0; i < most; i++) { /* the first `most` places of a shuffle */
+            const size_t j =
+                i + philox_below(recipe->seed ^ m->step, PHILOX_SUBSET,
+                                 (uint32_t)g->x->items[g->row], (uint32_t)i, (uint32_t)(n - i));
+            const size_t t = different[i];
+
+            different[i] = different[j];
+            different[j] = t;
+        }
+        for (size_t s = 0; s < size; s++)
+            if (g->advantage[s] < 0)
+                weight[s] = 0;
+        for (size_t i = 0; i < most; i++)
+            for (size_t s = 0; s < size; s++)
+                if (first[s] == different[i])
+                    weight[s] = (float)n / (float)most;
+    }
+    arena_release(&a);
+}
+
+/* The kept groups as the tree wants them; answers without an advantage cost nothing. */
+struct tree_group *groups_tree(const struct recipe *recipe, const struct groups *g,
+                               const struct step_metrics *m, size_t *n, double *n_tokens,
+                               struct arena *a)
+{
+    const size_t size = recipe->group_size;
+    struct tree_group *out = ARENA_ARRAY(a, struct tree_group, g->n);
+
+    *n = 0;
+    *n_tokens = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct group *group = &g->all[i];
+        struct tree_answer *answers = ARENA_ARRAY(a, struct tree_answer, size);
+        float *weight = ARENA_ARRAY(a, float, size);
+        size_t k = 0;
+
+        if (group->kept)
+            thin_negatives(recipe, group, m, weight);
+        for (size_t s = 0; s < size && group->kept; s++) {
+            const struct sample *x = group->x->slots[group->row * size + s].sample;
+
+            if (is_masked(recipe, m, x))
+                continue;
+            *n_tokens += (double)x->n_drawn;
+            if (group->advantage[s] * weight[s] != 0)
+                answers[k++] = (struct tree_answer){.tokens = x->tokens,
+                                                    .logprobs = x->logprobs,
+                                                    .masked = x->injected,
+                                                    .n = x->n,
+                                                    .coefficient = group->advantage[s] * weight[s]};
+        }
+        if (k > 0)
+            out[(*n)++] = (struct tree_group){.prompt = group->x->prompts[group->row].tokens,
+                                              .n_prompt = group->x->prompts[group->row].n,
+                                              .answers = answers,
+                                              .n_answers = k};
+    }
+    return out;
+}
