@@ -27,8 +27,8 @@ MUST_CHECK bool added_cutter_build(struct added_cutter *c, const struct added_to
                                    size_t n, struct arena *a, struct error *err);
 
 /*
- * The next part of text from *at on, which it moves: the text of a token (with its white space), and *id is set, or what
- * lies before the next token, and *id is -1. False at the end.
+ * The next part of text from *at on, which it moves: the text of a token (with its white space), and *id is set, or
+ * what lies before the next token, and *id is -1. False at the end.
  */
 struct cutter_place {
     size_t at;      /* where looking goes on */

@@ -28,7 +28,10 @@ struct bpe {
     size_t mask;
 };
 
-/* Builds the table in the arena; of_byte, unknown and fuse_unknown are the caller's to set. A pair given twice has its last rank. */
+/*
+ * Builds the table in the arena; of_byte, unknown and fuse_unknown are the caller's to set. A pair given twice has
+ * its last rank.
+ */
 MUST_CHECK bool bpe_build(struct bpe *b, const struct bpe_merge *merges, size_t n, struct arena *a,
                           struct error *err);
 

@@ -23,10 +23,11 @@ struct dataset {
 };
 
 /*
- * Reads and checks every row: an object whose messages are objects with a role (system, developer, user, assistant, tool)
- * and content, a string or a list of text parts; of an assistant's message that calls tools the content may be missing.
- * Blank lines are skipped; a UTF-8 byte order mark is tolerated. Fails with ERR_INVALID for the first bad row or where
- * there is no row at all, ERR_UNSUPPORTED for parts other than text, ERR_LIMIT for a file, a line or rows past base/limits.h.
+ * Reads and checks every row: an object whose messages are objects with a role (system, developer, user, assistant,
+ * tool) and content, a string or a list of text parts; of an assistant's message that calls tools the content may be
+ * missing. Blank lines are skipped; a UTF-8 byte order mark is tolerated. Fails with ERR_INVALID for the first bad
+ * row or where there is no row at all, ERR_UNSUPPORTED for parts other than text, ERR_LIMIT for a file, a line or
+ * rows past base/limits.h.
  */
 MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error *err);
 void dataset_close(struct dataset *d); /* all zeros is fine */

@@ -1,5 +1,5 @@
 /*
- * normalizer.h - text in one of Unicode's normal forms (UAX #15).
+ * normalizer.h - text in one of Unicode's normal forms (UAX #15), by utf8proc's tables.
  */
 #ifndef HONE_TEXT_NORMALIZER_H
 #define HONE_TEXT_NORMALIZER_H

@@ -180,8 +180,8 @@ static bool rewrite_class(struct rewrite *r)
 }
 
 /*
- * Without regard to case Oniguruma lets one character stand for several, so that "ss" matches U+00DF. Patterns in which that
- * could happen are refused; none of the known ones has such a pair.
+ * Without regard to case Oniguruma lets one character stand for several, so that "ss" matches U+00DF. Patterns in
+ * which that could happen are refused; none of the known ones has such a pair.
  */
 static bool folds_one_by_one(struct rewrite *r)
 {

@@ -22,7 +22,10 @@
 
 struct pcre2_real_code_8;
 
-/* The caller frees *out (pcre2_code_free). *has_jit: machine code was made of it. Fails with ERR_UNSUPPORTED or ERR_LIMIT. */
+/*
+ * The caller frees *out (pcre2_code_free). *has_jit: machine code was made of it. Fails with ERR_UNSUPPORTED or
+ * ERR_LIMIT.
+ */
 MUST_CHECK bool pattern_compile(struct str onig, struct pcre2_real_code_8 **out, bool *has_jit,
                                 struct error *err);
 

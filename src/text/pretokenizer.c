@@ -1,5 +1,6 @@
 /*
- * pretokenizer.c - the steps nest: each piece that one finds goes through the next at once, so no list of pieces is kept.
+ * pretokenizer.c - the steps nest: each piece that one finds goes through the next at once, so no list of pieces is
+ * kept.
  */
 #include "text/pretokenizer.h"
 #include "base/size.h"
@@ -218,8 +219,8 @@ static bool run_step(struct run *run, size_t step, struct str text)
 }
 
 /*
- * A run of blanks that no line end follows costs the known patterns some two steps a blank; what costs many times that is a pattern
- * that tries every way through the text.
+ * A run of blanks that no line end follows costs the known patterns some two steps a blank; what costs many times
+ * that is a pattern that tries every way through the text.
  */
 static bool set_limits(struct run *run, size_t len, struct error *err)
 {

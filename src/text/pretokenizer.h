@@ -13,7 +13,13 @@
 #define PRETOKENIZER_MAX_STEPS 16
 
 /* What becomes of a match: a piece of its own, nothing, or a part of a neighbour; named as in tokenizer.json. */
-enum split_behavior { SPLIT_ISOLATED, SPLIT_REMOVED, SPLIT_MERGED_WITH_PREVIOUS, SPLIT_MERGED_WITH_NEXT, SPLIT_CONTIGUOUS };
+enum split_behavior {
+    SPLIT_ISOLATED,
+    SPLIT_REMOVED,
+    SPLIT_MERGED_WITH_PREVIOUS,
+    SPLIT_MERGED_WITH_NEXT,
+    SPLIT_CONTIGUOUS
+};
 
 struct pretokenizer_step {
     struct pcre2_real_code_8 *code; /* NULL: put a blank in front of a piece that has none */
@@ -31,7 +37,10 @@ void pretokenizer_release(struct pretokenizer *p);
 /* GPT-2's pattern, that of ByteLevel(use_regex=true). */
 #define PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
-/* Adds a step; ERR_UNSUPPORTED for a pattern that Oniguruma and PCRE2 understand differently, ERR_LIMIT for too many steps. */
+/*
+ * Adds a step; ERR_UNSUPPORTED for a pattern that Oniguruma and PCRE2 understand differently, ERR_LIMIT for too many
+ * steps.
+ */
 MUST_CHECK bool pretokenizer_split(struct pretokenizer *p, struct str pattern, enum split_behavior behavior,
                                    bool invert, struct error *err);
 MUST_CHECK bool pretokenizer_split_text(struct pretokenizer *p, struct str text, enum split_behavior behavior,

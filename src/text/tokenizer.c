@@ -2,7 +2,8 @@
  * tokenizer.c - builds a tokenizer of its parts, encodes and decodes.
  *
  * Most pieces of real text are tokens by themselves. So the tokens whose own bytes merge into just that token are found
- * once, when the tokenizer is built, and kept in a table: such a piece costs one look-up, and only the others are merged.
+ * once, when the tokenizer is built, and kept in a table: such a piece costs one look-up, and only the others are
+ * merged.
  */
 #include "text/tokenizer.h"
 #include "base/limits.h"
@@ -84,7 +85,8 @@ void token_list_release(struct token_list *l)
 }
 
 /*
- * GPT-2's alphabet: the printable characters of Latin-1 stand for themselves, the other 68 bytes for U+0100 and on, in order.
+ * GPT-2's alphabet: the printable characters of Latin-1 stand for themselves, the other 68 bytes for U+0100 and on,
+ * in order.
  */
 static bool is_own_letter(uint32_t byte)
 {
@@ -114,7 +116,9 @@ int letter_to_byte(uint32_t letter)
     return letter == 0x143 ? 0xAD : -1;
 }
 
-/* Writes the bytes that a spelling stands for, at most as many as it has; false where a letter is not of the alphabet. */
+/*
+ * Writes the bytes that a spelling stands for, at most as many as it has; false where a letter is not of the alphabet.
+ */
 static bool spelled_bytes(struct str spelling, char *out, size_t *n)
 {
     *n = 0;
@@ -289,8 +293,8 @@ static bool index_names(struct tokenizer *t, const char *what, struct error *err
 }
 
 /*
- * bytes[]: a token that is not spelled in the alphabet stands for its own text, as in the reference; so does an added one, which is
- * found in the text by it, unless it is the token of a single byte.
+ * bytes[]: a token that is not spelled in the alphabet stands for its own text, as in the reference; so does an added
+ * one, which is found in the text by it, unless it is the token of a single byte.
  */
 static bool take_bytes(struct tokenizer *t, struct error *err)
 {
@@ -434,7 +438,10 @@ static bool check_added(const struct tokenizer_parts *p, struct error *err)
     return true;
 }
 
-/* Tokens that are looked for in the text as it is, and tokens that are looked for after normalising, normalised themselves. */
+/*
+ * Tokens that are looked for in the text as it is, and tokens that are looked for after normalising, normalised
+ * themselves.
+ */
 static bool take_added(struct tokenizer *t, const struct tokenizer_parts *p, struct error *err)
 {
     struct added_token *raw =

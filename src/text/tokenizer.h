@@ -1,9 +1,9 @@
 /*
  * tokenizer.h - text becomes tokens, and tokens become bytes.
  *
- * Byte-level BPE: added tokens are cut out first (where asked for), what lies between is normalised and cut by the pre-tokeniser's
- * patterns, each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as in GPT-2). Equal, id for id,
- * to Hugging Face `tokenizers` 0.23.3 on the same file, with these exceptions:
+ * Byte-level BPE: added tokens are cut out first (where asked for), what lies between is normalised and cut by the
+ * pre-tokeniser's patterns, each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as
+ * in GPT-2). Equal, id for id, to Hugging Face `tokenizers` 0.23.3 on the same file, with these exceptions:
  *
  *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal form,
  *     marks younger than Unicode 10 are put in order here and not there
@@ -34,7 +34,7 @@ void token_list_release(struct token_list *l);
 struct tokenizer_spec {
     size_t n_tokens;
     const struct str *tokens;  /* [n_tokens], in the byte-level alphabet (GPT-2's bytes-to-unicode) */
-    const int32_t *types;      /* [n_tokens] GGUF's: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte; or NULL */
+    const int32_t *types;      /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
     size_t n_merges;
     const struct str *merges;  /* [n_merges] "left right", best first */
     struct str model;          /* "gpt2": byte-level BPE; anything else is ERR_UNSUPPORTED and named */
@@ -42,8 +42,9 @@ struct tokenizer_spec {
 };
 
 /*
- * Both fail with ERR_UNSUPPORTED for what is not byte-level BPE or is not known to come out equal, naming it; ERR_CORRUPT for what
- * contradicts itself; ERR_LIMIT past base/limits.h; tokenizer_open_json with ERR_INVALID for what is not JSON.
+ * Both fail with ERR_UNSUPPORTED for what is not byte-level BPE or is not known to come out equal, naming it;
+ * ERR_CORRUPT for what contradicts itself; ERR_LIMIT past base/limits.h; tokenizer_open_json with ERR_INVALID for
+ * what is not JSON.
  */
 struct tokenizer;
 MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, struct error *err);
@@ -56,15 +57,19 @@ size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
 /*
  * Appends the ids of text. No token is added at either end.
  *
- *   parse_special   true: the texts of added tokens, special or not, become their ids; false: all is plain text (nobody can forge one)
+ *   parse_special   true: the texts of added tokens, special or not, become their ids
+ *                   false: all is plain text, so that nobody can forge one
  *
- * Time is n log n in the length of the text at worst. Fails with ERR_INVALID where text is not UTF-8, naming the byte, with
- * ERR_LIMIT past LIMIT_RENDER_BYTES, or ERR_NO_MEMORY; out is then as it was.
+ * Time is n log n in the length of the text at worst. Fails with ERR_INVALID where text is not UTF-8, naming the
+ * byte, with ERR_LIMIT past LIMIT_RENDER_BYTES, or ERR_NO_MEMORY; out is then as it was.
  */
 MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, struct token_list *out,
                                  struct error *err);
 
-/* The bytes that an id stands for: they may be part of a character. An added token's are its own text; {"", 0} out of range. */
+/*
+ * The bytes that an id stands for: they may be part of a character. An added token's are its own text; {"", 0} out of
+ * range.
+ */
 struct str tokenizer_bytes(const struct tokenizer *t, token_id id);
 bool tokenizer_is_special(const struct tokenizer *t, token_id id); /* control and added special tokens */
 /* A whole token by its text (added tokens) or its byte-level spelling (all others); -1: there is none. */

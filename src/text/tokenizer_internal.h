@@ -58,7 +58,10 @@ MUST_CHECK bool merge_from_text(struct str text, const char *what, size_t number
 MUST_CHECK bool pretokenizer_named(struct str name, struct pretokenizer *out,
                                    enum normal_form *form, bool *ignore_merges, struct error *err);
 
-/* GPT-2's alphabet, in which every byte is a printable character: the character of a byte; the byte of a character, or -1. */
+/*
+ * GPT-2's alphabet, in which every byte is a printable character: the character of a byte; the byte of a character,
+ * or -1.
+ */
 uint32_t byte_to_letter(unsigned char byte);
 int letter_to_byte(uint32_t letter);
 

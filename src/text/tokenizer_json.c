@@ -3,8 +3,9 @@
  *
  *     added_tokens -> normalizer -> pre_tokenizer -> model (BPE) -> post_processor -> decoder
  *
- * Taken are those kinds that byte-level BPE is made of; another kind is ERR_UNSUPPORTED, by its name. truncation and padding are
- * ours to decide, and post_processor only adds tokens at the ends, which a chat template does, so these are not read.
+ * Taken are those kinds that byte-level BPE is made of; another kind is ERR_UNSUPPORTED, by its name. truncation and
+ * padding are ours to decide, and post_processor only adds tokens at the ends, which a chat template does, so these
+ * are not read.
  */
 #include "base/size.h"
 #include "text/json.h"

@@ -1,9 +1,10 @@
 /*
  * tokenizer_spec.c - a tokenizer of what a GGUF file says: tokens, their types, merges, the name of a pre-tokeniser.
  *
- * GGUF names the pre-tokeniser instead of describing it. The names are llama.cpp's (convert_hf_to_gguf_update.py gives them
- * by a checksum of what the reference makes of a test text), the patterns those of the tokenizer.json that each name was
- * given for. Names for which that is not certain are refused rather than guessed: the model's own folder has the pattern.
+ * GGUF names the pre-tokeniser instead of describing it. The names are llama.cpp's (convert_hf_to_gguf_update.py
+ * gives them by a checksum of what the reference makes of a test text), the patterns those of the tokenizer.json that
+ * each name was given for. Names for which that is not certain are refused rather than guessed: the model's own
+ * folder has the pattern.
  */
 #include "base/limits.h"
 #include "base/size.h"

@@ -1,7 +1,8 @@
 /*
  * tokenizer_json_fuzz.c - a tokenizer.json that may be anything, and behind its first zero byte a text to encode.
  *
- * Whatever opens has to encode the text or say why not, and with a text that is encoded, streaming and whole decoding agree.
+ * Whatever opens has to encode the text or say why not, and with a text that is encoded, streaming and whole decoding
+ * agree.
  */
 #include "text/tokenizer.h"
 
