@@ -5,8 +5,8 @@
  * pre-tokeniser's patterns, each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as
  * in GPT-2). Equal, id for id, to Hugging Face `tokenizers` 0.23.3 on the same file, with these exceptions:
  *
- *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal form,
- *     marks younger than Unicode 10 are put in order here and not there
+ *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal
+ *     form, marks younger than Unicode 9 are put in order here and not there
  *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
  *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
  *
@@ -60,8 +60,9 @@ size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
  *   parse_special   true: the texts of added tokens, special or not, become their ids
  *                   false: all is plain text, so that nobody can forge one
  *
- * Time is n log n in the length of the text at worst. Fails with ERR_INVALID where text is not UTF-8, naming the
- * byte, with ERR_LIMIT past LIMIT_RENDER_BYTES, or ERR_NO_MEMORY; out is then as it was.
+ * Time is n log n in the length of the text at worst, patterns apart: those of the known tokenizers are
+ * linear. Fails with ERR_INVALID where text is not UTF-8, naming the byte, with ERR_LIMIT past LIMIT_RENDER_BYTES or for
+ * a pattern that takes too many steps, or with ERR_NO_MEMORY; out is then as it was.
  */
 MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, struct token_list *out,
                                  struct error *err);
