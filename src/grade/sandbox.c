@@ -272,7 +272,10 @@ static void add_bwrap(struct launch *l, char targets[][64])
         "sandbox", "--cap-drop", "ALL", "--seccomp", "3", "--");
 }
 
-/* The hash seed and the thread counts are fixed, so that the same answer gets the same reward. */
+/*
+ * The hash seed and the thread counts are fixed, so that the same answer gets the same reward. python -I would ignore
+ * the seed; what else it does, the other settings do, and nothing of our own environment is there to be ignored.
+ */
 static void add_environment(struct launch *l)
 {
     static const char *const env[] = {

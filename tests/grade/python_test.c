@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* One worker, so that the next call meets what the last one left behind; little memory, so that it is soon full. */
@@ -484,37 +483,6 @@ static void a_worker_that_dies_twice_in_a_call_is_a_server_error(void **state)
     grader_close(g);
 }
 
-static void a_grader_ends_with_the_program(void **state)
-{
-    (void)state;
-    int fd[2];
-    char path[64];
-    pid_t worker = 0;
-
-    assert_int_equal(pipe(fd), 0);
-    const pid_t program = fork();
-    if (program == 0) { /* a program that is killed while its grader loops */
-        const struct grade_options opt = one_worker(1000);
-        struct grader *g =
-            grader_of(python_spec("def grade(sample, item):\n    while True: pass"), &opt);
-
-        if (count_workers(&worker) != 1 || write(fd[1], &worker, sizeof worker) != sizeof worker)
-            _exit(1);
-        grade_text(g, "{}", "");
-        _exit(1);
-    }
-    assert_int_equal(read(fd[0], &worker, sizeof worker), sizeof worker);
-    usleep(200000);
-    kill(program, SIGKILL);
-    waitpid(program, NULL, 0);
-    snprintf(path, sizeof path, "/proc/%d/cwd", (int)worker);
-    for (int i = 0; i < 200 && access(path, F_OK) == 0; i++)
-        usleep(10000);
-    assert_int_not_equal(access(path, F_OK), 0);
-    close(fd[0]);
-    close(fd[1]);
-}
-
 struct caller {
     pthread_t thread;
     struct grader *grader;
@@ -731,7 +699,6 @@ int main(void)
         cmocka_unit_test(a_thread_that_stays_does_not_hold_the_answer),
         cmocka_unit_test(a_worker_that_was_killed_is_replaced),
         cmocka_unit_test(a_worker_that_dies_twice_in_a_call_is_a_server_error),
-        cmocka_unit_test(a_grader_ends_with_the_program),
         cmocka_unit_test(many_threads_share_few_workers),
         cmocka_unit_test(a_source_is_checked_when_it_is_opened),
         cmocka_unit_test(callables_with_two_arguments_are_accepted),

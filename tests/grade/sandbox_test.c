@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The tier under test; 0 before the first. */
@@ -290,6 +291,35 @@ static void a_fork_bomb_is_bounded_and_removed(void **state)
     wait_until_gone(name);
 }
 
+static void a_grader_ends_with_the_program(void **state)
+{
+    (void)state;
+    char source[512], name[16];
+
+    if (!offered())
+        skip();
+    snprintf(name, sizeof name, "he%d-%d", (int)getpid() % 100000, tier);
+    snprintf(source, sizeof source,
+             "import ctypes\n"
+             "ctypes.CDLL(None).prctl(15, b'%s', 0, 0, 0)\n"
+             "def grade(sample, item):\n"
+             "    while True: pass\n",
+             name);
+    const pid_t program = fork();
+    if (program == 0) { /* a program that is killed while its grader loops */
+        struct grader *g = open_source(source);
+
+        grade_text(g, "{}", "");
+        _exit(1);
+    }
+    for (int i = 0; i < 3000 && count_named(name) < 2; i++)
+        usleep(10000);
+    assert_true(count_named(name) >= 2); /* the worker and its child */
+    kill(program, SIGKILL);
+    waitpid(program, NULL, 0);
+    wait_until_gone(name);
+}
+
 /* ---- this program's own secrets, and a user of its own ---- */
 
 static int listener(int family_name_len, const struct sockaddr_un *address)
@@ -361,6 +391,7 @@ int main(void)
         cmocka_unit_test(other_machine_languages_end_the_call),
         cmocka_unit_test(a_daemon_does_not_outlive_the_grader),
         cmocka_unit_test(a_fork_bomb_is_bounded_and_removed),
+        cmocka_unit_test(a_grader_ends_with_the_program),
     };
     const struct CMUnitTest once[] = {
         cmocka_unit_test(a_tier_that_does_not_exist_is_refused),
