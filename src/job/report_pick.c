@@ -442,13 +442,14 @@ static bool read_pairs(const char *dir, const size_t *train, size_t n_train, str
 
     if (!run_list_rollouts(dir, true, d->arena, &valid, &n, err))
         return false;
+    if (n > 0 && !read_file(dir, valid[0], true, NULL, d, &before, err))
+        return false;
+    if (n > 0 && valid[0] == 0)
+        add_baseline(d, &before);
     if (n >= 2) {
-        if (!read_file(dir, valid[0], true, NULL, d, &before, err) ||
-            !read_file(dir, valid[n - 1], true, NULL, d, &after, err))
+        if (!read_file(dir, valid[n - 1], true, NULL, d, &after, err))
             return false;
         match(d->arena, &before, &after, &c);
-        if (valid[0] == 0)
-            add_baseline(d, &before);
         d->before_step = valid[0];
         d->after_step = valid[n - 1];
         d->pairs_are_valid = true;
