@@ -32,10 +32,9 @@ static bool is_masked(const struct recipe *recipe, const struct step_metrics *m,
     return s->end == SAMPLE_LENGTH && m->truncated_share < recipe->mask_truncated_below;
 }
 
-void groups_measure(const struct recipe *recipe, const struct groups *g, struct grader *grader,
-                    struct step_metrics *m)
+void groups_measure(const struct groups *g, struct grader *grader, struct step_metrics *m)
 {
-    const size_t size = recipe->group_size;
+    const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
     double sum = 0, squares = 0, entropy = 0, drawn = 0;
 
     m->n_groups = g->n;
@@ -83,7 +82,7 @@ void groups_measure(const struct recipe *recipe, const struct groups *g, struct 
 
 bool groups_weigh(const struct recipe *recipe, struct groups *g, struct error *err)
 {
-    const size_t size = recipe->group_size;
+    const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
     float *reward = malloc(g->n * size * sizeof *reward),
           *advantage = malloc(g->n * size * sizeof *advantage);
     bool *kept = malloc(g->n);
@@ -181,7 +180,7 @@ struct tree_group *groups_tree(const struct recipe *recipe, const struct groups 
                                const struct step_metrics *m, size_t *n, double *n_tokens,
                                struct arena *a)
 {
-    const size_t size = recipe->group_size;
+    const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
     struct tree_group *out = ARENA_ARRAY(a, struct tree_group, g->n);
 
     *n = 0;

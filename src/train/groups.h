@@ -24,8 +24,7 @@ struct groups {
 void groups_take(const struct recipe *recipe, const struct answers *x, struct groups *g,
                  struct arena *a);
 /* Means over everything sampled, flat groups included, into m. */
-void groups_measure(const struct recipe *recipe, const struct groups *g, struct grader *grader,
-                    struct step_metrics *m);
+void groups_measure(const struct groups *g, struct grader *grader, struct step_metrics *m);
 /* Fills the advantages. Fails for a reward that is not finite. */
 MUST_CHECK bool groups_weigh(const struct recipe *recipe, struct groups *g, struct error *err);
 /* Each answer to sink->rollout. */

@@ -440,7 +440,7 @@ static bool one_step(struct loop *l, struct error *err)
         return false;
     }
     m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;
-    groups_measure(&l->recipe, &g, l->in->grader, &m);
+    groups_measure(&g, l->in->grader, &m);
     if (!groups_weigh(&l->recipe, &g, err) || !update(l, &g, &m, err))
         return false;
     if (l->state.step == 0)
