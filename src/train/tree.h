@@ -40,7 +40,7 @@ struct train_tree {
     token_id *tokens; /* [m] */
     struct span *spans;
     size_t n_spans;
-    struct target *targets; /* by row, then in the order of the answers */
+    struct target *targets; /* those of a row together, in the order of the answers */
     size_t n_targets;
     size_t n_tokens; /* drawn tokens that the targets stand for: the sum of their counts */
 };
