@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A probe draws up to 16 answers to each of 24 prompts, and fewer of each where they are long. */
 #define PROBE_ROWS 24
 #define PROBE_SAMPLES 16
+#define PROBE_TOKENS 16384
 #define SHORTEST 2
 
 /* A sample cut after n tokens, as it would have been with that limit. */
@@ -62,9 +64,10 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
                           const struct recipe *r, size_t longest, struct probe *out,
                           struct error *err)
 {
-    const size_t n_rows = size_min(PROBE_ROWS, in->train->n_rows);
+    const bool wide = PROBE_ROWS * PROBE_SAMPLES * longest <= PROBE_TOKENS;
+    const size_t n_rows = size_min(wide ? PROBE_ROWS : PROBE_ROWS / 3, in->train->n_rows);
     const struct answers_options opt = {
-        .n_samples = PROBE_SAMPLES,
+        .n_samples = wide ? PROBE_SAMPLES : PROBE_SAMPLES / 2,
         .max_tokens = longest,
         .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
         .seed = r->seed,
@@ -161,6 +164,8 @@ bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struc
 /* ---- hone check ---- */
 
 #define CHECK_ROWS 32
+#define CHECK_TOKENS                                                                               \
+    24576 /* a minute's worth: long answers are asked of fewer prompts, 8 at least */
 
 /* Different rewards, up to a few. */
 static size_t distinct_rewards(const struct answers *x)
@@ -260,8 +265,10 @@ bool preflight_check(struct engine *e, const struct reinforce_inputs *in, struct
     if (!preflight_settle(e, in, r, err))
         return false;
     c.max_tokens = r->max_tokens;
-    c.n_rows_checked = size_min(CHECK_ROWS, in->train->n_rows);
     c.n_samples = r->group_size;
+    c.n_rows_checked =
+        size_max(8, size_min(CHECK_ROWS, CHECK_TOKENS / (c.n_samples * r->max_tokens)));
+    c.n_rows_checked = size_min(c.n_rows_checked, in->train->n_rows);
     const struct answers_options opt = {
         .n_samples = c.n_samples,
         .max_tokens = r->max_tokens,
