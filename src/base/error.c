@@ -34,6 +34,7 @@ static bool fail_v(struct error *err, enum error_kind kind, const char *param, c
     mend_end(text, sizeof text);
     err->kind = kind;
     snprintf(err->param, sizeof err->param, "%s", param);
+    mend_end(err->param, sizeof err->param);
     memcpy(err->message, text, sizeof text);
     return false;
 }
@@ -69,6 +70,7 @@ bool fail_while(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    mend_end(what, sizeof what);
     int n = snprintf(text, sizeof text, "while %s: ", what);
     snprintf(text + n, sizeof text - (size_t)n, "%s", err->message);
     mend_end(text, sizeof text);
@@ -85,6 +87,7 @@ bool fail_errno(struct error *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
+    mend_end(what, sizeof what);
     return fail(err,
                 code == ENOENT   ? ERR_NOT_FOUND
                 : code == ENOMEM ? ERR_NO_MEMORY

@@ -2,6 +2,7 @@
  * file.c - POSIX files behind file.h.
  */
 #include "base/file.h"
+#include "base/buf.h"
 #include "base/size.h"
 
 #include <dirent.h>
@@ -64,6 +65,33 @@ void file_map_forget(const struct file_map *m)
         (void)madvise((void *)(uintptr_t)m->ptr, m->len, MADV_DONTNEED);
 }
 
+/* What has no size beforehand: a pipe, a file of /proc. */
+static bool read_to_end(int fd, const char *path, size_t max_bytes, struct arena *a,
+                        struct str *out, struct error *err)
+{
+    struct buf b;
+    char piece[16384];
+    bool ok = true;
+
+    buf_init(&b, max_bytes);
+    while (ok) {
+        const ssize_t n = read(fd, piece, sizeof piece);
+
+        if (n == 0)
+            break;
+        if (n < 0) {
+            ok = errno == EINTR || fail_errno(err, "cannot read %s", path);
+            continue;
+        }
+        buf_put(&b, piece, (size_t)n);
+        ok = buf_ok(&b, path, err);
+    }
+    if (ok)
+        *out = arena_str(a, buf_view(&b));
+    buf_release(&b);
+    return ok;
+}
+
 bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *out,
                struct error *err)
 {
@@ -88,6 +116,10 @@ bool file_read(const char *path, size_t max_bytes, struct arena *a, struct str *
         goto done;
     }
     const size_t size = (size_t)st.st_size;
+    if (size == 0) {
+        ok = read_to_end(fd, path, max_bytes, a, out, err);
+        goto done;
+    }
     char *p = arena_try(a, size + 1, 1, path, err);
     if (p == NULL)
         goto done;

@@ -34,12 +34,13 @@ static inline bool str_is(struct str a, const char *zero_ended)
 
 static inline bool str_starts(struct str s, struct str prefix)
 {
-    return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+    return s.len >= prefix.len && str_eq((struct str){s.ptr, prefix.len}, prefix);
 }
 
 static inline bool str_ends(struct str s, struct str suffix)
 {
-    return s.len >= suffix.len && memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0;
+    return s.len >= suffix.len &&
+           str_eq((struct str){s.ptr + (s.len - suffix.len), suffix.len}, suffix);
 }
 
 /* The part from at (0..len) to the end. */

@@ -1,0 +1,68 @@
+/*
+ * str_test.c - views of text, whatever bytes they hold, none at all included.
+ */
+#include "base/str.h"
+#include "support/support.h"
+
+static const struct str nothing = {NULL, 0};
+
+static void views_are_compared_by_their_bytes(void **state)
+{
+    (void)state;
+    assert_true(str_eq(STR("a\0b"), (struct str){"a\0bc", 3}));
+    assert_false(str_eq(STR("a\0b"), STR("a\0c")));
+    assert_false(str_eq(STR("a"), STR("ab")));
+    assert_true(str_eq(nothing, STR("")));
+    assert_true(str_is(STR("abc"), "abc"));
+    assert_false(str_is(STR("abc"), "ab"));
+    assert_false(str_is(STR("a\0"), "a"));
+    assert_true(str_of(NULL).len == 0);
+    assert_int_equal(str_of("four").len, 4);
+}
+
+static void beginnings_and_ends_are_found(void **state)
+{
+    (void)state;
+    assert_true(str_starts(STR("abc"), STR("ab")));
+    assert_true(str_starts(STR("abc"), STR("abc")));
+    assert_false(str_starts(STR("abc"), STR("abcd")));
+    assert_false(str_starts(STR("abc"), STR("b")));
+    assert_true(str_ends(STR("abc"), STR("bc")));
+    assert_false(str_ends(STR("abc"), STR("ab")));
+    assert_false(str_ends(STR("abc"), STR("0abc")));
+    assert_true(str_starts(STR("abc"), nothing) && str_ends(STR("abc"), nothing));
+    assert_true(str_starts(nothing, nothing) && str_ends(nothing, nothing));
+    assert_false(str_starts(nothing, STR("a")) || str_ends(nothing, STR("a")));
+    ASSERT_STR(str_from(STR("abc"), 1), "bc");
+    ASSERT_STR(str_from(STR("abc"), 3), "");
+}
+
+static void a_needle_is_found_at_or_after_a_place(void **state)
+{
+    const struct str s = STR("abcabc");
+
+    (void)state;
+    assert_int_equal(str_find(s, STR("bc"), 0), 1);
+    assert_int_equal(str_find(s, STR("bc"), 1), 1);
+    assert_int_equal(str_find(s, STR("bc"), 2), 4);
+    assert_int_equal(str_find(s, STR("bc"), 5), 6);
+    assert_int_equal(str_find(s, STR("x"), 0), 6);
+    assert_int_equal(str_find(s, STR("abcabcabc"), 0), 6);
+    assert_int_equal(str_find(s, STR("c"), 100), 6);
+    assert_int_equal(str_find(s, STR(""), 3), 3);
+    assert_int_equal(str_find(s, STR(""), 6), 6);
+    assert_int_equal(str_find(s, STR(""), 7), 6);
+    assert_int_equal(str_find(nothing, STR("a"), 0), 0);
+    assert_int_equal(str_find(nothing, nothing, 0), 0);
+    assert_int_equal(str_find(STR("a\0b\0c"), STR("\0c"), 0), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(views_are_compared_by_their_bytes),
+        cmocka_unit_test(beginnings_and_ends_are_found),
+        cmocka_unit_test(a_needle_is_found_at_or_after_a_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
