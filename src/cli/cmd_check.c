@@ -58,15 +58,14 @@ static void on_tick(void *ctx, const char *phase, size_t done, size_t total)
 {
     struct meter *m = ctx;
 
-    m->what = phase;
-    meter_show(m, done, total, "");
+    meter_show(m, done, total, phase);
 }
 
 static bool run(struct cli *c, struct error *err)
 {
     struct job_parts parts = {0};
     struct check_report report = {0};
-    struct meter meter = meter_start("");
+    struct meter meter = meter_start("answers");
     const struct progress_sink sink = {.ctx = &meter, .tick = on_tick};
     bool ok = job_parts_open(c, &parts, err) && job_parts_check(&parts, err);
 

@@ -110,7 +110,7 @@ static bool take_row(void *ctx, json_t *value, const char *what, struct error *e
 
     if (!grader_check_item(f->grader, value, what, err))
         return false;
-    f->rows = grown(f->arena, f->rows, f->n_rows, sizeof *f->rows, &f->cap);
+    f->rows = grown(f->arena, f->rows, f->n_rows, sizeof(json_t *), &f->cap);
     f->rows[f->n_rows++] = json_incref(value);
     return true;
 }

@@ -32,18 +32,16 @@ static bool ids_of(const struct scoring *x, struct str text, struct token_list *
     return ok;
 }
 
-static bool score(const struct scoring *x, const struct token_list *ids, struct arena *a,
-                  float **out, struct error *err)
+/* out has room for one number a token, and one more. */
+static bool score(const struct scoring *x, const struct token_list *ids, float *out,
+                  struct error *err)
 {
-    float *logprobs = ARENA_ARRAY(a, float, ids->n + 1);
-
     if (ids->n > session_context(x->s))
         return fail_param(
             err, ERR_LIMIT, "text",
             "the text has %zu tokens, more than the %zu positions available (--context)", ids->n,
             session_context(x->s));
-    *out = logprobs;
-    return engine_score(x->s->engine, x->s->adapter, ids->ids, ids->n, 1.0f, logprobs, err);
+    return engine_score(x->s->engine, x->s->adapter, ids->ids, ids->n, 1.0f, out, err);
 }
 
 static bool answer(void *ctx, const struct input_line *in, struct arena *a, json_t **out,
@@ -54,14 +52,14 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
     struct token_list ids = {0};
     json_t *list;
     struct str text;
-    float *logprobs;
     bool ok;
 
     if (given != NULL)
         ok = ids_from_json(given, x->s->model->config.vocab, &ids, err);
     else
         ok = json_get_str(in->value, "text", in->what, &text, err) && ids_of(x, text, &ids, err);
-    ok = ok && score(x, &ids, a, &logprobs, err);
+    float *logprobs = ARENA_ARRAY(a, float, ids.n + 1);
+    ok = ok && score(x, &ids, logprobs, err);
     if (ok) {
         list = json_array();
         for (size_t i = 0; i < ids.n; i++)
@@ -102,9 +100,10 @@ static bool plain(struct cli *c, const struct scoring *x, struct error *err)
 {
     struct token_list ids = {0};
     struct str text;
-    float *logprobs = NULL;
-    const bool ok = read_input(c, &text, err) && ids_of(x, text, &ids, err) &&
-                    score(x, &ids, c->arena, &logprobs, err) && tell(x, &ids, logprobs, err);
+    bool ok = read_input(c, &text, err) && ids_of(x, text, &ids, err);
+    float *logprobs = ARENA_ARRAY(c->arena, float, ids.n + 1);
+
+    ok = ok && score(x, &ids, logprobs, err) && tell(x, &ids, logprobs, err);
 
     token_list_release(&ids);
     return ok;

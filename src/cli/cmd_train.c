@@ -28,6 +28,7 @@ struct training {
     struct run_folder *folder;
     struct valid_evals evals;
     struct tee tee;
+    struct progress_sink sink;
 };
 
 /* ---- what is shown ---- */
@@ -261,7 +262,6 @@ static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
                               model_plain_name(t->parts.job.model.name, t->c->arena)),
         .run_dir = t->resume ? t->dir : NULL,
     };
-    struct progress_sink sink;
     struct live *live = NULL;
 
     t->tee =
@@ -274,8 +274,8 @@ static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
         return false;
     if (live != NULL)
         t->tee.sinks[t->tee.n++] = live_sink(live);
-    sink = tee_sink(&t->tee);
-    in->sink = &sink;
+    t->sink = tee_sink(&t->tee);
+    in->sink = &t->sink;
     const bool ok = reinforce(in, result, err);
     live_close(live);
     return ok;

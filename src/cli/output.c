@@ -125,17 +125,20 @@ struct meter meter_start(const char *what)
 
 void meter_show(struct meter *m, size_t done, size_t total, const char *note)
 {
-    const double now = clock_seconds(), past = now - m->began;
+    const double now = clock_seconds();
     struct buf b;
 
+    if (total != m->total)
+        m->began = now;
+    m->total = total;
     if (now - m->told < (m->terminal ? TERMINAL_SECONDS : LOG_SECONDS))
         return;
     m->told = now;
     buf_init(&b, 1 << 12);
     buf_printf(&b, "%s%zu of %zu %s", m->terminal ? "\r\033[K" : "hone: ", done, total, m->what);
-    if (done > 0 && done < total) {
+    if (done * 20 >= total && done < total) { /* before that it would be a guess */
         buf_text(&b, ", ");
-        put_seconds(&b, past * (double)(total - done) / (double)done);
+        put_seconds(&b, (now - m->began) * (double)(total - done) / (double)done);
         buf_text(&b, " left");
     }
     buf_printf(&b, "%s%s%s", note[0] != '\0' ? ", " : "", note, m->terminal ? "" : "\n");

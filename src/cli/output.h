@@ -30,6 +30,7 @@ void put_bytes(struct buf *b, double bytes);
 struct meter {
     const char *what; /* "rows" */
     double began, told;
+    size_t total; /* another one than before: something else has begun */
     bool terminal, shown;
 };
 struct meter meter_start(const char *what);

@@ -421,6 +421,7 @@ json_t *chat_response(const struct chat_request *r, const struct prompter *p,
                      json_stringn(r->model.ptr, r->model.len), "system_fingerprint",
                      "hone-" HONE_VERSION, "choices", choices, "usage", "prompt_tokens",
                      (json_int_t)r->prompt.n, "completion_tokens", (json_int_t)n, "total_tokens",
-                     (json_int_t)(r->prompt.n + n), "prompt_tokens_details", "cached_tokens", 0,
-                     "completion_tokens_details", "reasoning_tokens", (json_int_t)thinking);
+                     (json_int_t)r->prompt.n + (json_int_t)n, "prompt_tokens_details",
+                     "cached_tokens", 0, "completion_tokens_details", "reasoning_tokens",
+                     (json_int_t)thinking);
 }
