@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -112,8 +113,7 @@ void json_write_string(struct buf *b, struct str s, bool ensure_ascii)
         uint32_t c = 0xFFFD;
         const size_t n = utf8_at(p + i, s.len - i, &c);
 
-        if (n > 0 && c >= 0x20 && c != '"' && c != '\\' &&
-            !(ensure_ascii && c >= 0x7F && c != 0x7F)) {
+        if (n > 0 && c >= 0x20 && c != '"' && c != '\\' && !(ensure_ascii && c >= 0x7F)) {
             i += n;
             continue;
         }
@@ -137,8 +137,9 @@ void json_write_double(struct buf *b, double x)
         buf_text(b, "null");
         return;
     }
-    for (int precision = 1; precision <= 17; precision += precision < 15 ? 14 : 1) {
-        snprintf(digits, sizeof digits, "%.*e", precision - 1 < 0 ? 0 : precision - 1, x);
+    /* 15 digits always survive in a double, so that is where to begin; only subnormal ones may need fewer */
+    for (int precision = fabs(x) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
+        snprintf(digits, sizeof digits, "%.*e", precision - 1, x);
         if (strtod(digits, NULL) == x) /* NOLINT: equal bits are what is asked for */
             break;
     }
