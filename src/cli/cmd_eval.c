@@ -46,7 +46,10 @@ static struct evaluate_options evaluate_of(struct cli *c)
     return e;
 }
 
-/* How long answers may be: as asked; else as the run that made the adapter settled it; else 256, or what fits. */
+/*
+ * How long answers may be: as asked; else as the run that made the adapter settled it, this one's or that of a model
+ * compared with it; else 256, or what fits.
+ */
 static size_t max_tokens_of(const struct evaluation *x, const struct session *s)
 {
     const struct options *o = x->c->options;
@@ -55,6 +58,17 @@ static size_t max_tokens_of(const struct evaluation *x, const struct session *s)
         return (size_t)option_int(o, OPT_MAX_TOKENS);
     if (s->habits.max_tokens > 0)
         return s->habits.max_tokens;
+    for (size_t i = 0; i < o->value[OPT_COMPARE].n; i++) {
+        struct model_ref ref;
+        struct error ignored; /* it will be told when that model is opened */
+
+        if (!model_store_find(x->c->home, o->value[OPT_COMPARE].list[i], x->c->arena, &ref,
+                              &ignored))
+            continue;
+        const size_t n = habitual_max_tokens(&ref, x->c->arena);
+        if (n > 0)
+            return n;
+    }
     return size_min(DEFAULT_MAX_TOKENS, size_max(1, session_context(s) / 2));
 }
 

@@ -64,27 +64,32 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
     return ok;
 }
 
-/* What the adapter's run says, where it comes from one; a run that cannot be read decides nothing. */
-static void read_habits(struct cli *c, struct session *s)
+size_t habitual_max_tokens(const struct model_ref *ref, struct arena *a)
 {
     struct error ignored;
     json_t *state = NULL;
 
-    if (s->ref.adapter == NULL || s->ref.run == NULL)
+    if (ref->adapter == NULL || ref->run == NULL ||
+        !json_read_file(file_join(a, ref->adapter, "state.json"), &state, &ignored))
+        return 0;
+    const json_int_t n = json_integer_value(json_object_get(state, "max_tokens"));
+    json_decref(state);
+    return n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
+}
+
+/* What the adapter's run says, where it comes from one; a run that cannot be read decides nothing. */
+static void read_habits(struct cli *c, struct session *s)
+{
+    struct error ignored;
+
+    s->habits.max_tokens = habitual_max_tokens(&s->ref, c->arena);
+    if (s->ref.adapter == NULL || s->ref.run == NULL ||
+        !run_read_job(s->ref.run, &s->job_file, &ignored))
         return;
-    if (json_read_file(file_join(c->arena, s->ref.adapter, "state.json"), &state, &ignored)) {
-        const json_int_t n = json_integer_value(json_object_get(state, "max_tokens"));
-
-        s->habits.max_tokens = n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
-        json_decref(state);
-    }
-    if (run_read_job(s->ref.run, &s->job_file, &ignored)) {
-        const json_t *hone = json_object_get(json_object_get(s->job_file, "job"), "hone");
-
-        s->habits.reasoning = json_object_get(hone, "reasoning");
-        s->habits.template = json_string_value(
-            json_object_get(json_object_get(s->job_file, "resolved"), "template"));
-    }
+    const json_t *hone = json_object_get(json_object_get(s->job_file, "job"), "hone");
+    s->habits.reasoning = json_object_get(hone, "reasoning");
+    s->habits.template =
+        json_string_value(json_object_get(json_object_get(s->job_file, "resolved"), "template"));
 }
 
 static bool find_files(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,

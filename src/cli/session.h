@@ -43,6 +43,9 @@ void session_close(struct session *s); /* all zeros is fine */
 /* Positions that the session's model offers. */
 size_t session_context(const struct session *s);
 
+/* The longest answer of the run that made ref's adapter; 0: not known, or there is none. */
+size_t habitual_max_tokens(const struct model_ref *ref, struct arena *a);
+
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);
 

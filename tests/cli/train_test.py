@@ -86,6 +86,8 @@ class Train(HoneTest):
         self.train(self.job(), "--out", "run")
         self.put("g.json", EXACT)
         self.assertEqual(self.json("eval", "--model", "run", "--data", "valid.jsonl", "--grader", "g.json")["max_tokens"], 6)
+        told = self.json("eval", "--model", HF, "--data", "valid.jsonl", "--grader", "g.json", "--compare", "run")
+        self.assertEqual((told["max_tokens"], told["compare"][0]["max_tokens"]), (6, 6))
 
     def test_a_folder_moves_with_the_files_beside_it(self):
         shutil.copytree(HF, self.path("here", "model"))
