@@ -190,11 +190,13 @@ static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
     uint32_t pos[21];
 
     (void)state;
-    for (size_t i = 0; i < positions * half; i++) {
-        const double angle = (double)(i / half) * pow(100, -(double)(i % half) / (double)half);
+    for (size_t p = 0; p < positions; p++) {
+        for (size_t j = 0; j < half; j++) {
+            const double angle = (double)p * pow(100, -(double)j / (double)half);
 
-        c[i] = (float)cos(angle);
-        s[i] = (float)sin(angle);
+            c[p * half + j] = (float)cos(angle);
+            s[p * half + j] = (float)sin(angle);
+        }
     }
     for (size_t i = 0; i < m; i++)
         pos[i] = (uint32_t)dice_below(&d, positions);

@@ -115,8 +115,9 @@ static void neither_an_offset_nor_a_factor_of_all_rewards_matters(void **state)
 
     (void)state;
     dice_fill(&d, ORDINARY, reward, 32);
-    for (size_t i = 0; i < 32; i++)
-        moved[i] = 3 * reward[i] + (float)(i / 8); /* and each group has an offset of its own */
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = i * 8; j < (i + 1) * 8; j++)
+            moved[j] = 3 * reward[j] + (float)i; /* and each group has an offset of its own */
     weigh(&o, 4, 8, reward, all_kept, advantage);
     weigh(&o, 4, 8, moved, all_kept, again);
     assert_true(largest_difference(32, again, advantage) < 1e-5);

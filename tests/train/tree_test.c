@@ -197,7 +197,10 @@ static void rows_and_targets_are_what_brute_force_finds(void **state)
             for (size_t j = 0; j < w.n_targets; j++)
                 if (w.targets[j].id == x->id && same_beginning(&w.targets[j].before, &rows[x->row]))
                     same = &w.targets[j];
-            assert_non_null(same);
+            if (same == NULL) {
+                fail_msg("round %d: target %zu is not wanted", round, i);
+                return;
+            }
             assert_int_equal(x->count, same->count);
             assert_true(float_same(x->coefficient, same->coefficient)); /* the same order, too */
             assert_true(float_same(x->sampled, same->sampled));
