@@ -436,7 +436,12 @@ static bool one_step(struct loop *l, struct error *err)
     arena_reset(&l->step);
     const struct engine_counts c0 = engine_counts(l->engine);
     if (!sample_groups(l, &g, &m, err)) {
+        const struct step_metrics none = {0};
+        struct error ignored;
+
         l->state = before; /* nothing of this step has happened */
+        if (err->kind == ERR_CANCELLED && before.step > checkpoint_last(l->in->run_dir))
+            (void)!save(l, &none, false, &ignored); /* the steps before are not done twice */
         return false;
     }
     m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;

@@ -235,6 +235,44 @@ static void a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter(void **st
     assert_int_equal(again.n_steps, w->recipe.max_steps - 3);
 }
 
+static void stop_in_sampling(void *ctx, const char *phase, size_t done, size_t total)
+{
+    struct seen *s = ctx;
+
+    (void)done;
+    (void)total;
+    if (strcmp(phase, "sampling") == 0 && s->n_steps == 3) /* in the middle of step 4 */
+        atomic_store(&s->stop, true);
+}
+
+static void a_stop_while_sampling_keeps_the_steps_that_are_done(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result unbroken, resumed;
+    struct seen s = {0}, stopped = {0}, again = {0};
+    struct progress_sink sink = sink_of(&stopped);
+    struct error err;
+
+    w->recipe.checkpoint_interval = 100;
+    ASSERT_OK(run(w, "unstopped", false, &s, &unbroken, &err));
+    sink.tick = stop_in_sampling;
+    const struct reinforce_inputs in = {.model = w->model,
+                                        .prompter = w->prompter,
+                                        .train = &w->train,
+                                        .valid = &w->valid,
+                                        .grader = w->grader,
+                                        .recipe = &w->recipe,
+                                        .run_dir = file_join(&w->arena, w->dir, "midway"),
+                                        .base_name = "tiny",
+                                        .sink = &sink,
+                                        .stop = &stopped.stop};
+    ASSERT_OK(file_make_dirs(in.run_dir, &err));
+    ASSERT_FAILS(reinforce(&in, &resumed, &err), ERR_CANCELLED, "stopped");
+    assert_int_equal(checkpoint_last(in.run_dir), 3);
+    ASSERT_OK(run(w, "midway", true, &again, &resumed, &err));
+    assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
+}
+
 static void full_fine_tuning_learns(void **state)
 {
     struct world *w = *state;
@@ -338,6 +376,7 @@ int main(void)
         LAW(threads_and_memory_change_no_bit),
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
+        LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),
         LAW(full_fine_tuning_learns),
         LAW(full_fine_tuning_resumes_to_the_same_weights),
         LAW(an_update_that_goes_too_far_is_undone),
