@@ -8,6 +8,7 @@
  */
 #include "text/chat_template.h"
 #include "base/limits.h"
+#include "base/size.h"
 #include "text/jinja_ast.h"
 #include "text/jinja_builtin.h"
 
@@ -115,11 +116,21 @@ static bool from_json(struct jinja_render *r, const json_t *v, struct jinja_valu
     return ok;
 }
 
+/* "self" is the template, whatever the caller names so. */
+static bool add_self(struct jinja_render *r, struct jinja_dict *context)
+{
+    struct jinja_value name;
+
+    return jinja_str_view(r, STR("self"), &name) &&
+           jinja_dict_set(r, context, name, (struct jinja_value){.type = JINJA_SELF});
+}
+
 static bool render(struct jinja_render *r, const struct chat_template *t, const json_t *vars)
 {
     r->context = jinja_dict_new(r, json_object_size(vars) + 8);
     return r->context != NULL && jinja_add_globals(r, r->context) &&
-           dict_from_json(r, vars, r->context) && jinja_run(r, &t->program) && jinja_put_ok(r);
+           dict_from_json(r, vars, r->context) && add_self(r, r->context) &&
+           jinja_run(r, &t->program) && jinja_put_ok(r);
 }
 
 bool chat_template_render(const struct chat_template *t, const json_t *vars, struct buf *out,
@@ -136,15 +147,20 @@ bool chat_template_render(const struct chat_template *t, const json_t *vars, str
         r.spans = arena_try(&arena, max_spans, sizeof *r.spans, "spans", r.err);
         r.max_spans = r.spans == NULL ? 0 : max_spans;
     }
-    bool ok = render(&r, t, vars);
+    bool ok = (r.spans != NULL || max_spans == 0 || spans == NULL) && render(&r, t, vars);
+    if (ok && r.out.len > out->max_bytes - size_min(base, out->max_bytes))
+        ok = fail(r.err, ERR_LIMIT,
+                  "the text of a chat template is longer than the %zu bytes allowed",
+                  out->max_bytes);
     if (ok) {
         buf_str(out, buf_view(&r.out));
         ok = buf_ok(out, "the text of a chat template", r.err);
     }
     if (ok && n_spans != NULL)
         *n_spans = r.n_spans;
-    for (size_t i = 0; ok && i < r.n_spans && i < r.max_spans; i++)
-        spans[i] = (struct generation_span){base + r.spans[i].from, base + r.spans[i].to};
+    for (size_t i = 0; ok && i < size_min(r.n_spans, r.max_spans); i++)
+        spans[i] = (struct generation_span){base + size_min(r.spans[i].from, r.out.len),
+                                            base + size_min(r.spans[i].to, r.out.len)};
     buf_release(&r.out);
     arena_release(&arena);
     return ok;

@@ -47,7 +47,7 @@ enum jinja_kind {
     JINJA_N_GENERATION,
     JINJA_N_FILTER_BLOCK,
     JINJA_N_WITH,
-    JINJA_N_SCOPE,
+    JINJA_N_AUTOESCAPE,
     JINJA_N_BLOCK,
     JINJA_N_BREAK,
     JINJA_N_CONTINUE,
@@ -101,7 +101,7 @@ struct jinja_invocation { /* of a call, filter or test */
 struct jinja_for {
     struct jinja_node *target, *iter, *test, *test_target;
     struct jinja_nodes body, orelse;
-    bool recursive, extended, has_else;
+    bool recursive, extended, has_else, escapes;
     struct jinja_ref loop;
     struct jinja_frame body_frame, else_frame;
     struct jinja_function *test_function;
@@ -130,6 +130,7 @@ struct jinja_macro {
 struct jinja_node {
     uint8_t kind; /* enum jinja_kind */
     uint8_t op;   /* enum jinja_op */
+    bool escapes; /* within {% autoescape true %}: output, concat, filter block, loop */
     uint16_t depth;
     uint32_t line;
     struct jinja_node *next; /* in a list */
@@ -168,6 +169,7 @@ struct jinja_node {
             struct jinja_node *target;          /* set block */
             struct jinja_node *filter;          /* may be NULL in a set block */
             struct jinja_nodes targets, values; /* with */
+            bool on;                            /* autoescape */
             struct jinja_nodes body;
             struct jinja_frame frame;
             struct jinja_function *function; /* block */
@@ -182,12 +184,16 @@ struct jinja_program {
     struct arena arena;
     struct jinja_nodes body;
     struct jinja_function *function;
+    struct jinja_node **blocks;
+    size_t n_blocks;
 };
 
 /* source: UTF-8. The program's arena holds all of it. */
 MUST_CHECK bool jinja_parse(struct str source, struct jinja_program *out, struct error *err);
 /* Chooses the slots. */
 MUST_CHECK bool jinja_resolve_scopes(struct jinja_program *p, struct error *err);
+/* self.name: false where there is no such block. */
+bool jinja_find_block(const struct jinja_render *r, struct str name, struct jinja_value *out);
 /* Runs it; what it writes is r->out. */
 MUST_CHECK bool jinja_run(struct jinja_render *r, const struct jinja_program *p);
 #endif

@@ -68,6 +68,9 @@ MUST_CHECK bool jinja_loop_length(struct jinja_render *r, struct jinja_loop *loo
 extern const struct jinja_builtin jinja_filters_text[], jinja_filters_list[], jinja_tests[];
 extern const struct jinja_builtin jinja_str_methods[], jinja_dict_methods[], jinja_list_methods[];
 
+/* In jinja_wrap.c. */
+jinja_builtin_fn jinja_f_pprint, jinja_f_wordwrap;
+
 /* Typed arguments; each names the parameter in its error. def where the argument is missing. */
 MUST_CHECK bool jinja_arg_int(struct jinja_call *c, size_t i, int64_t def, int64_t *out);
 MUST_CHECK bool jinja_arg_bool(struct jinja_call *c, size_t i, bool def, bool *out);

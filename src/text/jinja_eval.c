@@ -232,7 +232,7 @@ static bool bind_macro(struct jinja_render *r, const struct jinja_macro *m,
     struct jinja_keyword *kw = jinja_alloc(r, args->n_kw, sizeof *kw);
     size_t n_kw = args->n_kw, i = 0;
 
-    if (kw == NULL)
+    if (kw == NULL || !jinja_charge(r, n_kw * m->node->params.n / 16))
         return false;
     if (n_kw > 0)
         memcpy(kw, args->kw, n_kw * sizeof *kw);
@@ -285,7 +285,10 @@ bool jinja_call_macro(struct jinja_render *r, const struct jinja_macro *m,
     if (!fill_defaults(r, m->node, act) || !jinja_exec(r, act, &m->node->body, &flow))
         return false;
     r->depth--;
-    return jinja_capture_end(r, mark, out);
+    if (!jinja_capture_end(r, mark, out))
+        return false;
+    out->safe = r->autoescape;
+    return true;
 }
 
 /* The next parameter's name of a row, and whether it must be given. */
@@ -365,6 +368,8 @@ bool jinja_call_value(struct jinja_render *r, struct jinja_value f, const struct
     case JINJA_JOINER:
         *out = f.cycler->sep;
         return f.cycler->at++ > 0 || jinja_str_view(r, STR(""), out);
+    case JINJA_BLOCK:
+        return jinja_call_block(r, f.block, out);
     default:
         return jinja_raise(r, "'%s' object is not callable", jinja_type_name(f));
     }
@@ -524,16 +529,25 @@ static bool eval_concat(struct jinja_render *r, struct jinja_activation *act,
                         const struct jinja_node *n, struct jinja_value *out)
 {
     struct jinja_value *items, all;
+    bool safe = false; /* within autoescape, one Markup makes all of it one */
     size_t mark;
 
     if (!eval_sequence(r, act, n, &all)) /* first all, for they may capture output of their own */
         return false;
     items = all.seq->items;
+    for (size_t i = 0; i < n->items.n; i++)
+        safe = safe || (n->escapes && items[i].type == JINJA_STR && items[i].safe);
+    for (size_t i = 0; safe && i < n->items.n; i++)
+        if (!jinja_escape(r, items[i], &items[i]))
+            return false;
     mark = jinja_mark(r);
     for (size_t i = 0; i < n->items.n; i++)
         if (!jinja_put_str(r, items[i]))
             return false;
-    return jinja_take(r, mark, out);
+    if (!jinja_take(r, mark, out))
+        return false;
+    out->safe = safe;
+    return true;
 }
 
 /* a < b < c: each operand once, stopping at the first that fails */

@@ -69,6 +69,10 @@ MUST_CHECK bool jinja_exec_for(struct jinja_render *r, struct jinja_activation *
 MUST_CHECK bool jinja_call_loop(struct jinja_render *r, struct jinja_loop *loop,
                                 const struct jinja_args *args, struct jinja_value *out);
 
+/* The text of a block. */
+MUST_CHECK bool jinja_call_block(struct jinja_render *r, const struct jinja_node *n,
+                                 struct jinja_value *out);
+
 /* Output goes into a value between begin and end. */
 size_t jinja_capture_begin(struct jinja_render *r);
 MUST_CHECK bool jinja_capture_end(struct jinja_render *r, size_t mark, struct jinja_value *out);

@@ -89,6 +89,14 @@ bool jinja_assign(struct jinja_render *r, struct jinja_activation *act,
     return unpack(r, act, target, v);
 }
 
+/* What a filter block or a call gives goes out as it is, and must be a str. */
+static bool put_result(struct jinja_render *r, struct jinja_value v)
+{
+    if (v.type != JINJA_STR)
+        return jinja_raise(r, "expected str instance, %s found", jinja_type_name(v));
+    return jinja_put_str(r, v);
+}
+
 /* ---- statements ---- */
 
 static bool exec_output(struct jinja_render *r, struct jinja_activation *act,
@@ -97,7 +105,8 @@ static bool exec_output(struct jinja_render *r, struct jinja_activation *act,
     for (const struct jinja_node *item = n->items.first; item != NULL; item = item->next) {
         struct jinja_value v;
 
-        if (!jinja_eval(r, act, item, &v) || !jinja_put_str(r, v))
+        if (!jinja_eval(r, act, item, &v) || (n->escapes && !jinja_escape(r, v, &v)) ||
+            !jinja_put_str(r, v))
             return false;
     }
     return true;
@@ -143,8 +152,10 @@ static bool capture_block(struct jinja_render *r, struct jinja_activation *act,
         jinja_capture_drop(r, mark);
         return true;
     }
-    return jinja_capture_end(r, mark, out) &&
-           (n->block.filter == NULL || jinja_apply_filters(r, act, n->block.filter, *out, out));
+    if (!jinja_capture_end(r, mark, out))
+        return false;
+    out->safe = n->escapes;
+    return n->block.filter == NULL || jinja_apply_filters(r, act, n->block.filter, *out, out);
 }
 
 static bool exec_capture(struct jinja_render *r, struct jinja_activation *act,
@@ -156,8 +167,13 @@ static bool exec_capture(struct jinja_render *r, struct jinja_activation *act,
         return false;
     if (*flow != JINJA_FLOW_ON)
         return true;
+    if (n->kind == JINJA_N_SET_BLOCK && r->autoescape) {
+        if (!jinja_to_str(r, v, &v))
+            return false;
+        v.safe = true;
+    }
     if (!(n->kind == JINJA_N_SET_BLOCK ? jinja_assign(r, act, n->block.target, v)
-                                       : jinja_put_str(r, v)))
+                                       : put_result(r, v)))
         return false;
     jinja_leave_frame(act, &n->block.frame);
     return true;
@@ -205,12 +221,12 @@ static bool exec_call_block(struct jinja_render *r, struct jinja_activation *act
     struct jinja_value caller, v;
 
     return make_macro(r, act, n, &caller) && jinja_eval_call(r, act, n->macro->call, &caller, &v) &&
-           jinja_put_str(r, v);
+           put_result(r, v);
 }
 
 /*
- * What a model said. The span is where the text lands if it is written at once; inside something captured, where
- * that begins, as in transformers.
+ * What a model said. The span is where the text lands if it is written at once. Inside a macro or another capture
+ * it is counted from where that begins, as in transformers, which is only right for a capture that begins with it.
  */
 static bool exec_generation(struct jinja_render *r, struct jinja_activation *act,
                             const struct jinja_node *n)
@@ -227,6 +243,20 @@ static bool exec_generation(struct jinja_render *r, struct jinja_activation *act
     return jinja_put_str(r, text);
 }
 
+static bool exec_autoescape(struct jinja_render *r, struct jinja_activation *act,
+                            const struct jinja_node *n, enum jinja_flow *flow)
+{
+    const bool outer = r->autoescape;
+
+    r->autoescape = n->block.on;
+    jinja_enter_frame(r, act, &n->block.frame);
+    if (!jinja_exec(r, act, &n->block.body, flow))
+        return false;
+    r->autoescape = outer;
+    jinja_leave_frame(act, &n->block.frame);
+    return true;
+}
+
 static bool exec_block(struct jinja_render *r, const struct jinja_node *n)
 {
     struct jinja_activation *act = jinja_activate(r, n->block.function, NULL);
@@ -239,6 +269,27 @@ static bool exec_block(struct jinja_render *r, const struct jinja_node *n)
         return false;
     r->depth--;
     return true;
+}
+
+bool jinja_call_block(struct jinja_render *r, const struct jinja_node *n, struct jinja_value *out)
+{
+    const size_t mark = jinja_capture_begin(r);
+
+    if (!exec_block(r, n) || !jinja_capture_end(r, mark, out))
+        return false;
+    out->safe = r->autoescape;
+    return true;
+}
+
+bool jinja_find_block(const struct jinja_render *r, struct str name, struct jinja_value *out)
+{
+    for (size_t i = 0; i < r->program->n_blocks; i++) {
+        if (str_eq(r->program->blocks[i]->block.name, name)) {
+            *out = (struct jinja_value){.type = JINJA_BLOCK, .block = r->program->blocks[i]};
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool exec_one(struct jinja_render *r, struct jinja_activation *act,
@@ -259,8 +310,9 @@ static bool exec_one(struct jinja_render *r, struct jinja_activation *act,
     case JINJA_N_FILTER_BLOCK:
         return exec_capture(r, act, n, flow);
     case JINJA_N_WITH:
-    case JINJA_N_SCOPE:
         return exec_with(r, act, n, flow);
+    case JINJA_N_AUTOESCAPE:
+        return exec_autoescape(r, act, n, flow);
     case JINJA_N_MACRO:
         return exec_macro(r, act, n);
     case JINJA_N_CALL_BLOCK:

@@ -82,7 +82,9 @@ static bool follow(struct jinja_render *r, const struct path *p, struct jinja_va
 /* ---- generators: map, select and their kin ---- */
 
 struct apply {
-    const struct jinja_builtin *row; /* filter or test; NULL: the attribute, or its truth */
+    struct str name;                 /* of a filter or test; "": the attribute, or its truth */
+    const struct jinja_builtin *row; /* found when the first item comes */
+    bool is_test;
     struct jinja_args args;
     struct path path;
     bool keep; /* select: where the test is true; reject: where it is not */
@@ -104,6 +106,17 @@ static bool begin_source(struct jinja_render *r, struct jinja_gen *g, bool *begu
     return *done || jinja_iter(r, g->from.of, &g->from);
 }
 
+static bool call_named(struct jinja_render *r, struct apply *a, struct jinja_value item,
+                       struct jinja_value *out)
+{
+    if (a->row == NULL)
+        a->row = a->is_test ? jinja_find_test(a->name) : jinja_find_filter(a->name);
+    if (a->row == NULL)
+        return jinja_raise(r, "No %s named '" STR_FMT "'.", a->is_test ? "test" : "filter",
+                           STR_ARG(a->name));
+    return jinja_call_builtin(r, a->row, item, &a->args, out);
+}
+
 static bool next_mapped(struct jinja_render *r, struct jinja_gen *g, struct jinja_value *out,
                         bool *done)
 {
@@ -114,8 +127,7 @@ static bool next_mapped(struct jinja_render *r, struct jinja_gen *g, struct jinj
         return false;
     if (*done)
         return true;
-    return a->row != NULL ? jinja_call_builtin(r, a->row, item, &a->args, out)
-                          : follow(r, &a->path, item, out);
+    return a->name.len > 0 ? call_named(r, a, item, out) : follow(r, &a->path, item, out);
 }
 
 static bool next_selected(struct jinja_render *r, struct jinja_gen *g, struct jinja_value *out,
@@ -133,8 +145,7 @@ static bool next_selected(struct jinja_render *r, struct jinja_gen *g, struct ji
             return false;
         if (*done)
             return true;
-        if (!follow(r, &a->path, *out, &v) ||
-            (a->row != NULL && !jinja_call_builtin(r, a->row, v, &a->args, &v)) ||
+        if (!follow(r, &a->path, *out, &v) || (a->name.len > 0 && !call_named(r, a, v, &v)) ||
             !jinja_truth(r, v, &truth))
             return false;
         if (truth == a->keep)
@@ -154,17 +165,17 @@ static struct jinja_args rest_of(const struct jinja_args *args, size_t used)
 }
 
 /* The filter or test named by argument at. */
-static bool find_row(struct jinja_call *c, size_t at, bool is_test, struct apply *a)
+static bool set_name(struct jinja_call *c, size_t at, bool is_test, struct apply *a)
 {
     const struct jinja_value name = c->args->pos[at];
 
-    if (name.type != JINJA_STR)
+    if (name.type != JINJA_STR || name.text->len == 0)
         return jinja_raise(c->r, "%s: a name was expected, not %s", c->row->name,
                            jinja_type_name(name));
-    a->row = is_test ? jinja_find_test(jinja_view(name)) : jinja_find_filter(jinja_view(name));
+    a->name = jinja_view(name);
+    a->is_test = is_test;
     a->args = rest_of(c->args, at + 1);
-    return a->row != NULL || jinja_raise(c->r, "No %s named '" STR_FMT "'.",
-                                         is_test ? "test" : "filter", STR_ARG(jinja_view(name)));
+    return true;
 }
 
 static bool map_by_attribute(struct jinja_call *c, struct apply *a)
@@ -193,7 +204,7 @@ static bool f_map(struct jinja_call *c)
 {
     struct apply *a = jinja_alloc(c->r, 1, sizeof *a);
 
-    if (a == NULL || !(c->args->n_pos == 0 ? map_by_attribute(c, a) : find_row(c, 0, false, a)))
+    if (a == NULL || !(c->args->n_pos == 0 ? map_by_attribute(c, a) : set_name(c, 0, false, a)))
         return false;
     return jinja_generator(c->r, "generator", c->self, next_mapped, a, c->out);
 }
@@ -211,7 +222,7 @@ static bool f_select(struct jinja_call *c)
         return jinja_raise(c->r, "Missing parameter for attribute name");
     if (n_attr > 0 && !make_path(c->r, c->args->pos[0], false, &a->path))
         return false;
-    if (c->args->n_pos > n_attr && !find_row(c, n_attr, true, a))
+    if (c->args->n_pos > n_attr && !set_name(c, n_attr, true, a))
         return false;
     return jinja_generator(c->r, "generator", c->self, next_selected, a, c->out);
 }
@@ -454,6 +465,21 @@ static bool f_reverse(struct jinja_call *c)
     return jinja_items_list(c->r, items, c->out);
 }
 
+/* Within autoescape: one Markup among them makes all of it one. */
+static bool join_escaped(struct jinja_call *c, struct jinja_value sep, struct jinja_value items)
+{
+    struct jinja_items list = {0};
+    bool safe = sep.type == JINJA_STR && sep.safe;
+
+    if (!jinja_collect(c->r, items, &list))
+        return false;
+    for (size_t i = 0; i < list.n; i++)
+        safe = safe || (list.ptr[i].type == JINJA_STR && list.ptr[i].safe);
+    return jinja_items_list(c->r, &list, &items) &&
+           (safe ? jinja_escape(c->r, sep, &sep) : jinja_to_str(c->r, sep, &sep)) &&
+           jinja_text_join(c->r, sep, items, safe, c->out);
+}
+
 static bool f_join(struct jinja_call *c)
 {
     struct jinja_value sep, items = c->self;
@@ -470,6 +496,8 @@ static bool f_join(struct jinja_call *c)
         if (!jinja_generator(c->r, "map", items, next_mapped, a, &items))
             return false;
     }
+    if (c->r->autoescape)
+        return join_escaped(c, c->a[0], items);
     return jinja_to_str(c->r, c->a[0], &sep) && jinja_text_join(c->r, sep, items, false, c->out);
 }
 
@@ -517,6 +545,21 @@ static bool f_extreme(struct jinja_call *c)
         }
     }
     return true;
+}
+
+/* Any item is as good as another: the same render takes the same one again. */
+static bool f_random(struct jinja_call *c)
+{
+    size_t n;
+
+    if (!jinja_length(c->self, &n))
+        return jinja_raise(c->r, "object of type '%s' has no len()", jinja_type_name(c->self));
+    if (n == 0)
+        return jinja_undefined_hint(c->r, c->out, "No random item, sequence was empty.");
+    if (c->self.type == JINJA_VIEW || c->self.type == JINJA_DICT)
+        return jinja_raise(c->r, "'%s' object is not subscriptable", jinja_type_name(c->self));
+    const uint64_t at = c->r->steps * 0x9E3779B97F4A7C15u >> 32;
+    return jinja_getitem(c->r, c->self, jinja_int((int64_t)(at % n)), c->out);
 }
 
 static bool f_attr(struct jinja_call *c)
@@ -735,7 +778,7 @@ const struct jinja_builtin jinja_filters_list[] = {
     {"map", f_map, "*"},
     {"max", f_extreme, "case_sensitive attribute"},
     {"min", f_extreme, "case_sensitive attribute"},
-    {"random", NULL, "*"},
+    {"random", f_random, ""},
     {"reject", f_select, "*"},
     {"rejectattr", f_select, "*"},
     {"reverse", f_reverse, ""},

@@ -85,9 +85,16 @@ static bool f_replace(struct jinja_call *c)
 
     if (c->a[2].type != JINJA_NONE && !jinja_arg_int(c, 2, -1, &count))
         return false;
-    return jinja_to_str(c->r, c->self, &text) && jinja_to_str(c->r, c->a[0], &old) &&
-           jinja_to_str(c->r, c->a[1], &new) &&
-           jinja_text_replace(c->r, text, jinja_view(old), jinja_view(new), count, c->out);
+    if (!jinja_soft_str(c->r, c->self, &text) || !jinja_soft_str(c->r, c->a[0], &old) ||
+        !jinja_soft_str(c->r, c->a[1], &new))
+        return false;
+    if (!c->r->autoescape)
+        text.safe = false;
+    else if ((old.safe || (new.safe && !text.safe)) && !jinja_escape(c->r, text, &text))
+        return false;
+    if (text.safe && !jinja_escape(c->r, new, &new))
+        return false;
+    return jinja_text_replace(c->r, text, jinja_view(old), jinja_view(new), count, c->out);
 }
 
 static bool f_center(struct jinja_call *c)
@@ -162,20 +169,23 @@ static bool f_truncate(struct jinja_call *c)
     struct str end;
     int64_t length, leeway = 5;
     struct jinja_value cut = c->self;
+    size_t n_chars;
     bool kill;
 
-    if (!need_str(c) || !jinja_arg_int(c, 0, 255, &length) || !jinja_arg_bool(c, 1, false, &kill) ||
+    if (!jinja_length(c->self, &n_chars) && !need_str(c))
+        return false;
+    if (!jinja_arg_int(c, 0, 255, &length) || !jinja_arg_bool(c, 1, false, &kill) ||
         !jinja_arg_str(c, 2, STR("..."), &end) ||
         (c->a[3].type != JINJA_NONE && !jinja_arg_int(c, 3, 5, &leeway)))
         return false;
-    const int64_t n_end = (int64_t)jinja_count_chars(end), n = (int64_t)c->self.text->n_chars;
+    const int64_t n_end = (int64_t)jinja_count_chars(end), n = (int64_t)n_chars;
     if (length < n_end || leeway < 0)
         return jinja_raise(
             r, "truncate: the length must be at least that of the end, the leeway not below 0");
     *c->out = c->self;
     if (length > n || n - length <= leeway)
-        return true;
-    if (!jinja_substring(r, c->self, 0, (size_t)(length - n_end), &cut))
+        return true; /* whatever it is: only its length is asked for */
+    if (!need_str(c) || !jinja_substring(r, c->self, 0, (size_t)(length - n_end), &cut))
         return false;
     struct str kept = jinja_view(cut);
     for (size_t at = kept.len; !kill && at-- > 0;) {
@@ -329,6 +339,7 @@ static bool f_striptags(struct jinja_call *c)
 static bool put_quoted(struct jinja_render *r, struct jinja_value v, bool query)
 {
     static const char safe[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~";
+    static const char hex[] = "0123456789ABCDEF";
     struct jinja_value text;
 
     if (!jinja_to_str(r, v, &text))
@@ -342,9 +353,11 @@ static bool put_quoted(struct jinja_render *r, struct jinja_value v, bool query)
         else if (ch == ' ' && query)
             buf_char(&r->out, '+');
         else
-            buf_printf(&r->out, "%%%02X", (unsigned char)ch);
+            buf_put(&r->out,
+                    (const char[]){'%', hex[(unsigned char)ch >> 4], hex[(unsigned char)ch & 15]},
+                    3);
     }
-    return jinja_charge(r, s.len / 16) && jinja_put_ok(r);
+    return jinja_charge(r, s.len / 8) && jinja_put_ok(r);
 }
 
 static bool f_urlencode(struct jinja_call *c)
@@ -408,7 +421,7 @@ static bool f_xmlattr(struct jinja_call *c)
                                jinja_type_name(key));
         const struct str s = jinja_view(key);
         for (size_t k = 0; k < s.len; k++)
-            if (strchr(" \t\n\r\f\v/>=", s.ptr[k]) != NULL)
+            if (s.ptr[k] != '\0' && strchr(" \t\n\r\f\v/>=", s.ptr[k]) != NULL)
                 return jinja_raise(r, "Invalid character in attribute name");
         if (!jinja_escape(r, key, &key) || !jinja_escape(r, value, &value))
             return false;
@@ -419,7 +432,10 @@ static bool f_xmlattr(struct jinja_call *c)
         jinja_put(r, jinja_view(value));
         jinja_put(r, STR("\""));
     }
-    return jinja_take(r, mark, c->out);
+    if (!jinja_take(r, mark, c->out))
+        return false;
+    c->out->safe = r->autoescape;
+    return true;
 }
 
 /* ---- numbers ---- */
@@ -620,7 +636,8 @@ static bool f_round(struct jinja_call *c)
     const double unit = pow(10, (double)digits), scaled = d * unit;
     if (!isfinite(scaled))
         return jinja_raise(c->r, "cannot convert float infinity to integer");
-    *c->out = jinja_float((str_is(method, "ceil") ? ceil(scaled) : floor(scaled)) / unit);
+    /* Python's ceil and floor give whole numbers, which know no -0 */
+    *c->out = jinja_float((str_is(method, "ceil") ? ceil(scaled) : floor(scaled)) / unit + 0.0);
     return true;
 }
 
@@ -646,7 +663,7 @@ static bool f_filesizeformat(struct jinja_call *c)
     if (bytes == 1) {
         snprintf(text, sizeof text, "1 Byte");
     } else if (bytes < base) {
-        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes));
+        snprintf(text, sizeof text, "%.0f Bytes", trunc(bytes) + 0.0); /* not -0 */
     } else {
         for (unit = base * base; i < 7 && bytes >= unit; i++)
             unit *= base;
@@ -714,7 +731,7 @@ const struct jinja_builtin jinja_filters_text[] = {
     {"indent", f_indent, "width first blank"},
     {"int", f_int, "default base"},
     {"lower", f_case, ""},
-    {"pprint", NULL, "*"},
+    {"pprint", jinja_f_pprint, ""},
     {"replace", f_replace, "old! new! count"},
     {"round", f_round, "precision method"},
     {"safe", f_safe, ""},
@@ -728,7 +745,7 @@ const struct jinja_builtin jinja_filters_text[] = {
     {"urlencode", f_urlencode, ""},
     {"urlize", NULL, "*"},
     {"wordcount", f_wordcount, ""},
-    {"wordwrap", NULL, "*"},
+    {"wordwrap", jinja_f_wordwrap, "width break_long_words wrapstring break_on_hyphens"},
     {"xmlattr", f_xmlattr, "autospace"},
     {0},
 };

@@ -92,29 +92,60 @@ static void float_text(double d, const struct spec *s, char *text, size_t size)
         *p = (char)(*p >= 'a' && *p <= 'z' ? *p - 32 : *p);
 }
 
+/* A precision and no type: as %g, but with a digit behind the point, and an exponent where there is no room for it. */
+static void short_float_text(double d, const struct spec *s, char *text, size_t size)
+{
+    const int precision = s->precision == 0 ? 1 : (int)s->precision;
+    char *e;
+
+    snprintf(text, size, "%.*e", precision - 1, d);
+    e = strchr(text, 'e');
+    const int before_point = e == NULL ? 0 : atoi(e + 1) + 1;
+    if (e == NULL) /* inf, nan */
+        return;
+    if (before_point > -4 && before_point <= precision - 1) {
+        snprintf(text, size, s->alternate ? "%#.*g" : "%.*g", precision, d);
+        if (strchr(text, '.') == NULL)
+            strcat(text, ".0");
+        return;
+    }
+    char *end = e; /* the mantissa without zeros at its end */
+    while (!s->alternate && precision > 1 && end[-1] == '0')
+        end--;
+    if (!s->alternate && end[-1] == '.')
+        end--;
+    memmove(end, e, strlen(e) + 1);
+    if (s->alternate && precision == 1) {
+        memmove(text + 2, text + 1, strlen(text + 1) + 1);
+        text[1] = '.';
+    }
+}
+
 /* Digits of an absolute value; with no type, those of repr. */
 static bool float_digits(struct jinja_render *r, double d, const struct spec *s, char *text,
                          size_t size)
 {
-    if (s->type == 0 && s->precision < 0) {
-        const size_t mark = jinja_mark(r);
+    const size_t mark = jinja_mark(r);
 
-        jinja_put_double(r, d);
-        const struct str digits = view_from(r, mark);
-        if (!jinja_put_ok(r) || digits.len >= size)
-            return false;
-        memcpy(text, digits.ptr, digits.len);
-        text[digits.len] = '\0';
-        r->out.len = mark;
+    if (s->type != 0) {
+        float_text(d, s, text, size);
         return true;
     }
-    float_text(d, s, text, size);
-    if (s->type == 0 && isfinite(d) && strpbrk(text, ".e") == NULL) {
-        const size_t n = strlen(text);
-
-        /* format(5.0, ".3") is 5.0, but never more digits than the precision allows */
-        if ((int64_t)n < s->precision || s->precision <= 1)
-            snprintf(text + n, size - n, s->precision > (int64_t)n ? ".0" : "");
+    if (s->precision >= 0) {
+        short_float_text(d, s, text, size);
+        return true;
+    }
+    jinja_put_double(r, d);
+    const struct str digits = view_from(r, mark);
+    if (!jinja_put_ok(r) || digits.len + 2 >= size)
+        return false;
+    memcpy(text, digits.ptr, digits.len);
+    text[digits.len] = '\0';
+    r->out.len = mark;
+    char *e = strchr(text, 'e');
+    if (s->alternate && e != NULL && strchr(text, '.') == NULL) { /* 1.e+22 */
+        memmove(e + 1, e, strlen(e) + 1);
+        *e = '.';
     }
     return true;
 }
@@ -125,18 +156,14 @@ static void put_grouped(struct jinja_render *r, struct str digits, char separato
 {
     size_t whole = 0;
 
-    while (whole < digits.len && digits.ptr[whole] != '.' && digits.ptr[whole] != 'e' &&
-           digits.ptr[whole] != '%')
+    while (whole < digits.len && strchr("0123456789abcdefABCDEF", digits.ptr[whole]) != NULL &&
+           (every == 4 || (digits.ptr[whole] >= '0' && digits.ptr[whole] <= '9')))
         whole++;
     const int64_t rest = (int64_t)(digits.len - whole);
     size_t total = whole; /* digits before the point, zeros included */
-    for (;;) {
-        const int64_t with = (int64_t)(total + 1 + (separator != 0 ? total / every : 0)) + rest;
-
-        if (with > width)
-            break;
+    while ((int64_t)(total + (separator != 0 && total > 0 ? (total - 1) / every : 0)) + rest <
+           width)
         total++;
-    }
     for (size_t i = 0; i < total && !r->out.overflowed; i++) {
         const size_t left = total - i;
 
@@ -177,7 +204,7 @@ static bool put_number(struct jinja_render *r, const struct spec *s, bool negati
                        const char *base, struct str digits, unsigned every)
 {
     char prefix[8];
-    const char sign = (char)(negative ? '-' : s->sign == '-' ? '\0' : s->sign);
+    const char sign = (char)(negative ? '-' : s->sign == '-' ? 0 : s->sign);
     const int n = snprintf(prefix, sizeof prefix, "%.1s%s", sign == '\0' ? "" : &sign, base);
     const bool zeros = s->align == '=' && s->fill[0] == '0' && s->grouping != 0;
     struct jinja_value body;
@@ -200,8 +227,8 @@ static bool put_float(struct jinja_render *r, double d, const struct spec *s)
 {
     char text[400 + MAX_PRECISION];
 
-    if (s->type == 'n' || !float_digits(r, fabs(d), s, text, sizeof text))
-        return jinja_unsupported(r, "this number format is not supported");
+    if (!float_digits(r, fabs(d), s, text, sizeof text))
+        return false;
     return put_number(r, s, signbit(d) && !isnan(d), "", str_of(text), 3);
 }
 
@@ -210,6 +237,8 @@ static bool put_int(struct jinja_render *r, int64_t i, const struct spec *s)
     const uint64_t n = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
     char text[66];
 
+    if (s->precision >= 0 && strchr("eEfFgG%", s->type == 0 ? 'd' : s->type) == NULL)
+        return jinja_raise(r, "Precision not allowed in integer format specifier");
     switch (s->type) {
     case 0:
     case 'd':
@@ -226,8 +255,10 @@ static bool put_int(struct jinja_render *r, int64_t i, const struct spec *s)
     case 'c':
         if (i < 0 || i > 0x10FFFF || (i >= 0xD800 && i < 0xE000))
             return jinja_raise(r, "%%c arg not in range(0x110000)");
+        if (s->sign != 0 || s->alternate)
+            return jinja_raise(r, "Sign and # are not allowed with integer format specifier 'c'");
         return put_padded(r, s, STR(""), (struct str){text, jinja_char_put(text, (uint32_t)i)},
-                          '<');
+                          '>');
     case 'e':
     case 'E':
     case 'f':
@@ -247,8 +278,8 @@ static bool put_text(struct jinja_render *r, struct jinja_value v, const struct 
 
     if (s->type != 0 && s->type != 's')
         return bad_type(r, s->type, v);
-    if (s->align == '=')
-        return jinja_raise(r, "'=' alignment not allowed in string format specifier");
+    if (s->align == '=' || s->alternate || s->sign != 0)
+        return jinja_raise(r, "'=', # and a sign are not allowed in string format specifier");
     if (s->precision >= 0 && (size_t)s->precision < v.text->n_chars &&
         !jinja_substring(r, v, 0, (size_t)s->precision, &text))
         return false;
@@ -275,14 +306,16 @@ static bool read_number(struct str s, size_t *at, int64_t *out)
 static bool read_spec(struct jinja_render *r, struct str text, struct spec *s)
 {
     size_t at = 0, next = 0;
+    bool filled = false;
 
-    *s = (struct spec){.fill = " ", .fill_len = 1, .sign = '-', .precision = -1};
+    *s = (struct spec){.fill = " ", .fill_len = 1, .precision = -1};
     if (text.len > 0)
         jinja_char_next(text, &next);
     if (next > 0 && next < text.len && is_align(text.ptr[next])) {
         memcpy(s->fill, text.ptr, next);
         s->fill_len = next;
         s->align = text.ptr[next];
+        filled = true;
         at = next + 1;
     } else if (text.len > 0 && is_align(text.ptr[0])) {
         s->align = text.ptr[0];
@@ -294,10 +327,9 @@ static bool read_spec(struct jinja_render *r, struct str text, struct spec *s)
         s->alternate = true;
         at++;
     }
-    if (at < text.len && text.ptr[at] == '0' && s->align == 0) {
+    if (at < text.len && text.ptr[at] == '0' && !filled) {
         s->fill[0] = '0';
-        s->fill_len = 1;
-        s->align = '=';
+        s->align = s->align == 0 ? '=' : s->align;
         at++;
     }
     read_number(text, &at, &s->width);
@@ -312,7 +344,13 @@ static bool read_spec(struct jinja_render *r, struct str text, struct spec *s)
     }
     if (at < text.len)
         s->type = text.ptr[at++];
-    return at == text.len || jinja_raise(r, "Invalid format specifier");
+    if (at < text.len)
+        return jinja_raise(r, "Invalid format specifier");
+    /* a comma goes with decimal digits, an underscore with others, too */
+    if (s->grouping != 0 && s->type != 0 &&
+        strchr(s->grouping == ',' ? "deEfFgG%" : "deEfFgG%boxX", s->type) == NULL)
+        return jinja_raise(r, "Cannot specify '%c' with '%c'.", s->grouping, s->type);
+    return true;
 }
 
 static bool put_spec(struct jinja_render *r, struct jinja_value v, struct str text)
@@ -325,13 +363,13 @@ static bool put_spec(struct jinja_render *r, struct jinja_value v, struct str te
         return false;
     switch ((enum jinja_type)v.type) {
     case JINJA_STR:
+        if (s.grouping != 0)
+            return jinja_raise(r, "Cannot specify '%c' with 's'.", s.grouping);
         if (s.align == '=' && s.fill[0] == '0' && text.ptr[0] == '0')
             s.align = '<'; /* a width with a zero in front fills a text at its end */
         return put_text(r, v, &s);
     case JINJA_BOOL:
-        return s.type == 0 || s.type == 's'
-                   ? jinja_raise(r, "Unknown format code for object of type 'bool'")
-                   : put_int(r, v.b, &s);
+        return put_int(r, v.b, &s);
     case JINJA_INT:
         return put_int(r, v.i, &s);
     case JINJA_FLOAT:
@@ -606,13 +644,17 @@ static bool percent_key(struct percent *p, struct str s, size_t *at, struct jinj
 
 static bool percent_text(struct percent *p, struct jinja_value v, struct spec *s)
 {
+    int64_t i;
     const size_t mark = jinja_mark(p->r);
 
     if (s->type == 'a')
         return jinja_unsupported(p->r, "%%a is not supported");
+    if (s->type == 'c')
+        s->precision = -1;
+    if (s->type == 'c' && jinja_as_int(v, &i))
+        return put_int(p->r, i, s);
     if (s->type == 'c' && v.type != JINJA_STR)
-        return v.type == JINJA_INT ? put_int(p->r, v.i, s)
-                                   : jinja_raise(p->r, "%%c requires int or char");
+        return jinja_raise(p->r, "%%c requires int or char");
     if (s->type == 'c' && v.text->n_chars != 1)
         return jinja_raise(p->r, "%%c requires int or char");
     if (s->type == 'r' ? !jinja_put_repr(p->r, v) : !jinja_put_str(p->r, v))
@@ -623,6 +665,24 @@ static bool percent_text(struct percent *p, struct jinja_value v, struct spec *s
     return put_text(p->r, v, s);
 }
 
+/* A precision is the least number of digits. */
+static bool percent_int(struct percent *p, int64_t i, struct spec *s)
+{
+    const uint64_t n = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    const unsigned base = s->type == 'o' ? 8 : s->type == 'd' ? 10 : 16;
+    const char *prefix = !s->alternate || base == 10 ? ""
+                         : s->type == 'o'            ? "0o"
+                         : s->type == 'x'            ? "0x"
+                                                     : "0X";
+    char text[MAX_PRECISION + 66], tail[66];
+    const struct str digits = digits_of(n, base, s->type == 'X', tail);
+    const size_t zeros = s->precision > (int64_t)digits.len ? (size_t)s->precision - digits.len : 0;
+
+    memset(text, '0', zeros);
+    memcpy(text + zeros, digits.ptr, digits.len);
+    return put_number(p->r, s, i < 0, prefix, (struct str){text, zeros + digits.len}, 4);
+}
+
 static bool percent_number_value(struct percent *p, struct jinja_value v, struct spec *s)
 {
     int64_t i = 0;
@@ -631,15 +691,15 @@ static bool percent_number_value(struct percent *p, struct jinja_value v, struct
     if (strchr("diuoxX", s->type) != NULL) {
         const bool whole = strchr("diu", s->type) != NULL;
 
-        if (whole && v.type == JINJA_FLOAT && v.d > -0x1p63 && v.d < 0x1p63)
+        if (whole && v.type == JINJA_FLOAT && !(v.d > -0x1p63 && v.d < 0x1p63))
+            return jinja_raise(p->r, "a whole number of more than 64 bits");
+        if (whole && v.type == JINJA_FLOAT)
             v = jinja_int((int64_t)v.d);
         if (!jinja_as_int(v, &i))
             return jinja_raise(p->r, "%%%c format: %s is required, not %s", s->type,
                                whole ? "a real number" : "an integer", jinja_type_name(v));
         s->type = whole ? 'd' : s->type;
-        if (s->precision >= 0) /* at least so many digits */
-            return jinja_unsupported(p->r, "a precision of a whole number is not supported");
-        return put_int(p->r, i, s);
+        return percent_int(p, i, s);
     }
     if (!jinja_as_double(v, &d))
         return jinja_raise(p->r, "must be real number, not %s", jinja_type_name(v));
@@ -655,8 +715,11 @@ static bool percent_value(struct percent *p, struct jinja_value v, struct spec *
         return jinja_raise(p->r, "unsupported format character '%c'", s->type);
     if (is_text && s->align == '=')
         s->align = '>';
-    if (is_text && s->align == '>')
+    if (is_text) { /* neither means anything here */
         s->fill[0] = ' ';
+        s->alternate = false;
+        s->sign = 0;
+    }
     if (!(is_text ? percent_text(p, v, s) : percent_number_value(p, v, s)))
         return false;
     if (p->safe && is_text && !(v.type == JINJA_STR && v.safe)) {
@@ -670,7 +733,7 @@ static bool percent_value(struct percent *p, struct jinja_value v, struct spec *
 /* One conversion, from behind its %. */
 static bool put_conversion(struct percent *p, struct str s, size_t *at)
 {
-    struct spec spec = {.fill = " ", .fill_len = 1, .align = '>', .sign = '-', .precision = -1};
+    struct spec spec = {.fill = " ", .fill_len = 1, .align = '>', .precision = -1};
     struct jinja_value v = {.type = JINJA_MISSING};
     bool zero = false;
 

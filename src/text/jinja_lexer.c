@@ -324,7 +324,7 @@ static bool is_name_char(uint32_t c)
     if (c < 0x80)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                c == '_';
-    return jinja_is_alnum(c) || (!jinja_is_space(c) && jinja_is_case_ignorable(c));
+    return jinja_is_identifier(c);
 }
 
 static bool lex_name(struct lexer *lx)
@@ -459,7 +459,8 @@ static bool lex_comment(struct lexer *lx, size_t begin, size_t inside)
         }
     }
     count_lines(lx, begin);
-    return lex_fail(lx, "Missing end of comment tag");
+    lx->at = lx->s.len;
+    return inside == lx->s.len || lex_fail(lx, "Missing end of comment tag"); /* as there */
 }
 
 static bool lex_raw(struct lexer *lx, size_t begin, size_t inside)
@@ -477,7 +478,8 @@ static bool lex_raw(struct lexer *lx, size_t begin, size_t inside)
         }
     }
     count_lines(lx, begin);
-    return lex_fail(lx, "Missing end of raw directive");
+    lx->at = lx->s.len;
+    return inside == lx->s.len || lex_fail(lx, "Missing end of raw directive");
 }
 
 /* Data up to the next tag, and the tag. */

@@ -279,7 +279,10 @@ static bool recurse(struct jinja_render *r, struct jinja_activation *around,
     if (act == NULL || !jinja_enter_call(r) || !run_loop(r, act, around, f, items, depth0, &flow))
         return false;
     r->depth--;
-    return jinja_capture_end(r, mark, out);
+    if (!jinja_capture_end(r, mark, out))
+        return false;
+    out->safe = f->escapes;
+    return true;
 }
 
 bool jinja_call_loop(struct jinja_render *r, struct jinja_loop *loop, const struct jinja_args *args,

@@ -194,6 +194,8 @@ static bool str_has_affix(struct jinja_call *c)
             return jinja_raise(c->r, "tuple for %s must only contain str, not %s", c->row->name,
                                jinja_type_name(affix.seq->items[i]));
         yes = yes || has_affix(part, affix.seq->items[i], end);
+        if (!jinja_charge(c->r, 1 + affix.seq->items[i].text->len / 64))
+            return false;
     }
     if (affix.type != JINJA_TUPLE && affix.type != JINJA_STR)
         return jinja_raise(c->r, "%s first arg must be str or a tuple of str, not %s", c->row->name,

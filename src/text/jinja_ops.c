@@ -428,6 +428,9 @@ static bool plain_attribute(struct jinja_render *r, struct jinja_value obj, stru
                              : str_is(name, "stop") ? obj.range->stop
                                                     : obj.range->step);
         return true;
+    case JINJA_SELF:
+        *found = jinja_find_block(r, name, out);
+        return true;
     case JINJA_CYCLER:
         *found = str_is(name, "current");
         if (*found)
@@ -444,7 +447,7 @@ bool jinja_attribute(struct jinja_render *r, struct jinja_value obj, struct str 
     bool unsafe = false;
 
     *found = false;
-    if (obj.type == JINJA_UNDEFINED)
+    if (obj.type == JINJA_UNDEFINED && !is_object_attribute(name))
         return jinja_raise_undefined(r, obj);
     if (!plain_attribute(r, obj, name, found, out))
         return false;
@@ -512,7 +515,9 @@ bool jinja_substring(struct jinja_render *r, struct jinja_value text, size_t fro
     const struct jinja_text *t = text.text;
     struct jinja_text *part = jinja_alloc(r, 1, sizeof *part);
 
-    if (part == NULL || !jinja_charge(r, 1 + (t->n_chars == t->len ? 0 : t->len / 64)))
+    const size_t far = size_min(from, t->n_chars - from) + size_min(to, t->n_chars - to);
+
+    if (part == NULL || !jinja_charge(r, 1 + (t->n_chars == t->len ? 0 : far / 8)))
         return false;
     const size_t begin = jinja_char_offset(t, from);
     *part = (struct jinja_text){t->ptr + begin, jinja_char_offset(t, to) - begin, to - from};
@@ -520,13 +525,19 @@ bool jinja_substring(struct jinja_render *r, struct jinja_value text, size_t fro
     return true;
 }
 
-static bool hashable(struct jinja_value v)
+/* Would jinja_hash find something without a hash in it? Fails where it is too deep or too much. */
+static bool hashable(struct jinja_render *r, struct jinja_value v, bool *out)
 {
-    if (v.type == JINJA_TUPLE)
-        for (size_t i = 0; i < v.seq->n; i++)
-            if (!hashable(v.seq->items[i]))
-                return false;
-    return v.type != JINJA_LIST && v.type != JINJA_DICT && v.type != JINJA_VIEW;
+    *out = v.type != JINJA_LIST && v.type != JINJA_DICT && v.type != JINJA_VIEW;
+    if (v.type != JINJA_TUPLE)
+        return jinja_charge(r, 1);
+    if (r->depth++ >= JINJA_MAX_VALUE_DEPTH)
+        return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    for (size_t i = 0; i < v.seq->n && *out; i++)
+        if (!hashable(r, v.seq->items[i], out))
+            return false;
+    r->depth--;
+    return true;
 }
 
 /* obj[key] without attributes; found is false where Python raises TypeError, IndexError or KeyError. */
@@ -534,12 +545,15 @@ static bool item(struct jinja_render *r, struct jinja_value obj, struct jinja_va
                  bool *found, struct jinja_value *out)
 {
     const struct jinja_value *hit;
+    bool sound;
     size_t n;
     int64_t at;
 
     *found = false;
     if (obj.type == JINJA_DICT) {
-        if (!hashable(key))
+        if (!hashable(r, key, &sound))
+            return false;
+        if (!sound)
             return true;
         if (!jinja_dict_get(r, obj.dict, key, &hit))
             return false;

@@ -17,6 +17,7 @@ struct parser {
     struct arena *a;
     struct error *err;
     int nesting;
+    bool autoescape;
     const char *open_tag; /* innermost, for the error */
 };
 
@@ -105,6 +106,7 @@ static struct jinja_node *node(struct parser *p, enum jinja_kind kind, uint32_t 
 
     n->kind = (uint8_t)kind;
     n->line = line;
+    n->escapes = p->autoescape;
     n->depth = 1;
     return n;
 }
@@ -842,6 +844,7 @@ static struct jinja_node *parse_for(struct parser *p)
     if (skip_name(p, "if") && (f->test = expression(p)) == NULL)
         return NULL;
     f->recursive = skip_name(p, "recursive");
+    f->escapes = p->autoescape;
     if (!statements(p, ends, &f->body))
         return NULL;
     const bool has_else = at_name(p, "else");
@@ -906,6 +909,16 @@ static bool signature(struct parser *p, struct jinja_macro_node *m)
         if (param == NULL)
             return false;
         param->name.ctx = JINJA_CTX_PARAM;
+        if (m->params.n == JINJA_MAX_PARAMETERS)
+            return fail(p->err, ERR_LIMIT,
+                        "chat template, line %u: a macro of more than %d parameters", param->line,
+                        JINJA_MAX_PARAMETERS);
+        for (const struct jinja_node *other = m->params.first; other != NULL; other = other->next) {
+            if (str_eq(other->name.name, param->name.name)) {
+                parse_fail(p, param->line, "duplicate argument '%s'", param->name.name.ptr);
+                return false;
+            }
+        }
         append(&m->params, param);
         if (skip(p, JINJA_T_ASSIGN)) {
             struct jinja_node *value = expression(p);
@@ -1006,7 +1019,11 @@ static struct jinja_node *parse_block(struct parser *p)
              p->t->line, p->t->text.ptr);
         return NULL;
     }
-    if (!body_until(p, "endblock", &n->block.body))
+    const bool outer = p->autoescape;
+    p->autoescape = false; /* a block is a function of its own */
+    const bool ok = body_until(p, "endblock", &n->block.body);
+    p->autoescape = outer;
+    if (!ok)
         return NULL;
     if (p->t->type == JINJA_T_NAME && str_eq(p->t->text, n->block.name))
         advance(p);
@@ -1015,18 +1032,22 @@ static struct jinja_node *parse_block(struct parser *p)
 
 static struct jinja_node *parse_autoescape(struct parser *p)
 {
-    struct jinja_node *n = node(p, JINJA_N_SCOPE, p->t->line);
+    struct jinja_node *n = node(p, JINJA_N_AUTOESCAPE, p->t->line);
 
     advance(p);
     struct jinja_node *on = expression(p);
     if (on == NULL)
         return NULL;
-    if (on->kind != JINJA_N_CONST || on->constant.type != JINJA_BOOL || on->constant.b) {
-        fail(p->err, ERR_UNSUPPORTED, "chat template, line %u: autoescape is not supported",
+    if (on->kind != JINJA_N_CONST || on->constant.type != JINJA_BOOL) {
+        fail(p->err, ERR_UNSUPPORTED, "chat template, line %u: autoescape wants true or false",
              n->line);
         return NULL;
     }
-    return body_until(p, "endautoescape", &n->block.body) ? n : NULL;
+    const bool outer = p->autoescape;
+    p->autoescape = n->block.on = on->constant.b;
+    const bool ok = body_until(p, "endautoescape", &n->block.body);
+    p->autoescape = outer;
+    return ok ? n : NULL;
 }
 
 static struct jinja_node *parse_print(struct parser *p)

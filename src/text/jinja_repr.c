@@ -32,6 +32,16 @@ void jinja_put_double(struct jinja_render *r, double d)
         json_write_double(&r->out, d);
 }
 
+/* \\u and so many digits. */
+static void put_hex(struct jinja_render *r, char kind, uint32_t c, size_t n)
+{
+    char text[10] = {'\\', kind};
+
+    for (size_t i = 0; i < n; i++)
+        text[2 + i] = "0123456789abcdef"[c >> 4 * (n - 1 - i) & 15];
+    buf_put(&r->out, text, 2 + n);
+}
+
 /* As Python: single quotes, unless that spares escapes; what cannot be printed as \x, \u or \U. */
 void jinja_put_str_repr(struct jinja_render *r, struct str s)
 {
@@ -52,8 +62,10 @@ void jinja_put_str_repr(struct jinja_render *r, struct str s)
             buf_printf(&r->out, "\\%c", (char)c);
         else if (c == '\n' || c == '\r' || c == '\t')
             buf_text(&r->out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
+        else if (c < 0x100)
+            put_hex(r, 'x', c, 2);
         else
-            buf_printf(&r->out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+            put_hex(r, c < 0x10000 ? 'u' : 'U', c, c < 0x10000 ? 4 : 8);
     }
     buf_put(&r->out, s.ptr + from, s.len - from);
     buf_char(&r->out, quote);
@@ -119,7 +131,9 @@ static void put_range(struct jinja_render *r, const struct jinja_range *range)
 /* Python prints an address for these; ours are all the same. */
 static bool put_object(struct jinja_render *r, struct jinja_value v)
 {
-    if (v.type == JINJA_MACRO) {
+    if (v.type == JINJA_SELF) {
+        jinja_put(r, STR("<TemplateReference None>"));
+    } else if (v.type == JINJA_MACRO) {
         jinja_put(r, STR("<Macro "));
         if (v.macro->name.len > 0)
             jinja_put_str_repr(r, v.macro->name);
@@ -149,14 +163,14 @@ static bool put_repr(struct jinja_render *r, struct jinja_value v)
         return true;
     case JINJA_FLOAT:
         jinja_put_double(r, v.d);
-        return true;
+        return jinja_charge(r, 8); /* the shortest digits take some search */
     case JINJA_STR:
         if (v.safe)
             jinja_put(r, STR("Markup("));
         jinja_put_str_repr(r, (struct str){v.text->ptr, v.text->len});
         if (v.safe)
             buf_char(&r->out, ')');
-        return jinja_charge(r, v.text->len / 64);
+        return jinja_charge(r, v.text->len / 16);
     case JINJA_LIST:
         return put_items(r, v.seq, "[", "]");
     case JINJA_TUPLE:
@@ -260,33 +274,33 @@ bool jinja_escape(struct jinja_render *r, struct jinja_value v, struct jinja_val
 
 /* ---- JSON, as json.dumps writes it ---- */
 
-static void put_json_ascii(struct jinja_render *r, struct str s)
-{
-    buf_char(&r->out, '"');
-    for (size_t at = 0; at < s.len;) {
-        const uint32_t c = jinja_char_next(s, &at);
-        static const char names[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-        const char *hit = c < 0x80 && c != 0 ? strchr(names, (int)c) : NULL;
-
-        if (c == '"' || c == '\\' || (c < 0x20 && hit != NULL))
-            buf_printf(&r->out, "\\%c", hit[1]);
-        else if (c >= 0x20 && c < 0x7F)
-            buf_char(&r->out, (char)c);
-        else if (c >= 0x10000)
-            buf_printf(&r->out, "\\u%04x\\u%04x", 0xD800 + ((c - 0x10000) >> 10),
-                       0xDC00 + ((c - 0x10000) & 0x3FF));
-        else
-            buf_printf(&r->out, "\\u%04x", c);
-    }
-    buf_char(&r->out, '"');
-}
-
 static void put_json_str(struct jinja_render *r, struct str s, const struct jinja_json *fmt)
 {
-    if (fmt->ensure_ascii)
-        put_json_ascii(r, s);
-    else
-        json_write_string(&r->out, s, false);
+    size_t from = 0;
+
+    buf_char(&r->out, '"');
+    for (size_t at = 0; at < s.len;) {
+        static const char names[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+        const size_t start = at;
+        const uint32_t c = jinja_char_next(s, &at);
+        const bool plain = c >= 0x20 && c != '"' && c != '\\';
+
+        if (plain && (c < 0x7F || !fmt->ensure_ascii))
+            continue;
+        buf_put(&r->out, s.ptr + from, start - from);
+        from = at;
+        const char *hit = c < 0x80 && c != 0 ? strchr(names, (int)c) : NULL;
+        if (!plain && hit != NULL) {
+            buf_put(&r->out, (const char[]){'\\', hit[1]}, 2);
+        } else if (c >= 0x10000) {
+            put_hex(r, 'u', 0xD800 + ((c - 0x10000) >> 10), 4);
+            put_hex(r, 'u', 0xDC00 + ((c - 0x10000) & 0x3FF), 4);
+        } else {
+            put_hex(r, 'u', c, 4);
+        }
+    }
+    jinja_put(r, str_from(s, from));
+    buf_char(&r->out, '"');
 }
 
 static void put_json_double(struct jinja_render *r, double d)
@@ -429,10 +443,10 @@ static bool put_json_value(struct jinja_render *r, struct jinja_value v,
         return true;
     case JINJA_FLOAT:
         put_json_double(r, v.d);
-        return true;
+        return jinja_charge(r, 8);
     case JINJA_STR:
         put_json_str(r, (struct str){v.text->ptr, v.text->len}, fmt);
-        return jinja_charge(r, v.text->len / 64);
+        return jinja_charge(r, v.text->len / 16);
     case JINJA_LIST:
     case JINJA_TUPLE:
         return put_json_list(r, v.seq, fmt, level);

@@ -77,6 +77,7 @@ struct scoper {
     struct scope *scope;
     struct table names, slots;
     struct block_row *first_block, *last_block;
+    size_t n_blocks;
     struct undeclared reads;
     bool in_loop; /* break has a loop in this function */
     bool soft;    /* an unknown filter may wait until it is reached */
@@ -358,7 +359,7 @@ static bool each_child(struct scoper *s, struct jinja_node *n, visit_fn *visit)
     case JINJA_N_SET_BLOCK:
     case JINJA_N_FILTER_BLOCK:
     case JINJA_N_WITH:
-    case JINJA_N_SCOPE:
+    case JINJA_N_AUTOESCAPE:
     case JINJA_N_BLOCK:
         return maybe(s, n->block.target, visit) && each(s, &n->block.targets, visit) &&
                each(s, &n->block.values, visit) && each(s, &n->block.body, visit) &&
@@ -417,7 +418,7 @@ static bool collect(struct scoper *s, struct jinja_node *n)
     case JINJA_N_SET_BLOCK:
         return collect(s, n->block.target);
     case JINJA_N_GENERATION:
-    case JINJA_N_SCOPE:
+    case JINJA_N_AUTOESCAPE:
     case JINJA_N_BLOCK:
         return true;
     default:
@@ -670,6 +671,9 @@ static bool resolve_block(struct scoper *s, struct jinja_node *n)
     for (const struct block_row *b = s->first_block; b != NULL; b = b->next)
         if (str_eq(b->node->block.name, n->block.name))
             return scope_fail(s, n, "a block of this name was defined before");
+    if (s->n_blocks++ == JINJA_MAX_BLOCKS)
+        return fail(s->err, ERR_LIMIT, "a chat template with more than %d blocks",
+                    JINJA_MAX_BLOCKS);
     row->node = n;
     if (s->last_block != NULL)
         s->last_block->next = row;
@@ -717,7 +721,7 @@ static bool resolve(struct scoper *s, struct jinja_node *n)
     case JINJA_N_SET_BLOCK:
     case JINJA_N_FILTER_BLOCK:
     case JINJA_N_WITH:
-    case JINJA_N_SCOPE:
+    case JINJA_N_AUTOESCAPE:
         return resolve_inner(s, n);
     case JINJA_N_BLOCK:
         return resolve_block(s, n);
@@ -757,8 +761,12 @@ bool jinja_resolve_scopes(struct jinja_program *p, struct error *err)
     struct scoper s = {.a = &p->arena, .scratch = &scratch, .err = err};
     bool ok = resolve_root(&s, &p->body, &p->function, true);
 
-    for (struct block_row *b = s.first_block; ok && b != NULL; b = b->next)
+    for (struct block_row *b = s.first_block; ok && b != NULL; b = b->next, p->n_blocks++)
         ok = resolve_root(&s, &b->node->block.body, &b->node->block.function, false);
+    p->blocks = ARENA_ARRAY(&p->arena, struct jinja_node *, p->n_blocks);
+    size_t i = 0;
+    for (struct block_row *b = s.first_block; ok && b != NULL; b = b->next)
+        p->blocks[i++] = b->node;
     arena_release(&scratch);
     return ok;
 }

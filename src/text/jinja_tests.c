@@ -85,7 +85,8 @@ static bool t_callable(struct jinja_call *c)
 
     /* an undefined value has __call__, which fails when it is called */
     return answer(c, type == JINJA_MACRO || type == JINJA_FUNCTION || type == JINJA_METHOD ||
-                         type == JINJA_JOINER || type == JINJA_LOOP || type == JINJA_UNDEFINED);
+                         type == JINJA_JOINER || type == JINJA_LOOP || type == JINJA_BLOCK ||
+                         type == JINJA_UNDEFINED);
 }
 
 static bool t_escaped(struct jinja_call *c)
@@ -128,12 +129,18 @@ static bool t_divisibleby(struct jinja_call *c)
 
 static bool t_filter(struct jinja_call *c)
 {
-    return answer(c, c->self.type == JINJA_STR && jinja_find_filter(jinja_view(c->self)) != NULL);
+    uint64_t hash; /* it is looked up in a dictionary there, where a list is an error */
+
+    return jinja_hash(c->r, c->self, &hash) &&
+           answer(c, c->self.type == JINJA_STR && jinja_find_filter(jinja_view(c->self)) != NULL);
 }
 
 static bool t_test(struct jinja_call *c)
 {
-    return answer(c, c->self.type == JINJA_STR && jinja_find_test(jinja_view(c->self)) != NULL);
+    uint64_t hash;
+
+    return jinja_hash(c->r, c->self, &hash) &&
+           answer(c, c->self.type == JINJA_STR && jinja_find_test(jinja_view(c->self)) != NULL);
 }
 
 static bool t_sameas(struct jinja_call *c)

@@ -43,7 +43,6 @@ bool jinja_text_strip(struct jinja_render *r, struct jinja_value text, struct ji
     struct str s = jinja_view(text);
     const bool blank = chars.type != JINJA_STR;
     const struct str set = blank ? STR("") : jinja_view(chars);
-    const uint64_t cost = 1 + set.len / 16;
     size_t next = 0, before;
 
     for (size_t at = 0; left && at < s.len; at = next) {
@@ -63,7 +62,7 @@ bool jinja_text_strip(struct jinja_render *r, struct jinja_value text, struct ji
             break;
         s.len = before;
     }
-    return jinja_charge(r, (text.text->len - s.len) / 16 * cost) &&
+    return jinja_charge(r, (text.text->len - s.len) * (1 + set.len) / 64) &&
            jinja_text_part(r, text, s, out);
 }
 
@@ -175,7 +174,7 @@ bool jinja_text_case(struct jinja_render *r, struct jinja_value text, enum jinja
     const size_t mark = jinja_mark(r);
     const struct str s = jinja_view(text);
 
-    if (!jinja_charge(r, s.len / 8))
+    if (!jinja_charge(r, s.len / 4))
         return false;
     if (to != JINJA_TO_FOLDED)
         put_cased(r, s, to);
@@ -241,9 +240,10 @@ bool jinja_text_replace(struct jinja_render *r, struct jinja_value text, struct 
 {
     const size_t mark = jinja_mark(r);
     const struct str s = jinja_view(text);
-    size_t from = 0;
+    size_t from = 0, n = 0;
 
     if (old.len == 0) {
+        n = s.len;
         put_between(r, s, new, count);
     } else {
         while (count != 0 && !r->out.overflowed) {
@@ -254,12 +254,14 @@ bool jinja_text_replace(struct jinja_render *r, struct jinja_value text, struct 
             buf_put(&r->out, s.ptr + from, at - from);
             jinja_put(r, new);
             from = at + old.len;
+            n++;
             if (count > 0)
                 count--;
         }
         jinja_put(r, str_from(s, from));
     }
-    return jinja_charge(r, (s.len + r->out.len - mark) / 64) && take_like(r, mark, text, out);
+    return jinja_charge(r, n / 8 + (s.len + r->out.len - mark) / 64) &&
+           take_like(r, mark, text, out);
 }
 
 /* ---- pad ---- */
@@ -445,7 +447,7 @@ static bool is_class(uint32_t c, enum jinja_class what)
     case JINJA_DIGIT:
         return jinja_is_digit(c);
     case JINJA_IDENTIFIER:
-        return c == '_' || jinja_is_alnum(c);
+        return c == '_' || jinja_is_identifier(c);
     case JINJA_NUMERIC:
         return jinja_is_numeric(c);
     case JINJA_PRINTABLE:

@@ -359,6 +359,20 @@ bool jinja_is_printable(uint32_t c)
     }
 }
 
+bool jinja_is_identifier(uint32_t c)
+{
+    switch (category(c)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        return jinja_is_alpha(c);
+    }
+}
+
 bool jinja_is_cased(uint32_t c)
 {
     return jinja_is_lower(c) || jinja_is_upper(c) || jinja_is_title(c);

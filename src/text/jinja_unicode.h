@@ -24,6 +24,7 @@ bool jinja_is_lower(uint32_t c);
 bool jinja_is_upper(uint32_t c);
 bool jinja_is_title(uint32_t c);
 bool jinja_is_printable(uint32_t c);
+bool jinja_is_identifier(uint32_t c); /* may stand in a name beyond ASCII */
 static inline bool jinja_is_alnum(uint32_t c)
 {
     return jinja_is_alpha(c) || jinja_is_decimal(c) || jinja_is_digit(c) || jinja_is_numeric(c);

@@ -309,6 +309,8 @@ const char *jinja_type_name(struct jinja_value v)
         [JINJA_METHOD] = "builtin_function_or_method",
         [JINJA_CYCLER] = "Cycler",
         [JINJA_JOINER] = "Joiner",
+        [JINJA_SELF] = "TemplateReference",
+        [JINJA_BLOCK] = "BlockReference",
     };
     static const char *const views[] = {"dict_keys", "dict_values", "dict_items"};
 
@@ -697,17 +699,19 @@ bool jinja_hash(struct jinja_render *r, struct jinja_value v, uint64_t *out)
 {
     double d;
 
+    if (!jinja_charge(r, 1))
+        return false;
     switch ((enum jinja_type)v.type) {
     case JINJA_STR:
         *out = hash_bytes((struct str){v.text->ptr, v.text->len});
-        return jinja_charge(r, 1 + v.text->len / 64);
+        return jinja_charge(r, v.text->len / 64);
     case JINJA_BOOL:
     case JINJA_INT:
     case JINJA_FLOAT: /* equal numbers of different types must have equal hashes */
         jinja_as_double(v, &d);
         d = d == 0 ? 0 : d; /* -0.0 is 0 */
         memcpy(out, &d, sizeof *out);
-        *out = mix(1, *out);
+        *out = mix(mix(1, *out >> 32), *out); /* a whole number's low bits are all zero */
         return true;
     case JINJA_TUPLE:
         return hash_tuple(r, v.seq, out);

@@ -21,7 +21,9 @@
 #define JINJA_MAX_NESTING 250     /* statements and expressions inside each other */
 #define JINJA_MAX_VALUE_DEPTH 600 /* lists in lists in lists */
 #define JINJA_MAX_MEMORY ((size_t)512 << 20) /* all values of one render */
-#define JINJA_MAX_RANGE 100000               /* as jinja2's sandbox */
+#define JINJA_MAX_PARAMETERS 250             /* of a macro */
+#define JINJA_MAX_BLOCKS 1000
+#define JINJA_MAX_RANGE 100000 /* as jinja2's sandbox */
 
 enum jinja_type {
     JINJA_MISSING, /* nothing was stored here yet; never seen by a template */
@@ -44,6 +46,8 @@ enum jinja_type {
     JINJA_METHOD,   /* a function of ours and the value that it belongs to */
     JINJA_CYCLER,
     JINJA_JOINER,
+    JINJA_SELF,  /* the template: has its blocks */
+    JINJA_BLOCK, /* one of them, to be called */
 };
 
 struct jinja_value {
@@ -66,6 +70,7 @@ struct jinja_value {
         const struct jinja_method *method;
         const struct jinja_undefined *undefined;
         struct jinja_cycler *cycler;
+        const struct jinja_node *block;
     };
 };
 
@@ -164,6 +169,7 @@ struct jinja_render {
     struct jinja_dict *context;    /* globals, then the caller's variables */
     struct jinja_activation *root; /* variables of the template's top level */
     const struct jinja_program *program;
+    bool autoescape; /* within {% autoescape true %} */
 
     struct jinja_span *spans; /* of generation blocks; may be NULL */
     size_t max_spans, n_spans;
