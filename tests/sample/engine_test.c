@@ -141,7 +141,7 @@ static void assert_same_sample(const char *what, const struct sample *got,
     assert_true(got->stop_bytes == want->stop_bytes);
 }
 
-#define N_MIXED 9
+#define N_MIXED 12
 #define COMMON "<|im_start|>user\nName one gene behind a rare disease, and why.<|im_end|>\n"
 
 /* Requests of every kind: long and short, with a common beginning or not, plain, greedy, filtered, thinking, stopped. */
@@ -175,8 +175,32 @@ static void mixed(struct setting *s, struct sample_request q[N_MIXED])
     q[6].n_stop = 2;
     q[7] = request(s, COMMON "eight", 12, 1);
     q[8] = request(s, COMMON COMMON COMMON COMMON COMMON "a longer prompt", 3, 20);
+    q[9] = request(s, COMMON, 40,
+                   30); /* what the others begin with; and answers that stay together for long */
+    q[9].pick.temperature = 0.15f;
+    q[10] = request(s, COMMON "A", 12, 25);
+    q[10].pick.temperature = 0.3f;
+    q[11] = q[9];
+    q[11].n_samples = 4;
     for (uint32_t i = 0; i < N_MIXED; i++)
         q[i].item = i;
+}
+
+/* Pairs that have two tokens in common or more, but not all: without them the tree is only a star. */
+static size_t late_partings(const struct sample *x, size_t n)
+{
+    size_t n_pairs = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            size_t common = 0;
+
+            while (common < x[i].n && common < x[j].n && x[i].tokens[common] == x[j].tokens[common])
+                common++;
+            n_pairs += common >= 2 && common < x[i].n && common < x[j].n;
+        }
+    }
+    return n_pairs;
 }
 
 static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
@@ -200,6 +224,12 @@ static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
 
         for (size_t i = 0; i < N_MIXED; i++)
             alone[i] = run(s, s->e, ad, &q[i], 1)[0];
+        print_message("             %zu pairs of answers part after two tokens or more\n",
+                      late_partings(alone[9], q[9].n_samples) +
+                          late_partings(alone[10], q[10].n_samples));
+        assert_true(late_partings(alone[9], q[9].n_samples) +
+                        late_partings(alone[10], q[10].n_samples) >
+                    20);
         for (size_t w = 0; w < COUNT_OF(ways); w++) {
             size_t order[N_MIXED];
 
@@ -268,6 +298,40 @@ static void other_counters_give_other_answers(void **state)
     for (size_t i = 1; i < 5; i++)
         assert_memory_not_equal(got[i][0].tokens, got[0][0].tokens, 8 * sizeof(token_id));
     assert_memory_not_equal(got[0][1].tokens, got[0][0].tokens, 8 * sizeof(token_id));
+}
+
+/* What engine.h promises of every random number: token t of sample s has the counters (step, item, s, t). */
+static void each_token_is_drawn_with_the_number_of_its_own_place(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 25, 12);
+    const size_t v = s->m->config.vocab;
+    struct picker picker = {0};
+
+    q.pick.temperature =
+        0.4f; /* so that answers part late, and places in the tree are not numbers of samples */
+    q.seed = 99;
+    q.step = 3;
+    q.item = 8;
+    struct sample **got = run(s, s->e, NULL, &q, 1);
+    for (uint32_t k = 0; k < q.n_samples; k++) {
+        const struct sample *x = &got[0][k];
+        const size_t n = q.n_prompt + x->n;
+        token_id *text = ARENA_ARRAY(&s->rig.arena, token_id, n);
+        float *logits = ARENA_ARRAY(&s->rig.arena, float, n *v);
+
+        memcpy(text, q.prompt, q.n_prompt * sizeof *text);
+        memcpy(text + q.n_prompt, x->tokens, x->n * sizeof *text);
+        logits_of(s->m, n, rig_read(&s->rig, NULL, text, n), logits, v);
+        for (uint32_t t = 0; t < x->n; t++) {
+            const struct picked_row row =
+                pick_row(&picker, logits + (q.n_prompt - 1 + t) * v, v, 1 / 0.4f, false);
+            const float u = philox_uniform(99, PHILOX_TEST, 3, 8, k, t);
+
+            assert_int_equal(x->tokens[t], pick_plain(&row, u));
+        }
+    }
+    picker_release(&picker);
 }
 
 /* Scoring reads a text in pieces of prefill_rows; sampling made it token by token, in company. */
@@ -756,6 +820,7 @@ int main(void)
         cmocka_unit_test(an_answer_does_not_depend_on_what_is_sampled_beside_it),
         cmocka_unit_test(the_first_answers_are_the_same_however_many_are_wanted),
         cmocka_unit_test(other_counters_give_other_answers),
+        cmocka_unit_test(each_token_is_drawn_with_the_number_of_its_own_place),
         cmocka_unit_test(a_token_s_log_probability_is_what_scoring_finds_to_the_bit),
         cmocka_unit_test(a_score_is_the_softmax_of_the_logits),
         cmocka_unit_test(an_answer_ends_with_an_end_token_or_at_its_length),

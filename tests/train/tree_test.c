@@ -379,7 +379,7 @@ static struct loss_sums train(struct setting *s, const struct tree_group *groups
 
 static void what_is_trained_is_what_was_sampled_to_the_bit(void **state)
 {
-    static const float temperatures[] = {1, 0.7f, 1.5f};
+    static const float temperatures[] = {1, 0.15f, 0.4f, 1.5f};
     static const int threads[] = {1, 2, 8};
     struct setting *s = *state;
 
