@@ -9,6 +9,7 @@
 #include "support/support.h"
 #include "text/chat_template.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -135,11 +136,177 @@ static void expressions_evaluate_as_jinja2_evaluates_them(void **state)
     arena_release(&a);
 }
 
+/* ---- the interface ---- */
+
+#define GENERATION                                                                                 \
+    "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}"                           \
+    "{% generation %}{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %};"      \
+    "{% endfor %}"
+
+static json_t *parse(const char *text)
+{
+    struct error err = {0};
+    json_t *v = NULL;
+
+    ASSERT_OK(json_parse(str_of(text), "vars", &v, &err));
+    return v;
+}
+
+static json_t *conversation(void)
+{
+    return parse("{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"},"
+                 " {\"role\": \"assistant\", \"content\": \"\u00e9a\"},"
+                 " {\"role\": \"assistant\", \"content\": \"b\"}]}");
+}
+
+static void spans_tell_what_an_assistant_said(void **state)
+{
+    struct generation_span spans[1] = {{0}};
+    struct chat_template *t = NULL;
+    struct error err = {0};
+    json_t *vars = conversation();
+    struct buf out;
+    size_t n_spans = 0;
+
+    (void)state;
+    buf_init(&out, 1000);
+    buf_text(&out, "<s>");
+    ASSERT_OK(chat_template_open(STR(GENERATION), &t, &err));
+    ASSERT_OK(chat_template_render(t, vars, &out, spans, 1, &n_spans, &err));
+    ASSERT_STR(buf_view(&out), "<s>user:hi;assistant:\xC3\xA9"
+                               "a;assistant:b;");
+    assert_int_equal(n_spans, 2); /* there were two, one was asked for */
+    assert_int_equal(spans[0].from, 21);
+    assert_int_equal(spans[0].to, 24);
+    ASSERT_OK(chat_template_render(t, vars, &out, NULL, 0, NULL, &err));
+    json_decref(vars);
+    buf_release(&out);
+    chat_template_close(t);
+}
+
+static void a_failure_leaves_the_outputs_as_they_were(void **state)
+{
+    struct chat_template *t = NULL;
+    struct error err = {0};
+    json_t *vars = parse("{\"n\": 5}");
+    size_t n_spans = 77;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 10);
+    buf_text(&out, "kept");
+    ASSERT_OK(chat_template_open(
+        STR("{% generation %}a{% endgeneration %}{{ 'x' * n }}{{ 1 // (n - 5) }}"), &t, &err));
+    ASSERT_FAILS(chat_template_render(t, vars, &out, NULL, 0, &n_spans, &err), ERR_INVALID,
+                 "line 1");
+    ASSERT_STR(buf_view(&out), "kept");
+    json_object_set_new(vars, "n", json_integer(6));
+    ASSERT_FAILS(chat_template_render(t, vars, &out, NULL, 0, &n_spans, &err), ERR_LIMIT,
+                 "longer than the 10 bytes");
+    ASSERT_STR(buf_view(&out), "kept");
+    assert_false(out.overflowed);
+    assert_int_equal(n_spans, 77);
+    json_object_set_new(vars, "n", json_integer(3));
+    ASSERT_OK(chat_template_render(t, vars, &out, NULL, 0, &n_spans, &err));
+    ASSERT_STR(buf_view(&out), "keptaxxx-1");
+    assert_int_equal(n_spans, 1);
+    json_decref(vars);
+    buf_release(&out);
+    chat_template_close(t);
+}
+
+static void a_template_that_does_not_parse_gives_nothing(void **state)
+{
+    struct chat_template *t = NULL;
+    struct error err = {0};
+
+    (void)state;
+    ASSERT_FAILS(chat_template_open(STR("a\n{% if %}"), &t, &err), ERR_INVALID,
+                 "chat template, line 2: Expected an expression");
+    assert_null(t);
+    ASSERT_FAILS(chat_template_open(STR("{% if x %}"), &t, &err), ERR_INVALID, "'if'");
+    ASSERT_FAILS(chat_template_open(STR("{% nope %}"), &t, &err), ERR_INVALID,
+                 "Encountered unknown tag 'nope'");
+    assert_null(t);
+    chat_template_close(NULL);
+}
+
+struct reader_thread {
+    const struct chat_template *t;
+    const json_t *vars;
+    const char *want;
+    bool same;
+};
+
+static void *render_often(void *arg)
+{
+    struct reader_thread *r = arg;
+
+    r->same = true;
+    for (int i = 0; i < 200; i++) {
+        struct error err = {0};
+        struct buf out;
+
+        buf_init(&out, 1000);
+        r->same = r->same && chat_template_render(r->t, r->vars, &out, NULL, 0, NULL, &err) &&
+                  str_is(buf_view(&out), r->want);
+        buf_release(&out);
+    }
+    return NULL;
+}
+
+static void threads_share_one_template(void **state)
+{
+    struct chat_template *t = NULL;
+    struct error err = {0};
+    json_t *vars = conversation();
+    struct reader_thread readers[4];
+    pthread_t threads[4];
+
+    (void)state;
+    ASSERT_OK(chat_template_open(STR(GENERATION), &t, &err));
+    for (int i = 0; i < 4; i++) {
+        readers[i] = (struct reader_thread){.t = t,
+                                            .vars = vars,
+                                            .want = "user:hi;assistant:\xC3\xA9"
+                                                    "a;assistant:b;"};
+        assert_int_equal(pthread_create(&threads[i], NULL, render_often, &readers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(readers[i].same);
+    }
+    json_decref(vars);
+    chat_template_close(t);
+}
+
+static void bytes_of_every_kind_pass_through(void **state)
+{
+    struct chat_template *t = NULL;
+    struct error err = {0};
+    json_t *vars = parse("{\"s\": \"a\\u0000b{{ x }}{% endif %}\"}");
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 1000);
+    ASSERT_OK(chat_template_open(STR("{{ s }}{{ s | length }}"), &t, &err));
+    ASSERT_OK(chat_template_render(t, vars, &out, NULL, 0, NULL, &err));
+    assert_true(str_eq(buf_view(&out), STR("a\0b{{ x }}{% endif %}21")));
+    json_decref(vars);
+    buf_release(&out);
+    chat_template_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(templates_render_as_hugging_face_renders_them),
         cmocka_unit_test(expressions_evaluate_as_jinja2_evaluates_them),
+        cmocka_unit_test(spans_tell_what_an_assistant_said),
+        cmocka_unit_test(a_failure_leaves_the_outputs_as_they_were),
+        cmocka_unit_test(a_template_that_does_not_parse_gives_nothing),
+        cmocka_unit_test(threads_share_one_template),
+        cmocka_unit_test(bytes_of_every_kind_pass_through),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
