@@ -1,16 +1,20 @@
 /*
  * chat_template.c - the door to the interpreter: a tree that is parsed once, and one arena for each render.
  *
- * The stages, a file each: jinja_lexer.c cuts the text into tokens, jinja_parser.c makes a tree of them, jinja_scope.c
- * gives each name its variable. Then jinja_exec.c runs statements, jinja_loop.c loops, jinja_eval.c expressions, with
- * jinja_ops.c for operators and jinja_value.c, jinja_repr.c, jinja_format.c for what values are and how they print.
- * Filters, tests, methods and globals are tables: jinja_filters_*.c, jinja_tests.c, jinja_methods.c, jinja_globals.c.
+ * The stages, a file each: jinja_lexer.c cuts the text into tokens, jinja_parser.c and jinja_expression.c make a tree of
+ * them, jinja_scope.c gives each name its variable. Then jinja_exec.c runs statements, jinja_loop.c loops, jinja_eval.c
+ * expressions. Values are jinja_value.c and jinja_dict.c, with jinja_ops.c for operators, jinja_text.c and
+ * jinja_unicode.c for what str can do, jinja_repr.c and jinja_format.c for how things print. Filters, tests, methods and
+ * globals are tables: jinja_filters_text.c, jinja_filters_list.c, jinja_wrap.c, jinja_tests.c, jinja_methods.c,
+ * jinja_globals.c; to add one is a function and a row.
  */
 #include "text/chat_template.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "text/chat_template_internal.h"
 #include "text/jinja_ast.h"
 #include "text/jinja_builtin.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 
@@ -22,8 +26,14 @@ bool chat_template_open(struct str source, struct chat_template **out, struct er
 {
     struct chat_template *t = calloc(1, sizeof *t);
 
+    const size_t n_valid = utf8_valid(source);
+
     if (t == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
+    if (n_valid < source.len) {
+        chat_template_close(t);
+        return fail(err, ERR_INVALID, "a chat template that is not UTF-8 at byte %zu", n_valid);
+    }
     if (!jinja_parse(source, &t->program, err)) {
         chat_template_close(t);
         return false;
@@ -109,8 +119,8 @@ static bool from_json(struct jinja_render *r, const json_t *v, struct jinja_valu
     case JSON_ARRAY:
         break;
     }
-    if (++r->depth > JINJA_MAX_VALUE_DEPTH)
-        return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    if (!jinja_enter_value(r))
+        return false;
     const bool ok = compound_from_json(r, v, out);
     r->depth--;
     return ok;
@@ -133,21 +143,24 @@ static bool render(struct jinja_render *r, const struct chat_template *t, const 
            jinja_run(r, &t->program) && jinja_put_ok(r);
 }
 
-bool chat_template_render(const struct chat_template *t, const json_t *vars, struct buf *out,
-                          struct generation_span *spans, size_t max_spans, size_t *n_spans,
-                          struct error *err)
+bool chat_template_render_within(const struct chat_template *t, const json_t *vars,
+                                 uint64_t max_steps, struct buf *out,
+                                 struct chat_template_spans *spans, struct error *err)
 {
     struct error mine;
     struct arena arena = {0};
-    struct jinja_render r = {.arena = &arena, .err = err == NULL ? &mine : err};
+    struct jinja_render r = {
+        .arena = &arena, .err = err == NULL ? &mine : err, .max_steps = max_steps};
     const size_t base = out->len;
+    bool ok = true;
 
     buf_init(&r.out, LIMIT_RENDER_BYTES);
-    if (max_spans > 0 && spans != NULL) {
-        r.spans = arena_try(&arena, max_spans, sizeof *r.spans, "spans", r.err);
-        r.max_spans = r.spans == NULL ? 0 : max_spans;
+    if (spans != NULL && spans->max > 0) {
+        r.spans = arena_try(&arena, spans->max, sizeof *r.spans, "spans", r.err);
+        r.max_spans = spans->max;
+        ok = r.spans != NULL;
     }
-    bool ok = (r.spans != NULL || max_spans == 0 || spans == NULL) && render(&r, t, vars);
+    ok = ok && render(&r, t, vars);
     if (ok && r.out.len > out->max_bytes - size_min(base, out->max_bytes))
         ok = fail(r.err, ERR_LIMIT,
                   "the text of a chat template is longer than the %zu bytes allowed",
@@ -156,12 +169,25 @@ bool chat_template_render(const struct chat_template *t, const json_t *vars, str
         buf_str(out, buf_view(&r.out));
         ok = buf_ok(out, "the text of a chat template", r.err);
     }
-    if (ok && n_spans != NULL)
-        *n_spans = r.n_spans;
     for (size_t i = 0; ok && i < size_min(r.n_spans, r.max_spans); i++)
-        spans[i] = (struct generation_span){base + size_min(r.spans[i].from, r.out.len),
-                                            base + size_min(r.spans[i].to, r.out.len)};
+        spans->ptr[i] = (struct generation_span){base + size_min(r.spans[i].from, r.out.len),
+                                                 base + size_min(r.spans[i].to, r.out.len)};
+    if (ok && spans != NULL)
+        spans->n = r.n_spans;
     buf_release(&r.out);
     arena_release(&arena);
     return ok;
+}
+
+bool chat_template_render(const struct chat_template *t, const json_t *vars, struct buf *out,
+                          struct generation_span *spans, size_t max_spans, size_t *n_spans,
+                          struct error *err)
+{
+    struct chat_template_spans s = {.ptr = spans, .max = spans == NULL ? 0 : max_spans};
+
+    if (!chat_template_render_within(t, vars, JINJA_MAX_STEPS, out, &s, err))
+        return false;
+    if (n_spans != NULL)
+        *n_spans = s.n;
+    return true;
 }

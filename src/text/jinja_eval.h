@@ -7,8 +7,8 @@
 #include "text/jinja_ast.h"
 #include "text/jinja_builtin.h"
 
-/* Expressions, statements and values inside each other, on the C stack; a level takes some 300 bytes. */
-#define JINJA_MAX_EVAL_DEPTH 3000
+/* Expressions, statements and values inside each other, on the C stack; all of them take less than a megabyte of it. */
+#define JINJA_MAX_EVAL_DEPTH 2000
 
 /* The variables of one running function. */
 struct jinja_activation {

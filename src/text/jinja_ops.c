@@ -531,8 +531,8 @@ static bool hashable(struct jinja_render *r, struct jinja_value v, bool *out)
     *out = v.type != JINJA_LIST && v.type != JINJA_DICT && v.type != JINJA_VIEW;
     if (v.type != JINJA_TUPLE)
         return jinja_charge(r, 1);
-    if (r->depth++ >= JINJA_MAX_VALUE_DEPTH)
-        return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    if (!jinja_enter_value(r))
+        return false;
     for (size_t i = 0; i < v.seq->n && *out; i++)
         if (!hashable(r, v.seq->items[i], out))
             return false;
@@ -572,7 +572,7 @@ static bool item(struct jinja_render *r, struct jinja_value obj, struct jinja_va
     *found = true;
     if (obj.type == JINJA_STR)
         return jinja_substring(r, obj, (size_t)at, (size_t)at + 1, out);
-    *out = obj.type == JINJA_RANGE ? jinja_int(obj.range->start + at * obj.range->step)
+    *out = obj.type == JINJA_RANGE ? jinja_int(jinja_range_item(obj.range, (size_t)at))
                                    : obj.seq->items[at];
     return true;
 }

@@ -15,11 +15,7 @@
 
 static bool deeper(struct jinja_render *r)
 {
-    if (!jinja_charge(r, 1) || !jinja_put_ok(r))
-        return false;
-    if (r->depth++ < JINJA_MAX_VALUE_DEPTH)
-        return true;
-    return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    return jinja_charge(r, 1) && jinja_put_ok(r) && jinja_enter_value(r);
 }
 
 void jinja_put_double(struct jinja_render *r, double d)
@@ -369,38 +365,6 @@ static bool put_json_key(struct jinja_render *r, struct jinja_value key,
     }
 }
 
-/* The dictionary's entries in the order of their keys. */
-static bool sort_entries(struct jinja_render *r, const struct jinja_dict *d,
-                         struct jinja_entry **out)
-{
-    struct jinja_entry *sorted = jinja_alloc(r, d->n, sizeof *sorted);
-
-    if (sorted == NULL)
-        return false;
-    for (size_t i = 0; i < d->n;
-         i++) { /* insertion by binary search: few keys, and it cannot fail halfway */
-        size_t low = 0, high = i;
-
-        while (low < high) {
-            const size_t mid = (low + high) / 2;
-            bool before;
-
-            if (!jinja_order(r, JINJA_LT, d->entries[i].key, sorted[mid].key, &before))
-                return false;
-            if (before)
-                high = mid;
-            else
-                low = mid + 1;
-        }
-        if (!jinja_charge(r, (i - low) / 16))
-            return false;
-        memmove(sorted + low + 1, sorted + low, (i - low) * sizeof *sorted);
-        sorted[low] = d->entries[i];
-    }
-    *out = sorted;
-    return true;
-}
-
 static bool put_json_dict(struct jinja_render *r, const struct jinja_dict *d,
                           const struct jinja_json *fmt, size_t level)
 {
@@ -410,7 +374,7 @@ static bool put_json_dict(struct jinja_render *r, const struct jinja_dict *d,
         jinja_put(r, STR("{}"));
         return true;
     }
-    if (fmt->sort_keys && !sort_entries(r, d, &entries))
+    if (fmt->sort_keys && !jinja_dict_sorted(r, d, true, &entries))
         return false;
     buf_char(&r->out, '{');
     for (size_t i = 0; i < d->n; i++) {

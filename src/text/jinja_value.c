@@ -13,7 +13,6 @@
 #include <stdio.h>
 
 #define CHUNK ((size_t)16 << 10)
-#define INDEXED_FROM 8 /* entries of a dictionary that are found by looking at each */
 
 static bool raise_v(struct jinja_render *r, enum error_kind kind, const char *fmt, va_list ap)
 {
@@ -56,10 +55,10 @@ bool jinja_unsupported(struct jinja_render *r, const char *fmt, ...)
 bool jinja_charge(struct jinja_render *r, uint64_t steps)
 {
     r->steps += steps;
-    if (r->steps <= JINJA_MAX_STEPS)
+    if (r->steps <= r->max_steps)
         return true;
     return jinja_limit(r, "the template takes more than %llu steps",
-                       (unsigned long long)JINJA_MAX_STEPS);
+                       (unsigned long long)r->max_steps);
 }
 
 void *jinja_alloc(struct jinja_render *r, size_t count, size_t size)
@@ -86,6 +85,13 @@ void *jinja_alloc(struct jinja_render *r, size_t count, size_t size)
     r->chunk += bytes;
     r->chunk_left -= bytes;
     return p;
+}
+
+bool jinja_enter_value(struct jinja_render *r)
+{
+    if (r->depth++ < JINJA_MAX_VALUE_DEPTH)
+        return true;
+    return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
 }
 
 /* ---- making values ---- */
@@ -455,14 +461,6 @@ static int compare_texts(const struct jinja_text *a, const struct jinja_text *b)
     return c != 0 ? c : a->len < b->len ? -1 : a->len > b->len;
 }
 
-static bool too_deep(struct jinja_render *r)
-{
-    if (r->depth < JINJA_MAX_VALUE_DEPTH)
-        return false;
-    jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
-    return true;
-}
-
 static bool equal_sequences(struct jinja_render *r, const struct jinja_seq *a,
                             const struct jinja_seq *b, bool *out)
 {
@@ -492,9 +490,8 @@ static bool equal_dicts(struct jinja_render *r, const struct jinja_dict *a,
 static bool equal_deep(struct jinja_render *r, struct jinja_value a, struct jinja_value b,
                        bool *out)
 {
-    if (too_deep(r))
+    if (!jinja_enter_value(r))
         return false;
-    r->depth++;
     const bool ok = a.type == JINJA_DICT ? equal_dicts(r, a.dict, b.dict, out)
                                          : equal_sequences(r, a.seq, b.seq, out);
     r->depth--;
@@ -603,9 +600,8 @@ bool jinja_order(struct jinja_render *r, enum jinja_order op, struct jinja_value
         return true;
     }
     if ((a.type == JINJA_LIST || a.type == JINJA_TUPLE) && a.type == b.type) {
-        if (too_deep(r))
+        if (!jinja_enter_value(r))
             return false;
-        r->depth++;
         const bool ok = order_sequences(r, op, a.seq, b.seq, out);
         r->depth--;
         return ok;
@@ -652,210 +648,6 @@ bool jinja_contains(struct jinja_render *r, struct jinja_value in, struct jinja_
             return false;
     }
     return true;
-}
-
-/* ---- hashes and dictionaries ---- */
-
-static uint64_t mix(uint64_t h, uint64_t v)
-{
-    h = (h ^ v) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 29;
-}
-
-static uint64_t hash_bytes(struct str s)
-{
-    uint64_t h = s.len;
-    size_t i = 0;
-
-    for (; i + 8 <= s.len; i += 8) {
-        uint64_t word;
-
-        memcpy(&word, s.ptr + i, 8);
-        h = mix(h, word);
-    }
-    for (; i < s.len; i++)
-        h = mix(h, (unsigned char)s.ptr[i]);
-    return h;
-}
-
-static bool hash_tuple(struct jinja_render *r, const struct jinja_seq *seq, uint64_t *out)
-{
-    *out = seq->n;
-    if (too_deep(r))
-        return false;
-    r->depth++;
-    for (size_t i = 0; i < seq->n; i++) {
-        uint64_t h;
-
-        if (!jinja_hash(r, seq->items[i], &h))
-            return false;
-        *out = mix(*out, h);
-    }
-    r->depth--;
-    return true;
-}
-
-bool jinja_hash(struct jinja_render *r, struct jinja_value v, uint64_t *out)
-{
-    double d;
-
-    if (!jinja_charge(r, 1))
-        return false;
-    switch ((enum jinja_type)v.type) {
-    case JINJA_STR:
-        *out = hash_bytes((struct str){v.text->ptr, v.text->len});
-        return jinja_charge(r, v.text->len / 64);
-    case JINJA_BOOL:
-    case JINJA_INT:
-    case JINJA_FLOAT: /* equal numbers of different types must have equal hashes */
-        jinja_as_double(v, &d);
-        d = d == 0 ? 0 : d; /* -0.0 is 0 */
-        memcpy(out, &d, sizeof *out);
-        *out = mix(mix(1, *out >> 32), *out); /* a whole number's low bits are all zero */
-        return true;
-    case JINJA_TUPLE:
-        return hash_tuple(r, v.seq, out);
-    case JINJA_UNDEFINED:
-    case JINJA_NONE:
-        *out = mix(2, v.type);
-        return true;
-    case JINJA_LIST:
-    case JINJA_DICT:
-    case JINJA_VIEW:
-        return jinja_raise(r, "unhashable type: '%s'", jinja_type_name(v));
-    default:
-        *out = mix(3, (uint64_t)(uintptr_t)v.seq);
-        return true;
-    }
-}
-
-struct jinja_dict *jinja_dict_new(struct jinja_render *r, size_t expected)
-{
-    struct jinja_dict *d = jinja_alloc(r, 1, sizeof *d);
-
-    if (d == NULL || expected == 0)
-        return d;
-    d->entries = jinja_alloc(r, expected, sizeof *d->entries);
-    d->cap = expected;
-    return d->entries == NULL ? NULL : d;
-}
-
-/* The entry of an equal key, or d->n. */
-static bool find_entry(struct jinja_render *r, const struct jinja_dict *d, struct jinja_value key,
-                       uint64_t hash, size_t *out)
-{
-    size_t at = hash & d->mask;
-
-    for (size_t i = 0;; i++) {
-        const size_t entry = d->index == NULL ? i : (size_t)d->index[at] - 1;
-        bool same;
-
-        if (d->index == NULL ? i == d->n : d->index[at] == 0) {
-            *out = d->n;
-            return true;
-        }
-        at = (at + 1) & d->mask;
-        if (!jinja_charge(r, 1))
-            return false;
-        if (d->entries[entry].hash != hash)
-            continue;
-        same = jinja_same(d->entries[entry].key, key);
-        if (!same && !jinja_equal(r, d->entries[entry].key, key, &same))
-            return false;
-        if (same) {
-            *out = entry;
-            return true;
-        }
-    }
-}
-
-static void index_put(struct jinja_dict *d, size_t entry)
-{
-    size_t at = d->entries[entry].hash & d->mask;
-
-    while (d->index[at] != 0)
-        at = (at + 1) & d->mask;
-    d->index[at] = (uint32_t)(entry + 1);
-}
-
-static bool grow(struct jinja_render *r, struct jinja_dict *d)
-{
-    const size_t cap = d->cap == 0 ? 4 : d->cap * 2;
-    struct jinja_entry *entries = jinja_alloc(r, cap, sizeof *entries);
-
-    if (entries == NULL)
-        return false;
-    if (d->n > 0)
-        memcpy(entries, d->entries, d->n * sizeof *entries);
-    d->entries = entries;
-    d->cap = cap;
-    return true;
-}
-
-static bool reindex(struct jinja_render *r, struct jinja_dict *d)
-{
-    size_t size = 32;
-
-    while (size < d->n * 4)
-        size *= 2;
-    uint32_t *index = jinja_alloc(r, size, sizeof *index);
-    if (index == NULL)
-        return false;
-    d->index = index;
-    d->mask = size - 1;
-    for (size_t i = 0; i < d->n; i++)
-        index_put(d, i);
-    return true;
-}
-
-bool jinja_dict_set(struct jinja_render *r, struct jinja_dict *d, struct jinja_value key,
-                    struct jinja_value value)
-{
-    uint64_t hash;
-    size_t at;
-
-    if (!jinja_hash(r, key, &hash) || !find_entry(r, d, key, hash, &at))
-        return false;
-    if (at < d->n) {
-        d->entries[at].value = value;
-        return true;
-    }
-    if (d->n == d->cap && !grow(r, d))
-        return false;
-    d->entries[d->n++] = (struct jinja_entry){key, value, hash};
-    if (d->index != NULL && d->n * 2 <= d->mask)
-        index_put(d, d->n - 1);
-    else if (d->n >= INDEXED_FROM)
-        return reindex(r, d);
-    return true;
-}
-
-bool jinja_dict_get(struct jinja_render *r, const struct jinja_dict *d, struct jinja_value key,
-                    const struct jinja_value **out)
-{
-    uint64_t hash;
-    size_t at;
-
-    if (!jinja_hash(r, key, &hash) || !find_entry(r, d, key, hash, &at))
-        return false;
-    *out = at < d->n ? &d->entries[at].value : NULL;
-    return true;
-}
-
-const struct jinja_value *jinja_dict_find(const struct jinja_dict *d, struct str key)
-{
-    const uint64_t hash = hash_bytes(key);
-    size_t at = hash & d->mask;
-
-    for (size_t i = 0; d->index == NULL ? i < d->n : d->index[at] != 0; i++) {
-        const struct jinja_entry *e = &d->entries[d->index == NULL ? i : (size_t)d->index[at] - 1];
-
-        at = (at + 1) & d->mask;
-        if (e->hash == hash && e->key.type == JINJA_STR &&
-            str_eq((struct str){e->key.text->ptr, e->key.text->len}, key))
-            return &e->value;
-    }
-    return NULL;
 }
 
 /* ---- iteration ---- */
@@ -949,7 +741,7 @@ bool jinja_next(struct jinja_render *r, struct jinja_iter *it, struct jinja_valu
         *out = v.dict->entries[it->at++].key;
         return true;
     case JINJA_RANGE:
-        *out = jinja_int(v.range->start + (int64_t)it->at++ * v.range->step);
+        *out = jinja_int(jinja_range_item(v.range, it->at++));
         return true;
     case JINJA_VIEW:
         return next_of_view(r, v.view, it->at++, out);

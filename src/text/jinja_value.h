@@ -108,6 +108,12 @@ struct jinja_range {
     size_t n;
 };
 
+/* Item at of a range, 0..n-1: it fits, though a product on the way need not. */
+static inline int64_t jinja_range_item(const struct jinja_range *range, size_t at)
+{
+    return (int64_t)((uint64_t)range->start + (uint64_t)at * (uint64_t)range->step);
+}
+
 enum jinja_view_kind { JINJA_KEYS, JINJA_VALUES, JINJA_ITEMS };
 struct jinja_view {
     enum jinja_view_kind kind;
@@ -157,7 +163,7 @@ struct jinja_render {
     size_t chunk_left;
     struct error *err;
     uint32_t line; /* that is being evaluated */
-    uint64_t steps;
+    uint64_t steps, max_steps;
     int depth;   /* calls, loops and values inside each other */
     int nesting; /* levels of evaluation on the C stack */
 
@@ -182,6 +188,8 @@ bool jinja_unsupported(struct jinja_render *r, const char *fmt, ...) PRINTF_LIKE
 bool jinja_raise_undefined(struct jinja_render *r, struct jinja_value undefined);
 
 MUST_CHECK bool jinja_charge(struct jinja_render *r, uint64_t steps);
+/* One level deeper in values; undone by r->depth--. */
+MUST_CHECK bool jinja_enter_value(struct jinja_render *r);
 /* Memory of this render, zeroed; NULL past JINJA_MAX_MEMORY, which is told. */
 MUST_CHECK void *jinja_alloc(struct jinja_render *r, size_t count, size_t size);
 
@@ -256,6 +264,9 @@ MUST_CHECK bool jinja_dict_set(struct jinja_render *r, struct jinja_dict *d, str
 MUST_CHECK bool jinja_dict_get(struct jinja_render *r, const struct jinja_dict *d,
                                struct jinja_value key, const struct jinja_value **out);
 const struct jinja_value *jinja_dict_find(const struct jinja_dict *d, struct str key);
+/* The entries in the order of their keys; strict: keys without an order are an error. */
+MUST_CHECK bool jinja_dict_sorted(struct jinja_render *r, const struct jinja_dict *d, bool strict,
+                                  struct jinja_entry **out);
 static inline struct jinja_value jinja_dict_value(struct jinja_dict *d)
 {
     return (struct jinja_value){.type = JINJA_DICT, .dict = d};

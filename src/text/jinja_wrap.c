@@ -231,56 +231,13 @@ struct pretty {
     int level; /* how deep in lists and dictionaries */
 };
 
-/* Python 2's order, where there is none today: by the type's name. */
-static bool key_before(struct jinja_render *r, struct jinja_value a, struct jinja_value b,
-                       bool *out)
-{
-    const bool orderly =
-        (jinja_is_number(a) && jinja_is_number(b)) || (a.type == JINJA_STR && b.type == JINJA_STR);
-
-    if (orderly)
-        return jinja_order(r, JINJA_LT, a, b, out);
-    *out = strcmp(jinja_type_name(a), jinja_type_name(b)) < 0;
-    return true;
-}
-
-/* The entries in the order of their keys: insertion by binary search. */
-static bool sort_entries(struct jinja_render *r, const struct jinja_dict *d,
-                         struct jinja_entry **out)
-{
-    struct jinja_entry *sorted = *out = jinja_alloc(r, d->n, sizeof *sorted);
-
-    if (sorted == NULL)
-        return false;
-    for (size_t i = 0; i < d->n; i++) {
-        size_t low = 0, high = i;
-
-        while (low < high) {
-            const size_t mid = (low + high) / 2;
-            bool before;
-
-            if (!key_before(r, d->entries[i].key, sorted[mid].key, &before))
-                return false;
-            if (before)
-                high = mid;
-            else
-                low = mid + 1;
-        }
-        if (!jinja_charge(r, (i - low) / 16))
-            return false;
-        memmove(sorted + low + 1, sorted + low, (i - low) * sizeof *sorted);
-        sorted[low] = d->entries[i];
-    }
-    return true;
-}
-
 static bool put_flat(struct jinja_render *r, struct jinja_value v);
 
 static bool put_flat_dict(struct jinja_render *r, const struct jinja_dict *d)
 {
     struct jinja_entry *entries;
 
-    if (!sort_entries(r, d, &entries))
+    if (!jinja_dict_sorted(r, d, false, &entries))
         return false;
     for (size_t i = 0; i < d->n; i++) {
         if (i > 0)
@@ -319,8 +276,8 @@ static bool put_flat(struct jinja_render *r, struct jinja_value v)
         return jinja_put_repr(r, v);
     if (!jinja_charge(r, 1) || !jinja_put_ok(r))
         return false;
-    if (r->depth++ >= JINJA_MAX_VALUE_DEPTH)
-        return jinja_limit(r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    if (!jinja_enter_value(r))
+        return false;
     buf_char(&r->out, ends[0]);
     if (!(v.type == JINJA_DICT ? put_flat_dict(r, v.dict) : put_flat_items(r, v.seq)))
         return false;
@@ -354,7 +311,7 @@ static bool put_pretty_dict(struct pretty *p, const struct jinja_dict *d, int64_
     struct jinja_entry *entries;
     struct jinja_value key;
 
-    if (!sort_entries(p->r, d, &entries))
+    if (!jinja_dict_sorted(p->r, d, false, &entries))
         return false;
     for (size_t i = 0; i < d->n; i++) {
         const bool last = i + 1 == d->n;
@@ -502,8 +459,8 @@ static bool put_pretty(struct pretty *p, struct jinja_value v, int64_t indent, i
         jinja_put(p->r, jinja_view(text));
         return jinja_put_ok(p->r);
     }
-    if (p->r->depth++ >= JINJA_MAX_VALUE_DEPTH)
-        return jinja_limit(p->r, "values nested more than %d deep", JINJA_MAX_VALUE_DEPTH);
+    if (!jinja_enter_value(p->r))
+        return false;
     p->level++;
     ok = is_text ? put_pretty_text(p, v, indent, allowance)
                  : put_pretty_compound(p, v, indent, allowance);

@@ -132,7 +132,9 @@ static void slices_follow_python(void **state)
     CHECK_RENDERINGS(
         {"{{ l[1:] }}{{ l[:-1] }}{{ l[::-1] }}{{ l[::2] }}{{ l[5:] }}{{ 'abc'[-2:] }}",
          "{\"l\": [1, 2, 3]}", "[2, 3][1, 2][3, 2, 1][1, 3][]bc"},
-        {"{{ range(10)[2:8:3] }}{{ (1, 2, 3)[-1:0:-1] }}", "{}", "range(2, 8, 3)(3, 2)"});
+        {"{{ range(10)[2:8:3] }}{{ (1, 2, 3)[-1:0:-1] }}", "{}", "range(2, 8, 3)(3, 2)"},
+        {"{{ range(-9223372036854775807 - 1, 9223372036854775807, 9223372036854775807) | list }}",
+         "{}", "[-9223372036854775808, -1, 9223372036854775806]"});
     check_refusal(STR("{{ l[::0] }}"), ERR_INVALID, "slice step cannot be zero");
     check_refusal(STR("{{ l['a':] }}"), ERR_INVALID, "slice indices must be integers");
 }
