@@ -25,6 +25,7 @@ enum philox_purpose {
     PHILOX_EVAL,      /* item, sample, position */
     PHILOX_SUBSET,    /* step, item, sample */
     PHILOX_TEST,
+    PHILOX_BENCH, /* prompt, position */
 };
 
 /* Uniform in (0, 1), 24 bits, never 0 and never 1: (v + 0.5) / 2^24. */

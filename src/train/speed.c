@@ -1,0 +1,330 @@
+/*
+ * speed.c - what reinforce.c does in a step, with a clock and without a dataset.
+ */
+#include "train/speed.h"
+#include "base/clock.h"
+#include "base/size.h"
+#include "train/loss.h"
+#include "train/optimizer.h"
+#include "train/recipe.h"
+#include "train/tree.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+struct speed {
+    struct speed_inputs in;
+    struct recipe recipe;    /* the defaults: where passes are cut, what the optimizer is like */
+    struct adapter *adapter; /* the one that is trained, from when it is first needed */
+    struct optimizer optimizer;
+    struct arena whole, round;
+};
+
+const char *speed_part_name(enum speed_part part)
+{
+    static const char *const names[N_SPEED_PARTS] = {"prefill", "sample", "train", "step"};
+
+    return names[part];
+}
+
+struct speed_case speed_defaults(enum speed_part part)
+{
+    static const struct speed_case cases[N_SPEED_PARTS] = {
+        [SPEED_PREFILL] = {1, 128, 1, 1},
+        [SPEED_SAMPLE] = {1, 128, 32, 64},
+        [SPEED_TRAIN] = {8, 1, 1, 256},
+        [SPEED_STEP] = {4, 79, 8, 64},
+    };
+
+    return cases[part];
+}
+
+bool speed_check(const struct model *m, enum speed_part part, const struct speed_case *k,
+                 struct error *err)
+{
+    if (k->prompt_tokens + k->answer_tokens <= m->max_positions)
+        return true;
+    return fail(err, ERR_LIMIT,
+                "%s: a prompt of %zu and an answer of %zu tokens do not fit the %zu positions "
+                "available",
+                speed_part_name(part), k->prompt_tokens, k->answer_tokens, m->max_positions);
+}
+
+bool speed_open(const struct speed_inputs *in, struct speed **out, struct error *err)
+{
+    struct speed *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for measuring speed");
+    in->model->config.n_eos = 0;
+    s->in = *in;
+    s->recipe = recipe_defaults(&in->model->config);
+    *out = s;
+    return true;
+}
+
+void speed_close(struct speed *s)
+{
+    if (s == NULL)
+        return;
+    adapter_close(s->adapter);
+    arena_release(&s->round);
+    arena_release(&s->whole);
+    free(s);
+}
+
+static bool want_adapter(struct speed *s, struct error *err)
+{
+    const struct optimizer_options opt = {.beta1 = s->recipe.beta1,
+                                          .beta2 = s->recipe.beta2,
+                                          .eps = s->recipe.eps,
+                                          .weight_decay = s->recipe.weight_decay,
+                                          .max_grad_norm = s->recipe.max_grad_norm};
+    struct adapter *a = NULL;
+
+    if (s->adapter != NULL)
+        return true;
+    if (adapter_new(&s->in.model->config, SPEED_RANK, SPEED_RANK, s->in.seed, &a, err) &&
+        adapter_want_grads(a, err) &&
+        optimizer_init(&s->optimizer, &opt, a->n_values, s->recipe.kl_undo > 0, &s->whole, err)) {
+        s->adapter = a;
+        return true;
+    }
+    adapter_close(a);
+    return false;
+}
+
+static const token_id *random_tokens(struct speed *s, size_t n, size_t which)
+{
+    token_id *t = ARENA_ARRAY(&s->round, token_id, n);
+
+    for (size_t i = 0; i < n; i++)
+        t[i] = (token_id)philox_below(s->in.seed, PHILOX_BENCH, (uint32_t)which, (uint32_t)i,
+                                      (uint32_t)s->in.model->config.vocab);
+    return t;
+}
+
+/* ---- sampling ---- */
+
+struct drawn {
+    struct sample_request *requests; /* [n_prompts] */
+    struct sample **samples;
+    double began, first, ended; /* first: the moment of the first token */
+};
+
+static void on_token(void *ctx, size_t request, size_t sample, token_id id, float logp)
+{
+    struct drawn *d = ctx;
+
+    (void)request, (void)sample, (void)id, (void)logp;
+    if (d->first <= d->began)
+        d->first = clock_seconds();
+}
+
+static bool draw(struct speed *s, const struct adapter *adapter, bool want_entropy,
+                 const struct speed_case *k, struct drawn *d, struct error *err)
+{
+    const struct engine_hooks hooks = {.ctx = d, .token = on_token, .stop = s->in.stop};
+
+    *d = (struct drawn){.requests = ARENA_ARRAY(&s->round, struct sample_request, k->n_prompts)};
+    for (size_t i = 0; i < k->n_prompts; i++)
+        d->requests[i] = (struct sample_request){.prompt = random_tokens(s, k->prompt_tokens, i),
+                                                 .n_prompt = k->prompt_tokens,
+                                                 .n_samples = k->n_answers,
+                                                 .max_tokens = k->answer_tokens,
+                                                 .pick = pick_defaults(),
+                                                 .want_entropy = want_entropy,
+                                                 .seed = s->in.seed,
+                                                 .purpose = PHILOX_TOKEN,
+                                                 .item = (uint32_t)i};
+    d->began = d->first = clock_seconds();
+    const bool ok =
+        engine_run(s->in.engine, adapter, d->requests, k->n_prompts, &hooks, &d->samples, err);
+    d->ended = clock_seconds();
+    return ok;
+}
+
+static bool measure_prefill(struct speed *s, const struct speed_case *k, struct speed_time *out,
+                            struct error *err)
+{
+    struct drawn d;
+
+    if (!draw(s, s->in.adapter, false, k, &d, err))
+        return false;
+    out->seconds = d.first - d.began;
+    out->tokens = k->n_prompts * k->prompt_tokens;
+    return true;
+}
+
+/* An answer's first token is drawn from its prompt's last row, so it is the prompt's: a row for each of the others. */
+static bool measure_sample(struct speed *s, const struct speed_case *k, struct speed_time *out,
+                           struct error *err)
+{
+    struct drawn d;
+
+    assert(k->answer_tokens >= 2);
+    if (!draw(s, s->in.adapter, false, k, &d, err))
+        return false;
+    out->seconds = d.ended - d.first;
+    out->tokens = k->n_prompts * k->n_answers * (k->answer_tokens - 1);
+    return true;
+}
+
+/* ---- training ---- */
+
+/* How many groups from the first on make one pass. */
+static size_t pass_size(const struct speed *s, const struct tree_group *g, size_t n)
+{
+    struct arena a = {0};
+    size_t k = 1;
+
+    while (k < n && tree_rows(g, k + 1, &a) <= s->recipe.pass_rows)
+        k++;
+    arena_release(&a);
+    return k;
+}
+
+static bool one_pass(struct speed *s, const struct tree_group *g, size_t n,
+                     const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
+                     struct error *err)
+{
+    const struct model *m = s->in.model;
+    struct kv_pool *pool = engine_pool(s->in.engine);
+    struct arena a = {0};
+    struct train_tree t;
+    struct training_pass *pass = NULL;
+    size_t logit_rows, ld;
+    float *logits = engine_logits(s->in.engine, &logit_rows, &ld);
+
+    if (s->in.stop != NULL && atomic_load(s->in.stop))
+        return fail(err, ERR_CANCELLED, "stopped on request");
+    if (!tree_build(g, n, pool, &a, &t, err)) {
+        arena_release(&a);
+        return false;
+    }
+    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+    const bool keep_all =
+        (double)training_pass_bytes(m, SPEED_RANK, t.m, true) <= s->recipe.memory_bytes;
+    float *hidden = ARENA_ARRAY(&a, float, t.m * m->config.width),
+          *d_hidden = ARENA_ARRAY(&a, float, t.m * m->config.width);
+    const bool ok = training_forward(m, s->adapter, engine_workspace(s->in.engine), &b, keep_all,
+                                     hidden, &pass, err);
+    if (ok) {
+        loss_back(m, false, &t, opt, hidden, logits, logit_rows, ld, d_hidden, sums);
+        training_backward(pass, d_hidden);
+        *rows += t.m;
+    }
+    training_pass_release(pass);
+    tree_release(&t, pool);
+    arena_release(&a);
+    return ok;
+}
+
+/* n_tokens: drawn tokens that the groups stand for. */
+static bool train_on(struct speed *s, const struct tree_group *g, size_t n, size_t n_tokens,
+                     struct speed_time *out, struct error *err)
+{
+    const struct loss_options opt = {.inv_t = 1, .n = (double)n_tokens};
+    const double began = clock_seconds();
+    struct loss_sums sums = {0};
+    bool ok = true;
+
+    for (size_t at = 0; ok && at < n;) {
+        const size_t k = pass_size(s, g + at, n - at);
+
+        ok = one_pass(s, g + at, k, &opt, &sums, &out->rows, err);
+        at += k;
+    }
+    out->training_s = clock_seconds() - began;
+    out->max_dlogp = sums.max_dlogp;
+    return ok;
+}
+
+static void update(struct speed *s, struct speed_time *out)
+{
+    const double began = clock_seconds();
+
+    (void)optimizer_step(&s->optimizer, 0, s->adapter->values, s->adapter->grads);
+    adapter_changed(s->adapter);
+    out->update_s = clock_seconds() - began;
+}
+
+static bool measure_train(struct speed *s, const struct speed_case *k, struct speed_time *out,
+                          struct error *err)
+{
+    const size_t n = k->n_prompts * k->n_answers, before = k->prompt_tokens;
+    struct tree_group *groups = ARENA_ARRAY(&s->round, struct tree_group, n);
+    struct tree_answer *answers = ARENA_ARRAY(&s->round, struct tree_answer, n);
+    const float *unknown = ARENA_ARRAY(&s->round, float, k->answer_tokens);
+    struct speed_time ignored;
+
+    for (size_t i = 0; i < n; i++) {
+        const token_id *t = random_tokens(s, before + k->answer_tokens, i);
+
+        answers[i] = (struct tree_answer){
+            .tokens = t + before, .logprobs = unknown, .n = k->answer_tokens, .coefficient = 1};
+        groups[i] = (struct tree_group){
+            .prompt = t, .n_prompt = before, .answers = &answers[i], .n_answers = 1};
+    }
+    out->tokens = n * k->answer_tokens;
+    if (!train_on(s, groups, n, out->tokens, out, err))
+        return false;
+    out->seconds = out->training_s;
+    out->max_dlogp = 0; /* nothing was drawn */
+    update(s, &ignored);
+    return true;
+}
+
+static bool measure_step(struct speed *s, const struct speed_case *k, struct speed_time *out,
+                         struct error *err)
+{
+    const size_t n = k->n_prompts;
+    struct tree_group *groups = ARENA_ARRAY(&s->round, struct tree_group, n);
+    struct drawn d;
+
+    if (!draw(s, s->adapter, true, k, &d, err))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        struct tree_answer *answers = ARENA_ARRAY(&s->round, struct tree_answer, k->n_answers);
+
+        for (size_t j = 0; j < k->n_answers; j++)
+            answers[j] = (struct tree_answer){.tokens = d.samples[i][j].tokens,
+                                              .logprobs = d.samples[i][j].logprobs,
+                                              .n = d.samples[i][j].n,
+                                              .coefficient = j % 2 == 0 ? 1 : -1};
+        groups[i] = (struct tree_group){.prompt = d.requests[i].prompt,
+                                        .n_prompt = k->prompt_tokens,
+                                        .answers = answers,
+                                        .n_answers = k->n_answers};
+    }
+    out->tokens = n * k->n_answers * k->answer_tokens;
+    if (!train_on(s, groups, n, out->tokens, out, err))
+        return false;
+    update(s, out);
+    out->seconds = clock_seconds() - d.began;
+    out->sampling_s = d.ended - d.began;
+    return true;
+}
+
+bool speed_measure(struct speed *s, enum speed_part part, const struct speed_case *k,
+                   struct speed_time *out, struct error *err)
+{
+    const size_t rows = engine_counts(s->in.engine).rows;
+    struct speed_time t = {0};
+    bool ok = speed_check(s->in.model, part, k, err);
+
+    arena_reset(&s->round);
+    if (ok && part == SPEED_PREFILL)
+        ok = measure_prefill(s, k, &t, err);
+    else if (ok && part == SPEED_SAMPLE)
+        ok = measure_sample(s, k, &t, err);
+    else if (ok)
+        ok = want_adapter(s, err) &&
+             (part == SPEED_TRAIN ? measure_train(s, k, &t, err) : measure_step(s, k, &t, err));
+    if (!ok)
+        return false;
+    t.rows += engine_counts(s->in.engine).rows - rows;
+    *out = t;
+    return true;
+}
