@@ -58,6 +58,18 @@ static const struct option table[N_OPTIONS] = {
     [OPT_AMONG] = {"among", OPTION_TEXT, "PATH",
                    .help =
                        "with --ranked text: the names to look for, for example item.candidates"},
+    [OPT_PARTS] = {"parts", OPTION_TEXT, "LIST", "prefill,sample,train,step",
+                   .help = "what is measured, with commas between"},
+    [OPT_ROUNDS] = {"rounds", OPTION_INT, "N", "3", 1, 1000,
+                    .help = "how often, after one warm-up"},
+    [OPT_PROMPT] = {"prompt", OPTION_INT, "N", NULL, 1, 4194304,
+                    .help = "tokens of a prompt; unless given 128, and 79 in step"},
+    [OPT_N_ANSWERS] =
+        {"answers", OPTION_INT, "N", NULL, 1, 1024,
+         .help =
+             "answers to a prompt, and sequences of train; unless given 32, 8 in train and step"},
+    [OPT_TOKENS] = {"tokens", OPTION_INT, "N", NULL, 2, 4194304,
+                    .help = "tokens of an answer or sequence; unless given 64, and 256 in train"},
     [OPT_MAX_TOKENS] = {"max-tokens", OPTION_INT, "N", NULL, 1, 4194304,
                         .help = "longest answer, thinking included"},
     [OPT_TEMPERATURE] = {"temperature", OPTION_REAL, "T", "1", 0, 5,
@@ -174,15 +186,20 @@ static bool takes(const struct option_set *set, enum option_id id)
     return false;
 }
 
-static bool find_name(struct str name, enum option_id *out)
+/* Commands may share a name for different things: the one that set takes comes first. */
+static bool find_name(const struct option_set *set, struct str name, enum option_id *out)
 {
+    bool found = false;
+
     for (size_t i = 0; i < N_OPTIONS; i++) {
-        if (str_is(name, table[i].name)) {
-            *out = (enum option_id)i;
-            return true;
+        const enum option_id id = (enum option_id)i;
+
+        if (str_is(name, table[i].name) && (!found || takes(set, id))) {
+            *out = id;
+            found = true;
         }
     }
-    return false;
+    return found;
 }
 
 static bool unknown_option(const struct option_set *set, const char *name, struct error *err)
@@ -198,7 +215,7 @@ static bool unknown_option(const struct option_set *set, const char *name, struc
     if (near != NULL)
         return fail_param(err, ERR_INVALID, name, "%s has no option --%s; did you mean --%s?",
                           set->command, name, near);
-    if (find_name(str_of(name), &id))
+    if (find_name(set, str_of(name), &id))
         return fail_param(err, ERR_INVALID, name,
                           "%s has no option --%s, though other commands have", set->command, name);
     return fail_param(err, ERR_INVALID, name,
@@ -334,7 +351,7 @@ static bool read_word(struct words *w, struct arena *a, struct options *o, struc
     const struct str name = {word + 2,
                              equals != NULL ? (size_t)(equals - word - 2) : strlen(word + 2)};
     const char *shown = arena_text(a, name);
-    if (!find_name(name, &id) || !takes(w->set, id))
+    if (!find_name(w->set, name, &id) || !takes(w->set, id))
         return unknown_option(w->set, shown, err);
     if (table[id].type == OPTION_SWITCH) {
         if (equals != NULL)
@@ -434,7 +451,7 @@ static bool read_line(struct config *c, size_t number, struct str line, struct a
                     number);
     const struct str name = trimmed((struct str){line.ptr, equals});
     const char *text = arena_text(a, trimmed(str_from(line, equals + 1)));
-    if (!find_name(name, &id) || !table[id].setting)
+    if (!find_name(c->set, name, &id) || !table[id].setting)
         return unknown_setting(c, number, name, a, err);
     const char *where = arena_printf(a, "%s, line %zu: %s", c->path, number, table[id].name);
     if (c->seen[id])

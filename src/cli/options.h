@@ -38,6 +38,12 @@ enum option_id {
     OPT_RANKED,
     OPT_REFERENCE,
     OPT_AMONG,
+    /* speed */
+    OPT_PARTS,
+    OPT_ROUNDS,
+    OPT_PROMPT,
+    OPT_N_ANSWERS,
+    OPT_TOKENS,
     /* sampling */
     OPT_MAX_TOKENS,
     OPT_TEMPERATURE,
@@ -84,7 +90,8 @@ enum option_type {
 };
 
 struct option {
-    const char *name; /* "grader-timeout": also HONE_GRADER_TIMEOUT, and so in hone.conf */
+    const char
+        *name; /* "grader-timeout": also HONE_GRADER_TIMEOUT, and so in hone.conf; once a command */
     enum option_type type;
     const char *value; /* what --help calls it, or the choices */
     const char *def;   /* NULL: none */

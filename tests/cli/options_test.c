@@ -139,6 +139,28 @@ static void an_unknown_option_is_told_with_its_neighbour(void **state)
     ASSERT_FAILS(read_line("-m a"), ERR_INVALID, "two dashes");
 }
 
+/* --answers is a file to grade and a number to bench. */
+static void a_name_may_mean_another_thing_to_another_command(void **state)
+{
+    static const enum option_id number[] = {OPT_N_ANSWERS}, file[] = {OPT_ANSWERS};
+    struct option_set other = set;
+    char option[] = "--answers=5x", *const word[] = {option};
+
+    (void)state;
+    other.n_ids = 1;
+    other.ids = file;
+    ASSERT_OK(options_read(&other, 1, word, no_environment, &arena, &o, &err));
+    assert_string_equal(option_text(&o, OPT_ANSWERS), "5x");
+    assert_false(option_given(&o, OPT_N_ANSWERS));
+    other.ids = number;
+    ASSERT_FAILS(options_read(&other, 1, word, no_environment, &arena, &o, &err), ERR_INVALID,
+                 "--answers is \"5x\", a whole number");
+    option[sizeof option - 2] = '\0';
+    ASSERT_OK(options_read(&other, 1, word, no_environment, &arena, &o, &err));
+    assert_int_equal(option_int(&o, OPT_N_ANSWERS), 5);
+    ASSERT_FAILS(read_line("--answers 5"), ERR_INVALID, "though other commands have");
+}
+
 static void a_value_out_of_its_range_is_refused(void **state)
 {
     (void)state;
@@ -293,6 +315,7 @@ int main(void)
         TEST(after_two_dashes_everything_is_an_argument),
         TEST(a_list_keeps_every_value_in_order),
         TEST(an_unknown_option_is_told_with_its_neighbour),
+        TEST(a_name_may_mean_another_thing_to_another_command),
         TEST(a_value_out_of_its_range_is_refused),
         TEST(too_many_arguments_are_refused),
         TEST(too_few_arguments_are_refused_but_not_with_help),
