@@ -9,9 +9,11 @@
 --python forward and backward with LoRA (rank 16, all linear layers), 8 sequences of 256 tokens; PyTorch + peft in FP32
 --trl    a whole step: 4 prompts of 79 tokens, 8 answers of 64 tokens each; TRL's GRPOTrainer on the CPU, FP32
 
-The peers run on as many threads as hone. The machine is best left alone meanwhile: load is printed with the figures.
+hone's side is `hone bench`, whose sizes these are (build/release/hone unless --hone says otherwise). The peers run on as
+many threads. The machine is best left alone meanwhile: load is printed with the figures.
 """
 import argparse
+import json
 import os
 import re
 import statistics
@@ -20,7 +22,7 @@ import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.path.join(HERE, "..", "build", "release", "bench")
+HONE = os.path.join(HERE, "..", "build", "release", "hone")
 
 TORCH = r"""
 import sys, time, torch
@@ -70,6 +72,18 @@ def run(command, pattern):
     return found
 
 
+def hone(o, part):
+    """One round of a part of hone bench, warmed up as the peers are."""
+    words = [o.hone, "bench", "--model", o.model, "--parts", part, "--rounds", "1", "--threads", str(o.threads), "--json"]
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    except OSError as error:
+        sys.exit("%s: %s" % (o.hone, error.strerror))
+    if done.returncode != 0:
+        sys.exit(done.stderr.strip())
+    return json.loads(done.stdout)["parts"][part]["values"]
+
+
 def tell(name, values, unit):
     print("%-28s median %8.1f  min %8.1f  max %8.1f %s  (%d runs)" %
           (name, statistics.median(values), min(values), max(values), unit, len(values)))
@@ -92,6 +106,7 @@ def beside(ours, theirs, rounds, what, unit, larger_is_better):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model")
+    p.add_argument("--hone", default=HONE)
     p.add_argument("--llama")
     p.add_argument("--hf")
     p.add_argument("--python")
@@ -100,21 +115,20 @@ def main():
     p.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     o = p.parse_args()
     t = str(o.threads)
-    sample, step = os.path.join(BUILD, "bench_sample"), os.path.join(BUILD, "bench_step")
     if o.llama:
         llama = [o.llama, "-m", o.model, "-c", "4096", "-npp", "128", "-ntg", "64", "-npl", "32", "-pps", "-t", t, "-tb", t,
                  "-b", "2048", "-ub", "512"]
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ...
-        beside(("hone", lambda: run([sample, o.model, "32", "128", "64", "1"], r"decode_tok_s=([\d.]+)")),
+        beside(("hone", lambda: hone(o, "sample")),
                ("llama.cpp", lambda: run(llama, r"\|\s*128 \|\s*64 \|\s*32 \|[^|]*\|[^|]*\|[^|]*\|[^|]*\|\s*([\d.]+) \|")),
                o.rounds, "decode, 32 answers behind one prompt", "tok/s", True)
     elif o.trl:
         with tempfile.TemporaryDirectory() as d:
-            beside(("hone", lambda: run([step, o.model, "whole", "4", "8", "79", "64", "16", "1"], r" seconds=([\d.]+)")),
+            beside(("hone", lambda: hone(o, "step")),
                    ("TRL", lambda: run([o.python, "-c", TRL, o.hf, t, "1", d], r"trl seconds=([\d.]+)")),
                    o.rounds, "a whole step: 4 prompts, 8 answers of 64 tokens", "s", False)
     else:
-        beside(("hone", lambda: run([step, o.model, "pass", "8", "256", "16", "1"], r"tok_s=([\d.]+)")),
+        beside(("hone", lambda: hone(o, "train")),
                ("PyTorch + peft", lambda: run([o.python, "-c", TORCH, o.hf, t, "1"], r"tok_s=([\d.]+)")),
                o.rounds, "forward and backward, LoRA rank 16, 8 x 256 tokens", "tok/s", True)
 
