@@ -2,6 +2,7 @@
  * forward.c - the layers, forward and backward.
  */
 #include "model/forward.h"
+#include "base/parallel.h"
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
 
@@ -31,14 +32,16 @@ struct training_pass {
     const struct model *model;
     struct adapter *adapter;
     struct arena arena;
-    size_t m, n_kept; /* layer states: one a layer, or one in all */
-    bool keep_all;
+    size_t m;
+    bool lean; /* some rows are: each layer is computed anew from its inputs */
     const struct attention_plan *plan;
     uint32_t *pos;
     token_id *tokens;
-    struct layer_state *states;
-    float **inputs; /* [L] of [M, C] */
-    float *last;    /* [M, C] before the final norm */
+    struct saved_pool *pool;
+    struct saved_row **rows;  /* [M] */
+    struct saved_row **taken; /* [n_taken] those to be given back */
+    size_t n_taken;
+    float *last; /* [M, C] before the final norm */
     float *last_r;
 };
 
@@ -212,8 +215,111 @@ static void grow_segments(const struct batch *b)
         b->spans[i].seg->len += (uint32_t)b->spans[i].n_rows;
 }
 
-bool forward(const struct model *m, const struct adapter *adapter, struct workspace *w,
-             const struct batch *b, float *hidden, struct error *err)
+/* ---- rows that are kept ---- */
+
+struct keeping { /* copies between a layer's state and the rows kept */
+    const struct model_config *c;
+    struct saved_layout at;
+    struct saved_row *const *rows;
+    size_t layer, rank;
+    struct layer_state *s;
+    float *x, *k, *v, *last;
+};
+
+static void copy(float *to, const float *from, size_t n)
+{
+    memcpy(to, from, n * sizeof *to);
+}
+
+static void keep_row(void *ctx, size_t i, int thread)
+{
+    const struct keeping *w = ctx;
+    const struct model_config *c = w->c;
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const struct saved_layout *at = &w->at;
+    const struct layer_state *s = w->s;
+
+    (void)thread;
+    if (w->rows[i] == NULL)
+        return;
+    float *to = w->rows[i]->values + w->layer * w->rows[i]->stride;
+    copy(to, w->x + i * c->width, c->width);
+    if (w->rows[i]->stride < at->stride)
+        return;
+    copy(to + at->q, s->q + i * hd, hd);
+    copy(to + at->att, s->att + i * hd, hd);
+    copy(to + at->mid, s->mid + i * c->width, c->width);
+    copy(to + at->gate, s->gate + i * c->hidden, c->hidden);
+    copy(to + at->up, s->up + i * c->hidden, c->hidden);
+    copy(to + at->k, w->k + i * kd, kd);
+    copy(to + at->v, w->v + i * kd, kd);
+    copy(to + at->row_max, s->row_max + i * c->n_heads, c->n_heads);
+    copy(to + at->row_inv, s->row_inv + i * c->n_heads, c->n_heads);
+    to[at->r1] = s->r1[i];
+    to[at->r2] = s->r2[i];
+    for (size_t p = 0; p < N_PROJECTIONS && w->rank > 0; p++)
+        copy(to + at->u + p * w->rank, s->u[p] + i * w->rank, w->rank);
+}
+
+/* A layer's state but for x, k and v, which not everybody needs. */
+static void fetch_row(void *ctx, size_t i, int thread)
+{
+    const struct keeping *w = ctx;
+    const struct model_config *c = w->c;
+    const size_t hd = c->n_heads * c->head_width;
+    const struct saved_layout *at = &w->at;
+    const float *from = w->rows[i]->values + w->layer * w->rows[i]->stride;
+    struct layer_state *s = w->s;
+
+    (void)thread;
+    copy(s->q + i * hd, from + at->q, hd);
+    copy(s->att + i * hd, from + at->att, hd);
+    copy(s->mid + i * c->width, from + at->mid, c->width);
+    copy(s->gate + i * c->hidden, from + at->gate, c->hidden);
+    copy(s->up + i * c->hidden, from + at->up, c->hidden);
+    copy(s->row_max + i * c->n_heads, from + at->row_max, c->n_heads);
+    copy(s->row_inv + i * c->n_heads, from + at->row_inv, c->n_heads);
+    s->r1[i] = from[at->r1];
+    s->r2[i] = from[at->r2];
+    for (size_t p = 0; p < N_PROJECTIONS && w->rank > 0; p++)
+        copy(s->u[p] + i * w->rank, from + at->u + p * w->rank, w->rank);
+}
+
+static void fetch_x(void *ctx, size_t i, int thread)
+{
+    const struct keeping *w = ctx;
+
+    (void)thread;
+    copy(w->x + i * w->c->width, w->rows[i]->values + w->layer * w->rows[i]->stride, w->c->width);
+}
+
+static void fetch_kv(void *ctx, size_t i, int thread)
+{
+    const struct keeping *w = ctx;
+    const size_t kd = w->c->n_kv_heads * w->c->head_width;
+
+    (void)thread;
+    if (w->rows[i] == NULL || w->rows[i]->stride < w->at.stride)
+        return;
+    const float *from = w->rows[i]->values + w->layer * w->rows[i]->stride;
+    copy(w->k + i * kd, from + w->at.k, kd);
+    copy(w->v + i * kd, from + w->at.v, kd);
+}
+
+static struct keeping keeping_of(const struct model *m, const struct adapter *ad,
+                                 struct saved_row *const *rows)
+{
+    const size_t rank = ad != NULL ? ad->rank : 0;
+
+    return (struct keeping){
+        .c = &m->config, .at = saved_layout_of(&m->config, rank), .rows = rows, .rank = rank};
+}
+
+/* ---- forward ---- */
+
+bool forward_saving(const struct model *m, const struct adapter *adapter, struct workspace *w,
+                    const struct batch *b, struct saved_row *const *to, float *hidden,
+                    struct error *err)
 {
     const struct model_config *c = &m->config;
 
@@ -225,32 +331,140 @@ bool forward(const struct model *m, const struct adapter *adapter, struct worksp
     const struct attention_plan *plan = attention_plan_make(c, b->spans, b->n_spans, &w->step);
     struct layer_state s = layer_state_make(m, adapter, b->m, &w->step);
     const struct scratch t = scratch_make(m, b->m, &w->step);
-    float *x = floats(&w->step, b->m * c->width);
-    s.x = x;
+    struct keeping keep = keeping_of(m, adapter, to);
+    float *x = floats(&w->step, b->m * c->width), *next = floats(&w->step, b->m * c->width);
+
     embed_rows(m, b, x);
     grow_segments(b);
-    for (size_t l = 0; l < c->n_layers; l++)
-        layer_forward(m, adapter, l, b->m, pos, plan, &s, &t, x);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        s.x = x;
+        layer_forward(m, adapter, l, b->m, pos, plan, &s, &t, next);
+        if (to != NULL) {
+            keep.layer = l;
+            keep.s = &s;
+            keep.x = x;
+            keep.k = t.k;
+            keep.v = t.v;
+            parallel_for(b->m, keep_row, &keep);
+        }
+        float *swap = x;
+        x = next;
+        next = swap;
+    }
+    for (size_t i = 0; to != NULL && i < b->m; i++)
+        if (to[i] != NULL)
+            copy(to[i]->values + c->n_layers * to[i]->stride, x + i * c->width, c->width);
     rms_norm(b->m, c->width, x, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width, NULL);
     return true;
 }
 
+bool forward(const struct model *m, const struct adapter *adapter, struct workspace *w,
+             const struct batch *b, float *hidden, struct error *err)
+{
+    return forward_saving(m, adapter, w, b, NULL, hidden, err);
+}
+
+/* ---- a pass that is differentiated ---- */
+
+/* The rows of a pass that are still to be computed: for each span those behind its known beginning. */
+struct missing {
+    struct batch b;
+    size_t *row;             /* [b.m] of the pass */
+    struct saved_row **rows; /* [b.m] where they are kept */
+};
+
+/*
+ * Known rows are put back: their keys and values into the pages, their segments grown by them. What is known behind
+ * something unknown is computed again: a span's rows are looked at from its beginning, and only where all of its path is
+ * known.
+ */
+static struct missing put_back(struct training_pass *p, const struct batch *b, struct arena *a)
+{
+    const struct model_config *c = &p->model->config;
+    const size_t kd = c->n_kv_heads * c->head_width;
+    struct span *spans = ARENA_ARRAY(a, struct span, b->n_spans);
+    token_id *tokens = ARENA_ARRAY(a, token_id, b->m);
+    bool *whole = ARENA_ARRAY(a, bool, b->m); /* at a segment's first row: all of it is known */
+    size_t *grown = ARENA_ARRAY(a, size_t, b->n_spans);
+    struct missing x = {.b = {.tokens = tokens, .spans = spans},
+                        .row = ARENA_ARRAY(a, size_t, b->m),
+                        .rows = ARENA_ARRAY(a, struct saved_row *, b->m)};
+    size_t row = 0, n_known = 0;
+
+    for (size_t i = 0; i < b->n_spans; i++) {
+        const struct span *s = &b->spans[i];
+        const bool reachable = s->seg->parent == NULL || whole[s->seg->parent->row0];
+        size_t k = 0;
+
+        s->seg->row0 = row;
+        while (reachable && k < s->n_rows && p->rows[row + k] != NULL)
+            k++;
+        whole[row] = k == s->n_rows;
+        grown[i] = k;
+        n_known += k;
+        if (k < s->n_rows)
+            spans[x.b.n_spans++] = (struct span){.seg = s->seg, .n_rows = s->n_rows - k};
+        for (; k < s->n_rows; k++) {
+            p->rows[row + k] = NULL;
+            x.row[x.b.m] = row + k;
+            tokens[x.b.m++] = b->tokens[row + k];
+        }
+        row += s->n_rows;
+    }
+    if (n_known > 0) {
+        struct keeping keep = keeping_of(p->model, p->adapter, p->rows);
+
+        keep.k = floats(a, b->m * kd);
+        keep.v = floats(a, b->m * kd);
+        for (keep.layer = 0; keep.layer < c->n_layers; keep.layer++) {
+            parallel_for(b->m, fetch_kv, &keep);
+            attention_store(p->plan, keep.layer, keep.k, keep.v);
+        }
+    }
+    for (size_t i = 0; i < b->n_spans; i++)
+        b->spans[i].seg->len += (uint32_t)grown[i];
+    return x;
+}
+
+/* Places for n rows: whole ones while the pool has room for all, else lean ones. */
+static void make_room(struct training_pass *p, size_t n, struct saved_row **rows)
+{
+    const struct model_config *c = &p->model->config;
+
+    p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
+    while (p->pool != NULL && p->n_taken < n) {
+        struct saved_row *row = saved_take(p->pool);
+
+        if (row == NULL)
+            break;
+        p->taken[p->n_taken++] = row;
+    }
+    if (p->n_taken == n) {
+        memcpy(rows, p->taken, n * sizeof(struct saved_row *));
+        return;
+    }
+    while (p->n_taken > 0)
+        saved_give(p->pool, p->taken[--p->n_taken]);
+    p->lean = true;
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = ARENA_NEW(&p->arena, struct saved_row);
+        *rows[i] = (struct saved_row){.values = floats(&p->arena, (c->n_layers + 1) * c->width),
+                                      .stride = c->width};
+    }
+}
+
 bool training_forward(const struct model *m, struct adapter *adapter, struct workspace *w,
-                      const struct batch *b, bool keep_all, float *hidden,
-                      struct training_pass **out, struct error *err)
+                      const struct batch *b, struct saved_pool *pool,
+                      struct saved_row *const *known, float *hidden, struct training_pass **out,
+                      struct error *err)
 {
     const struct model_config *c = &m->config;
     struct training_pass *p = calloc(1, sizeof *p);
+    struct arena a = {0};
 
     if (p == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a training pass");
-    w->peak_bytes = size_max(w->peak_bytes, w->step.taken_bytes);
-    arena_reset(&w->step);
-    *p = (struct training_pass){.model = m,
-                                .adapter = adapter,
-                                .m = b->m,
-                                .keep_all = keep_all,
-                                .n_kept = keep_all ? c->n_layers : 1};
+    *p = (struct training_pass){.model = m, .adapter = adapter, .m = b->m, .pool = pool};
     p->pos = ARENA_ARRAY(&p->arena, uint32_t, b->m);
     if (!positions(m, b, p->pos, err)) {
         training_pass_release(p);
@@ -258,30 +472,29 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     }
     p->tokens = ARENA_ARRAY(&p->arena, token_id, b->m);
     memcpy(p->tokens, b->tokens, b->m * sizeof *p->tokens);
+    p->rows = ARENA_ARRAY(&p->arena, struct saved_row *, b->m);
+    if (known != NULL)
+        memcpy(p->rows, known, b->m * sizeof *p->rows);
     p->plan = attention_plan_make(c, b->spans, b->n_spans, &p->arena);
-    p->states = ARENA_ARRAY(&p->arena, struct layer_state, p->n_kept);
-    p->inputs = ARENA_ARRAY(&p->arena, float *, c->n_layers);
-    for (size_t l = 0; l < p->n_kept; l++)
-        p->states[l] = layer_state_make(m, adapter, b->m, &p->arena);
-    for (size_t l = 0; l < c->n_layers; l++)
-        p->inputs[l] = floats(&p->arena, b->m * c->width);
+    struct missing x = put_back(p, b, &a);
+    bool ok = true;
+    if (x.b.m > 0) {
+        make_room(p, x.b.m, x.rows);
+        for (size_t i = 0; i < x.b.m; i++)
+            p->rows[x.row[i]] = x.rows[i];
+        ok = forward_saving(m, adapter, w, &x.b, x.rows, floats(&a, x.b.m * c->width), err);
+    }
+    arena_release(&a);
+    if (!ok) {
+        training_pass_release(p);
+        return false;
+    }
     p->last = floats(&p->arena, b->m * c->width);
     p->last_r = floats(&p->arena, b->m);
-    const struct scratch t = scratch_make(m, b->m, &w->step);
-    embed_rows(m, b, p->inputs[0]);
-    size_t row = 0;
-    for (size_t i = 0; i < b->n_spans; i++) {
-        b->spans[i].seg->row0 = row;
-        row += b->spans[i].n_rows;
-    }
-    grow_segments(b);
-    for (size_t l = 0; l < c->n_layers; l++) {
-        struct layer_state *s = &p->states[keep_all ? l : 0];
-
-        s->x = p->inputs[l];
-        layer_forward(m, adapter, l, b->m, p->pos, p->plan, s, &t,
-                      l + 1 < c->n_layers ? p->inputs[l + 1] : p->last);
-    }
+    struct keeping keep = keeping_of(m, adapter, p->rows);
+    keep.layer = c->n_layers;
+    keep.x = p->last;
+    parallel_for(b->m, fetch_x, &keep);
     rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
              p->last_r);
     *out = p;
@@ -341,27 +554,29 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const bool full = p->adapter == NULL && m->full != NULL;
     struct arena a = {0};
     float *dx = floats(&p->arena, p->m * c->width); /* zeroed */
-    struct layer_state again = {0};
+    struct layer_state s = layer_state_make(m, p->adapter, p->m, &p->arena);
+    struct keeping keep = keeping_of(m, p->adapter, p->rows);
 
+    s.x = keep.x = floats(&p->arena, p->m * c->width);
+    keep.s = &s;
     rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,
                   dx, c->width);
     if (full)
         rms_norm_back_w(p->m, c->width, p->last, c->width, p->last_r, d_hidden, c->width,
                         m->full->d_final_norm);
     for (size_t l = c->n_layers; l-- > 0;) {
-        struct layer_state *s = &p->states[p->keep_all ? l : 0];
-
         arena_reset(&a);
-        if (!p->keep_all) { /* compute the layer anew; keys and values are in their pages, and come out the same */
+        keep.layer = l;
+        parallel_for(p->m, fetch_x, &keep);
+        if (p->lean) { /* compute the layer anew; keys and values are in their pages, and come out the same */
             const struct scratch t = scratch_make(m, p->m, &a);
-            float *out = floats(&a, p->m * c->width);
 
-            again = *s;
-            again.x = p->inputs[l];
-            layer_forward(m, p->adapter, l, p->m, p->pos, p->plan, &again, &t, out);
-            s = &again;
+            layer_forward(m, p->adapter, l, p->m, p->pos, p->plan, &s, &t,
+                          floats(&a, p->m * c->width));
+        } else {
+            parallel_for(p->m, fetch_row, &keep);
         }
-        layer_backward(p, l, s, &a, dx);
+        layer_backward(p, l, &s, &a, dx);
     }
     if (full)
         for (size_t i = 0; i < p->m; i++)
@@ -374,22 +589,23 @@ void training_pass_release(struct training_pass *p)
 {
     if (p == NULL)
         return;
+    while (p->n_taken > 0)
+        saved_give(p->pool, p->taken[--p->n_taken]);
     arena_release(&p->arena);
     free(p);
 }
 
-size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool keep_all)
+size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool lean)
 {
     const struct model_config *c = &m->config;
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
-    const size_t state =
-        2 + 2 * hd + 2 * c->n_heads + c->width + 2 * c->hidden + N_PROJECTIONS * rank;
+    const size_t kept =
+        lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
+    const size_t layer = saved_layout_of(c, rank).stride - 2 * kd;
     const size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
     const size_t scratch = c->width + 2 * kd + c->hidden;
 
-    return rows * sizeof(float) *
-           (state * (keep_all ? c->n_layers : 1) + (c->n_layers + 3) * c->width + back +
-            2 * scratch + c->width);
+    return rows * (kept + sizeof(float) * (layer + back + 2 * scratch + 4 * c->width));
 }
 
 void logits_of(const struct model *m, size_t rows, const float *hidden, float *logits, size_t ld)

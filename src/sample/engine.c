@@ -390,6 +390,29 @@ static void grow(struct run *r, struct node *n, const token_id *ids, const float
     n->seg = NULL;
 }
 
+/* Places for m rows, as far as there is room; NULL where none are wanted. */
+static struct saved_row **take_rows(struct engine *e, struct saved_pool *save, size_t m)
+{
+    struct saved_row **to = save != NULL ? ARENA_ARRAY(&e->round, struct saved_row *, m) : NULL;
+
+    for (size_t i = 0; to != NULL && i < m; i++)
+        to[i] = saved_take(save);
+    return to;
+}
+
+/* Says where a node's pending rows were kept. */
+static void note_rows(struct run *r, const struct node *n, struct saved_row *const *rows)
+{
+    if (n->n == 0) {
+        struct sample *s = &r->samples[n->request][n->who[0]];
+
+        memcpy(s->prompt_rows + kv_end(r->trunk), rows, n->n_pending * sizeof(struct saved_row *));
+        return;
+    }
+    for (size_t i = 0; i < n->n_who; i++)
+        r->samples[n->request][n->who[i]].rows[n->n - 1] = rows[0];
+}
+
 static bool one_round(struct run *r, struct error *err)
 {
     struct engine *e = r->e;
@@ -413,11 +436,14 @@ static bool one_round(struct run *r, struct error *err)
         at += n->n_pending;
     }
     const struct batch b = {.m = m, .tokens = tokens, .spans = spans, .n_spans = r->n_nodes};
-    if (!forward(e->model, r->adapter, e->work, &b, hidden, err))
+    struct saved_row **to = take_rows(e, r->hooks->save, m);
+    if (!forward_saving(e->model, r->adapter, e->work, &b, to, hidden, err))
         return false;
     e->counts.rows += m;
     at = 0;
     for (size_t i = 0; i < r->n_nodes; i++) {
+        if (to != NULL)
+            note_rows(r, r->nodes[i], to + at);
         at += r->nodes[i]->n_pending;
         if (r->nodes[i]->n == 0)
             e->counts.prompt_tokens += r->nodes[i]->n_pending;
@@ -454,17 +480,23 @@ static bool one_round(struct run *r, struct error *err)
 }
 
 static struct sample **samples_make(struct engine *e, const struct sample_request *requests,
-                                    size_t n_requests)
+                                    size_t n_requests, bool save)
 {
     struct sample **all = ARENA_ARRAY(&e->run, struct sample *, n_requests);
 
     for (size_t i = 0; i < n_requests; i++) {
+        struct saved_row **prompt_rows =
+            save ? ARENA_ARRAY(&e->run, struct saved_row *, requests[i].n_prompt) : NULL;
+
         all[i] = ARENA_ARRAY(&e->run, struct sample, requests[i].n_samples);
         for (size_t s = 0; s < requests[i].n_samples; s++) {
             all[i][s].tokens = ARENA_ARRAY(&e->run, token_id, requests[i].max_tokens);
             all[i][s].logprobs = ARENA_ARRAY(&e->run, float, requests[i].max_tokens);
             all[i][s].injected = ARENA_ARRAY(&e->run, bool, requests[i].max_tokens);
             all[i][s].stop_bytes = SIZE_MAX;
+            all[i][s].prompt_rows = prompt_rows;
+            if (save)
+                all[i][s].rows = ARENA_ARRAY(&e->run, struct saved_row *, requests[i].max_tokens);
         }
     }
     return all;
@@ -487,9 +519,10 @@ static size_t common_prefix(const struct sample_request *q, size_t n)
     return n < 2 || len < TRUNK_MIN ? 0 : len;
 }
 
-/* Computes tokens at the end of seg, in pieces; hidden states are not wanted. */
+/* Computes tokens at the end of seg, in pieces; hidden states are not wanted. rows [n]: where they were kept. */
 static bool read_tokens(struct engine *e, const struct adapter *adapter, struct kv_segment *seg,
-                        const token_id *tokens, size_t n, struct error *err)
+                        const token_id *tokens, size_t n, struct saved_pool *save,
+                        struct saved_row **rows, struct error *err)
 {
     for (size_t at = 0; at < n; at += e->opt.prefill_rows) {
         const size_t m = size_min(e->opt.prefill_rows, n - at);
@@ -498,9 +531,12 @@ static bool read_tokens(struct engine *e, const struct adapter *adapter, struct 
 
         arena_reset(&e->round);
         float *hidden = arena_alloc(&e->round, m * e->model->config.width * sizeof(float));
+        struct saved_row **to = take_rows(e, save, m);
         if (!kv_segment_reserve(e->pool, seg, m, err) ||
-            !forward(e->model, adapter, e->work, &b, hidden, err))
+            !forward_saving(e->model, adapter, e->work, &b, to, hidden, err))
             return false;
+        if (to != NULL)
+            memcpy(rows + at, to, m * sizeof(struct saved_row *));
         e->counts.rows += m;
         e->counts.prompt_tokens += m;
     }
@@ -529,11 +565,18 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
                 "a prompt of %zu tokens and %zu more for its answer do not fit the %zu positions available",
                 requests[i].n_prompt, requests[i].max_tokens, e->model->max_positions);
     }
-    r.samples = samples_make(e, requests, n_requests);
+    r.samples = samples_make(e, requests, n_requests, r.hooks->save != NULL);
     const size_t trunk = n_requests == 0 ? 0 : common_prefix(requests, n_requests);
     if (trunk > 0) {
         r.trunk = kv_segment_new(e->pool, NULL);
-        ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, err);
+        struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, trunk);
+
+        ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, r.hooks->save, rows, err);
+        for (size_t i = 0; i < n_requests && r.hooks->save != NULL; i++) {
+            memcpy(r.samples[i][0].prompt_rows, rows, trunk * sizeof(struct saved_row *));
+            for (size_t s = 0; s < requests[i].n_samples; s++)
+                r.samples[i][s].n_shared = trunk;
+        }
     }
     while (ok && (r.n_nodes > 0 || r.next < n_requests)) {
         if (r.hooks->stop != NULL && atomic_load(r.hooks->stop)) {

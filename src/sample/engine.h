@@ -51,6 +51,10 @@ struct sample {       /* one answer; arrays in the engine's arena, until the nex
     size_t n_drawn;
     enum sample_end end;
     size_t stop_bytes; /* bytes of text before the stop text, when one was met; else SIZE_MAX */
+    /* Where hooks->save is given: what was kept of each row, NULL where nothing was. */
+    struct saved_row **rows;        /* [n] the rows of tokens; the last one's is not computed */
+    struct saved_row **prompt_rows; /* [n_prompt] the same array for all samples of a request */
+    size_t n_shared;                /* prompt rows from the first on that other requests share */
 };
 
 struct engine;
@@ -78,6 +82,8 @@ struct engine_hooks { /* each may be NULL; called from the thread that runs the 
     void (*token)(void *ctx, size_t request, size_t sample, token_id id, float logp);
     void (*tick)(void *ctx, size_t n_done, size_t n_total);
     const atomic_bool *stop; /* read once per token: ends everything with ERR_CANCELLED */
+    struct saved_pool
+        *save; /* rows are kept here while it has room; they stay the caller's to give back */
 };
 
 /* samples[r][s] for each request's samples, in arrays that the engine owns until the next call. */

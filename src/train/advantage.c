@@ -1,5 +1,5 @@
 /*
- * advantage.c - leave-one-out baselines and one scale for the batch, in double.
+ * advantage.c - leave-one-out baselines and their scale, in double.
  */
 #include "train/advantage.h"
 
@@ -29,6 +29,15 @@ static double mean_of(size_t n, const float *x)
     for (size_t i = 0; i < n; i++)
         sum += (double)x[i];
     return sum / (double)n;
+}
+
+static double least_of(size_t n, const float *x)
+{
+    double least = (double)x[0];
+
+    for (size_t i = 1; i < n; i++)
+        least = fmin(least, (double)x[i]);
+    return least;
 }
 
 static double centred(size_t g, double mean, float reward)
@@ -70,18 +79,19 @@ bool advantage_of_groups(const struct advantage_options *opt, size_t n_groups, s
     for (size_t i = 0; i < n_groups; i++) {
         const double mean = mean_of(g, reward + i * g);
         const bool one = true;
+        const double limit = opt->scale == ADVANTAGE_SCALE_MEAN ? HUGE_VAL : (double)opt->limit;
         double s = opt->scale == ADVANTAGE_SCALE_BATCH   ? batch
                    : opt->scale == ADVANTAGE_SCALE_GROUP ? deviation(1, g, reward + i * g, &one)
-                                                         : 1;
+                   : opt->scale == ADVANTAGE_SCALE_MEAN
+                       ? mean - fmin(0, least_of(g, reward + i * g))
+                       : 1;
 
-        s = s > (double)opt->floor ? s : (double)opt->floor;
+        if (opt->scale != ADVANTAGE_SCALE_MEAN)
+            s = fmax(s, (double)opt->floor);
         for (size_t j = 0; j < g; j++) {
-            double a = kept[i] ? centred(g, mean, reward[i * g + j]) / s : 0;
+            const double a = kept[i] ? centred(g, mean, reward[i * g + j]) / s : 0;
 
-            a = a > (double)opt->limit    ? (double)opt->limit
-                : a < -(double)opt->limit ? -(double)opt->limit
-                                          : a;
-            advantage[i * g + j] = (float)a;
+            advantage[i * g + j] = (float)fmax(-limit, fmin(limit, a));
         }
     }
     return true;

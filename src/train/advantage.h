@@ -2,8 +2,16 @@
  * advantage.h - from the rewards of a step's groups to how much better each answer was than its group's others.
  *
  *     d[i] = G / (G - 1) * (r[i] - mean(r))            leave-one-out baseline: Kool et al. 2019; RLOO, arXiv:2402.14740
- *     s    = max(deviation of all kept d, floor)       one scale for the batch: arXiv:2508.08221
- *     a[i] = clip(d[i] / s, -limit, limit)
+ *
+ *     MEAN    a[i] = d[i] / mean(r)                    the gradient of log E[r]: maximum likelihood, arXiv:2602.02710
+ *     BATCH   a[i] = clip(d[i] / s, -limit, limit)     s = max(deviation of all kept d, floor): arXiv:2508.08221
+ *     GROUP   the same with the group's own deviation  GRPO, arXiv:2402.03300
+ *     NONE    the same with s = 1
+ *
+ * E[r] itself grows fastest where an answer is already likely, so prompts that the model nearly never gets right count for
+ * nothing and the policy runs towards what it can say already. log E[r] weighs every prompt alike: for a grader that gives
+ * 0 or 1 it is the likelihood of a right answer, and its gradient tends to the supervised one as G grows. Rewards below 0
+ * are raised by the group's lowest first. |a| / G is at most 1 by itself, so nothing is clipped.
  *
  * A group whose rewards are all equal teaches nothing and is not kept; that is asked of the values themselves, since a
  * deviation of almost nothing would be blown up to unit size.
@@ -13,7 +21,12 @@
 
 #include "base/error.h"
 
-enum advantage_scale { ADVANTAGE_SCALE_BATCH, ADVANTAGE_SCALE_GROUP, ADVANTAGE_SCALE_NONE };
+enum advantage_scale {
+    ADVANTAGE_SCALE_MEAN,
+    ADVANTAGE_SCALE_BATCH,
+    ADVANTAGE_SCALE_GROUP,
+    ADVANTAGE_SCALE_NONE
+};
 
 struct advantage_options {
     enum advantage_scale scale;

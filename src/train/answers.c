@@ -26,7 +26,34 @@ static struct sample *copied(const struct sample *s, struct arena *a)
     memcpy(c->tokens, s->tokens, s->n * sizeof *s->tokens);
     memcpy(c->logprobs, s->logprobs, s->n * sizeof *s->logprobs);
     memcpy(c->injected, s->injected, s->n * sizeof *s->injected);
+    if (s->rows != NULL) {
+        c->rows = ARENA_ARRAY(a, struct saved_row *, s->n);
+        memcpy(c->rows, s->rows, s->n * sizeof *s->rows);
+    }
     return c;
+}
+
+/* The engine's array of a prompt's rows, and all of its samples that show it. */
+static void keep_prompt_rows(struct answers *x, size_t row, struct sample *const *samples,
+                             struct arena *a)
+{
+    const size_t n = x->prompts[row].n;
+
+    x->prompt_rows[row] = ARENA_ARRAY(a, struct saved_row *, n);
+    memcpy(x->prompt_rows[row], samples[row][0].prompt_rows, n * sizeof(struct saved_row *));
+}
+
+void answers_forget(const struct answers *x, size_t row, struct saved_pool *save)
+{
+    const struct answer_slot *slots = x->slots + row * x->n_samples;
+
+    if (save == NULL)
+        return;
+    for (size_t i = slots[0].sample->n_shared; i < x->prompts[row].n; i++)
+        saved_give(save, x->prompt_rows[row][i]);
+    for (size_t s = 0; s < x->n_samples; s++)
+        for (size_t k = 0; k < slots[s].sample->n; k++)
+            saved_give(save, slots[s].sample->rows[k]);
 }
 
 /* The first answer of the row that says the same; the sample itself where there is none. */
@@ -79,7 +106,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     const struct reasoning *reason = prompter_reasoning(p);
     struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
     const struct engine_hooks hooks = {
-        .ctx = &po, .done = on_done, .tick = on_tick, .stop = opt->stop};
+        .ctx = &po, .done = on_done, .tick = on_tick, .stop = opt->stop, .save = opt->save};
     struct sample **samples;
 
     for (size_t i = 0; i < n_rows; i++) {
@@ -113,6 +140,11 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     x.seconds_waiting = clock_seconds() - began;
     for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
         x.slots[i].grade = x.slots[i / opt->n_samples * opt->n_samples + x.slots[i].same_as].grade;
+    if (ok && opt->save != NULL) {
+        x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
+        for (size_t i = 0; i < n_rows; i++)
+            keep_prompt_rows(&x, i, samples, a);
+    }
     if (ok)
         *out = x;
     return ok;

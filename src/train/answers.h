@@ -17,6 +17,7 @@ struct answers_options {
     enum philox_purpose purpose;
     uint32_t step;
     const atomic_bool *stop;
+    struct saved_pool *save; /* what was computed is kept here, for training; or NULL */
 };
 
 struct answer_slot {
@@ -31,6 +32,7 @@ struct answers {
     size_t n_rows, n_samples;
     const size_t *items;                      /* [n_rows] rows of the dataset */
     struct prompt *prompts;                   /* [n_rows] */
+    struct saved_row ***prompt_rows;          /* [n_rows][n_prompt] where opt->save is given */
     struct answer_slot *slots;                /* [n_rows, n_samples] */
     double seconds_sampling, seconds_waiting; /* waiting: for graders, after the last token */
 };
@@ -38,13 +40,15 @@ struct answers {
 /*
  * An answer that a row's earlier answer equals, letter by letter, gets the same grade without asking again.
  * Answers for the given rows; item numbers are the random numbers' counters. Grading runs while others are sampled.
- * Everything lives in the arena, samples included.
+ * Everything lives in the arena, samples included, but for the rows that were kept: they go back with answers_forget, and
+ * those that rows of the portion share with saved_clear alone.
  */
 MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             const struct prompter *p, const struct dataset *d, const size_t *items,
                             size_t n_rows, struct grade_queue *queue,
                             const struct answers_options *opt, const struct progress_sink *sink,
                             struct arena *a, struct answers *out, struct error *err);
+void answers_forget(const struct answers *x, size_t row, struct saved_pool *save);
 /* Tells each to sink->rollout, without advantages. */
 MUST_CHECK bool answers_tell(const struct answers *x, const struct dataset *d, size_t step,
                              bool valid, const struct progress_sink *sink, struct error *err);

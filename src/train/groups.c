@@ -8,7 +8,7 @@
 #include <string.h>
 
 void groups_take(const struct recipe *recipe, const struct answers *x, struct groups *g,
-                 struct arena *a)
+                 struct saved_pool *save, struct arena *a)
 {
     const size_t size = x->n_samples;
 
@@ -23,6 +23,8 @@ void groups_take(const struct recipe *recipe, const struct answers *x, struct gr
             new->reward[s] = (float)x->slots[i * size + s].grade.reward;
         new->kept = advantage_group_is_kept(&recipe->advantage, size, new->reward);
         g->n_kept += new->kept;
+        if (!new->kept)
+            answers_forget(x, i, save);
     }
 }
 
@@ -133,17 +135,19 @@ static bool same_tokens(const struct sample *a, const struct sample *b)
 
 /*
  * Most answers of a hard group are wrong, each in its own way, and each tells little. Where more than max_negatives
- * different ones are below average, that many are drawn without replacement and weigh n / max_negatives, so that the
- * expected gradient is the same (down-sampling of rollouts: arXiv:2504.13818). weight[s] is 0 for those left out.
+ * different ones are below average, that many stand for all (down-sampling of rollouts: arXiv:2504.13818): each is taken
+ * with a probability p in proportion to its share of the negative weight, by one systematic draw, and weighs 1 / p; what
+ * would be taken more than once is taken once, for sure. The expected gradient is the same. weight[s] is 0 for those left
+ * out.
  */
 static void thin_negatives(const struct recipe *recipe, const struct group *g,
                            const struct step_metrics *m, float *weight)
 {
-    const size_t size = g->x->n_samples, most = recipe->max_negatives;
+    const size_t size = g->x->n_samples;
     const struct answer_slot *slots = g->x->slots + g->row * size;
     struct arena a = {0};
-    size_t *first = ARENA_ARRAY(&a, size_t, size), *different = ARENA_ARRAY(&a, size_t, size),
-           n = 0;
+    size_t *first = ARENA_ARRAY(&a, size_t, size), n = 0, most = recipe->max_negatives;
+    double *mass = ARENA_ARRAY(&a, double, size), left = 0, at;
 
     for (size_t s = 0; s < size; s++) {
         first[s] = s;
@@ -151,42 +155,55 @@ static void thin_negatives(const struct recipe *recipe, const struct group *g,
             if (same_tokens(slots[k].sample, slots[s].sample))
                 first[s] = first[k];
         weight[s] = 1;
-        if (g->advantage[s] < 0 && first[s] == s)
-            different[n++] = s;
+        if (g->advantage[s] < 0) {
+            n += first[s] == s;
+            mass[first[s]] -= (double)g->advantage[s];
+            left -= (double)g->advantage[s];
+        }
     }
     if (most > 0 && n > most) {
-        for (size_t i = 0; i < most; i++) { /* the first `most` places of a shuffle */
-            const size_t j =
-                i + philox_below(recipe->seed ^ m->step, PHILOX_SUBSET,
-                                 (uint32_t)g->x->items[g->row], (uint32_t)i, (uint32_t)(n - i));
-            const size_t t = different[i];
+        bool again = true;
 
-            different[i] = different[j];
-            different[j] = t;
+        while (
+            again) { /* those whose share is a whole draw or more; the rest shares what is left */
+            again = false;
+            for (size_t s = 0; s < size; s++)
+                if (most > 1 && mass[s] > 0 && mass[s] * (double)most >= left * (1 - 1e-12)) {
+                    left -= mass[s];
+                    mass[s] = 0;
+                    most--;
+                    again = true;
+                }
+        }
+        at = (double)philox_uniform(recipe->seed ^ m->step, PHILOX_SUBSET,
+                                    (uint32_t)g->x->items[g->row], 0, 0, 0);
+        for (size_t s = 0; s < size; s++) {
+            if (mass[s] <= 0)
+                continue;
+            const double p = mass[s] * (double)most / left;
+
+            at += p;
+            weight[s] = at >= 1 ? (float)(1 / p) : 0;
+            at -= at >= 1;
         }
         for (size_t s = 0; s < size; s++)
             if (g->advantage[s] < 0)
-                weight[s] = 0;
-        for (size_t i = 0; i < most; i++)
-            for (size_t s = 0; s < size; s++)
-                if (first[s] == different[i])
-                    weight[s] = (float)n / (float)most;
+                weight[s] = weight[first[s]];
     }
     arena_release(&a);
 }
 
-/* The kept groups as the tree wants them; answers without an advantage cost nothing. */
-struct tree_group *groups_tree(const struct recipe *recipe, const struct groups *g,
-                               const struct step_metrics *m, size_t *n, double *n_tokens,
-                               struct arena *a)
+/* Answers without an advantage cost nothing. */
+struct trained_groups groups_trained(const struct recipe *recipe, const struct groups *g,
+                                     const struct step_metrics *m, struct arena *a)
 {
     const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
-    struct tree_group *out = ARENA_ARRAY(a, struct tree_group, g->n);
+    struct trained_groups out = {.all = ARENA_ARRAY(a, struct tree_group, g->n),
+                                 .from = ARENA_ARRAY(a, const struct group *, g->n)};
 
-    *n = 0;
-    *n_tokens = 0;
     for (size_t i = 0; i < g->n; i++) {
         const struct group *group = &g->all[i];
+        const struct prompt *prompt = &group->x->prompts[group->row];
         struct tree_answer *answers = ARENA_ARRAY(a, struct tree_answer, size);
         float *weight = ARENA_ARRAY(a, float, size);
         size_t k = 0;
@@ -198,19 +215,27 @@ struct tree_group *groups_tree(const struct recipe *recipe, const struct groups 
 
             if (is_masked(recipe, m, x))
                 continue;
-            *n_tokens += (double)x->n_drawn;
+            out.n_tokens += (double)x->n_drawn;
             if (group->advantage[s] * weight[s] != 0)
                 answers[k++] = (struct tree_answer){.tokens = x->tokens,
                                                     .logprobs = x->logprobs,
                                                     .masked = x->injected,
                                                     .n = x->n,
-                                                    .coefficient = group->advantage[s] * weight[s]};
+                                                    .coefficient = group->advantage[s] * weight[s],
+                                                    .rows = x->rows};
         }
-        if (k > 0)
-            out[(*n)++] = (struct tree_group){.prompt = group->x->prompts[group->row].tokens,
-                                              .n_prompt = group->x->prompts[group->row].n,
-                                              .answers = answers,
-                                              .n_answers = k};
+        if (k == 0)
+            continue;
+        out.from[out.n] = group;
+        out.all[out.n++] = (struct tree_group){
+            .prompt = prompt->tokens,
+            .n_prompt = prompt->n,
+            .answers = answers,
+            .n_answers = k,
+            .prompt_rows =
+                group->x->prompt_rows != NULL ? group->x->prompt_rows[group->row] : NULL};
     }
+    if (out.n > 0)
+        out.all[m->step % out.n].anew = true;
     return out;
 }

@@ -20,9 +20,9 @@ struct groups {
     size_t n, n_kept;
 };
 
-/* Adds a portion's rows as groups; memory from the arena. */
+/* Adds a portion's rows as groups; memory from the arena. What was saved of those without spread goes back. */
 void groups_take(const struct recipe *recipe, const struct answers *x, struct groups *g,
-                 struct arena *a);
+                 struct saved_pool *save, struct arena *a);
 /* Means over everything sampled, flat groups included, into m. */
 void groups_measure(const struct groups *g, struct grader *grader, struct step_metrics *m);
 /* Fills the advantages. Fails for a reward that is not finite. */
@@ -31,8 +31,17 @@ MUST_CHECK bool groups_weigh(const struct recipe *recipe, struct groups *g, stru
 MUST_CHECK bool groups_tell(const struct recipe *recipe, const struct groups *g,
                             const struct dataset *d, const struct step_metrics *m,
                             const struct progress_sink *sink, struct error *err);
-/* The kept groups as the tree wants them, *n of them, standing for *n_tokens drawn tokens. */
-struct tree_group *groups_tree(const struct recipe *recipe, const struct groups *g,
-                               const struct step_metrics *m, size_t *n, double *n_tokens,
-                               struct arena *a);
+/* The kept groups as the tree wants them. */
+struct trained_groups {
+    struct tree_group *all;
+    const struct group **from; /* [n] */
+    size_t n;
+    double n_tokens; /* drawn tokens that they stand for */
+};
+/*
+ * What sampling saved of them is used; of one, another each step, everything is computed anew, so that max_dlogp goes on
+ * comparing two computations.
+ */
+struct trained_groups groups_trained(const struct recipe *recipe, const struct groups *g,
+                                     const struct step_metrics *m, struct arena *a);
 #endif

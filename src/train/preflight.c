@@ -15,7 +15,7 @@
 #define PROBE_ROWS 24
 #define PROBE_SAMPLES 16
 #define PROBE_TOKENS 16384
-#define SHORTEST 2
+#define SHORTEST 1
 
 /* A sample cut after n tokens, as it would have been with that limit. */
 static struct sample cut(const struct sample *s, size_t n)
@@ -280,22 +280,28 @@ bool preflight_check(struct engine *e, const struct reinforce_inputs *in, struct
     size_t *items = ARENA_ARRAY(&a, size_t, c.n_rows_checked);
     for (size_t i = 0; i < c.n_rows_checked; i++)
         items[i] = i * in->train->n_rows / c.n_rows_checked;
+    const struct engine_counts before = engine_counts(e);
     bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
               answers_get(e, NULL, in->prompter, in->train, items, c.n_rows_checked, queue, &opt,
                           in->sink, &a, &x, err);
+    const double rows_a_prompt =
+        (double)(engine_counts(e).rows - before.rows) / (double)c.n_rows_checked;
     grade_queue_close(queue);
     if (ok) {
-        /* rows of a step: as many as sampling computed for a batch, and a training pass costs about three of them */
+        /* a step samples portions till enough prompts have spread, then trains on one batch: about twice its sampling */
         const double portion =
             x.seconds_sampling * (double)r->batch_size / (double)c.n_rows_checked;
 
         measure_rows(&x, &c);
         c.seconds_per_step = portion * (1 + fmin((double)r->refill - 1,
                                                  c.flat_share / fmax(0.05, 1 - c.flat_share))) +
-                             3 * portion;
+                             2 * portion;
         c.seconds_total = c.seconds_per_step * (double)total_steps;
-        c.memory_bytes = fixed_bytes + (double)engine_bytes(e) +
-                         (double)training_pass_bytes(m, r->lora_rank, r->pass_rows, true);
+        c.memory_bytes =
+            fixed_bytes + (double)engine_bytes(e) +
+            (double)training_pass_bytes(m, r->lora_rank, r->pass_rows, true) +
+            fmin(recipe_memory_bytes(r), rows_a_prompt * (double)(r->batch_size * r->refill) *
+                                             (double)saved_row_bytes(&m->config, r->lora_rank));
         judge(r, &c);
         *out = c;
     }

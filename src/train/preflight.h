@@ -9,7 +9,7 @@
 /*
  * Settles recipe->max_tokens and recipe->group_size where they are 0.
  *
- * Answers of some training prompts are sampled long, and what each would have earned if cut after 2, 4, 8, 16, ... tokens
+ * Answers of some training prompts are sampled long, and what each would have earned if cut after 1, 2, 4, 8, ... tokens
  * is asked of the grader. The shortest length that earns 90 % of the most is taken, doubled for room; where nothing
  * earns anything, the longest. Groups are as large as what is shared makes cheap: 256 tokens a prompt, 8 to 64 answers.
  */

@@ -3,6 +3,7 @@
  */
 #include "train/recipe.h"
 #include "base/limits.h"
+#include "base/memory.h"
 #include "base/size.h"
 
 #include <math.h>
@@ -45,10 +46,12 @@ struct recipe recipe_defaults(const struct model_config *c)
         .checkpoint_interval = 10,
         .keep_best = 3,
         .pass_rows = 512,
-        .memory_bytes = 1e9,
         .max_live = 512,
     };
 }
+
+/* In the order of enum advantage_scale. */
+static const char *const scales[] = {"mean", "batch", "group", "none"};
 
 enum setting_type { SETTING_COUNT, SETTING_NUMBER };
 
@@ -93,7 +96,7 @@ static const struct setting settings[] = {
     COUNT(checkpoint_interval, 1, 1e6),
     COUNT(keep_best, 1, 100),
     COUNT(pass_rows, 16, 1e6),
-    NUMBER(memory_bytes, 1e6, 1e15),
+    NUMBER(memory_bytes, 0, 1e15),
     COUNT(max_live, 2, 4096),
 };
 
@@ -175,13 +178,15 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
         } else if (strcmp(key, "advantage_scale") == 0) {
             const struct str s = json_str(v);
 
-            if (!str_is(s, "batch") && !str_is(s, "group") && !str_is(s, "none"))
-                return fail_param(
-                    err, ERR_INVALID, "hone.advantage_scale",
-                    "\"hone.advantage_scale\" must be \"batch\", \"group\" or \"none\"");
-            r->advantage.scale = str_is(s, "batch")   ? ADVANTAGE_SCALE_BATCH
-                                 : str_is(s, "group") ? ADVANTAGE_SCALE_GROUP
-                                                      : ADVANTAGE_SCALE_NONE;
+            size_t k = 0;
+
+            while (k < COUNT_OF(scales) && !str_is(s, scales[k]))
+                k++;
+            if (k == COUNT_OF(scales))
+                return fail_param(err, ERR_INVALID, "hone.advantage_scale",
+                                  "\"hone.advantage_scale\" must be \"mean\", \"batch\", "
+                                  "\"group\" or \"none\"");
+            r->advantage.scale = (enum advantage_scale)k;
         } else if (found == NULL) {
             return fail_param(
                 err, ERR_INVALID, "hone",
@@ -246,6 +251,13 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
     return true;
 }
 
+#define LEAST_MEMORY 256e6 /* however little is free */
+
+double recipe_memory_bytes(const struct recipe *r)
+{
+    return r->memory_bytes > 0 ? r->memory_bytes : fmax(LEAST_MEMORY, memory_available() / 4);
+}
+
 static void show(json_t *o, const struct setting *s, const struct recipe *r)
 {
     const char *at = (const char *)r + s->at;
@@ -269,7 +281,6 @@ json_t *recipe_hyperparameters(const struct recipe *r)
 
 json_t *recipe_all(const struct recipe *r)
 {
-    static const char *const scales[] = {"batch", "group", "none"};
     json_t *o = json_object();
 
     for (size_t i = 0; i < COUNT_OF(settings); i++)

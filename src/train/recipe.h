@@ -46,16 +46,19 @@ struct recipe {
         kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone; 0: never */
     size_t checkpoint_interval; /* steps between checkpoints to resume from */
     size_t keep_best;
-    size_t pass_rows;    /* rows of one training pass at most: part of the numbers' definition */
-    double memory_bytes; /* activations above it are recomputed instead of kept */
-    size_t max_live;     /* answers sampled at a time */
-    json_t *reasoning;   /* {"open","close","budget"} or NULL; borrowed from the job */
+    size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */
+    double
+        memory_bytes; /* for activations: what does not fit is computed again; 0: a quarter of what is free */
+    size_t max_live;   /* answers sampled at a time */
+    json_t *reasoning; /* {"open","close","budget"} or NULL; borrowed from the job */
 };
 
 struct recipe recipe_defaults(const struct model_config *c);
 /* From a job's body, names checked: an unknown key under "hone" or a value out of range is refused, naming it. */
 MUST_CHECK bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
                                 struct error *err);
+/* memory_bytes, or where it is 0 what this machine can spare now. It changes speed, never a result. */
+double recipe_memory_bytes(const struct recipe *r);
 /* What was decided, as the job object shows it: {"n_epochs":..,"batch_size":..} (new trees, the caller's) */
 json_t *recipe_hyperparameters(const struct recipe *r);
 json_t *recipe_all(const struct recipe *r);

@@ -10,8 +10,8 @@
 #include "train/answers.h"
 #include "train/checkpoint.h"
 #include "train/explain.h"
+#include "train/gradient.h"
 #include "train/groups.h"
-#include "train/loss.h"
 #include "train/preflight.h"
 
 #include <inttypes.h>
@@ -26,8 +26,9 @@ struct loop {
     struct recipe recipe; /* with what was measured filled in */
     struct engine *engine;
     struct grade_queue *queue;
-    struct adapter *adapter; /* NULL: full fine-tuning */
-    float *values, *grads;   /* what the optimizer moves */
+    struct saved_pool *saved; /* activations: of what was sampled, until it is trained on */
+    struct adapter *adapter;  /* NULL: full fine-tuning */
+    float *values, *grads;    /* what the optimizer moves */
     struct optimizer optimizer;
     struct train_state state;
     struct arena run, step;
@@ -96,8 +97,10 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
         .seed = l->recipe.seed,
         .purpose = PHILOX_TOKEN,
         .step = (uint32_t)l->state.step + 1,
-        .stop = l->in->stop};
+        .stop = l->in->stop,
+        .save = l->saved};
 
+    saved_clear(l->saved);
     g->all = ARENA_ARRAY(&l->step, struct group, most);
     while (g->n_kept < b && g->n < most) {
         const size_t n = size_min(b - g->n_kept, most - g->n);
@@ -111,66 +114,12 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
             return false;
         m->seconds_sampling += x->seconds_sampling;
         m->seconds_grading_wait += x->seconds_waiting;
-        groups_take(&l->recipe, x, g, &l->step);
+        groups_take(&l->recipe, x, g, l->saved, &l->step);
     }
     return true;
 }
 
 /* ---- one step's update ---- */
-
-/* How many groups from the first on make one pass: the rule sees the data alone, never the memory. */
-static size_t pass_size(const struct loop *l, const struct tree_group *g, size_t n)
-{
-    size_t k = 1;
-
-    while (k < n) {
-        struct arena a = {0};
-        const size_t rows = tree_rows(g, k + 1, &a);
-
-        arena_release(&a);
-        if (rows > l->recipe.pass_rows)
-            break;
-        k++;
-    }
-    return k;
-}
-
-static bool one_pass(struct loop *l, const struct tree_group *g, size_t n,
-                     const struct loss_options *opt, struct loss_sums *sums, struct step_metrics *m,
-                     struct error *err)
-{
-    const struct model *model = l->in->model;
-    const size_t w = model->config.width;
-    struct kv_pool *pool = engine_pool(l->engine);
-    struct arena a = {0};
-    struct train_tree t;
-    struct training_pass *pass = NULL;
-    size_t logit_rows, ld;
-    float *logits = engine_logits(l->engine, &logit_rows, &ld);
-
-    if (!tree_build(g, n, pool, &a, &t, err)) {
-        arena_release(&a);
-        return false;
-    }
-    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
-    const size_t rank = l->adapter != NULL ? l->adapter->rank : 0;
-    const bool keep_all =
-        (double)training_pass_bytes(model, rank, t.m, true) <= l->recipe.memory_bytes;
-    float *hidden = arena_alloc(&a, t.m * w * sizeof *hidden),
-          *d_hidden = arena_alloc(&a, t.m * w * sizeof *hidden);
-    const bool ok = training_forward(model, l->adapter, engine_workspace(l->engine), &b, keep_all,
-                                     hidden, &pass, err);
-    if (ok) {
-        loss_back(model, l->adapter == NULL, &t, opt, hidden, logits, logit_rows, ld, d_hidden,
-                  sums);
-        training_backward(pass, d_hidden);
-        m->tokens_trained += t.m;
-    }
-    training_pass_release(pass);
-    tree_release(&t, pool);
-    arena_release(&a);
-    return ok;
-}
 
 #define GUARD_ROWS 128 /* rows of the first groups that an update's KL is measured on */
 
@@ -280,25 +229,33 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
                    struct error *err)
 {
     const double began = clock_seconds();
-    size_t n;
-    double n_tokens;
-    const struct tree_group *t = groups_tree(&l->recipe, g, m, &n, &n_tokens, &l->step);
+    const struct trained_groups t = groups_trained(&l->recipe, g, m, &l->step);
     const struct loss_options opt = {.inv_t = (float)(1 / l->recipe.temperature),
-                                     .n = n_tokens,
+                                     .n = t.n_tokens,
                                      .entropy_bonus = entropy_price(l, m->entropy)};
+    const struct gradient gradient = {.model = l->in->model,
+                                      .adapter = l->adapter,
+                                      .engine = l->engine,
+                                      .saved = l->saved,
+                                      .pass_rows = l->recipe.pass_rows};
     struct loss_sums sums = {0};
     bool ok = true;
 
     m->learning_rate = learning_rate(l);
-    if (n == 0)
+    if (t.n == 0)
         return true;
-    for (size_t at = 0; ok && at < n;) {
-        const size_t k = pass_size(l, t + at, n - at);
+    for (size_t i = 0; i < t.n; i++)
+        if (t.all[i].anew)
+            answers_forget(t.from[i]->x, t.from[i]->row, l->saved);
+    for (size_t at = 0; ok && at < t.n;) {
+        const size_t k = gradient_pass_size(&gradient, t.all + at, t.n - at);
 
-        ok = one_pass(l, t + at, k, &opt, &sums, m, err);
+        ok = gradient_pass(&gradient, t.all + at, k, &opt, &sums, &m->tokens_trained, err);
+        for (size_t i = at; i < at + k; i++) /* room for the next pass */
+            answers_forget(t.from[i]->x, t.from[i]->row, l->saved);
         at += k;
         if (ok && l->in->sink != NULL && l->in->sink->tick != NULL)
-            l->in->sink->tick(l->in->sink->ctx, "training", at, n);
+            l->in->sink->tick(l->in->sink->ctx, "training", at, t.n);
     }
     if (!ok)
         return false;
@@ -316,9 +273,9 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
         tell(l, EVENT_WARN, "Step %zu: the gradient is not a finite number; nothing was changed.",
              m->step);
     else
-        ok = guard(l, t, n, opt.inv_t, m, err);
-    fit_group(l, t, n, m->tokens_trained);
-    l->state.trained_tokens += (uint64_t)n_tokens;
+        ok = guard(l, t.all, t.n, opt.inv_t, m, err);
+    fit_group(l, t.all, t.n, m->tokens_trained);
+    l->state.trained_tokens += (uint64_t)t.n_tokens;
     m->seconds_training += clock_seconds() - began;
     return ok;
 }
@@ -501,7 +458,9 @@ static bool set_up(struct loop *l, struct error *err)
         l->grads = in->model->full->grads;
         n = in->model->full->n_values;
     }
-    return optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
+    return saved_pool_open(&in->model->config, l->recipe.lora_rank,
+                           (size_t)recipe_memory_bytes(&l->recipe), &l->saved, err) &&
+           optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
            grade_queue_open(in->grader, parallel_threads(), &l->queue, err);
 }
 
@@ -653,6 +612,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
         result_of(&l, out);
     grade_queue_close(l.queue);
     engine_close(l.engine);
+    saved_pool_close(l.saved);
     adapter_close(l.adapter);
     arena_release(&l.step);
     arena_release(&l.run);

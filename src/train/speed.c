@@ -3,11 +3,10 @@
  */
 #include "train/speed.h"
 #include "base/clock.h"
-#include "base/size.h"
-#include "train/loss.h"
+#include "model/saved.h"
+#include "train/gradient.h"
 #include "train/optimizer.h"
 #include "train/recipe.h"
-#include "train/tree.h"
 
 #include <assert.h>
 #include <math.h>
@@ -18,6 +17,7 @@ struct speed {
     struct recipe recipe;    /* the defaults: where passes are cut, what the optimizer is like */
     struct adapter *adapter; /* the one that is trained, from when it is first needed */
     struct optimizer optimizer;
+    struct saved_pool *saved; /* what training takes over from sampling */
     struct arena whole, round;
 };
 
@@ -69,6 +69,7 @@ void speed_close(struct speed *s)
     if (s == NULL)
         return;
     adapter_close(s->adapter);
+    saved_pool_close(s->saved);
     arena_release(&s->round);
     arena_release(&s->whole);
     free(s);
@@ -87,11 +88,15 @@ static bool want_adapter(struct speed *s, struct error *err)
         return true;
     if (adapter_new(&s->in.model->config, SPEED_RANK, SPEED_RANK, s->in.seed, &a, err) &&
         adapter_want_grads(a, err) &&
+        saved_pool_open(&s->in.model->config, SPEED_RANK, (size_t)recipe_memory_bytes(&s->recipe),
+                        &s->saved, err) &&
         optimizer_init(&s->optimizer, &opt, a->n_values, s->recipe.kl_undo > 0, &s->whole, err)) {
         s->adapter = a;
         return true;
     }
     adapter_close(a);
+    saved_pool_close(s->saved);
+    s->saved = NULL;
     return false;
 }
 
@@ -122,10 +127,12 @@ static void on_token(void *ctx, size_t request, size_t sample, token_id id, floa
         d->first = clock_seconds();
 }
 
-static bool draw(struct speed *s, const struct adapter *adapter, bool want_entropy,
-                 const struct speed_case *k, struct drawn *d, struct error *err)
+/* training: as a step samples, with the adapter that is trained. */
+static bool draw(struct speed *s, bool training, const struct speed_case *k, struct drawn *d,
+                 struct error *err)
 {
-    const struct engine_hooks hooks = {.ctx = d, .token = on_token, .stop = s->in.stop};
+    const struct engine_hooks hooks = {
+        .ctx = d, .token = on_token, .stop = s->in.stop, .save = training ? s->saved : NULL};
 
     *d = (struct drawn){.requests = ARENA_ARRAY(&s->round, struct sample_request, k->n_prompts)};
     for (size_t i = 0; i < k->n_prompts; i++)
@@ -134,13 +141,13 @@ static bool draw(struct speed *s, const struct adapter *adapter, bool want_entro
                                                  .n_samples = k->n_answers,
                                                  .max_tokens = k->answer_tokens,
                                                  .pick = pick_defaults(),
-                                                 .want_entropy = want_entropy,
+                                                 .want_entropy = training,
                                                  .seed = s->in.seed,
                                                  .purpose = PHILOX_TOKEN,
                                                  .item = (uint32_t)i};
     d->began = d->first = clock_seconds();
-    const bool ok =
-        engine_run(s->in.engine, adapter, d->requests, k->n_prompts, &hooks, &d->samples, err);
+    const bool ok = engine_run(s->in.engine, training ? s->adapter : s->in.adapter, d->requests,
+                               k->n_prompts, &hooks, &d->samples, err);
     d->ended = clock_seconds();
     return ok;
 }
@@ -150,7 +157,7 @@ static bool measure_prefill(struct speed *s, const struct speed_case *k, struct 
 {
     struct drawn d;
 
-    if (!draw(s, s->in.adapter, false, k, &d, err))
+    if (!draw(s, false, k, &d, err))
         return false;
     out->seconds = d.first - d.began;
     out->tokens = k->n_prompts * k->prompt_tokens;
@@ -164,7 +171,7 @@ static bool measure_sample(struct speed *s, const struct speed_case *k, struct s
     struct drawn d;
 
     assert(k->answer_tokens >= 2);
-    if (!draw(s, s->in.adapter, false, k, &d, err))
+    if (!draw(s, false, k, &d, err))
         return false;
     out->seconds = d.ended - d.first;
     out->tokens = k->n_prompts * k->n_answers * (k->answer_tokens - 1);
@@ -173,67 +180,41 @@ static bool measure_sample(struct speed *s, const struct speed_case *k, struct s
 
 /* ---- training ---- */
 
-/* How many groups from the first on make one pass. */
-static size_t pass_size(const struct speed *s, const struct tree_group *g, size_t n)
+/* What was saved of a group goes back: the rows of its prompt, which it shares with no other, and of its answers. */
+static void forget(struct speed *s, const struct tree_group *g)
 {
-    struct arena a = {0};
-    size_t k = 1;
-
-    while (k < n && tree_rows(g, k + 1, &a) <= s->recipe.pass_rows)
-        k++;
-    arena_release(&a);
-    return k;
-}
-
-static bool one_pass(struct speed *s, const struct tree_group *g, size_t n,
-                     const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
-                     struct error *err)
-{
-    const struct model *m = s->in.model;
-    struct kv_pool *pool = engine_pool(s->in.engine);
-    struct arena a = {0};
-    struct train_tree t;
-    struct training_pass *pass = NULL;
-    size_t logit_rows, ld;
-    float *logits = engine_logits(s->in.engine, &logit_rows, &ld);
-
-    if (s->in.stop != NULL && atomic_load(s->in.stop))
-        return fail(err, ERR_CANCELLED, "stopped on request");
-    if (!tree_build(g, n, pool, &a, &t, err)) {
-        arena_release(&a);
-        return false;
-    }
-    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
-    const bool keep_all =
-        (double)training_pass_bytes(m, SPEED_RANK, t.m, true) <= s->recipe.memory_bytes;
-    float *hidden = ARENA_ARRAY(&a, float, t.m * m->config.width),
-          *d_hidden = ARENA_ARRAY(&a, float, t.m * m->config.width);
-    const bool ok = training_forward(m, s->adapter, engine_workspace(s->in.engine), &b, keep_all,
-                                     hidden, &pass, err);
-    if (ok) {
-        loss_back(m, false, &t, opt, hidden, logits, logit_rows, ld, d_hidden, sums);
-        training_backward(pass, d_hidden);
-        *rows += t.m;
-    }
-    training_pass_release(pass);
-    tree_release(&t, pool);
-    arena_release(&a);
-    return ok;
+    for (size_t i = 0; g->prompt_rows != NULL && i < g->n_prompt; i++)
+        saved_give(s->saved, g->prompt_rows[i]);
+    for (size_t j = 0; j < g->n_answers; j++)
+        for (size_t i = 0; g->answers[j].rows != NULL && i < g->answers[j].n; i++)
+            saved_give(s->saved, g->answers[j].rows[i]);
 }
 
 /* n_tokens: drawn tokens that the groups stand for. */
 static bool train_on(struct speed *s, const struct tree_group *g, size_t n, size_t n_tokens,
                      struct speed_time *out, struct error *err)
 {
+    const struct gradient gradient = {.model = s->in.model,
+                                      .adapter = s->adapter,
+                                      .engine = s->in.engine,
+                                      .saved = s->saved,
+                                      .pass_rows = s->recipe.pass_rows};
     const struct loss_options opt = {.inv_t = 1, .n = (double)n_tokens};
     const double began = clock_seconds();
     struct loss_sums sums = {0};
     bool ok = true;
 
+    for (size_t i = 0; i < n; i++)
+        if (g[i].anew)
+            forget(s, &g[i]);
     for (size_t at = 0; ok && at < n;) {
-        const size_t k = pass_size(s, g + at, n - at);
+        const size_t k = gradient_pass_size(&gradient, g + at, n - at);
 
-        ok = one_pass(s, g + at, k, &opt, &sums, &out->rows, err);
+        ok = s->in.stop == NULL || !atomic_load(s->in.stop) ||
+             fail(err, ERR_CANCELLED, "stopped on request");
+        ok = ok && gradient_pass(&gradient, g + at, k, &opt, &sums, &out->rows, err);
+        for (size_t i = at; i < at + k; i++) /* room for the next pass */
+            forget(s, &g[i]);
         at += k;
     }
     out->training_s = clock_seconds() - began;
@@ -283,7 +264,8 @@ static bool measure_step(struct speed *s, const struct speed_case *k, struct spe
     struct tree_group *groups = ARENA_ARRAY(&s->round, struct tree_group, n);
     struct drawn d;
 
-    if (!draw(s, s->adapter, true, k, &d, err))
+    saved_clear(s->saved);
+    if (!draw(s, true, k, &d, err))
         return false;
     for (size_t i = 0; i < n; i++) {
         struct tree_answer *answers = ARENA_ARRAY(&s->round, struct tree_answer, k->n_answers);
@@ -292,11 +274,14 @@ static bool measure_step(struct speed *s, const struct speed_case *k, struct spe
             answers[j] = (struct tree_answer){.tokens = d.samples[i][j].tokens,
                                               .logprobs = d.samples[i][j].logprobs,
                                               .n = d.samples[i][j].n,
-                                              .coefficient = j % 2 == 0 ? 1 : -1};
+                                              .coefficient = j % 2 == 0 ? 1 : -1,
+                                              .rows = d.samples[i][j].rows};
         groups[i] = (struct tree_group){.prompt = d.requests[i].prompt,
                                         .n_prompt = k->prompt_tokens,
                                         .answers = answers,
-                                        .n_answers = k->n_answers};
+                                        .n_answers = k->n_answers,
+                                        .prompt_rows = d.samples[i][0].prompt_rows,
+                                        .anew = i == 0}; /* as of one group in every step */
     }
     out->tokens = n * k->n_answers * k->answer_tokens;
     if (!train_on(s, groups, n, out->tokens, out, err))

@@ -30,8 +30,8 @@ struct speed_case speed_defaults(enum speed_part part);
 
 struct speed_time {
     double seconds;
-    size_t tokens;                           /* read, drawn or trained on in these seconds */
-    size_t rows;                             /* really computed: what is shared is computed once */
+    size_t tokens; /* read, drawn or trained on in these seconds */
+    size_t rows;   /* of sampling and of training, what is shared once in each */
     double sampling_s, training_s, update_s; /* of a step: together nearly its seconds */
     double max_dlogp; /* of a step: max |ln p trained on - ln p drawn with|, which must be 0 */
 };

@@ -11,6 +11,7 @@ struct node { /* one row; node 0 stands before the first token */
     uint32_t child, last_child, next; /* first child, last child, next sibling; 0: none */
     uint32_t target, last_target;     /* first and last of its targets + 1; 0: none */
     uint32_t row;
+    struct saved_row *known;
 };
 
 struct link { /* a target while the trie grows */
@@ -37,6 +38,13 @@ static uint32_t step_to(struct trie *t, uint32_t at, token_id token)
         t->nodes[t->nodes[at].last_child].next = fresh;
     t->nodes[at].last_child = fresh;
     return fresh;
+}
+
+static void note_known(struct trie *t, uint32_t at, const struct tree_group *g,
+                       struct saved_row *const *rows, size_t i)
+{
+    if (!g->anew && rows != NULL && t->nodes[at].known == NULL)
+        t->nodes[at].known = rows[i];
 }
 
 static void add_target(struct trie *t, uint32_t at, token_id id, float coefficient, float sampled)
@@ -79,8 +87,10 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
     for (size_t g = 0; g < n_groups; g++) {
         uint32_t prompt_end = 0;
 
-        for (size_t i = 0; i < groups[g].n_prompt; i++)
+        for (size_t i = 0; i < groups[g].n_prompt; i++) {
             prompt_end = step_to(&t, prompt_end, groups[g].prompt[i]);
+            note_known(&t, prompt_end, &groups[g], groups[g].prompt_rows, i);
+        }
         for (size_t i = 0; i < groups[g].n_answers; i++) {
             const struct tree_answer *s = &groups[g].answers[i];
             uint32_t at = prompt_end;
@@ -88,8 +98,10 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
             for (size_t k = 0; k < s->n; k++) {
                 if (s->masked == NULL || !s->masked[k])
                     add_target(&t, at, s->tokens[k], s->coefficient, s->logprobs[k]);
-                if (k + 1 < s->n) /* after the last token nothing is asked */
-                    at = step_to(&t, at, s->tokens[k]);
+                if (k + 1 == s->n)
+                    break; /* after the last token nothing is asked */
+                at = step_to(&t, at, s->tokens[k]);
+                note_known(&t, at, &groups[g], s->rows, k);
             }
         }
     }
@@ -115,6 +127,7 @@ static uint32_t emit_segment(const struct trie *t, uint32_t at, struct train_tre
 
     for (;;) {
         t->nodes[at].row = (uint32_t)out->m;
+        out->known[out->m] = t->nodes[at].known;
         out->tokens[out->m++] = t->nodes[at].token;
         n++;
         const uint32_t c = t->nodes[at].child;
@@ -131,6 +144,7 @@ bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool
 {
     const struct trie t = trie_of(groups, n_groups, a);
     struct train_tree tree = {.tokens = ARENA_ARRAY(a, token_id, t.n_nodes),
+                              .known = ARENA_ARRAY(a, struct saved_row *, t.n_nodes),
                               .spans = ARENA_ARRAY(a, struct span, t.n_nodes),
                               .targets = ARENA_ARRAY(a, struct target, t.n_links + 1)};
     struct emit *stack = ARENA_ARRAY(a, struct emit, t.n_nodes);

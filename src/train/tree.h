@@ -16,7 +16,8 @@ struct tree_answer {
     const float *logprobs;  /* [n] as sampled */
     const bool *masked;     /* [n] no gradient (injected tokens); NULL: none */
     size_t n;
-    float coefficient; /* the advantage: the same for all of its tokens */
+    float coefficient;       /* the advantage: the same for all of its tokens */
+    struct saved_row **rows; /* [n] the tokens' rows as far as they were kept; NULL: none */
 };
 
 struct tree_group {
@@ -24,6 +25,8 @@ struct tree_group {
     size_t n_prompt;
     const struct tree_answer *answers;
     size_t n_answers;
+    struct saved_row **prompt_rows; /* [n_prompt]; NULL: none */
+    bool anew;                      /* what was kept is not used: all is computed again */
 };
 
 struct target {
@@ -36,8 +39,9 @@ struct target {
 };
 
 struct train_tree {
-    size_t m;         /* rows */
-    token_id *tokens; /* [m] */
+    size_t m;                 /* rows */
+    token_id *tokens;         /* [m] */
+    struct saved_row **known; /* [m] NULL where a row was not kept */
     struct span *spans;
     size_t n_spans;
     struct target *targets; /* those of a row together, in the order of the answers */

@@ -187,7 +187,7 @@ static void the_pass_that_remembers_computes_the_same(void **state)
         assert_true(growth_step(&g, NULL));
         const struct batch b = {
             .m = g.m, .tokens = g.tokens, .spans = g.spans, .n_spans = g.n_spans};
-        ASSERT_OK(training_forward(r->model, round % 2 == 0 ? ad : NULL, r->work, &b, round % 4 < 2,
+        ASSERT_OK(training_forward(r->model, round % 2 == 0 ? ad : NULL, r->work, &b, NULL, NULL,
                                    hidden, &p, &err));
         ASSERT_SAME("hidden", t.m * c, hidden, want);
         training_pass_release(p);
@@ -216,7 +216,7 @@ static void a_position_past_the_tables_is_refused_and_nothing_grows(void **state
     ASSERT_OK(kv_segment_reserve(small.pool, span.seg, 34, &err));
     ASSERT_FAILS(forward(small.model, NULL, small.work, &b, hidden, &err), ERR_LIMIT,
                  "34 positions are asked for, this model was opened for 33");
-    ASSERT_FAILS(training_forward(small.model, NULL, small.work, &b, true, hidden, &p, &err),
+    ASSERT_FAILS(training_forward(small.model, NULL, small.work, &b, NULL, NULL, hidden, &p, &err),
                  ERR_LIMIT, "33");
     assert_null(p);
     assert_int_equal(span.seg->len, 0);
@@ -229,11 +229,11 @@ static void a_position_past_the_tables_is_refused_and_nothing_grows(void **state
 static void a_pass_over_twice_the_rows_is_said_to_keep_twice_as_much(void **state)
 {
     const struct rig *r = *state;
-    const size_t one = training_pass_bytes(r->model, 8, 1000, true),
-                 lean = training_pass_bytes(r->model, 8, 1000, false),
-                 bare = training_pass_bytes(r->model, 0, 1000, true);
+    const size_t one = training_pass_bytes(r->model, 8, 1000, false),
+                 lean = training_pass_bytes(r->model, 8, 1000, true),
+                 bare = training_pass_bytes(r->model, 0, 1000, false);
 
-    assert_int_equal(training_pass_bytes(r->model, 8, 2000, true), 2 * one);
+    assert_int_equal(training_pass_bytes(r->model, 8, 2000, false), 2 * one);
     assert_true(lean < one && bare < one);
 }
 

@@ -178,13 +178,18 @@ double graded_pass(const struct graded *g, size_t first, size_t n, enum layout l
     float *hidden = ARENA_ARRAY(&r->arena, float, b.m *c + 16),
           *d_hidden = ARENA_ARRAY(&r->arena, float, b.m *c + 16);
     struct training_pass *pass = NULL;
+    struct saved_pool *saved = NULL;
     struct error err = {0};
 
-    ASSERT_OK(training_forward(r->model, ad, r->work, &batch, keep_all, hidden, &pass, &err));
+    if (keep_all)
+        ASSERT_OK(saved_pool_open(&r->model->config, ad != NULL ? ad->rank : 0, (size_t)4 << 30,
+                                  &saved, &err));
+    ASSERT_OK(training_forward(r->model, ad, r->work, &batch, saved, NULL, hidden, &pass, &err));
     const double loss =
         head_back(r->model, &b, hidden, ad == NULL && r->model->full != NULL, d_hidden);
     training_backward(pass, d_hidden);
     training_pass_release(pass);
+    saved_pool_close(saved);
     for (size_t t = 0; worst != NULL && t < b.n_targets; t++)
         *worst = fmax(*worst, fabs(b.targets[t].logprob - (double)b.targets[t].expected));
     unlay(&b, r->pool);

@@ -272,6 +272,7 @@ struct setting {
     struct rig rig;
     struct engine *e;
     struct adapter *ad;
+    struct saved_pool *saved; /* NULL: nothing is kept */
 };
 
 static int set_up(void **state)
@@ -334,7 +335,8 @@ static struct tree_group *sampled(struct setting *s, float temperature, size_t g
                                               .close_ids = close_ids,
                                               .n_close_ids = 2,
                                               .budget = 6};
-    ASSERT_OK(engine_run(s->e, ad, q, 2, NULL, &got, &err));
+    const struct engine_hooks hooks = {.save = s->saved};
+    ASSERT_OK(engine_run(s->e, ad, q, 2, &hooks, &got, &err));
     for (size_t i = 0; i < 2; i++) {
         struct tree_answer *answers = ARENA_ARRAY(a, struct tree_answer, g);
 
@@ -343,8 +345,13 @@ static struct tree_group *sampled(struct setting *s, float temperature, size_t g
                                               .logprobs = got[i][k].logprobs,
                                               .masked = got[i][k].injected,
                                               .n = got[i][k].n,
-                                              .coefficient = dice_float(&d, -2, 2)};
-        groups[i] = (struct tree_group){prompts[i], prompt_lengths[i], answers, g};
+                                              .coefficient = dice_float(&d, -2, 2),
+                                              .rows = got[i][k].rows};
+        groups[i] = (struct tree_group){.prompt = prompts[i],
+                                        .n_prompt = prompt_lengths[i],
+                                        .answers = answers,
+                                        .n_answers = g,
+                                        .prompt_rows = got[i][0].prompt_rows};
     }
     return groups; /* as long as the engine does not run again */
 }
@@ -367,7 +374,8 @@ static struct loss_sums train(struct setting *s, const struct tree_group *groups
     float *hidden = ARENA_ARRAY(&a, float, t.m *c + 16),
           *d_hidden = ARENA_ARRAY(&a, float, t.m *c + 16),
           *logits = engine_logits(s->e, &rows, &ld);
-    ASSERT_OK(training_forward(s->rig.model, ad, s->rig.work, &b, true, hidden, &pass, &err));
+    ASSERT_OK(
+        training_forward(s->rig.model, ad, s->rig.work, &b, NULL, t.known, hidden, &pass, &err));
     loss_back(s->rig.model, false, &t, &opt, hidden, logits, rows, ld, d_hidden, &sums);
     training_backward(pass, d_hidden);
     training_pass_release(pass);
@@ -375,6 +383,51 @@ static struct loss_sums train(struct setting *s, const struct tree_group *groups
     tree_release(&t, s->rig.pool);
     arena_release(&a);
     return sums;
+}
+
+/* The gradients of a pass over both groups, in the test's arena. */
+static float *gradients(struct setting *s, const struct tree_group *groups)
+{
+    float *copy = ARENA_ARRAY(&s->rig.arena, float, s->ad->n_values);
+
+    memset(s->ad->grads, 0, s->ad->n_values * sizeof(float));
+    assert_true(train(s, groups, 2, 1, 1, s->ad).max_dlogp == 0);
+    memcpy(copy, s->ad->grads, s->ad->n_values * sizeof(float));
+    return copy;
+}
+
+static void what_sampling_kept_gives_the_gradient_of_computing_it_again(void **state)
+{
+    struct setting *s = *state;
+    const struct model_config *c = &s->rig.model->config;
+    struct error err = {0};
+
+    for (size_t room = 0; room < 4; room++) { /* for all rows, for some, for few, for none */
+        const size_t rows = room == 0 ? 4000 : room == 1 ? 150 : room == 2 ? 21 : 0;
+        struct arena a = {0};
+        struct train_tree t;
+        size_t n_known = 0;
+
+        ASSERT_OK(saved_pool_open(c, s->ad->rank, rows * saved_row_bytes(c, s->ad->rank), &s->saved,
+                                  &err));
+        struct tree_group *groups = sampled(s, 1, 40, s->ad);
+        ASSERT_OK(tree_build(groups, 2, s->rig.pool, &a, &t, &err));
+        for (size_t i = 0; i < t.m; i++)
+            n_known += t.known[i] != NULL;
+        assert_true(t.m > 200);
+        assert_int_equal(n_known, room == 0 ? t.m : rows);
+        tree_release(&t, s->rig.pool);
+        arena_release(&a);
+        const float *taken = gradients(s, groups);
+        groups[1].anew = true; /* what both begin with is still known from the other */
+        const float *half = gradients(s, groups);
+        groups[0].anew = true;
+        const float *anew = gradients(s, groups);
+        ASSERT_SAME("gradients", s->ad->n_values, taken, anew);
+        ASSERT_SAME("gradients", s->ad->n_values, half, anew);
+        saved_pool_close(s->saved);
+        s->saved = NULL;
+    }
 }
 
 static void what_is_trained_is_what_was_sampled_to_the_bit(void **state)
@@ -435,7 +488,10 @@ static void equal_answers_cost_as_much_as_one(void **state)
     struct setting *s = *state;
     const struct tree_group *groups = sampled(s, 1, 2, s->ad);
     struct tree_answer many[50];
-    const struct tree_group copies = {groups[0].prompt, groups[0].n_prompt, many, 50};
+    const struct tree_group copies = {.prompt = groups[0].prompt,
+                                      .n_prompt = groups[0].n_prompt,
+                                      .answers = many,
+                                      .n_answers = 50};
     struct tree_group one = groups[0];
 
     for (size_t k = 0; k < 50; k++)
@@ -455,6 +511,8 @@ int main(void)
         cmocka_unit_test(rows_and_targets_are_what_brute_force_finds),
         cmocka_unit_test(rows_come_in_the_order_of_the_answers),
         cmocka_unit_test(a_full_cache_is_an_error_that_holds_no_page),
+        cmocka_unit_test_setup_teardown(what_sampling_kept_gives_the_gradient_of_computing_it_again,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_trained_is_what_was_sampled_to_the_bit, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(one_tree_has_the_gradient_of_its_answers_one_by_one, set_up,

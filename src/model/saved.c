@@ -1,0 +1,163 @@
+/*
+ * saved.c - rows in slabs, handed out from a list of free ones.
+ */
+#include "model/saved.h"
+#include "base/size.h"
+#include "model/adapter.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define SLAB_BYTES ((size_t)64 << 20) /* one row at least */
+
+struct slab {
+    float *values;
+    struct saved_row *rows;
+    size_t n, bytes;
+    struct slab *next;
+};
+
+struct saved_pool {
+    size_t stride, floats; /* of a row */
+    size_t max_rows, n_rows, n_free;
+    struct slab *slabs;
+    struct saved_row *free;
+};
+
+struct saved_layout saved_layout_of(const struct model_config *c, size_t rank)
+{
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    struct saved_layout l = {.q = c->width};
+
+    l.att = l.q + hd;
+    l.mid = l.att + hd;
+    l.gate = l.mid + c->width;
+    l.up = l.gate + c->hidden;
+    l.k = l.up + c->hidden;
+    l.v = l.k + kd;
+    l.row_max = l.v + kd;
+    l.row_inv = l.row_max + c->n_heads;
+    l.r1 = l.row_inv + c->n_heads;
+    l.r2 = l.r1 + 1;
+    l.u = l.r2 + 1;
+    l.stride = l.u + N_PROJECTIONS * rank;
+    return l;
+}
+
+static size_t floats_of(const struct model_config *c, size_t rank)
+{
+    return size_round_up(saved_layout_of(c, rank).stride * c->n_layers + c->width, 16);
+}
+
+size_t saved_row_bytes(const struct model_config *c, size_t rank)
+{
+    return floats_of(c, rank) * sizeof(float) + sizeof(struct saved_row);
+}
+
+bool saved_pool_open(const struct model_config *c, size_t rank, size_t max_bytes,
+                     struct saved_pool **out, struct error *err)
+{
+    struct saved_pool *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for saved activations");
+    p->stride = saved_layout_of(c, rank).stride;
+    p->floats = floats_of(c, rank);
+    p->max_rows = max_bytes / saved_row_bytes(c, rank);
+    *out = p;
+    return true;
+}
+
+void saved_pool_close(struct saved_pool *p)
+{
+    if (p == NULL)
+        return;
+    while (p->slabs != NULL) {
+        struct slab *s = p->slabs;
+
+        p->slabs = s->next;
+        munmap(s->values, s->bytes);
+        free(s->rows);
+        free(s);
+    }
+    free(p);
+}
+
+size_t saved_pool_bytes(const struct saved_pool *p)
+{
+    size_t n = 0;
+
+    for (const struct slab *s = p->slabs; s != NULL; s = s->next)
+        n += s->bytes + s->n * sizeof *s->rows;
+    return n;
+}
+
+size_t saved_pool_free(const struct saved_pool *p)
+{
+    return p->n_free + p->max_rows - p->n_rows;
+}
+
+static void put_free(struct saved_pool *p, struct saved_row *row)
+{
+    row->free = true;
+    row->next = p->free;
+    p->free = row;
+    p->n_free++;
+}
+
+/* False when the limit is met, or the system has no more. */
+static bool grow(struct saved_pool *p)
+{
+    const size_t n =
+        size_min(size_max(1, SLAB_BYTES / (p->floats * sizeof(float))), p->max_rows - p->n_rows);
+    struct slab *s = n > 0 ? calloc(1, sizeof *s) : NULL;
+
+    if (s == NULL)
+        return false;
+    s->n = n;
+    s->bytes = n * p->floats * sizeof(float);
+    s->rows = calloc(n, sizeof *s->rows);
+    s->values = mmap(NULL, s->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (s->rows == NULL || s->values == MAP_FAILED) {
+        if (s->values != MAP_FAILED)
+            munmap(s->values, s->bytes);
+        free(s->rows);
+        free(s);
+        p->max_rows = p->n_rows;
+        return false;
+    }
+    (void)madvise(s->values, s->bytes, MADV_HUGEPAGE);
+    for (size_t i = n; i-- > 0;) {
+        s->rows[i] = (struct saved_row){.values = s->values + i * p->floats, .stride = p->stride};
+        put_free(p, &s->rows[i]);
+    }
+    p->n_rows += n;
+    s->next = p->slabs;
+    p->slabs = s;
+    return true;
+}
+
+struct saved_row *saved_take(struct saved_pool *p)
+{
+    if (p->free == NULL && !grow(p))
+        return NULL;
+    struct saved_row *row = p->free;
+
+    p->free = row->next;
+    p->n_free--;
+    row->free = false;
+    return row;
+}
+
+void saved_give(struct saved_pool *p, struct saved_row *row)
+{
+    if (row != NULL && !row->free)
+        put_free(p, row);
+}
+
+void saved_clear(struct saved_pool *p)
+{
+    for (struct slab *s = p->slabs; s != NULL; s = s->next)
+        for (size_t i = s->n; i-- > 0;)
+            saved_give(p, &s->rows[i]);
+}

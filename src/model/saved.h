@@ -1,0 +1,45 @@
+/*
+ * saved.h - what the backward needs of a row, kept from wherever the row was computed.
+ *
+ * A row's activations depend on its own path through the tree alone, so those that sampling computed are, bit for bit,
+ * those that training would compute again. Kept row by row, any set of rows can be put together to a pass later. They
+ * hold until the weights or the adapter change. Pools and rows are used by one thread at a time.
+ *
+ *     values, layer by layer:  x [C], then unless lean: q, att [H*D], mid [C], gate, up [F], k, v [K*D],
+ *                              row_max, row_inv [H], r1, r2, u [7][R]
+ *     then                     last [C], the input of the final norm
+ */
+#ifndef HONE_MODEL_SAVED_H
+#define HONE_MODEL_SAVED_H
+
+#include "model/config.h"
+
+struct saved_row {
+    float *values;
+    size_t stride;          /* from layer to layer */
+    struct saved_row *next; /* while it is free */
+    bool free;
+};
+
+/* Where a layer's parts begin. */
+struct saved_layout {
+    size_t q, att, mid, gate, up, k, v, row_max, row_inv, r1, r2, u, stride;
+};
+struct saved_layout saved_layout_of(const struct model_config *c, size_t rank);
+
+struct saved_pool;
+/* Rows of the layout for an adapter of that rank (0: none), at most max_bytes of them in all. */
+MUST_CHECK bool saved_pool_open(const struct model_config *c, size_t rank, size_t max_bytes,
+                                struct saved_pool **out, struct error *err);
+void saved_pool_close(struct saved_pool *p);
+size_t saved_pool_bytes(const struct saved_pool *p); /* taken from the system */
+size_t saved_pool_free(const struct saved_pool *p);  /* rows that may still be taken */
+size_t saved_row_bytes(const struct model_config *c, size_t rank);
+
+/* A row with its values undefined; NULL when the pool is used up. */
+struct saved_row *saved_take(struct saved_pool *p);
+/* Gives a row back. NULL and a row that was given back already are fine. */
+void saved_give(struct saved_pool *p, struct saved_row *row);
+/* Gives back every row there is. */
+void saved_clear(struct saved_pool *p);
+#endif
