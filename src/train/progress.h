@@ -47,7 +47,8 @@ struct step_metrics {
     double valid_mean_reward, valid_ci95, valid_greedy_reward, valid_completion_tokens_mean,
         valid_reasoning_tokens_mean;
     double seconds_sampling, seconds_grading_wait, seconds_training, seconds_eval, seconds_total;
-    size_t tokens_sampled, tokens_trained, tokens_prompt;
+    size_t tokens_sampled, tokens_prompt;
+    size_t rows_sampled, tokens_trained; /* rows computed: what is shared counts once */
     size_t grader_errors[16]; /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
     size_t n_graders;

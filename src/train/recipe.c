@@ -252,10 +252,15 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
 }
 
 #define LEAST_MEMORY 256e6 /* however little is free */
+#define MOST_MEMORY 2e9    /* or a sixteenth of what is free, where that is more */
 
 double recipe_memory_bytes(const struct recipe *r)
 {
-    return r->memory_bytes > 0 ? r->memory_bytes : fmax(LEAST_MEMORY, memory_available() / 4);
+    const double free = memory_available();
+
+    return r->memory_bytes > 0
+               ? r->memory_bytes
+               : fmax(LEAST_MEMORY, fmin(free / 4, fmax(MOST_MEMORY, free / 16)));
 }
 
 static void show(json_t *o, const struct setting *s, const struct recipe *r)

@@ -48,7 +48,7 @@ struct recipe {
     size_t keep_best;
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */
     double
-        memory_bytes; /* for activations: what does not fit is computed again; 0: a quarter of what is free */
+        memory_bytes; /* for activations: what does not fit is computed again; 0: what can be spared */
     size_t max_live;   /* answers sampled at a time */
     json_t *reasoning; /* {"open","close","budget"} or NULL; borrowed from the job */
 };

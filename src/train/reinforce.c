@@ -206,21 +206,18 @@ static float entropy_price(struct loop *l, double entropy)
 
 /*
  * Answers that share their tokens share their cost, and a large group finds the rare right answer: the group doubles
- * while it costs less than its prompts, and is halved when it costs several times as much. The rule sees the step's
- * rows alone, so that a run and its resumption agree.
+ * while sampling a prompt computes little more than training on one, and is halved when it computes several times as
+ * much. The rule sees the step's rows alone, so that a run and its resumption agree.
  */
-static void fit_group(struct loop *l, const struct tree_group *g, size_t n, size_t rows)
+static void fit_group(struct loop *l, double sampled, double trained)
 {
     const double k = l->recipe.compute_multiplier;
-    size_t prompts = 0;
 
-    if (!l->recipe.group_auto || n == 0)
+    if (!l->recipe.group_auto)
         return;
-    for (size_t i = 0; i < n; i++)
-        prompts += g[i].n_prompt;
-    if (rows < prompts + prompts / 2 && (double)l->recipe.group_size * 2 <= 128 * k)
+    if (sampled < 1.5 * trained && (double)l->recipe.group_size * 2 <= 128 * k)
         l->recipe.group_size *= 2;
-    else if (rows > 4 * prompts && (double)l->recipe.group_size >= 16 * k)
+    else if (sampled > 4 * trained && (double)l->recipe.group_size >= 16 * k)
         l->recipe.group_size /= 2;
     l->state.group_size = l->recipe.group_size;
 }
@@ -274,7 +271,7 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
              m->step);
     else
         ok = guard(l, t.all, t.n, opt.inv_t, m, err);
-    fit_group(l, t.all, t.n, m->tokens_trained);
+    fit_group(l, (double)m->rows_sampled / (double)g->n, (double)m->tokens_trained / (double)t.n);
     l->state.trained_tokens += (uint64_t)t.n_tokens;
     m->seconds_training += clock_seconds() - began;
     return ok;
@@ -402,6 +399,7 @@ static bool one_step(struct loop *l, struct error *err)
         return false;
     }
     m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;
+    m.rows_sampled = engine_counts(l->engine).rows - c0.rows;
     groups_measure(&g, l->in->grader, &m);
     if (!groups_weigh(&l->recipe, &g, err) || !update(l, &g, &m, err))
         return false;

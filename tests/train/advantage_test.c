@@ -107,6 +107,65 @@ static void a_group_s_own_deviation_divides_where_that_is_asked_for(void **state
         ASSERT_NEAR(advantage[i], i % 2 == 0 ? -1 : 1, 1e-6);
 }
 
+static void the_mean_reward_divides_where_its_logarithm_is_to_grow(void **state)
+{
+    const struct advantage_options o = {.scale = ADVANTAGE_SCALE_MEAN, .limit = 5, .floor = 0.05f};
+    float reward[64] = {0}, advantage[64];
+
+    (void)state;
+    reward[5] = reward[40] =
+        1; /* two of 64 are right: a = 64/63 (r - 1/32) / (1/32), beyond the limit of other scales */
+    weigh(&o, 1, 64, reward, all_kept, advantage);
+    for (size_t i = 0; i < 64; i++)
+        ASSERT_NEAR(advantage[i], 64.0 / 63 * (reward[i] > 0 ? 31 : -1), 1e-5);
+}
+
+/* The group's estimate of d ln E[r] / d logit_k of a softmax policy is the derivative itself, on average over groups. */
+static void it_is_the_derivative_of_the_logarithm_as_groups_grow(void **state)
+{
+    static const double p[] = {0.55, 0.25, 0.15, 0.05}, r[] = {0.1, 0, 0.3, 1};
+    const struct advantage_options o = {.scale = ADVANTAGE_SCALE_MEAN, .limit = 5, .floor = 0.05f};
+    const size_t g = 512, rounds = 400;
+    double mean = 0, got[4] = {0};
+    struct dice d = {9};
+
+    (void)state;
+    for (size_t k = 0; k < 4; k++)
+        mean += p[k] * r[k];
+    for (size_t round = 0; round < rounds; round++) {
+        float reward[512], advantage[512];
+        size_t which[512];
+
+        for (size_t i = 0; i < g; i++) {
+            double u = (double)dice_float(&d, 0, 1);
+
+            which[i] = 0;
+            while (which[i] < 3 && u >= p[which[i]])
+                u -= p[which[i]++];
+            reward[i] = (float)r[which[i]];
+        }
+        weigh(&o, 1, g, reward, all_kept, advantage);
+        for (size_t i = 0; i < g; i++)
+            for (size_t k = 0; k < 4; k++) /* d ln p(i) / d logit_k */
+                got[k] += (double)advantage[i] * ((which[i] == k) - p[k]) / (double)(g * rounds);
+    }
+    for (size_t k = 0; k < 4; k++)
+        ASSERT_NEAR(got[k], p[k] * (r[k] - mean) / mean, 0.01);
+}
+
+static void rewards_below_nothing_are_raised_first(void **state)
+{
+    const struct advantage_options o = {.scale = ADVANTAGE_SCALE_MEAN, .limit = 5, .floor = 0.05f};
+    const float reward[] = {-1, 0, 1, -1}, raised[] = {0, 1, 2, 0};
+    float advantage[4], want[4];
+
+    (void)state;
+    weigh(&o, 1, 4, reward, all_kept, advantage);
+    weigh(&o, 1, 4, raised, all_kept, want);
+    for (size_t i = 0; i < 4; i++)
+        ASSERT_NEAR(advantage[i], want[i], 1e-6);
+}
+
 static void neither_an_offset_nor_a_factor_of_all_rewards_matters(void **state)
 {
     const struct advantage_options o = unclipped(ADVANTAGE_SCALE_BATCH);
@@ -240,6 +299,9 @@ int main(void)
         cmocka_unit_test(an_answer_is_compared_with_the_mean_of_the_others),
         cmocka_unit_test(the_batch_s_deviation_over_kept_groups_divides),
         cmocka_unit_test(a_group_s_own_deviation_divides_where_that_is_asked_for),
+        cmocka_unit_test(the_mean_reward_divides_where_its_logarithm_is_to_grow),
+        cmocka_unit_test(it_is_the_derivative_of_the_logarithm_as_groups_grow),
+        cmocka_unit_test(rewards_below_nothing_are_raised_first),
         cmocka_unit_test(neither_an_offset_nor_a_factor_of_all_rewards_matters),
         cmocka_unit_test(a_small_deviation_is_not_blown_up),
         cmocka_unit_test(an_advantage_is_clipped_at_its_limit),
