@@ -351,18 +351,19 @@ static const enum option_id ids[] = {
     OPT_DEVICE, OPT_THREADS, OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS,   OPT_HOME};
 
 const struct command cmd_bench = {
-    .set = {.command = "bench",
-            .args = "",
-            .summary = "how fast a model samples and trains on this machine",
-            .details =
-                "Works on prompts of random tokens, with the code that trains: prefill "
-                "reads a prompt; sample draws answers behind it, none of which ends early; "
-                "train runs forward and backward with a LoRA adapter; step is one whole step "
-                "of fine-tuning with 4 prompts: sampling, training and the update, without "
-                "grader and guard. Leave the machine alone meanwhile.",
-            .examples = "  hone bench --model model.gguf\n"
-                        "  hone bench --model model.gguf --parts sample,step --rounds 5 --json\n",
-            .ids = ids,
-            .n_ids = COUNT_OF(ids)},
+    .set =
+        {.command = "bench",
+         .args = "",
+         .summary = "how fast a model samples and trains on this machine",
+         .details =
+             "Works on prompts of random tokens, with the code that trains: prefill "
+             "reads a prompt; sample draws answers behind it, none of which ends early; "
+             "train runs forward and backward with a LoRA adapter; step is one whole step "
+             "of fine-tuning with 4 prompts: sampling, training, the update and the guard, without "
+             "a grader. Leave the machine alone meanwhile.",
+         .examples = "  hone bench --model model.gguf\n"
+                     "  hone bench --model model.gguf --parts sample,step --rounds 5 --json\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
     .run = run,
 };

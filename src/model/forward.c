@@ -374,9 +374,8 @@ struct missing {
 };
 
 /*
- * Known rows are put back: their keys and values into the pages, their segments grown by them. What is known behind
- * something unknown is computed again: a span's rows are looked at from its beginning, and only where all of its path is
- * known.
+ * Known rows are put back: their keys and values into the pages, their segments grown by them. What a span knows behind
+ * something unknown of its own is computed again, for a segment grows at its end.
  */
 static struct missing put_back(struct training_pass *p, const struct batch *b, struct arena *a)
 {
@@ -384,7 +383,6 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
     const size_t kd = c->n_kv_heads * c->head_width;
     struct span *spans = ARENA_ARRAY(a, struct span, b->n_spans);
     token_id *tokens = ARENA_ARRAY(a, token_id, b->m);
-    bool *whole = ARENA_ARRAY(a, bool, b->m); /* at a segment's first row: all of it is known */
     size_t *grown = ARENA_ARRAY(a, size_t, b->n_spans);
     struct missing x = {.b = {.tokens = tokens, .spans = spans},
                         .row = ARENA_ARRAY(a, size_t, b->m),
@@ -393,13 +391,11 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
 
     for (size_t i = 0; i < b->n_spans; i++) {
         const struct span *s = &b->spans[i];
-        const bool reachable = s->seg->parent == NULL || whole[s->seg->parent->row0];
         size_t k = 0;
 
         s->seg->row0 = row;
-        while (reachable && k < s->n_rows && p->rows[row + k] != NULL)
+        while (k < s->n_rows && p->rows[row + k] != NULL)
             k++;
-        whole[row] = k == s->n_rows;
         grown[i] = k;
         n_known += k;
         if (k < s->n_rows)
@@ -433,7 +429,7 @@ static void make_room(struct training_pass *p, size_t n, struct saved_row **rows
 
     p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
     while (p->pool != NULL && p->n_taken < n) {
-        struct saved_row *row = saved_take(p->pool);
+        struct saved_row *row = saved_take(p->pool, 0);
 
         if (row == NULL)
             break;

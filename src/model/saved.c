@@ -137,9 +137,9 @@ static bool grow(struct saved_pool *p)
     return true;
 }
 
-struct saved_row *saved_take(struct saved_pool *p)
+struct saved_row *saved_take(struct saved_pool *p, size_t leave)
 {
-    if (p->free == NULL && !grow(p))
+    if (saved_pool_free(p) <= leave || (p->free == NULL && !grow(p)))
         return NULL;
     struct saved_row *row = p->free;
 

@@ -36,8 +36,8 @@ size_t saved_pool_bytes(const struct saved_pool *p); /* taken from the system */
 size_t saved_pool_free(const struct saved_pool *p);  /* rows that may still be taken */
 size_t saved_row_bytes(const struct model_config *c, size_t rank);
 
-/* A row with its values undefined; NULL when the pool is used up. */
-struct saved_row *saved_take(struct saved_pool *p);
+/* A row with its values undefined; NULL when not more than `leave` of them may still be taken. */
+struct saved_row *saved_take(struct saved_pool *p, size_t leave);
 /* Gives a row back. NULL and a row that was given back already are fine. */
 void saved_give(struct saved_pool *p, struct saved_row *row);
 /* Gives back every row there is. */

@@ -391,12 +391,13 @@ static void grow(struct run *r, struct node *n, const token_id *ids, const float
 }
 
 /* Places for m rows, as far as there is room; NULL where none are wanted. */
-static struct saved_row **take_rows(struct engine *e, struct saved_pool *save, size_t m)
+static struct saved_row **take_rows(struct engine *e, const struct engine_hooks *hooks, size_t m)
 {
-    struct saved_row **to = save != NULL ? ARENA_ARRAY(&e->round, struct saved_row *, m) : NULL;
-
-    for (size_t i = 0; to != NULL && i < m; i++)
-        to[i] = saved_take(save);
+    if (hooks->save == NULL)
+        return NULL;
+    struct saved_row **to = ARENA_ARRAY(&e->round, struct saved_row *, m);
+    for (size_t i = 0; i < m; i++)
+        to[i] = saved_take(hooks->save, hooks->save_leave);
     return to;
 }
 
@@ -436,7 +437,7 @@ static bool one_round(struct run *r, struct error *err)
         at += n->n_pending;
     }
     const struct batch b = {.m = m, .tokens = tokens, .spans = spans, .n_spans = r->n_nodes};
-    struct saved_row **to = take_rows(e, r->hooks->save, m);
+    struct saved_row **to = take_rows(e, r->hooks, m);
     if (!forward_saving(e->model, r->adapter, e->work, &b, to, hidden, err))
         return false;
     e->counts.rows += m;
@@ -521,7 +522,7 @@ static size_t common_prefix(const struct sample_request *q, size_t n)
 
 /* Computes tokens at the end of seg, in pieces; hidden states are not wanted. rows [n]: where they were kept. */
 static bool read_tokens(struct engine *e, const struct adapter *adapter, struct kv_segment *seg,
-                        const token_id *tokens, size_t n, struct saved_pool *save,
+                        const token_id *tokens, size_t n, const struct engine_hooks *hooks,
                         struct saved_row **rows, struct error *err)
 {
     for (size_t at = 0; at < n; at += e->opt.prefill_rows) {
@@ -531,7 +532,7 @@ static bool read_tokens(struct engine *e, const struct adapter *adapter, struct 
 
         arena_reset(&e->round);
         float *hidden = arena_alloc(&e->round, m * e->model->config.width * sizeof(float));
-        struct saved_row **to = take_rows(e, save, m);
+        struct saved_row **to = take_rows(e, hooks, m);
         if (!kv_segment_reserve(e->pool, seg, m, err) ||
             !forward_saving(e->model, adapter, e->work, &b, to, hidden, err))
             return false;
@@ -571,7 +572,7 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
         r.trunk = kv_segment_new(e->pool, NULL);
         struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, trunk);
 
-        ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, r.hooks->save, rows, err);
+        ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, r.hooks, rows, err);
         for (size_t i = 0; i < n_requests && r.hooks->save != NULL; i++) {
             memcpy(r.samples[i][0].prompt_rows, rows, trunk * sizeof(struct saved_row *));
             for (size_t s = 0; s < requests[i].n_samples; s++)

@@ -83,7 +83,8 @@ struct engine_hooks { /* each may be NULL; called from the thread that runs the 
     void (*tick)(void *ctx, size_t n_done, size_t n_total);
     const atomic_bool *stop; /* read once per token: ends everything with ERR_CANCELLED */
     struct saved_pool
-        *save; /* rows are kept here while it has room; they stay the caller's to give back */
+        *save;         /* rows are kept here, as room permits, until the caller gives them back */
+    size_t save_leave; /* so many are left free */
 };
 
 /* samples[r][s] for each request's samples, in arrays that the engine owns until the next call. */

@@ -105,8 +105,12 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     struct sample_request *requests = ARENA_ARRAY(a, struct sample_request, n_rows);
     const struct reasoning *reason = prompter_reasoning(p);
     struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
-    const struct engine_hooks hooks = {
-        .ctx = &po, .done = on_done, .tick = on_tick, .stop = opt->stop, .save = opt->save};
+    const struct engine_hooks hooks = {.ctx = &po,
+                                       .done = on_done,
+                                       .tick = on_tick,
+                                       .stop = opt->stop,
+                                       .save = opt->save,
+                                       .save_leave = opt->save_leave};
     struct sample **samples;
 
     for (size_t i = 0; i < n_rows; i++) {

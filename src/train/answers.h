@@ -18,6 +18,7 @@ struct answers_options {
     uint32_t step;
     const atomic_bool *stop;
     struct saved_pool *save; /* what was computed is kept here, for training; or NULL */
+    size_t save_leave;       /* rows that are left free there */
 };
 
 struct answer_slot {

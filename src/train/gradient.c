@@ -50,3 +50,34 @@ bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t 
     arena_release(&a);
     return ok;
 }
+
+#define KL_ROWS 128
+
+bool gradient_kl(const struct gradient *x, const struct tree_group *g, size_t n, float inv_t,
+                 double *kl, struct error *err)
+{
+    struct kv_pool *pool = engine_pool(x->engine);
+    struct arena a = {0};
+    struct train_tree t;
+    struct tree_group first = g[0];
+    size_t k = 1, logit_rows, ld;
+    float *logits = engine_logits(x->engine, &logit_rows, &ld);
+
+    while (k < n && tree_rows(g, k + 1, &a) <= KL_ROWS)
+        k++;
+    while (k == 1 && first.n_answers > 1 && tree_rows(&first, 1, &a) > KL_ROWS + first.n_prompt)
+        first.n_answers--;
+    bool ok = tree_build(k == 1 ? &first : g, k, pool, &a, &t, err);
+    if (ok) {
+        const struct batch b = {
+            .m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+        float *hidden = ARENA_ARRAY(&a, float, t.m * x->model->config.width);
+
+        ok = forward(x->model, x->adapter, engine_workspace(x->engine), &b, hidden, err);
+        if (ok)
+            *kl = loss_kl(x->model, &t, inv_t, hidden, logits, logit_rows, ld);
+        tree_release(&t, pool);
+    }
+    arena_release(&a);
+    return ok;
+}

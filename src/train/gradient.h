@@ -20,4 +20,10 @@ size_t gradient_pass_size(const struct gradient *x, const struct tree_group *g, 
 MUST_CHECK bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t n,
                               const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
                               struct error *err);
+/*
+ * After an update: how far it moved the policy, in nats a drawn token (loss_kl), measured on some 128 rows of the first
+ * groups: of one that has more, on its first answers.
+ */
+MUST_CHECK bool gradient_kl(const struct gradient *x, const struct tree_group *g, size_t n,
+                            float inv_t, double *kl, struct error *err);
 #endif

@@ -193,6 +193,11 @@ static void thin_negatives(const struct recipe *recipe, const struct group *g,
     arena_release(&a);
 }
 
+static void compute_one_anew(struct tree_group *g, size_t step)
+{
+    g->anew = &g->answers[step % g->n_answers];
+}
+
 /* Answers without an advantage cost nothing. */
 struct trained_groups groups_trained(const struct recipe *recipe, const struct groups *g,
                                      const struct step_metrics *m, struct arena *a)
@@ -236,6 +241,6 @@ struct trained_groups groups_trained(const struct recipe *recipe, const struct g
                 group->x->prompt_rows != NULL ? group->x->prompt_rows[group->row] : NULL};
     }
     if (out.n > 0)
-        out.all[m->step % out.n].anew = true;
+        compute_one_anew(&out.all[m->step % out.n], m->step);
     return out;
 }

@@ -39,8 +39,8 @@ struct trained_groups {
     double n_tokens; /* drawn tokens that they stand for */
 };
 /*
- * What sampling saved of them is used; of one, another each step, everything is computed anew, so that max_dlogp goes on
- * comparing two computations.
+ * What sampling saved of them is used; but the prompt and an answer of one, others each step, are computed anew, so that
+ * max_dlogp goes on comparing two computations.
  */
 struct trained_groups groups_trained(const struct recipe *recipe, const struct groups *g,
                                      const struct step_metrics *m, struct arena *a);

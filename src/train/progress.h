@@ -49,7 +49,7 @@ struct step_metrics {
     double seconds_sampling, seconds_grading_wait, seconds_training, seconds_eval, seconds_total;
     size_t tokens_sampled, tokens_prompt;
     size_t rows_sampled, tokens_trained; /* rows computed: what is shared counts once */
-    size_t grader_errors[16]; /* by bit of enum grade_flag, train samples */
+    size_t grader_errors[16];            /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
     size_t n_graders;
     double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS],

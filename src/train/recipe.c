@@ -258,9 +258,8 @@ double recipe_memory_bytes(const struct recipe *r)
 {
     const double free = memory_available();
 
-    return r->memory_bytes > 0
-               ? r->memory_bytes
-               : fmax(LEAST_MEMORY, fmin(free / 4, fmax(MOST_MEMORY, free / 16)));
+    return r->memory_bytes > 0 ? r->memory_bytes
+                               : fmax(LEAST_MEMORY, fmin(free / 4, fmax(MOST_MEMORY, free / 16)));
 }
 
 static void show(json_t *o, const struct setting *s, const struct recipe *r)

@@ -35,6 +35,7 @@ struct loop {
     uint32_t *order; /* the present epoch's order of rows */
     uint64_t order_epoch;
     uint64_t total_steps;
+    size_t longest_prompt;
     double began;
     uint64_t began_at_step;
 };
@@ -98,7 +99,8 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
         .purpose = PHILOX_TOKEN,
         .step = (uint32_t)l->state.step + 1,
         .stop = l->in->stop,
-        .save = l->saved};
+        .save = l->saved,
+        .save_leave = l->longest_prompt + l->recipe.max_tokens};
 
     saved_clear(l->saved);
     g->all = ARENA_ARRAY(&l->step, struct group, most);
@@ -121,35 +123,6 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
 
 /* ---- one step's update ---- */
 
-#define GUARD_ROWS 128 /* rows of the first groups that an update's KL is measured on */
-
-static bool measure_kl(struct loop *l, const struct tree_group *g, size_t n, float inv_t,
-                       double *kl, struct error *err)
-{
-    const struct model *model = l->in->model;
-    struct kv_pool *pool = engine_pool(l->engine);
-    struct arena a = {0};
-    struct train_tree t;
-    size_t k = 1, logit_rows, ld;
-    float *logits = engine_logits(l->engine, &logit_rows, &ld);
-
-    while (k < n && tree_rows(g, k + 1, &a) <= GUARD_ROWS)
-        k++;
-    bool ok = tree_build(g, k, pool, &a, &t, err);
-    if (ok) {
-        const struct batch b = {
-            .m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
-        float *hidden = arena_alloc(&a, t.m * model->config.width * sizeof *hidden);
-
-        ok = forward(model, l->adapter, engine_workspace(l->engine), &b, hidden, err);
-        if (ok)
-            *kl = loss_kl(model, &t, inv_t, hidden, logits, logit_rows, ld);
-        tree_release(&t, pool);
-    }
-    arena_release(&a);
-    return ok;
-}
-
 static void values_changed(const struct loop *l)
 {
     if (l->adapter != NULL)
@@ -167,10 +140,10 @@ static double learning_rate(const struct loop *l)
     return t < warm ? full * t / warm : full;
 }
 
-static bool guard(struct loop *l, const struct tree_group *g, size_t n, float inv_t,
-                  struct step_metrics *m, struct error *err)
+static bool guard(struct loop *l, const struct gradient *x, const struct trained_groups *t,
+                  float inv_t, struct step_metrics *m, struct error *err)
 {
-    if (!measure_kl(l, g, n, inv_t, &m->kl, err))
+    if (!gradient_kl(x, t->all, t->n, inv_t, &m->kl, err))
         return false;
     if (l->recipe.kl_undo > 0 && (m->kl > l->recipe.kl_undo || isnan(m->kl))) {
         optimizer_undo(&l->optimizer, l->values);
@@ -241,9 +214,6 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
     m->learning_rate = learning_rate(l);
     if (t.n == 0)
         return true;
-    for (size_t i = 0; i < t.n; i++)
-        if (t.all[i].anew)
-            answers_forget(t.from[i]->x, t.from[i]->row, l->saved);
     for (size_t at = 0; ok && at < t.n;) {
         const size_t k = gradient_pass_size(&gradient, t.all + at, t.n - at);
 
@@ -270,7 +240,7 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
         tell(l, EVENT_WARN, "Step %zu: the gradient is not a finite number; nothing was changed.",
              m->step);
     else
-        ok = guard(l, t.all, t.n, opt.inv_t, m, err);
+        ok = guard(l, &gradient, &t, opt.inv_t, m, err);
     fit_group(l, (double)m->rows_sampled / (double)g->n, (double)m->tokens_trained / (double)t.n);
     l->state.trained_tokens += (uint64_t)t.n_tokens;
     m->seconds_training += clock_seconds() - began;
@@ -463,8 +433,7 @@ static bool set_up(struct loop *l, struct error *err)
 }
 
 /* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */
-static bool check_prompts(const struct loop *l, const struct dataset *d, size_t *longest,
-                          struct error *err)
+static bool check_prompts(struct loop *l, const struct dataset *d, struct error *err)
 {
     struct arena a = {0};
     bool ok = true;
@@ -488,7 +457,7 @@ static bool check_prompts(const struct loop *l, const struct dataset *d, size_t 
                 p.n, l->recipe.max_tokens,
                 size_min(most, l->in->model->max_positions - size_max(1, l->recipe.max_tokens)));
         if (ok)
-            *longest = size_max(*longest, p.n);
+            l->longest_prompt = size_max(l->longest_prompt, p.n);
     }
     arena_release(&a);
     return ok;
@@ -581,13 +550,11 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
 {
     struct loop l = {.in = in, .recipe = *in->recipe};
     struct engine_options eo = engine_defaults(in->model);
-    size_t longest = 0;
     bool ok;
 
     eo.max_live = l.recipe.max_live;
     settle_steps(&l);
-    ok = check_prompts(&l, in->train, &longest, err) &&
-         check_prompts(&l, in->valid, &longest, err) &&
+    ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
          set_up(&l, err) && begin(&l, err);
     l.began = clock_seconds();
@@ -621,13 +588,11 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
 {
     struct loop l = {.in = in, .recipe = *in->recipe};
     struct engine_options eo = engine_defaults(in->model);
-    size_t longest = 0;
     bool ok;
 
     eo.max_live = l.recipe.max_live;
     settle_steps(&l);
-    ok = check_prompts(&l, in->train, &longest, err) &&
-         check_prompts(&l, in->valid, &longest, err) &&
+    ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
     if (ok) {
         /* values, gradients, two moments, and the three arrays that an update is undone from */

@@ -131,8 +131,11 @@ static void on_token(void *ctx, size_t request, size_t sample, token_id id, floa
 static bool draw(struct speed *s, bool training, const struct speed_case *k, struct drawn *d,
                  struct error *err)
 {
-    const struct engine_hooks hooks = {
-        .ctx = d, .token = on_token, .stop = s->in.stop, .save = training ? s->saved : NULL};
+    const struct engine_hooks hooks = {.ctx = d,
+                                       .token = on_token,
+                                       .stop = s->in.stop,
+                                       .save = training ? s->saved : NULL,
+                                       .save_leave = k->prompt_tokens + k->answer_tokens};
 
     *d = (struct drawn){.requests = ARENA_ARRAY(&s->round, struct sample_request, k->n_prompts)};
     for (size_t i = 0; i < k->n_prompts; i++)
@@ -204,9 +207,6 @@ static bool train_on(struct speed *s, const struct tree_group *g, size_t n, size
     struct loss_sums sums = {0};
     bool ok = true;
 
-    for (size_t i = 0; i < n; i++)
-        if (g[i].anew)
-            forget(s, &g[i]);
     for (size_t at = 0; ok && at < n;) {
         const size_t k = gradient_pass_size(&gradient, g + at, n - at);
 
@@ -229,6 +229,20 @@ static void update(struct speed *s, struct speed_time *out)
     (void)optimizer_step(&s->optimizer, 0, s->adapter->values, s->adapter->grads);
     adapter_changed(s->adapter);
     out->update_s = clock_seconds() - began;
+}
+
+/* The guard's forward pass over a part of what was drawn. */
+static bool guard(struct speed *s, const struct tree_group *g, size_t n, struct speed_time *out,
+                  struct error *err)
+{
+    const struct gradient x = {.model = s->in.model, .adapter = s->adapter, .engine = s->in.engine};
+    const double began = clock_seconds();
+    double kl;
+
+    if (!gradient_kl(&x, g, n, 1, &kl, err))
+        return false;
+    out->update_s += clock_seconds() - began;
+    return true;
 }
 
 static bool measure_train(struct speed *s, const struct speed_case *k, struct speed_time *out,
@@ -280,13 +294,15 @@ static bool measure_step(struct speed *s, const struct speed_case *k, struct spe
                                         .n_prompt = k->prompt_tokens,
                                         .answers = answers,
                                         .n_answers = k->n_answers,
-                                        .prompt_rows = d.samples[i][0].prompt_rows,
-                                        .anew = i == 0}; /* as of one group in every step */
+                                        .prompt_rows = d.samples[i][0].prompt_rows};
     }
+    groups[0].anew = &groups[0].answers[0]; /* as in every step */
     out->tokens = n * k->n_answers * k->answer_tokens;
     if (!train_on(s, groups, n, out->tokens, out, err))
         return false;
     update(s, out);
+    if (!guard(s, groups, n, out, err))
+        return false;
     out->seconds = clock_seconds() - d.began;
     out->sampling_s = d.ended - d.began;
     return true;

@@ -4,7 +4,7 @@
  *     prefill  prompts are read
  *     sample   answers are drawn behind prompts that have been read; none ends early
  *     train    sequences that share nothing: forward, a loss at every position, backward with an adapter
- *     step     a step of fine-tuning: sampling, the tree, forward, loss, backward and AdamW; without grader and guard
+ *     step     a step of fine-tuning: sampling, the tree, forward, loss, backward and AdamW and the guard; without a grader
  *
  * The work is done by the functions that training calls, in the same passes. It is the same work every time: prompts and
  * answers follow from the seed, and the optimizer moves the adapter at a rate of 0.

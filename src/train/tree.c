@@ -40,10 +40,9 @@ static uint32_t step_to(struct trie *t, uint32_t at, token_id token)
     return fresh;
 }
 
-static void note_known(struct trie *t, uint32_t at, const struct tree_group *g,
-                       struct saved_row *const *rows, size_t i)
+static void note_known(struct trie *t, uint32_t at, struct saved_row *const *rows, size_t i)
 {
-    if (!g->anew && rows != NULL && t->nodes[at].known == NULL)
+    if (rows != NULL && t->nodes[at].known == NULL)
         t->nodes[at].known = rows[i];
 }
 
@@ -85,11 +84,12 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
     t.nodes = ARENA_ARRAY(a, struct node, most);
     t.links = ARENA_ARRAY(a, struct link, targets + 1);
     for (size_t g = 0; g < n_groups; g++) {
+        struct saved_row *const *rows = groups[g].anew == NULL ? groups[g].prompt_rows : NULL;
         uint32_t prompt_end = 0;
 
         for (size_t i = 0; i < groups[g].n_prompt; i++) {
             prompt_end = step_to(&t, prompt_end, groups[g].prompt[i]);
-            note_known(&t, prompt_end, &groups[g], groups[g].prompt_rows, i);
+            note_known(&t, prompt_end, rows, i);
         }
         for (size_t i = 0; i < groups[g].n_answers; i++) {
             const struct tree_answer *s = &groups[g].answers[i];
@@ -101,7 +101,7 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
                 if (k + 1 == s->n)
                     break; /* after the last token nothing is asked */
                 at = step_to(&t, at, s->tokens[k]);
-                note_known(&t, at, &groups[g], s->rows, k);
+                note_known(&t, at, groups[g].anew == s ? NULL : s->rows, k);
             }
         }
     }

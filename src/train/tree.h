@@ -26,7 +26,8 @@ struct tree_group {
     const struct tree_answer *answers;
     size_t n_answers;
     struct saved_row **prompt_rows; /* [n_prompt]; NULL: none */
-    bool anew;                      /* what was kept is not used: all is computed again */
+    const struct tree_answer
+        *anew; /* one that is computed again, prompt and all, whatever was kept; NULL: none */
 };
 
 struct target {

@@ -20,13 +20,13 @@ static void a_pool_hands_out_as_many_rows_as_it_may(void **state)
     ASSERT_OK(saved_pool_open(c, RANK, 10 * saved_row_bytes(c, RANK), &p, &err));
     assert_int_equal(saved_pool_free(p), 10);
     for (size_t i = 0; i < 10; i++) {
-        rows[i] = saved_take(p);
+        rows[i] = saved_take(p, 0);
         assert_non_null(rows[i]);
         for (size_t k = 0; k < i; k++)
             assert_ptr_not_equal(rows[k], rows[i]);
         memset(rows[i]->values, (int)i, saved_row_bytes(c, RANK) - sizeof *rows[i]);
     }
-    assert_null(saved_take(p));
+    assert_null(saved_take(p, 0));
     for (size_t i = 0; i < 10; i++) /* none lies over another */
         for (size_t k = 0; k < saved_row_bytes(c, RANK) - sizeof *rows[i]; k++)
             assert_int_equal(((unsigned char *)rows[i]->values)[k], i);
@@ -34,8 +34,8 @@ static void a_pool_hands_out_as_many_rows_as_it_may(void **state)
     saved_give(p, rows[3]); /* twice is once */
     saved_give(p, NULL);
     assert_int_equal(saved_pool_free(p), 1);
-    assert_ptr_equal(saved_take(p), rows[3]);
-    assert_null(saved_take(p));
+    assert_ptr_equal(saved_take(p, 0), rows[3]);
+    assert_null(saved_take(p, 0));
     saved_clear(p);
     assert_int_equal(saved_pool_free(p), 10);
     assert_true(saved_pool_bytes(p) <= 10 * saved_row_bytes(c, RANK));
@@ -51,7 +51,7 @@ static void a_pool_without_room_for_a_row_has_none(void **state)
 
     ASSERT_OK(saved_pool_open(c, 0, saved_row_bytes(c, 0) - 1, &p, &err));
     assert_int_equal(saved_pool_free(p), 0);
-    assert_null(saved_take(p));
+    assert_null(saved_take(p, 0));
     assert_int_equal(saved_pool_bytes(p), 0);
     saved_pool_close(p);
 }
@@ -71,7 +71,7 @@ static struct saved_row **keep(struct rig *r, struct adapter *ad, const struct t
         struct saved_row **to = ARENA_ARRAY(&r->arena, struct saved_row *, g.m);
 
         for (size_t i = 0; i < g.m; i++)
-            to[i] = leave_out > 0 && dice_below(d, leave_out) == 0 ? NULL : saved_take(pool);
+            to[i] = leave_out > 0 && dice_below(d, leave_out) == 0 ? NULL : saved_take(pool, 0);
         ASSERT_OK(forward_saving(r->model, ad, r->work, &b, to,
                                  ARENA_ARRAY(&r->arena, float, g.m *c), &err));
         for (size_t i = 0; i < g.m; i++)

@@ -138,7 +138,7 @@ static void as_many_as_there_are_are_all_taken(void **state)
     arena_release(&a);
 }
 
-static void one_group_a_step_is_computed_anew(void **state)
+static void an_answer_a_step_is_computed_anew(void **state)
 {
     token_id token[N];
     double reward[N], sums[N];
@@ -151,7 +151,7 @@ static void one_group_a_step_is_computed_anew(void **state)
     const struct recipe r = recipe_with(ADVANTAGE_SCALE_MEAN, 8);
     const struct trained_groups t = train(&m, &r, 3, &a, sums, N);
     assert_int_equal(t.n, 1);
-    assert_true(t.all[0].anew);
+    assert_ptr_equal(t.all[0].anew, &t.all[0].answers[3 % t.all[0].n_answers]);
     assert_ptr_equal(t.from[0]->x, &m.x);
     assert_true(t.n_tokens == N);
     arena_release(&a);
@@ -179,7 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_negatives_stand_for_all_without_bias),
         cmocka_unit_test(as_many_as_there_are_are_all_taken),
-        cmocka_unit_test(one_group_a_step_is_computed_anew),
+        cmocka_unit_test(an_answer_a_step_is_computed_anew),
         cmocka_unit_test(a_group_without_spread_is_not_trained_on),
     };
 

@@ -419,9 +419,15 @@ static void what_sampling_kept_gives_the_gradient_of_computing_it_again(void **s
         tree_release(&t, s->rig.pool);
         arena_release(&a);
         const float *taken = gradients(s, groups);
-        groups[1].anew = true; /* what both begin with is still known from the other */
+        groups[1].anew =
+            &groups[1].answers[7]; /* what both begin with is still known from the other */
         const float *half = gradients(s, groups);
-        groups[0].anew = true;
+        for (size_t i = 0; i < 2; i++) {
+            groups[i].anew = NULL;
+            groups[i].prompt_rows = NULL;
+            for (size_t k = 0; k < groups[i].n_answers; k++)
+                ((struct tree_answer *)(uintptr_t)groups[i].answers)[k].rows = NULL;
+        }
         const float *anew = gradients(s, groups);
         ASSERT_SAME("gradients", s->ad->n_values, taken, anew);
         ASSERT_SAME("gradients", s->ad->n_values, half, anew);
