@@ -8,7 +8,7 @@
 struct advantage_options advantage_defaults(void)
 {
     return (struct advantage_options){
-        .scale = ADVANTAGE_SCALE_BATCH, .floor = 0.05f, .limit = 5, .spread = 1e-6f};
+        .scale = ADVANTAGE_SCALE_MEAN, .floor = 0.05f, .limit = 5, .spread = 1e-6f};
 }
 
 bool advantage_group_is_kept(const struct advantage_options *opt, size_t n, const float *reward)

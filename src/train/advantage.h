@@ -34,7 +34,7 @@ struct advantage_options {
     float limit;  /* > 0: greatest size of an advantage */
     float spread; /* groups whose rewards differ by no more than this are flat */
 };
-struct advantage_options advantage_defaults(void); /* batch, 0.05, 5, 1e-6 */
+struct advantage_options advantage_defaults(void); /* mean, 0.05, 5, 1e-6 */
 
 /* Whether rewards [n] differ enough to teach something. */
 bool advantage_group_is_kept(const struct advantage_options *opt, size_t n, const float *reward);

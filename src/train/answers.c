@@ -69,6 +69,33 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
     return sample;
 }
 
+static bool same_tokens(const struct sample *a, const struct sample *b)
+{
+    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
+}
+
+/* Parts the samples of a row into sets of equal tokens. */
+static void find_alike(const struct answers *x, size_t row, struct arena *a)
+{
+    const size_t n = x->n_samples;
+    struct answer_slot *slots = x->slots + row * n;
+    size_t *next = ARENA_ARRAY(a, size_t, n);
+
+    for (size_t s = 0; s < n; s++) {
+        const size_t *set = next;
+
+        if (slots[s].n_alike > 0)
+            continue;
+        for (size_t i = s; i < n; i++)
+            if (slots[i].n_alike == 0 && same_tokens(slots[i].sample, slots[s].sample))
+                *next++ = i;
+        for (const size_t *i = set; i < next; i++) {
+            slots[*i].alike = set;
+            slots[*i].n_alike = (size_t)(next - set);
+        }
+    }
+}
+
 static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
 {
     struct portion *po = ctx;
@@ -144,6 +171,8 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     x.seconds_waiting = clock_seconds() - began;
     for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
         x.slots[i].grade = x.slots[i / opt->n_samples * opt->n_samples + x.slots[i].same_as].grade;
+    for (size_t i = 0; ok && i < n_rows; i++)
+        find_alike(&x, i, a);
     if (ok && opt->save != NULL) {
         x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
         for (size_t i = 0; i < n_rows; i++)
@@ -161,6 +190,8 @@ struct rollout answers_rollout(const struct answers *x, const struct dataset *d,
 
     return (struct rollout){.item = x->items[row],
                             .sample = sample,
+                            .alike = slot->alike,
+                            .n_alike = slot->n_alike,
                             .prompt = x->prompts[row].text,
                             .row = d->rows[x->items[row]].item,
                             .n_tokens = slot->sample->n,

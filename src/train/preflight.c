@@ -146,17 +146,30 @@ static bool settle_length(struct engine *e, const struct reinforce_inputs *in, s
     return true;
 }
 
+#define MOST_ANSWERS 128 /* of a group that is fitted, times the multiplier */
+
+/* 256 tokens a prompt, 8 to 64 answers, times the multiplier. */
+static size_t first_group_size(const struct recipe *r)
+{
+    const double k = r->compute_multiplier, g = k * 256.0 / (double)r->max_tokens;
+
+    return (size_t)fmax(4, fmin(64 * k, fmax(8 * k, g)));
+}
+
+size_t preflight_group_size(const struct recipe *r, size_t g)
+{
+    return (size_t)fmax((double)first_group_size(r),
+                        fmin((double)g, floor(MOST_ANSWERS * r->compute_multiplier)));
+}
+
 bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
                       struct error *err)
 {
     if (r->max_tokens == 0 && !settle_length(e, in, r, err))
         return false;
     if (r->group_size == 0) {
-        const double g = 256.0 / (double)r->max_tokens * r->compute_multiplier;
-
         r->group_auto = true;
-        r->group_size = (size_t)fmin(
-            128, fmax(4, fmin(64 * r->compute_multiplier, fmax(8 * r->compute_multiplier, g))));
+        r->group_size = first_group_size(r);
     }
     return true;
 }
@@ -165,7 +178,7 @@ bool preflight_settle(struct engine *e, const struct reinforce_inputs *in, struc
 
 #define CHECK_ROWS 32
 #define CHECK_TOKENS                                                                               \
-    24576 /* a minute's worth: long answers are asked of fewer prompts, 8 at least */
+    49152 /* a minute or two: long answers are asked of fewer prompts, 8 at least */
 
 /* Different rewards, up to a few. */
 static size_t distinct_rewards(const struct answers *x)
@@ -187,6 +200,14 @@ static size_t distinct_rewards(const struct answers *x)
 static void measure_rows(const struct answers *x, struct check_report *out)
 {
     const double rows = (double)x->n_rows, all = rows * (double)x->n_samples;
+    double least = INFINITY;
+
+    for (size_t i = 0; i < x->n_rows * x->n_samples; i++) {
+        least = fmin(least, x->slots[i].grade.reward);
+        out->tokens_mean += (double)x->slots[i].sample->n / all;
+    }
+    for (size_t i = 0; i < x->n_rows * x->n_samples; i++)
+        out->better_share += (x->slots[i].grade.reward > least + 1e-6) / all;
 
     for (size_t i = 0; i < x->n_rows; i++) {
         double best = -INFINITY, worst = INFINITY;
@@ -210,13 +231,22 @@ static void measure_rows(const struct answers *x, struct check_report *out)
 
 /* Fewer prompts with any spread than this, in groups as large as training would draw, and steps are mostly empty. */
 #define LEAST_SPREAD 0.10
+/*
+ * An answer that earns something is found once in so many tokens or more: then each is long as well as rare, and says
+ * little about which of its many tokens earned it. Short answers may be rarer: there a step is cheap, and credit is plain.
+ */
+#define MOST_TOKENS_A_FIND 4096
 
 static void judge(const struct recipe *r, struct check_report *c)
 {
     const double spread = 1 - c->flat_share;
     char text[512];
 
-    c->can_learn = spread >= LEAST_SPREAD && c->grader_error_share < 0.5;
+    const double tokens_a_find = c->tokens_mean / fmax(c->better_share, 1e-9);
+    const bool rare =
+        c->better_a_step < (double)r->batch_size && tokens_a_find > MOST_TOKENS_A_FIND;
+
+    c->can_learn = spread >= LEAST_SPREAD && c->grader_error_share < 0.5 && !rare;
     if (c->grader_error_share >= 0.5)
         snprintf(text, sizeof text, "The grader fails on %.0f %% of the answers: mend it first.",
                  100 * c->grader_error_share);
@@ -227,6 +257,15 @@ static void judge(const struct recipe *r, struct check_report *c)
             "to strengthen. Give partial credit in the grader, make the task easier to begin with, or train first on "
             "a few written answers.",
             c->n_samples * c->n_rows_checked, c->n_rows_checked);
+    else if (rare)
+        snprintf(
+            text, sizeof text,
+            "This job will hardly learn: %.0f of %zu answers earned anything, one in %.0f tokens that the model writes, so "
+            "a step of %zu prompts would see about %.0f even if each were asked %zu times over. Give partial credit in the "
+            "grader, ask for a shorter answer, make the task easier to begin with, or train first on a few written answers.",
+            c->better_share * (double)(c->n_samples * c->n_rows_checked),
+            c->n_samples * c->n_rows_checked, tokens_a_find, r->batch_size, c->better_a_step,
+            r->refill);
     else if (!c->can_learn && c->reward_mean > 0.9)
         snprintf(text, sizeof text,
                  "There is nothing left to learn: the base model earns %.2f already.",
@@ -293,6 +332,7 @@ bool preflight_check(struct engine *e, const struct reinforce_inputs *in, struct
             x.seconds_sampling * (double)r->batch_size / (double)c.n_rows_checked;
 
         measure_rows(&x, &c);
+        c.better_a_step = c.better_share * (double)(c.n_samples * r->batch_size * r->refill);
         c.seconds_per_step = portion * (1 + fmin((double)r->refill - 1,
                                                  c.flat_share / fmax(0.05, 1 - c.flat_share))) +
                              2 * portion;

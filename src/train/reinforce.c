@@ -179,19 +179,21 @@ static float entropy_price(struct loop *l, double entropy)
 
 /*
  * Answers that share their tokens share their cost, and a large group finds the rare right answer: the group doubles
- * while sampling a prompt computes little more than training on one, and is halved when it computes several times as
- * much. The rule sees the step's rows alone, so that a run and its resumption agree.
+ * while its answers cost less than its prompt, and goes back towards its first size when they cost several times as much.
+ * The rule sees the step's rows alone, so that a run and its resumption agree.
  */
-static void fit_group(struct loop *l, double sampled, double trained)
+static void fit_group(struct loop *l, const struct groups *g, size_t rows_sampled)
 {
-    const double k = l->recipe.compute_multiplier;
+    double prompts = 0;
 
     if (!l->recipe.group_auto)
         return;
-    if (sampled < 1.5 * trained && (double)l->recipe.group_size * 2 <= 128 * k)
-        l->recipe.group_size *= 2;
-    else if (sampled > 4 * trained && (double)l->recipe.group_size >= 16 * k)
-        l->recipe.group_size /= 2;
+    for (size_t i = 0; i < g->n; i++)
+        prompts += (double)g->all[i].x->prompts[g->all[i].row].n;
+    if ((double)rows_sampled < 2 * prompts)
+        l->recipe.group_size = preflight_group_size(&l->recipe, 2 * l->recipe.group_size);
+    else if ((double)rows_sampled > 4 * prompts)
+        l->recipe.group_size = preflight_group_size(&l->recipe, l->recipe.group_size / 2);
     l->state.group_size = l->recipe.group_size;
 }
 
@@ -241,7 +243,7 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
              m->step);
     else
         ok = guard(l, &gradient, &t, opt.inv_t, m, err);
-    fit_group(l, (double)m->rows_sampled / (double)g->n, (double)m->tokens_trained / (double)t.n);
+    fit_group(l, g, m->rows_sampled);
     l->state.trained_tokens += (uint64_t)t.n_tokens;
     m->seconds_training += clock_seconds() - began;
     return ok;

@@ -45,6 +45,9 @@ struct check_report {
     double reward_mean, any_reward, pass_at_k, flat_share, truncated_share;
     double reward_distinct; /* different rewards seen */
     double grader_error_share;
+    double better_share;  /* answers that earn more than the least that any earned */
+    double tokens_mean;   /* of an answer */
+    double better_a_step; /* such answers in a step, were it to sample all that it may */
     double seconds_per_step, seconds_total, memory_bytes;
     bool can_learn;
     char verdict[1024]; /* plain words */

@@ -217,6 +217,21 @@ class Check(HoneTest):
         self.assertEqual(run.returncode, 1)
         self.assertFalse(json.loads(run.stdout)["can_learn"])
 
+    def test_long_answers_that_are_rarely_right_are_refused_and_short_ones_are_not(self):
+        lucky = python("import zlib\n\n\ndef grade(sample, item):\n"
+                       "    return float(zlib.crc32(sample['output_text'].encode()) % 24 == 0)\n")
+        for tokens, can_learn in ((220, False), (4, True)):
+            self.job(grader=lucky, hone={"max_tokens": tokens, "group_size": 8})
+            self.put("train.jsonl", rows(24))
+            run = self.hone("check", "job.json", "--json")
+            told = json.loads(run.stdout)
+            self.assertEqual((run.returncode, told["can_learn"]), (0 if can_learn else 1, can_learn), told["verdict"])
+            self.assertGreater(1 - told["flat_share"], 0.1)
+            self.assertLess(told["better_a_step"], 2 if not can_learn else 1000)
+        self.job(grader=lucky, hone={"max_tokens": 220, "group_size": 8})
+        self.put("train.jsonl", rows(24))
+        self.assertRegex(self.hone("check", "job.json").stdout, r"hardly learn: \d+ of 192 answers earned anything, one in \d+ tokens")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -19,6 +19,14 @@ static struct advantage_options unclipped(enum advantage_scale scale)
     return o;
 }
 
+static struct advantage_options with_batch_scale(void)
+{
+    struct advantage_options o = advantage_defaults();
+
+    o.scale = ADVANTAGE_SCALE_BATCH;
+    return o;
+}
+
 static void weigh(const struct advantage_options *o, size_t n, size_t g, const float *reward,
                   const bool *kept, float *advantage)
 {
@@ -35,7 +43,7 @@ static void the_defaults_are_those_of_the_header(void **state)
     const struct advantage_options o = advantage_defaults();
 
     (void)state;
-    assert_int_equal(o.scale, ADVANTAGE_SCALE_BATCH);
+    assert_int_equal(o.scale, ADVANTAGE_SCALE_MEAN);
     assert_true(o.floor == 0.05f && o.limit == 5 && o.spread == 1e-6f);
 }
 
@@ -184,7 +192,7 @@ static void neither_an_offset_nor_a_factor_of_all_rewards_matters(void **state)
 
 static void a_small_deviation_is_not_blown_up(void **state)
 {
-    struct advantage_options o = advantage_defaults();
+    struct advantage_options o = with_batch_scale();
     const float reward[] = {0.5f, 0.5f + 0x1p-10f};
     float advantage[2];
 
@@ -198,7 +206,7 @@ static void a_small_deviation_is_not_blown_up(void **state)
 
 static void an_advantage_is_clipped_at_its_limit(void **state)
 {
-    struct advantage_options o = advantage_defaults();
+    struct advantage_options o = with_batch_scale();
     float reward[64] = {0}, advantage[64];
 
     (void)state;
@@ -214,7 +222,7 @@ static void an_advantage_is_clipped_at_its_limit(void **state)
 
 static void a_flat_group_is_not_kept(void **state)
 {
-    const struct advantage_options o = advantage_defaults();
+    const struct advantage_options o = with_batch_scale();
     const float flat[] = {0.3f, 0.3f, 0.3f}, nearly[] = {1, 1 + 0x1p-23f, 1},
                 apart[] = {1, 1.00001f, 1}, late[] = {0, 0, 0, 0, 0, 1}, one[] = {7};
 
@@ -228,7 +236,7 @@ static void a_flat_group_is_not_kept(void **state)
 
 static void a_group_that_is_not_kept_gets_zeros(void **state)
 {
-    const struct advantage_options o = advantage_defaults();
+    const struct advantage_options o = with_batch_scale();
     const float reward[] = {1, 2, 3, 4};
     const bool kept[] = {false, true}, none[] = {false, false};
     float advantage[4] = {9, 9, 9, 9};
@@ -263,7 +271,7 @@ static void a_group_s_advantages_sum_to_nothing(void **state)
 
 static void a_single_answer_is_refused(void **state)
 {
-    const struct advantage_options o = advantage_defaults();
+    const struct advantage_options o = with_batch_scale();
     const float reward[] = {1, 2};
     float advantage[2] = {7, 7};
     struct error err = {0};
@@ -277,7 +285,7 @@ static void a_single_answer_is_refused(void **state)
 static void a_reward_that_is_no_number_is_refused_by_its_place(void **state)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    const struct advantage_options o = advantage_defaults();
+    const struct advantage_options o = with_batch_scale();
     struct error err = {0};
 
     (void)state;

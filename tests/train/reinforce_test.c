@@ -273,6 +273,92 @@ static void a_stop_while_sampling_keeps_the_steps_that_are_done(void **state)
     assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
 }
 
+struct told { /* of one group, which is told without a break */
+    struct arena arena;
+    struct rollout group[16];
+    size_t n, n_alone, n_shared;
+};
+
+static const void *copied(struct arena *a, const void *from, size_t size)
+{
+    return memcpy(arena_alloc(a, size), from, size);
+}
+
+static bool same_tokens(const struct rollout *a, const struct rollout *b)
+{
+    return a->n_tokens == b->n_tokens &&
+           memcmp(a->tokens, b->tokens, a->n_tokens * sizeof *a->tokens) == 0;
+}
+
+/* What is said to be alike are the same tokens, all of them, and equal in all that is told. */
+static bool compare_with_the_group(void *ctx, const struct rollout *r, struct error *err)
+{
+    struct told *t = ctx;
+    size_t k = 0;
+
+    (void)err;
+    if (r->sample == 0) {
+        arena_reset(&t->arena);
+        t->n = 0;
+    }
+    assert_int_equal(r->sample, t->n);
+    t->group[t->n] = *r;
+    t->group[t->n].tokens = copied(&t->arena, r->tokens, r->n_tokens * sizeof *r->tokens);
+    t->group[t->n].logprobs = copied(&t->arena, r->logprobs, r->n_tokens * sizeof *r->logprobs);
+    t->group[t->n].grade = copied(&t->arena, r->grade, sizeof *r->grade);
+    t->n++;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct rollout *x = &t->group[i];
+
+        if (!same_tokens(x, r)) {
+            assert_ptr_not_equal(x->alike, r->alike);
+            continue;
+        }
+        assert_ptr_equal(x->alike, r->alike);
+        assert_int_equal(x->n_alike, r->n_alike);
+        assert_int_equal(r->alike[k++], i);
+        assert_memory_equal(x->logprobs, r->logprobs, r->n_tokens * sizeof *r->logprobs);
+        assert_true(x->grade->reward == r->grade->reward && x->grade->flags == r->grade->flags);
+        assert_string_equal(x->grade->details, r->grade->details);
+        assert_memory_equal(&x->advantage, &r->advantage, sizeof r->advantage);
+        assert_true(x->trained == r->trained && x->truncated == r->truncated);
+        assert_int_equal(x->n_thinking_tokens, r->n_thinking_tokens);
+    }
+    if (r->alike[r->n_alike - 1] == r->sample)
+        assert_int_equal(k, r->n_alike);
+    t->n_alone += r->n_alike == 1;
+    t->n_shared += r->n_alike > 1;
+    return true;
+}
+
+static void samples_of_the_same_tokens_are_told_to_be_alike(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct told t = {0};
+    struct error err;
+    const struct progress_sink sink = {.ctx = &t, .rollout = compare_with_the_group};
+    const struct reinforce_inputs in = {.model = w->model,
+                                        .prompter = w->prompter,
+                                        .train = &w->train,
+                                        .valid = &w->valid,
+                                        .grader = w->grader,
+                                        .recipe = &w->recipe,
+                                        .run_dir = file_join(&w->arena, w->dir, "alike"),
+                                        .base_name = "tiny",
+                                        .sink = &sink,
+                                        .stop = &s.stop};
+
+    w->recipe.group_size = 16;
+    w->recipe.max_tokens = 2;
+    w->recipe.temperature = 0.4;
+    ASSERT_OK(file_make_dirs(in.run_dir, &err));
+    ASSERT_OK(reinforce(&in, &r, &err));
+    assert_true(t.n_alone > 20 && t.n_shared > 20);
+    arena_release(&t.arena);
+}
+
 static void full_fine_tuning_learns(void **state)
 {
     struct world *w = *state;
@@ -377,6 +463,7 @@ int main(void)
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),
+        LAW(samples_of_the_same_tokens_are_told_to_be_alike),
         LAW(full_fine_tuning_learns),
         LAW(full_fine_tuning_resumes_to_the_same_weights),
         LAW(an_update_that_goes_too_far_is_undone),
