@@ -249,12 +249,11 @@ static bool ends(const struct run *r, const struct node *n, struct sample *s, en
     *why = SAMPLE_STOP;
     if (is_end(&r->e->model->config, s->tokens[s->n - 1]))
         return true;
-    for (size_t i = 0; i < q->n_stop; i++) {
-        if (text_has(r->e, s, q->stop[i], &at)) {
+    for (size_t i = 0; i < q->n_stop; i++) /* of several the one that begins first counts */
+        if (text_has(r->e, s, q->stop[i], &at))
             s->stop_bytes = size_min(s->stop_bytes, at);
-            return true;
-        }
-    }
+    if (s->stop_bytes != SIZE_MAX)
+        return true;
     *why = SAMPLE_LENGTH;
     return s->n >= q->max_tokens;
 }

@@ -30,7 +30,7 @@ struct sample_request {
     size_t max_tokens; /* of one answer, thinking and end token included */
     struct pick_options pick;
     struct thinking_options thinking;
-    const struct str *stop; /* texts that end an answer */
+    const struct str *stop; /* texts that end an answer: before the one that begins first */
     size_t n_stop;
     bool want_entropy;
     /* the counters of every random number: token t of sample s is drawn with (purpose, step, item, s, t) */

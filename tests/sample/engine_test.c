@@ -486,6 +486,55 @@ static void a_stop_text_ends_an_answer_where_its_last_byte_appears(void **state)
     assert_true(n_stopped > 20 && n_across > 5);
 }
 
+static bool has(struct str text, struct str part)
+{
+    return str_find(text, part, 0) < text.len;
+}
+
+/* In whatever order the list has them; as the API does it. */
+static void of_stop_texts_that_appear_together_the_one_that_begins_first_counts(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 10, 40);
+    struct sample **free_run = run(s, s->e, NULL, &q, 1);
+    struct dice d = {3};
+    size_t n_together = 0;
+
+    for (size_t k = 0; k < 10; k++) {
+        const struct sample *x = &free_run[0][k];
+        const struct str text = text_of(s, x, x->n);
+
+        for (int round = 0; text.len >= 12 && round < 8; round++) {
+            /* some bytes, and the last of them: where these did not come earlier, both are there at once */
+            const size_t len = 2 + dice_below(&d, 5), from = dice_below(&d, text.len - len),
+                         less = 1 + dice_below(&d, len - 1);
+            struct str stops[2] = {{text.ptr + from, len}, {text.ptr + from + less, len - less}};
+            struct sample_request stopped = q;
+            size_t n = 1;
+
+            while (!has(text_of(s, x, n), stops[0]) && !has(text_of(s, x, n), stops[1]))
+                n++;
+            const struct str until = text_of(s, x, n);
+            const size_t first = str_find(until, stops[0], 0),
+                         second = str_find(until, stops[1], 0);
+            for (int order = 0; order < 2; order++) {
+                const struct str one = stops[0];
+
+                stopped.stop = stops;
+                stopped.n_stop = 2;
+                const struct sample *got = &run(s, s->e, NULL, &stopped, 1)[0][k];
+                assert_int_equal(got->n, n);
+                assert_int_equal(got->end, SAMPLE_STOP);
+                assert_int_equal(got->stop_bytes, size_min(first, second));
+                stops[0] = stops[1];
+                stops[1] = one;
+            }
+            n_together += first < second && second < until.len;
+        }
+    }
+    assert_true(n_together > 10);
+}
+
 static void a_budget_of_thinking_ends_with_the_closing_written_for_the_model(void **state)
 {
     struct setting *s = *state;
@@ -825,6 +874,7 @@ int main(void)
         cmocka_unit_test(a_score_is_the_softmax_of_the_logits),
         cmocka_unit_test(an_answer_ends_with_an_end_token_or_at_its_length),
         cmocka_unit_test(a_stop_text_ends_an_answer_where_its_last_byte_appears),
+        cmocka_unit_test(of_stop_texts_that_appear_together_the_one_that_begins_first_counts),
         cmocka_unit_test(a_budget_of_thinking_ends_with_the_closing_written_for_the_model),
         cmocka_unit_test(a_span_that_the_model_closes_itself_is_left_as_it_is),
         cmocka_unit_test(answers_that_are_equal_so_far_cost_one_row),
