@@ -174,7 +174,10 @@ static bool save_config(const struct adapter *a, const char *dir, struct error *
     buf_text(
         &b,
         "{\n  \"peft_type\": \"LORA\",\n  \"task_type\": \"CAUSAL_LM\",\n  \"base_model_name_or_path\": ");
-    json_write_string(&b, str_of(a->base_name), false);
+    if (a->base_name[0] != '\0')
+        json_write_string(&b, str_of(a->base_name), false);
+    else
+        buf_text(&b, "null");
     buf_printf(&b, ",\n  \"r\": %zu,\n  \"lora_alpha\": ", a->rank);
     json_write_double(&b, (double)a->alpha);
     buf_text(
@@ -265,7 +268,13 @@ static bool is_plain_lora(const json_t *c, const char *path, struct error *err)
     return true;
 }
 
-static bool load_config(const char *path, size_t *rank, float *alpha, struct error *err)
+struct adapter_config {
+    size_t rank;
+    float alpha;
+    char base_name[BASE_NAME_SIZE];
+};
+
+static bool load_config(const char *path, struct adapter_config *out, struct error *err)
 {
     json_t *c = NULL;
     int64_t r = 0;
@@ -278,9 +287,13 @@ static bool load_config(const char *path, size_t *rank, float *alpha, struct err
     if (ok && (r < 1 || !(al > 0)))
         ok = fail(err, ERR_INVALID, "%s: \"r\" and \"lora_alpha\" must both be above 0", path);
     if (ok) {
-        *rank = (size_t)r;
+        const struct str base = json_str(json_object_get(c, "base_model_name_or_path"));
+
+        out->rank = (size_t)r;
         /* rank-stabilised LoRA scales by alpha / sqrt(r): the same as plain LoRA with alpha * sqrt(r) */
-        *alpha = rs ? (float)(al * sqrt((double)r)) : (float)al;
+        out->alpha = rs ? (float)(al * sqrt((double)r)) : (float)al;
+        if (base.len < sizeof out->base_name) /* what is longer names nothing */
+            memcpy(out->base_name, base.ptr, base.len);
     }
     json_decref(c);
     return ok;
@@ -290,15 +303,16 @@ bool adapter_load(const struct model_config *c, const char *dir, struct adapter 
                   struct error *err)
 {
     struct arena arena = {0};
-    const char *config = file_join(&arena, dir, "adapter_config.json");
+    const char *config_path = file_join(&arena, dir, "adapter_config.json");
     const char *path = file_join(&arena, dir, "adapter_model.safetensors");
     struct safetensors *s = NULL;
     struct adapter *a = NULL;
-    size_t rank = 0;
-    float alpha = 0;
-    bool ok = load_config(config, &rank, &alpha, err) && safetensors_open(path, &s, err) &&
-              adapter_make(c, rank, alpha, &a, err);
+    struct adapter_config config = {0};
+    bool ok = load_config(config_path, &config, err) && safetensors_open(path, &s, err) &&
+              adapter_make(c, config.rank, config.alpha, &a, err);
 
+    if (ok)
+        memcpy(a->base_name, config.base_name, sizeof a->base_name);
     if (ok && safetensors_count(s) != c->n_layers * N_PROJECTIONS * 2)
         ok = fail(err, ERR_INVALID, "%s has %zu tensors, an adapter for this model has %zu", path,
                   safetensors_count(s), c->n_layers * N_PROJECTIONS * 2);
@@ -308,9 +322,9 @@ bool adapter_load(const struct model_config *c, const char *dir, struct adapter 
             char name[128];
 
             tensor_name(l, (enum projection)p, 'A', name);
-            ok = load_tensor(s, path, name, rank, w->k, w->a, err);
+            ok = load_tensor(s, path, name, config.rank, w->k, w->a, err);
             tensor_name(l, (enum projection)p, 'B', name);
-            ok = ok && load_tensor(s, path, name, w->n, rank, w->b, err);
+            ok = ok && load_tensor(s, path, name, w->n, config.rank, w->b, err);
         }
     }
     safetensors_close(s);

@@ -25,19 +25,21 @@ struct lora {
     struct packed pa, pb; /* a and b as the forward reads them */
 };
 
+#define BASE_NAME_SIZE 4096
+
 struct adapter {
     size_t rank, n_layers, n_values;
     float alpha, scale;
     float *values, *grads;
     struct lora (*layers)[N_PROJECTIONS];
     struct arena arena;
-    char base_name[256];
+    char base_name[BASE_NAME_SIZE]; /* the model it belongs to, a name or a path; "": not known */
 };
 
 /* A new one, from counted random numbers. */
 MUST_CHECK bool adapter_new(const struct model_config *c, size_t rank, float alpha, uint64_t seed,
                             struct adapter **out, struct error *err);
-/* Reads PEFT's layout; fails where a tensor does not fit the model. */
+/* Reads PEFT's layout, base_name included; fails where a tensor does not fit the model. */
 MUST_CHECK bool adapter_load(const struct model_config *c, const char *dir, struct adapter **out,
                              struct error *err);
 /* Writes PEFT's layout into dir (which is there). base_name goes into adapter_config.json. */

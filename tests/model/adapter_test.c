@@ -171,6 +171,7 @@ static void what_is_saved_comes_back_bit_for_bit(void **state)
     ASSERT_OK(adapter_save(a, s->dir, &err));
     ASSERT_OK(adapter_load(s->c, s->dir, &back, &err));
     assert_int_equal(back->rank, 7);
+    assert_string_equal(back->base_name, "a \"quoted\" model\\");
     assert_true(float_same(back->alpha, 11.3f) && float_same(back->scale, 11.3f / 7));
     assert_int_equal(back->n_values, a->n_values);
     ASSERT_SAME("values", a->n_values, back->values, a->values);
@@ -238,7 +239,6 @@ static void what_we_save_has_peft_s_names_shapes_and_bytes(void **state)
     const char *golden = golden_path(arena, "tiny/adapter");
 
     ASSERT_OK(adapter_load(s->c, golden, &a, &err));
-    snprintf(a->base_name, sizeof a->base_name, "tiny");
     ASSERT_OK(adapter_save(a, s->dir, &err));
     ASSERT_OK(
         safetensors_open(file_join(arena, golden, "adapter_model.safetensors"), &theirs, &err));
@@ -340,6 +340,41 @@ static void a_configuration_that_means_something_else_is_refused_by_its_key(void
         ASSERT_OK(adapter_load(s->c, s->dir, &a, &err));
         adapter_close(a);
         a = NULL;
+    }
+}
+
+static void the_name_of_the_base_model_is_kept_where_there_is_one(void **state)
+{
+    struct setting *s = *state;
+    struct arena *arena = &s->rig.arena;
+    char *folder = arena_alloc(arena, 3001), *path; /* as long as a path may be */
+    const char *long_path, *config = file_join(arena, s->dir, "adapter_config.json");
+
+    memset(folder, 'x', 3000);
+    folder[3000] = '\0';
+    long_path = arena_printf(arena, "\"/models/%s/caf\xC3\xA9\"", folder);
+    path = arena_printf(arena, "\"%s%s\"", folder, folder);
+    const struct {
+        const char *json, *kept; /* NULL: taken away */
+    } cases[] = {{"\"someone/a-model\"", "\"someone/a-model\""},
+                 {long_path, long_path},
+                 {"null", "null"},
+                 {NULL, "null"},
+                 {"7", "null"},
+                 {path, "null"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        json_t *want = json_loads(cases[i].kept, JSON_DECODE_ANY, NULL), *saved = NULL;
+        struct adapter *a = NULL;
+        struct error err = {0};
+
+        put_files(s, "base_model_name_or_path", cases[i].json);
+        ASSERT_OK(adapter_load(s->c, s->dir, &a, &err));
+        ASSERT_OK(adapter_save(a, s->dir, &err));
+        ASSERT_OK(json_read_file(config, &saved, &err));
+        assert_true(json_equal(json_object_get(saved, "base_model_name_or_path"), want));
+        json_decref(saved);
+        json_decref(want);
+        adapter_close(a);
     }
 }
 
@@ -498,6 +533,7 @@ int main(void)
         TEST(peft_s_own_files_give_the_reference_s_loss),
         TEST(what_we_save_has_peft_s_names_shapes_and_bytes),
         TEST(a_configuration_that_means_something_else_is_refused_by_its_key),
+        TEST(the_name_of_the_base_model_is_kept_where_there_is_one),
         TEST(a_rank_stabilised_adapter_is_scaled_by_the_root_of_its_rank),
         TEST(halves_are_widened),
         TEST(an_adapter_of_another_model_is_refused_with_both_shapes),
