@@ -76,7 +76,8 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
 
 /* ---- files ---- */
 
-struct given { /* one answer */
+struct given { /* an answer */
+    size_t n;  /* how many samples gave it */
     json_t *value, *parsed;
     struct grade_sample sample;
     size_t row;
@@ -147,6 +148,8 @@ static bool take_answer(void *ctx, json_t *value, const char *what, struct error
                           (long long)row, f->n_rows);
     f->given = grown(f->arena, f->given, f->n_given, sizeof *f->given, &f->cap);
     struct given *g = &f->given[f->n_given++];
+    /* a line of a run's rollouts/ may be several samples' */
+    g->n = size_max(1, json_array_size(json_object_get(value, "samples")));
     g->value = json_incref(value);
     g->parsed = json_of_text(json_str(text));
     g->row = (size_t)row;
@@ -184,9 +187,9 @@ static bool tell_errors(const struct files *f, struct error *err)
     for (size_t i = 0; i < f->n_given; i++) {
         const struct grade_result *r = &f->given[i].result;
 
-        n_failed += r->flags != 0;
+        n_failed += r->flags != 0 ? f->given[i].n : 0;
         for (size_t b = 0; b < COUNT_OF(counts); b++)
-            counts[b] += r->flags >> b & 1u;
+            counts[b] += (r->flags >> b & 1u) * f->given[i].n;
         if (first[0] == '\0')
             first = r->details;
     }
@@ -203,6 +206,7 @@ static bool tell(const struct files *f, struct error *err)
 {
     struct buf line;
     double sum = 0;
+    size_t n = 0;
     bool ok = true;
 
     buf_init(&line, (size_t)1 << 28);
@@ -216,15 +220,17 @@ static bool tell(const struct files *f, struct error *err)
         buf_clear(&line);
         buf_printf(&line, "%6zu  %8.4f  ", g->row, g->result.reward);
         put_visible(&line, (struct str){text.ptr, shown});
-        buf_printf(&line, "%s%s\n", shown < text.len ? "..." : "",
-                   g->result.flags != 0 ? "   (not graded)" : "");
-        sum += g->result.reward;
+        buf_text(&line, shown < text.len ? "..." : "");
+        if (g->n > 1)
+            buf_printf(&line, "   (%zu times)", g->n);
+        buf_text(&line, g->result.flags != 0 ? "   (not graded)\n" : "\n");
+        sum += g->result.reward * (double)g->n;
+        n += g->n;
         ok = out_str(buf_view(&line), err);
     }
     buf_release(&line);
     return ok &&
-           out_printf(err, "%zu answers, mean reward %.4f\n", f->n_given,
-                      sum / (double)size_max(1, f->n_given)) &&
+           out_printf(err, "%zu answers, mean reward %.4f\n", n, sum / (double)size_max(1, n)) &&
            tell_errors(f, err);
 }
 
@@ -276,7 +282,8 @@ const struct command cmd_grade = {
          .args = "",
          .summary = "run a grader on given answers",
          .details = "Answers belong to the rows of the data in order, unless they name their "
-                    "row. With --json and no --data, a line {\"item\": {...}, \"sample\": "
+                    "row; a line of a run's rollouts/ counts as often as it was given. "
+                    "With --json and no --data, a line {\"item\": {...}, \"sample\": "
                     "{\"output_text\": \"...\"}} becomes the body of graders/run's response. An "
                     "answer that cannot be graded is no failure: it gets reward 0, and flags "
                     "say why.",

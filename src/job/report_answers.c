@@ -145,6 +145,8 @@ static void write_facts(struct buf *out, const struct report_answer *r)
     }
     if (r->n_tokens > 0)
         buf_printf(out, "<span>%zu token%s</span>", r->n_tokens, r->n_tokens == 1 ? "" : "s");
+    if (r->n > 1)
+        buf_printf(out, "<span>given %zu times</span>", r->n);
     if (r->truncated)
         buf_text(out, "<span>cut off at the limit</span>");
     if (r->errors.len > 0) {
@@ -328,8 +330,9 @@ static void write_group(const struct report_page *p, struct buf *out, const stru
     buf_text(out, "<article class=\"card\"><header>");
     write_prompt(p, out, &g->answer[0]);
     buf_printf(out,
-               "</header><div class=\"side\"><h4><span>Step %zu, %zu of %zu answers</span></h4>",
-               g->answer[0].step, g->n, g->n_all);
+               "</header><div class=\"side\"><h4><span>Step %zu, %zu of %zu different answers, "
+               "%zu in all</span></h4>",
+               g->answer[0].step, g->n, g->n_different, g->n_all);
     for (size_t i = 0; i < g->n; i++) {
         buf_printf(out, "<div class=\"answer%s\">", side_of(&g->answer[i]));
         write_strip(out, &g->answer[i]);

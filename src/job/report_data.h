@@ -24,6 +24,7 @@ struct report_token {
 
 struct report_answer {
     size_t step, item, sample;
+    size_t n; /* samples of its group that gave it, token by token */
     double reward, advantage;
     bool truncated, trained;
     struct report_text thinking, answer, details;
@@ -38,7 +39,7 @@ struct report_answer {
 
 /* Answers to one prompt at two times. */
 struct report_pair {
-    const struct report_answer *before, *after; /* [n_before], [n_after] */
+    const struct report_answer *before, *after; /* [n_before], [n_after], different ones */
     size_t n_before, n_after;
     double reward_before, reward_after; /* means over all answers, shown or not */
 };
@@ -46,7 +47,7 @@ struct report_pair {
 /* Answers of one step to one prompt, highest advantage first. */
 struct report_group {
     const struct report_answer *answer; /* [n] */
-    size_t n, n_all;
+    size_t n, n_different, n_all;
 };
 
 struct report_word {

@@ -71,7 +71,8 @@ static struct report_word *word_slot(struct report_word *slot, size_t n_slots, s
             return &slot[i];
 }
 
-static void words_add(struct words *w, struct str text, double push)
+/* A word that n samples have. */
+static void words_add(struct words *w, struct str text, double push, size_t n)
 {
     if (2 * (w->n + 1) > w->n_slots) {
         const size_t n_slots = w->n_slots == 0 ? 1024 : w->n_slots * 2;
@@ -88,8 +89,8 @@ static void words_add(struct words *w, struct str text, double push)
         s->text = arena_str(w->arena, text);
         w->n++;
     }
-    s->n++;
-    s->push += push;
+    s->n += n;
+    s->push += push * (double)n;
 }
 
 static int by_push(const void *a, const void *b)
@@ -171,7 +172,8 @@ static void read_tokens(struct answers *to, const json_t *v, struct report_answe
             shown[out->n_shown_tokens++] = (struct report_token){
                 .at = i, .text = report_cut(to->arena, text, 200).text, .logprob = logprob};
         if (to->words != NULL && out->trained && text.len > 0 && text.len < 60 && !isnan(logprob))
-            words_add(to->words, text, out->advantage * (1 - exp(fmin(0, (double)logprob))));
+            words_add(to->words, text, out->advantage * (1 - exp(fmin(0, (double)logprob))),
+                      out->n);
     }
     out->token = shown;
 }
@@ -192,7 +194,8 @@ static bool read_answer(void *ctx, const json_t *v)
     r = &to->a[to->n++];
     *r = (struct report_answer){.step = report_count(v, "step"),
                                 .item = report_count(v, "item"),
-                                .sample = report_count(v, "sample")};
+                                .sample = report_count(v, "sample"),
+                                .n = size_max(1, json_array_size(json_object_get(v, "samples")))};
     r->reward = report_number(v, "reward");
     r->advantage = report_number(v, "advantage");
     if (isnan(r->advantage))
@@ -243,7 +246,7 @@ static bool read_file(const char *dir, size_t step, bool valid, struct words *wo
     return true;
 }
 
-/* How many of a[0..n) have the item of the first. */
+/* How many of a[0..n) have the item of the first: the different answers of a group. */
 static size_t group_size(const struct report_answer *a, size_t n)
 {
     size_t k = 0;
@@ -253,13 +256,23 @@ static size_t group_size(const struct report_answer *a, size_t n)
     return k;
 }
 
+/* Of how many samples a[0..n) are. */
+static size_t count_samples(const struct report_answer *a, size_t n)
+{
+    size_t k = 0;
+
+    for (size_t i = 0; i < n; i++)
+        k += a[i].n;
+    return k;
+}
+
 static double mean_reward(const struct report_answer *a, size_t n)
 {
     double sum = 0;
 
     for (size_t i = 0; i < n; i++)
-        sum += isnan(a[i].reward) ? 0 : a[i].reward;
-    return n > 0 ? sum / (double)n : 0;
+        sum += isnan(a[i].reward) ? 0 : a[i].reward * (double)a[i].n;
+    return n > 0 ? sum / (double)count_samples(a, n) : 0;
 }
 
 /* ---- before and after ---- */
@@ -418,7 +431,7 @@ static void add_baseline(struct report_data *d, const struct answers *before)
         i += size;
     }
     for (size_t i = 0; i < before->n; i++)
-        tokens += (double)before->a[i].n_tokens;
+        tokens += (double)before->a[i].n_tokens * (double)before->a[i].n;
     const double mean = sum / (double)n,
                  variance = n > 1 ? fmax(0, squares - sum * mean) / (double)(n - 1) : 0;
     double *cells = ARENA_ARRAY(d->arena, double, (m->n_rows + 1) * m->n_columns);
@@ -428,7 +441,8 @@ static void add_baseline(struct report_data *d, const struct answers *before)
     put_cell(m, cells, "step", 0);
     put_cell(m, cells, "full_valid_mean_reward", mean);
     put_cell(m, cells, "full_valid_reward_ci95", 1.96 * sqrt(variance / (double)n));
-    put_cell(m, cells, "valid_completion_tokens_mean", tokens / (double)before->n);
+    put_cell(m, cells, "valid_completion_tokens_mean",
+             tokens / (double)count_samples(before->a, before->n));
     m->cell = cells;
     m->n_rows++;
 }
@@ -543,7 +557,8 @@ static void choose_group(struct report_data *d, const struct answers *from)
     qsort(sorted, n_widest, sizeof *sorted, by_advantage);
     for (size_t i = 0; i < n; i++)
         shown[i] = i < (n + 1) / 2 ? sorted[i] : sorted[n_widest - n + i];
-    d->group[d->n_groups++] = (struct report_group){.answer = shown, .n = n, .n_all = n_widest};
+    d->group[d->n_groups++] = (struct report_group){
+        .answer = shown, .n = n, .n_different = n_widest, .n_all = count_samples(widest, n_widest)};
 }
 
 static void note_failures(struct report_data *d, const struct answers *from)

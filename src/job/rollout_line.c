@@ -127,6 +127,12 @@ void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_g
                   const struct rollout_tokens *tokens)
 {
     buf_printf(b, "{\"step\":%zu,\"item\":%zu,\"sample\":%zu", r->step, r->item, r->sample);
+    if (r->n_alike > 1) {
+        buf_printf(b, ",\"count\":%zu,\"samples\":[", r->n_alike);
+        for (size_t i = 0; i < r->n_alike; i++)
+            buf_printf(b, "%s%zu", i > 0 ? "," : "", r->alike[i]);
+        buf_char(b, ']');
+    }
     if (r->sample == 0)
         write_first_of_group(b, r);
     buf_text(b, ",\"tokens\":[");

@@ -12,7 +12,7 @@ struct rollout_tokens {
     void *ctx;
 };
 
-/* Appends the line, line break included. */
+/* Appends the line, line break included: of r and of those alike. */
 void rollout_line(struct buf *out, const struct rollout *r, const struct metrics_graders *graders,
                   const struct rollout_tokens *tokens);
 #endif

@@ -4,17 +4,19 @@
  *     DIR/job.json              the job as given, the resolved values and the graders beside it
  *         events.jsonl          event objects of the API, oldest first: messages, and one of metrics a step
  *         metrics.csv           the API's result file: one row a step (metrics.h)
- *         rollouts/step-N.jsonl every answer of training step N, one a line; valid-N.jsonl: those of the validation
+ *         rollouts/step-N.jsonl every answer of training step N; valid-N.jsonl: those of the validation
  *         evals/NAME.json       results of evaluations; the report compares before.json with after.json
  *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
  *         report.html           report.h
  *
  * A line of rollouts/:
  *
- *     {"step":3,"item":17,"sample":0,"prompt":"...","reference":{...},"tokens":[ids],"logprobs":[...],"pieces":["..."],
- *      "thinking_tokens":4,"thinking":"...","answer":"...","truncated":false,"reward":1.0,"scores":{NAME:1.0},
- *      "errors":["other_error"],"details":"...","advantage":0.75,"trained":true}
+ *     {"step":3,"item":17,"sample":0,"count":3,"samples":[0,4,5],"prompt":"...","reference":{...},"tokens":[ids],
+ *      "logprobs":[...],"pieces":["..."],"thinking_tokens":4,"thinking":"...","answer":"...","truncated":false,
+ *      "reward":1.0,"scores":{NAME:1.0},"errors":["other_error"],"details":"...","advantage":0.75,"trained":true}
  *
+ * Samples of a group that are the same tokens are one line, with the first of them as its sample: the rest of it is the
+ * same for all. count (1 where it is missing) says how many they are, samples which; both are left out for one alone.
  * prompt and reference (the dataset item without its messages) stand with sample 0 of a group alone; pieces, the text
  * of each token, where the run was opened with tokens.text; details only where grading failed. Log-probabilities and
  * the advantage have the digits that read back to the same 32-bit number.

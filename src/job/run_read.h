@@ -51,7 +51,7 @@ MUST_CHECK bool run_has_checkpoint(const char *dir, bool *out, struct error *err
 /* Which steps have a file of answers, lowest first. */
 MUST_CHECK bool run_list_rollouts(const char *dir, bool valid, struct arena *a, size_t **steps,
                                   size_t *n, struct error *err);
-/* The answers of one step. A file that is not there has none. */
+/* The lines of one step's answers, each of one or several (run_folder.h). A file that is not there has none. */
 MUST_CHECK bool run_read_rollouts(const char *dir, size_t step, bool valid, run_json_fn *fn,
                                   void *ctx, size_t *n_bad, struct error *err);
 /* "step-12.jsonl" -> 12, training; false for what is no name of such a file. */

@@ -26,7 +26,7 @@ struct answer_slot {
     struct answer answer;
     struct grade_sample input;
     struct grade_result grade;
-    size_t same_as; /* sample of this row with the very same answer, graded once; or itself */
+    size_t same_as;      /* sample of this row with the very same answer, graded once; or itself */
     const size_t *alike; /* [n_alike] samples of this row with the very same tokens, lowest first */
     size_t n_alike;
 };

@@ -18,9 +18,6 @@ struct rollout {
     bool valid;        /* from the validation file */
     size_t item;       /* row of its file, 0 first */
     size_t sample;     /* 0..G-1 */
-    /* [n_alike] the group's samples of these very tokens, this one too, lowest first; they are told in that order */
-    const size_t *alike;
-    size_t n_alike;    /* 0: not looked for */
     struct str prompt; /* rendered text; the same for all of a group */
     const json_t *row; /* the dataset item */
     size_t n_tokens;   /* sampled, the end token included */
@@ -33,6 +30,9 @@ struct rollout {
     const struct grade_result *grade;
     float advantage; /* 0 for validation */
     bool trained;    /* false: its group was flat, or it was masked */
+
+    const size_t *alike; /* [n_alike] samples of the group with these very tokens, lowest first */
+    size_t n_alike;      /* 0: not looked for */
 };
 
 struct step_metrics {

@@ -53,6 +53,17 @@ class Grade(HoneTest):
         self.assertEqual([line["reward"] for line in told], [1, 0, 1, 1])
         self.assertIn("4 answers, mean reward 0.7500", self.works(*words))
 
+    def test_a_line_of_a_run_counts_as_often_as_it_was_given(self):
+        self.put("g.json", LIKE)
+        self.put("d.jsonl", [{"answer": "a"}, {"answer": "b"}])
+        self.put("step-3.jsonl", [{"item": 1, "sample": 0, "count": 3, "samples": [0, 1, 3], "answer": "b"},
+                                  {"item": 1, "sample": 2, "answer": "x"}])
+        words = ("grade", "--grader", "g.json", "--data", "d.jsonl", "--answers", "step-3.jsonl")
+        text = self.works(*words)
+        self.assertIn("4 answers, mean reward 0.7500", text)
+        self.assertIn("(3 times)", text)
+        self.assertEqual(len(self.works(*words, "--json").splitlines()), 2)
+
     def test_mistakes_in_the_files_name_file_and_line(self):
         self.put("g.json", EXACT)
         self.put("d.jsonl", [{"answer": "a"}])

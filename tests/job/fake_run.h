@@ -25,6 +25,7 @@ struct fake_run {
     size_t n_thinking;                   /* words of thinking before an answer; 0: none */
     bool hostile;                        /* answers that try to break out of a page */
     bool collapses;                      /* from half way on every answer is the same */
+    bool lone;                           /* equal answers are not told to be equal */
     const char *dir;                     /* where checkpoints/step-N are made, or NULL */
 };
 
@@ -183,6 +184,7 @@ struct fake_teller {
     struct progress_sink sink;
     struct fake_words *words;
     struct buf thinking, answer, prompt;
+    struct buf mine; /* what the sample says that others are compared with */
     struct step_metrics m;
     bool quiet; /* answers are counted, and not told */
     double reward_sum, reward_squares, entropy_sum;
@@ -197,12 +199,18 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
     float logprobs[512];
     bool truncated;
     bool right = fake_answer(t->f, step, row, a, sample, &t->thinking, &t->answer, &truncated);
-    size_t n_right = 0;
+    size_t n_right = 0, alike[256], n_alike = 0;
 
+    buf_clear(&t->mine);
+    buf_str(&t->mine, buf_view(&t->thinking));
+    buf_str(&t->mine, buf_view(&t->answer));
     for (size_t s = 0; s < n_in_group; s++) { /* leave-one-out, as the loop does it */
         bool cut;
 
         n_right += fake_answer(t->f, step, row, a, s, &t->thinking, &t->answer, &cut);
+        buf_str(&t->thinking, buf_view(&t->answer));
+        if (str_eq(buf_view(&t->thinking), buf_view(&t->mine)))
+            alike[n_alike++] = s;
     }
     right = fake_answer(t->f, step, row, a, sample, &t->thinking, &t->answer, &truncated);
     const double others = n_in_group > 1 ? (double)(n_right - right) / (double)(n_in_group - 1) : 0;
@@ -211,7 +219,7 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
     g.reward = g.part[0] = right;
     g.part[1] = !truncated;
     g.part_seconds[0] = g.part_seconds[1] = 0.0004;
-    if (fake_uniform(step, a, sample, 8) < 0.01) {
+    if (fake_uniform(step, a, alike[0], 8) < 0.01) {
         g.flags = g.part_flags[0] = GRADE_PYTHON_RUNTIME_ERROR;
         g.reward = g.part[0] = 0;
         snprintf(g.details, sizeof g.details,
@@ -229,7 +237,7 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
     tokens[n++] = fake_token(t->words, STR("<|im_end|>"));
     const double certain = fake_skill(t->f, step, 0.25, 0.1);
     for (size_t i = 0; i < n; i++) {
-        const double u = fake_uniform(step, a * 64 + sample, i, 9);
+        const double u = fake_uniform(step, a * 64 + alike[0], i, 9);
 
         logprobs[i] = (float)(-3.2 * u * u * (1.05 - 0.85 * certain));
         t->entropy_sum += valid ? 0 : -(double)logprobs[i];
@@ -241,6 +249,8 @@ static inline bool fake_tell_rollout(struct fake_teller *t, size_t step, bool va
                               .valid = valid,
                               .item = item,
                               .sample = sample,
+                              .alike = alike,
+                              .n_alike = t->f->lone ? 0 : n_alike,
                               .prompt = buf_view(&t->prompt),
                               .row = item_row,
                               .n_tokens = n,
@@ -425,6 +435,7 @@ static inline bool fake_run_tell(const struct fake_run *f, struct progress_sink 
     buf_init(&t.thinking, 1 << 20);
     buf_init(&t.answer, 1 << 20);
     buf_init(&t.prompt, 1 << 20);
+    buf_init(&t.mine, 1 << 20);
     if (first == 0)
         ok = sink.event(sink.ctx, EVENT_INFO, "Fine-tuning job started", err);
     for (size_t step = first; ok && step <= last; step++)
@@ -434,6 +445,7 @@ static inline bool fake_run_tell(const struct fake_run *f, struct progress_sink 
     buf_release(&t.thinking);
     buf_release(&t.answer);
     buf_release(&t.prompt);
+    buf_release(&t.mine);
     return ok;
 }
 

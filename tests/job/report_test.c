@@ -7,6 +7,7 @@
 #include "job/fake_run.h"
 #include "job/report.h"
 #include "job/report_chart.h"
+#include "job/report_data.h"
 #include "job/run_folder.h"
 
 #include <math.h>
@@ -229,6 +230,70 @@ static void nothing_from_outside_is_markup(void **state)
     test_dir_remove(dir);
 }
 
+static const struct report_word *word_of(const struct report_data *d, struct str text)
+{
+    for (size_t i = 0; i < d->n_up + d->n_down; i++) {
+        const struct report_word *w = i < d->n_up ? &d->up[i] : &d->down[i - d->n_up];
+
+        if (str_eq(w->text, text))
+            return w;
+    }
+    return NULL;
+}
+
+/* One line of several samples says what a line of each said. */
+static void equal_answers_on_one_line_weigh_what_they_did_on_their_own(void **state)
+{
+    struct fake_run f = small_run();
+    struct report_data one = {0}, each = {0};
+    size_t n_shared = 0, n_several = 0;
+
+    (void)state;
+    f.n_thinking = 1;
+    const char *dir = make_run(f);
+    ASSERT_OK(report_data_read(dir, &arena, &one, &err));
+    f.lone = true;
+    const char *lone = make_run(f);
+    ASSERT_OK(report_data_read(lone, &arena, &each, &err));
+
+    assert_true(one.n_pairs > 0);
+    assert_int_equal(one.n_pairs, each.n_pairs);
+    for (size_t i = 0; i < one.n_pairs; i++) {
+        assert_int_equal(one.pair[i].before->item, each.pair[i].before->item);
+        ASSERT_NEAR(one.pair[i].reward_before, each.pair[i].reward_before, 1e-12);
+        ASSERT_NEAR(one.pair[i].reward_after, each.pair[i].reward_after, 1e-12);
+    }
+    for (size_t i = 0; i < one.n_up + one.n_down; i++) {
+        const struct report_word *w = i < one.n_up ? &one.up[i] : &one.down[i - one.n_up];
+        const struct report_word *v = word_of(&each, w->text);
+
+        if (v == NULL) /* of equal ones the last may be another */
+            continue;
+        assert_int_equal(v->n, w->n);
+        ASSERT_NEAR(v->push, w->push, 1e-9 * fabs(v->push));
+        n_shared++;
+    }
+    assert_true(n_shared > 5);
+    assert_int_equal(one.n_groups, 3);
+    assert_int_equal(each.n_groups, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(one.group[i].n_all, each.group[i].n_all);
+        assert_int_equal(each.group[i].n_different, 6); /* for all that is known */
+        assert_true(one.group[i].n_different <= 6);
+        n_several += one.group[i].n_different < 6;
+    }
+    assert_true(n_several > 0);
+    const struct str page = page_of(dir);
+    assert_well_formed(page);
+    ASSERT_HAS(page, "<span>given 2 times</span>");
+    ASSERT_HAS(page, " different answers, 6 in all");
+    ASSERT_LACKS(page_of(lone), "given 2 times");
+    report_data_release(&one);
+    report_data_release(&each);
+    test_dir_remove(dir);
+    test_dir_remove(lone);
+}
+
 static void a_run_without_validation_compares_early_and_late_prompts(void **state)
 {
     struct fake_run f = small_run();
@@ -396,6 +461,7 @@ int main(void)
         cmocka_unit_test(the_page_stands_alone),
         cmocka_unit_test(the_policy_allows_its_own_style_and_script_alone),
         cmocka_unit_test(nothing_from_outside_is_markup),
+        cmocka_unit_test(equal_answers_on_one_line_weigh_what_they_did_on_their_own),
         cmocka_unit_test(a_run_without_validation_compares_early_and_late_prompts),
         cmocka_unit_test(a_run_that_has_just_begun_has_a_page),
         cmocka_unit_test(a_damaged_run_has_a_page_that_says_so),

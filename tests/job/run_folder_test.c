@@ -78,6 +78,19 @@ static json_t *rollouts_of(const char *dir, size_t step, bool valid)
     return list;
 }
 
+/* Of lines that may each be several samples'. */
+static size_t count_answers(const json_t *list)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *count = json_object_get(json_array_get(list, i), "count");
+
+        n += count == NULL ? 1 : (size_t)json_integer_value(count);
+    }
+    return n;
+}
+
 static json_t *events_of(const char *dir)
 {
     json_t *list = json_array();
@@ -125,7 +138,7 @@ static void a_run_is_written_and_read_back(void **state)
     ASSERT_OK(run_list_rollouts(dir, true, &arena, &steps, &n, &err));
     assert_int_equal(n, 4);
     json_t *step = rollouts_of(dir, 7, false);
-    assert_int_equal(json_array_size(step), 12);
+    assert_int_equal(count_answers(step), 12);
     json_decref(step);
     json_decref(job);
     json_decref(given);
@@ -203,6 +216,77 @@ static void a_rollout_keeps_every_bit_of_its_numbers(void **state)
     test_dir_remove(dir);
 }
 
+static const json_t *at_path(const json_t *v, const char *path)
+{
+    char part[64];
+
+    while (v != NULL && *path != '\0') {
+        const size_t n = strcspn(path, "/");
+
+        snprintf(part, sizeof part, "%.*s", (int)n, path);
+        v = json_is_array(v) ? json_array_get(v, (size_t)atoi(part)) : json_object_get(v, part);
+        path += n + (path[n] == '/');
+    }
+    return v;
+}
+
+static void samples_of_the_same_tokens_are_one_line_and_count_each(void **state)
+{
+    static const float logprobs[] = {-1, -2};
+    static const int32_t tokens[3][2] = {{4, 1}, {5, 1}, {6, 1}};
+    static const size_t set_of[] = {0, 1, 0, 0, 2}, alike[3][3] = {{0, 2, 3}, {1}, {4}},
+                        n_alike[] = {3, 1, 1};
+    const struct grade_result g = {
+        .reward = 0.5, .n_parts = 1, .part = {0.5}, .part_flags = {GRADE_OTHER_ERROR}};
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+    json_t *last = NULL;
+
+    (void)state;
+    f.n_graders = 1;
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    struct progress_sink sink = run_folder_sink(folder);
+    for (size_t s = 0; s < 5; s++) {
+        const struct rollout r = {.step = 1,
+                                  .item = 9,
+                                  .sample = s,
+                                  .alike = alike[set_of[s]],
+                                  .n_alike = n_alike[set_of[s]],
+                                  .prompt = STR("Where?"),
+                                  .n_tokens = 2,
+                                  .tokens = tokens[set_of[s]],
+                                  .logprobs = logprobs,
+                                  .grade = &g};
+
+        ASSERT_OK(sink.rollout(sink.ctx, &r, &err));
+    }
+    ASSERT_OK(sink.step(sink.ctx, &(struct step_metrics){.step = 1, .n_samples = 5}, &err));
+    run_folder_close(folder);
+
+    json_t *list = rollouts_of(dir, 1, false);
+    json_t *three = json_pack("[i,i,i]", 0, 2, 3);
+    assert_int_equal(json_array_size(list), 3);
+    assert_int_equal(count_answers(list), 5);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *v = json_array_get(list, i);
+
+        assert_int_equal(json_integer_value(json_object_get(v, "sample")), alike[i][0]);
+        assert_int_equal(json_integer_value(json_array_get(json_object_get(v, "tokens"), 0)),
+                         tokens[i][0]);
+        assert_int_equal(json_object_get(v, "prompt") != NULL, i == 0);
+        assert_int_equal(json_object_get(v, "count") != NULL, i == 0);
+        assert_int_equal(json_object_get(v, "samples") != NULL, i == 0);
+    }
+    assert_true(json_equal(json_object_get(json_array_get(list, 0), "samples"), three));
+    ASSERT_OK(run_last_metrics(dir, &last, &err));
+    ASSERT_NEAR(json_number_value(at_path(last, "errors/graders/0/train_other_error_count")), 5, 0);
+    json_decref(three);
+    json_decref(list);
+    json_decref(last);
+    test_dir_remove(dir);
+}
+
 static struct str split_bytes(void *ctx, int32_t id)
 {
     static const char *const bytes[] = {"a", "\xF0\x9F", "\x98\x80", "\xC3", "x", "\xE2\x82"};
@@ -233,20 +317,6 @@ static void a_character_of_several_tokens_stands_with_the_last(void **state)
         ASSERT_STR(json_str(json_array_get(json_object_get(v, "pieces"), i)), want[i]);
     json_decref(v);
     buf_release(&b);
-}
-
-static const json_t *at_path(const json_t *v, const char *path)
-{
-    char part[64];
-
-    while (v != NULL && *path != '\0') {
-        const size_t n = strcspn(path, "/");
-
-        snprintf(part, sizeof part, "%.*s", (int)n, path);
-        v = json_is_array(v) ? json_array_get(v, (size_t)atoi(part)) : json_object_get(v, part);
-        path += n + (path[n] == '/');
-    }
-    return v;
 }
 
 static void a_metrics_event_has_the_shape_of_the_api(void **state)
@@ -823,6 +893,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_written_and_read_back),
         cmocka_unit_test(a_rollout_keeps_every_bit_of_its_numbers),
+        cmocka_unit_test(samples_of_the_same_tokens_are_one_line_and_count_each),
         cmocka_unit_test(a_character_of_several_tokens_stands_with_the_last),
         cmocka_unit_test(a_metrics_event_has_the_shape_of_the_api),
         cmocka_unit_test(an_event_belongs_to_the_step_that_it_names),
