@@ -65,7 +65,7 @@ static size_t max_tokens_of(const struct evaluation *x, const struct session *s)
         if (!model_store_find(x->c->home, o->value[OPT_COMPARE].list[i], x->c->arena, &ref,
                               &ignored))
             continue;
-        const size_t n = habitual_max_tokens(&ref, x->c->arena);
+        const size_t n = habitual_max_tokens(&ref);
         if (n > 0)
             return n;
     }

@@ -118,15 +118,13 @@ static bool read_names(struct training *t, struct error *err)
     return true;
 }
 
-/* What the job's "auto"s became, and where its files lie as seen from the run. */
+/* Where the job's files lie as seen from the run, and what the job does not know; the loop tells what its "auto"s became. */
 static json_t *resolved_of(const struct training *t, const char *template)
 {
     const struct job_file *job = &t->parts.job;
     struct arena *a = t->c->arena;
-    json_t *r = recipe_all(&t->parts.recipe), *h = recipe_hyperparameters(&t->parts.recipe);
+    json_t *r = json_object();
 
-    json_object_update_missing(r, h);
-    json_decref(h);
     json_object_set_new(r, "model_path", json_string(path_from(t->dir, job->model.path, a)));
     json_object_set_new(r, "training_path", json_string(path_from(t->dir, job->train, a)));
     if (job->valid != NULL)

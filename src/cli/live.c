@@ -203,6 +203,13 @@ static bool sink_rewind(void *ctx, size_t step, struct error *err)
     return true;
 }
 
+static bool sink_settled(void *ctx, const json_t *values, struct error *err)
+{
+    struct live *l = ctx;
+
+    return l->next.settled == NULL || l->next.settled(l->next.ctx, values, err);
+}
+
 static void sink_tick(void *ctx, const char *phase, size_t done, size_t total)
 {
     struct live *l = ctx;
@@ -224,6 +231,7 @@ struct progress_sink live_sink(struct live *l)
                                   .step = sink_step,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
+                                  .settled = sink_settled,
                                   .tick = sink_tick};
 }
 

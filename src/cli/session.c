@@ -64,30 +64,40 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
     return ok;
 }
 
-size_t habitual_max_tokens(const struct model_ref *ref, struct arena *a)
+/* job.json of the run that an adapter comes from, or NULL; a run that cannot be read decides nothing. */
+static json_t *job_file_of(const struct model_ref *ref)
 {
     struct error ignored;
-    json_t *state = NULL;
+    json_t *file = NULL;
 
-    if (ref->adapter == NULL || ref->run == NULL ||
-        !json_read_file(file_join(a, ref->adapter, "state.json"), &state, &ignored))
-        return 0;
-    const json_int_t n = json_integer_value(json_object_get(state, "max_tokens"));
-    json_decref(state);
+    return ref->adapter != NULL && ref->run != NULL && run_read_job(ref->run, &file, &ignored)
+               ? file
+               : NULL;
+}
+
+static size_t max_tokens_in(const json_t *job_file)
+{
+    const json_int_t n =
+        json_integer_value(json_object_get(json_object_get(job_file, "resolved"), "max_tokens"));
+
     return n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
 }
 
-/* What the adapter's run says, where it comes from one; a run that cannot be read decides nothing. */
-static void read_habits(struct cli *c, struct session *s)
+size_t habitual_max_tokens(const struct model_ref *ref)
 {
-    struct error ignored;
+    json_t *file = job_file_of(ref);
+    const size_t n = max_tokens_in(file);
 
-    s->habits.max_tokens = habitual_max_tokens(&s->ref, c->arena);
-    if (s->ref.adapter == NULL || s->ref.run == NULL ||
-        !run_read_job(s->ref.run, &s->job_file, &ignored))
-        return;
-    const json_t *hone = json_object_get(json_object_get(s->job_file, "job"), "hone");
-    s->habits.reasoning = json_object_get(hone, "reasoning");
+    json_decref(file);
+    return n;
+}
+
+static void read_habits(struct session *s)
+{
+    s->job_file = job_file_of(&s->ref);
+    s->habits.max_tokens = max_tokens_in(s->job_file);
+    s->habits.reasoning =
+        json_object_get(json_object_get(json_object_get(s->job_file, "job"), "hone"), "reasoning");
     s->habits.template =
         json_string_value(json_object_get(json_object_get(s->job_file, "resolved"), "template"));
 }
@@ -133,7 +143,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
     if (ok) {
         const struct engine_options opt = engine_defaults(s.model);
 
-        read_habits(c, &s);
+        read_habits(&s);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&
              (!with_template || open_template(c, &s, err));
     }

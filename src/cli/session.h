@@ -44,7 +44,7 @@ void session_close(struct session *s); /* all zeros is fine */
 size_t session_context(const struct session *s);
 
 /* The longest answer of the run that made ref's adapter; 0: not known, or there is none. */
-size_t habitual_max_tokens(const struct model_ref *ref, struct arena *a);
+size_t habitual_max_tokens(const struct model_ref *ref);
 
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);

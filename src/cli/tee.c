@@ -53,6 +53,16 @@ static bool on_rewind(void *ctx, size_t step, struct error *err)
     return true;
 }
 
+static bool on_settled(void *ctx, const json_t *values, struct error *err)
+{
+    const struct tee *t = ctx;
+
+    for (size_t i = 0; i < t->n; i++)
+        if (t->sinks[i].settled != NULL && !t->sinks[i].settled(t->sinks[i].ctx, values, err))
+            return false;
+    return true;
+}
+
 static void on_tick(void *ctx, const char *phase, size_t done, size_t total)
 {
     const struct tee *t = ctx;
@@ -70,5 +80,6 @@ struct progress_sink tee_sink(struct tee *t)
                                   .step = on_step,
                                   .checkpoint = on_checkpoint,
                                   .rewind = on_rewind,
+                                  .settled = on_settled,
                                   .tick = on_tick};
 }

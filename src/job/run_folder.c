@@ -165,6 +165,19 @@ static bool job_resume(struct run_folder *f, const struct run_folder_options *op
     return true;
 }
 
+static bool sink_settled(void *ctx, const json_t *values, struct error *err)
+{
+    struct run_folder *f = ctx;
+    json_t *resolved = json_object_get(f->job_file, "resolved");
+
+    if (!json_is_object(resolved)) {
+        resolved = json_object();
+        json_object_set_new(f->job_file, "resolved", resolved);
+    }
+    json_object_update(resolved, (json_t *)(uintptr_t)values);
+    return write_json(path_of(f, "job.json"), f->job_file, err);
+}
+
 /* ---- opening ---- */
 
 static bool lock_folder(struct run_folder *f, struct error *err)
@@ -579,7 +592,8 @@ struct progress_sink run_folder_sink(struct run_folder *f)
                                   .rollout = sink_rollout,
                                   .step = sink_step,
                                   .checkpoint = sink_checkpoint,
-                                  .rewind = sink_rewind};
+                                  .rewind = sink_rewind,
+                                  .settled = sink_settled};
 }
 
 /* ---- evaluations ---- */

@@ -1,7 +1,8 @@
 /*
  * run_folder.h - what a training run tells is written down, so that it survives the run.
  *
- *     DIR/job.json              the job as given, the resolved values and the graders beside it
+ *     DIR/job.json              the job as given, the graders, and resolved: what was known when the run began (paths, names)
+ *                               and, once the loop has settled it, what the job left open; group_size is the first one
  *         events.jsonl          event objects of the API, oldest first: messages, and one of metrics a step
  *         metrics.csv           the API's result file: one row a step (metrics.h)
  *         rollouts/step-N.jsonl every answer of training step N; valid-N.jsonl: those of the validation
@@ -37,7 +38,7 @@
 
 struct run_folder_options {
     const json_t *job;            /* body of POST /v1/fine_tuning/jobs; NULL on resume: as it was */
-    const json_t *resolved;       /* what its "auto"s became, or NULL */
+    const json_t *resolved;       /* what is known beside it: paths, names; or NULL */
     const char *id;               /* "ftjob-..."; NULL: made up */
     const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
     size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */

@@ -77,6 +77,11 @@ struct progress_sink {
     bool (*checkpoint)(void *ctx, const struct checkpoint_info *c, struct error *err);
     /* after a resume: everything told of steps past this one is to be forgotten */
     bool (*rewind)(void *ctx, size_t step, struct error *err);
+    /*
+     * Before the first step, and after the rewind of a resume: nothing is open any more. values: what recipe_all and
+     * recipe_hyperparameters show, as measured and as used; group_size is the first one; and total_steps.
+     */
+    bool (*settled)(void *ctx, const json_t *values, struct error *err);
     /* token progress inside a step for a live view; may be NULL */
     void (*tick)(void *ctx, const char *phase, size_t done, size_t total);
 };

@@ -428,8 +428,9 @@ static bool set_up(struct loop *l, struct error *err)
         l->grads = in->model->full->grads;
         n = in->model->full->n_values;
     }
-    return saved_pool_open(&in->model->config, l->recipe.lora_rank,
-                           (size_t)recipe_memory_bytes(&l->recipe), &l->saved, err) &&
+    l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
+    return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
+                           &l->saved, err) &&
            optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
            grade_queue_open(in->grader, parallel_threads(), &l->queue, err);
 }
@@ -491,6 +492,24 @@ static void settle_steps(struct loop *l)
         l->recipe.eval_interval = size_max(1, (size_t)l->total_steps / 10);
 }
 
+static bool tell_settled(const struct loop *l, struct error *err)
+{
+    const struct progress_sink *sink = l->in->sink;
+
+    if (sink == NULL || sink->settled == NULL)
+        return true;
+    json_t *values = recipe_all(&l->recipe), *more = recipe_hyperparameters(&l->recipe);
+    json_object_update_missing(values, more);
+    json_decref(more);
+    if (l->recipe.group_auto) /* of a run that goes on the size in use may be another */
+        json_object_set_new(values, "group_size",
+                            json_integer((json_int_t)preflight_group_size(&l->recipe, 0)));
+    json_object_set_new(values, "total_steps", json_integer((json_int_t)l->total_steps));
+    const bool ok = sink->settled(sink->ctx, values, err);
+    json_decref(values);
+    return ok;
+}
+
 static bool begin(struct loop *l, struct error *err)
 {
     const struct reinforce_inputs *in = l->in;
@@ -508,7 +527,7 @@ static bool begin(struct loop *l, struct error *err)
             !in->sink->rewind(in->sink->ctx, (size_t)at, err))
             return false;
         tell(l, EVENT_INFO, "Resumed after step %" PRIu64 ".", at);
-        return true;
+        return tell_settled(l, err);
     }
     if (in->sink != NULL && in->sink->rewind != NULL && in->resume &&
         !in->sink->rewind(in->sink->ctx, 0, err))
@@ -520,6 +539,8 @@ static bool begin(struct loop *l, struct error *err)
     l->state.max_tokens = l->recipe.max_tokens;
     l->state.group_size = l->recipe.group_size;
     l->state.group_auto = l->recipe.group_auto;
+    if (!tell_settled(l, err))
+        return false;
     if (in->valid != NULL) {
         struct step_metrics m = {.total_steps = (size_t)l->total_steps};
 

@@ -89,6 +89,21 @@ class Train(HoneTest):
         told = self.json("eval", "--model", HF, "--data", "valid.jsonl", "--grader", "g.json", "--compare", "run")
         self.assertEqual((told["max_tokens"], told["compare"][0]["max_tokens"]), (6, 6))
 
+    def test_what_the_job_leaves_open_is_in_the_run_and_in_its_report(self):
+        self.train(self.job(steps=1, hone={"max_tokens": "auto", "group_size": "auto"}), "--out", "run")
+        resolved = json.loads(self.read("run", "job.json"))["resolved"]
+        self.assertIn("Answers may have %d tokens" % resolved["max_tokens"], self.read("run", "events.jsonl"))
+        self.assertGreaterEqual(resolved["group_size"], 8)
+        self.assertGreater(resolved["memory_bytes"], 1e6)
+        self.assertEqual((resolved["total_steps"], resolved["n_epochs"], resolved["eval_interval"]), (1, 1, 2))
+        self.assertTrue(os.path.samefile(self.path("run", resolved["model_path"]), HF))
+        self.put("g.json", EXACT)
+        told = self.json("eval", "--model", "run", "--data", "valid.jsonl", "--grader", "g.json")
+        self.assertEqual(told["max_tokens"], resolved["max_tokens"])
+        self.works("report", "run")
+        for name in ("max_tokens", "group_size", "total_steps"):
+            self.assertIn('<th scope="row">%s</th><td>%d</td>' % (name, resolved[name]), self.read("run", "report.html"))
+
     def test_a_folder_moves_with_the_files_beside_it(self):
         shutil.copytree(HF, self.path("here", "model"))
         self.job("here/job.json", model="model")

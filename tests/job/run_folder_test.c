@@ -473,6 +473,50 @@ static void what_is_not_a_number_is_an_empty_cell_and_null(void **state)
     json_decref(tree);
 }
 
+static void what_is_settled_goes_into_the_job_file(void **state)
+{
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+    json_t *job = NULL,
+           *values =
+               json_pack("{s:i,s:i,s:i}", "max_tokens", 12, "batch_size", 5, "total_steps", 99),
+           *given = fake_job();
+
+    (void)state;
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    struct progress_sink sink = run_folder_sink(folder);
+    ASSERT_OK(sink.settled(sink.ctx, values, &err));
+    ASSERT_OK(run_read_job(dir, &job, &err)); /* at once, not at the end */
+    assert_int_equal(json_integer_value(at_path(job, "resolved/max_tokens")), 12);
+    assert_int_equal(json_integer_value(at_path(job, "resolved/batch_size")), 5);
+    assert_int_equal(json_integer_value(at_path(job, "resolved/total_steps")), 99);
+    assert_int_equal(json_integer_value(at_path(job, "resolved/n_steps")), 12); /* was there */
+    assert_true(json_equal(json_object_get(job, "job"), given));
+    run_folder_close(folder);
+    json_decref(job);
+
+    ASSERT_OK(fake_folder_open(dir, &f, &words, true, &folder, &err)); /* and stays */
+    run_folder_close(folder);
+    ASSERT_OK(run_read_job(dir, &job, &err));
+    assert_int_equal(json_integer_value(at_path(job, "resolved/max_tokens")), 12);
+    json_object_set_new(job, "resolved", json_integer(7)); /* of someone else's making */
+    char *text = json_dumps(job, 0);
+    ASSERT_OK(file_put(file_join(&arena, dir, "job.json"), str_of(text), &err));
+    free(text);
+    json_decref(job);
+    ASSERT_OK(fake_folder_open(dir, &f, &words, true, &folder, &err));
+    sink = run_folder_sink(folder);
+    ASSERT_OK(sink.settled(sink.ctx, values, &err));
+    run_folder_close(folder);
+    ASSERT_OK(run_read_job(dir, &job, &err));
+    assert_true(json_equal(json_object_get(job, "resolved"), values));
+    json_decref(job);
+    json_decref(values);
+    json_decref(given);
+    test_dir_remove(dir);
+}
+
 /* ---- going on ---- */
 
 /* Sets what differs between two runs in nothing but time and chance. */
@@ -899,6 +943,7 @@ int main(void)
         cmocka_unit_test(an_event_belongs_to_the_step_that_it_names),
         cmocka_unit_test(the_sentence_of_a_step_is_the_api_s),
         cmocka_unit_test(what_is_not_a_number_is_an_empty_cell_and_null),
+        cmocka_unit_test(what_is_settled_goes_into_the_job_file),
         cmocka_unit_test(a_resumed_run_equals_an_unbroken_one),
         cmocka_unit_test(a_run_survives_being_killed_at_any_moment),
         cmocka_unit_test(a_checkpoint_that_was_saved_and_not_told_of_is_told_of_on_resume),

@@ -273,6 +273,113 @@ static void a_stop_while_sampling_keeps_the_steps_that_are_done(void **state)
     assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
 }
 
+struct settled {
+    size_t n, n_steps;
+    json_t *values;
+    atomic_bool stop;
+    size_t stop_at;
+};
+
+static bool on_settled(void *ctx, const json_t *values, struct error *err)
+{
+    struct settled *s = ctx;
+
+    (void)err;
+    assert_int_equal(s->n_steps, 0);
+    s->n++;
+    s->values = json_deep_copy(values);
+    return true;
+}
+
+static bool on_step_after(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct settled *s = ctx;
+
+    (void)err;
+    s->n_steps++;
+    if (s->stop_at == m->step)
+        atomic_store(&s->stop, true);
+    return true;
+}
+
+static bool run_settling(struct world *w, const char *name, bool resume, struct settled *s,
+                         struct error *err)
+{
+    const struct progress_sink sink = {.ctx = s, .step = on_step_after, .settled = on_settled};
+    const struct reinforce_inputs in = {.model = w->model,
+                                        .prompter = w->prompter,
+                                        .train = &w->train,
+                                        .valid = &w->valid,
+                                        .grader = w->grader,
+                                        .recipe = &w->recipe,
+                                        .run_dir = file_join(&w->arena, w->dir, name),
+                                        .base_name = "tiny",
+                                        .resume = resume,
+                                        .sink = &sink,
+                                        .stop = &s->stop};
+    struct reinforce_result r;
+
+    return file_make_dirs(in.run_dir, err) && reinforce(&in, &r, err);
+}
+
+static json_int_t count_in(const json_t *values, const char *key)
+{
+    assert_true(json_is_integer(json_object_get(values, key)));
+    return json_integer_value(json_object_get(values, key));
+}
+
+static void what_the_job_leaves_open_is_told_once_it_is_settled(void **state)
+{
+    struct world *w = *state;
+    struct settled s = {0};
+    struct error err;
+
+    w->recipe.max_tokens = w->recipe.group_size = w->recipe.eval_interval = 0;
+    w->recipe.max_steps = 2;
+    ASSERT_OK(run_settling(w, "settled", false, &s, &err));
+    assert_int_equal(s.n, 1);
+    assert_int_equal(s.n_steps, 2);
+    assert_true(count_in(s.values, "max_tokens") > 0);
+    assert_true(count_in(s.values, "group_size") >= 8 && count_in(s.values, "group_size") <= 64);
+    assert_int_equal(count_in(s.values, "total_steps"), 2);
+    assert_int_equal(count_in(s.values, "n_epochs"), 1);
+    assert_int_equal(count_in(s.values, "eval_interval"), 1);
+    assert_int_equal(count_in(s.values, "batch_size"), 4);
+    assert_true(json_number_value(json_object_get(s.values, "memory_bytes")) > 1e6);
+    json_decref(s.values);
+}
+
+/* Whatever the group's size is by then. */
+static void a_run_that_goes_on_is_settled_as_it_was(void **state)
+{
+    struct world *w = *state;
+    struct settled first = {.stop_at = 4}, again = {0};
+    json_t *at_stop = NULL;
+    struct error err;
+
+    w->recipe.max_tokens = 1; /* cheap answers: the group grows */
+    w->recipe.group_size = w->recipe.max_steps = 0;
+    w->recipe.n_epochs = 1;
+    ASSERT_FAILS(run_settling(w, "fitted", false, &first, &err), ERR_CANCELLED, "after step 4");
+    assert_int_equal(first.n, 1);
+    assert_int_equal(count_in(first.values, "total_steps"), 6);
+    assert_int_equal(count_in(first.values, "group_size"), 64);
+    ASSERT_OK(
+        json_read_file(arena_printf(&w->arena, "%s/fitted/checkpoints/step-4/state.json", w->dir),
+                       &at_stop, &err));
+    assert_true(count_in(at_stop, "group_size") > 64);
+    json_decref(at_stop);
+
+    ASSERT_OK(run_settling(w, "fitted", true, &again, &err));
+    assert_int_equal(again.n, 1);
+    assert_int_equal(again.n_steps, 2);
+    json_object_del(first.values, "memory_bytes"); /* what is free now */
+    json_object_del(again.values, "memory_bytes");
+    assert_true(json_equal(first.values, again.values));
+    json_decref(first.values);
+    json_decref(again.values);
+}
+
 struct told { /* of one group, which is told without a break */
     struct arena arena;
     struct rollout group[16];
@@ -463,6 +570,8 @@ int main(void)
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),
+        LAW(what_the_job_leaves_open_is_told_once_it_is_settled),
+        LAW(a_run_that_goes_on_is_settled_as_it_was),
         LAW(samples_of_the_same_tokens_are_told_to_be_alike),
         LAW(full_fine_tuning_learns),
         LAW(full_fine_tuning_resumes_to_the_same_weights),
