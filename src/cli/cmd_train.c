@@ -178,23 +178,22 @@ static bool open_folder(struct training *t, struct error *err)
 
 /* ---- the end ---- */
 
-static void tell_folder(struct training *t, enum event_level level, const char *message)
+static bool tell_folder(struct training *t, enum event_level level, const char *message,
+                        struct error *err)
 {
-    struct error ignored;
     const struct progress_sink sink = run_folder_sink(t->folder);
 
-    (void)!sink.event(sink.ctx, level, message, &ignored);
+    return sink.event(sink.ctx, level, message, err);
 }
 
-static void tell_end(struct training *t)
+static bool tell_end(struct training *t, struct error *err)
 {
     char message[512];
 
-    if (t->model_name != NULL) {
-        snprintf(message, sizeof message, "New fine-tuned model created: %s", t->model_name);
-        tell_folder(t, EVENT_INFO, message);
-    }
-    tell_folder(t, EVENT_INFO, "The job has successfully completed");
+    snprintf(message, sizeof message, "New fine-tuned model created: %s",
+             t->model_name != NULL ? t->model_name : "");
+    return (t->model_name == NULL || tell_folder(t, EVENT_INFO, message, err)) &&
+           tell_folder(t, EVENT_INFO, "The job has successfully completed", err);
 }
 
 /* How to go on with a run that did not end. */
@@ -208,9 +207,10 @@ static const char *how_to_resume(const struct training *t)
 
 static bool tell_failure(struct training *t, struct error *err)
 {
-    struct error why = *err;
+    struct error why = *err, ignored; /* it may have been this file that could not be written */
 
-    tell_folder(t, why.kind == ERR_CANCELLED ? EVENT_WARN : EVENT_ERROR, why.message);
+    (void)!tell_folder(t, why.kind == ERR_CANCELLED ? EVENT_WARN : EVENT_ERROR, why.message,
+                       &ignored);
     snprintf(err->message, sizeof err->message, "%.300s; to go on: %.190s", why.message,
              how_to_resume(t));
     return false;
@@ -289,9 +289,8 @@ static bool train(struct training *t, struct error *err)
                      t->c->arena);
     in.run_dir = t->dir;
     in.resume = t->resume;
-    if (!reinforce_and_show(t, &in, &result, err))
+    if (!reinforce_and_show(t, &in, &result, err) || !tell_end(t, err))
         return tell_failure(t, err);
-    tell_end(t);
     return tell_result(t, &result, err);
 }
 

@@ -6,88 +6,100 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static void say(const struct progress_sink *sink, enum event_level level, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
-static void say(const struct progress_sink *sink, enum event_level level, const char *fmt, ...)
+MUST_CHECK static bool say(const struct progress_sink *sink, struct error *err,
+                           enum event_level level, const char *fmt, ...) PRINTF_LIKE(4, 5);
+static bool say(const struct progress_sink *sink, struct error *err, enum event_level level,
+                const char *fmt, ...)
 {
     char text[1024];
-    struct error ignored;
     va_list ap;
 
     if (sink == NULL || sink->event == NULL)
-        return;
+        return true;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    (void)!sink->event(sink->ctx, level, text, &ignored);
+    return sink->event(sink->ctx, level, text, err);
 }
 
-static void explain_flat(const struct step_metrics *m, const struct progress_sink *sink)
+static bool explain_flat(const struct step_metrics *m, const struct progress_sink *sink,
+                         struct error *err)
 {
     const size_t other = m->n_flat_groups - m->n_groups_all_zero - m->n_groups_all_one;
 
     if (m->n_flat_groups * 2 <= m->n_groups)
-        return;
+        return true;
     if (m->n_groups_all_zero == m->n_flat_groups)
-        say(sink, EVENT_WARN, "Step %zu: %zu of %zu prompts carry no signal: every answer got 0.",
-            m->step, m->n_flat_groups, m->n_groups);
-    else if (m->n_groups_all_one == m->n_flat_groups)
-        say(sink, EVENT_INFO,
-            "Step %zu: %zu of %zu prompts carry no signal: every answer was right.", m->step,
-            m->n_flat_groups, m->n_groups);
-    else
-        say(sink, EVENT_WARN,
-            "Step %zu: %zu of %zu prompts carry no signal: %zu got only 0, %zu were always right, %zu got the same otherwise.",
-            m->step, m->n_flat_groups, m->n_groups, m->n_groups_all_zero, m->n_groups_all_one,
-            other);
+        return say(sink, err, EVENT_WARN,
+                   "Step %zu: %zu of %zu prompts carry no signal: every answer got 0.", m->step,
+                   m->n_flat_groups, m->n_groups);
+    if (m->n_groups_all_one == m->n_flat_groups)
+        return say(sink, err, EVENT_INFO,
+                   "Step %zu: %zu of %zu prompts carry no signal: every answer was right.", m->step,
+                   m->n_flat_groups, m->n_groups);
+    return say(
+        sink, err, EVENT_WARN,
+        "Step %zu: %zu of %zu prompts carry no signal: %zu got only 0, %zu were always right, %zu got the same otherwise.",
+        m->step, m->n_flat_groups, m->n_groups, m->n_groups_all_zero, m->n_groups_all_one, other);
 }
 
-static void explain_graders(const struct step_metrics *m, const struct progress_sink *sink)
+static bool explain_graders(const struct step_metrics *m, const struct progress_sink *sink,
+                            struct error *err)
 {
     size_t failed = 0;
 
     for (size_t b = 0; b < 16; b++)
         failed += m->grader_errors[b];
-    if (failed * 20 > m->n_samples)
-        say(sink, EVENT_WARN,
-            "Step %zu: the grader failed on %zu of %zu answers; they count as 0. The details stand in the rollouts.",
-            m->step, failed, m->n_samples);
+    if (failed * 20 <= m->n_samples)
+        return true;
+    return say(
+        sink, err, EVENT_WARN,
+        "Step %zu: the grader failed on %zu of %zu answers; they count as 0. The details stand in the rollouts.",
+        m->step, failed, m->n_samples);
 }
 
 #define FIRST_STEPS 5
 
-static void explain_collapse(const struct step_metrics *m, struct train_state *s,
-                             const struct progress_sink *sink)
+static bool explain_collapse(const struct step_metrics *m, struct train_state *s,
+                             const struct progress_sink *sink, struct error *err)
 {
     const bool flat = m->n_flat_groups * 10 >= m->n_groups * 6;
 
     if (m->step <= FIRST_STEPS) {
         s->entropy_start += (m->entropy - s->entropy_start) / (double)m->step;
-        return;
+        return true;
     }
     if (!s->collapse_told && flat && m->entropy < 0.25 * s->entropy_start &&
         m->train_mean_reward < 0.8) {
         s->collapse_told = true;
-        say(sink, EVENT_WARN,
+        return say(
+            sink, err, EVENT_WARN,
             "Step %zu: the answers have collapsed: nearly the same answer whatever the prompt (entropy %.2f, %.2f at the "
             "start; %zu of %zu prompts without signal). Groups without signal cannot undo this. Go back to the best "
             "checkpoint, and try a lower learning_rate_multiplier, a larger group or an entropy_floor.",
             m->step, m->entropy, s->entropy_start, m->n_flat_groups, m->n_groups);
-    } else if (s->collapse_told && m->entropy > 0.5 * s->entropy_start) {
-        s->collapse_told = false;
-        say(sink, EVENT_INFO, "Step %zu: the answers vary again (entropy %.2f).", m->step,
-            m->entropy);
     }
+    if (s->collapse_told && m->entropy > 0.5 * s->entropy_start) {
+        s->collapse_told = false;
+        return say(sink, err, EVENT_INFO, "Step %zu: the answers vary again (entropy %.2f).",
+                   m->step, m->entropy);
+    }
+    return true;
 }
 
-void explain_step(const struct step_metrics *m, const struct recipe *r, struct train_state *state,
-                  const struct progress_sink *sink)
+static bool explain_length(const struct step_metrics *m, const struct recipe *r,
+                           const struct progress_sink *sink, struct error *err)
 {
-    explain_flat(m, sink);
-    explain_graders(m, sink);
-    explain_collapse(m, state, sink);
-    if (m->truncated_share > 0.3 && (m->step == 1 || m->step % 25 == 0))
-        say(sink, EVENT_WARN,
-            "Step %zu: %.0f %% of the answers met the limit of %zu tokens before they ended.",
-            m->step, 100 * m->truncated_share, r->max_tokens);
+    if (m->truncated_share <= 0.3 || (m->step != 1 && m->step % 25 != 0))
+        return true;
+    return say(sink, err, EVENT_WARN,
+               "Step %zu: %.0f %% of the answers met the limit of %zu tokens before they ended.",
+               m->step, 100 * m->truncated_share, r->max_tokens);
+}
+
+bool explain_step(const struct step_metrics *m, const struct recipe *r, struct train_state *state,
+                  const struct progress_sink *sink, struct error *err)
+{
+    return explain_flat(m, sink, err) && explain_graders(m, sink, err) &&
+           explain_collapse(m, state, sink, err) && explain_length(m, r, sink, err);
 }

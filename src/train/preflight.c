@@ -107,12 +107,10 @@ static size_t shortest_good(const struct probe *p)
     return 0;
 }
 
-static void say(const struct reinforce_inputs *in, const char *text)
+static bool say(const struct reinforce_inputs *in, const char *text, struct error *err)
 {
-    struct error ignored;
-
-    if (in->sink != NULL && in->sink->event != NULL)
-        (void)!in->sink->event(in->sink->ctx, EVENT_INFO, text, &ignored);
+    return in->sink == NULL || in->sink->event == NULL ||
+           in->sink->event(in->sink->ctx, EVENT_INFO, text, err);
 }
 
 static bool settle_length(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
@@ -134,16 +132,14 @@ static bool settle_length(struct engine *e, const struct reinforce_inputs *in, s
                 text, sizeof text,
                 "Answers may have %zu tokens: on the base model those cut after %zu earn most of what longer ones do.",
                 r->max_tokens, good);
-            say(in, text);
-            return true;
+            return say(in, text, err);
         }
     }
     r->max_tokens = size_min(room, probes[COUNT_OF(probes) - 1]);
     snprintf(text, sizeof text,
              "Answers may have %zu tokens: the base model's earn nothing at any length up to that.",
              r->max_tokens);
-    say(in, text);
-    return true;
+    return say(in, text, err);
 }
 
 #define MOST_ANSWERS 128 /* of a group that is fitted, times the multiplier */

@@ -40,13 +40,13 @@ struct loop {
     uint64_t began_at_step;
 };
 
-static bool tell(const struct loop *l, enum event_level level, const char *fmt, ...)
-    PRINTF_LIKE(3, 4);
-static bool tell(const struct loop *l, enum event_level level, const char *fmt, ...)
+MUST_CHECK static bool tell(const struct loop *l, struct error *err, enum event_level level,
+                            const char *fmt, ...) PRINTF_LIKE(4, 5);
+static bool tell(const struct loop *l, struct error *err, enum event_level level, const char *fmt,
+                 ...)
 {
     const struct progress_sink *sink = l->in->sink;
     char text[1024];
-    struct error err;
     va_list ap;
 
     if (sink == NULL || sink->event == NULL)
@@ -54,7 +54,7 @@ static bool tell(const struct loop *l, enum event_level level, const char *fmt, 
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    return sink->event(sink->ctx, level, text, &err);
+    return sink->event(sink->ctx, level, text, err);
 }
 
 /* ---- which prompts ---- */
@@ -150,15 +150,16 @@ static bool guard(struct loop *l, const struct gradient *x, const struct trained
         values_changed(l);
         m->rolled_back = true;
         l->state.rate_scale *= 0.5;
-        tell(
-            l, EVENT_WARN,
+        return tell(
+            l, err, EVENT_WARN,
             "Step %zu moved the model too far (KL %.3f, above %.3f): undone, and the learning rate is halved.",
             m->step, m->kl, l->recipe.kl_undo);
     } else if (l->recipe.kl_slow > 0 && m->kl > l->recipe.kl_slow) {
         l->state.rate_scale *= 0.5;
-        tell(l, EVENT_INFO,
-             "Step %zu moved the model by KL %.3f, above %.3f: the next learning rate is halved.",
-             m->step, m->kl, l->recipe.kl_slow);
+        return tell(
+            l, err, EVENT_INFO,
+            "Step %zu moved the model by KL %.3f, above %.3f: the next learning rate is halved.",
+            m->step, m->kl, l->recipe.kl_slow);
     } else {
         l->state.rate_scale = fmin(1, l->state.rate_scale * 1.1);
     }
@@ -231,16 +232,17 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
     m->loss = sums.loss;
     m->max_dlogp = sums.max_dlogp;
     l->state.max_dlogp = fmax(l->state.max_dlogp, sums.max_dlogp);
-    if (sums.max_dlogp != 0)
-        tell(
-            l, EVENT_ERROR,
+    if (sums.max_dlogp != 0 &&
+        !tell(
+            l, err, EVENT_ERROR,
             "Step %zu: a token was sampled and trained with log-probabilities that differ by %g; they must be equal. This is a defect of hone.",
-            m->step, sums.max_dlogp);
+            m->step, sums.max_dlogp))
+        return false;
     m->grad_norm = optimizer_step(&l->optimizer, m->learning_rate, l->values, l->grads);
     values_changed(l);
     if (!isfinite(m->grad_norm))
-        tell(l, EVENT_WARN, "Step %zu: the gradient is not a finite number; nothing was changed.",
-             m->step);
+        ok = tell(l, err, EVENT_WARN,
+                  "Step %zu: the gradient is not a finite number; nothing was changed.", m->step);
     else
         ok = guard(l, &gradient, &t, opt.inv_t, m, err);
     fit_group(l, g, m->rows_sampled);
@@ -387,7 +389,8 @@ static bool one_step(struct loop *l, struct error *err)
         best = among_best(&l->state, l->state.step, m.valid_mean_reward, l->recipe.keep_best);
     }
     adapter_hash(l, m.adapter_sha256);
-    explain_step(&m, &l->recipe, &l->state, l->in->sink);
+    if (!explain_step(&m, &l->recipe, &l->state, l->in->sink, err))
+        return false;
     getrusage(RUSAGE_SELF, &usage);
     m.peak_rss_bytes = (size_t)usage.ru_maxrss * 1024;
     m.seconds_total = clock_seconds() - began;
@@ -526,15 +529,16 @@ static bool begin(struct loop *l, struct error *err)
         if (in->sink != NULL && in->sink->rewind != NULL &&
             !in->sink->rewind(in->sink->ctx, (size_t)at, err))
             return false;
-        tell(l, EVENT_INFO, "Resumed after step %" PRIu64 ".", at);
-        return tell_settled(l, err);
+        return tell(l, err, EVENT_INFO, "Resumed after step %" PRIu64 ".", at) &&
+               tell_settled(l, err);
     }
     if (in->sink != NULL && in->sink->rewind != NULL && in->resume &&
         !in->sink->rewind(in->sink->ctx, 0, err))
         return false;
-    tell(l, EVENT_INFO, "Fine-tuning job started: %zu rows, %zu prompts a step, %" PRIu64 " steps.",
-         in->train->n_rows, l->recipe.batch_size, l->total_steps);
-    if (!preflight_settle(l->engine, in, &l->recipe, err))
+    if (!tell(l, err, EVENT_INFO,
+              "Fine-tuning job started: %zu rows, %zu prompts a step, %" PRIu64 " steps.",
+              in->train->n_rows, l->recipe.batch_size, l->total_steps) ||
+        !preflight_settle(l->engine, in, &l->recipe, err))
         return false;
     l->state.max_tokens = l->recipe.max_tokens;
     l->state.group_size = l->recipe.group_size;
@@ -547,8 +551,8 @@ static bool begin(struct loop *l, struct error *err)
         if (!validate(l, 0, &m, err))
             return false;
         l->state.base_valid_reward = m.valid_mean_reward;
-        tell(
-            l, EVENT_INFO,
+        return tell(
+            l, err, EVENT_INFO,
             "Before training, answers to the validation file earn %.3f +- %.3f (%.3f without chance).",
             m.valid_mean_reward, m.valid_ci95, m.valid_greedy_reward);
     }
@@ -592,10 +596,10 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
         }
     }
     if (ok && l.state.step < l.total_steps)
-        tell(&l, EVENT_INFO,
-             "Ended after step %" PRIu64 " of %" PRIu64
-             ": in %d steps running nearly every answer was right, nothing is left to learn.",
-             l.state.step, l.total_steps, SOLVED_STEPS);
+        ok = tell(&l, err, EVENT_INFO,
+                  "Ended after step %" PRIu64 " of %" PRIu64
+                  ": in %d steps running nearly every answer was right, nothing is left to learn.",
+                  l.state.step, l.total_steps, SOLVED_STEPS);
     if (ok)
         result_of(&l, out);
     grade_queue_close(l.queue);

@@ -192,6 +192,14 @@ class GoingOn(HoneTest):
         self.assert_sentence(said.stderr, ["cannot write", "File too large", "--resume"])
         self.assertEqual(self.train(*self.words, "--resume")[-1]["adapter_sha256"], self.unbroken())
 
+    def test_an_event_that_cannot_be_written_ends_the_run_at_once(self):
+        os.mkdir(self.path("run"))
+        os.symlink("/dev/full", self.path("run", "events.jsonl"))
+        self.fails("train", *self.words, "--json", says=["cannot write run/events.jsonl: make room", "No space left on device", "--resume"])
+        self.assertEqual(len(self.read("run", "metrics.csv").splitlines()), 1)  # its header
+        os.unlink(self.path("run", "events.jsonl"))
+        self.assertEqual(self.train(*self.words, "--resume")[-1]["adapter_sha256"], self.unbroken())
+
     def test_a_disk_without_room_is_told_and_the_run_goes_on_elsewhere(self):
         script = 'mount -t tmpfs -o size=300k none run && exec "$0" train job.json --out run/it'
         os.mkdir(self.path("run"))

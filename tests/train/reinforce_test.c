@@ -273,6 +273,76 @@ static void a_stop_while_sampling_keeps_the_steps_that_are_done(void **state)
     assert_string_equal(unbroken.adapter_sha256, resumed.adapter_sha256);
 }
 
+struct deaf {
+    size_t left; /* events until one cannot be told, that one included */
+    size_t n_told;
+    bool failed;
+    size_t n_steps_after;
+};
+
+static bool event_or_not(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    struct deaf *d = ctx;
+
+    (void)level;
+    (void)message;
+    d->n_told++;
+    if (d->left-- > 1)
+        return true;
+    d->failed = true;
+    return fail(err, ERR_IO, "cannot write events.jsonl: make room");
+}
+
+static bool step_or_not(void *ctx, const struct step_metrics *m, struct error *err)
+{
+    struct deaf *d = ctx;
+
+    (void)m;
+    (void)err;
+    d->n_steps_after += d->failed;
+    return true;
+}
+
+static bool run_deaf(struct world *w, const char *name, struct deaf *d, struct error *err)
+{
+    const struct progress_sink sink = {.ctx = d, .event = event_or_not, .step = step_or_not};
+    const struct reinforce_inputs in = {.model = w->model,
+                                        .prompter = w->prompter,
+                                        .train = &w->train,
+                                        .valid = &w->valid,
+                                        .grader = w->grader,
+                                        .recipe = &w->recipe,
+                                        .run_dir = file_join(&w->arena, w->dir, name),
+                                        .base_name = "tiny",
+                                        .sink = &sink};
+    struct reinforce_result r;
+
+    return file_make_dirs(in.run_dir, err) && reinforce(&in, &r, err);
+}
+
+/* Of whatever kind it is: from the loop, from what measures the job, from what explains a step. */
+static void an_event_that_cannot_be_told_ends_the_run_with_its_error(void **state)
+{
+    struct world *w = *state;
+    struct deaf all = {.left = SIZE_MAX};
+    struct error err;
+
+    w->recipe.max_tokens = 0; /* it is measured, and told */
+    w->recipe.group_size = 4;
+    w->recipe.max_steps = 2;
+    w->recipe.kl_undo = 1e-12; /* every update is undone, and told */
+    ASSERT_OK(run_deaf(w, "all", &all, &err));
+    assert_true(all.n_told >= 6);
+    for (size_t at = 1; at <= all.n_told; at++) {
+        struct deaf d = {.left = at};
+
+        ASSERT_FAILS(run_deaf(w, arena_printf(&w->arena, "deaf-%zu", at), &d, &err), ERR_IO, "");
+        assert_string_equal(err.message, "cannot write events.jsonl: make room");
+        assert_int_equal(d.n_told, at); /* nothing else was told */
+        assert_int_equal(d.n_steps_after, 0);
+    }
+}
+
 struct settled {
     size_t n, n_steps;
     json_t *values;
@@ -537,11 +607,12 @@ static void a_collapse_is_told_once_in_plain_words(void **state)
     struct train_state t = {0};
     struct seen s = {0};
     const struct progress_sink sink = sink_of(&s);
+    struct error err;
 
     for (size_t step = 1; step <= 5; step++)
-        explain_step(
+        ASSERT_OK(explain_step(
             &(struct step_metrics){.step = step, .n_groups = 8, .n_samples = 64, .entropy = 2},
-            &w->recipe, &t, &sink);
+            &w->recipe, &t, &sink, &err));
     assert_int_equal(s.n_warnings, 0);
     for (size_t step = 6; step <= 9; step++) {
         struct step_metrics m = {.step = step,
@@ -554,7 +625,7 @@ static void a_collapse_is_told_once_in_plain_words(void **state)
                                  .train_mean_reward = 0.2};
         const size_t before = s.n_warnings;
 
-        explain_step(&m, &w->recipe, &t, &sink);
+        ASSERT_OK(explain_step(&m, &w->recipe, &t, &sink, &err));
         assert_int_equal(s.n_warnings - before,
                          step == 6 ? 2 : 1); /* the flat groups each time, the collapse once */
     }
@@ -570,6 +641,7 @@ int main(void)
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),
+        LAW(an_event_that_cannot_be_told_ends_the_run_with_its_error),
         LAW(what_the_job_leaves_open_is_told_once_it_is_settled),
         LAW(a_run_that_goes_on_is_settled_as_it_was),
         LAW(samples_of_the_same_tokens_are_told_to_be_alike),
