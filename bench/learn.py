@@ -9,12 +9,14 @@ prints one line a seed and the mean with its spread. The run's best checkpoint b
 get it. A run that is in DIR already goes on where it stopped, so that the script itself may be stopped at any time.
 """
 import argparse
+import csv
 import json
 import os
 import statistics
 import subprocess
 import sys
-import time
+
+KINDS = ("sampled", "greedy")
 
 
 def hone(o, *args):
@@ -25,29 +27,22 @@ def hone(o, *args):
     return done.stdout
 
 
-def measured(o, adapter, name):
-    """Mean reward of the test file, sampled and greedy; kept in a file beside the run."""
-    path = os.path.join(o.out, name + ".json")
+def measured(o, run, seed, base):
+    """Mean reward of the test file, sampled and greedy, and the base model's where it is asked for; kept in a file."""
+    path = os.path.join(o.out, "seed-%s.json" % seed)
     if not os.path.exists(path):
-        common = ["eval", "--model", o.model, "--data", o.test, "--grader", o.grader, "--json"]
-        if adapter:
-            common += ["--adapter", adapter]
-        else:
-            common += ["--max-tokens", str(o.max_tokens)]
+        common = ["eval", "--model", o.model, "--adapter", run, "--data", o.test, "--grader", o.grader, "--json"]
+        if base:
+            common += ["--compare", o.model]
         found = {"sampled": json.loads(hone(o, *common, "--samples", "4", "--seed", "7")),
                  "greedy": json.loads(hone(o, *common, "--greedy"))}
         with open(path, "w") as f:
             json.dump(found, f)
     with open(path) as f:
-        return {k: reward(v) for k, v in json.load(f).items()}
-
-
-def reward(told):
-    return told["models"][0]["reward_mean"] if "models" in told else told["reward_mean"]
+        return json.load(f)
 
 
 def rows(run):
-    import csv
     with open(os.path.join(run, "metrics.csv")) as f:
         return list(csv.DictReader(f))
 
@@ -64,30 +59,27 @@ def main():
     p.add_argument("--threads", type=int, default=0)
     o = p.parse_args()
     os.makedirs(o.out, exist_ok=True)
-    figures = []
-    for seed in o.seeds.split(","):
+    seeds, found = o.seeds.split(","), {}
+    for seed in seeds:
         run = os.path.join(o.out, "seed-" + seed)
         args = ["train", "--model", o.model, "--train", o.train, "--valid", o.valid, "--grader", o.grader, "--out", run,
                 "--seed", seed, "--set", "max_steps=%d" % o.steps]
         for s in o.set:
             args += ["--set", s]
-        began = time.time()
         if not os.path.exists(os.path.join(o.out, "seed-%s.json" % seed)):
             hone(o, *(args + (["--resume"] if os.path.exists(run) else [])))
         told = rows(run)
-        after = measured(o, run, "seed-" + seed)
-        line = {"seed": seed, "steps": len(told), "minutes": (time.time() - began) / 60,
-                "max_dlogp": max(float(r["max_dlogp"]) for r in told), **after}
-        figures.append(line)
+        found[seed] = measured(o, run, seed, seed == seeds[0])
+        line = {"seed": seed, "steps": len(told), "minutes": sum(float(r["timing/step/full_iteration"]) for r in told) / 60,
+                "max_dlogp": max(float(r["max_dlogp"]) for r in told),
+                **{kind: found[seed][kind]["reward_mean"] for kind in KINDS}}
         print("seed %(seed)s: %(steps)d steps, sampled %(sampled).3f, greedy %(greedy).3f, max|dlogp| %(max_dlogp)g, "
-              "%(minutes).1f min" % line, flush=True)
-    with open(os.path.join(o.out, "seed-%s" % o.seeds.split(",")[0], "job.json")) as f:
-        o.max_tokens = json.load(f)["resolved"]["max_tokens"]
-    before = measured(o, None, "base")
-    for kind in ("sampled", "greedy"):
-        x = [f[kind] for f in figures]
+              "%(minutes).1f min of steps" % line, flush=True)
+    for kind in KINDS:
+        before = found[seeds[0]][kind]["compare"][0]["reward_mean"]
+        x = [found[seed][kind]["reward_mean"] for seed in seeds]
         print("%-8s before %.3f, after %.3f +- %.3f (%.3f to %.3f, %d seeds)" %
-              (kind, before[kind], statistics.mean(x), statistics.stdev(x) if len(x) > 1 else 0, min(x), max(x), len(x)))
+              (kind, before, statistics.mean(x), statistics.stdev(x) if len(x) > 1 else 0, min(x), max(x), len(x)))
 
 
 if __name__ == "__main__":
