@@ -19,6 +19,14 @@
 
 #define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
 
+/* How far a thinking span has come: maybe -> open -> none, or at once the last. */
+struct thought {
+    enum { THOUGHT_NONE, THOUGHT_MAYBE, THOUGHT_OPEN } state;
+    size_t n_matched;  /* bytes of the opening that the answer began with */
+    size_t n_tokens;   /* once the span is closed */
+    size_t n_injected; /* closing tokens already written */
+};
+
 struct node {
     size_t request;
     struct kv_segment *seg;
@@ -29,9 +37,7 @@ struct node {
     uint32_t *who; /* samples that came this way */
     size_t n_who;
     size_t n; /* tokens of these samples so far */
-    bool thinking;
-    size_t n_thinking; /* once the span is closed */
-    size_t n_injected; /* closing tokens already written */
+    struct thought thought;
 };
 
 struct engine {
@@ -193,7 +199,9 @@ static void admit(struct run *r)
                            .seg = kv_segment_new(e->pool, r->trunk),
                            .pending = q->prompt + kv_end(r->trunk),
                            .n_pending = q->n_prompt - kv_end(r->trunk),
-                           .thinking = q->thinking.on,
+                           .thought.state = q->thinking.on             ? THOUGHT_OPEN
+                                            : q->thinking.open.len > 0 ? THOUGHT_MAYBE
+                                                                       : THOUGHT_NONE,
                            .n_who = q->n_samples,
                            .who = ARENA_ARRAY(&e->run, uint32_t, q->n_samples)};
         for (size_t s = 0; s < q->n_samples; s++)
@@ -228,12 +236,49 @@ static bool text_has(const struct engine *e, const struct sample *s, struct str 
     return found;
 }
 
+/* Reads on in the opening, white space before it aside. */
+static void match_opening(struct thought *t, struct str open, struct str bytes)
+{
+    for (size_t i = 0; i < bytes.len && t->state == THOUGHT_MAYBE; i++) {
+        if (t->n_matched == 0 && thinking_is_space(bytes.ptr[i]))
+            continue;
+        if (bytes.ptr[i] != open.ptr[t->n_matched])
+            t->state = THOUGHT_NONE;
+        else if (++t->n_matched == open.len)
+            t->state = THOUGHT_OPEN;
+    }
+}
+
+/* What its newest token makes of a sample's span; t: before it. */
+static struct thought thought_after(const struct engine *e, const struct thinking_options *opt,
+                                    struct thought t, const struct sample *s)
+{
+    const token_id newest = s->tokens[s->n - 1];
+    bool closed = false;
+    size_t at;
+
+    if (t.state == THOUGHT_MAYBE && !is_end(&e->model->config, newest))
+        match_opening(&t, opt->open, tokenizer_bytes(e->tokenizer, newest));
+    if (t.state != THOUGHT_OPEN)
+        return t;
+    if (s->injected[s->n - 1])
+        closed = ++t.n_injected == opt->n_close_ids;
+    else
+        closed = text_has(e, s, opt->close, &at);
+    if (closed) {
+        t.state = THOUGHT_NONE;
+        t.n_tokens = s->n;
+    }
+    return t;
+}
+
 static void end_sample(struct run *r, struct node *n, uint32_t who, enum sample_end why)
 {
     struct sample *s = &r->samples[n->request][who];
+    const struct thought t = thought_after(r->e, &r->requests[n->request].thinking, n->thought, s);
 
     s->end = why;
-    s->n_thinking = n->thinking ? s->n : n->n_thinking;
+    s->n_thinking = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
     r->n_live--;
     r->n_done++;
     if (r->hooks->done != NULL)
@@ -284,8 +329,8 @@ static bool injects(const struct run *r, const struct node *n)
 {
     const struct thinking_options *t = &r->requests[n->request].thinking;
 
-    return n->thinking && t->n_close_ids > 0 &&
-           (n->n_injected > 0 || (t->budget > 0 && n->n >= t->budget));
+    return n->thought.state == THOUGHT_OPEN && t->n_close_ids > 0 &&
+           (n->thought.n_injected > 0 || (t->budget > 0 && n->n >= t->budget));
 }
 
 static void draw_node(void *ctx, size_t unit, int thread)
@@ -310,7 +355,7 @@ static void draw_node(void *ctx, size_t unit, int thread)
         token_id id;
 
         if (inject)
-            id = q->thinking.close_ids[n->n_injected];
+            id = q->thinking.close_ids[n->thought.n_injected];
         else if (!pick_is_plain(&q->pick))
             id = pick_filtered(picker, &q->pick, logits, v, s->tokens, s->n, u);
         else
@@ -366,17 +411,8 @@ static void grow(struct run *r, struct node *n, const token_id *ids, const float
         child->n_who = n_going;
         child->who = ARENA_ARRAY(&e->run, uint32_t, n_going);
         memcpy(child->who, going, n_going * sizeof *going);
-        if (inject && ++child->n_injected == q->thinking.n_close_ids) {
-            child->thinking = false;
-            child->n_thinking = child->n;
-        } else if (child->thinking && !inject) {
-            size_t at;
-
-            if (text_has(e, &r->samples[n->request][going[0]], q->thinking.close, &at)) {
-                child->thinking = false;
-                child->n_thinking = child->n;
-            }
-        }
+        child->thought =
+            thought_after(e, &q->thinking, n->thought, &r->samples[n->request][going[0]]);
         if (n_going == n_alive) { /* all that go on stay together: the segment grows on */
             next[(*n_next)++] = child;
             n->seg = NULL;

@@ -14,14 +14,24 @@
 
 #include <stdatomic.h>
 
-/* A thinking span: how it is closed, and how long it may be. */
+/*
+ * A thinking span at the beginning of an answer: how it is opened and closed, and how long it may be. The prompt opens it,
+ * or the answer itself does, with its first text. After its closing both texts are text like any other.
+ */
 struct thinking_options {
     bool on;          /* the answer begins inside the span (the prompt ends with its opening) */
+    struct str open;  /* else the text that begins it, "<think>", or ""; white space may precede */
     struct str close; /* the text that ends it, "</think>" */
     const token_id *close_ids; /* what is written where the budget ends it */
     size_t n_close_ids;
-    size_t budget; /* tokens; 0: no end but max_tokens */
+    size_t budget; /* tokens, those of an opening of its own included; 0: no end but max_tokens */
 };
+
+/* What may stand between a span's tags and the texts around them, and belongs to neither. */
+static inline bool thinking_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
 
 struct sample_request {
     const token_id *prompt; /* [n_prompt], at least one token */
@@ -46,7 +56,7 @@ struct sample {       /* one answer; arrays in the engine's arena, until the nex
     float *logprobs;  /* [n] */
     bool *injected;   /* [n] written by us, not drawn: no gradient */
     size_t n;
-    size_t n_thinking; /* tokens up to and with the closing */
+    size_t n_thinking; /* tokens up to and with the closing; 0: the answer has no span */
     float entropy_sum; /* nats, over drawn tokens, where wanted */
     size_t n_drawn;
     enum sample_end end;

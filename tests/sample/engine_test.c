@@ -621,6 +621,165 @@ static void a_span_that_the_model_closes_itself_is_left_as_it_is(void **state)
     assert_true(n_closed > 2);
 }
 
+/* Tokens until the text is there; n + 1 where it never is. */
+static size_t tokens_until(struct setting *s, const struct sample *x, struct str text)
+{
+    size_t n = 1;
+
+    while (n <= x->n && !has(text_of(s, x, n), text))
+        n++;
+    return n;
+}
+
+static struct str without_space(struct str text)
+{
+    while (text.len > 0 && thinking_is_space(text.ptr[0]))
+        text = str_from(text, 1);
+    return text;
+}
+
+/* What an answer begins with is said to be the opening: the others of its group begin otherwise, and have no span. */
+static void a_span_that_the_model_opens_is_counted(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample **free_run = run(s, s->e, NULL, &q, 1);
+    size_t n_spans = 0, n_plain = 0, n_closed = 0;
+
+    for (size_t k = 0; k < 8; k++) {
+        const struct sample *f = &free_run[0][k];
+
+        for (size_t len = 1; f->n >= 12 && len <= 9; len += 2) { /* also ends within a token */
+            const struct str text = without_space(text_of(s, f, f->n)), open = {text.ptr, len};
+            const struct str close = tokenizer_bytes(s->t, f->tokens[9]);
+
+            if (text.len <= len || close.len == 0)
+                continue;
+            thinking.thinking = (struct thinking_options){.open = open, .close = close};
+            struct sample **got = run(s, s->e, NULL, &thinking, 1);
+            for (size_t i = 0; i < 8; i++) {
+                const struct sample *x = &got[0][i], *g = &free_run[0][i];
+                const bool spans = str_starts(without_space(text_of(s, g, g->n)), open);
+                struct sample want = *g;
+
+                if (spans) /* both texts are there, or it has no end */
+                    want.n_thinking = size_min(
+                        g->n, size_max(tokens_until(s, g, close), tokens_until(s, g, open)));
+                assert_same_sample("a span of its own", x, &want);
+                n_spans += spans;
+                n_plain += !spans;
+                n_closed += spans && want.n_thinking < g->n;
+            }
+        }
+    }
+    assert_true(n_spans > 10 && n_plain > 10 && n_closed > 5);
+}
+
+static void a_budget_ends_a_span_that_the_model_opened(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample **free_run = run(s, s->e, NULL, &q, 1);
+    size_t n_close, n_early = 0, n_on = 0;
+    const token_id *close_ids = tokens_of(s, "</think>", &n_close);
+
+    for (size_t k = 0; k < 8; k++) {
+        const struct sample *f = &free_run[0][k];
+        const struct str text = without_space(text_of(s, f, f->n));
+
+        for (size_t budget = 1; f->n >= 12 && text.len > 5 && budget < 12; budget += 2) {
+            const struct str open = {text.ptr, 5};
+            const size_t opened = tokens_until(s, f, open), at = size_max(opened, budget);
+
+            if (opened >= f->n || at >= f->n)
+                continue;
+            thinking.thinking = (struct thinking_options){.open = open,
+                                                          .close = STR("</think>"),
+                                                          .close_ids = close_ids,
+                                                          .n_close_ids = n_close,
+                                                          .budget = budget};
+            const struct sample *x = &run(s, s->e, NULL, &thinking, 1)[0][k];
+            const size_t close_end = size_min(at + n_close, 30);
+
+            assert_memory_equal(x->tokens, f->tokens, at * sizeof(token_id));
+            ASSERT_SAME("before the closing", at, x->logprobs, f->logprobs);
+            assert_true(x->n >= close_end);
+            for (size_t i = 0; i < x->n; i++) {
+                const bool ours = i >= at && i < close_end;
+
+                assert_int_equal(x->injected[i], ours);
+                if (ours)
+                    assert_int_equal(x->tokens[i], close_ids[i - at]);
+            }
+            assert_int_equal(x->n_thinking, close_end);
+            assert_int_equal(x->n_drawn, x->n - (close_end - at));
+            n_early += opened > budget;
+            n_on += x->n > close_end;
+        }
+    }
+    assert_true(n_early > 0 && n_on > 5);
+}
+
+/* What is written for the model closes the span and writes the opening once more. */
+static void a_second_opening_opens_nothing(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample **free_run = run(s, s->e, NULL, &q, 1);
+    size_t n_close, n_on = 0;
+    const token_id *close_ids = tokens_of(s, "</think>", &n_close);
+
+    for (size_t k = 0; k < 8; k++) {
+        const struct sample *f = &free_run[0][k];
+        const struct str text = without_space(text_of(s, f, f->n));
+
+        if (f->n < 12 || text.len < 4)
+            continue;
+        const struct str open = {text.ptr, 4};
+        const size_t opened = tokens_until(s, f, open), n = n_close + opened;
+        token_id *ids = ARENA_ARRAY(&s->rig.arena, token_id, n);
+
+        memcpy(ids, close_ids, n_close * sizeof *ids);
+        memcpy(ids + n_close, f->tokens, opened * sizeof *ids);
+        thinking.thinking = (struct thinking_options){.open = open,
+                                                      .close = STR("</think>"),
+                                                      .close_ids = ids,
+                                                      .n_close_ids = n,
+                                                      .budget = opened};
+        const struct sample *x = &run(s, s->e, NULL, &thinking, 1)[0][k];
+
+        assert_int_equal(x->n_thinking, opened + n);
+        for (size_t i = 0; i < x->n; i++)
+            assert_int_equal(x->injected[i], i >= opened && i < opened + n);
+        n_on += x->n > opened + n + 4;
+    }
+    assert_true(n_on > 2);
+}
+
+/* What ends an answer may complete its opening, and an end token is no part of it. */
+static void an_opening_may_be_all_that_there_is(void **state)
+{
+    struct setting *s = *state;
+    struct sample_request q = request(s, COMMON, 8, 3), thinking = q;
+    struct sample **free_run = run(s, s->e, NULL, &q, 1);
+    size_t n_whole = 0;
+
+    for (size_t k = 0; k < 8; k++) {
+        const struct sample *f = &free_run[0][k];
+        const struct str text = without_space(text_of(s, f, f->n));
+
+        if (text.len == 0)
+            continue;
+        thinking.thinking = (struct thinking_options){.open = text, .close = STR("</think>")};
+        assert_int_equal(run(s, s->e, NULL, &thinking, 1)[0][k].n_thinking, f->n);
+        thinking.thinking.open =
+            str_of(arena_printf(&s->rig.arena, STR_FMT "<|im_end|>", STR_ARG(text)));
+        assert_int_equal(run(s, s->e, NULL, &thinking, 1)[0][k].n_thinking, 0);
+        n_whole++;
+    }
+    assert_true(n_whole > 4);
+}
+
 static void answers_that_are_equal_so_far_cost_one_row(void **state)
 {
     struct setting *s = *state;
@@ -877,6 +1036,10 @@ int main(void)
         cmocka_unit_test(of_stop_texts_that_appear_together_the_one_that_begins_first_counts),
         cmocka_unit_test(a_budget_of_thinking_ends_with_the_closing_written_for_the_model),
         cmocka_unit_test(a_span_that_the_model_closes_itself_is_left_as_it_is),
+        cmocka_unit_test(a_span_that_the_model_opens_is_counted),
+        cmocka_unit_test(a_budget_ends_a_span_that_the_model_opened),
+        cmocka_unit_test(a_second_opening_opens_nothing),
+        cmocka_unit_test(an_opening_may_be_all_that_there_is),
         cmocka_unit_test(answers_that_are_equal_so_far_cost_one_row),
         cmocka_unit_test(a_common_beginning_of_prompts_is_read_once),
         cmocka_unit_test(entropies_are_those_of_the_rows_that_were_drawn_from),
