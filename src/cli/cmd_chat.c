@@ -113,17 +113,17 @@ static void on_token(void *ctx, size_t request, size_t sample, token_id id, floa
 {
     struct talk *t = ctx;
     const struct tokenizer *tokenizer = prompter_tokenizer(t->x->s.prompter);
-    const bool tags = prompter_reasoning(t->x->s.prompter)->on; /* they may be special tokens */
     struct buf thinking, text;
 
     (void)request;
     (void)sample;
     (void)logp;
-    if (is_end(&t->x->s.model->config, id) || (!tags && tokenizer_is_special(tokenizer, id)))
+    if (is_end(&t->x->s.model->config, id))
         return;
     buf_init(&thinking, LIMIT_RENDER_BYTES);
     buf_init(&text, LIMIT_RENDER_BYTES);
-    chat_stream_put(&t->stream, tokenizer_bytes(tokenizer, id), &thinking, &text);
+    chat_stream_put(&t->stream, tokenizer_bytes(tokenizer, id), tokenizer_is_special(tokenizer, id),
+                    &thinking, &text);
     show(t, &thinking, &text);
     buf_release(&thinking);
     buf_release(&text);
@@ -162,7 +162,7 @@ static bool turn(struct talk *t, struct str question, struct arena *a, struct er
     }
     ok = ok && chat_request_read(body, x->s.prompter, &x->defaults, a, &r, err);
     t->thinking_shown = t->text_shown = false;
-    chat_stream_init(&t->stream, x->s.prompter);
+    chat_stream_init(&t->stream, x->s.prompter, ok && r.prompt.thinking);
     if (ok) {
         x->defaults.item++;
         ok = engine_run(x->s.engine, x->s.adapter, &r.sample, 1, &hooks, &samples, err);

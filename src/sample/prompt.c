@@ -68,38 +68,55 @@ const struct reasoning *prompter_reasoning(const struct prompter *p)
 /* The tags that models in circulation think between. */
 static const char *const known_tags[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
 
+/* A template that parts thinking from answers names the closing at least: of some models only they write the opening. */
+static void tags_of_template(const struct prompter *p, struct reasoning *r)
+{
+    for (size_t i = 0; i < COUNT_OF(known_tags) && !r->on; i++) {
+        r->open = str_of(known_tags[i][0]);
+        r->close = str_of(known_tags[i][1]);
+        r->on = str_find(p->source, r->close, 0) < p->source.len;
+    }
+}
+
+static bool tags_of_job(struct prompter *p, const json_t *spec, struct reasoning *r,
+                        struct error *err)
+{
+    static const char what[] = "\"reasoning\"";
+    int64_t budget = 0;
+
+    if (!json_is_object(spec))
+        return fail_param(err, ERR_INVALID, "reasoning",
+                          "\"reasoning\" is %s, an object with \"open\" and \"close\" was expected",
+                          json_kind(spec));
+    if (!json_get_int(spec, "budget", what, 0, 0, (int64_t)LIMIT_CONTEXT, &budget, err))
+        return false;
+    r->budget = (size_t)budget;
+    if (json_object_get(spec, "open") == NULL && json_object_get(spec, "close") == NULL) {
+        tags_of_template(p, r);
+        return r->on || fail_param(err, ERR_INVALID, "reasoning",
+                                   "\"reasoning\" has no \"open\" and \"close\", and the chat "
+                                   "template has no thinking tags to take in their place");
+    }
+    if (!json_get_str(spec, "open", what, &r->open, err) ||
+        !json_get_str(spec, "close", what, &r->close, err))
+        return false;
+    if (r->open.len == 0 || r->close.len == 0)
+        return fail_param(err, ERR_INVALID, "reasoning",
+                          "\"reasoning\": \"open\" and \"close\" must not be empty");
+    r->open = arena_str(&p->arena, r->open);
+    r->close = arena_str(&p->arena, r->close);
+    r->on = r->forced_open = true;
+    return true;
+}
+
 bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
 {
     struct reasoning r = {0};
-    int64_t budget = 0;
 
-    if (spec != NULL && !json_is_null(spec)) {
-        static const char what[] = "\"reasoning\"";
-
-        if (!json_is_object(spec))
-            return fail_param(
-                err, ERR_INVALID, "reasoning",
-                "\"reasoning\" is %s, an object with \"open\" and \"close\" was expected",
-                json_kind(spec));
-        if (!json_get_str(spec, "open", what, &r.open, err) ||
-            !json_get_str(spec, "close", what, &r.close, err) ||
-            !json_get_int(spec, "budget", what, 0, 0, (int64_t)LIMIT_CONTEXT, &budget, err))
-            return false;
-        if (r.open.len == 0 || r.close.len == 0)
-            return fail_param(err, ERR_INVALID, "reasoning",
-                              "\"reasoning\": \"open\" and \"close\" must not be empty");
-        r.open = arena_str(&p->arena, r.open);
-        r.close = arena_str(&p->arena, r.close);
-        r.on = r.forced_open = true;
-        r.budget = (size_t)budget;
-    } else {
-        for (size_t i = 0; i < COUNT_OF(known_tags) && !r.on; i++) {
-            r.open = str_of(known_tags[i][0]);
-            r.close = str_of(known_tags[i][1]);
-            r.on = str_find(p->source, r.open, 0) < p->source.len &&
-                   str_find(p->source, r.close, 0) < p->source.len;
-        }
-    }
+    if (spec == NULL || json_is_null(spec))
+        tags_of_template(p, &r);
+    else if (!tags_of_job(p, spec, &r, err))
+        return false;
     if (r.on && !tokenizer_encode(p->tokenizer, r.close, true, &r.close_ids, err)) {
         token_list_release(&r.close_ids);
         return false;
@@ -107,6 +124,42 @@ bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
     token_list_release(&p->reasoning.close_ids);
     p->reasoning = r;
     return true;
+}
+
+struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to)
+{
+    const struct reasoning *r = &p->reasoning;
+
+    if (!r->on)
+        return (struct thinking_options){0};
+    return (struct thinking_options){.on = to->thinking,
+                                     .open = r->open,
+                                     .close = r->close,
+                                     .close_ids = r->close_ids.ids,
+                                     .n_close_ids = r->close_ids.n,
+                                     .budget = r->budget};
+}
+
+static struct str without_end_space(struct str s)
+{
+    while (s.len > 0 && thinking_is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static struct str trimmed(struct str s)
+{
+    while (s.len > 0 && thinking_is_space(s.ptr[0]))
+        s = str_from(s, 1);
+    return without_end_space(s);
+}
+
+/* Whether a rendered text leaves the model inside its span. */
+static bool ends_open(const struct reasoning *r, struct str text)
+{
+    const struct str open = without_end_space(r->open);
+
+    return r->on && open.len > 0 && str_ends(without_end_space(text), open);
 }
 
 static json_t *variables(const struct prompter *p, const json_t *messages, const json_t *tools,
@@ -135,8 +188,11 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
 
     buf_init(&text, LIMIT_RENDER_BYTES);
     bool ok = chat_template_render(p->template, vars, &text, NULL, 0, &n_spans, err);
-    if (ok && p->reasoning.forced_open)
+    bool thinking = ok && ends_open(&p->reasoning, buf_view(&text));
+    if (ok && p->reasoning.forced_open && !thinking) {
         buf_str(&text, p->reasoning.open);
+        thinking = true;
+    }
     ok = ok && buf_ok(&text, "the rendered conversation", err) &&
          tokenizer_encode(p->tokenizer, buf_view(&text), true, &tokens, err);
     if (ok && tokens.n == 0)
@@ -144,7 +200,8 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
     if (ok) {
         *out = (struct prompt){.text = arena_str(a, buf_view(&text)),
                                .tokens = ARENA_ARRAY(a, token_id, tokens.n),
-                               .n = tokens.n};
+                               .n = tokens.n,
+                               .thinking = thinking};
         memcpy(out->tokens, tokens.ids, tokens.n * sizeof *tokens.ids);
     }
     token_list_release(&tokens);
@@ -190,38 +247,36 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
     return out;
 }
 
-static struct str trimmed(struct str s)
+/* Where the closing begins, in bytes of the answer; SIZE_MAX: nowhere before the stop text. */
+static size_t closing_of(const struct prompter *p, const struct sample *s)
 {
-    while (s.len > 0 && strchr(" \t\r\n", s.ptr[0]) != NULL)
-        s = str_from(s, 1);
-    while (s.len > 0 && strchr(" \t\r\n", s.ptr[s.len - 1]) != NULL)
-        s.len--;
-    return s;
+    struct buf b;
+
+    buf_init(&b, LIMIT_RENDER_BYTES);
+    for (size_t i = 0; i < s->n; i++)
+        if (!is_end(p, s->tokens[i]))
+            buf_str(&b, tokenizer_bytes(p->tokenizer, s->tokens[i]));
+    const struct str all = {buf_view(&b).ptr, size_min(b.len, s->stop_bytes)};
+    const size_t at = str_find(all, p->reasoning.close, 0);
+    const bool found = at < all.len;
+    buf_release(&b);
+    return found ? at : SIZE_MAX;
 }
 
 void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
                      struct answer *out)
 {
     const struct reasoning *r = &p->reasoning;
-    const struct str raw = readable(p, s, 0, s->stop_bytes, false, a);
 
-    *out = (struct answer){.thinking = {"", 0}};
-    if (!r->on) {
+    *out = (struct answer){.thinking = {"", 0}, .text = {"", 0}};
+    if (!r->on || s->n_thinking == 0) {
         out->text = readable(p, s, 0, s->stop_bytes, true, a);
         return;
     }
-    const size_t close = str_find(raw, r->close, 0);
-    struct str thinking = {raw.ptr, close};
-    const bool inside = r->forced_open || str_starts(trimmed(raw), r->open) || s->n_thinking > 0;
-    if (close == raw.len && !inside) {
-        out->text = readable(p, s, 0, s->stop_bytes, true, a);
-        return;
-    }
-    thinking = trimmed(thinking);
-    if (str_starts(thinking, r->open))
-        thinking = trimmed(str_from(thinking, r->open.len));
-    out->thinking = thinking;
-    out->text = close == raw.len
-                    ? (struct str){"", 0}
-                    : trimmed(readable(p, s, close + r->close.len, s->stop_bytes, true, a));
+    const size_t close = closing_of(p, s);
+    out->thinking = trimmed(readable(p, s, 0, size_min(close, s->stop_bytes), false, a));
+    if (str_starts(out->thinking, r->open)) /* its own, or the prompt's once more */
+        out->thinking = trimmed(str_from(out->thinking, r->open.len));
+    if (close != SIZE_MAX)
+        out->text = trimmed(readable(p, s, close + r->close.len, s->stop_bytes, true, a));
 }

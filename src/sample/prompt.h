@@ -8,10 +8,13 @@
 #include "sample/engine.h"
 #include "text/chat_template.h"
 
-/* How a model thinks: from the job ("reasoning"), or from its template. */
+/*
+ * How a model thinks: from the job ("reasoning"), or from its template. An answer's span is opened by us at the end of the
+ * prompt (forced_open), by the template there (struct prompt says so), or by the model as the first text of its answer.
+ */
 struct reasoning {
     bool on;
-    bool forced_open;            /* the opening is written by us at the end of the prompt */
+    bool forced_open;            /* the opening is written by us, where the template did not */
     struct str open, close;      /* "<think>", "</think>" */
     size_t budget;               /* tokens; 0: no end of its own */
     struct token_list close_ids; /* what is written at the budget's end */
@@ -24,7 +27,12 @@ MUST_CHECK bool prompter_open(const struct model *m, const char *template_overri
 void prompter_close(struct prompter *p);
 const struct tokenizer *prompter_tokenizer(const struct prompter *p);
 
-/* Sets how answers think; spans: {"open": "...", "close": "...", "budget": n} as a job gives it, or NULL to look at the template. */
+/*
+ * Sets how answers think. reasoning: {"open": "...", "close": "...", "budget": n} as a job gives it, or NULL to look at the
+ * template; without "open" and "close", the template's own tags with this budget.
+ *
+ * Fails with ERR_INVALID and "reasoning" where that is not what it is, or the template has no tags to take.
+ */
 MUST_CHECK bool prompter_reason(struct prompter *p, const json_t *reasoning, struct error *err);
 const struct reasoning *prompter_reasoning(const struct prompter *p);
 
@@ -32,16 +40,21 @@ struct prompt {
     struct str text;
     token_id *tokens;
     size_t n;
+    bool
+        thinking; /* it ends with the opening, white space aside: the answer begins inside the span */
 };
 /* messages with the generation prompt; extra (may be NULL): further template variables. In the arena. */
 MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages,
                                 const json_t *tools, const json_t *extra, struct arena *a,
                                 struct prompt *out, struct error *err);
 
+/* How an answer to this prompt thinks, as the engine wants it. */
+struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
+
 struct answer {
     struct str thinking, text; /* text: the final answer, special tokens left out */
 };
-/* What a sample says, in the arena. */
+/* What a sample says, in the arena. Its n_thinking tells whether it has a span; one that never closes leaves no text. */
 void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
                      struct answer *out);
 #endif

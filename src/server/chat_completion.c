@@ -284,17 +284,6 @@ static bool read_numbers(const json_t *body, const struct chat_defaults *def,
     return true;
 }
 
-struct thinking_options chat_thinking(const struct prompter *p)
-{
-    const struct reasoning *r = prompter_reasoning(p);
-
-    return (struct thinking_options){.on = r->forced_open,
-                                     .close = r->close,
-                                     .close_ids = r->close_ids.ids,
-                                     .n_close_ids = r->close_ids.n,
-                                     .budget = r->budget};
-}
-
 static bool render(const json_t *body, const struct prompter *p, const struct chat_defaults *def,
                    struct arena *a, struct chat_request *r, struct error *err)
 {
@@ -326,7 +315,7 @@ static bool render(const json_t *body, const struct prompter *p, const struct ch
     r->sample.max_tokens = size_min(r->sample.max_tokens, left);
     r->sample.prompt = r->prompt.tokens;
     r->sample.n_prompt = r->prompt.n;
-    r->sample.thinking = chat_thinking(p);
+    r->sample.thinking = prompter_thinking(p, &r->prompt);
     return true;
 }
 

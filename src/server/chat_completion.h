@@ -47,7 +47,4 @@ MUST_CHECK bool chat_request_read(const json_t *body, const struct prompter *p,
 /* samples [n_samples]. id: "chatcmpl-..." A new tree, the caller's. */
 json_t *chat_response(const struct chat_request *r, const struct prompter *p,
                       const struct sample *samples, const char *id, struct arena *a);
-
-/* How a prompter's model thinks, as the engine wants it. */
-struct thinking_options chat_thinking(const struct prompter *p);
 #endif

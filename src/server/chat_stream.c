@@ -8,24 +8,20 @@
 #include "base/limits.h"
 #include "base/size.h"
 
-void chat_stream_init(struct chat_stream *s, const struct prompter *p)
+void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking)
 {
     const struct reasoning *r = prompter_reasoning(p);
 
     *s = (struct chat_stream){.reasoning = r,
                               .state = r->on ? CHAT_UNDECIDED : CHAT_ANSWERING,
-                              .trim = r->on && r->forced_open};
+                              .inside = r->on && thinking,
+                              .trim = r->on && thinking};
     buf_init(&s->held, LIMIT_RENDER_BYTES);
 }
 
 void chat_stream_release(struct chat_stream *s)
 {
     buf_release(&s->held);
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
 static void drop(struct buf *b, size_t n)
@@ -52,11 +48,11 @@ static void give(struct chat_stream *s, size_t n, bool end, struct buf *out)
     struct str part = {buf_view(&s->held).ptr, n};
     size_t skipped = 0;
 
-    while (s->trim && !s->some && part.len > 0 && is_space(part.ptr[0])) {
+    while (s->trim && !s->some && part.len > 0 && thinking_is_space(part.ptr[0])) {
         part = str_from(part, 1);
         skipped++;
     }
-    while (s->trim && part.len > 0 && is_space(part.ptr[part.len - 1]))
+    while (s->trim && part.len > 0 && thinking_is_space(part.ptr[part.len - 1]))
         part.len--;
     buf_str(out, part);
     s->some = s->some || part.len > 0;
@@ -70,22 +66,32 @@ static void move_on(struct chat_stream *s, int state, size_t tag_len)
     s->some = false;
 }
 
+static struct str from_text_on(struct str s)
+{
+    while (s.len > 0 && thinking_is_space(s.ptr[0]))
+        s = str_from(s, 1);
+    return s;
+}
+
 /* Whether the answer begins with the opening tag, which a model may repeat; false while that is not known. */
 static bool decide(struct chat_stream *s, bool end)
 {
-    const struct str open = s->reasoning->open;
-    struct str rest = buf_view(&s->held);
+    const struct str open = s->reasoning->open, close = s->reasoning->close,
+                     held = buf_view(&s->held), rest = from_text_on(held);
+    const size_t open_end = held.len - rest.len + open.len;
+    bool opens = str_starts(rest, open);
 
-    while (rest.len > 0 && is_space(rest.ptr[0]))
-        rest = str_from(rest, 1);
-    if (str_starts(rest, open)) {
-        s->trim = true;
-        move_on(s, CHAT_THINKING, s->held.len - rest.len + open.len);
-        return true;
-    }
-    if (!end && str_starts(open, rest))
+    if (!end && !opens && str_starts(open, rest))
         return false;
-    move_on(s, s->reasoning->forced_open ? CHAT_THINKING : CHAT_ANSWERING, 0);
+    if (opens && s->inside) { /* what is or begins the closing is no opening repeated */
+        const size_t at = str_find(held, close, 0), begun = beginning_of(held, close);
+
+        if (!end && at == held.len && begun > 0 && held.len - begun < open_end)
+            return false;
+        opens = at >= open_end;
+    }
+    s->trim = s->trim || opens;
+    move_on(s, opens || s->inside ? CHAT_THINKING : CHAT_ANSWERING, opens ? open_end : 0);
     return true;
 }
 
@@ -107,10 +113,22 @@ static void advance(struct chat_stream *s, bool end, struct buf *thinking, struc
     give(s, s->held.len, end, text);
 }
 
-void chat_stream_put(struct chat_stream *s, struct str bytes, struct buf *thinking,
+/* Whether the bytes lead on in the opening tag. */
+static bool leads_on(const struct chat_stream *s, struct str bytes)
+{
+    const struct str open = s->reasoning->open, rest = from_text_on(buf_view(&s->held));
+    const size_t n = size_min(bytes.len, open.len - rest.len);
+
+    return memcmp(open.ptr + rest.len, bytes.ptr, n) == 0;
+}
+
+void chat_stream_put(struct chat_stream *s, struct str bytes, bool special, struct buf *thinking,
                      struct buf *text)
 {
-    utf8_stream_put(&s->utf8, bytes, &s->held);
+    if (special && s->state == CHAT_UNDECIDED && !s->inside && !leads_on(s, bytes))
+        move_on(s, CHAT_ANSWERING, 0);
+    if (!special || s->state != CHAT_ANSWERING)
+        utf8_stream_put(&s->utf8, bytes, &s->held);
     advance(s, false, thinking, text);
 }
 

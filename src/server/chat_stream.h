@@ -13,15 +13,20 @@
 struct chat_stream {
     const struct reasoning *reasoning;
     enum { CHAT_UNDECIDED, CHAT_THINKING, CHAT_ANSWERING } state;
+    bool inside;     /* the prompt ends with the opening */
     bool trim, some; /* white space at the ends of this part is left out; some of it is out */
     struct utf8_stream utf8;
     struct buf held;
 };
 
-void chat_stream_init(struct chat_stream *s, const struct prompter *p);
+/* thinking: of the struct prompt that is answered. */
+void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking);
 void chat_stream_release(struct chat_stream *s);
-/* bytes: of one token, end and special tokens left out. Appends to thinking and text what is certain now. */
-void chat_stream_put(struct chat_stream *s, struct str bytes, struct buf *thinking,
+/*
+ * bytes: of one token, end tokens left out; special: it is a special token, as tags may be, and no text. Appends to thinking
+ * and text what is certain now.
+ */
+void chat_stream_put(struct chat_stream *s, struct str bytes, bool special, struct buf *thinking,
                      struct buf *text);
 void chat_stream_end(struct chat_stream *s, struct buf *thinking, struct buf *text);
 #endif

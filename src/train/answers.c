@@ -130,7 +130,6 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
                         .prompts = ARENA_ARRAY(a, struct prompt, n_rows),
                         .slots = ARENA_ARRAY(a, struct answer_slot, n_rows * opt->n_samples)};
     struct sample_request *requests = ARENA_ARRAY(a, struct sample_request, n_rows);
-    const struct reasoning *reason = prompter_reasoning(p);
     struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
     const struct engine_hooks hooks = {.ctx = &po,
                                        .done = on_done,
@@ -151,11 +150,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
             .n_samples = opt->n_samples,
             .max_tokens = opt->max_tokens,
             .pick = opt->pick,
-            .thinking = {.on = reason->forced_open,
-                         .close = reason->close,
-                         .close_ids = reason->close_ids.ids,
-                         .n_close_ids = reason->close_ids.n,
-                         .budget = reason->budget},
+            .thinking = prompter_thinking(p, &x.prompts[i]),
             .want_entropy = opt->want_entropy,
             .seed = opt->seed,
             .purpose = opt->purpose,
