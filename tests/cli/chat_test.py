@@ -1,6 +1,7 @@
 """chat: a talk, and chat completions line by line."""
 import json
 import os
+import shutil
 import unittest
 
 from cli import GGUF, HF, TINY, HoneTest
@@ -126,6 +127,66 @@ class Completions(HoneTest):
         plain, = self.ask({"temperature": 0})
         tuned, = self.ask({"temperature": 0}, options=("--adapter", os.path.join(TINY, "adapter")))
         self.assertNotEqual(plain["choices"], tuned["choices"])
+
+
+class Thinking(HoneTest):
+    """Spans that no job gave: the template opens one, or the model does."""
+
+    # begins a greedy answer of the tiny model to "Hi" with "C" and " name" twice
+    PARSES = "{{ messages[0].content }}{# <think> </think> #}"
+
+    def model_that_writes(self, tags):
+        """The tiny model, but some of its tokens have another text."""
+        folder = shutil.copytree(HF, self.path("model-%d" % len(os.listdir(self.folder))))
+        with open(os.path.join(folder, "tokenizer.json")) as stream:
+            told = json.load(stream)
+        for old, new in tags.items():
+            token = told["model"]["vocab"].pop(old)
+            told["added_tokens"].append({**told["added_tokens"][0], "id": token, "content": new, "special": False})
+        told["model"]["merges"] = [(a, b) for a, b in told["model"]["merges"] if not {a, b, a + b} & set(tags)]
+        with open(os.path.join(folder, "tokenizer.json"), "w") as stream:
+            json.dump(told, stream)
+        return folder
+
+    def ask(self, model, template, **request):
+        self.put("t.jinja", template)
+        told, = self.lines("chat", "--model", model, "--template", "t.jinja", stdin=[
+            {**HI, "temperature": 0, "max_tokens": 12, "logprobs": True, **request}])
+        choice, usage = told["choices"][0], told["usage"]
+        n = usage["completion_tokens_details"]["reasoning_tokens"]
+        self.assertEqual(len(choice["logprobs"]["content"]), usage["completion_tokens"] - n)
+        return choice["message"].get("reasoning_content"), choice["message"]["content"], n
+
+    def talk(self, model):
+        return self.works("chat", "--model", model, "--template", "t.jinja", "--temperature", "0",
+                          "--max-tokens", "12", stdin="Hi\n")
+
+    def test_a_span_that_the_template_opens(self):
+        opens = "{{ messages[0].content }}{# </think> #}<think>\n"
+        thinking, content, n = self.ask(HF, opens)
+        self.assertEqual((content, n), ("", 12))
+        self.assertTrue(thinking)
+        self.assertTrue(self.talk(HF).startswith("[thinking] " + thinking))
+
+    def test_a_span_that_the_model_opens(self):
+        _, plain, n = self.ask(HF, self.PARSES)
+        self.assertEqual((plain[:11], n), ("C name name", 0))
+        never = self.model_that_writes({"C": "<think>"})
+        thinking, content, n = self.ask(never, self.PARSES)
+        self.assertEqual((thinking, content, n), (plain[1:].strip(), "", 12))
+        self.assertTrue(self.talk(never).startswith("[thinking] " + thinking))
+
+        closes = self.model_that_writes({"C": "<think>", "\u0120name": "</think>"})
+        thinking, content, n = self.ask(closes, self.PARSES)
+        self.assertEqual((thinking, content, n), ("", "</think>" + plain[11:], 2))
+        text = self.talk(closes)
+        self.assertNotIn("[thinking]", text) # there is none to show
+        self.assertTrue(text.startswith(content), text)
+
+    def test_a_tag_later_in_the_answer_is_text(self):
+        _, plain, _ = self.ask(HF, self.PARSES)
+        later = self.model_that_writes({"\u0120name": "<think>"})
+        self.assertEqual(self.ask(later, self.PARSES), (None, plain.replace(" name", "<think>"), 0))
 
 
 class Talk(HoneTest):

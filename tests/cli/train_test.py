@@ -122,6 +122,23 @@ class Train(HoneTest):
         self.assertIn("[thinking]", text)
         self.assertNotIn("</t>", text)
 
+    def test_a_budget_alone_is_for_the_template_s_span(self):
+        job = self.job(hone={"reasoning": {"budget": 3}, "max_tokens": 14})
+        self.fails("train", job, "--out", "run", says=("\"reasoning\"", "the chat template has no thinking tags"))
+        template = self.put("t.jinja", "{{ messages[0].content }}{# </think> #}<think>\n")
+        n_close = len(self.lines("tokenize", "--model", HF, stdin=[{"text": "</think>"}])[0]["ids"])
+        result = self.result(job, "--out", "run", "--template", template)
+        self.assertEqual(result["max_dlogp"], 0)
+        for line in map(json.loads, self.read("run", "rollouts", "step-1.jsonl").splitlines()):
+            n, text = len(line["tokens"]), "".join(line["pieces"])
+            self.assertEqual(line["thinking_tokens"], min(n, 3 + n_close), line)
+            self.assertNotIn("</think>", line["answer"] + line["thinking"])
+            if n > 3:
+                self.assertIn("</think>", text)
+        self.put("g.json", CLOSE)
+        told = self.json("eval", "--model", "run", "--data", "valid.jsonl", "--grader", "g.json", "--max-tokens", "14")
+        self.assertTrue(1 <= told["reasoning_tokens_mean"] <= 3 + n_close, told)
+
     def test_the_report_of_a_run(self):
         self.train(self.job(), "--out", "run")
         self.assertEqual(self.json("report", "run"), {"report": "run/report.html"})
