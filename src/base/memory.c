@@ -4,23 +4,24 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The number in a file of one number; infinite where it says "max" or there is none. */
 static double number_in(const char *dir, const char *name)
 {
-    char path[640];
-    double x = HUGE_VAL;
+    char path[640], line[64] = "", *end;
 
     snprintf(path, sizeof path, "/sys/fs/cgroup%s/%s", dir, name);
     FILE *f = fopen(path, "re");
     if (f == NULL)
         return HUGE_VAL;
-    if (fscanf(f, "%lf", &x) != 1)
-        x = HUGE_VAL;
+    const bool read = fgets(line, sizeof line, f) != NULL;
     fclose(f);
-    return x;
+    const double x = strtod(line, &end);
+    return read && end != line && isfinite(x) ? x : HUGE_VAL;
 }
 
 /* What the control groups of this process leave, from its own up to the root. */
@@ -53,13 +54,14 @@ static double left_by_groups(void)
 
 double memory_available(void)
 {
-    double available = HUGE_VAL, kib;
+    static const char name[] = "MemAvailable:";
+    double available = HUGE_VAL;
     char line[256];
     FILE *f = fopen("/proc/meminfo", "re");
 
     while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "MemAvailable: %lf", &kib) == 1)
-            available = kib * 1024;
+        if (strncmp(line, name, sizeof name - 1) == 0)
+            available = strtod(line + sizeof name - 1, NULL) * 1024;
     if (f != NULL)
         fclose(f);
     available = fmin(available, left_by_groups());

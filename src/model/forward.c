@@ -436,7 +436,7 @@ static void make_room(struct training_pass *p, size_t n, struct saved_row **rows
         p->taken[p->n_taken++] = row;
     }
     if (p->n_taken == n) {
-        memcpy(rows, p->taken, n * sizeof(struct saved_row *));
+        saved_places(rows, p->taken, n);
         return;
     }
     while (p->n_taken > 0)
@@ -470,7 +470,7 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     memcpy(p->tokens, b->tokens, b->m * sizeof *p->tokens);
     p->rows = ARENA_ARRAY(&p->arena, struct saved_row *, b->m);
     if (known != NULL)
-        memcpy(p->rows, known, b->m * sizeof *p->rows);
+        saved_places(p->rows, known, b->m);
     p->plan = attention_plan_make(c, b->spans, b->n_spans, &p->arena);
     struct missing x = put_back(p, b, &a);
     bool ok = true;

@@ -21,6 +21,13 @@ struct saved_row {
     bool free;
 };
 
+/* n places of rows, NULL ones too. */
+static inline void saved_places(struct saved_row **to, struct saved_row *const *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        to[i] = from[i];
+}
+
 /* Where a layer's parts begin. */
 struct saved_layout {
     size_t q, att, mid, gate, up, k, v, row_max, row_inv, r1, r2, u, stride;

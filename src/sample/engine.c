@@ -156,10 +156,10 @@ static void node_put(struct run *r, struct node *n)
 {
     if (r->n_nodes == r->cap_nodes) {
         const size_t cap = size_max(64, 2 * r->cap_nodes);
-        struct node **grown = arena_alloc(&r->e->run, cap * sizeof *grown);
+        struct node **grown = ARENA_ARRAY(&r->e->run, struct node *, cap);
 
-        if (r->n_nodes > 0)
-            memcpy(grown, r->nodes, r->n_nodes * sizeof *grown);
+        for (size_t i = 0; i < r->n_nodes; i++)
+            grown[i] = r->nodes[i];
         r->nodes = grown;
         r->cap_nodes = cap;
     }
@@ -442,7 +442,7 @@ static void note_rows(struct run *r, const struct node *n, struct saved_row *con
     if (n->n == 0) {
         struct sample *s = &r->samples[n->request][n->who[0]];
 
-        memcpy(s->prompt_rows + kv_end(r->trunk), rows, n->n_pending * sizeof(struct saved_row *));
+        saved_places(s->prompt_rows + kv_end(r->trunk), rows, n->n_pending);
         return;
     }
     for (size_t i = 0; i < n->n_who; i++)
@@ -572,7 +572,7 @@ static bool read_tokens(struct engine *e, const struct adapter *adapter, struct 
             !forward_saving(e->model, adapter, e->work, &b, to, hidden, err))
             return false;
         if (to != NULL)
-            memcpy(rows + at, to, m * sizeof(struct saved_row *));
+            saved_places(rows + at, to, m);
         e->counts.rows += m;
         e->counts.prompt_tokens += m;
     }
@@ -609,7 +609,7 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
 
         ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, r.hooks, rows, err);
         for (size_t i = 0; i < n_requests && r.hooks->save != NULL; i++) {
-            memcpy(r.samples[i][0].prompt_rows, rows, trunk * sizeof(struct saved_row *));
+            saved_places(r.samples[i][0].prompt_rows, rows, trunk);
             for (size_t s = 0; s < requests[i].n_samples; s++)
                 r.samples[i][s].n_shared = trunk;
         }

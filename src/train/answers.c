@@ -28,7 +28,7 @@ static struct sample *copied(const struct sample *s, struct arena *a)
     memcpy(c->injected, s->injected, s->n * sizeof *s->injected);
     if (s->rows != NULL) {
         c->rows = ARENA_ARRAY(a, struct saved_row *, s->n);
-        memcpy(c->rows, s->rows, s->n * sizeof *s->rows);
+        saved_places(c->rows, s->rows, s->n);
     }
     return c;
 }
@@ -40,7 +40,7 @@ static void keep_prompt_rows(struct answers *x, size_t row, struct sample *const
     const size_t n = x->prompts[row].n;
 
     x->prompt_rows[row] = ARENA_ARRAY(a, struct saved_row *, n);
-    memcpy(x->prompt_rows[row], samples[row][0].prompt_rows, n * sizeof(struct saved_row *));
+    saved_places(x->prompt_rows[row], samples[row][0].prompt_rows, n);
 }
 
 void answers_forget(const struct answers *x, size_t row, struct saved_pool *save)

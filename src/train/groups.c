@@ -84,7 +84,9 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
 
 bool groups_weigh(const struct recipe *recipe, struct groups *g, struct error *err)
 {
-    const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
+    if (g->n == 0)
+        return true;
+    const size_t size = g->all[0].x->n_samples;
     float *reward = malloc(g->n * size * sizeof *reward),
           *advantage = malloc(g->n * size * sizeof *advantage);
     bool *kept = malloc(g->n);

@@ -27,13 +27,13 @@ static void turn_row(void *ctx, size_t i, int thread)
     const size_t v = c->m->config.vocab;
     float *logits = c->logits + i * c->ld;
     const float inv_t = c->opt->inv_t, inv_n = (float)(1.0 / c->opt->n);
-    float *block_sums = malloc((softmax_blocks(v) + v) * sizeof *block_sums),
-          *p = block_sums + softmax_blocks(v);
+    float *block_sums = malloc((softmax_blocks(v) + v) * sizeof *block_sums);
     float sum = 0, count = 0;
 
     (void)thread;
     if (block_sums == NULL)
         abort();
+    float *p = block_sums + softmax_blocks(v);
     const struct softmax_row s = softmax_row_of(v, logits, inv_t, block_sums);
     c->entropy[i] = softmax_entropy(&s, v, logits, inv_t, p);
     for (size_t k = c->first[i]; k < c->first[i + 1]; k++) {

@@ -301,9 +301,9 @@ bool preflight_check(struct engine *e, const struct reinforce_inputs *in, struct
         return false;
     c.max_tokens = r->max_tokens;
     c.n_samples = r->group_size;
-    c.n_rows_checked =
-        size_max(8, size_min(CHECK_ROWS, CHECK_TOKENS / (c.n_samples * r->max_tokens)));
-    c.n_rows_checked = size_min(c.n_rows_checked, in->train->n_rows);
+    const size_t tokens_a_row = size_max(1, c.n_samples * r->max_tokens);
+    c.n_rows_checked = size_max(8, size_min(CHECK_ROWS, CHECK_TOKENS / tokens_a_row));
+    c.n_rows_checked = size_max(1, size_min(c.n_rows_checked, in->train->n_rows));
     const struct answers_options opt = {
         .n_samples = c.n_samples,
         .max_tokens = r->max_tokens,
