@@ -28,12 +28,21 @@ struct workspace {
     size_t peak_bytes;
 };
 
+/* Rows of a pass of which only the layers' inputs were kept: each layer is computed anew for them. */
+struct lean {
+    size_t m;
+    size_t *row; /* [m] of the pass */
+    const struct attention_plan *plan;
+    uint32_t *pos;
+    struct layer_state s;
+};
+
 struct training_pass {
     const struct model *model;
     struct adapter *adapter;
     struct arena arena;
     size_t m;
-    bool lean; /* some rows are: each layer is computed anew from its inputs */
+    struct lean *lean; /* NULL: everything was kept */
     const struct attention_plan *plan;
     uint32_t *pos;
     token_id *tokens;
@@ -272,6 +281,8 @@ static void fetch_row(void *ctx, size_t i, int thread)
     struct layer_state *s = w->s;
 
     (void)thread;
+    if (w->rows[i]->stride < at->stride)
+        return;
     copy(s->q + i * hd, from + at->q, hd);
     copy(s->att + i * hd, from + at->att, hd);
     copy(s->mid + i * c->width, from + at->mid, c->width);
@@ -304,6 +315,35 @@ static void fetch_kv(void *ctx, size_t i, int thread)
     const float *from = w->rows[i]->values + w->layer * w->rows[i]->stride;
     copy(w->k + i * kd, from + w->at.k, kd);
     copy(w->v + i * kd, from + w->at.v, kd);
+}
+
+struct spreading { /* from the lean rows' state to that of the whole pass */
+    const struct model_config *c;
+    const struct lean *from;
+    struct layer_state *to;
+    size_t rank;
+};
+
+static void spread_row(void *ctx, size_t i, int thread)
+{
+    const struct spreading *w = ctx;
+    const struct model_config *c = w->c;
+    const size_t hd = c->n_heads * c->head_width, r = w->from->row[i];
+    const struct layer_state *s = &w->from->s;
+    struct layer_state *to = w->to;
+
+    (void)thread;
+    copy(to->q + r * hd, s->q + i * hd, hd);
+    copy(to->att + r * hd, s->att + i * hd, hd);
+    copy(to->mid + r * c->width, s->mid + i * c->width, c->width);
+    copy(to->gate + r * c->hidden, s->gate + i * c->hidden, c->hidden);
+    copy(to->up + r * c->hidden, s->up + i * c->hidden, c->hidden);
+    copy(to->row_max + r * c->n_heads, s->row_max + i * c->n_heads, c->n_heads);
+    copy(to->row_inv + r * c->n_heads, s->row_inv + i * c->n_heads, c->n_heads);
+    to->r1[r] = s->r1[i];
+    to->r2[r] = s->r2[i];
+    for (size_t p = 0; p < N_PROJECTIONS && w->rank > 0; p++)
+        copy(to->u[p] + r * w->rank, s->u[p] + i * w->rank, w->rank);
 }
 
 static struct keeping keeping_of(const struct model *m, const struct adapter *ad,
@@ -422,10 +462,11 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
     return x;
 }
 
-/* Places for n rows: whole ones while the pool has room for all, else lean ones. */
-static void make_room(struct training_pass *p, size_t n, struct saved_row **rows)
+/* Places for the missing rows: whole ones where the pool has room for all, else lean ones. */
+static void make_room(struct training_pass *p, const struct missing *x)
 {
     const struct model_config *c = &p->model->config;
+    const size_t n = x->b.m;
 
     p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
     while (p->pool != NULL && p->n_taken < n) {
@@ -436,17 +477,24 @@ static void make_room(struct training_pass *p, size_t n, struct saved_row **rows
         p->taken[p->n_taken++] = row;
     }
     if (p->n_taken == n) {
-        saved_places(rows, p->taken, n);
+        saved_places(x->rows, p->taken, n);
         return;
     }
     while (p->n_taken > 0)
         saved_give(p->pool, p->taken[--p->n_taken]);
-    p->lean = true;
+    struct lean *lean = ARENA_NEW(&p->arena, struct lean);
+    *lean = (struct lean){.m = n,
+                          .row = ARENA_ARRAY(&p->arena, size_t, n),
+                          .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, &p->arena),
+                          .pos = ARENA_ARRAY(&p->arena, uint32_t, n)};
     for (size_t i = 0; i < n; i++) {
-        rows[i] = ARENA_NEW(&p->arena, struct saved_row);
-        *rows[i] = (struct saved_row){.values = floats(&p->arena, (c->n_layers + 1) * c->width),
-                                      .stride = c->width};
+        lean->row[i] = x->row[i];
+        lean->pos[i] = p->pos[x->row[i]];
+        x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
+        *x->rows[i] = (struct saved_row){.values = floats(&p->arena, (c->n_layers + 1) * c->width),
+                                         .stride = c->width};
     }
+    p->lean = lean;
 }
 
 bool training_forward(const struct model *m, struct adapter *adapter, struct workspace *w,
@@ -475,7 +523,7 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     struct missing x = put_back(p, b, &a);
     bool ok = true;
     if (x.b.m > 0) {
-        make_room(p, x.b.m, x.rows);
+        make_room(p, &x);
         for (size_t i = 0; i < x.b.m; i++)
             p->rows[x.row[i]] = x.rows[i];
         ok = forward_saving(m, adapter, w, &x.b, x.rows, floats(&a, x.b.m * c->width), err);
@@ -543,6 +591,23 @@ static void layer_backward(const struct training_pass *p, size_t layer, const st
                         m->full->layers[layer].d_attn_norm);
 }
 
+/* A layer anew for the rows that are lean; their keys and values are in their pages, and come out the same. */
+static void compute_lean(struct training_pass *p, const struct keeping *keep, struct arena *a)
+{
+    struct lean *lean = p->lean;
+    const size_t w = p->model->config.width;
+    const struct scratch t = scratch_make(p->model, lean->m, a);
+    struct spreading spread = {.c = keep->c, .from = lean, .to = keep->s, .rank = keep->rank};
+
+    lean->s = layer_state_make(p->model, p->adapter, lean->m, a);
+    lean->s.x = floats(a, lean->m * w);
+    for (size_t i = 0; i < lean->m; i++)
+        copy(lean->s.x + i * w, keep->x + lean->row[i] * w, w);
+    layer_forward(p->model, p->adapter, keep->layer, lean->m, lean->pos, lean->plan, &lean->s, &t,
+                  floats(a, lean->m * w));
+    parallel_for(lean->m, spread_row, &spread);
+}
+
 void training_backward(struct training_pass *p, const float *d_hidden)
 {
     const struct model *m = p->model;
@@ -564,14 +629,9 @@ void training_backward(struct training_pass *p, const float *d_hidden)
         arena_reset(&a);
         keep.layer = l;
         parallel_for(p->m, fetch_x, &keep);
-        if (p->lean) { /* compute the layer anew; keys and values are in their pages, and come out the same */
-            const struct scratch t = scratch_make(m, p->m, &a);
-
-            layer_forward(m, p->adapter, l, p->m, p->pos, p->plan, &s, &t,
-                          floats(&a, p->m * c->width));
-        } else {
-            parallel_for(p->m, fetch_row, &keep);
-        }
+        parallel_for(p->m, fetch_row, &keep);
+        if (p->lean != NULL)
+            compute_lean(p, &keep, &a);
         layer_backward(p, l, &s, &a, dx);
     }
     if (full)
@@ -597,7 +657,7 @@ size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const size_t kept =
         lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
-    const size_t layer = saved_layout_of(c, rank).stride - 2 * kd;
+    const size_t layer = (saved_layout_of(c, rank).stride - 2 * kd) * (lean ? 2 : 1);
     const size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
     const size_t scratch = c->width + 2 * kd + c->hidden;
 

@@ -46,8 +46,8 @@ MUST_CHECK bool forward_saving(const struct model *m, const struct adapter *adap
  * to adapter->grads, or to model->full's where the model is unfrozen and adapter is NULL.
  *   known   [m], NULL where a row was not saved: those that were are not computed again. They hold the values that the
  *           same weights and adapter gave, and stay the caller's. NULL: none are known.
- *   pool    rows that are computed are kept here while it has room for all of them; NULL or full: only the layers'
- *           inputs are kept and each layer is computed anew in the backward. Same bits.
+ *   pool    rows that are computed are kept here if it has room for all of them; NULL or full: of those only the layers'
+ *           inputs are kept, and each layer is computed anew for them in the backward. Same bits.
  * Every position that a row sees is a row of the batch.
  */
 struct training_pass;
