@@ -2,6 +2,7 @@
  * gradient.c - groups -> tree -> forward, what sampling saved taken over -> loss -> backward.
  */
 #include "train/gradient.h"
+#include "model/training_pass.h"
 
 size_t gradient_pass_size(const struct gradient *x, const struct tree_group *g, size_t n)
 {

@@ -4,6 +4,7 @@
 #include "train/preflight.h"
 #include "base/parallel.h"
 #include "base/size.h"
+#include "model/training_pass.h"
 #include "train/answers.h"
 
 #include <math.h>

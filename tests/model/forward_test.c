@@ -4,7 +4,7 @@
  */
 #include "base/parallel.h"
 #include "base/size.h"
-#include "model/forward.h"
+#include "model/training_pass.h"
 #include "support/rig.h"
 #include "support/trees.h"
 #include "tensor/cpu/kernels.h"
@@ -168,35 +168,6 @@ static void a_new_adapter_changes_no_bit(void **state)
     adapter_close(other);
 }
 
-static void the_pass_that_remembers_computes_the_same(void **state)
-{
-    struct rig *r = *state;
-    const size_t c = r->model->config.width;
-    struct adapter *ad = random_adapter(&r->model->config, 4, 9);
-    struct error err = {0};
-    struct dice d = {6};
-
-    for (int round = 0; round < 20; round++) {
-        const struct trees t =
-            trees_make(&d, 1 + dice_below(&d, 90), r->model->config.vocab, &r->arena);
-        const float *want = compute(r, round % 2 == 0 ? ad : NULL, &t, NULL);
-        struct growth g = growth_begin(&t, r->pool, &r->arena);
-        struct training_pass *p = NULL;
-        float *hidden = ARENA_ARRAY(&r->arena, float, t.m *c);
-
-        assert_true(growth_step(&g, NULL));
-        const struct batch b = {
-            .m = g.m, .tokens = g.tokens, .spans = g.spans, .n_spans = g.n_spans};
-        ASSERT_OK(training_forward(r->model, round % 2 == 0 ? ad : NULL, r->work, &b, NULL, NULL,
-                                   hidden, &p, &err));
-        ASSERT_SAME("hidden", t.m * c, hidden, want);
-        training_pass_release(p);
-        growth_end(&g);
-    }
-    training_pass_release(NULL);
-    adapter_close(ad);
-}
-
 static void a_position_past_the_tables_is_refused_and_nothing_grows(void **state)
 {
     struct rig *r = *state;
@@ -226,17 +197,6 @@ static void a_position_past_the_tables_is_refused_and_nothing_grows(void **state
     rig_close(&small);
 }
 
-static void a_pass_over_twice_the_rows_is_said_to_keep_twice_as_much(void **state)
-{
-    const struct rig *r = *state;
-    const size_t one = training_pass_bytes(r->model, 8, 1000, false),
-                 lean = training_pass_bytes(r->model, 8, 1000, true),
-                 bare = training_pass_bytes(r->model, 0, 1000, false);
-
-    assert_int_equal(training_pass_bytes(r->model, 8, 2000, false), 2 * one);
-    assert_true(lean < one && bare < one);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,9 +205,7 @@ int main(void)
         cmocka_unit_test(logits_of_a_row_do_not_depend_on_the_rows_beside_it),
         cmocka_unit_test(what_stands_later_changes_nothing_before_it),
         cmocka_unit_test(a_new_adapter_changes_no_bit),
-        cmocka_unit_test(the_pass_that_remembers_computes_the_same),
         cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),
-        cmocka_unit_test(a_pass_over_twice_the_rows_is_said_to_keep_twice_as_much),
     };
     return cmocka_run_group_tests(tests, open_tiny, close_tiny);
 }

@@ -3,6 +3,7 @@
  */
 #include "support/graded.h"
 #include "base/size.h"
+#include "model/training_pass.h"
 
 #include <math.h>
 

@@ -4,6 +4,7 @@
  */
 #include "base/parallel.h"
 #include "base/size.h"
+#include "model/training_pass.h"
 #include "sample/engine.h"
 #include "support/numbers.h"
 #include "support/rig.h"

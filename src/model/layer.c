@@ -1,0 +1,370 @@
+/*
+ * layer.c - a layer, forward and backward, and the parts of its state row by row.
+ */
+#include "base/parallel.h"
+#include "model/layer_internal.h"
+#include "tensor/cpu/kernels.h"
+
+#include <string.h>
+
+/* y (+)= W x, and the adapter's part; u receives s A x where there is an adapter. */
+static void linear(const struct model *m, const struct adapter *ad, size_t layer, enum projection p,
+                   size_t rows, const float *x, float *y, bool accumulate, float *u)
+{
+    const struct packed *w = &m->layers[layer].proj[p];
+
+    matmul(w, rows, x, w->k, y, w->n, accumulate);
+    if (ad != NULL) {
+        const struct lora *l = &ad->layers[layer][p];
+
+        matmul(&l->pa, rows, x, w->k, u, ad->rank, false);
+        scale_rows(rows, ad->rank, ad->scale, u, ad->rank);
+        matmul(&l->pb, rows, u, ad->rank, y, w->n, true);
+    }
+}
+
+/* dx (+)= the gradient at the input of a linear layer; weights' gradients are added to. dx NULL: only those. */
+static void linear_back(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                        enum projection proj, const float *x, const float *u, const float *dy,
+                        float *du, float *dx, bool accumulate)
+{
+    const struct packed *w = &m->layers[layer].proj[proj];
+
+    if (dx != NULL)
+        matmul_back_x(w, rows, dy, w->n, dx, w->k, accumulate);
+    if (ad != NULL) {
+        const struct lora *l = &ad->layers[layer][proj];
+        const size_t r = ad->rank;
+
+        matmul_floats(w->n, r, rows, dy, 1, w->n, u, r, l->db, r, true);
+        matmul_floats(rows, r, w->n, dy, w->n, 1, l->b, r, du, r, false);
+        scale_rows(rows, r, ad->scale, du, r);
+        matmul_floats(r, w->k, rows, du, 1, r, x, w->k, l->da, w->k, true);
+        if (dx != NULL)
+            matmul_floats(rows, w->k, r, du, r, 1, l->a, w->k, dx, w->k, true);
+    } else if (m->full != NULL) {
+        matmul_floats(w->n, w->k, rows, dy, 1, w->n, x, w->k, m->full->layers[layer].d_proj[proj],
+                      w->k, true);
+    }
+}
+
+float *layer_floats(struct arena *a, size_t n)
+{
+    return arena_alloc(a, (n + PANEL) * sizeof(float));
+}
+
+struct layer_state layer_state_make(const struct model *m, const struct adapter *ad, size_t rows,
+                                    struct arena *a)
+{
+    const struct model_config *c = &m->config;
+    struct layer_state s = {0};
+
+    s.r1 = layer_floats(a, rows);
+    s.r2 = layer_floats(a, rows);
+    s.q = layer_floats(a, rows * c->n_heads * c->head_width);
+    s.row_max = layer_floats(a, rows * c->n_heads);
+    s.row_inv = layer_floats(a, rows * c->n_heads);
+    s.att = layer_floats(a, rows * c->n_heads * c->head_width);
+    s.mid = layer_floats(a, rows * c->width);
+    s.gate = layer_floats(a, rows * c->hidden);
+    s.up = layer_floats(a, rows * c->hidden);
+    for (size_t p = 0; p < N_PROJECTIONS && ad != NULL; p++)
+        s.u[p] = layer_floats(a, rows * ad->rank);
+    return s;
+}
+
+struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a)
+{
+    const struct model_config *c = &m->config;
+
+    return (struct layer_scratch){.norm = layer_floats(a, rows * c->width),
+                                  .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+                                  .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+                                  .act = layer_floats(a, rows * c->hidden)};
+}
+
+void layer_forward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                   const uint32_t *pos, const struct attention_plan *plan, struct layer_state *s,
+                   const struct layer_scratch *t, float *out)
+{
+    const struct model_config *c = &m->config;
+    const struct layer_weights *w = &m->layers[layer];
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const float eps = (float)c->rms_eps;
+
+    rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, t->norm, c->width, s->r1);
+    linear(m, ad, layer, PROJ_Q, rows, t->norm, s->q, false, s->u[PROJ_Q]);
+    linear(m, ad, layer, PROJ_K, rows, t->norm, t->k, false, s->u[PROJ_K]);
+    linear(m, ad, layer, PROJ_V, rows, t->norm, t->v, false, s->u[PROJ_V]);
+    rope_rows(rows, c->n_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, s->q, hd);
+    rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, t->k, kd);
+    attention_store(plan, layer, t->k, t->v);
+    attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
+    memcpy(s->mid, s->x, rows * c->width * sizeof(float));
+    linear(m, ad, layer, PROJ_O, rows, s->att, s->mid, true, s->u[PROJ_O]);
+    rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, t->norm, c->width, s->r2);
+    linear(m, ad, layer, PROJ_GATE, rows, t->norm, s->gate, false, s->u[PROJ_GATE]);
+    linear(m, ad, layer, PROJ_UP, rows, t->norm, s->up, false, s->u[PROJ_UP]);
+    swiglu(rows, c->hidden, s->gate, s->up, t->act);
+    memcpy(out, s->mid, rows * c->width * sizeof(float));
+    linear(m, ad, layer, PROJ_DOWN, rows, t->act, out, true, s->u[PROJ_DOWN]);
+}
+
+void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                    const uint32_t *pos, const struct attention_plan *plan,
+                    const struct layer_state *s, struct arena *a, float *dx)
+{
+    const struct model_config *c = &m->config;
+    const struct layer_weights *w = &m->layers[layer];
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const float eps = (float)c->rms_eps;
+    const bool full = ad == NULL && m->full != NULL;
+    const bool need_dx = layer > 0 || full;
+    float *norm = layer_floats(a, rows * c->width), *dnorm = layer_floats(a, rows * c->width);
+    float *act = layer_floats(a, rows * c->hidden), *dact = layer_floats(a, rows * c->hidden);
+    float *dgate = layer_floats(a, rows * c->hidden), *dup = layer_floats(a, rows * c->hidden);
+    float *datt = layer_floats(a, rows * hd), *dq = layer_floats(a, rows * hd),
+          *dk = layer_floats(a, rows * kd), *dv = layer_floats(a, rows * kd);
+    float *du = ad == NULL ? NULL : layer_floats(a, rows * ad->rank);
+
+    swiglu(rows, c->hidden, s->gate, s->up, act);
+    linear_back(m, ad, layer, rows, PROJ_DOWN, act, s->u[PROJ_DOWN], dx, du, dact, false);
+    swiglu_back(rows, c->hidden, s->gate, s->up, dact, dgate, dup);
+    rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, norm, c->width, NULL);
+    linear_back(m, ad, layer, rows, PROJ_GATE, norm, s->u[PROJ_GATE], dgate, du, dnorm, false);
+    linear_back(m, ad, layer, rows, PROJ_UP, norm, s->u[PROJ_UP], dup, du, dnorm, true);
+    rms_norm_back(rows, c->width, s->mid, c->width, w->ffn_norm, s->r2, dnorm, c->width, dx,
+                  c->width);
+    if (full)
+        rms_norm_back_w(rows, c->width, s->mid, c->width, s->r2, dnorm, c->width,
+                        m->full->layers[layer].d_ffn_norm);
+    linear_back(m, ad, layer, rows, PROJ_O, s->att, s->u[PROJ_O], dx, du, datt, false);
+    attention_back(plan, layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv);
+    rope_rows(rows, c->n_heads, c->head_width, m->rope_cos, m->rope_sin, pos, true, dq, hd);
+    rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, true, dk, kd);
+    rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, norm, c->width, NULL);
+    linear_back(m, ad, layer, rows, PROJ_Q, norm, s->u[PROJ_Q], dq, du, need_dx ? dnorm : NULL,
+                false);
+    linear_back(m, ad, layer, rows, PROJ_K, norm, s->u[PROJ_K], dk, du, need_dx ? dnorm : NULL,
+                true);
+    linear_back(m, ad, layer, rows, PROJ_V, norm, s->u[PROJ_V], dv, du, need_dx ? dnorm : NULL,
+                true);
+    if (!need_dx)
+        return;
+    rms_norm_back(rows, c->width, s->x, c->width, w->attn_norm, s->r1, dnorm, c->width, dx,
+                  c->width);
+    if (full)
+        rms_norm_back_w(rows, c->width, s->x, c->width, s->r1, dnorm, c->width,
+                        m->full->layers[layer].d_attn_norm);
+}
+
+/* ---- rows ---- */
+
+/* Where the parts of one row of a layer's state lie, x, k and v apart. */
+struct parts {
+    float *q, *att, *mid, *gate, *up, *row_max, *row_inv, *r1, *r2, *u[N_PROJECTIONS];
+};
+
+static struct parts parts_of_state(const struct model_config *c, size_t rank,
+                                   const struct layer_state *s, size_t i)
+{
+    const size_t hd = c->n_heads * c->head_width;
+    struct parts p = {.q = s->q + i * hd,
+                      .att = s->att + i * hd,
+                      .mid = s->mid + i * c->width,
+                      .gate = s->gate + i * c->hidden,
+                      .up = s->up + i * c->hidden,
+                      .row_max = s->row_max + i * c->n_heads,
+                      .row_inv = s->row_inv + i * c->n_heads,
+                      .r1 = s->r1 + i,
+                      .r2 = s->r2 + i};
+
+    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+        p.u[k] = s->u[k] + i * rank;
+    return p;
+}
+
+/* values: of a row that is kept, at its layer */
+static struct parts parts_of_saved(const struct saved_layout *at, size_t rank, float *values)
+{
+    struct parts p = {.q = values + at->q,
+                      .att = values + at->att,
+                      .mid = values + at->mid,
+                      .gate = values + at->gate,
+                      .up = values + at->up,
+                      .row_max = values + at->row_max,
+                      .row_inv = values + at->row_inv,
+                      .r1 = values + at->r1,
+                      .r2 = values + at->r2};
+
+    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+        p.u[k] = values + at->u + k * rank;
+    return p;
+}
+
+static void copy(float *to, const float *from, size_t n)
+{
+    memcpy(to, from, n * sizeof *to);
+}
+
+static void copy_parts(const struct model_config *c, size_t rank, const struct parts *to,
+                       const struct parts *from)
+{
+    const size_t hd = c->n_heads * c->head_width;
+
+    copy(to->q, from->q, hd);
+    copy(to->att, from->att, hd);
+    copy(to->mid, from->mid, c->width);
+    copy(to->gate, from->gate, c->hidden);
+    copy(to->up, from->up, c->hidden);
+    copy(to->row_max, from->row_max, c->n_heads);
+    copy(to->row_inv, from->row_inv, c->n_heads);
+    *to->r1 = *from->r1;
+    *to->r2 = *from->r2;
+    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+        copy(to->u[k], from->u[k], rank);
+}
+
+struct moving { /* many rows of a layer, one a unit */
+    const struct model_config *c;
+    struct saved_layout at;
+    size_t layer, rank;
+    struct saved_row *const *rows;
+    const struct layer_state *state;
+    const size_t *to_row;         /* layer_spread's */
+    const struct layer_state *to; /* layer_spread's */
+    float *x, *k, *v;
+};
+
+static struct moving moving_of(const struct model *m, const struct adapter *ad, size_t layer)
+{
+    const size_t rank = ad != NULL ? ad->rank : 0;
+
+    return (struct moving){
+        .c = &m->config, .at = saved_layout_of(&m->config, rank), .layer = layer, .rank = rank};
+}
+
+static float *values_of(const struct moving *w, size_t i)
+{
+    return w->rows[i]->values + w->layer * w->rows[i]->stride;
+}
+
+static bool is_lean(const struct moving *w, size_t i)
+{
+    return w->rows[i]->stride < w->at.stride;
+}
+
+static void keep_row(void *ctx, size_t i, int thread)
+{
+    const struct moving *w = ctx;
+    const size_t kd = w->c->n_kv_heads * w->c->head_width;
+
+    (void)thread;
+    if (w->rows[i] == NULL)
+        return;
+    float *values = values_of(w, i);
+    copy(values, w->x + i * w->c->width, w->c->width);
+    if (is_lean(w, i))
+        return;
+    const struct parts to = parts_of_saved(&w->at, w->rank, values),
+                       from = parts_of_state(w->c, w->rank, w->state, i);
+    copy_parts(w->c, w->rank, &to, &from);
+    copy(values + w->at.k, w->k + i * kd, kd);
+    copy(values + w->at.v, w->v + i * kd, kd);
+}
+
+void layer_keep(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                const struct layer_state *s, const struct layer_scratch *t,
+                struct saved_row *const *to)
+{
+    struct moving w = moving_of(m, ad, layer);
+
+    w.rows = to;
+    w.state = s;
+    w.x = s->x;
+    w.k = t->k;
+    w.v = t->v;
+    parallel_for(rows, keep_row, &w);
+}
+
+static void fetch_x(void *ctx, size_t i, int thread)
+{
+    const struct moving *w = ctx;
+
+    (void)thread;
+    copy(w->x + i * w->c->width, values_of(w, i), w->c->width);
+}
+
+void layer_fetch_x(const struct model *m, size_t layer, size_t rows, struct saved_row *const *from,
+                   float *x)
+{
+    struct moving w = {.c = &m->config, .layer = layer, .rows = from, .x = x};
+
+    parallel_for(rows, fetch_x, &w);
+}
+
+static void fetch_row(void *ctx, size_t i, int thread)
+{
+    const struct moving *w = ctx;
+
+    (void)thread;
+    if (is_lean(w, i))
+        return;
+    const struct parts to = parts_of_state(w->c, w->rank, w->state, i),
+                       from = parts_of_saved(&w->at, w->rank, values_of(w, i));
+    copy_parts(w->c, w->rank, &to, &from);
+}
+
+void layer_fetch(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                 struct saved_row *const *from, struct layer_state *s)
+{
+    struct moving w = moving_of(m, ad, layer);
+
+    w.rows = from;
+    w.state = s;
+    parallel_for(rows, fetch_row, &w);
+}
+
+static void fetch_kv(void *ctx, size_t i, int thread)
+{
+    const struct moving *w = ctx;
+    const size_t kd = w->c->n_kv_heads * w->c->head_width;
+
+    (void)thread;
+    if (w->rows[i] == NULL || is_lean(w, i))
+        return;
+    copy(w->k + i * kd, values_of(w, i) + w->at.k, kd);
+    copy(w->v + i * kd, values_of(w, i) + w->at.v, kd);
+}
+
+void layer_fetch_kv(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
+                    struct saved_row *const *from, float *k, float *v)
+{
+    struct moving w = moving_of(m, ad, layer);
+
+    w.rows = from;
+    w.k = k;
+    w.v = v;
+    parallel_for(rows, fetch_kv, &w);
+}
+
+static void spread_row(void *ctx, size_t i, int thread)
+{
+    const struct moving *w = ctx;
+    const struct parts to = parts_of_state(w->c, w->rank, w->to, w->to_row[i]),
+                       from = parts_of_state(w->c, w->rank, w->state, i);
+
+    (void)thread;
+    copy_parts(w->c, w->rank, &to, &from);
+}
+
+void layer_spread(const struct model *m, const struct adapter *ad, size_t rows,
+                  const struct layer_state *from, const size_t *to_row, struct layer_state *to)
+{
+    struct moving w = moving_of(m, ad, 0);
+
+    w.state = from;
+    w.to_row = to_row;
+    w.to = to;
+    parallel_for(rows, spread_row, &w);
+}

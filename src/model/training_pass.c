@@ -1,0 +1,239 @@
+/*
+ * training_pass.c - known rows are put back, missing ones computed, and the layers walked from the last to the first.
+ */
+#include "model/training_pass.h"
+#include "base/size.h"
+#include "model/layer_internal.h"
+#include "tensor/cpu/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows of a pass of which only the layers' inputs were kept: each layer is computed anew for them. */
+struct lean {
+    size_t m;
+    size_t *row; /* [m] of the pass */
+    const struct attention_plan *plan;
+    uint32_t *pos;
+};
+
+struct training_pass {
+    const struct model *model;
+    struct adapter *adapter;
+    struct arena arena;
+    size_t m;
+    struct lean *lean; /* NULL: everything was kept */
+    const struct attention_plan *plan;
+    uint32_t *pos;
+    token_id *tokens;
+    struct saved_pool *pool;
+    struct saved_row **rows;  /* [M] */
+    struct saved_row **taken; /* [n_taken] those to be given back */
+    size_t n_taken;
+    float *last; /* [M, C] before the final norm */
+    float *last_r;
+};
+
+/* The rows of a pass that are still to be computed: for each span those behind its known beginning. */
+struct missing {
+    struct batch b;
+    size_t *row;             /* [b.m] of the pass */
+    struct saved_row **rows; /* [b.m] where they are kept */
+};
+
+/*
+ * Known rows are put back: their keys and values into the pages, their segments grown by them. What a span knows behind
+ * something unknown of its own is computed again, for a segment grows at its end.
+ */
+static struct missing put_back(struct training_pass *p, const struct batch *b, struct arena *a)
+{
+    const struct model_config *c = &p->model->config;
+    const size_t kd = c->n_kv_heads * c->head_width;
+    struct span *spans = ARENA_ARRAY(a, struct span, b->n_spans);
+    token_id *tokens = ARENA_ARRAY(a, token_id, b->m);
+    size_t *grown = ARENA_ARRAY(a, size_t, b->n_spans);
+    struct missing x = {.b = {.tokens = tokens, .spans = spans},
+                        .row = ARENA_ARRAY(a, size_t, b->m),
+                        .rows = ARENA_ARRAY(a, struct saved_row *, b->m)};
+    size_t row = 0, n_known = 0;
+
+    for (size_t i = 0; i < b->n_spans; i++) {
+        const struct span *s = &b->spans[i];
+        size_t k = 0;
+
+        s->seg->row0 = row;
+        while (k < s->n_rows && p->rows[row + k] != NULL)
+            k++;
+        grown[i] = k;
+        n_known += k;
+        if (k < s->n_rows)
+            spans[x.b.n_spans++] = (struct span){.seg = s->seg, .n_rows = s->n_rows - k};
+        for (; k < s->n_rows; k++) {
+            p->rows[row + k] = NULL;
+            x.row[x.b.m] = row + k;
+            tokens[x.b.m++] = b->tokens[row + k];
+        }
+        row += s->n_rows;
+    }
+    if (n_known > 0) {
+        float *k = layer_floats(a, b->m * kd), *v = layer_floats(a, b->m * kd);
+
+        for (size_t l = 0; l < c->n_layers; l++) {
+            layer_fetch_kv(p->model, p->adapter, l, b->m, p->rows, k, v);
+            attention_store(p->plan, l, k, v);
+        }
+    }
+    for (size_t i = 0; i < b->n_spans; i++)
+        b->spans[i].seg->len += (uint32_t)grown[i];
+    return x;
+}
+
+/* Places for the missing rows: whole ones where the pool has room for all, else lean ones. */
+static void make_room(struct training_pass *p, const struct missing *x)
+{
+    const struct model_config *c = &p->model->config;
+    const size_t n = x->b.m;
+
+    p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
+    while (p->pool != NULL && p->n_taken < n) {
+        struct saved_row *row = saved_take(p->pool, 0);
+
+        if (row == NULL)
+            break;
+        p->taken[p->n_taken++] = row;
+    }
+    if (p->n_taken == n) {
+        saved_places(x->rows, p->taken, n);
+        return;
+    }
+    while (p->n_taken > 0)
+        saved_give(p->pool, p->taken[--p->n_taken]);
+    struct lean *lean = ARENA_NEW(&p->arena, struct lean);
+    *lean = (struct lean){.m = n,
+                          .row = ARENA_ARRAY(&p->arena, size_t, n),
+                          .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, &p->arena),
+                          .pos = ARENA_ARRAY(&p->arena, uint32_t, n)};
+    for (size_t i = 0; i < n; i++) {
+        lean->row[i] = x->row[i];
+        lean->pos[i] = p->pos[x->row[i]];
+        x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
+        *x->rows[i] = (struct saved_row){
+            .values = layer_floats(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
+    }
+    p->lean = lean;
+}
+
+bool training_forward(const struct model *m, struct adapter *adapter, struct workspace *w,
+                      const struct batch *b, struct saved_pool *pool,
+                      struct saved_row *const *known, float *hidden, struct training_pass **out,
+                      struct error *err)
+{
+    const struct model_config *c = &m->config;
+    struct training_pass *p = calloc(1, sizeof *p);
+    struct arena a = {0};
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a training pass");
+    *p = (struct training_pass){.model = m, .adapter = adapter, .m = b->m, .pool = pool};
+    p->pos = ARENA_ARRAY(&p->arena, uint32_t, b->m);
+    if (!batch_positions(m, b, p->pos, err)) {
+        training_pass_release(p);
+        return false;
+    }
+    p->tokens = ARENA_ARRAY(&p->arena, token_id, b->m);
+    memcpy(p->tokens, b->tokens, b->m * sizeof *p->tokens);
+    p->rows = ARENA_ARRAY(&p->arena, struct saved_row *, b->m);
+    if (known != NULL)
+        saved_places(p->rows, known, b->m);
+    p->plan = attention_plan_make(c, b->spans, b->n_spans, &p->arena);
+    struct missing x = put_back(p, b, &a);
+    bool ok = true;
+    if (x.b.m > 0) {
+        make_room(p, &x);
+        for (size_t i = 0; i < x.b.m; i++)
+            p->rows[x.row[i]] = x.rows[i];
+        ok = forward_saving(m, adapter, w, &x.b, x.rows, layer_floats(&a, x.b.m * c->width), err);
+    }
+    arena_release(&a);
+    if (!ok) {
+        training_pass_release(p);
+        return false;
+    }
+    p->last = layer_floats(&p->arena, b->m * c->width);
+    p->last_r = layer_floats(&p->arena, b->m);
+    layer_fetch_x(m, c->n_layers, b->m, p->rows, p->last);
+    rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
+             p->last_r);
+    *out = p;
+    return true;
+}
+
+/* A layer anew for the rows that are lean; their keys and values are in their pages, and come out the same. */
+static void compute_lean(const struct training_pass *p, size_t layer, struct layer_state *s,
+                         struct arena *a)
+{
+    const struct lean *lean = p->lean;
+    const size_t w = p->model->config.width;
+    const struct layer_scratch t = layer_scratch_make(p->model, lean->m, a);
+    struct layer_state anew = layer_state_make(p->model, p->adapter, lean->m, a);
+
+    anew.x = layer_floats(a, lean->m * w);
+    for (size_t i = 0; i < lean->m; i++)
+        memcpy(anew.x + i * w, s->x + lean->row[i] * w, w * sizeof *anew.x);
+    layer_forward(p->model, p->adapter, layer, lean->m, lean->pos, lean->plan, &anew, &t,
+                  layer_floats(a, lean->m * w));
+    layer_spread(p->model, p->adapter, lean->m, &anew, lean->row, s);
+}
+
+void training_backward(struct training_pass *p, const float *d_hidden)
+{
+    const struct model *m = p->model;
+    const struct model_config *c = &m->config;
+    const bool full = p->adapter == NULL && m->full != NULL;
+    struct arena a = {0};
+    float *dx = layer_floats(&p->arena, p->m * c->width); /* zeroed */
+    struct layer_state s = layer_state_make(m, p->adapter, p->m, &p->arena);
+
+    s.x = layer_floats(&p->arena, p->m * c->width);
+    rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,
+                  dx, c->width);
+    if (full)
+        rms_norm_back_w(p->m, c->width, p->last, c->width, p->last_r, d_hidden, c->width,
+                        m->full->d_final_norm);
+    for (size_t l = c->n_layers; l-- > 0;) {
+        arena_reset(&a);
+        layer_fetch_x(m, l, p->m, p->rows, s.x);
+        layer_fetch(m, p->adapter, l, p->m, p->rows, &s);
+        if (p->lean != NULL)
+            compute_lean(p, l, &s, &a);
+        layer_backward(m, p->adapter, l, p->m, p->pos, p->plan, &s, &a, dx);
+    }
+    if (full)
+        for (size_t i = 0; i < p->m; i++)
+            kernels()->add(c->width, dx + i * c->width,
+                           m->full->d_embed + (size_t)p->tokens[i] * c->width);
+    arena_release(&a);
+}
+
+void training_pass_release(struct training_pass *p)
+{
+    if (p == NULL)
+        return;
+    while (p->n_taken > 0)
+        saved_give(p->pool, p->taken[--p->n_taken]);
+    arena_release(&p->arena);
+    free(p);
+}
+
+size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool lean)
+{
+    const struct model_config *c = &m->config;
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const size_t kept =
+        lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
+    const size_t layer = (saved_layout_of(c, rank).stride - 2 * kd) * (lean ? 2 : 1);
+    const size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
+    const size_t scratch = c->width + 2 * kd + c->hidden;
+
+    return rows * (kept + sizeof(float) * (layer + back + 2 * scratch + 4 * c->width));
+}
