@@ -4,25 +4,28 @@
 #include "train/gradient.h"
 #include "model/training_pass.h"
 
-size_t gradient_pass_size(const struct gradient *x, const struct tree_group *g, size_t n)
+static size_t rows_of(const struct tree_group *g, size_t n)
+{
+    struct arena a = {0};
+    const size_t rows = tree_rows(g, n, &a);
+
+    arena_release(&a);
+    return rows;
+}
+
+/* How many groups from the first on have that many rows at most together; one at least. */
+static size_t groups_within(const struct tree_group *g, size_t n, size_t rows)
 {
     size_t k = 1;
 
-    while (k < n) {
-        struct arena a = {0};
-        const size_t rows = tree_rows(g, k + 1, &a);
-
-        arena_release(&a);
-        if (rows > x->pass_rows)
-            break;
+    while (k < n && rows_of(g, k + 1) <= rows)
         k++;
-    }
     return k;
 }
 
-bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t n,
-                   const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
-                   struct error *err)
+static bool one_pass(const struct gradient *x, const struct tree_group *g, size_t n,
+                     const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
+                     struct error *err)
 {
     const size_t w = x->model->config.width;
     struct kv_pool *pool = engine_pool(x->engine);
@@ -36,7 +39,7 @@ bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t 
         arena_release(&a);
         return false;
     }
-    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+    const struct batch b = tree_batch(&t);
     float *hidden = ARENA_ARRAY(&a, float, t.m *w), *d_hidden = ARENA_ARRAY(&a, float, t.m *w);
     const bool ok = training_forward(x->model, x->adapter, engine_workspace(x->engine), &b,
                                      x->saved, t.known, hidden, &pass, err);
@@ -52,7 +55,39 @@ bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t 
     return ok;
 }
 
+bool gradient_add(const struct gradient *x, const struct tree_group *g, size_t n,
+                  const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
+                  struct error *err)
+{
+    for (size_t at = 0; at < n;) {
+        const size_t k = groups_within(g + at, n - at, x->pass_rows);
+
+        if (!one_pass(x, g + at, k, opt, sums, rows, err))
+            return false;
+        if (x->passed != NULL && !x->passed(x->ctx, at, k, err))
+            return false;
+        at += k;
+    }
+    return true;
+}
+
 #define KL_ROWS 128
+
+/* The group with as many of its first answers as have KL_ROWS rows beside those of its prompt; one at least. */
+static struct tree_group first_answers(struct tree_group g)
+{
+    const size_t all = g.n_answers;
+
+    g.n_answers = 1;
+    while (g.n_answers < all) {
+        g.n_answers++;
+        if (rows_of(&g, 1) > KL_ROWS + g.n_prompt) {
+            g.n_answers--;
+            break;
+        }
+    }
+    return g;
+}
 
 bool gradient_kl(const struct gradient *x, const struct tree_group *g, size_t n, float inv_t,
                  double *kl, struct error *err)
@@ -60,18 +95,14 @@ bool gradient_kl(const struct gradient *x, const struct tree_group *g, size_t n,
     struct kv_pool *pool = engine_pool(x->engine);
     struct arena a = {0};
     struct train_tree t;
-    struct tree_group first = g[0];
-    size_t k = 1, logit_rows, ld;
+    const size_t k = groups_within(g, n, KL_ROWS);
+    const struct tree_group first = k == 1 ? first_answers(g[0]) : g[0];
+    size_t logit_rows, ld;
     float *logits = engine_logits(x->engine, &logit_rows, &ld);
-
-    while (k < n && tree_rows(g, k + 1, &a) <= KL_ROWS)
-        k++;
-    while (k == 1 && first.n_answers > 1 && tree_rows(&first, 1, &a) > KL_ROWS + first.n_prompt)
-        first.n_answers--;
     bool ok = tree_build(k == 1 ? &first : g, k, pool, &a, &t, err);
+
     if (ok) {
-        const struct batch b = {
-            .m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+        const struct batch b = tree_batch(&t);
         float *hidden = ARENA_ARRAY(&a, float, t.m * x->model->config.width);
 
         ok = forward(x->model, x->adapter, engine_workspace(x->engine), &b, hidden, err);

@@ -12,14 +12,18 @@ struct gradient {
     struct engine *engine;   /* its cache, workspace and scratch for logits are used */
     struct saved_pool *saved;
     size_t pass_rows; /* rows of a pass at most, unless one group alone has more */
+    /* After each pass, over n groups from the first-th on; may end it all by failing. May be NULL. */
+    bool (*passed)(void *ctx, size_t first, size_t n, struct error *err);
+    void *ctx;
 };
 
-/* How many groups from the first on make one pass: the rule sees the data alone, never the memory. */
-size_t gradient_pass_size(const struct gradient *x, const struct tree_group *g, size_t n);
-/* One pass over all n groups: gradients, *sums and *rows (rows of the tree) are added to. */
-MUST_CHECK bool gradient_pass(const struct gradient *x, const struct tree_group *g, size_t n,
-                              const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
-                              struct error *err);
+/*
+ * Gradients, *sums and *rows (rows of the trees) are added to, in as many passes as it takes: where they are cut depends on
+ * the data alone, never on the memory.
+ */
+MUST_CHECK bool gradient_add(const struct gradient *x, const struct tree_group *g, size_t n,
+                             const struct loss_options *opt, struct loss_sums *sums, size_t *rows,
+                             struct error *err);
 /*
  * After an update: how far it moved the policy, in nats a drawn token (loss_kl), measured on some 128 rows of the first
  * groups: of one that has more, on its first answers.

@@ -130,9 +130,21 @@ bool groups_tell(const struct recipe *recipe, const struct groups *g, const stru
     return true;
 }
 
-static bool same_tokens(const struct sample *a, const struct sample *b)
+/* Takes out of mass what is a whole draw or more of what is left; says how many draws remain. */
+static size_t take_whole(size_t n, double *mass, double *left, size_t draws)
 {
-    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
+    for (bool again = true; again;) {
+        again = false;
+        for (size_t s = 0; s < n; s++) {
+            if (draws <= 1 || mass[s] <= 0 || mass[s] * (double)draws < *left * (1 - 1e-12))
+                continue;
+            *left -= mass[s];
+            mass[s] = 0;
+            draws--;
+            again = true; /* the others' shares have grown */
+        }
+    }
+    return draws;
 }
 
 /*
@@ -143,61 +155,38 @@ static bool same_tokens(const struct sample *a, const struct sample *b)
  * out.
  */
 static void thin_negatives(const struct recipe *recipe, const struct group *g,
-                           const struct step_metrics *m, float *weight)
+                           const struct step_metrics *m, float *weight, struct arena *a)
 {
     const size_t size = g->x->n_samples;
     const struct answer_slot *slots = g->x->slots + g->row * size;
-    struct arena a = {0};
-    size_t *first = ARENA_ARRAY(&a, size_t, size), n = 0, most = recipe->max_negatives;
-    double *mass = ARENA_ARRAY(&a, double, size), left = 0, at;
+    double *mass = ARENA_ARRAY(a, double, size), left = 0; /* of the first of those alike */
+    size_t n = 0;
 
     for (size_t s = 0; s < size; s++) {
-        first[s] = s;
-        for (size_t k = 0; k < s && first[s] == s; k++)
-            if (same_tokens(slots[k].sample, slots[s].sample))
-                first[s] = first[k];
         weight[s] = 1;
         if (g->advantage[s] < 0) {
-            n += first[s] == s;
-            mass[first[s]] -= (double)g->advantage[s];
+            n += slots[s].alike[0] == s;
+            mass[slots[s].alike[0]] -= (double)g->advantage[s];
             left -= (double)g->advantage[s];
         }
     }
-    if (most > 0 && n > most) {
-        bool again = true;
+    if (recipe->max_negatives == 0 || n <= recipe->max_negatives)
+        return;
+    const size_t draws = take_whole(size, mass, &left, recipe->max_negatives);
+    double at = (double)philox_uniform(recipe->seed ^ m->step, PHILOX_SUBSET,
+                                       (uint32_t)g->x->items[g->row], 0, 0, 0);
+    for (size_t s = 0; s < size; s++) {
+        if (mass[s] <= 0)
+            continue;
+        const double p = mass[s] * (double)draws / left;
 
-        while (
-            again) { /* those whose share is a whole draw or more; the rest shares what is left */
-            again = false;
-            for (size_t s = 0; s < size; s++)
-                if (most > 1 && mass[s] > 0 && mass[s] * (double)most >= left * (1 - 1e-12)) {
-                    left -= mass[s];
-                    mass[s] = 0;
-                    most--;
-                    again = true;
-                }
-        }
-        at = (double)philox_uniform(recipe->seed ^ m->step, PHILOX_SUBSET,
-                                    (uint32_t)g->x->items[g->row], 0, 0, 0);
-        for (size_t s = 0; s < size; s++) {
-            if (mass[s] <= 0)
-                continue;
-            const double p = mass[s] * (double)most / left;
-
-            at += p;
-            weight[s] = at >= 1 ? (float)(1 / p) : 0;
-            at -= at >= 1;
-        }
-        for (size_t s = 0; s < size; s++)
-            if (g->advantage[s] < 0)
-                weight[s] = weight[first[s]];
+        at += p;
+        weight[s] = at >= 1 ? (float)(1 / p) : 0;
+        at -= at >= 1;
     }
-    arena_release(&a);
-}
-
-static void compute_one_anew(struct tree_group *g, size_t step)
-{
-    g->anew = &g->answers[step % g->n_answers];
+    for (size_t s = 0; s < size; s++)
+        if (g->advantage[s] < 0)
+            weight[s] = weight[slots[s].alike[0]];
 }
 
 /* Answers without an advantage cost nothing. */
@@ -216,7 +205,7 @@ struct trained_groups groups_trained(const struct recipe *recipe, const struct g
         size_t k = 0;
 
         if (group->kept)
-            thin_negatives(recipe, group, m, weight);
+            thin_negatives(recipe, group, m, weight, a);
         for (size_t s = 0; s < size && group->kept; s++) {
             const struct sample *x = group->x->slots[group->row * size + s].sample;
 
@@ -242,7 +231,10 @@ struct trained_groups groups_trained(const struct recipe *recipe, const struct g
             .prompt_rows =
                 group->x->prompt_rows != NULL ? group->x->prompt_rows[group->row] : NULL};
     }
-    if (out.n > 0)
-        compute_one_anew(&out.all[m->step % out.n], m->step);
+    if (out.n > 0) {
+        struct tree_group *one = &out.all[m->step % out.n];
+
+        one->anew = &one->answers[m->step % one->n_answers];
+    }
     return out;
 }

@@ -198,6 +198,25 @@ static void fit_group(struct loop *l, const struct groups *g, size_t rows_sample
     l->state.group_size = l->recipe.group_size;
 }
 
+struct passing {
+    const struct loop *l;
+    const struct trained_groups *t;
+};
+
+/* What was saved of groups that are done is room for the next pass. */
+static bool on_passed(void *ctx, size_t first, size_t n, struct error *err)
+{
+    const struct passing *p = ctx;
+    const struct progress_sink *sink = p->l->in->sink;
+
+    (void)err;
+    for (size_t i = first; i < first + n; i++)
+        answers_forget(p->t->from[i]->x, p->t->from[i]->row, p->l->saved);
+    if (sink != NULL && sink->tick != NULL)
+        sink->tick(sink->ctx, "training", first + n, p->t->n);
+    return true;
+}
+
 static bool update(struct loop *l, const struct groups *g, struct step_metrics *m,
                    struct error *err)
 {
@@ -206,28 +225,21 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
     const struct loss_options opt = {.inv_t = (float)(1 / l->recipe.temperature),
                                      .n = t.n_tokens,
                                      .entropy_bonus = entropy_price(l, m->entropy)};
+    struct passing passing = {.l = l, .t = &t};
     const struct gradient gradient = {.model = l->in->model,
                                       .adapter = l->adapter,
                                       .engine = l->engine,
                                       .saved = l->saved,
-                                      .pass_rows = l->recipe.pass_rows};
+                                      .pass_rows = l->recipe.pass_rows,
+                                      .passed = on_passed,
+                                      .ctx = &passing};
     struct loss_sums sums = {0};
     bool ok = true;
 
     m->learning_rate = learning_rate(l);
     if (t.n == 0)
         return true;
-    for (size_t at = 0; ok && at < t.n;) {
-        const size_t k = gradient_pass_size(&gradient, t.all + at, t.n - at);
-
-        ok = gradient_pass(&gradient, t.all + at, k, &opt, &sums, &m->tokens_trained, err);
-        for (size_t i = at; i < at + k; i++) /* room for the next pass */
-            answers_forget(t.from[i]->x, t.from[i]->row, l->saved);
-        at += k;
-        if (ok && l->in->sink != NULL && l->in->sink->tick != NULL)
-            l->in->sink->tick(l->in->sink->ctx, "training", at, t.n);
-    }
-    if (!ok)
+    if (!gradient_add(&gradient, t.all, t.n, &opt, &sums, &m->tokens_trained, err))
         return false;
     m->loss = sums.loss;
     m->max_dlogp = sums.max_dlogp;

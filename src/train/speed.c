@@ -193,30 +193,39 @@ static void forget(struct speed *s, const struct tree_group *g)
             saved_give(s->saved, g->answers[j].rows[i]);
 }
 
+struct passing {
+    struct speed *s;
+    const struct tree_group *g;
+};
+
+/* Room for the next pass; and a place to stop at. */
+static bool on_passed(void *ctx, size_t first, size_t n, struct error *err)
+{
+    const struct passing *p = ctx;
+
+    for (size_t i = first; i < first + n; i++)
+        forget(p->s, &p->g[i]);
+    return p->s->in.stop == NULL || !atomic_load(p->s->in.stop) ||
+           fail(err, ERR_CANCELLED, "stopped on request");
+}
+
 /* n_tokens: drawn tokens that the groups stand for. */
 static bool train_on(struct speed *s, const struct tree_group *g, size_t n, size_t n_tokens,
                      struct speed_time *out, struct error *err)
 {
+    struct passing passing = {.s = s, .g = g};
     const struct gradient gradient = {.model = s->in.model,
                                       .adapter = s->adapter,
                                       .engine = s->in.engine,
                                       .saved = s->saved,
-                                      .pass_rows = s->recipe.pass_rows};
+                                      .pass_rows = s->recipe.pass_rows,
+                                      .passed = on_passed,
+                                      .ctx = &passing};
     const struct loss_options opt = {.inv_t = 1, .n = (double)n_tokens};
     const double began = clock_seconds();
     struct loss_sums sums = {0};
-    bool ok = true;
+    const bool ok = gradient_add(&gradient, g, n, &opt, &sums, &out->rows, err);
 
-    for (size_t at = 0; ok && at < n;) {
-        const size_t k = gradient_pass_size(&gradient, g + at, n - at);
-
-        ok = s->in.stop == NULL || !atomic_load(s->in.stop) ||
-             fail(err, ERR_CANCELLED, "stopped on request");
-        ok = ok && gradient_pass(&gradient, g + at, k, &opt, &sums, &out->rows, err);
-        for (size_t i = at; i < at + k; i++) /* room for the next pass */
-            forget(s, &g[i]);
-        at += k;
-    }
     out->training_s = clock_seconds() - began;
     out->max_dlogp = sums.max_dlogp;
     return ok;

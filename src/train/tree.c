@@ -195,3 +195,8 @@ void tree_release(struct train_tree *t, struct kv_pool *pool)
         kv_segment_release(pool, t->spans[i].seg);
     t->n_spans = 0;
 }
+
+struct batch tree_batch(const struct train_tree *t)
+{
+    return (struct batch){.m = t->m, .tokens = t->tokens, .spans = t->spans, .n_spans = t->n_spans};
+}

@@ -54,6 +54,8 @@ struct train_tree {
 MUST_CHECK bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool *pool,
                            struct arena *a, struct train_tree *out, struct error *err);
 void tree_release(struct train_tree *t, struct kv_pool *pool);
+/* Its rows as a forward pass takes them. */
+struct batch tree_batch(const struct train_tree *t);
 /* Rows that tree_build would make: to cut a step into passes. */
 size_t tree_rows(const struct tree_group *groups, size_t n_groups, struct arena *a);
 #endif

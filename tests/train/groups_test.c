@@ -17,6 +17,7 @@ struct made {
     float logprobs[N];
     bool injected[N];
     struct answer_slot slots[N];
+    size_t first[N]; /* the first answer that is the same */
     struct prompt prompt;
     token_id prompt_tokens[3];
     size_t item;
@@ -33,8 +34,12 @@ static void make(struct made *m, const token_id *token, const double *reward)
                                         .injected = &m->injected[s],
                                         .n = 1,
                                         .n_drawn = 1};
-        m->slots[s] =
-            (struct answer_slot){.sample = &m->samples[s], .grade = {.reward = reward[s]}};
+        while (token[m->first[s]] != token[s])
+            m->first[s]++;
+        m->slots[s] = (struct answer_slot){.sample = &m->samples[s],
+                                           .grade = {.reward = reward[s]},
+                                           .alike = &m->first[s],
+                                           .n_alike = 1};
     }
     m->prompt = (struct prompt){.tokens = m->prompt_tokens, .n = 3};
     m->x = (struct answers){
@@ -69,24 +74,26 @@ static struct recipe recipe_with(enum advantage_scale scale, size_t max_negative
 }
 
 /* 3 right answers, 12 times the same wrong one, 5 times another, 20 different ones of different worth. */
-static void ordinary(token_id *token, double *reward)
+static void make_ordinary(struct made *m)
 {
+    token_id token[N];
+    double reward[N];
+
     for (size_t s = 0; s < N; s++) {
         token[s] = s < 3 ? 0 : s < 15 ? 1 : s < 20 ? 2 : (token_id)(s - 17);
         reward[s] = s < 3 ? 1 : s < 20 ? 0 : 0.001 * (double)(s % 4);
     }
+    make(m, token, reward);
 }
 
 static void few_negatives_stand_for_all_without_bias(void **state)
 {
     static const enum advantage_scale scales[] = {ADVANTAGE_SCALE_MEAN, ADVANTAGE_SCALE_BATCH};
-    token_id token[N];
-    double reward[N], all[N], some[N], mean[N], frequent[N] = {0};
+    double all[N], some[N], mean[N], frequent[N] = {0};
     struct made m;
 
     (void)state;
-    ordinary(token, reward);
-    make(&m, token, reward);
+    make_ordinary(&m);
     for (size_t k = 0; k < COUNT_OF(scales); k++) {
         const struct recipe whole = recipe_with(scales[k], 0), thin = recipe_with(scales[k], 8);
         const size_t rounds = 4000;
@@ -112,8 +119,8 @@ static void few_negatives_stand_for_all_without_bias(void **state)
         /* 12 of 37 wrong answers are more than an eighth of them: always there, with their own weight */
         assert_int_equal(frequent[1], rounds);
         ASSERT_NEAR(mean[1], all[1], 1e-5 * fabs(all[1]));
-        for (size_t t = 0; t < 23;
-             t++) /* 4000 draws of a probability of a quarter and more: 3 % is 4 deviations */
+        /* each of them comes with a probability of a fifth at least: 4 deviations of 4000 draws are 12 % */
+        for (size_t t = 0; t < 23; t++)
             ASSERT_NEAR(mean[t], all[t], 0.12 * fabs(all[t]));
         arena_release(&a);
     }
@@ -121,14 +128,12 @@ static void few_negatives_stand_for_all_without_bias(void **state)
 
 static void as_many_as_there_are_are_all_taken(void **state)
 {
-    token_id token[N];
-    double reward[N], all[N], some[N];
+    double all[N], some[N];
     struct arena a = {0};
     struct made m;
 
     (void)state;
-    ordinary(token, reward);
-    make(&m, token, reward);
+    make_ordinary(&m);
     const struct recipe whole = recipe_with(ADVANTAGE_SCALE_MEAN, 0),
                         enough = recipe_with(ADVANTAGE_SCALE_MEAN, 22);
     (void)train(&m, &whole, 1, &a, all, N);
@@ -140,14 +145,12 @@ static void as_many_as_there_are_are_all_taken(void **state)
 
 static void an_answer_a_step_is_computed_anew(void **state)
 {
-    token_id token[N];
-    double reward[N], sums[N];
+    double sums[N];
     struct arena a = {0};
     struct made m;
 
     (void)state;
-    ordinary(token, reward);
-    make(&m, token, reward);
+    make_ordinary(&m);
     const struct recipe r = recipe_with(ADVANTAGE_SCALE_MEAN, 8);
     const struct trained_groups t = train(&m, &r, 3, &a, sums, N);
     assert_int_equal(t.n, 1);
@@ -159,16 +162,14 @@ static void an_answer_a_step_is_computed_anew(void **state)
 
 static void a_group_without_spread_is_not_trained_on(void **state)
 {
-    token_id token[N];
-    double reward[N], sums[N];
+    double sums[N];
     struct arena a = {0};
     struct made m;
 
     (void)state;
-    ordinary(token, reward);
+    make_ordinary(&m);
     for (size_t s = 0; s < N; s++)
-        reward[s] = 0.5;
-    make(&m, token, reward);
+        m.slots[s].grade.reward = 0.5;
     const struct recipe r = recipe_with(ADVANTAGE_SCALE_MEAN, 8);
     assert_int_equal(train(&m, &r, 1, &a, sums, N).n, 0);
     arena_release(&a);

@@ -370,7 +370,7 @@ static struct loss_sums train(struct setting *s, const struct tree_group *groups
     const size_t c = s->rig.model->config.width;
 
     ASSERT_OK(tree_build(groups, n, s->rig.pool, &a, &t, &err));
-    const struct batch b = {.m = t.m, .tokens = t.tokens, .spans = t.spans, .n_spans = t.n_spans};
+    const struct batch b = tree_batch(&t);
     const struct loss_options opt = {.inv_t = inv_t, .n = n_tokens};
     float *hidden = ARENA_ARRAY(&a, float, t.m *c + 16),
           *d_hidden = ARENA_ARRAY(&a, float, t.m *c + 16),
