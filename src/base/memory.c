@@ -1,5 +1,5 @@
 /*
- * memory.c - two files of the kernel's.
+ * memory.c - what the kernel says.
  */
 #include "base/memory.h"
 
@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The number in a file of one number; infinite where it says "max" or there is none. */
 static double number_in(const char *dir, const char *name)
@@ -66,4 +67,9 @@ double memory_available(void)
         fclose(f);
     available = fmin(available, left_by_groups());
     return isfinite(available) ? available : 0;
+}
+
+double memory_total(void)
+{
+    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
 }

@@ -9,4 +9,6 @@
  * control group leaves where that is less (memory.max, memory.current). 0 when neither says.
  */
 double memory_available(void);
+/* Bytes of the machine. */
+double memory_total(void);
 #endif

@@ -9,7 +9,7 @@
 #include "cli/output.h"
 #include "cli/session.h"
 #include "grade/grade_queue.h"
-#include "job/metrics.h"
+#include "job/rollout_line.h"
 #include "text/dataset.h"
 
 /* What the grader is given of a text: JSON, too, where it is JSON, as graders/run does. */
@@ -148,8 +148,7 @@ static bool take_answer(void *ctx, json_t *value, const char *what, struct error
                           (long long)row, f->n_rows);
     f->given = grown(f->arena, f->given, f->n_given, sizeof *f->given, &f->cap);
     struct given *g = &f->given[f->n_given++];
-    /* a line of a run's rollouts/ may be several samples' */
-    g->n = size_max(1, json_array_size(json_object_get(value, "samples")));
+    g->n = rollout_line_samples(value);
     g->value = json_incref(value);
     g->parsed = json_of_text(json_str(text));
     g->row = (size_t)row;

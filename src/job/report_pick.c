@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "job/line_file.h"
 #include "job/report_internal.h"
+#include "job/rollout_line.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -195,7 +196,7 @@ static bool read_answer(void *ctx, const json_t *v)
     *r = (struct report_answer){.step = report_count(v, "step"),
                                 .item = report_count(v, "item"),
                                 .sample = report_count(v, "sample"),
-                                .n = size_max(1, json_array_size(json_object_get(v, "samples")))};
+                                .n = rollout_line_samples(v)};
     r->reward = report_number(v, "reward");
     r->advantage = report_number(v, "advantage");
     if (isnan(r->advantage))

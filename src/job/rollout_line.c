@@ -3,6 +3,7 @@
  */
 #include "job/rollout_line.h"
 #include "base/limits.h"
+#include "base/size.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -156,4 +157,9 @@ void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_g
     buf_text(b, ",\"advantage\":");
     write_float(b, r->advantage);
     buf_printf(b, ",\"trained\":%s}\n", r->trained ? "true" : "false");
+}
+
+size_t rollout_line_samples(const json_t *line)
+{
+    return size_max(1, json_array_size(json_object_get(line, "samples")));
 }

@@ -12,6 +12,8 @@ struct rollout_tokens {
     void *ctx;
 };
 
+/* How many samples a line stands for. */
+size_t rollout_line_samples(const json_t *line);
 /* Appends the line, line break included: of r and of those alike. */
 void rollout_line(struct buf *out, const struct rollout *r, const struct metrics_graders *graders,
                   const struct rollout_tokens *tokens);

@@ -8,6 +8,7 @@
  *     round:  admit -> forward(all pending rows) -> logits -> draw -> end, stay or part
  */
 #include "sample/engine.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
@@ -15,7 +16,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
 
@@ -61,12 +61,6 @@ struct engine_options engine_defaults(const struct model *m)
         .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512};
 }
 
-/* Memory of the machine. */
-static size_t memory_bytes(void)
-{
-    return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGE_SIZE);
-}
-
 bool engine_open(const struct model *m, const struct tokenizer *t, const struct engine_options *opt,
                  struct engine **out, struct error *err)
 {
@@ -86,7 +80,8 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
                   ? true
                   : fail(err, ERR_NO_MEMORY, "no memory for logits");
     ok = ok &&
-         kv_pool_open(&m->config, size_max(opt->kv_bytes, memory_bytes() / 2), &e->pool, err) &&
+         kv_pool_open(&m->config, size_max(opt->kv_bytes, (size_t)(memory_total() / 2)), &e->pool,
+                      err) &&
          workspace_open(m, &e->work, err);
     if (!ok) {
         engine_close(e);

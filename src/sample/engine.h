@@ -27,10 +27,22 @@ struct thinking_options {
     size_t budget; /* tokens, those of an opening of its own included; 0: no end but max_tokens */
 };
 
-/* What may stand between a span's tags and the texts around them, and belongs to neither. */
+/* White space may stand between a span's tags and the texts around them, and belongs to neither. */
 static inline bool thinking_is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+static inline struct str thinking_trim_begin(struct str s)
+{
+    while (s.len > 0 && thinking_is_space(s.ptr[0]))
+        s = str_from(s, 1);
+    return s;
+}
+static inline struct str thinking_trim_end(struct str s)
+{
+    while (s.len > 0 && thinking_is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
 }
 
 struct sample_request {

@@ -140,26 +140,17 @@ struct thinking_options prompter_thinking(const struct prompter *p, const struct
                                      .budget = r->budget};
 }
 
-static struct str without_end_space(struct str s)
-{
-    while (s.len > 0 && thinking_is_space(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static struct str trimmed(struct str s)
 {
-    while (s.len > 0 && thinking_is_space(s.ptr[0]))
-        s = str_from(s, 1);
-    return without_end_space(s);
+    return thinking_trim_end(thinking_trim_begin(s));
 }
 
 /* Whether a rendered text leaves the model inside its span. */
 static bool ends_open(const struct reasoning *r, struct str text)
 {
-    const struct str open = without_end_space(r->open);
+    const struct str open = thinking_trim_end(r->open);
 
-    return r->on && open.len > 0 && str_ends(without_end_space(text), open);
+    return r->on && open.len > 0 && str_ends(thinking_trim_end(text), open);
 }
 
 static json_t *variables(const struct prompter *p, const json_t *messages, const json_t *tools,

@@ -66,18 +66,11 @@ static void move_on(struct chat_stream *s, int state, size_t tag_len)
     s->some = false;
 }
 
-static struct str from_text_on(struct str s)
-{
-    while (s.len > 0 && thinking_is_space(s.ptr[0]))
-        s = str_from(s, 1);
-    return s;
-}
-
 /* Whether the answer begins with the opening tag, which a model may repeat; false while that is not known. */
 static bool decide(struct chat_stream *s, bool end)
 {
     const struct str open = s->reasoning->open, close = s->reasoning->close,
-                     held = buf_view(&s->held), rest = from_text_on(held);
+                     held = buf_view(&s->held), rest = thinking_trim_begin(held);
     const size_t open_end = held.len - rest.len + open.len;
     bool opens = str_starts(rest, open);
 
@@ -116,7 +109,7 @@ static void advance(struct chat_stream *s, bool end, struct buf *thinking, struc
 /* Whether the bytes lead on in the opening tag. */
 static bool leads_on(const struct chat_stream *s, struct str bytes)
 {
-    const struct str open = s->reasoning->open, rest = from_text_on(buf_view(&s->held));
+    const struct str open = s->reasoning->open, rest = thinking_trim_begin(buf_view(&s->held));
     const size_t n = size_min(bytes.len, open.len - rest.len);
 
     return memcmp(open.ptr + rest.len, bytes.ptr, n) == 0;

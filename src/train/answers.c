@@ -33,7 +33,7 @@ static struct sample *copied(const struct sample *s, struct arena *a)
     return c;
 }
 
-/* The engine's array of a prompt's rows, and all of its samples that show it. */
+/* A copy of the engine's array: it is the same for all samples of a prompt. */
 static void keep_prompt_rows(struct answers *x, size_t row, struct sample *const *samples,
                              struct arena *a)
 {

@@ -2,6 +2,7 @@
  * prompt_test.c - where a thinking span comes from, and how an answer is parted at its end.
  */
 #include "sample/prompt.h"
+#include "support/said.h"
 #include "support/support.h"
 
 static struct arena arena;
@@ -53,19 +54,6 @@ static struct prompt render(const struct prompter *p, const char *said)
     ASSERT_OK(prompter_render(p, messages, NULL, NULL, &arena, &out, &err));
     json_decref(messages);
     return out;
-}
-
-/* A token for each byte, so that a text need not be UTF-8. */
-static struct sample sample_of(const char *text)
-{
-    const struct tokenizer *t = model_files_tokenizer(model->files);
-    struct sample s = {.n = strlen(text), .stop_bytes = SIZE_MAX};
-
-    s.tokens = ARENA_ARRAY(&arena, token_id, s.n + 1);
-    for (size_t i = 0; i < s.n; i++)
-        while (!str_eq(tokenizer_bytes(t, s.tokens[i]), (struct str){text + i, 1}))
-            assert_true((size_t)++s.tokens[i] < model->config.vocab);
-    return s;
 }
 
 static void a_prompt_tells_whether_it_opens_the_span(void **state)
@@ -185,7 +173,7 @@ static void an_answer_is_parted_at_the_first_closing(void **state)
     (void)state;
     struct prompter *p = open_prompter(ECHO "{# </think> #}", NULL);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sample s = sample_of(cases[i].said);
+        struct sample s = sample_of_text(model, cases[i].said, &arena);
         struct answer got;
 
         s.n_thinking = cases[i].span ? s.n : 0;
@@ -202,7 +190,7 @@ static void a_stop_text_may_end_the_thinking(void **state)
 
     (void)state;
     struct prompter *p = open_prompter(ECHO "{# </think> #}", NULL);
-    struct sample s = sample_of("a. b</think>c. d");
+    struct sample s = sample_of_text(model, "a. b</think>c. d", &arena);
     s.n_thinking = 12;
     s.stop_bytes = 1;
     prompter_answer(p, &s, &arena, &got);

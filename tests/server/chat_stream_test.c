@@ -1,6 +1,7 @@
 /*
  * chat_stream_test.c - however an answer is cut into tokens, what streams out is what the whole answer says.
  */
+#include "support/said.h"
 #include "support/support.h"
 
 #include "sample/prompt.h"
@@ -61,23 +62,10 @@ static void stream_in_all_ways(const char *text, const char *thinking, const cha
         stream(text, n, thinking, said);
 }
 
-/* A token for each byte, so that a text need not be UTF-8. */
-static struct sample sample_of(const char *text)
-{
-    const struct tokenizer *t = model_files_tokenizer(model->files);
-    struct sample s = {.n = strlen(text), .stop_bytes = SIZE_MAX};
-
-    s.tokens = ARENA_ARRAY(&arena, token_id, s.n + 1);
-    for (size_t i = 0; i < s.n; i++)
-        while (!str_eq(tokenizer_bytes(t, s.tokens[i]), (struct str){text + i, 1}))
-            assert_true((size_t)++s.tokens[i] < model->config.vocab);
-    return s;
-}
-
 /* What prompter_answer says of the same text; spans are the engine's to see. */
 static void agrees_with_the_whole(const char *text, bool has_span)
 {
-    struct sample s = sample_of(text);
+    struct sample s = sample_of_text(model, text, &arena);
     struct answer whole;
 
     s.n_thinking = has_span ? s.n : 0;

@@ -135,22 +135,29 @@ static struct progress_sink sink_of(struct seen *s)
         .ctx = s, .event = on_event, .step = on_step, .checkpoint = on_checkpoint};
 }
 
+/* A run of that name in the world's folder. */
+static struct reinforce_inputs inputs_of(struct world *w, const char *name,
+                                         const struct progress_sink *sink)
+{
+    return (struct reinforce_inputs){.model = w->model,
+                                     .prompter = w->prompter,
+                                     .train = &w->train,
+                                     .valid = &w->valid,
+                                     .grader = w->grader,
+                                     .recipe = &w->recipe,
+                                     .run_dir = file_join(&w->arena, w->dir, name),
+                                     .base_name = "tiny",
+                                     .sink = sink};
+}
+
 static bool run(struct world *w, const char *name, bool resume, struct seen *s,
                 struct reinforce_result *out, struct error *err)
 {
     const struct progress_sink sink = sink_of(s);
-    const struct reinforce_inputs in = {.model = w->model,
-                                        .prompter = w->prompter,
-                                        .train = &w->train,
-                                        .valid = &w->valid,
-                                        .grader = w->grader,
-                                        .recipe = &w->recipe,
-                                        .run_dir = file_join(&w->arena, w->dir, name),
-                                        .base_name = "tiny",
-                                        .resume = resume,
-                                        .sink = &sink,
-                                        .stop = &s->stop};
+    struct reinforce_inputs in = inputs_of(w, name, &sink);
 
+    in.resume = resume;
+    in.stop = &s->stop;
     return file_make_dirs(in.run_dir, err) && reinforce(&in, out, err);
 }
 
@@ -256,16 +263,8 @@ static void a_stop_while_sampling_keeps_the_steps_that_are_done(void **state)
     w->recipe.checkpoint_interval = 100;
     ASSERT_OK(run(w, "unstopped", false, &s, &unbroken, &err));
     sink.tick = stop_in_sampling;
-    const struct reinforce_inputs in = {.model = w->model,
-                                        .prompter = w->prompter,
-                                        .train = &w->train,
-                                        .valid = &w->valid,
-                                        .grader = w->grader,
-                                        .recipe = &w->recipe,
-                                        .run_dir = file_join(&w->arena, w->dir, "midway"),
-                                        .base_name = "tiny",
-                                        .sink = &sink,
-                                        .stop = &stopped.stop};
+    struct reinforce_inputs in = inputs_of(w, "midway", &sink);
+    in.stop = &stopped.stop;
     ASSERT_OK(file_make_dirs(in.run_dir, &err));
     ASSERT_FAILS(reinforce(&in, &resumed, &err), ERR_CANCELLED, "stopped");
     assert_int_equal(checkpoint_last(in.run_dir), 3);
@@ -306,15 +305,7 @@ static bool step_or_not(void *ctx, const struct step_metrics *m, struct error *e
 static bool run_deaf(struct world *w, const char *name, struct deaf *d, struct error *err)
 {
     const struct progress_sink sink = {.ctx = d, .event = event_or_not, .step = step_or_not};
-    const struct reinforce_inputs in = {.model = w->model,
-                                        .prompter = w->prompter,
-                                        .train = &w->train,
-                                        .valid = &w->valid,
-                                        .grader = w->grader,
-                                        .recipe = &w->recipe,
-                                        .run_dir = file_join(&w->arena, w->dir, name),
-                                        .base_name = "tiny",
-                                        .sink = &sink};
+    const struct reinforce_inputs in = inputs_of(w, name, &sink);
     struct reinforce_result r;
 
     return file_make_dirs(in.run_dir, err) && reinforce(&in, &r, err);
@@ -376,19 +367,11 @@ static bool run_settling(struct world *w, const char *name, bool resume, struct 
                          struct error *err)
 {
     const struct progress_sink sink = {.ctx = s, .step = on_step_after, .settled = on_settled};
-    const struct reinforce_inputs in = {.model = w->model,
-                                        .prompter = w->prompter,
-                                        .train = &w->train,
-                                        .valid = &w->valid,
-                                        .grader = w->grader,
-                                        .recipe = &w->recipe,
-                                        .run_dir = file_join(&w->arena, w->dir, name),
-                                        .base_name = "tiny",
-                                        .resume = resume,
-                                        .sink = &sink,
-                                        .stop = &s->stop};
+    struct reinforce_inputs in = inputs_of(w, name, &sink);
     struct reinforce_result r;
 
+    in.resume = resume;
+    in.stop = &s->stop;
     return file_make_dirs(in.run_dir, err) && reinforce(&in, &r, err);
 }
 
@@ -516,17 +499,9 @@ static void samples_of_the_same_tokens_are_told_to_be_alike(void **state)
     struct told t = {0};
     struct error err;
     const struct progress_sink sink = {.ctx = &t, .rollout = compare_with_the_group};
-    const struct reinforce_inputs in = {.model = w->model,
-                                        .prompter = w->prompter,
-                                        .train = &w->train,
-                                        .valid = &w->valid,
-                                        .grader = w->grader,
-                                        .recipe = &w->recipe,
-                                        .run_dir = file_join(&w->arena, w->dir, "alike"),
-                                        .base_name = "tiny",
-                                        .sink = &sink,
-                                        .stop = &s.stop};
+    struct reinforce_inputs in = inputs_of(w, "alike", &sink);
 
+    in.stop = &s.stop;
     w->recipe.group_size = 16;
     w->recipe.max_tokens = 2;
     w->recipe.temperature = 0.4;
