@@ -12,7 +12,8 @@
 
 struct chat_template;
 /* source: the Jinja text (copied). Fails with the line of the mistake. Read-only after: any number of threads. */
-MUST_CHECK bool chat_template_open(struct str source, struct chat_template **out, struct error *err);
+MUST_CHECK bool chat_template_open(struct str source, struct chat_template **out,
+                                   struct error *err);
 void chat_template_close(struct chat_template *t);
 
 /* A part of the output that came from inside {% generation %}: what an assistant said. Bytes from..to-1. */
@@ -25,6 +26,7 @@ struct generation_span {
  * variable that the template reads. spans (may be NULL) receives up to max_spans; *n_spans how many there were.
  * Fails with ERR_INVALID where the template raises or an operation is wrong, ERR_LIMIT past steps, depth or output.
  */
-MUST_CHECK bool chat_template_render(const struct chat_template *t, const json_t *vars, struct buf *out,
-                                     struct generation_span *spans, size_t max_spans, size_t *n_spans, struct error *err);
+MUST_CHECK bool chat_template_render(const struct chat_template *t, const json_t *vars,
+                                     struct buf *out, struct generation_span *spans,
+                                     size_t max_spans, size_t *n_spans, struct error *err);
 #endif

@@ -35,22 +35,24 @@ struct pretokenizer { /* all zeros: one piece; read-only once built: any number 
 void pretokenizer_release(struct pretokenizer *p);
 
 /* GPT-2's pattern, that of ByteLevel(use_regex=true). */
-#define PATTERN_GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
+#define PATTERN_GPT2                                                                               \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 /*
  * Adds a step; ERR_UNSUPPORTED for a pattern that Oniguruma and PCRE2 understand differently, ERR_LIMIT for too many
  * steps.
  */
-MUST_CHECK bool pretokenizer_split(struct pretokenizer *p, struct str pattern, enum split_behavior behavior,
-                                   bool invert, struct error *err);
-MUST_CHECK bool pretokenizer_split_text(struct pretokenizer *p, struct str text, enum split_behavior behavior,
-                                        bool invert, struct error *err);
+MUST_CHECK bool pretokenizer_split(struct pretokenizer *p, struct str pattern,
+                                   enum split_behavior behavior, bool invert, struct error *err);
+MUST_CHECK bool pretokenizer_split_text(struct pretokenizer *p, struct str text,
+                                        enum split_behavior behavior, bool invert,
+                                        struct error *err);
 MUST_CHECK bool pretokenizer_prefix_blank(struct pretokenizer *p, struct error *err);
 
 /* Gets each piece, never an empty one, in order; false (with err) stops. */
 typedef bool piece_fn(void *ctx, struct str piece, struct error *err);
 
 /* text must be valid UTF-8. Fails as fn does, with ERR_LIMIT where a pattern takes too many steps, or ERR_NO_MEMORY. */
-MUST_CHECK bool pretokenizer_run(const struct pretokenizer *p, struct str text, piece_fn *fn, void *ctx,
-                                 struct error *err);
+MUST_CHECK bool pretokenizer_run(const struct pretokenizer *p, struct str text, piece_fn *fn,
+                                 void *ctx, struct error *err);
 #endif

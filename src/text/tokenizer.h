@@ -33,12 +33,14 @@ void token_list_release(struct token_list *l);
 /* What a model file says of its tokenizer; the views must live until tokenizer_open returns. */
 struct tokenizer_spec {
     size_t n_tokens;
-    const struct str *tokens;  /* [n_tokens], in the byte-level alphabet (GPT-2's bytes-to-unicode) */
-    const int32_t *types;      /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
+    const struct str
+        *tokens; /* [n_tokens], in the byte-level alphabet (GPT-2's bytes-to-unicode) */
+    const int32_t *
+        types; /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
     size_t n_merges;
-    const struct str *merges;  /* [n_merges] "left right", best first */
-    struct str model;          /* "gpt2": byte-level BPE; anything else is ERR_UNSUPPORTED and named */
-    struct str pre;            /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ... */
+    const struct str *merges; /* [n_merges] "left right", best first */
+    struct str model; /* "gpt2": byte-level BPE; anything else is ERR_UNSUPPORTED and named */
+    struct str pre;   /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ... */
 };
 
 /*
@@ -47,9 +49,11 @@ struct tokenizer_spec {
  * what is not JSON.
  */
 struct tokenizer;
-MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, struct error *err);
+MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out,
+                               struct error *err);
 /* tokenizer.json's text; what names the file in errors. */
-MUST_CHECK bool tokenizer_open_json(struct str json, const char *what, struct tokenizer **out, struct error *err);
+MUST_CHECK bool tokenizer_open_json(struct str json, const char *what, struct tokenizer **out,
+                                    struct error *err);
 void tokenizer_close(struct tokenizer *t);
 
 size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
@@ -64,20 +68,22 @@ size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
  * linear. Fails with ERR_INVALID where text is not UTF-8, naming the byte, with ERR_LIMIT past LIMIT_RENDER_BYTES or for
  * a pattern that takes too many steps, or with ERR_NO_MEMORY; out is then as it was.
  */
-MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special, struct token_list *out,
-                                 struct error *err);
+MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special,
+                                 struct token_list *out, struct error *err);
 
 /*
  * The bytes that an id stands for: they may be part of a character. An added token's are its own text; {"", 0} out of
  * range.
  */
 struct str tokenizer_bytes(const struct tokenizer *t, token_id id);
-bool tokenizer_is_special(const struct tokenizer *t, token_id id); /* control and added special tokens */
+bool tokenizer_is_special(const struct tokenizer *t,
+                          token_id id); /* control and added special tokens */
 /* A whole token by its text (added tokens) or its byte-level spelling (all others); -1: there is none. */
 token_id tokenizer_find(const struct tokenizer *t, struct str token);
 
 /* Appends the text of ids; bytes that form no character become U+FFFD (see utf8.h), ids out of range nothing. */
-void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special, struct buf *out);
+void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,
+                      struct buf *out);
 
 /* A token at a time: utf8_stream_put(&stream, tokenizer_bytes(t, id), &out), and utf8_stream_end(). See utf8.h. */
 #endif

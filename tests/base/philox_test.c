@@ -42,7 +42,8 @@ static void uniforms_lie_inside_zero_and_one_and_are_spread(void **state)
 static void purposes_do_not_share_numbers(void **state)
 {
     (void)state;
-    assert_true(philox_uniform(7, PHILOX_TOKEN, 1, 2, 3, 4) != philox_uniform(7, PHILOX_EVAL, 1, 2, 3, 4));
+    assert_true(philox_uniform(7, PHILOX_TOKEN, 1, 2, 3, 4) !=
+                philox_uniform(7, PHILOX_EVAL, 1, 2, 3, 4));
 }
 
 static void below_covers_its_range_evenly(void **state)

@@ -394,8 +394,9 @@ static void what_is_not_offered_in_gguf_is_refused_by_name(void **state)
                         "llama.attention.sliding_window is an array, only 0 is supported");
     w = keys_but("");
     gguf_bytes_u32(&w, "llama.rope.dimension_count", 8);
-    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
-                        "llama.rope.dimension_count is 8; only the width of keys, 16, is supported");
+    ASSERT_GGUF_REFUSED(
+        w, ERR_UNSUPPORTED,
+        "llama.rope.dimension_count is 8; only the width of keys, 16, is supported");
     w = keys_but("");
     gguf_bytes_u32(&w, "llama.attention.value_length", 8);
     ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
