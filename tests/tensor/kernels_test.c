@@ -2,6 +2,7 @@
  * kernels_test.c - every table of kernels computes the same bits, and those are the ones that kernels.h defines.
  */
 #include "base/size.h"
+#include "support/avx512_by_halves.h"
 #include "support/numbers.h"
 #include "tensor/cpu/kernels_internal.h"
 #include "tensor/dtype.h"
@@ -17,6 +18,24 @@ static const size_t sizes[] = {0,   1,   2,   3,   4,   5,   7,   8,   9,   12, 
                                17,  18,  23,  24,  25,  30,  31,  32,  33,  40,  47,  48,
                                49,  63,  64,  65,  79,  80,  81,  96,  127, 128, 129, 240,
                                255, 256, 257, 271, 272, 273, 300, 511, 512, 513, 576, 1000};
+
+/* What this machine runs, and on AVX2 the table for AVX-512 by halves too. */
+static size_t tables(const struct kernels *const **out)
+{
+    static const struct kernels *all[8];
+    const struct kernels *const *found;
+    const size_t n = kernels_available(&found);
+
+    memcpy(all, found, n * sizeof *all);
+    *out = all;
+#if defined(__x86_64__)
+    if (n > 1) {
+        all[n] = &kernels_avx512_by_halves;
+        return n + 1;
+    }
+#endif
+    return n;
+}
 
 /* Inputs of one trial: each in its own piece of memory that ends where the input ends, so that the address sanitizer
    sees a read beyond it, and begins at an address that is no multiple of a vector's size. */
@@ -249,11 +268,13 @@ static size_t run_trial(const struct trial *t, const struct kernels *k, uint64_t
 static void every_table_computes_the_bits_of_plain(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     static float want[3 * MAX_N + GUARD], got[3 * MAX_N + GUARD];
     char what[200];
 
     (void)state;
+    for (size_t k = 0; k < n_tables; k++)
+        print_message("             kernels compared: %s\n", all[k]->name);
     for (size_t t = 0; t < COUNT_OF(trials); t++) {
         for (size_t s = 0; s < COUNT_OF(sizes); s++) {
             for (uint64_t seed = 1; seed <= 12; seed++) {
@@ -280,7 +301,6 @@ static void the_tables_that_run_here_are_plain_and_its_twins(void **state)
     assert_true(n >= 1);
     assert_string_equal(all[0]->name, "plain");
     for (size_t i = 0; i < n; i++) {
-        print_message("             kernels compared: %s\n", all[i]->name);
         assert_true(kernels_choose(all[i]->name));
         assert_ptr_equal(kernels(), all[i]);
     }
@@ -346,7 +366,7 @@ static void every_table_s_product_is_one_chain_over_k(void **state)
     static const size_t rows[] = {0, 1, 2, 3, 5, 6, 7, 11, 12, 13, 14, 15, 27, 28, 29, 41};
     static const size_t depths[] = {0, 1, 2, 7, 16, 33, 100};
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     struct dice d = {5};
     char what[100];
 
@@ -385,7 +405,7 @@ static void every_table_s_product_is_one_chain_over_k(void **state)
 static void a_product_cut_along_k_is_the_same_product(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     struct dice d = {6};
 
     (void)state;
@@ -421,7 +441,7 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
                  {PACK_Q8, 16, sizeof(struct pack_q8)},
                  {PACK_Q4, 32, sizeof(struct pack_q4)}};
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     struct dice d = {7};
     char what[100];
 
@@ -461,7 +481,7 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
 static void a_transpose_turns_rows_into_columns(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     float in[PANEL * 20], out[PANEL * 17];
 
     (void)state;
@@ -478,7 +498,7 @@ static void a_transpose_turns_rows_into_columns(void **state)
 static void a_sum_over_a_row_is_sixteen_lanes_joined_as_a_tree(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     struct dice d = {8};
     float x[200], y[200];
 
@@ -515,7 +535,7 @@ static double exp_error_ulp(float x, float got)
 static void the_exponential_is_within_one_unit_in_the_last_place(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     const float least = -87.3f, most = 88.3f;
     float x[4096], y[4096];
     double worst = 0;
@@ -545,7 +565,7 @@ static void the_exponential_is_within_one_unit_in_the_last_place(void **state)
 static void the_exponential_s_ends_are_as_written(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     const float x[] = {
         -87.3f, nextafterf(-87.3f, -100), -1e30f, -INFINITY, 0, -0.0f, 88.3f, 89, 1e30f, INFINITY,
         NAN};
@@ -568,7 +588,7 @@ static void the_exponential_s_ends_are_as_written(void **state)
 static void the_maximum_of_nothing_is_minus_infinity_and_of_zeros_plus_zero(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
 
     (void)state;
     for (size_t t = 0; t < n_tables; t++) {
@@ -586,7 +606,7 @@ static void the_maximum_of_nothing_is_minus_infinity_and_of_zeros_plus_zero(void
 static void a_sum_of_products_too_small_for_a_float_keeps_its_sign(void **state)
 {
     const struct kernels *const *all;
-    const size_t n_tables = kernels_available(&all);
+    const size_t n_tables = tables(&all);
     float x[70], y[70];
 
     (void)state;
