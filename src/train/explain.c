@@ -2,6 +2,7 @@
  * explain.c - sentences with their thresholds.
  */
 #include "train/explain.h"
+#include "base/str.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,19 +44,31 @@ static bool explain_flat(const struct step_metrics *m, const struct progress_sin
         m->step, m->n_flat_groups, m->n_groups, m->n_groups_all_zero, m->n_groups_all_one, other);
 }
 
+/* The last line of a traceback is the one that says what happened. */
+static struct str last_line(const char *details)
+{
+    struct str s = str_of(details);
+    size_t begin;
+
+    while (s.len > 0 && s.ptr[s.len - 1] == '\n')
+        s.len--;
+    for (begin = s.len; begin > 0 && s.ptr[begin - 1] != '\n';)
+        begin--;
+    return str_from(s, begin);
+}
+
 static bool explain_graders(const struct step_metrics *m, const struct progress_sink *sink,
                             struct error *err)
 {
-    size_t failed = 0;
+    const struct str cause = last_line(m->grader_failure);
 
-    for (size_t b = 0; b < 16; b++)
-        failed += m->grader_errors[b];
-    if (failed * 20 <= m->n_samples)
+    if (m->n_grader_failed * 20 <= m->n_samples)
         return true;
     return say(
         sink, err, EVENT_WARN,
-        "Step %zu: the grader failed on %zu of %zu answers; they count as 0. The details stand in the rollouts.",
-        m->step, failed, m->n_samples);
+        "Step %zu: the grader failed on %zu of %zu answers; they count as 0. The first time: " STR_FMT
+        ". All details stand in the rollouts.",
+        m->step, m->n_grader_failed, m->n_samples, STR_ARG(cause));
 }
 
 #define FIRST_STEPS 5

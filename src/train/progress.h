@@ -54,6 +54,8 @@ struct step_metrics {
     size_t rows_sampled, tokens_trained; /* rows computed: what is shared counts once */
     size_t grader_errors[16];            /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
+    size_t n_grader_failed;    /* train samples with any of them */
+    char grader_failure[1024]; /* what the first of those was, as struct grade_result has it */
     size_t n_graders;
     double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS],
         grader_seconds_mean[GRADE_MAX_PARTS];

@@ -607,6 +607,34 @@ static void a_collapse_is_told_once_in_plain_words(void **state)
     assert_true(t.collapse_told);
 }
 
+static bool keep_event(void *ctx, enum event_level level, const char *message, struct error *err)
+{
+    (void)level, (void)err;
+    snprintf(ctx, 1024, "%s", message);
+    return true;
+}
+
+static void graders_that_fail_are_told_with_the_first_cause(void **state)
+{
+    struct world *w = *state;
+    struct train_state t = {0};
+    char told[1024] = "";
+    const struct progress_sink sink = {.ctx = told, .event = keep_event};
+    struct step_metrics m = {.step = 1, .n_groups = 8, .n_samples = 64, .n_grader_failed = 3};
+    struct error err;
+
+    ASSERT_OK(explain_step(&m, &w->recipe, &t, &sink, &err));
+    assert_string_equal(told, ""); /* one in twenty is not worth an event */
+    m.n_grader_failed = 4;
+    snprintf(
+        m.grader_failure, sizeof m.grader_failure,
+        "Traceback (most recent call last):\n  File \"grader.py\", line 3\nValueError: broken\n");
+    ASSERT_OK(explain_step(&m, &w->recipe, &t, &sink, &err));
+    assert_string_equal(told,
+                        "Step 1: the grader failed on 4 of 64 answers; they count as 0. The first "
+                        "time: ValueError: broken. All details stand in the rollouts.");
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -625,6 +653,7 @@ int main(void)
         LAW(an_update_that_goes_too_far_is_undone),
         LAW(a_prompt_that_cannot_fit_is_named_before_anything_is_spent),
         LAW(a_collapse_is_told_once_in_plain_words),
+        LAW(graders_that_fail_are_told_with_the_first_cause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
