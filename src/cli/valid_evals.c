@@ -18,7 +18,7 @@ void valid_evals_init(struct valid_evals *v, const char *run_dir, const char *da
     *v = (struct valid_evals){.run_dir = run_dir,
                               .data = data,
                               .n_rows = n_rows,
-                              .best = -INFINITY,
+                              .best = -HUGE_VAL,
                               .sum = ARENA_ARRAY(a, double, n_rows + 1),
                               .n_answers = ARENA_ARRAY(a, size_t, n_rows + 1)};
     if (run_read_checkpoints(run_dir, a, &c, &n, &ignored))

@@ -59,7 +59,7 @@ static void give(struct chat_stream *s, size_t n, bool end, struct buf *out)
     drop(&s->held, end ? n : skipped + part.len);
 }
 
-static void move_on(struct chat_stream *s, int state, size_t tag_len)
+static void move_on(struct chat_stream *s, enum chat_state state, size_t tag_len)
 {
     drop(&s->held, tag_len);
     s->state = state;

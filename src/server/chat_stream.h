@@ -10,9 +10,11 @@
 #include "sample/prompt.h"
 #include "text/utf8.h"
 
+enum chat_state { CHAT_UNDECIDED, CHAT_THINKING, CHAT_ANSWERING };
+
 struct chat_stream {
     const struct reasoning *reasoning;
-    enum { CHAT_UNDECIDED, CHAT_THINKING, CHAT_ANSWERING } state;
+    enum chat_state state;
     bool inside;     /* the prompt ends with the opening */
     bool trim, some; /* white space at the ends of this part is left out; some of it is out */
     struct utf8_stream utf8;

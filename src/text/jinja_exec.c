@@ -331,7 +331,7 @@ static bool exec_one(struct jinja_render *r, struct jinja_activation *act,
         return jinja_unsupported(r, "'" STR_FMT "' needs other templates, and there are none",
                                  STR_ARG(n->pair.name));
     default:
-        assert(!"an expression among statements");
+        assert(false && "an expression among statements");
         return false;
     }
 }

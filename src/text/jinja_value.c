@@ -15,6 +15,8 @@
 #define CHUNK ((size_t)16 << 10)
 
 static bool raise_v(struct jinja_render *r, enum error_kind kind, const char *fmt, va_list ap)
+    PRINTF_LIKE(3, 0);
+static bool raise_v(struct jinja_render *r, enum error_kind kind, const char *fmt, va_list ap)
 {
     char text[400];
 
@@ -746,7 +748,7 @@ bool jinja_next(struct jinja_render *r, struct jinja_iter *it, struct jinja_valu
     case JINJA_VIEW:
         return next_of_view(r, v.view, it->at++, out);
     default:
-        assert(!"iterating over what is not iterable");
+        assert(false && "iterating over what is not iterable");
         return false;
     }
 }

@@ -20,7 +20,7 @@ static void tell_flags(unsigned flags, size_t *counts)
 static void add_row(const struct answers *x, size_t row, struct evaluate_result *out)
 {
     const size_t n = x->n_samples;
-    double sum = 0, best = -INFINITY, worst = INFINITY;
+    double sum = 0, best = -HUGE_VAL, worst = HUGE_VAL;
     bool solved = false, some = false;
 
     for (size_t s = 0; s < n; s++) {

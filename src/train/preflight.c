@@ -197,7 +197,7 @@ static size_t distinct_rewards(const struct answers *x)
 static void measure_rows(const struct answers *x, struct check_report *out)
 {
     const double rows = (double)x->n_rows, all = rows * (double)x->n_samples;
-    double least = INFINITY;
+    double least = HUGE_VAL;
 
     for (size_t i = 0; i < x->n_rows * x->n_samples; i++) {
         least = fmin(least, x->slots[i].grade.reward);
@@ -207,7 +207,7 @@ static void measure_rows(const struct answers *x, struct check_report *out)
         out->better_share += (x->slots[i].grade.reward > least + 1e-6) / all;
 
     for (size_t i = 0; i < x->n_rows; i++) {
-        double best = -INFINITY, worst = INFINITY;
+        double best = -HUGE_VAL, worst = HUGE_VAL;
 
         for (size_t s = 0; s < x->n_samples; s++) {
             const struct answer_slot *slot = &x->slots[i * x->n_samples + s];

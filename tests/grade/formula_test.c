@@ -15,7 +15,7 @@ static double value_of(const char *text)
 {
     struct error err = {0};
     const struct formula *f;
-    double out = NAN;
+    double out = (double)NAN;
 
     ASSERT_OK(formula_compile(&arena, str_of(text), 4, names, &f, &err));
     ASSERT_OK(formula_run(f, values, &out, &err));

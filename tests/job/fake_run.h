@@ -100,8 +100,7 @@ static inline bool fake_answer(const struct fake_run *f, size_t step, size_t row
         "<script>document.title='broken'</script>",
         "</script><img src=x onerror=alert(1)>",
         "--> ]]> <!-- ",
-        "line\xE2\x80\xA8"
-        "separator\xE2\x80\xA9 \x1b[31mred\x07 {{7*7}} ${1}",
+        "line\xE2\x80\xA8separator\xE2\x80\xA9 \x1b[31mred\x07 {{7*7}} ${1}",
         "\" onmouseover=\"alert(1)",
     };
     const double form = 0.08 + 0.91 * fake_skill(f, step, 0.12, 0.035);

@@ -396,7 +396,7 @@ static void numbers_read_well(void **state)
          "\xE2\x88\x92"
          "0.50"},
         {-0.001, CHART_SCORE, "0.00"},
-        {NAN, CHART_SCORE, "\xE2\x80\x93"},
+        {(double)NAN, CHART_SCORE, "\xE2\x80\x93"},
         {0.38, CHART_SHARE, "38\xE2\x80\xAF%"},
         {0.004, CHART_SHARE, "0.4\xE2\x80\xAF%"},
         {125, CHART_SECONDS, "2\xE2\x80\xAFmin 05\xE2\x80\xAFs"},

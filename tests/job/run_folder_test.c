@@ -451,8 +451,11 @@ static void the_sentence_of_a_step_is_the_api_s(void **state)
 
 static void what_is_not_a_number_is_an_empty_cell_and_null(void **state)
 {
-    const struct step_metrics m = {
-        .step = 1, .total_steps = 2, .n_samples = 8, .train_mean_reward = NAN, .kl = INFINITY};
+    const struct step_metrics m = {.step = 1,
+                                   .total_steps = 2,
+                                   .n_samples = 8,
+                                   .train_mean_reward = (double)NAN,
+                                   .kl = HUGE_VAL};
     static const char *const names[] = {"a,\"b\"\nc"}, *const types[] = {"python"};
     const struct metrics_graders g = {.n = 1, .name = names, .type = types};
     const struct metrics_tally t = {.train = {.n = 8}};

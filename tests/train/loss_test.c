@@ -72,7 +72,7 @@ static double loss_of(const struct world *w, const struct loss_options *opt, con
     double *logits = malloc(v * sizeof *logits), loss = 0;
 
     for (size_t r = 0; r < w->tree.m; r++) {
-        double max = -INFINITY, total = 0, entropy = 0, count = 0;
+        double max = -HUGE_VAL, total = 0, entropy = 0, count = 0;
 
         for (size_t i = 0; i < v; i++) {
             logits[i] = 0;
