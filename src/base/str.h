@@ -37,16 +37,16 @@ static inline bool str_starts(struct str s, struct str prefix)
     return s.len >= prefix.len && str_eq((struct str){s.ptr, prefix.len}, prefix);
 }
 
-static inline bool str_ends(struct str s, struct str suffix)
-{
-    return s.len >= suffix.len &&
-           str_eq((struct str){s.ptr + (s.len - suffix.len), suffix.len}, suffix);
-}
-
 /* The part from at (0..len) to the end. */
 static inline struct str str_from(struct str s, size_t at)
 {
-    return (struct str){s.ptr + at, s.len - at};
+    return (struct str){at == 0 ? s.ptr : s.ptr + at,
+                        s.len - at}; /* NULL + 0 is not defined in C17 */
+}
+
+static inline bool str_ends(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len && str_eq(str_from(s, s.len - suffix.len), suffix);
 }
 
 /* Position of needle in s at or after from; s.len where there is none. */

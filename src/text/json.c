@@ -125,7 +125,8 @@ void json_write_string(struct buf *b, struct str s, bool ensure_ascii)
         i += n == 0 ? 1 : n;
         from = i;
     }
-    buf_put(b, s.ptr + from, s.len - from);
+    const struct str rest = str_from(s, from);
+    buf_put(b, rest.ptr, rest.len);
     buf_char(b, '"');
 }
 

@@ -118,7 +118,7 @@ static void out_of_memory_stops_the_process_with_a_sentence(void **state)
     char said[300] = {0};
 
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef HONE_SANITIZED
     print_message(
         "             skipped: under a sanitizer its allocator stops the process first\n");
     skip();

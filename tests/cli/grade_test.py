@@ -119,9 +119,9 @@ def grade(sample, item):
     def test_what_a_grader_may_do_wrong(self):
         self.put("g.json", python(self.SOURCE))
         deeds = ["fine", "raise", "fine", "hang", "fine", "allocate", "fine", "nan", "text", "print", "exit", "key", "fine"]
-        told = self.lines("grade", "--grader", "g.json", "--grader-timeout", "2", "--grader-memory", "256", "--threads", "1",
+        told = self.lines("grade", "--grader", "g.json", "--grader-timeout", "5", "--grader-memory", "128", "--threads", "1",
                           stdin=[{"item": {}, "sample": {"output_text": deed}} for deed in deeds])
-        says = {"raise": "no such gene", "hang": "2", "allocate": "emory", "nan": "nan", "text": "not a number", "exit": "",
+        says = {"raise": "no such gene", "hang": "5 s", "allocate": "emory", "nan": "nan", "text": "not a number", "exit": "",
                 "key": "missing"}
         for deed, line in zip(deeds, told):
             errors = line["metadata"]["errors"]

@@ -22,7 +22,7 @@
 #define DEMO_GRADIENT 1e-3
 
 /* Under a sanitizer the demo model is ten times slower: every fifth text then, and a quarter of its continuation. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef HONE_SANITIZED
 #define TEXT_STEP 5
 #define CONTINUATION 16
 #else
