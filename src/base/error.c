@@ -39,7 +39,7 @@ static bool fail_v(struct error *err, enum error_kind kind, const char *param, c
     return false;
 }
 
-bool fail(struct error *err, enum error_kind kind, const char *fmt, ...)
+bool(fail)(struct error *err, enum error_kind kind, const char *fmt, ...)
 {
     va_list ap;
 
@@ -49,7 +49,7 @@ bool fail(struct error *err, enum error_kind kind, const char *fmt, ...)
     return false;
 }
 
-bool fail_param(struct error *err, enum error_kind kind, const char *param, const char *fmt, ...)
+bool(fail_param)(struct error *err, enum error_kind kind, const char *param, const char *fmt, ...)
 {
     va_list ap;
 
@@ -59,7 +59,7 @@ bool fail_param(struct error *err, enum error_kind kind, const char *param, cons
     return false;
 }
 
-bool fail_while(struct error *err, const char *fmt, ...)
+bool(fail_while)(struct error *err, const char *fmt, ...)
 {
     char what[256];
     char text[sizeof err->message];
@@ -78,7 +78,7 @@ bool fail_while(struct error *err, const char *fmt, ...)
     return false;
 }
 
-bool fail_errno(struct error *err, const char *fmt, ...)
+bool(fail_errno)(struct error *err, const char *fmt, ...)
 {
     const int code = errno;
     char what[384];

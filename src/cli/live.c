@@ -42,10 +42,10 @@ static bool is_utf8(void)
     static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
 
     for (size_t i = 0; i < 3; i++) {
-        if (!is_set(names[i]))
-            continue;
         const char *value = getenv(names[i]);
-        return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
+
+        if (value != NULL && value[0] != '\0')
+            return strcasestr(value, "utf-8") != NULL || strcasestr(value, "utf8") != NULL;
     }
     return false;
 }

@@ -322,7 +322,7 @@ bool model_store_find(const char *home, const char *name, struct arena *a, struc
 bool model_store_find_adapter(const char *home, const char *name, struct arena *a,
                               struct model_ref *out, struct error *err)
 {
-    struct model_ref r;
+    struct model_ref r = {0};
 
     if (!find(home, name, a, &r, false, err))
         return fail_while(err, "looking for an adapter");

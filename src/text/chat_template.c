@@ -169,7 +169,7 @@ bool chat_template_render_within(const struct chat_template *t, const json_t *va
         buf_str(out, buf_view(&r.out));
         ok = buf_ok(out, "the text of a chat template", r.err);
     }
-    for (size_t i = 0; ok && i < size_min(r.n_spans, r.max_spans); i++)
+    for (size_t i = 0; ok && spans != NULL && i < size_min(r.n_spans, spans->max); i++)
         spans->ptr[i] = (struct generation_span){base + size_min(r.spans[i].from, r.out.len),
                                                  base + size_min(r.spans[i].to, r.out.len)};
     if (ok && spans != NULL)

@@ -68,9 +68,10 @@ static bool unpack(struct jinja_render *r, struct jinja_activation *act,
         return jinja_raise(r, "not enough values to unpack (expected %zu, got %zu)", n, items.n);
     if (items.n > n)
         return jinja_raise(r, "too many values to unpack (expected %zu)", n);
-    size_t i = 0;
-    for (const struct jinja_node *t = target->items.first; t != NULL; t = t->next)
-        if (!jinja_assign(r, act, t, items.ptr[i++]))
+    assert(n == 0 || items.ptr != NULL);
+    const struct jinja_node *t = target->items.first;
+    for (size_t i = 0; i < n; i++, t = t->next)
+        if (!jinja_assign(r, act, t, items.ptr[i]))
             return false;
     return true;
 }

@@ -658,7 +658,7 @@ static bool f_filesizeformat(struct jinja_call *c)
         return jinja_raise(c->r, "filesizeformat: a number was expected, not %s",
                            jinja_type_name(c->self));
     const double base = is_binary ? 1024 : 1000;
-    double unit = base;
+    double unit;
     size_t i = 0;
     if (bytes == 1) {
         snprintf(text, sizeof text, "1 Byte");

@@ -248,6 +248,7 @@ static bool load(struct scoper *s, struct str text)
 
 static struct jinja_ref ref_to(const struct scoper *s, const struct variable *v)
 {
+    assert(v != NULL);
     return (struct jinja_ref){(uint16_t)(s->scope->function->depth - v->scope->function->depth),
                               v->slot};
 }

@@ -24,7 +24,7 @@ static bool raise_v(struct jinja_render *r, enum error_kind kind, const char *fm
     return fail(r->err, kind, "chat template, line %u: %s", r->line, text);
 }
 
-bool jinja_raise(struct jinja_render *r, const char *fmt, ...)
+bool(jinja_raise)(struct jinja_render *r, const char *fmt, ...)
 {
     va_list ap;
 
@@ -34,7 +34,7 @@ bool jinja_raise(struct jinja_render *r, const char *fmt, ...)
     return false;
 }
 
-bool jinja_limit(struct jinja_render *r, const char *fmt, ...)
+bool(jinja_limit)(struct jinja_render *r, const char *fmt, ...)
 {
     va_list ap;
 
@@ -44,7 +44,7 @@ bool jinja_limit(struct jinja_render *r, const char *fmt, ...)
     return false;
 }
 
-bool jinja_unsupported(struct jinja_render *r, const char *fmt, ...)
+bool(jinja_unsupported)(struct jinja_render *r, const char *fmt, ...)
 {
     va_list ap;
 
@@ -235,7 +235,7 @@ bool jinja_undefined_in(struct jinja_render *r, struct jinja_value owner, struct
                      out);
 }
 
-bool jinja_raise_undefined(struct jinja_render *r, struct jinja_value v)
+bool(jinja_raise_undefined)(struct jinja_render *r, struct jinja_value v)
 {
     const struct jinja_undefined *u = v.undefined;
     const size_t mark = jinja_mark(r);

@@ -186,6 +186,12 @@ bool jinja_raise(struct jinja_render *r, const char *fmt, ...) PRINTF_LIKE(2, 3)
 bool jinja_limit(struct jinja_render *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool jinja_unsupported(struct jinja_render *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool jinja_raise_undefined(struct jinja_render *r, struct jinja_value undefined);
+#ifdef __clang_analyzer__ /* as in error.h */
+#define jinja_raise(...) ((void)(jinja_raise)(__VA_ARGS__), false)
+#define jinja_limit(...) ((void)(jinja_limit)(__VA_ARGS__), false)
+#define jinja_unsupported(...) ((void)(jinja_unsupported)(__VA_ARGS__), false)
+#define jinja_raise_undefined(...) ((void)(jinja_raise_undefined)(__VA_ARGS__), false)
+#endif
 
 MUST_CHECK bool jinja_charge(struct jinja_render *r, uint64_t steps);
 /* One level deeper in values; undone by r->depth--. */

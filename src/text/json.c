@@ -147,7 +147,7 @@ void json_write_double(struct buf *b, double x)
     /* the shortest digits as Python's repr places them: plain for 1e-4 <= |x| < 1e16 */
     char *e = strchr(digits, 'e');
     const int exponent = atoi(e + 1);
-    char mantissa[32];
+    char mantissa[32] = "";
     size_t n = 0;
     for (const char *p = digits; p < e; p++)
         if (*p >= '0' && *p <= '9')
