@@ -150,8 +150,8 @@ static void score_segment(const struct job *job, const struct kv_segment *s, siz
 {
     for (size_t page = 0; page * KV_PAGE < n; page++)
         kernels()->gemm(m, KV_PAGE, job->plan->c->head_width, q, q_ld, 1,
-                        page_keys(job, s, page, head), KV_PAGE, scores + s->start + page * KV_PAGE,
-                        ld, false);
+                        page_keys(job, s, page, head), KV_PAGE, 0,
+                        scores + s->start + page * KV_PAGE, ld, false);
 }
 
 /* out[rows][D] += weights over positions from .. n - 1 of one segment; from is a page's first */
@@ -164,9 +164,8 @@ static void mix_segment(const struct job *job, const struct kv_segment *s, size_
         const float *values = page_keys(job, s, page, head) + d * KV_PAGE;
         const size_t here = size_min(KV_PAGE, n - page * KV_PAGE);
 
-        for (size_t j = 0; j < d; j += PANEL)
-            kernels()->gemm(m, PANEL, here, p + s->start + page * KV_PAGE, ld, 1, values + j, d,
-                            out + j, out_ld, true);
+        kernels()->gemm(m, d, here, p + s->start + page * KV_PAGE, ld, 1, values, d, PANEL, out,
+                        out_ld, true);
     }
 }
 
@@ -303,7 +302,7 @@ static void back_run(const struct job *job, const struct run *run, size_t head, 
         score_segment(job, path[s], n, head, m, q, hd, p, ld);
         for (size_t page = 0; page * KV_PAGE < n; page++) {
             turn_values(page_keys(job, path[s], page, head) + d * KV_PAGE, d, turned);
-            kern->gemm(m, KV_PAGE, d, dout, hd, 1, turned, KV_PAGE,
+            kern->gemm(m, KV_PAGE, d, dout, hd, 1, turned, KV_PAGE, 0,
                        ds + path[s]->start + page * KV_PAGE, ld, false);
         }
     }
@@ -328,14 +327,9 @@ static void back_run(const struct job *job, const struct run *run, size_t head, 
             const size_t key_at = (path[s]->row0 + page * KV_PAGE) * kd + head * d;
 
             turn_keys(page_keys(job, path[s], page, head), d, turned);
-            for (size_t j = 0; j < d; j += PANEL) {
-                kern->gemm(m, PANEL, here, ds + col, ld, 1, turned + j, d, job->dq + q_at + j, hd,
-                           true);
-                kern->gemm(here, PANEL, m, ds + col, 1, ld, q + j, hd, job->dk + key_at + j, kd,
-                           true);
-                kern->gemm(here, PANEL, m, p + col, 1, ld, dout + j, hd, job->dv + key_at + j, kd,
-                           true);
-            }
+            kern->gemm(m, d, here, ds + col, ld, 1, turned, d, PANEL, job->dq + q_at, hd, true);
+            kern->gemm(here, d, m, ds + col, 1, ld, q, hd, PANEL, job->dk + key_at, kd, true);
+            kern->gemm(here, d, m, p + col, 1, ld, dout, hd, PANEL, job->dv + key_at, kd, true);
         }
     }
 }

@@ -312,26 +312,33 @@ static void the_tables_that_run_here_are_plain_and_its_twins(void **state)
 }
 
 struct product { /* c[m, n] (+)= a b */
-    size_t m, n, k, a_i, a_k, b_k, c_i;
+    size_t m, n, k, a_i, a_k, b_k, b_panel, c_i;
     bool accumulate;
     float *a, *b, *c; /* c's first values */
     size_t c_size;
 };
+
+static size_t product_b(const struct product *p, size_t t, size_t j)
+{
+    return j / PANEL * p->b_panel + t * p->b_k + j % PANEL;
+}
 
 static struct product product_make(struct dice *d, size_t m, size_t n, size_t k)
 {
     struct product p = {.m = m, .n = n, .k = k};
     const enum flavour f = (enum flavour)dice_below(d, N_FLAVOURS);
     const bool turned = dice_below(d, 2) == 1;
-    const size_t pad = dice_below(d, 4);
+    const size_t pad = dice_below(d, 4), panels = (n + PANEL - 1) / PANEL;
+    const bool beside = dice_below(d, 2) == 1; /* the panels: in one row, or one behind the other */
 
     p.a_i = turned ? 1 : k + pad;
     p.a_k = turned ? m + pad : 1;
-    p.b_k = PANEL + dice_below(d, 4);
+    p.b_k = (beside ? panels : 1) * PANEL + dice_below(d, 4);
+    p.b_panel = beside ? PANEL : k * p.b_k + dice_below(d, 4);
     p.c_i = n + dice_below(d, 4);
     p.accumulate = dice_below(d, 2) == 1;
     const size_t n_a = m == 0 || k == 0 ? 0 : (m - 1) * p.a_i + (k - 1) * p.a_k + 1;
-    const size_t n_b = k == 0 ? 0 : (k - 1) * p.b_k + PANEL;
+    const size_t n_b = k == 0 ? 0 : (panels - 1) * p.b_panel + (k - 1) * p.b_k + PANEL;
     p.c_size = m == 0 ? 0 : (m - 1) * p.c_i + n;
     p.a = malloc(n_a * sizeof(float) + 1);
     p.b = malloc(n_b * sizeof(float) + 1);
@@ -340,8 +347,8 @@ static struct product product_make(struct dice *d, size_t m, size_t n, size_t k)
     dice_fill(d, f, p.b, n_b);
     dice_fill(d, f, p.c, p.c_size);
     for (size_t t = 0; t < k; t++) /* may be read, must not matter */
-        for (size_t j = n; j < PANEL; j++)
-            p.b[t * p.b_k + j] = NAN;
+        for (size_t j = n; j < panels * PANEL; j++)
+            p.b[product_b(&p, t, j)] = NAN;
     return p;
 }
 
@@ -350,7 +357,8 @@ static float *product_run(const struct product *p, const struct kernels *k)
     float *c = malloc(p->c_size * sizeof *c + 1);
 
     memcpy(c, p->c, p->c_size * sizeof *c);
-    k->gemm(p->m, p->n, p->k, p->a, p->a_i, p->a_k, p->b, p->b_k, c, p->c_i, p->accumulate);
+    k->gemm(p->m, p->n, p->k, p->a, p->a_i, p->a_k, p->b, p->b_k, p->b_panel, c, p->c_i,
+            p->accumulate);
     return c;
 }
 
@@ -364,6 +372,7 @@ static void product_free(struct product *p)
 static void every_table_s_product_is_one_chain_over_k(void **state)
 {
     static const size_t rows[] = {0, 1, 2, 3, 5, 6, 7, 11, 12, 13, 14, 15, 27, 28, 29, 41};
+    static const size_t widths[] = {1, 2, 5, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 64, 70};
     static const size_t depths[] = {0, 1, 2, 7, 16, 33, 100};
     const struct kernels *const *all;
     const size_t n_tables = tables(&all);
@@ -372,8 +381,9 @@ static void every_table_s_product_is_one_chain_over_k(void **state)
 
     (void)state;
     for (size_t r = 0; r < COUNT_OF(rows); r++) {
-        for (size_t n = 1; n <= PANEL; n++) {
+        for (size_t w = 0; w < COUNT_OF(widths); w++) {
             for (size_t k = 0; k < COUNT_OF(depths); k++) {
+                const size_t n = widths[w];
                 struct product p = product_make(&d, rows[r], n, depths[k]);
                 float *want = malloc(p.c_size * sizeof *want + 1);
 
@@ -383,7 +393,7 @@ static void every_table_s_product_is_one_chain_over_k(void **state)
                         float acc = p.accumulate ? p.c[i * p.c_i + j] : 0;
 
                         for (size_t t = 0; t < p.k; t++)
-                            acc = fmaf(p.a[i * p.a_i + t * p.a_k], p.b[t * p.b_k + j], acc);
+                            acc = fmaf(p.a[i * p.a_i + t * p.a_k], p.b[product_b(&p, t, j)], acc);
                         want[i * p.c_i + j] = acc;
                     }
                 }
@@ -410,7 +420,7 @@ static void a_product_cut_along_k_is_the_same_product(void **state)
 
     (void)state;
     for (int i = 0; i < 200; i++) {
-        struct product p = product_make(&d, 1 + dice_below(&d, 20), 1 + dice_below(&d, PANEL),
+        struct product p = product_make(&d, 1 + dice_below(&d, 20), 1 + dice_below(&d, 3 * PANEL),
                                         2 + dice_below(&d, 60));
         const size_t cut = 1 + dice_below(&d, p.k - 1);
 
@@ -421,7 +431,7 @@ static void a_product_cut_along_k_is_the_same_product(void **state)
             first.k = cut;
             float *halves = product_run(&first, all[t]);
             all[t]->gemm(p.m, p.n, p.k - cut, p.a + cut * p.a_k, p.a_i, p.a_k, p.b + cut * p.b_k,
-                         p.b_k, halves, p.c_i, true);
+                         p.b_k, p.b_panel, halves, p.c_i, true);
             ASSERT_SAME(all[t]->name, p.c_size, halves, whole);
             free(whole);
             free(halves);

@@ -40,11 +40,13 @@ struct kernels {
     const char *name; /* "plain", "avx2", "avx512" */
 
     /*
-     * c[i * c_i + j] = chain over k of a[i * a_i + k * a_k] * b[k * b_k + j], for i < m and j < n (n <= PANEL); from
-     * c's old value when accumulate, else from 0. b has PANEL readable floats at each k.
+     * c[i * c_i + j] = chain over k of a[i * a_i + k * a_k] * b[j / PANEL * b_panel + k * b_k + j % PANEL], for i < m
+     * and j < n; from c's old value when accumulate, else from 0. b has PANEL readable floats at each k of each panel.
      */
     void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
-                 const float *b, size_t b_k, float *c, size_t c_i, bool accumulate);
+                 const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i, bool accumulate);
+    size_t
+        gemm_panels; /* that gemm works on side by side: what is cut into pieces is best cut so; 1 or 2 */
 
     /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
        or reaching the padded end. */

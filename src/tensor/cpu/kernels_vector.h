@@ -7,71 +7,130 @@
 #include <math.h>
 #include <string.h>
 
-SIMD void tile(const size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
-               size_t b_k, float *c, size_t c_i, bool accumulate)
+/* m rows of n_panels panels: every sum in a register. */
+SIMD void tile(const size_t m, const size_t n_panels, size_t k, const float *a, size_t a_i,
+               size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i,
+               bool accumulate)
 {
-    v16 acc[GEMM_ROWS];
+    v16 acc[GEMM_PANELS][GEMM_ROWS], w[GEMM_PANELS];
 
-#pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++)
-        acc[i] = accumulate ? v_load(c + i * c_i) : v_zero();
-    for (size_t t = 0; t < k; t++) {
-        const v16 w = v_load(b);
-
+#pragma GCC unroll 2
+    for (size_t p = 0; p < n_panels; p++) {
 #pragma GCC unroll 16
         for (size_t i = 0; i < m; i++)
-            acc[i] = v_fma(v_set(a[i * a_i]), w, acc[i]);
+            acc[p][i] = accumulate ? v_load(c + i * c_i + p * PANEL) : v_zero();
+    }
+    for (size_t t = 0; t < k; t++) {
+#pragma GCC unroll 2
+        for (size_t p = 0; p < n_panels; p++)
+            w[p] = v_load(b + p * b_panel);
+#pragma GCC unroll 16
+        for (size_t i = 0; i < m; i++) {
+            const v16 x = v_set(a[i * a_i]);
+
+#pragma GCC unroll 2
+            for (size_t p = 0; p < n_panels; p++)
+                acc[p][i] = v_fma(x, w[p], acc[p][i]);
+        }
         a += a_k;
         b += b_k;
     }
+#pragma GCC unroll 2
+    for (size_t p = 0; p < n_panels; p++) {
 #pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++)
-        v_store(c + i * c_i, acc[i]);
+        for (size_t i = 0; i < m; i++)
+            v_store(c + i * c_i + p * PANEL, acc[p][i]);
+    }
 }
 
-#define TILE_CASE(m)                                                                               \
-    case m:                                                                                        \
-        tile(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);                                       \
-        break;
+typedef void tile_fn(size_t k, const float *a, size_t a_i, size_t a_k, const float *b, size_t b_k,
+                     size_t b_panel, float *c, size_t c_i, bool accumulate);
 
-static void whole_panel(size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
-                        size_t b_k, float *c, size_t c_i, bool accumulate)
-{
-    for (; m >= GEMM_ROWS; m -= GEMM_ROWS, a += GEMM_ROWS * a_i, c += GEMM_ROWS * c_i)
-        tile(GEMM_ROWS, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
-    switch (m) {
-        TILE_CASE(1)
-        TILE_CASE(2)
-        TILE_CASE(3)
-        TILE_CASE(4)
-        TILE_CASE(5)
-#if GEMM_ROWS > 6
-        TILE_CASE(6)
-        TILE_CASE(7)
-        TILE_CASE(8)
-        TILE_CASE(9)
-        TILE_CASE(10)
-        TILE_CASE(11)
-        TILE_CASE(12)
-        TILE_CASE(13)
-#endif
-    default:
-        break;
+/* A function for each shape, never inlined: in one large one the registers would not be enough for the addresses. */
+#define TILE(m, n_panels)                                                                          \
+    static __attribute__((noinline)) void tile_##m##_##n_panels(                                   \
+        size_t k, const float *a, size_t a_i, size_t a_k, const float *b, size_t b_k,              \
+        size_t b_panel, float *c, size_t c_i, bool accumulate)                                     \
+    {                                                                                              \
+        tile(m, n_panels, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);                    \
     }
+#if GEMM_ROWS == 6
+#define TILES(n) TILE(1, n) TILE(2, n) TILE(3, n) TILE(4, n) TILE(5, n) TILE(6, n)
+#define TILE_NAMES(n)                                                                              \
+    {                                                                                              \
+        tile_1_##n, tile_2_##n, tile_3_##n, tile_4_##n, tile_5_##n, tile_6_##n                     \
+    }
+#else
+#define TILES(n)                                                                                   \
+    TILE(1, n)                                                                                     \
+    TILE(2, n)                                                                                     \
+    TILE(3, n)                                                                                     \
+    TILE(4, n)                                                                                     \
+    TILE(5, n)                                                                                     \
+    TILE(6, n)                                                                                     \
+    TILE(7, n)                                                                                     \
+    TILE(8, n)                                                                                     \
+    TILE(9, n)                                                                                     \
+    TILE(10, n)                                                                                    \
+    TILE(11, n)                                                                                    \
+    TILE(12, n)                                                                                    \
+    TILE(13, n)                                                                                    \
+    TILE(14, n)
+#define TILE_NAMES(n)                                                                              \
+    {                                                                                              \
+        tile_1_##n, tile_2_##n, tile_3_##n, tile_4_##n, tile_5_##n, tile_6_##n, tile_7_##n,        \
+            tile_8_##n, tile_9_##n, tile_10_##n, tile_11_##n, tile_12_##n, tile_13_##n,            \
+            tile_14_##n                                                                            \
+    }
+#endif
+TILES(1)
+#if GEMM_PANELS == 2
+TILES(2)
+#endif
+static tile_fn *const tiles[GEMM_PANELS][GEMM_ROWS] = {TILE_NAMES(1),
+#if GEMM_PANELS == 2
+                                                       TILE_NAMES(2)
+#endif
+};
+
+static void whole_panels(size_t n_panels, size_t m, size_t k, const float *a, size_t a_i,
+                         size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c,
+                         size_t c_i, bool accumulate)
+{
+    while (m > 0) {
+        const size_t rows = m < GEMM_ROWS ? m : GEMM_ROWS;
+
+        tiles[n_panels - 1][rows - 1](k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
+        m -= rows;
+        a += rows * a_i;
+        c += rows * c_i;
+    }
+}
+
+static void one_panel(size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
+                      size_t b_k, float *c, size_t c_i, bool accumulate)
+{
+    whole_panels(1, m, k, a, a_i, a_k, b, b_k, 0, c, c_i, accumulate);
 }
 
 static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
-                        const float *b, size_t b_k, float *c, size_t c_i, bool accumulate)
+                        const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i,
+                        bool accumulate)
 {
-    if (n == PANEL) {
-        whole_panel(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
-        return;
+#if GEMM_PANELS > 1
+    for (; n >= GEMM_PANELS * PANEL; n -= GEMM_PANELS * PANEL) {
+        whole_panels(GEMM_PANELS, m, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
+        b += GEMM_PANELS * b_panel;
+        c += GEMM_PANELS * PANEL;
     }
-    for (size_t i = 0; i < m; i++) { /* the last, narrow panel: through a whole one */
+#endif
+    for (; n >= PANEL; n -= PANEL, b += b_panel, c += PANEL)
+        one_panel(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
+    for (size_t i = 0; n > 0 && i < m; i++) { /* the last, narrow panel: through a whole one */
         float row[PANEL] = {0};
 
         memcpy(row, c + i * c_i, n * sizeof *c);
-        whole_panel(1, k, a + i * a_i, a_i, a_k, b, b_k, row, PANEL, accumulate);
+        one_panel(1, k, a + i * a_i, a_i, a_k, b, b_k, row, PANEL, accumulate);
         memcpy(c + i * c_i, row, n * sizeof *c);
     }
 }
@@ -360,6 +419,7 @@ static void vector_adamw(size_t n, const struct adamw_numbers *a, const float *g
 const struct kernels KERNELS = {
     .name = KERNELS_NAME,
     .gemm = vector_gemm,
+    .gemm_panels = GEMM_PANELS,
     .unpack = vector_unpack,
     .transpose = vector_transpose,
     .rms_norm = vector_rms_norm,

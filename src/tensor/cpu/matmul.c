@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define K_CHUNK 256   /* k of one unpacked piece of a panel: 16 KiB */
+#define MOST_PANELS 2 /* of gemm_panels */
 #define ROW_BLOCK 192 /* rows of a unit: 192 KiB of a chunk of their values */
 
 struct product {
@@ -44,22 +45,28 @@ static void forward_unit(void *ctx, size_t unit, int thread)
     const size_t first = unit / p->n_row_blocks * p->group,
                  last = size_min(first + p->group, w->n_panels);
     const struct kernels *kern = kernels();
-    float piece[K_CHUNK * PANEL] __attribute__((aligned(64)));
+    float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
     (void)thread;
     for (size_t k0 = 0; k0 < w->k; k0 += K_CHUNK) {
         const size_t n_k = size_min(K_CHUNK, w->k - k0);
 
-        for (size_t q = first; q < last; q++) {
-            const void *panel = w->data + q * w->panel_bytes;
-            const float *b = piece;
+        for (size_t q = first, n; q < last; q += n) {
+            const unsigned char *panels = w->data + q * w->panel_bytes;
+            const float *b = pieces;
+            size_t b_panel = K_CHUNK * PANEL;
 
-            if (w->kind == PACK_F32)
-                b = (const float *)panel + k0 * PANEL;
-            else
-                kern->unpack((enum pack_kind)w->kind, panel, k0, n_k, piece);
-            kern->gemm(m, size_min(PANEL, w->n - q * PANEL), n_k, p->x + r0 * p->ldx + k0, p->ldx,
-                       1, b, PANEL, p->y + r0 * p->ldy + q * PANEL, p->ldy,
+            n = size_min(kern->gemm_panels, last - q);
+            if (w->kind == PACK_F32) {
+                b = (const float *)(const void *)panels + k0 * PANEL;
+                b_panel = w->panel_bytes / sizeof *b;
+            } else {
+                for (size_t i = 0; i < n; i++)
+                    kern->unpack((enum pack_kind)w->kind, panels + i * w->panel_bytes, k0, n_k,
+                                 pieces + i * b_panel);
+            }
+            kern->gemm(m, size_min(n * PANEL, w->n - q * PANEL), n_k, p->x + r0 * p->ldx + k0,
+                       p->ldx, 1, b, PANEL, b_panel, p->y + r0 * p->ldy + q * PANEL, p->ldy,
                        p->accumulate || k0 > 0);
         }
     }
@@ -108,18 +115,22 @@ static void back_unit(void *ctx, size_t unit, int thread)
     const size_t first = unit / p->n_row_blocks * p->group,
                  last = size_min(first + p->group, n_tiles);
     const struct kernels *kern = kernels();
-    float piece[K_CHUNK * PANEL] __attribute__((aligned(64)));
+    float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
     (void)thread;
     for (size_t n0 = 0; n0 < w->n; n0 += K_CHUNK) {
         const size_t n = size_min(K_CHUNK, w->n - n0);
 
-        for (size_t t = first; t < last; t++) {
-            const size_t k0 = t * PANEL, n_k = size_min(PANEL, w->k - k0);
+        for (size_t t = first, tiles; t < last; t += tiles) {
+            const size_t k0 = t * PANEL;
 
-            unpack_across(kern, w, n0, n, k0, n_k, piece);
-            kern->gemm(m, n_k, n, p->x + r0 * p->ldx + n0, p->ldx, 1, piece, PANEL,
-                       p->y + r0 * p->ldy + k0, p->ldy, p->accumulate || n0 > 0);
+            tiles = size_min(kern->gemm_panels, last - t);
+            for (size_t i = 0; i < tiles; i++)
+                unpack_across(kern, w, n0, n, k0 + i * PANEL,
+                              size_min(PANEL, w->k - k0 - i * PANEL), pieces + i * K_CHUNK * PANEL);
+            kern->gemm(m, size_min(tiles * PANEL, w->k - k0), n, p->x + r0 * p->ldx + n0, p->ldx, 1,
+                       pieces, PANEL, K_CHUNK * PANEL, p->y + r0 * p->ldy + k0, p->ldy,
+                       p->accumulate || n0 > 0);
         }
     }
 }
@@ -150,11 +161,11 @@ static void floats_unit(void *ctx, size_t unit, int thread)
     const struct product_floats *p = ctx;
     const size_t r0 = unit % p->n_row_blocks * p->row_block;
     const size_t m = size_min(p->row_block, p->m - r0);
-    const size_t n0 = unit / p->n_row_blocks * PANEL;
+    const size_t width = MOST_PANELS * PANEL, n0 = unit / p->n_row_blocks * width;
 
     (void)thread;
-    kernels()->gemm(m, size_min(PANEL, p->n - n0), p->k, p->a + r0 * p->a_i, p->a_i, p->a_k,
-                    p->b + n0, p->ldb, p->c + r0 * p->ldc + n0, p->ldc, p->accumulate);
+    kernels()->gemm(m, size_min(width, p->n - n0), p->k, p->a + r0 * p->a_i, p->a_i, p->a_k,
+                    p->b + n0, p->ldb, PANEL, p->c + r0 * p->ldc + n0, p->ldc, p->accumulate);
 }
 
 void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
@@ -176,5 +187,6 @@ void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, siz
         return;
     p.n_row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK;
     p.row_block = (m + p.n_row_blocks - 1) / p.n_row_blocks;
-    parallel_for(p.n_row_blocks * ((n + PANEL - 1) / PANEL), floats_unit, &p);
+    parallel_for(p.n_row_blocks * ((n + MOST_PANELS * PANEL - 1) / (MOST_PANELS * PANEL)),
+                 floats_unit, &p);
 }

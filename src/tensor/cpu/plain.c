@@ -8,14 +8,16 @@
 #include <string.h>
 
 static void plain_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
-                       const float *b, size_t b_k, float *c, size_t c_i, bool accumulate)
+                       const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i,
+                       bool accumulate)
 {
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
+            const float *column = b + j / PANEL * b_panel + j % PANEL;
             float acc = accumulate ? c[i * c_i + j] : 0;
 
             for (size_t t = 0; t < k; t++)
-                acc = fmaf(a[i * a_i + t * a_k], b[t * b_k + j], acc);
+                acc = fmaf(a[i * a_i + t * a_k], column[t * b_k], acc);
             c[i * c_i + j] = acc;
         }
     }
@@ -244,6 +246,7 @@ static void plain_adamw(size_t n, const struct adamw_numbers *a, const float *g,
 const struct kernels kernels_plain = {
     .name = "plain",
     .gemm = plain_gemm,
+    .gemm_panels = 1,
     .unpack = plain_unpack,
     .transpose = plain_transpose,
     .rms_norm = plain_rms_norm,

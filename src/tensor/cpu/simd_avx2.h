@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define GEMM_PANELS 1
 #define GEMM_ROWS 6 /* 6 rows of 16: 12 sums, 2 weights and a factor fill the 16 registers */
 #define SIMD static inline __attribute__((always_inline))
 

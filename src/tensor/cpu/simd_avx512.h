@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GEMM_ROWS 14 /* 14 sums; the factor is a broadcast operand of the multiply-add */
+#define GEMM_PANELS 2
+#define GEMM_ROWS 14 /* 14 rows of 2 panels: 28 sums, 2 weights and a factor of the 32 registers */
 #define SIMD static inline __attribute__((always_inline))
 
 typedef __m512 v16;
