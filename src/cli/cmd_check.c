@@ -11,12 +11,13 @@
 static json_t *as_json(const struct check_report *r)
 {
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
         "can_learn", r->can_learn, "verdict", r->verdict, "rows_train", (json_int_t)r->n_rows_train,
         "rows_valid", (json_int_t)r->n_rows_valid, "rows_checked", (json_int_t)r->n_rows_checked,
         "samples", (json_int_t)r->n_samples, "max_tokens", (json_int_t)r->max_tokens, "reward_mean",
         r->reward_mean, "any_reward", r->any_reward, "pass_at_k", r->pass_at_k, "flat_share",
-        r->flat_share, "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
+        r->flat_share, "flat_share_low", r->flat_share_low, "flat_share_high", r->flat_share_high,
+        "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
         "grader_error_share", r->grader_error_share, "better_share", r->better_share, "tokens_mean",
         r->tokens_mean, "better_a_step", r->better_a_step, "seconds_per_step", r->seconds_per_step,
         "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes);

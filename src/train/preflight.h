@@ -17,13 +17,4 @@ MUST_CHECK bool preflight_settle(struct engine *e, const struct reinforce_inputs
                                  struct recipe *recipe, struct error *err);
 /* The group size nearest to g that a recipe whose groups are fitted may use: from the first one's up to 128 answers. */
 size_t preflight_group_size(const struct recipe *recipe, size_t g);
-/*
- * What hone check says: settles the recipe as above, then draws a group for some training prompts as a step would.
- * fixed_bytes: memory of weights, adapter and optimizer. A job can learn when at least a tenth of the prompts have
- * answers of different worth, for equal ones give no gradient; and when an answer that earns anything is not so rare that a
- * step would find fewer than it has prompts, each behind thousands of tokens.
- */
-MUST_CHECK bool preflight_check(struct engine *e, const struct reinforce_inputs *in,
-                                struct recipe *recipe, size_t total_steps, double fixed_bytes,
-                                struct check_report *out, struct error *err);
 #endif

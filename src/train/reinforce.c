@@ -8,7 +8,9 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "train/answers.h"
+#include "train/check.h"
 #include "train/checkpoint.h"
+#include "train/epoch.h"
 #include "train/explain.h"
 #include "train/gradient.h"
 #include "train/groups.h"
@@ -68,16 +70,7 @@ static size_t row_at(struct loop *l, uint64_t cursor)
     if (l->order == NULL || l->order_epoch != epoch) {
         if (l->order == NULL)
             l->order = ARENA_ARRAY(&l->run, uint32_t, n);
-        for (size_t i = 0; i < n; i++)
-            l->order[i] = (uint32_t)i;
-        for (size_t i = n; i-- > 1;) { /* Fisher, Yates */
-            const uint32_t j = philox_below(l->recipe.seed, PHILOX_SHUFFLE, (uint32_t)epoch,
-                                            (uint32_t)i, (uint32_t)i + 1);
-            const uint32_t t = l->order[i];
-
-            l->order[i] = l->order[j];
-            l->order[j] = t;
-        }
+        epoch_order(l->recipe.seed, epoch, n, l->order);
         l->order_epoch = epoch;
     }
     return l->order[cursor % n];
@@ -638,8 +631,8 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
         const double moved = (double)trained_values(&in->model->config, l.recipe.lora_rank) * 4 *
                              (l.recipe.kl_undo > 0 ? 7 : 4);
 
-        ok = preflight_check(l.engine, in, &l.recipe, (size_t)l.total_steps,
-                             (double)model_bytes(in->model) + moved, out, err);
+        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps,
+                       (double)model_bytes(in->model) + moved, out, err);
     }
     engine_close(l.engine);
     return ok;

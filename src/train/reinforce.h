@@ -43,7 +43,8 @@ struct check_report {
     size_t n_rows_train, n_rows_valid, n_rows_checked, n_samples;
     size_t max_tokens; /* the answer length that earns most on the base model, or the job's own */
     double reward_mean, any_reward, pass_at_k, flat_share, truncated_share;
-    double reward_distinct; /* different rewards seen */
+    double flat_share_low, flat_share_high; /* each the limit of a one-sided 95 % interval */
+    double reward_distinct;                 /* different rewards seen */
     double grader_error_share;
     double better_share;  /* answers that earn more than the least that any earned */
     double tokens_mean;   /* of an answer */

@@ -1,4 +1,4 @@
-"""train and check: a run from its job to its folder, stopped, killed, out of disk, and gone on with."""
+"""train: a run from its job to its folder, stopped, killed, out of disk, and gone on with."""
 import json
 import os
 import resource
@@ -238,41 +238,6 @@ class GoingOn(HoneTest):
     def test_a_run_that_is_over_stays_as_it_is(self):
         first = self.train(*self.words)[-1]["adapter_sha256"]
         self.assertEqual(self.train(*self.words, "--resume")[-1]["adapter_sha256"], first)
-
-
-class Check(HoneTest):
-    def test_a_job_that_can_learn(self):
-        told = self.json("check", self.job())
-        self.assertTrue(told["can_learn"])
-        self.assertEqual((told["rows_train"], told["rows_valid"], told["max_tokens"]), (6, 3, 6))
-        self.assertIn("can learn", self.works("check", "job.json"))
-        self.assertFalse(os.path.exists(self.path("home", "runs")))
-
-    def test_a_job_that_cannot_learn_is_refused_in_plain_words(self):
-        self.job(grader={**EXACT, "reference": "an answer that nobody gives"})
-        run = self.hone("check", "job.json")
-        self.assertEqual((run.returncode, run.stderr), (1, ""))
-        self.assertIn("annot learn", run.stdout)
-        run = self.hone("check", "job.json", "--json")
-        self.assertEqual(run.returncode, 1)
-        self.assertFalse(json.loads(run.stdout)["can_learn"])
-
-    def test_long_answers_that_are_rarely_right_are_refused_and_short_ones_are_not(self):
-        lucky = python("import zlib\n\n\ndef grade(sample, item):\n"
-                       "    return float(zlib.crc32(sample['output_text'].encode()) % 24 == 0)\n")
-        for tokens, can_learn in ((220, False), (4, True)):
-            self.job(grader=lucky, hone={"max_tokens": tokens, "group_size": 8})
-            self.put("train.jsonl", rows(24))
-            run = self.hone("check", "job.json", "--json")
-            told = json.loads(run.stdout)
-            self.assertEqual((run.returncode, told["can_learn"]), (0 if can_learn else 1, can_learn), told["verdict"])
-            self.assertGreater(1 - told["flat_share"], 0.1)
-            self.assertGreater(told["better_a_step"], 0)
-            self.assertLess(told["better_a_step"], 2)  # as rare in both: what differs is how much has to be read for one
-            self.assertEqual(told["tokens_mean"] / told["better_share"] < 4096, can_learn)
-        self.job(grader=lucky, hone={"max_tokens": 220, "group_size": 8})
-        self.put("train.jsonl", rows(24))
-        self.assertRegex(self.hone("check", "job.json").stdout, r"hardly learn: \d+ of 192 answers earned anything, one in \d+ tokens")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,241 @@
+/*
+ * check.c - the base model's answers to a few prompts, and what they foretell.
+ */
+#include "train/check.h"
+#include "base/parallel.h"
+#include "base/size.h"
+#include "model/training_pass.h"
+#include "train/answers.h"
+#include "train/epoch.h"
+#include "train/preflight.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEAST_TEACHING (1.0 / 6)
+#define FIRST_ROWS 32
+#define FIRST_TOKENS 49152 /* long answers are asked of fewer prompts at first, 8 at least */
+#define MOST_TIMES 4       /* as many prompts as at first, where that leaves it open */
+
+struct asked {
+    double reward;
+    size_t n_tokens;
+    bool cut, failed;
+};
+
+/* All that was asked so far: answers[n_rows][n_samples]. */
+struct survey {
+    size_t n_rows, n_samples;
+    struct asked *answers;
+    double seconds_sampling;
+    size_t rows_computed; /* rows of the model's passes, prompts included */
+};
+
+static bool ask(struct engine *e, const struct reinforce_inputs *in, const struct recipe *r,
+                const uint32_t *order, size_t n_rows, struct survey *s, struct error *err)
+{
+    const struct answers_options opt = {
+        .n_samples = s->n_samples,
+        .max_tokens = r->max_tokens,
+        .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
+        .seed = r->seed,
+        .purpose = PHILOX_TOKEN,
+        .step = 0,
+        .stop = in->stop};
+    struct arena a = {0};
+    struct grade_queue *queue = NULL;
+    struct answers x;
+    size_t *items = ARENA_ARRAY(&a, size_t, n_rows);
+    const size_t before = engine_counts(e).rows;
+
+    for (size_t i = 0; i < n_rows; i++)
+        items[i] = order[s->n_rows + i];
+    const bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
+                    answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
+                                in->sink, &a, &x, err);
+
+    grade_queue_close(queue);
+    for (size_t i = 0; ok && i < n_rows * s->n_samples; i++) {
+        const struct answer_slot *slot = &x.slots[i];
+
+        s->answers[s->n_rows * s->n_samples + i] =
+            (struct asked){.reward = slot->grade.reward,
+                           .n_tokens = slot->sample->n,
+                           .cut = slot->sample->end == SAMPLE_LENGTH,
+                           .failed = slot->grade.flags != 0};
+    }
+    if (ok) {
+        s->n_rows += n_rows;
+        s->seconds_sampling += x.seconds_sampling;
+        s->rows_computed += engine_counts(e).rows - before;
+    }
+    arena_release(&a);
+    return ok;
+}
+
+/* Different rewards, up to a few. */
+static size_t distinct_rewards(const struct survey *s)
+{
+    double seen[16];
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n_rows * s->n_samples && n < COUNT_OF(seen); i++) {
+        size_t k = 0;
+
+        while (k < n && fabs(seen[k] - s->answers[i].reward) > 1e-9)
+            k++;
+        if (k == n)
+            seen[n++] = s->answers[i].reward;
+    }
+    return n;
+}
+
+/* The end of the interval of a share of n that was seen, z standard errors to one side (Wilson, 1927). */
+static double wilson(double share, double n, double z)
+{
+    const double zz = z * z / n;
+
+    return (share + zz / 2 + z * sqrt(share * (1 - share) / n + zz / (4 * n))) / (1 + zz);
+}
+
+static void measure(const struct survey *s, struct check_report *c)
+{
+    const double rows = (double)s->n_rows, all = rows * (double)s->n_samples;
+    double least = HUGE_VAL;
+
+    c->n_rows_checked = s->n_rows;
+    c->reward_mean = c->any_reward = c->pass_at_k = c->flat_share = c->truncated_share = 0;
+    c->grader_error_share = c->better_share = c->tokens_mean = 0;
+    for (size_t i = 0; i < s->n_rows * s->n_samples; i++)
+        least = fmin(least, s->answers[i].reward);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        double best = -HUGE_VAL, worst = HUGE_VAL;
+
+        for (size_t k = 0; k < s->n_samples; k++) {
+            const struct asked *x = &s->answers[i * s->n_samples + k];
+
+            best = fmax(best, x->reward);
+            worst = fmin(worst, x->reward);
+            c->reward_mean += x->reward / all;
+            c->tokens_mean += (double)x->n_tokens / all;
+            c->truncated_share += x->cut / all;
+            c->grader_error_share += x->failed / all;
+            c->better_share += (x->reward > least + 1e-6) / all;
+        }
+        c->any_reward += (best > 0) / rows;
+        c->pass_at_k += (best >= 1 - 1e-9) / rows;
+        c->flat_share += (best - worst <= 1e-6) / rows;
+    }
+    c->reward_distinct = (double)distinct_rewards(s);
+    c->flat_share_low = wilson(c->flat_share, rows, -1.645);
+    c->flat_share_high = wilson(c->flat_share, rows, 1.645);
+}
+
+/* Whether the prompts that teach are surely too few, or surely enough. */
+static bool sure(const struct check_report *c)
+{
+    return 1 - c->flat_share_low < LEAST_TEACHING || 1 - c->flat_share_high > LEAST_TEACHING;
+}
+
+static void judge(const struct recipe *r, struct check_report *c)
+{
+    const double rows = (double)c->n_rows_checked, teaching = 1 - c->flat_share;
+    const size_t n = c->n_samples * c->n_rows_checked;
+    char text[800];
+
+    c->can_learn = teaching >= LEAST_TEACHING && c->grader_error_share < 0.5;
+    if (c->grader_error_share >= 0.5)
+        snprintf(text, sizeof text, "The grader fails on %.0f %% of the answers: mend it first.",
+                 100 * c->grader_error_share);
+    else if (c->any_reward == 0)
+        snprintf(
+            text, sizeof text,
+            "This job cannot learn as it is: of %zu answers to %zu prompts none earned anything, so there is nothing "
+            "to strengthen. Give partial credit in the grader, make the task easier to begin with, or train first on "
+            "a few written answers.",
+            n, c->n_rows_checked);
+    else if (!c->can_learn && c->reward_mean > 0.9)
+        snprintf(text, sizeof text,
+                 "There is nothing left to learn: the base model earns %.2f already.",
+                 c->reward_mean);
+    else if (!c->can_learn)
+        snprintf(
+            text, sizeof text,
+            "This job will hardly learn: of %zu prompts %.0f had answers of different worth among %zu (%.0f %%, likely "
+            "%.0f to %.0f %%), and the others teach nothing; from a sixth on steps are at least half full. %.0f of %zu "
+            "answers earned more than the least, %.3f is the mean. Give partial credit in the grader, ask for a shorter "
+            "answer, make the task easier to begin with, ask more answers a prompt (group_size), or train first on a few "
+            "written answers.",
+            c->n_rows_checked, teaching * rows, c->n_samples, 100 * teaching,
+            100 * (1 - c->flat_share_high), 100 * (1 - c->flat_share_low),
+            c->better_share * (double)n, n, c->reward_mean);
+    else
+        snprintf(
+            text, sizeof text,
+            "This job can learn: %.0f %% of the prompts had answers of different worth among %zu, and the best of them "
+            "was right for %.0f %%.",
+            100 * teaching, c->n_samples, 100 * c->pass_at_k);
+    snprintf(c->verdict, sizeof c->verdict, "%s", text);
+    if (c->truncated_share > 0.3 && c->can_learn)
+        snprintf(c->verdict + strlen(c->verdict), sizeof c->verdict - strlen(c->verdict),
+                 " %.0f %% of the answers were cut at %zu tokens.", 100 * c->truncated_share,
+                 r->max_tokens);
+}
+
+static void foretell_cost(const struct engine *e, const struct reinforce_inputs *in,
+                          const struct recipe *r, const struct survey *s, size_t total_steps,
+                          double fixed_bytes, struct check_report *c)
+{
+    /* a step samples portions till enough prompts have spread, then trains on one batch: about twice its sampling */
+    const double rows = (double)s->n_rows,
+                 portion = s->seconds_sampling * (double)r->batch_size / rows,
+                 more = fmin((double)r->refill - 1, c->flat_share / fmax(0.05, 1 - c->flat_share));
+
+    c->seconds_per_step = portion * (1 + more) + 2 * portion;
+    c->seconds_total = c->seconds_per_step * (double)total_steps;
+    c->memory_bytes = fixed_bytes + (double)engine_bytes(e) +
+                      (double)training_pass_bytes(in->model, r->lora_rank, r->pass_rows, true) +
+                      fmin(recipe_memory_bytes(r),
+                           (double)s->rows_computed / rows * (double)(r->batch_size * r->refill) *
+                               (double)saved_row_bytes(&in->model->config, r->lora_rank));
+    c->better_a_step = c->better_share * (double)(c->n_samples * r->batch_size * r->refill);
+}
+
+bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
+               size_t total_steps, double fixed_bytes, struct check_report *out, struct error *err)
+{
+    const size_t n_train = in->train->n_rows;
+    struct arena a = {0};
+
+    if (!preflight_settle(e, in, r, err))
+        return false;
+    struct check_report c = {.n_rows_train = n_train,
+                             .n_rows_valid = in->valid != NULL ? in->valid->n_rows : 0,
+                             .max_tokens = r->max_tokens,
+                             .n_samples = r->group_size};
+    const size_t tokens_a_row = size_max(1, c.n_samples * r->max_tokens);
+    const size_t first = size_max(8, size_min(FIRST_ROWS, FIRST_TOKENS / tokens_a_row));
+    const size_t most = size_min(MOST_TIMES * first, n_train);
+    uint32_t *order = ARENA_ARRAY(&a, uint32_t, n_train);
+    struct survey s = {.n_samples = c.n_samples,
+                       .answers = ARENA_ARRAY(&a, struct asked, most * c.n_samples)};
+    bool ok = true;
+
+    epoch_order(r->seed, 0, n_train, order);
+    do {
+        const size_t n = size_min(size_max(first, s.n_rows), most - s.n_rows);
+
+        ok = ask(e, in, r, order, n, &s, err);
+        if (ok)
+            measure(&s, &c);
+    } while (ok && s.n_rows < most && c.grader_error_share < 0.5 && !sure(&c));
+    if (ok) {
+        foretell_cost(e, in, r, &s, total_steps, fixed_bytes, &c);
+        judge(r, &c);
+        *out = c;
+    }
+    arena_release(&a);
+    return ok;
+}

@@ -1,0 +1,90 @@
+"""check: what the base model's answers foretell, how many prompts that takes, and when a job is refused."""
+import json
+import math
+import os
+import unittest
+
+from cli import EXACT, HoneTest, python, rows
+
+# Answers to a prompt that teaches earn 1 or 0 by chance; all others earn 0.
+SOME_TEACH = python("import zlib\n\n\ndef grade(sample, item):\n"
+                    "    return float(item['teaches'] and zlib.crc32(sample['output_text'].encode()) % 2)\n")
+
+
+def wilson(share, n, z):
+    return (share + z * z / 2 / n + z * math.sqrt(share * (1 - share) / n + z * z / 4 / n / n)) / (1 + z * z / n)
+
+
+class Check(HoneTest):
+    def assert_nothing_but_progress(self, text):
+        for line in text.splitlines():
+            self.assertRegex(line, r"\Ahone: \d+ of \d+ answers, ")
+
+    def told(self, status):
+        run = self.hone("check", "job.json", "--json")
+        self.assert_nothing_but_progress(run.stderr)
+        told = json.loads(run.stdout)
+        self.assertEqual((run.returncode, told["can_learn"]), (status, status == 0), told["verdict"])
+        return told
+
+    def some_teach(self, n, one_in, status, **hone):
+        self.job(grader=SOME_TEACH, hone={"group_size": 16, "max_tokens": 4, **hone})
+        for name, count in (("train.jsonl", n), ("valid.jsonl", 3)):
+            self.put(name, [{**row, "teaches": i % one_in == 0} for i, row in enumerate(rows(count))])
+        told = self.told(status)
+        teaching = (1 - told["flat_share"]) * told["rows_checked"]
+        self.assertAlmostEqual(teaching, round(teaching), places=6)
+        for key, z in (("flat_share_low", -1.645), ("flat_share_high", 1.645)):
+            self.assertAlmostEqual(told[key], wilson(told["flat_share"], told["rows_checked"], z), places=9)
+        return told, round(teaching)
+
+    def test_a_job_that_can_learn(self):
+        told = self.json("check", self.job())
+        self.assertTrue(told["can_learn"])
+        self.assertEqual((told["rows_train"], told["rows_valid"], told["max_tokens"]), (6, 3, 6))
+        self.assertIn("can learn", self.works("check", "job.json"))
+        self.assertFalse(os.path.exists(self.path("home", "runs")))
+
+    def test_a_job_that_cannot_learn_is_refused_in_plain_words(self):
+        self.job(grader={**EXACT, "reference": "an answer that nobody gives"})
+        run = self.hone("check", "job.json")
+        self.assertEqual(run.returncode, 1)
+        self.assert_nothing_but_progress(run.stderr)
+        self.assertIn("annot learn", run.stdout)
+        self.assertEqual(self.told(1)["reward_mean"], 0)
+
+    def test_a_clear_case_is_told_from_few_prompts(self):
+        told, teaching = self.some_teach(400, one_in=2, status=0)
+        self.assertEqual(told["rows_checked"], 32)
+        self.assertGreater(teaching, 8)
+        told, teaching = self.some_teach(400, one_in=100, status=1)
+        self.assertEqual(told["rows_checked"], 32)
+        self.assertLess(teaching, 3)
+
+    def test_what_few_prompts_leave_open_is_asked_of_more(self):
+        told, teaching = self.some_teach(400, one_in=9, status=1)
+        self.assertIn(told["rows_checked"], (64, 128))
+        self.assertGreater(teaching, 2)
+        self.assertRegex(told["verdict"], r"hardly learn: of %d prompts %d had answers of different worth among 16 "
+                                          r"\(\d+ %%, likely \d+ to \d+ %%\)" % (told["rows_checked"], teaching))
+        told, teaching = self.some_teach(400, one_in=5, status=0)
+        self.assertIn(told["rows_checked"], (32, 64, 128))
+        self.assertGreaterEqual(6 * teaching, told["rows_checked"])
+
+    def test_no_row_is_asked_twice_and_long_answers_of_fewer(self):
+        told, teaching = self.some_teach(45, one_in=9, status=1)  # 5 of 45: fewer than a sixth, and never sure
+        self.assertEqual((told["rows_checked"], teaching), (45, 5))
+        told, _ = self.some_teach(400, one_in=2, status=0, max_tokens=250)
+        self.assertEqual(told["rows_checked"], 12)
+
+    def test_a_model_that_is_right_already_and_a_grader_that_fails_are_told_as_that(self):
+        self.job(grader=python("def grade(sample, item):\n    return 1.0\n"))
+        self.assertIn("nothing left to learn", self.told(1)["verdict"])
+        self.job(grader=python("def grade(sample, item):\n    return item['nothing of the kind']['at all']\n"))
+        self.assertIn("nothing of the kind", self.fails("check", "job.json"))
+        self.job(grader=python("def grade(sample, item):\n    return 1 // 0\n"))
+        self.assertIn("grader fails on 100 % of the answers", self.told(1)["verdict"])
+
+
+if __name__ == "__main__":
+    unittest.main()
