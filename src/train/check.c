@@ -163,7 +163,7 @@ static void judge(const struct recipe *r, struct check_report *c)
     else if (!c->can_learn)
         snprintf(
             text, sizeof text,
-            "This job will hardly learn: of %zu prompts %.0f had answers of different worth among %zu (%.0f %%, likely "
+            "This job has hardly anything to learn from: of %zu prompts %.0f had answers of different worth among %zu (%.0f %%, likely "
             "%.0f to %.0f %%), and the others teach nothing; from a sixth on steps are at least half full. %.0f of %zu "
             "answers earned more than the least, %.3f is the mean. Give partial credit in the grader, ask for a shorter "
             "answer, make the task easier to begin with, ask more answers a prompt (group_size), or train first on a few "

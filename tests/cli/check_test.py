@@ -65,7 +65,7 @@ class Check(HoneTest):
         told, teaching = self.some_teach(400, one_in=9, status=1)
         self.assertIn(told["rows_checked"], (64, 128))
         self.assertGreater(teaching, 2)
-        self.assertRegex(told["verdict"], r"hardly learn: of %d prompts %d had answers of different worth among 16 "
+        self.assertRegex(told["verdict"], r"hardly anything to learn from: of %d prompts %d had answers of different worth among 16 "
                                           r"\(\d+ %%, likely \d+ to \d+ %%\)" % (told["rows_checked"], teaching))
         told, teaching = self.some_teach(400, one_in=5, status=0)
         self.assertIn(told["rows_checked"], (32, 64, 128))
