@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "support/support.h"
+#include "tensor/cpu/kernels.h"
 #include "train/checkpoint.h"
 #include "train/explain.h"
 #include "train/reinforce.h"
@@ -195,6 +196,39 @@ static void threads_and_memory_change_no_bit(void **state)
     w->recipe.seed++;
     ASSERT_OK(run(w, "other", false, &s, &three, &err));
     assert_string_not_equal(one.adapter_sha256, three.adapter_sha256);
+}
+
+/* What six steps end with, on any machine, with any kernels and any compiler. Who changes these changes bits: a new recipe
+   may, a faster one may not. */
+static void ends_everywhere_with(struct world *w, const char *sha256)
+{
+    const struct kernels *const *tables;
+    const size_t n = kernels_available(&tables);
+    struct reinforce_result r;
+    struct seen s = {0};
+    struct error err;
+
+    for (size_t i = 0; i < n; i++) {
+        assert_true(kernels_choose(tables[i]->name));
+        ASSERT_OK(run(w, tables[i]->name, false, &s, &r, &err));
+        assert_string_equal(r.adapter_sha256, sha256);
+    }
+    assert_true(kernels_choose(NULL));
+}
+
+static void the_adapter_is_the_same_on_every_machine(void **state)
+{
+    ends_everywhere_with(*state,
+                         "0794305c991757ce4fa35b34d3191b996cde97abd10e0affb18d372dd80914d4");
+}
+
+static void the_weights_are_the_same_on_every_machine(void **state)
+{
+    struct world *w = *state;
+
+    w->recipe.lora_rank = 0;
+    w->recipe.learning_rate = 2e-3;
+    ends_everywhere_with(w, "c266b22d8fc104964462b5a1a9c9c3cc78b0cdc2f374ed25f0f878acc4cd3485");
 }
 
 static void a_killed_run_resumes_to_the_same_adapter(void **state)
@@ -641,6 +675,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LAW(the_reward_rises_on_a_toy_task),
         LAW(threads_and_memory_change_no_bit),
+        LAW(the_adapter_is_the_same_on_every_machine),
+        LAW(the_weights_are_the_same_on_every_machine),
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),
