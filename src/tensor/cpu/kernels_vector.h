@@ -54,42 +54,21 @@ typedef void tile_fn(size_t k, const float *a, size_t a_i, size_t a_k, const flo
     {                                                                                              \
         tile(m, n_panels, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);                    \
     }
+#define TILE_NAME(m, n_panels) tile_##m##_##n_panels,
+#define ROWS_TO_6(x, n) x(1, n) x(2, n) x(3, n) x(4, n) x(5, n) x(6, n)
 #if GEMM_ROWS == 6
-#define TILES(n) TILE(1, n) TILE(2, n) TILE(3, n) TILE(4, n) TILE(5, n) TILE(6, n)
-#define TILE_NAMES(n)                                                                              \
-    {                                                                                              \
-        tile_1_##n, tile_2_##n, tile_3_##n, tile_4_##n, tile_5_##n, tile_6_##n                     \
-    }
-#else
-#define TILES(n)                                                                                   \
-    TILE(1, n)                                                                                     \
-    TILE(2, n)                                                                                     \
-    TILE(3, n)                                                                                     \
-    TILE(4, n)                                                                                     \
-    TILE(5, n)                                                                                     \
-    TILE(6, n)                                                                                     \
-    TILE(7, n)                                                                                     \
-    TILE(8, n)                                                                                     \
-    TILE(9, n)                                                                                     \
-    TILE(10, n)                                                                                    \
-    TILE(11, n)                                                                                    \
-    TILE(12, n)                                                                                    \
-    TILE(13, n)                                                                                    \
-    TILE(14, n)
-#define TILE_NAMES(n)                                                                              \
-    {                                                                                              \
-        tile_1_##n, tile_2_##n, tile_3_##n, tile_4_##n, tile_5_##n, tile_6_##n, tile_7_##n,        \
-            tile_8_##n, tile_9_##n, tile_10_##n, tile_11_##n, tile_12_##n, tile_13_##n,            \
-            tile_14_##n                                                                            \
-    }
+#define EACH_TILE(x, n) ROWS_TO_6(x, n)
+#elif GEMM_ROWS == 14
+#define EACH_TILE(x, n)                                                                            \
+    ROWS_TO_6(x, n) x(7, n) x(8, n) x(9, n) x(10, n) x(11, n) x(12, n) x(13, n) x(14, n)
 #endif
-TILES(1)
+EACH_TILE(TILE, 1)
 #if GEMM_PANELS == 2
-TILES(2)
+EACH_TILE(TILE, 2)
 #endif
-static tile_fn *const tiles[GEMM_PANELS][GEMM_ROWS] = {TILE_NAMES(1),
+static tile_fn *const tiles[GEMM_PANELS][GEMM_ROWS] = {{EACH_TILE(TILE_NAME, 1)},
 #if GEMM_PANELS == 2
-                                                       TILE_NAMES(2)
+                                                       {EACH_TILE(TILE_NAME, 2)}
 #endif
 };
 
