@@ -33,7 +33,9 @@ static void divide(struct product *p, size_t n_panels)
     p->n_row_blocks = (p->m + ROW_BLOCK - 1) / ROW_BLOCK;
     p->row_block = p->n_row_blocks == 0 ? 0 : (p->m + p->n_row_blocks - 1) / p->n_row_blocks;
     const size_t wanted = size_max(1, 6 * threads / size_max(1, p->n_row_blocks));
-    p->group = size_max(1, size_min(64, (n_panels + wanted - 1) / wanted));
+    const size_t panels = size_min(64, (n_panels + wanted - 1) / wanted),
+                 side = kernels()->gemm_panels;
+    p->group = size_max(side, panels / side * side);
 }
 
 static void forward_unit(void *ctx, size_t unit, int thread)
