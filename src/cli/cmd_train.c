@@ -244,7 +244,7 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
                                  r->base_valid_reward, r->best_valid_reward, r->best_step)) &&
            out_printf(err,
                       "  adapter     %s\n"
-                      "  the last    sha256 %s\n"
+                      "  its values  sha256 %s after the last step\n"
                       "  next        hone report %s\n"
                       "              hone chat --model %s\n",
                       adapter, r->adapter_sha256, t->dir, t->dir);
