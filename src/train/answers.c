@@ -6,6 +6,19 @@
 
 #include <string.h>
 
+struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
+                                       const atomic_bool *stop)
+{
+    return (struct answers_options){
+        .n_samples = r->group_size,
+        .max_tokens = r->max_tokens,
+        .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
+        .seed = r->seed,
+        .purpose = PHILOX_TOKEN,
+        .step = step,
+        .stop = stop};
+}
+
 struct portion {
     const struct prompter *p;
     const struct dataset *d;

@@ -8,6 +8,7 @@
 #include "sample/prompt.h"
 #include "text/dataset.h"
 #include "train/progress.h"
+#include "train/recipe.h"
 
 struct answers_options {
     size_t n_samples, max_tokens;
@@ -20,6 +21,10 @@ struct answers_options {
     struct saved_pool *save; /* what was computed is kept here, for training; or NULL */
     size_t save_leave;       /* rows that are left free there */
 };
+
+/* What a step of training asks for: groups of answers as the recipe wants them, nothing kept. Step 0: before the first. */
+struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
+                                       const atomic_bool *stop);
 
 struct answer_slot {
     const struct sample *sample; /* the engine's: until its next run, or copied by answers_keep */

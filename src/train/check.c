@@ -11,7 +11,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LEAST_TEACHING (1.0 / 6)
@@ -34,29 +33,20 @@ struct survey {
 };
 
 static bool ask(struct engine *e, const struct reinforce_inputs *in, const struct recipe *r,
-                const uint32_t *order, size_t n_rows, struct survey *s, struct error *err)
+                struct grade_queue *queue, const uint32_t *order, size_t n_rows, struct survey *s,
+                struct error *err)
 {
-    const struct answers_options opt = {
-        .n_samples = s->n_samples,
-        .max_tokens = r->max_tokens,
-        .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
-        .seed = r->seed,
-        .purpose = PHILOX_TOKEN,
-        .step = 0,
-        .stop = in->stop};
+    const struct answers_options opt = answers_of_step(r, 0, in->stop);
     struct arena a = {0};
-    struct grade_queue *queue = NULL;
     struct answers x;
     size_t *items = ARENA_ARRAY(&a, size_t, n_rows);
     const size_t before = engine_counts(e).rows;
 
     for (size_t i = 0; i < n_rows; i++)
         items[i] = order[s->n_rows + i];
-    const bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
-                    answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
+    const bool ok = answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
                                 in->sink, &a, &x, err);
 
-    grade_queue_close(queue);
     for (size_t i = 0; ok && i < n_rows * s->n_samples; i++) {
         const struct answer_slot *slot = &x.slots[i];
 
@@ -221,16 +211,18 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
     uint32_t *order = ARENA_ARRAY(&a, uint32_t, n_train);
     struct survey s = {.n_samples = c.n_samples,
                        .answers = ARENA_ARRAY(&a, struct asked, most * c.n_samples)};
-    bool ok = true;
+    struct grade_queue *queue = NULL;
+    bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err);
 
     epoch_order(r->seed, 0, n_train, order);
-    do {
+    while (ok && s.n_rows < most && c.grader_error_share < 0.5 && (s.n_rows == 0 || !sure(&c))) {
         const size_t n = size_min(size_max(first, s.n_rows), most - s.n_rows);
 
-        ok = ask(e, in, r, order, n, &s, err);
+        ok = ask(e, in, r, queue, order, n, &s, err);
         if (ok)
             measure(&s, &c);
-    } while (ok && s.n_rows < most && c.grader_error_share < 0.5 && !sure(&c));
+    }
+    grade_queue_close(queue);
     if (ok) {
         foretell_cost(e, in, r, &s, total_steps, fixed_bytes, &c);
         judge(r, &c);

@@ -8,8 +8,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* A probe draws up to 16 answers to each of 24 prompts, and fewer of each where they are long. */
 #define PROBE_ROWS 24
@@ -66,19 +64,14 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
 {
     const bool wide = PROBE_ROWS * PROBE_SAMPLES * longest <= PROBE_TOKENS;
     const size_t n_rows = size_min(wide ? PROBE_ROWS : PROBE_ROWS / 3, in->train->n_rows);
-    const struct answers_options opt = {
-        .n_samples = wide ? PROBE_SAMPLES : PROBE_SAMPLES / 2,
-        .max_tokens = longest,
-        .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
-        .seed = r->seed,
-        .purpose = PHILOX_TOKEN,
-        .step = 0,
-        .stop = in->stop};
+    struct answers_options opt = answers_of_step(r, 0, in->stop);
     struct arena a = {0};
     struct grade_queue *queue = NULL;
     struct answers x;
     size_t *items = ARENA_ARRAY(&a, size_t, n_rows);
 
+    opt.n_samples = wide ? PROBE_SAMPLES : PROBE_SAMPLES / 2;
+    opt.max_tokens = longest;
     for (size_t i = 0; i < n_rows; i++)
         items[i] = i * in->train->n_rows / n_rows;
     *out = (struct probe){.longest = longest};

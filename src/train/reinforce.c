@@ -83,18 +83,12 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
                           struct error *err)
 {
     const size_t b = l->recipe.batch_size, most = b * l->recipe.refill;
-    const struct answers_options opt = {
-        .n_samples = l->recipe.group_size,
-        .max_tokens = l->recipe.max_tokens,
-        .pick = {.temperature = (float)l->recipe.temperature, .top_p = 1, .repetition_penalty = 1},
-        .want_entropy = true,
-        .seed = l->recipe.seed,
-        .purpose = PHILOX_TOKEN,
-        .step = (uint32_t)l->state.step + 1,
-        .stop = l->in->stop,
-        .save = l->saved,
-        .save_leave = l->longest_prompt + l->recipe.max_tokens};
+    struct answers_options opt =
+        answers_of_step(&l->recipe, (uint32_t)l->state.step + 1, l->in->stop);
 
+    opt.want_entropy = true;
+    opt.save = l->saved;
+    opt.save_leave = l->longest_prompt + l->recipe.max_tokens;
     saved_clear(l->saved);
     g->all = ARENA_ARRAY(&l->step, struct group, most);
     while (g->n_kept < b && g->n < most) {

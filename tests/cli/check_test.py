@@ -27,7 +27,7 @@ class Check(HoneTest):
         self.assertEqual((run.returncode, told["can_learn"]), (status, status == 0), told["verdict"])
         return told
 
-    def some_teach(self, n, one_in, status, **hone):
+    def some_teach(self, n, one_in, status, most=128, **hone):
         self.job(grader=SOME_TEACH, hone={"group_size": 16, "max_tokens": 4, **hone})
         for name, count in (("train.jsonl", n), ("valid.jsonl", 3)):
             self.put(name, [{**row, "teaches": i % one_in == 0} for i, row in enumerate(rows(count))])
@@ -36,6 +36,8 @@ class Check(HoneTest):
         self.assertAlmostEqual(teaching, round(teaching), places=6)
         for key, z in (("flat_share_low", -1.645), ("flat_share_high", 1.645)):
             self.assertAlmostEqual(told[key], wilson(told["flat_share"], told["rows_checked"], z), places=9)
+        settled = told["flat_share_high"] < 5 / 6 or told["flat_share_low"] > 5 / 6
+        self.assertTrue(settled or told["rows_checked"] == most, told)
         return told, round(teaching)
 
     def test_a_job_that_can_learn(self):
@@ -72,9 +74,9 @@ class Check(HoneTest):
         self.assertGreaterEqual(6 * teaching, told["rows_checked"])
 
     def test_no_row_is_asked_twice_and_long_answers_of_fewer(self):
-        told, teaching = self.some_teach(45, one_in=9, status=1)  # 5 of 45: fewer than a sixth, and never sure
+        told, teaching = self.some_teach(45, one_in=9, status=1, most=45)  # 5 of 45: fewer than a sixth, and never sure
         self.assertEqual((told["rows_checked"], teaching), (45, 5))
-        told, _ = self.some_teach(400, one_in=2, status=0, max_tokens=250)
+        told, _ = self.some_teach(400, one_in=2, status=0, most=48, max_tokens=250)
         self.assertEqual(told["rows_checked"], 12)
 
     def test_a_model_that_is_right_already_and_a_grader_that_fails_are_told_as_that(self):

@@ -45,8 +45,8 @@ struct kernels {
      */
     void (*gemm)(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
                  const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i, bool accumulate);
-    size_t
-        gemm_panels; /* that gemm works on side by side: what is cut into pieces is best cut so; 1 or 2 */
+    /* Panels that gemm works on side by side, 1 or 2: what is cut into pieces is best cut so. */
+    size_t gemm_panels;
 
     /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
        or reaching the padded end. */

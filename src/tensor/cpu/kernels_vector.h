@@ -86,30 +86,23 @@ static void whole_panels(size_t n_panels, size_t m, size_t k, const float *a, si
     }
 }
 
-static void one_panel(size_t m, size_t k, const float *a, size_t a_i, size_t a_k, const float *b,
-                      size_t b_k, float *c, size_t c_i, bool accumulate)
-{
-    whole_panels(1, m, k, a, a_i, a_k, b, b_k, 0, c, c_i, accumulate);
-}
-
 static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,
                         const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i,
                         bool accumulate)
 {
-#if GEMM_PANELS > 1
-    for (; n >= GEMM_PANELS * PANEL; n -= GEMM_PANELS * PANEL) {
-        whole_panels(GEMM_PANELS, m, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
-        b += GEMM_PANELS * b_panel;
-        c += GEMM_PANELS * PANEL;
+    while (n >= PANEL) {
+        const size_t panels = n < GEMM_PANELS * PANEL ? 1 : GEMM_PANELS;
+
+        whole_panels(panels, m, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
+        n -= panels * PANEL;
+        b += panels * b_panel;
+        c += panels * PANEL;
     }
-#endif
-    for (; n >= PANEL; n -= PANEL, b += b_panel, c += PANEL)
-        one_panel(m, k, a, a_i, a_k, b, b_k, c, c_i, accumulate);
     for (size_t i = 0; n > 0 && i < m; i++) { /* the last, narrow panel: through a whole one */
         float row[PANEL] = {0};
 
         memcpy(row, c + i * c_i, n * sizeof *c);
-        one_panel(1, k, a + i * a_i, a_i, a_k, b, b_k, row, PANEL, accumulate);
+        whole_panels(1, 1, k, a + i * a_i, a_i, a_k, b, b_k, 0, row, PANEL, accumulate);
         memcpy(c + i * c_i, row, n * sizeof *c);
     }
 }
