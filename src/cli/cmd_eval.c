@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/mean.h"
 #include "base/size.h"
 #include "cli/commands.h"
 #include "cli/measure.h"
@@ -132,21 +133,6 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
     return ok && tell_errors(r, err);
 }
 
-/* How much better the second is than the first, row by row. */
-static void difference(const struct evaluate_result *a, const struct evaluate_result *b,
-                       double *mean, double *ci95)
-{
-    const double n = (double)a->n_rows;
-    double squares = 0;
-
-    *mean = 0;
-    for (size_t i = 0; i < a->n_rows; i++)
-        *mean += (b->row_mean[i] - a->row_mean[i]) / n;
-    for (size_t i = 0; i < a->n_rows; i++)
-        squares += pow(b->row_mean[i] - a->row_mean[i] - *mean, 2);
-    *ci95 = a->n_rows > 1 ? 1.96 * sqrt(squares / (n - 1) / n) : 0;
-}
-
 /* ---- one model after another ---- */
 
 static bool measure_first(struct evaluation *x, struct error *err)
@@ -171,7 +157,6 @@ static bool measure_other(struct evaluation *x, const char *name, json_t *list, 
 {
     struct session s = {0};
     struct measured m;
-    double mean, ci95;
     bool ok = session_open(x->c, name, NULL, true, &s, err);
 
     x->o.save_answers = NULL;
@@ -179,14 +164,18 @@ static bool measure_other(struct evaluation *x, const char *name, json_t *list, 
     if (ok) {
         json_t *j = measured_json(&m, &s, &x->o);
 
-        difference(&x->first.result, &m.result, &mean, &ci95);
-        json_object_set_new(j, "difference", json_real(mean));
-        json_object_set_new(j, "difference_ci95", json_pack("[f, f]", mean - ci95, mean + ci95));
+        const struct evaluate_result *first = &x->first.result;
+        const struct mean d =
+            mean_of_differences(first->n_rows, first->row_mean, m.result.row_mean);
+        const double low = d.mean - d.ci95, high = d.mean + d.ci95;
+
+        json_object_set_new(j, "difference", json_real(d.mean));
+        json_object_set_new(j, "difference_ci95", json_pack("[f, f]", low, high));
         json_array_append_new(list, j);
-        ok = x->c->json || (out_printf(err, "\n") && tell(x, &s, &m, err) &&
-                            out_printf(err, "  %-12s %+7.4f  95 %% interval %+.4f to %+.4f%s\n",
-                                       "difference", mean, mean - ci95, mean + ci95,
-                                       fabs(mean) > ci95 ? "" : ": no clear difference"));
+        ok = x->c->json ||
+             (out_printf(err, "\n") && tell(x, &s, &m, err) &&
+              out_printf(err, "  %-12s %+7.4f  95 %% interval %+.4f to %+.4f%s\n", "difference",
+                         d.mean, low, high, fabs(d.mean) > d.ci95 ? "" : ": no clear difference"));
     }
     session_close(&s);
     return ok || fail_while(err, "measuring %s", name);

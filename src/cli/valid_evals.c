@@ -2,6 +2,7 @@
  * valid_evals.c - written the moment they are known, so that a run that is killed has them, too.
  */
 #include "cli/valid_evals.h"
+#include "base/mean.h"
 #include "base/size.h"
 #include "job/run_folder.h"
 #include "job/run_read.h"
@@ -20,6 +21,7 @@ void valid_evals_init(struct valid_evals *v, const char *run_dir, const char *da
                               .n_rows = n_rows,
                               .best = -HUGE_VAL,
                               .sum = ARENA_ARRAY(a, double, n_rows + 1),
+                              .mean = ARENA_ARRAY(a, double, n_rows + 1),
                               .n_answers = ARENA_ARRAY(a, size_t, n_rows + 1)};
     if (run_read_checkpoints(run_dir, a, &c, &n, &ignored))
         for (size_t i = 0; i < n; i++)
@@ -29,8 +31,6 @@ void valid_evals_init(struct valid_evals *v, const char *run_dir, const char *da
 
 static bool write_eval(const struct valid_evals *v, const char *name, struct error *err)
 {
-    const double n = (double)v->n_rows;
-    double mean = 0, squares = 0;
     size_t answers = 0;
     json_t *j;
 
@@ -39,15 +39,13 @@ static bool write_eval(const struct valid_evals *v, const char *name, struct err
     for (size_t i = 0; i < v->n_rows; i++) {
         if (v->n_answers[i] == 0)
             return true; /* not all of it was told: nothing to say */
-        mean += v->sum[i] / (double)v->n_answers[i] / n;
+        v->mean[i] = v->sum[i] / (double)v->n_answers[i];
         answers += v->n_answers[i];
     }
-    for (size_t i = 0; i < v->n_rows; i++)
-        squares += pow(v->sum[i] / (double)v->n_answers[i] - mean, 2);
-    const double ci95 = v->n_rows > 1 ? 1.96 * sqrt(squares / (n - 1) / n) : 0;
+    const struct mean m = mean_of(v->n_rows, v->mean);
     j = json_pack("{s:I, s:I, s:f, s:[f, f], s:I, s:s}", "n", (json_int_t)v->n_rows, "samples",
-                  (json_int_t)(answers / v->n_rows), "reward_mean", mean, "reward_ci95",
-                  mean - ci95, mean + ci95, "step", (json_int_t)v->step, "data", v->data);
+                  (json_int_t)(answers / v->n_rows), "reward_mean", m.mean, "reward_ci95",
+                  m.mean - m.ci95, m.mean + m.ci95, "step", (json_int_t)v->step, "data", v->data);
     const bool ok = j != NULL
                         ? run_folder_put_eval(v->run_dir, name, j, err)
                         : fail(err, ERR_INVALID, "the path of the validation file is not UTF-8");

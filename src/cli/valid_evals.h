@@ -14,8 +14,8 @@ struct valid_evals {
     size_t n_rows; /* of the validation file; 0: none */
     double best;   /* the highest validation reward so far; on resume what the checkpoints say */
     size_t step;   /* whose answers are added up */
-    double *sum;   /* [n_rows] */
-    size_t *n_answers; /* [n_rows] */
+    double *sum, *mean; /* [n_rows] of the answers to each row */
+    size_t *n_answers;  /* [n_rows] */
     bool base_unwritten;
 };
 void valid_evals_init(struct valid_evals *v, const char *run_dir, const char *data, size_t n_rows,

@@ -1,6 +1,7 @@
 /*
  * report_pick.c - which answers of a run its page shows, and what was pushed where: read from a dozen of its steps.
  */
+#include "base/mean.h"
 #include "base/size.h"
 #include "job/line_file.h"
 #include "job/report_internal.h"
@@ -418,30 +419,28 @@ static void add_baseline(struct report_data *d, const struct answers *before)
 {
     struct run_metrics *m = &d->metrics;
     const size_t step = run_metrics_find(m, "step");
-    double sum = 0, squares = 0, tokens = 0;
+    double *row_mean = ARENA_ARRAY(d->arena, double, before->n + 1);
+    double tokens = 0;
     size_t n = 0;
 
     if (step == m->n_columns || m->n_rows == 0 || !(m->cell[step] > 0) || before->n == 0)
         return;
     for (size_t i = 0; i < before->n; n++) { /* a case's answers are one measurement */
         const size_t size = group_size(&before->a[i], before->n - i);
-        const double mean = mean_reward(&before->a[i], size);
 
-        sum += mean;
-        squares += mean * mean;
+        row_mean[n] = mean_reward(&before->a[i], size);
         i += size;
     }
     for (size_t i = 0; i < before->n; i++)
         tokens += (double)before->a[i].n_tokens * (double)before->a[i].n;
-    const double mean = sum / (double)n,
-                 variance = n > 1 ? fmax(0, squares - sum * mean) / (double)(n - 1) : 0;
+    const struct mean reward = mean_of(n, row_mean);
     double *cells = ARENA_ARRAY(d->arena, double, (m->n_rows + 1) * m->n_columns);
     for (size_t i = 0; i < m->n_columns; i++)
         cells[i] = (double)NAN;
     memcpy(cells + m->n_columns, m->cell, m->n_rows * m->n_columns * sizeof *cells);
     put_cell(m, cells, "step", 0);
-    put_cell(m, cells, "full_valid_mean_reward", mean);
-    put_cell(m, cells, "full_valid_reward_ci95", 1.96 * sqrt(variance / (double)n));
+    put_cell(m, cells, "full_valid_mean_reward", reward.mean);
+    put_cell(m, cells, "full_valid_reward_ci95", reward.ci95);
     put_cell(m, cells, "valid_completion_tokens_mean",
              tokens / (double)count_samples(before->a, before->n));
     m->cell = cells;

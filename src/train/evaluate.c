@@ -3,6 +3,7 @@
  */
 #include "train/evaluate.h"
 #include "base/clock.h"
+#include "base/mean.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "train/answers.h"
@@ -55,13 +56,10 @@ static void add_row(const struct answers *x, size_t row, struct evaluate_result 
 static void finish(struct evaluate_result *out)
 {
     const double rows = (double)out->n_rows, all = rows * (double)out->n_samples;
-    double squares = 0;
+    const struct mean reward = mean_of(out->n_rows, out->row_mean);
 
-    for (size_t i = 0; i < out->n_rows; i++)
-        out->reward_mean += out->row_mean[i] / rows;
-    for (size_t i = 0; i < out->n_rows; i++)
-        squares += (out->row_mean[i] - out->reward_mean) * (out->row_mean[i] - out->reward_mean);
-    out->reward_ci95 = out->n_rows > 1 ? 1.96 * sqrt(squares / (rows - 1) / rows) : 0;
+    out->reward_mean = reward.mean;
+    out->reward_ci95 = reward.ci95;
     out->pass_at_k /= rows;
     out->any_reward /= rows;
     out->flat_share /= rows;

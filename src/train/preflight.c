@@ -2,6 +2,7 @@
  * preflight.c - what a job leaves open, measured on the base model.
  */
 #include "train/preflight.h"
+#include "base/mean.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "train/answers.h"
@@ -14,6 +15,8 @@
 #define PROBE_SAMPLES 16
 #define PROBE_TOKENS 16384
 #define SHORTEST 1
+#define SHORT_PROBE 32
+#define LONG_PROBE 256
 
 /* A sample cut after n tokens, as it would have been with that limit. */
 static struct sample cut(const struct sample *s, size_t n)
@@ -28,17 +31,18 @@ static struct sample cut(const struct sample *s, size_t n)
     return c;
 }
 
+/* What the answers of a probe earn when cut at each length: [lengths][rows], the mean of each row's. */
 struct probe {
-    size_t longest;
-    size_t n_lengths;
+    size_t longest, n_rows, n_lengths;
     size_t length[16];
-    double reward[16]; /* mean, at each length */
+    double reward[16];
+    double of_row[16][PROBE_ROWS];
 };
 
-static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *queue,
-                      const struct answers *x, size_t length, struct arena *a, double *mean)
+static void grade_cut(const struct reinforce_inputs *in, struct grade_queue *queue,
+                      const struct answers *x, size_t length, struct arena *a, struct probe *out)
 {
-    const size_t n = x->n_rows * x->n_samples;
+    const size_t n = x->n_rows * x->n_samples, at = out->n_lengths++;
     struct answer_slot *slots = ARENA_ARRAY(a, struct answer_slot, n);
 
     for (size_t i = 0; i < n; i++) {
@@ -52,10 +56,11 @@ static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *que
                         &slot->grade);
     }
     grade_queue_wait(queue);
-    *mean = 0;
-    for (size_t i = 0; i < n; i++)
-        *mean += slots[i].grade.reward / (double)n;
-    return true;
+    out->length[at] = length;
+    for (size_t i = 0; i < n; i++) {
+        out->reward[at] += slots[i].grade.reward / (double)n;
+        out->of_row[at][i / x->n_samples] += slots[i].grade.reward / (double)x->n_samples;
+    }
 }
 
 static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
@@ -74,14 +79,12 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
     opt.max_tokens = longest;
     for (size_t i = 0; i < n_rows; i++)
         items[i] = i * in->train->n_rows / n_rows;
-    *out = (struct probe){.longest = longest};
-    bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
-              answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt, in->sink,
-                          &a, &x, err);
-    for (size_t length = SHORTEST; ok && length <= longest; length *= 2) {
-        out->length[out->n_lengths] = length;
-        ok = grade_cut(in, queue, &x, length, &a, &out->reward[out->n_lengths++]);
-    }
+    *out = (struct probe){.longest = longest, .n_rows = n_rows};
+    const bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
+                    answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
+                                in->sink, &a, &x, err);
+    for (size_t length = SHORTEST; ok && length <= longest; length *= 2)
+        grade_cut(in, queue, &x, length, &a, out);
     grade_queue_close(queue);
     arena_release(&a);
     return ok;
@@ -100,38 +103,71 @@ static size_t shortest_good(const struct probe *p)
     return 0;
 }
 
+static size_t index_of(const struct probe *p, size_t length)
+{
+    size_t i = 0;
+
+    while (i + 1 < p->n_lengths && p->length[i] < length)
+        i++;
+    return i;
+}
+
+/* Whether answers that may be b tokens long earn more than those cut after a: by two standard errors over the prompts. */
+static bool surely_earns_more(const struct probe *p, size_t a, size_t b)
+{
+    const struct mean more =
+        mean_of_differences(p->n_rows, p->of_row[index_of(p, a)], p->of_row[index_of(p, b)]);
+
+    return p->n_rows > 1 && more.mean > 2 * more.error;
+}
+
 static bool say(const struct reinforce_inputs *in, const char *text, struct error *err)
 {
     return in->sink == NULL || in->sink->event == NULL ||
            in->sink->event(in->sink->ctx, EVENT_INFO, text, err);
 }
 
+/*
+ * Many short answers first. Only where the longest of them earn most, or none anything, fewer long ones are drawn; what
+ * the many said stands unless the few are sure of better.
+ */
 static bool settle_length(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
                           struct error *err)
 {
-    static const size_t probes[] = {32, 256};
     const size_t room = in->model->max_positions / 2;
+    bool doubtful = false;
+    struct probe p;
     char text[256];
 
-    for (size_t i = 0; i < COUNT_OF(probes); i++) {
-        struct probe p;
+    if (!probe_lengths(e, in, r, size_min(SHORT_PROBE, room), &p, err))
+        return false;
+    size_t good = shortest_good(&p);
+    if ((good == 0 || good == p.longest) && room > p.longest) {
+        const size_t first = good;
 
-        if (!probe_lengths(e, in, r, size_min(probes[i], room), &p, err))
+        if (!probe_lengths(e, in, r, size_min(LONG_PROBE, room), &p, err))
             return false;
-        const size_t good = shortest_good(&p);
-        if (good > 0 && (good < p.longest || i + 1 == COUNT_OF(probes))) {
-            r->max_tokens = size_min(room, 2 * good);
-            snprintf(
-                text, sizeof text,
-                "Answers may have %zu tokens: on the base model those cut after %zu earn most of what longer ones do.",
-                r->max_tokens, good);
-            return say(in, text, err);
-        }
+        good = shortest_good(&p);
+        doubtful = first > 0 && !surely_earns_more(&p, first, good);
+        if (doubtful)
+            good = first;
     }
-    r->max_tokens = size_min(room, probes[COUNT_OF(probes) - 1]);
-    snprintf(text, sizeof text,
-             "Answers may have %zu tokens: the base model's earn nothing at any length up to that.",
-             r->max_tokens);
+    r->max_tokens = size_min(room, good > 0 ? 2 * good : LONG_PROBE);
+    if (good == 0)
+        snprintf(
+            text, sizeof text,
+            "Answers may have %zu tokens: the base model's earn nothing at any length up to that.",
+            r->max_tokens);
+    else if (doubtful)
+        snprintf(
+            text, sizeof text,
+            "Answers may have %zu tokens: on the base model longer ones than %zu do not surely earn more.",
+            r->max_tokens, good);
+    else
+        snprintf(
+            text, sizeof text,
+            "Answers may have %zu tokens: on the base model those cut after %zu earn most of what longer ones do.",
+            r->max_tokens, good);
     return say(in, text, err);
 }
 

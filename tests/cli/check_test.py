@@ -79,6 +79,20 @@ class Check(HoneTest):
         told, _ = self.some_teach(400, one_in=2, status=0, most=48, max_tokens=250)
         self.assertEqual(told["rows_checked"], 12)
 
+    def measured_limit(self, grader, seed):
+        """The limit of an answer that is measured, on 24 rows."""
+        self.job(grader=python("import zlib\n\n\ndef grade(sample, item):\n    text = sample['output_text']\n"
+                               "    return float(%s)\n" % grader), seed=seed, hone={"max_tokens": "auto"})
+        self.put("train.jsonl", rows(24))
+        return json.loads(self.hone("check", "job.json", "--json").stdout)["max_tokens"]
+
+    def test_a_few_lucky_long_answers_do_not_make_the_limit_long(self):
+        # from 30 letters on every text has its own chance of one in sixty: what is still longer earns no more
+        limits = [self.measured_limit("len(text) > 30 and zlib.crc32(text.encode()) % 60 == 0", seed) for seed in range(8)]
+        self.assertLessEqual(sum(limit > 64 for limit in limits), 1, limits)  # two standard errors are not certainty
+        self.assertEqual(self.measured_limit("min(1, len(text.split('\\0')[0]) / 400)", 1), 256)
+        self.assertGreaterEqual(self.measured_limit("len(text) > 60", 1), 128)  # none of the short ones earns
+
     def test_a_model_that_is_right_already_and_a_grader_that_fails_are_told_as_that(self):
         self.job(grader=python("def grade(sample, item):\n    return 1.0\n"))
         self.assertIn("nothing left to learn", self.told(1)["verdict"])
