@@ -133,6 +133,7 @@ static void judge(const struct recipe *r, struct check_report *c)
 {
     const double rows = (double)c->n_rows_checked, teaching = 1 - c->flat_share;
     const size_t n = c->n_samples * c->n_rows_checked;
+    const bool slow = teaching * (double)r->refill < 1;
     char text[800];
 
     c->can_learn = teaching >= LEAST_TEACHING && c->grader_error_share < 0.5;
@@ -164,9 +165,13 @@ static void judge(const struct recipe *r, struct check_report *c)
     else
         snprintf(
             text, sizeof text,
-            "This job can learn: %.0f %% of the prompts had answers of different worth among %zu, and the best of them "
-            "was right for %.0f %%.",
-            100 * teaching, c->n_samples, 100 * c->pass_at_k);
+            "This job can learn%s: %.0f %% of the prompts had answers of different worth among %zu (likely %.0f to %.0f %%), and the "
+            "best of them was right for %.0f %%.%s",
+            slow ? ", if slowly" : "", 100 * teaching, c->n_samples, 100 * (1 - c->flat_share_high),
+            100 * (1 - c->flat_share_low), 100 * c->pass_at_k,
+            slow
+                ? " Steps will not be full to begin with: more answers a prompt (group_size) would help."
+                : "");
     snprintf(c->verdict, sizeof c->verdict, "%s", text);
     if (c->truncated_share > 0.3 && c->can_learn)
         snprintf(c->verdict + strlen(c->verdict), sizeof c->verdict - strlen(c->verdict),

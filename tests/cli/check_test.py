@@ -72,6 +72,10 @@ class Check(HoneTest):
         told, teaching = self.some_teach(400, one_in=5, status=0)
         self.assertIn(told["rows_checked"], (32, 64, 128))
         self.assertGreaterEqual(6 * teaching, told["rows_checked"])
+        slowly = 3 * teaching < told["rows_checked"]  # of three portions not even one teaches
+        self.assertEqual("can learn, if slowly" in told["verdict"], slowly, told["verdict"])
+        told, _ = self.some_teach(400, one_in=5, status=0, refill=12)
+        self.assertIn("This job can learn: ", told["verdict"])
 
     def test_no_row_is_asked_twice_and_long_answers_of_fewer(self):
         told, teaching = self.some_teach(45, one_in=9, status=1, most=45)  # 5 of 45: fewer than a sixth, and never sure
