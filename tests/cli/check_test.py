@@ -93,7 +93,7 @@ class Check(HoneTest):
     def test_a_few_lucky_long_answers_do_not_make_the_limit_long(self):
         # from 30 letters on every text has its own chance of one in sixty: what is still longer earns no more
         limits = [self.measured_limit("len(text) > 30 and zlib.crc32(text.encode()) % 60 == 0", seed) for seed in range(8)]
-        self.assertLessEqual(sum(limit > 64 for limit in limits), 1, limits)  # two standard errors are not certainty
+        self.assertLessEqual(max(limits), 64, limits)
         self.assertEqual(self.measured_limit("min(1, len(text.split('\\0')[0]) / 400)", 1), 256)
         self.assertGreaterEqual(self.measured_limit("len(text) > 60", 1), 128)  # none of the short ones earns
 
