@@ -11,12 +11,13 @@
 static json_t *as_json(const struct check_report *r)
 {
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
         "can_learn", r->can_learn, "verdict", r->verdict, "rows_train", (json_int_t)r->n_rows_train,
         "rows_valid", (json_int_t)r->n_rows_valid, "rows_checked", (json_int_t)r->n_rows_checked,
         "samples", (json_int_t)r->n_samples, "max_tokens", (json_int_t)r->max_tokens, "reward_mean",
         r->reward_mean, "any_reward", r->any_reward, "pass_at_k", r->pass_at_k, "flat_share",
         r->flat_share, "flat_share_low", r->flat_share_low, "flat_share_high", r->flat_share_high,
+        "best_mean", r->best_mean, "best_low", r->best_low, "best_high", r->best_high,
         "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
         "grader_error_share", r->grader_error_share, "better_share", r->better_share, "tokens_mean",
         r->tokens_mean, "better_a_step", r->better_a_step, "seconds_per_step", r->seconds_per_step,
@@ -38,7 +39,7 @@ static bool tell(const struct check_report *r, struct error *err)
         "%s\n\n"
         "  rows        %zu to train on, %zu to validate on\n"
         "  asked       %zu of them, %zu answers each, up to %zu tokens\n"
-        "  reward      %.4f on average; %.0f different ones were seen\n"
+        "  reward      %.4f on average, %.4f the best of each prompt's; %.0f different ones were seen\n"
         "  prompts     %5.1f %%  have an answer that earns something\n"
         "              %5.1f %%  have one that earns everything\n"
         "              %5.1f %%  teach nothing: all answers earned the same\n"
@@ -48,9 +49,10 @@ static bool tell(const struct check_report *r, struct error *err)
         "  time        %s a step, %s in all\n"
         "  memory      %s\n",
         r->verdict, r->n_rows_train, r->n_rows_valid, r->n_rows_checked, r->n_samples,
-        r->max_tokens, r->reward_mean, r->reward_distinct, 100 * r->any_reward, 100 * r->pass_at_k,
-        100 * r->flat_share, 100 * r->better_share, r->better_a_step, 100 * r->truncated_share,
-        r->tokens_mean, 100 * r->grader_error_share, step.ptr, total.ptr, memory.ptr);
+        r->max_tokens, r->reward_mean, r->best_mean, r->reward_distinct, 100 * r->any_reward,
+        100 * r->pass_at_k, 100 * r->flat_share, 100 * r->better_share, r->better_a_step,
+        100 * r->truncated_share, r->tokens_mean, 100 * r->grader_error_share, step.ptr, total.ptr,
+        memory.ptr);
     buf_release(&step);
     buf_release(&total);
     buf_release(&memory);

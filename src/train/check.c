@@ -13,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LEAST_TEACHING (1.0 / 6)
+/* of the prompts must teach, and of the full reward must the best answers earn */
+#define LEAST (1.0 / 6)
 #define FIRST_ROWS 32
 #define FIRST_TOKENS 49152 /* long answers are asked of fewer prompts at first, 8 at least */
 #define MOST_TIMES 4       /* as many prompts as at first, where that leaves it open */
@@ -82,7 +83,10 @@ static size_t distinct_rewards(const struct survey *s)
     return n;
 }
 
-/* The end of the interval of a share of n that was seen, z standard errors to one side (Wilson, 1927). */
+/*
+ * The end of the interval of a share of n that was seen, z standard errors to one side (Wilson, 1927). Of a mean of numbers
+ * between 0 and 1 it is an end, too, if a wide one: none spreads more than 0 and 1 alone.
+ */
 static double wilson(double share, double n, double z)
 {
     const double zz = z * z / n;
@@ -93,13 +97,15 @@ static double wilson(double share, double n, double z)
 static void measure(const struct survey *s, struct check_report *c)
 {
     const double rows = (double)s->n_rows, all = rows * (double)s->n_samples;
-    double least = HUGE_VAL;
+    double least = HUGE_VAL, most = -HUGE_VAL;
 
     c->n_rows_checked = s->n_rows;
     c->reward_mean = c->any_reward = c->pass_at_k = c->flat_share = c->truncated_share = 0;
-    c->grader_error_share = c->better_share = c->tokens_mean = 0;
-    for (size_t i = 0; i < s->n_rows * s->n_samples; i++)
+    c->grader_error_share = c->better_share = c->tokens_mean = c->best_mean = 0;
+    for (size_t i = 0; i < s->n_rows * s->n_samples; i++) {
         least = fmin(least, s->answers[i].reward);
+        most = fmax(most, s->answers[i].reward);
+    }
     for (size_t i = 0; i < s->n_rows; i++) {
         double best = -HUGE_VAL, worst = HUGE_VAL;
 
@@ -114,29 +120,43 @@ static void measure(const struct survey *s, struct check_report *c)
             c->grader_error_share += x->failed / all;
             c->better_share += (x->reward > least + 1e-6) / all;
         }
+        c->best_mean += best / rows;
         c->any_reward += (best > 0) / rows;
         c->pass_at_k += (best >= 1 - 1e-9) / rows;
         c->flat_share += (best - worst <= 1e-6) / rows;
     }
+    const double nothing = fmin(0, least), full = most - nothing,
+                 share = full > 0 ? (c->best_mean - nothing) / full : 0;
+
     c->reward_distinct = (double)distinct_rewards(s);
+    c->reward_most = most;
+    c->best_low = nothing + full * wilson(share, rows, -1.645);
+    c->best_high = nothing + full * wilson(share, rows, 1.645);
+    c->best_needed = nothing + LEAST * full;
     c->flat_share_low = wilson(c->flat_share, rows, -1.645);
     c->flat_share_high = wilson(c->flat_share, rows, 1.645);
 }
 
-/* Whether the prompts that teach are surely too few, or surely enough. */
+static bool enough(double flat_share, double best, const struct check_report *c)
+{
+    return 1 - flat_share >= LEAST && best >= c->best_needed;
+}
+
+/* Whether there is surely too little to learn from, or surely enough. */
 static bool sure(const struct check_report *c)
 {
-    return 1 - c->flat_share_low < LEAST_TEACHING || 1 - c->flat_share_high > LEAST_TEACHING;
+    return 1 - c->flat_share_low < LEAST || c->best_high < c->best_needed ||
+           enough(c->flat_share_high, c->best_low, c);
 }
 
 static void judge(const struct recipe *r, struct check_report *c)
 {
-    const double rows = (double)c->n_rows_checked, teaching = 1 - c->flat_share;
+    const double teaching = 1 - c->flat_share;
     const size_t n = c->n_samples * c->n_rows_checked;
     const bool slow = teaching * (double)r->refill < 1;
-    char text[800];
+    char text[1000];
 
-    c->can_learn = teaching >= LEAST_TEACHING && c->grader_error_share < 0.5;
+    c->can_learn = enough(c->flat_share, c->best_mean, c) && c->grader_error_share < 0.5;
     if (c->grader_error_share >= 0.5)
         snprintf(text, sizeof text, "The grader fails on %.0f %% of the answers: mend it first.",
                  100 * c->grader_error_share);
@@ -154,14 +174,14 @@ static void judge(const struct recipe *r, struct check_report *c)
     else if (!c->can_learn)
         snprintf(
             text, sizeof text,
-            "This job has hardly anything to learn from: of %zu prompts %.0f had answers of different worth among %zu (%.0f %%, likely "
-            "%.0f to %.0f %%), and the others teach nothing; from a sixth on steps are at least half full. %.0f of %zu "
-            "answers earned more than the least, %.3f is the mean. Give partial credit in the grader, ask for a shorter "
-            "answer, make the task easier to begin with, ask more answers a prompt (group_size), or train first on a few "
-            "written answers.",
-            c->n_rows_checked, teaching * rows, c->n_samples, 100 * teaching,
-            100 * (1 - c->flat_share_high), 100 * (1 - c->flat_share_low),
-            c->better_share * (double)n, n, c->reward_mean);
+            "This job has hardly anything to learn from: %.0f %% of %zu prompts (likely %.0f to %.0f %%) had answers of different worth "
+            "among %zu, the others teach nothing; and the best of the %zu earned %.2f on average (likely %.2f to %.2f) where "
+            "%.2f was the most. From a sixth of each on, steps are half full of answers worth strengthening. %.0f of %zu answers earned more "
+            "than the least, %.3f is the mean. Give partial credit in the grader, ask for a shorter answer, make the task easier to "
+            "begin with, ask more answers a prompt (group_size), or train first on a few written answers.",
+            100 * teaching, c->n_rows_checked, 100 * (1 - c->flat_share_high),
+            100 * (1 - c->flat_share_low), c->n_samples, c->n_samples, c->best_mean, c->best_low,
+            c->best_high, c->reward_most, c->better_share * (double)n, n, c->reward_mean);
     else
         snprintf(
             text, sizeof text,

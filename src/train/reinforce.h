@@ -44,7 +44,10 @@ struct check_report {
     size_t max_tokens; /* the answer length that earns most on the base model, or the job's own */
     double reward_mean, any_reward, pass_at_k, flat_share, truncated_share;
     double flat_share_low, flat_share_high; /* each the limit of a one-sided 95 % interval */
-    double reward_distinct;                 /* different rewards seen */
+    double reward_distinct, reward_most;    /* different rewards seen; the highest */
+    double best_mean; /* of the best of each prompt's answers: pass@k with partial credit */
+    double best_low, best_high; /* the same limits of it */
+    double best_needed;         /* for a job that can learn */
     double grader_error_share;
     double better_share;  /* answers that earn more than the least that any earned */
     double tokens_mean;   /* of an answer */

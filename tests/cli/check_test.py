@@ -34,8 +34,12 @@ class Check(HoneTest):
         told = self.told(status)
         teaching = (1 - told["flat_share"]) * told["rows_checked"]
         self.assertAlmostEqual(teaching, round(teaching), places=6)
-        for key, z in (("flat_share_low", -1.645), ("flat_share_high", 1.645)):
-            self.assertAlmostEqual(told[key], wilson(told["flat_share"], told["rows_checked"], z), places=9)
+        for key, z in (("low", -1.645), ("high", 1.645)):
+            for name, share in (("flat_share", told["flat_share"]), ("best", told["best_mean"])):
+                limit = wilson(share, told["rows_checked"], z)
+                if share > 0:
+                    self.assertAlmostEqual(told["%s_%s" % (name, key)], limit, places=9)
+        self.assertAlmostEqual(told["best_mean"], 1 - told["flat_share"], places=6)  # rewards of 0 and 1
         settled = told["flat_share_high"] < 5 / 6 or told["flat_share_low"] > 5 / 6
         self.assertTrue(settled or told["rows_checked"] == most, told)
         return told, round(teaching)
@@ -67,8 +71,8 @@ class Check(HoneTest):
         told, teaching = self.some_teach(400, one_in=9, status=1)
         self.assertIn(told["rows_checked"], (64, 128))
         self.assertGreater(teaching, 2)
-        self.assertRegex(told["verdict"], r"hardly anything to learn from: of %d prompts %d had answers of different worth among 16 "
-                                          r"\(\d+ %%, likely \d+ to \d+ %%\)" % (told["rows_checked"], teaching))
+        self.assertRegex(told["verdict"], r"hardly anything to learn from: \d+ %% of %d prompts \(likely \d+ to \d+ %%\) had answers of "
+                                          r"different worth among 16, " % told["rows_checked"])
         told, teaching = self.some_teach(400, one_in=5, status=0)
         self.assertIn(told["rows_checked"], (32, 64, 128))
         self.assertGreaterEqual(6 * teaching, told["rows_checked"])
@@ -82,6 +86,20 @@ class Check(HoneTest):
         self.assertEqual((told["rows_checked"], teaching), (45, 5))
         told, _ = self.some_teach(400, one_in=2, status=0, most=48, max_tokens=250)
         self.assertEqual(told["rows_checked"], 12)
+
+    def test_prompts_that_teach_little_worth_are_not_enough(self):
+        source = ("import zlib\n\n\ndef grade(sample, item):\n    chance = zlib.crc32(sample['output_text'].encode()) %% 2\n"
+                  "    return chance * (1.0 if item['full'] else %s if item['answer'] == 'a' else 0)\n")
+        for partial, status in ((0.1, 1), (0.9, 0)):  # every third prompt teaches, and one of sixteen that all can be earned
+            self.job(grader=python(source % partial), hone={"group_size": 16, "max_tokens": 4})
+            for name, n in (("train.jsonl", 400), ("valid.jsonl", 3)):
+                self.put(name, [{**row, "full": i % 16 == 0} for i, row in enumerate(rows(n))])
+            told = self.told(status)
+            self.assertLess(told["flat_share"], 5 / 6)
+            self.assertEqual(told["best_mean"] < 1 / 6, status == 1, told)
+        self.job(grader=python("import zlib\n\n\ndef grade(sample, item):\n"
+                               "    return 0.03 + zlib.crc32(sample['output_text'].encode()) % 100 / 5000\n"))
+        self.assertLess(self.told(0)["best_mean"], 0.06)  # a grader of a narrow scale is no poor one
 
     def measured_limit(self, grader, seed):
         """The limit of an answer that is measured, on 24 rows."""
