@@ -64,6 +64,10 @@ enum grade_flag {
     GRADE_MODEL_REFUSAL_ERROR = 1 << 9,
     GRADE_MODEL_PARSE_ERROR = 1 << 10,
 };
+/* Faults of the answer; all others are the grader's. */
+#define GRADE_FAULTS_OF_ANSWERS                                                                    \
+    (GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |                                \
+     GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_MODEL_REFUSAL_ERROR)
 
 #define GRADE_MAX_PARTS 64
 struct grade_result {

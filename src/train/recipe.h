@@ -42,6 +42,8 @@ struct recipe {
     double entropy_bonus; /* greatest coefficient that pays */
     double
         mask_truncated_below; /* truncated answers are left out of the loss once they are fewer than this share */
+    double
+        max_grader_errors; /* a step with a larger share of answers that the grader fails on ends the run */
     double kl_slow,
         kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone; 0: never */
     size_t checkpoint_interval; /* steps between checkpoints to resume from */

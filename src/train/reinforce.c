@@ -348,6 +348,32 @@ static bool is_over(const struct loop *l)
     return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
 }
 
+/* A step that is given up has not happened: the steps before are not done twice. */
+static bool give_up(struct loop *l, const struct train_state *before, struct error *err)
+{
+    const struct step_metrics none = {0};
+    struct error ignored;
+
+    l->state = *before;
+    if ((err->kind == ERR_CANCELLED || err->kind == ERR_LIMIT) &&
+        before->step > checkpoint_last(l->in->run_dir))
+        (void)!save(l, &none, false, &ignored);
+    return false;
+}
+
+/* Rewards of 0 that stand for failures would be learned from. */
+static bool grader_works(const struct loop *l, const struct step_metrics *m, struct error *err)
+{
+    if ((double)m->n_grader_failed <= l->recipe.max_grader_errors * (double)m->n_samples)
+        return true;
+    return tell(l, err, EVENT_ERROR, "The grader's first failure in step %zu: %s", m->step,
+                m->grader_failure) &&
+           fail(
+               err, ERR_LIMIT,
+               "step %zu: the grader failed on %zu of %zu answers, more than max_grader_errors (%g of them) allows: mend it",
+               m->step, m->n_grader_failed, m->n_samples, l->recipe.max_grader_errors);
+}
+
 static bool one_step(struct loop *l, struct error *err)
 {
     struct step_metrics m = {.step = (size_t)l->state.step + 1,
@@ -362,18 +388,13 @@ static bool one_step(struct loop *l, struct error *err)
 
     arena_reset(&l->step);
     const struct engine_counts c0 = engine_counts(l->engine);
-    if (!sample_groups(l, &g, &m, err)) {
-        const struct step_metrics none = {0};
-        struct error ignored;
-
-        l->state = before; /* nothing of this step has happened */
-        if (err->kind == ERR_CANCELLED && before.step > checkpoint_last(l->in->run_dir))
-            (void)!save(l, &none, false, &ignored); /* the steps before are not done twice */
-        return false;
-    }
+    if (!sample_groups(l, &g, &m, err))
+        return give_up(l, &before, err);
     m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;
     m.rows_sampled = engine_counts(l->engine).rows - c0.rows;
     groups_measure(&g, l->in->grader, &m);
+    if (!grader_works(l, &m, err))
+        return give_up(l, &before, err);
     if (!groups_weigh(&l->recipe, &g, err) || !update(l, &g, &m, err))
         return false;
     if (l->state.step == 0)

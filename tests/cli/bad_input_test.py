@@ -1,6 +1,7 @@
 """Bad input at the command line: each gives one sentence with the file, the line or the key, and leaves nothing behind."""
 import json
 import os
+import re
 import shutil
 import unittest
 
@@ -173,6 +174,23 @@ class Graders(HoneTest):
         self.assertIn("emory", self.told(
             "def grade(sample, item):\n    hold = []\n    while item['answer'] == 'a':\n"
             "        hold.append(bytearray(1 << 22))\n    return len(sample['output_text']) / 10\n"))
+
+    def test_a_grader_that_fails_on_most_answers_of_a_step_ends_the_run_and_nothing_is_lost(self):
+        self.job(grader=python("def grade(sample, item):\n    if item['answer'] == 'z':\n        raise KeyError('the case of Mr Z')\n"
+                               "    return len(sample['output_text']) % 3 / 3\n"), steps=20,
+                 hone={"max_tokens": 3, "checkpoint_interval": 100, "refill": 1}, seed=3)
+        self.put("train.jsonl", [{**row, "answer": "z" if i % 2 else "a"} for i, row in enumerate(rows(6))])
+        run = self.hone("train", "job.json", "--out", "run")
+        self.assert_sentence(run.stderr, ("max_grader_errors (0.5 of them)", "mend it", "--resume"))
+        step = int(re.search(r"step (\d+): the grader failed on 8 of 8 answers", run.stderr).group(1))
+        self.assertEqual(run.returncode, 1)
+        self.assertGreater(step, 1)
+        self.assertIn("KeyError: 'the case of Mr Z'", self.read("run", "events.jsonl"))
+        self.assertTrue(os.path.isdir(self.path("run", "checkpoints", "step-%d" % (step - 1))))
+        self.assert_sentence(self.hone("train", "job.json", "--out", "run", "--resume").stderr,
+                             "step %d: the grader failed on 8 of 8" % step)
+        self.assertEqual(len(self.read("run", "metrics.csv").splitlines()), step)
+        self.works("train", "job.json", "--out", "all", "--set", "max_grader_errors=1", "--set", "max_steps=%d" % step)
 
 
 if __name__ == "__main__":

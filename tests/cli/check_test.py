@@ -120,6 +120,8 @@ class Check(HoneTest):
         self.assertIn("nothing left to learn", self.told(1)["verdict"])
         self.job(grader=python("def grade(sample, item):\n    return item['nothing of the kind']['at all']\n"))
         self.assertIn("nothing of the kind", self.fails("check", "job.json"))
+        self.job(hone={"reasoning": {"open": "<t>", "close": "</t>"}})  # no answer follows thoughts that do not end
+        self.assertIn("none earned anything", self.told(1)["verdict"])
         self.job(grader=python("def grade(sample, item):\n    return 1 // 0\n"))
         self.assertIn("grader fails on 100 % of the answers", self.told(1)["verdict"])
 
