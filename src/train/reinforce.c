@@ -370,7 +370,7 @@ static bool grader_works(const struct loop *l, const struct step_metrics *m, str
                 m->grader_failure) &&
            fail(
                err, ERR_LIMIT,
-               "step %zu: the grader failed on %zu of %zu answers, more than max_grader_errors (%g of them) allows: mend it",
+               "step %zu: the grader failed on %zu of %zu answers, more than max_grader_errors (%g of them) allows: mend it in a new run, or go on where the cause lay outside of it",
                m->step, m->n_grader_failed, m->n_samples, l->recipe.max_grader_errors);
 }
 
