@@ -13,7 +13,7 @@ import random
 from rapidfuzz import fuzz
 from rapidfuzz.utils import default_process
 
-import reference as ref
+import common as ref
 
 OUT = ref.here("similarity")
 COUNT = 2000

@@ -1,4 +1,4 @@
-"""reference.py - what the golden-file makers share: versions, saving, the loss, one AdamW step.
+"""reference.py - what the makers of models' golden files share: saving, the loss, one AdamW step.
 
 The loss of every gradient golden is that of a policy-gradient step with its coefficients written out:
 
@@ -6,24 +6,16 @@ The loss of every gradient golden is that of a policy-gradient step with its coe
 
 No mean is taken anywhere, so that a test needs no rule about what is divided by what.
 """
-import importlib.metadata
 import json
-import os
-import platform
 import re
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
-PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "gguf", "jinja2", "rapidfuzz", "numpy")
+from common import here, versions # noqa: F401, for the makers
+
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def versions(*names):
-    """One line naming Python and the packages that made a golden file."""
-    return ", ".join([f"Python {platform.python_version()}"] +
-                     [f"{n} {importlib.metadata.version(n)}" for n in (names or PACKAGES)])
 
 
 def save_tensors(path, tensors):
@@ -89,12 +81,6 @@ def adamw_step(model, optimizer, batch, max_norm):
     norm = torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], max_norm)
     optimizer.step()
     return loss, norm.item()
-
-
-def here(*parts):
-    """A path inside tests/golden of this repository."""
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "golden", *parts)
-    return os.path.normpath(path)
 
 
 class DoubleLlama:
