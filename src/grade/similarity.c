@@ -1,24 +1,23 @@
-#include "grade/similarity.h"
+#include "grade/similarity_internal.h"
 
 #include "base/size.h"
 
-#include <stdint.h>
 #include <utf8proc.h>
 
 /* ---- the metrics ---- */
 
 static const struct similarity_metric metrics[] = {
     {"fuzzy_match", similarity_fuzzy_match},
-    {"bleu", NULL},
-    {"gleu", NULL},
+    {"bleu", similarity_bleu},
+    {"gleu", similarity_gleu},
     {"meteor", NULL},
     {"cosine", NULL},
-    {"rouge_1", NULL},
-    {"rouge_2", NULL},
-    {"rouge_3", NULL},
-    {"rouge_4", NULL},
-    {"rouge_5", NULL},
-    {"rouge_l", NULL},
+    {"rouge_1", similarity_rouge_1},
+    {"rouge_2", similarity_rouge_2},
+    {"rouge_3", similarity_rouge_3},
+    {"rouge_4", similarity_rouge_4},
+    {"rouge_5", similarity_rouge_5},
+    {"rouge_l", similarity_rouge_l},
 };
 
 const struct similarity_metric *similarity_find(struct str name)
@@ -31,12 +30,12 @@ const struct similarity_metric *similarity_find(struct str name)
 
 const char *similarity_offered(void)
 {
-    return "fuzzy_match";
+    return "fuzzy_match, bleu, gleu, rouge_1 to rouge_5, rouge_l";
 }
 
-/* ---- fuzzy_match ---- */
+/* ---- what they share ---- */
 
-static const uint32_t *code_points(struct str s, struct arena *a, size_t *n, struct error *err)
+const uint32_t *similarity_code_points(struct str s, struct arena *a, size_t *n, struct error *err)
 {
     uint32_t *out = arena_try(a, s.len + 1, sizeof *out, "a text to compare", err);
 
@@ -98,8 +97,8 @@ static uint64_t block_places(const struct block *b, uint32_t c)
  * y: S' = (S + (S & M)) | (S & ~M), M the places of y in x. x goes in blocks of 64; the additions' carries of one
  * block, one a y, are the next block's: so memory is len(y) bits whatever the alphabet.
  */
-static size_t common_length(const uint32_t *x, size_t n_x, const uint32_t *y, size_t n_y,
-                            struct arena *a)
+static size_t common_by_blocks(const uint32_t *x, size_t n_x, const uint32_t *y, size_t n_y,
+                               struct arena *a)
 {
     uint8_t *carry = ARENA_ARRAY(a, uint8_t, n_y + 1);
     struct block *b = ARENA_NEW(a, struct block);
@@ -124,23 +123,32 @@ static size_t common_length(const uint32_t *x, size_t n_x, const uint32_t *y, si
     return length;
 }
 
-bool similarity_fuzzy_match(struct str input, struct str reference, struct arena *a, double *out,
-                            struct error *err)
+size_t similarity_common_length(const uint32_t *x, size_t n_x, const uint32_t *y, size_t n_y,
+                                struct arena *a)
 {
-    size_t n_x, n_y, same = 0;
-    const uint32_t *x = code_points(input, a, &n_x, err);
-    const uint32_t *y = x == NULL ? NULL : code_points(reference, a, &n_y, err);
+    size_t same = 0;
 
-    if (x == NULL || y == NULL)
-        return false;
-    const size_t total = n_x + n_y;
     /* what both begin and end with is common to a longest one, too */
     while (n_x > 0 && n_y > 0 && x[0] == y[0])
         x++, y++, n_x--, n_y--, same++;
     while (n_x > 0 && n_y > 0 && x[n_x - 1] == y[n_y - 1])
         n_x--, n_y--, same++;
-    if (n_x > 0 && n_y > 0)
-        same += common_length(x, n_x, y, n_y, a);
+    return n_x > 0 && n_y > 0 ? same + common_by_blocks(x, n_x, y, n_y, a) : same;
+}
+
+/* ---- fuzzy_match ---- */
+
+bool similarity_fuzzy_match(struct str input, struct str reference, struct arena *a, double *out,
+                            struct error *err)
+{
+    size_t n_x, n_y;
+    const uint32_t *x = similarity_code_points(input, a, &n_x, err);
+    const uint32_t *y = x == NULL ? NULL : similarity_code_points(reference, a, &n_y, err);
+
+    if (x == NULL || y == NULL)
+        return false;
+    const size_t total = n_x + n_y;
+    const size_t same = similarity_common_length(x, n_x, y, n_y, a);
     /* in rapidfuzz's order of operations, so that the last bit agrees */
     *out = total == 0 ? 1.0 : 1.0 - (double)(total - 2 * same) / (double)total;
     return true;

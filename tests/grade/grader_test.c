@@ -3,6 +3,8 @@
  */
 #include "grade_support.h"
 
+#include <math.h>
+
 #define STRING_CHECK                                                                               \
     "'type':'string_check','name':'n','input':'{{sample.output_text}}','reference':'{{item.answer}}'"
 
@@ -90,7 +92,12 @@ static void what_is_known_and_not_offered_says_so(void **state)
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
             "'cosine'}"),
         ERR_UNSUPPORTED, "evaluation_metric",
-        "cosine is not offered here yet; there are fuzzy_match");
+        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, rouge_1 to rouge_5, rouge_l");
+    ASSERT_REFUSED(
+        json_of(
+            "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
+            "'meteor'}"),
+        ERR_UNSUPPORTED, "evaluation_metric", "meteor is not offered here yet");
     ASSERT_REFUSED(
         json_of(
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':'x'}"),
@@ -275,6 +282,26 @@ static void fuzzy_match_grades_similarity(void **state)
     grader_close(g);
 }
 
+static void metrics_of_words_grade_similarity(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'text_similarity','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'{{item.answer}}','evaluation_metric':'rouge_2'}"),
+                  NULL);
+
+    /* 1 of its 3 pairs of words, the 1 wanted */
+    ASSERT_NEAR(grade_text(g, "{'answer':'Marfan syndrome'}", "It is Marfan syndrome.").reward, 0.5,
+                1e-12);
+    grader_close(g);
+    g = grader_of(json_of("{'type':'text_similarity','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'{{item.answer}}','evaluation_metric':'bleu'}"),
+                  NULL);
+    /* the answer is what is too short, not the reference: exp(1 - 8/4) */
+    ASSERT_NEAR(grade_text(g, "{'answer':'a b c d e f g h'}", "a b c d").reward, exp(-1), 1e-12);
+    grader_close(g);
+}
+
 static void unknown_keys_are_kept_and_echoed(void **state)
 {
     (void)state;
@@ -354,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
+        cmocka_unit_test(metrics_of_words_grade_similarity),
         cmocka_unit_test(unknown_keys_are_kept_and_echoed),
         cmocka_unit_test(the_response_has_every_member_of_the_api),
     };
