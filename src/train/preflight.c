@@ -90,8 +90,8 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
     return ok;
 }
 
-/* The shortest length that earns nearly what the best earns, or 0 where none earns anything. */
-static size_t shortest_good(const struct probe *p)
+/* Which is the shortest length that earns nearly what the best earns; -1 where none earns anything. */
+static int shortest_good(const struct probe *p)
 {
     double best = 0;
 
@@ -99,28 +99,18 @@ static size_t shortest_good(const struct probe *p)
         best = fmax(best, p->reward[i]);
     for (size_t i = 0; i < p->n_lengths; i++)
         if (best > 0 && p->reward[i] >= 0.9 * best)
-            return p->length[i];
-    return 0;
-}
-
-static size_t index_of(const struct probe *p, size_t length)
-{
-    size_t i = 0;
-
-    while (i + 1 < p->n_lengths && p->length[i] < length)
-        i++;
-    return i;
+            return (int)i;
+    return -1;
 }
 
 /*
- * Whether answers that may be b tokens long earn more than those cut after a, by three standard errors over the prompts:
+ * Whether answers of the b-th length earn more than those cut after the a-th, by three standard errors over the prompts:
  * rare finds among eight prompts are far from normal, and three errors are a find in five of the eight, which is what
  * the sign test asks for at 5 %, too.
  */
-static bool surely_earns_more(const struct probe *p, size_t a, size_t b)
+static bool surely_earns_more(const struct probe *p, int a, int b)
 {
-    const struct mean more =
-        mean_of_differences(p->n_rows, p->of_row[index_of(p, a)], p->of_row[index_of(p, b)]);
+    const struct mean more = mean_of_differences(p->n_rows, p->of_row[a], p->of_row[b]);
 
     return p->n_rows > 1 && more.mean > 3 * more.error;
 }
@@ -145,19 +135,21 @@ static bool settle_length(struct engine *e, const struct reinforce_inputs *in, s
 
     if (!probe_lengths(e, in, r, size_min(SHORT_PROBE, room), &p, err))
         return false;
-    size_t good = shortest_good(&p);
-    if ((good == 0 || good == p.longest) && room > p.longest) {
-        const size_t first = good;
+    int good = shortest_good(&p);
+    if ((good < 0 || p.length[good] == p.longest) && room > p.longest) {
+        const int first = good; /* the lengths of both probes are 1, 2, 4, 8, ... */
 
         if (!probe_lengths(e, in, r, size_min(LONG_PROBE, room), &p, err))
             return false;
         good = shortest_good(&p);
-        doubtful = first > 0 && !surely_earns_more(&p, first, good);
+        doubtful = first >= 0 && (good < 0 || !surely_earns_more(&p, first, good));
         if (doubtful)
             good = first;
     }
-    r->max_tokens = size_min(room, good > 0 ? 2 * good : LONG_PROBE);
-    if (good == 0)
+    const size_t length = good < 0 ? 0 : p.length[good];
+
+    r->max_tokens = size_min(room, good < 0 ? LONG_PROBE : 2 * length);
+    if (good < 0)
         snprintf(
             text, sizeof text,
             "Answers may have %zu tokens: the base model's earn nothing at any length up to that.",
@@ -166,12 +158,12 @@ static bool settle_length(struct engine *e, const struct reinforce_inputs *in, s
         snprintf(
             text, sizeof text,
             "Answers may have %zu tokens: on the base model longer ones than %zu do not surely earn more.",
-            r->max_tokens, good);
+            r->max_tokens, length);
     else
         snprintf(
             text, sizeof text,
             "Answers may have %zu tokens: on the base model those cut after %zu earn most of what longer ones do.",
-            r->max_tokens, good);
+            r->max_tokens, length);
     return say(in, text, err);
 }
 

@@ -114,6 +114,8 @@ class Check(HoneTest):
         self.assertLessEqual(max(limits), 64, limits)
         self.assertEqual(self.measured_limit("min(1, len(text.split('\\0')[0]) / 400)", 1), 256)
         self.assertGreaterEqual(self.measured_limit("len(text) > 60", 1), 128)  # none of the short ones earns
+        # short ones found something, and the few long ones nothing but small losses
+        self.assertEqual(self.measured_limit("1 if len(text) > 30 and zlib.crc32(text.encode()) % 120 == 0 else -len(text) / 1e6", 0), 64)
 
     def test_a_model_that_is_right_already_and_a_grader_that_fails_are_told_as_that(self):
         self.job(grader=python("def grade(sample, item):\n    return 1.0\n"))
