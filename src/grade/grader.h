@@ -64,11 +64,6 @@ enum grade_flag {
     GRADE_MODEL_REFUSAL_ERROR = 1 << 9,
     GRADE_MODEL_PARSE_ERROR = 1 << 10,
 };
-/* Faults of the answer; all others are the grader's. */
-#define GRADE_FAULTS_OF_ANSWERS                                                                    \
-    (GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |                                \
-     GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_MODEL_REFUSAL_ERROR)
-
 #define GRADE_MAX_PARTS 64
 struct grade_result {
     double reward;  /* finite; 0 where grading failed */
@@ -80,6 +75,13 @@ struct grade_result {
     double part_seconds[GRADE_MAX_PARTS];
     char details[1024]; /* traceback or cause of the first failure, or "" */
 };
+/* Whether grading failed by a fault of the grader's, and not of the answer. */
+static inline bool grade_grader_failed(const struct grade_result *r)
+{
+    return (r->flags & ~(unsigned)(GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |
+                                   GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_MODEL_REFUSAL_ERROR)) !=
+           0;
+}
 
 /* Grades one answer in the caller's thread. Threads may call at once; Python calls wait for a free worker. */
 void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample,

@@ -55,7 +55,7 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
             (struct asked){.reward = slot->grade.reward,
                            .n_tokens = slot->sample->n,
                            .cut = slot->sample->end == SAMPLE_LENGTH,
-                           .failed = (slot->grade.flags & ~(unsigned)GRADE_FAULTS_OF_ANSWERS) != 0};
+                           .failed = grade_grader_failed(&slot->grade)};
     }
     if (ok) {
         s->n_rows += n_rows;

@@ -58,8 +58,7 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
             m->truncated_share += slot->sample->end == SAMPLE_LENGTH;
             for (size_t b = 0; b < 16; b++)
                 m->grader_errors[b] += slot->grade.flags >> b & 1u;
-            if ((slot->grade.flags & ~(unsigned)GRADE_FAULTS_OF_ANSWERS) != 0 &&
-                m->n_grader_failed++ == 0)
+            if (grade_grader_failed(&slot->grade) && m->n_grader_failed++ == 0)
                 memcpy(m->grader_failure, slot->grade.details, sizeof m->grader_failure);
             for (size_t k = 0; k < slot->grade.n_parts; k++) {
                 m->grader_train_mean[k] += slot->grade.part[k];

@@ -102,63 +102,50 @@ static void the_bit_rows_agree_with_the_table(void **state)
     }
 }
 
-static void two_thousand_pairs_equal_rapidfuzz(void **state)
+/* The n pairs of a golden file: each metric equals what stands there under key (NULL: its own name), times scale. */
+static void pairs_equal(const char *file, int n, const char *const *metrics, const char *key,
+                        double scale, size_t n_metrics)
 {
-    (void)state;
     struct arena paths = {0};
-    gzFile f = gzopen(golden_path(&paths, "similarity/pairs.jsonl.gz"), "rb");
+    gzFile f = gzopen(golden_path(&paths, file), "rb");
     static char line[1 << 20];
-    int n = 0;
+    int seen = 0;
 
     assert_non_null(f);
     while (gzgets(f, line, sizeof line) != NULL) {
         struct error err = {0};
         json_t *pair = NULL;
-        double out, want;
 
-        ASSERT_OK(json_parse(str_of(line), "pairs.jsonl", &pair, &err));
-        ASSERT_OK(similarity_fuzzy_match(json_str(json_object_get(pair, "a")),
-                                         json_str(json_object_get(pair, "b")), &arena, &out, &err));
-        want = json_number_value(json_object_get(pair, "ratio")) / 100;
-        if (!(out - want <= 1e-9 && want - out <= 1e-9))
-            fail_msg("%s gives %.17g", line, out);
+        ASSERT_OK(json_parse(str_of(line), file, &pair, &err));
+        for (size_t i = 0; i < n_metrics; i++) {
+            const json_t *want = json_object_get(pair, key != NULL ? key : metrics[i]);
+            const double got = by(metrics[i], json_str(json_object_get(pair, "a")),
+                                  json_str(json_object_get(pair, "b")));
+
+            assert_true(json_is_number(want));
+            if (!(fabs(got - json_number_value(want) / scale) <= 1e-9))
+                fail_msg("%s of %s is %.17g", metrics[i], line, got);
+        }
         json_decref(pair);
-        arena_reset(&arena);
-        n++;
+        seen++;
     }
-    assert_int_equal(n, 2000);
+    assert_int_equal(seen, n);
     gzclose(f);
     arena_release(&paths);
+}
+
+static void two_thousand_pairs_equal_rapidfuzz(void **state)
+{
+    static const char *const metric = "fuzzy_match";
+
+    (void)state;
+    pairs_equal("similarity/pairs.jsonl.gz", 2000, &metric, "ratio", 100, 1);
 }
 
 static void pairs_of_words_equal_nltk_and_rouge_score(void **state)
 {
     (void)state;
-    struct arena paths = {0};
-    gzFile f = gzopen(golden_path(&paths, "similarity/words.jsonl.gz"), "rb");
-    static char line[1 << 20];
-    int n = 0;
-
-    assert_non_null(f);
-    while (gzgets(f, line, sizeof line) != NULL) {
-        struct error err = {0};
-        json_t *pair = NULL;
-
-        ASSERT_OK(json_parse(str_of(line), "words.jsonl", &pair, &err));
-        for (size_t i = 0; i < N_WORD_METRICS; i++) {
-            const double want = json_number_value(json_object_get(pair, word_metrics[i]));
-            const double got = by(word_metrics[i], json_str(json_object_get(pair, "a")),
-                                  json_str(json_object_get(pair, "b")));
-
-            if (!(fabs(got - want) <= 1e-9))
-                fail_msg("%s of %s is %.17g", word_metrics[i], line, got);
-        }
-        json_decref(pair);
-        n++;
-    }
-    assert_int_equal(n, 2500);
-    gzclose(f);
-    arena_release(&paths);
+    pairs_equal("similarity/words.jsonl.gz", 2500, word_metrics, NULL, 1, N_WORD_METRICS);
 }
 
 /* "xCy" beside "x": a C of words makes one word of it, a blank two, punctuation three. */

@@ -61,6 +61,9 @@ static void every_setting_that_is_shown_can_be_given_back(void **state)
                        recipe_hyperparameters(&again)};
     assert_true(json_equal(shown[0], shown[1]));
     assert_true(json_equal(shown[2], shown[3]));
+    assert_string_equal(again.suffix, r.suffix);
+    assert_int_equal(again.group_auto, r.group_auto);
+    assert_memory_equal(&again.advantage, &r.advantage, sizeof r.advantage);
     assert_int_equal(again.batch_size, 4);
     assert_int_equal(again.n_epochs, 3);
     assert_int_equal(again.eval_interval, 7);
