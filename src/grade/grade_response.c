@@ -58,7 +58,7 @@ json_t *grade_response(const struct grader *g, const struct grade_result *r)
     json_t *sub_rewards = json_object();
     json_t *metadata, *response;
 
-    for (size_t i = 0; g->is_multi && i < r->n_parts; i++)
+    for (size_t i = 0; g->is_multi && i < g->n_rewarded; i++)
         json_object_set_new(sub_rewards, g->parts[i].name, json_real(r->part[i]));
     metadata = json_pack("{s:s, s:s, s:f, s:{}, s:n, s:n, s:o}", "name",
                          json_is_string(name) ? json_string_value(name) : type, "type", type,

@@ -22,7 +22,8 @@ static const struct grader_type *const types[] = {
 
 struct grade_options grade_defaults(void)
 {
-    return (struct grade_options){.timeout_s = 120, .memory_bytes = (size_t)2 << 30};
+    return (struct grade_options){
+        .timeout_s = 120, .memory_bytes = (size_t)2 << 30, .ask_timeout_s = 600};
 }
 
 /* ---- what the types use ---- */
@@ -83,19 +84,20 @@ static const struct grader_type *type_of(struct str name)
     return NULL;
 }
 
-/* A new part for spec; key is its name in a multi, or NULL. */
-static bool part_open(struct grader *g, const json_t *spec, const char *key, struct error *err)
+/* A new part for spec; key is its name in the map of parts called group, or NULL. */
+static bool part_open(struct grader *g, const json_t *spec, const char *group, const char *key,
+                      struct error *err)
 {
     struct grader_part *part = &g->parts[g->n_parts];
-    const char *path = key == NULL ? "" : arena_printf(&g->arena, "graders.%s.", key);
+    const char *path = key == NULL ? "" : arena_printf(&g->arena, "%s.%s.", group, key);
     const char *param = arena_printf(&g->arena, "%stype", path);
     const json_t *type = json_object_get(spec, "type"), *name = json_object_get(spec, "name");
 
     if (!json_is_object(spec))
-        return fail_param(err, ERR_INVALID, key == NULL ? "grader" : path,
-                          "a grader is an object with a \"type\", and %s%s is %s",
-                          key == NULL ? "this" : "graders.", key == NULL ? "" : key,
-                          json_kind(spec));
+        return fail_param(
+            err, ERR_INVALID, key == NULL ? "grader" : arena_printf(&g->arena, "%s.%s", group, key),
+            "a grader is an object with a \"type\", and %s is %s",
+            key == NULL ? "this" : arena_printf(&g->arena, "%s.%s", group, key), json_kind(spec));
     *part = (struct grader_part){.path = path, .spec = spec, .type = type_of(json_str(type))};
     if (!json_is_string(type))
         return fail_param(err, ERR_INVALID, param,
@@ -152,7 +154,8 @@ static bool members_open(struct grader *g, struct error *err)
                           "graders: %zu graders are more than a multi may have (%d)", n,
                           GRADE_MAX_PARTS);
     if (json_is_object(members)) {
-        json_object_foreach(members, key, value) if (!part_open(g, value, key, err)) return false;
+        json_object_foreach(members, key,
+                            value) if (!part_open(g, value, "graders", key, err)) return false;
         return true;
     }
     json_array_foreach(members, i, value)
@@ -165,8 +168,39 @@ static bool members_open(struct grader *g, struct error *err)
             if (str_is(str_of(g->parts[j].name), key))
                 return fail_param(err, ERR_INVALID, "graders",
                                   "graders: two graders of the list are named \"%.64s\"", key);
-        if (!part_open(g, value, key, err))
+        if (!part_open(g, value, "graders", key, err))
             return false;
+    }
+    return true;
+}
+
+/* What is measured beside: a map of names to graders. A multi is none, but its members can be. */
+static bool shadows_open(struct grader *g, struct error *err)
+{
+    const char *key;
+    json_t *value;
+
+    g->n_rewarded = g->n_parts;
+    if (g->shadows == NULL || json_is_null(g->shadows))
+        return true;
+    if (!json_is_object(g->shadows))
+        return fail_param(err, ERR_INVALID, "shadow_graders",
+                          "shadow_graders: expected a map of names to graders, found %s",
+                          json_kind(g->shadows));
+    if (json_object_size(g->shadows) > GRADE_MAX_PARTS - g->n_parts)
+        return fail_param(err, ERR_LIMIT, "shadow_graders",
+                          "shadow_graders: %zu beside %zu graders are more than there may be (%d)",
+                          json_object_size(g->shadows), g->n_parts, GRADE_MAX_PARTS);
+    json_object_foreach(g->shadows, key, value)
+    {
+        for (size_t i = 0; i < g->n_rewarded; i++)
+            if (str_is(str_of(g->parts[i].name), key))
+                return fail_param(
+                    err, ERR_INVALID, "shadow_graders",
+                    "shadow_graders: \"%.64s\" is the name of a grader that is rewarded", key);
+        if (!part_open(g, value, "shadow_graders", key, err))
+            return false;
+        g->parts[g->n_parts - 1].is_shadow = true;
     }
     return true;
 }
@@ -208,11 +242,14 @@ bool grader_read(const json_t *spec, const struct grade_options *opt, struct gra
     arena_init(&g->arena);
     g->options = opt == NULL ? grade_defaults() : *opt;
     g->spec = json_deep_copy(spec);
+    g->shadows = json_deep_copy(g->options.shadows);
+    g->options.shadows = NULL; /* the caller's */
     g->is_multi = str_is(json_str(json_object_get(g->spec, "type")), "multi");
     if (g->spec == NULL)
         ok = fail(err, ERR_NO_MEMORY, "no memory for a grader");
     else
-        ok = g->is_multi ? multi_open(g, err) : part_open(g, g->spec, NULL, err);
+        ok = (g->is_multi ? multi_open(g, err) : part_open(g, g->spec, "", NULL, err)) &&
+             shadows_open(g, err);
     if (ok)
         *out = g;
     else
@@ -261,6 +298,7 @@ void grader_close(struct grader *g)
         return;
     python_pool_close(g->pool);
     json_decref(g->spec);
+    json_decref(g->shadows);
     arena_release(&g->arena);
     free(g);
 }
@@ -273,6 +311,11 @@ const json_t *grader_spec(const struct grader *g)
 size_t grader_count(const struct grader *g)
 {
     return g->n_parts;
+}
+
+bool grader_is_shadow(const struct grader *g, size_t i)
+{
+    return g->parts[i].is_shadow;
 }
 
 const char *grader_name(const struct grader *g, size_t i)
@@ -339,6 +382,11 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         out->part[i] = r.flags == 0 ? r.score : 0;
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;
+        out->part_usage[i] = r.usage;
+        if (r.model[0] != '\0')
+            memcpy(out->model, r.model, sizeof out->model);
+        if (g->parts[i].is_shadow)
+            continue;
         out->flags |= r.flags;
         keep_details(out, g, i, details);
     }

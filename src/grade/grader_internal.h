@@ -17,6 +17,8 @@ struct part_result {
     unsigned flags; /* enum grade_flag; score is 0 where any is set */
     char *details;  /* the caller's room for why; "" */
     size_t details_size;
+    struct grade_usage usage;
+    char model[64]; /* the model that replied, or "" */
 };
 
 struct grader_type {
@@ -36,15 +38,17 @@ struct grader_part {
     const char *path;   /* in front of keys in messages: "" or "graders.rank." */
     const json_t *spec; /* of the grader's own copy */
     const void *state;  /* the type's */
+    bool is_shadow;
 };
 
 struct grader {
     struct arena arena; /* all below; as long as the grader */
     json_t *spec;
     struct grade_options options;
+    json_t *shadows; /* or NULL */
     bool is_multi;
     const struct formula *formula; /* of a multi */
-    size_t n_parts;
+    size_t n_parts, n_rewarded;    /* the shadows are behind those rewarded */
     struct grader_part parts[GRADE_MAX_PARTS];
     /* what the Python parts gave to the pool, in the order of their numbers there */
     size_t n_sources;

@@ -199,6 +199,59 @@ static void a_part_that_fails_makes_the_whole_zero(void **state)
     grader_close(g);
 }
 
+static void a_shadow_is_measured_and_never_rewarded(void **state)
+{
+    (void)state;
+    json_t *shadows = json_of(
+        "{'other':{" STRING_CHECK ",'operation':'ne'},'gone':{'type':"
+        "'string_check','input':'{{sample.output_json.x}}','reference':'','operation':'eq'}}");
+    struct grade_options opt = grade_defaults();
+
+    opt.shadows = shadows;
+    struct grader *g = grader_of(json_of("{" STRING_CHECK ",'operation':'eq'}"), &opt);
+    json_decref(shadows); /* it was copied */
+    const struct grade_result r = grade_text(g, "{'answer':'x'}", "y");
+
+    assert_int_equal(grader_count(g), 3);
+    assert_true(!grader_is_shadow(g, 0) && grader_is_shadow(g, 1) && grader_is_shadow(g, 2));
+    assert_string_equal(grader_name(g, 1), "other");
+    assert_true(r.reward == 0 && r.part[0] == 0 && r.part[1] == 1);
+    assert_int_equal(r.flags, 0); /* its failure is its own */
+    assert_string_equal(r.details, "");
+    assert_int_equal(r.part_flags[2], GRADE_SAMPLE_PARSE_ERROR);
+    grader_close(g);
+}
+
+static void a_shadow_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *shadows, *param, *says;
+    } cases[] = {
+        {"[]", "shadow_graders", "expected a map"},
+        {"{'n':{" STRING_CHECK ",'operation':'eq'}}", "shadow_graders", "\"n\" is the name"},
+        {"{'m':{'type':'multi'}}", "shadow_graders.m.type", "cannot stand inside"},
+        {"{'m':{" STRING_CHECK ",'operation':'no'}}", "shadow_graders.m.operation", "\"no\""},
+        {"{'m':1}", "shadow_graders.m", "shadow_graders.m is a number"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *shadows = json_of(cases[i].shadows),
+               *spec = json_of("{" STRING_CHECK ",'operation':'eq'}");
+        struct grade_options opt = grade_defaults();
+        struct grader *g = NULL;
+        struct error err = {0};
+
+        opt.shadows = shadows;
+        assert_false(grader_open(spec, &opt, &g, &err));
+        assert_string_equal(err.param, cases[i].param);
+        if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].says);
+        json_decref(shadows);
+        json_decref(spec);
+    }
+}
+
 static void a_formula_that_is_not_finite_gives_zero_and_a_flag(void **state)
 {
     (void)state;
@@ -376,6 +429,8 @@ int main(void)
         cmocka_unit_test(a_broken_multi_is_refused_by_its_path),
         cmocka_unit_test(more_graders_than_the_limit_are_refused),
         cmocka_unit_test(a_part_that_fails_makes_the_whole_zero),
+        cmocka_unit_test(a_shadow_is_measured_and_never_rewarded),
+        cmocka_unit_test(a_shadow_that_cannot_be_is_refused),
         cmocka_unit_test(a_formula_that_is_not_finite_gives_zero_and_a_flag),
         cmocka_unit_test(an_answer_that_is_not_json_is_a_parse_error),
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
