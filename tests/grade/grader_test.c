@@ -146,7 +146,7 @@ static void a_broken_multi_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{},'calculate_output':'1'}"), ERR_INVALID,
                    "graders", "at least one");
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{'a':7},'calculate_output':'1'}"),
-                   ERR_INVALID, "graders.a.", "graders.a is a");
+                   ERR_INVALID, "graders.a", "graders.a is a");
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{'r':{" STRING_CHECK
                            ",'operation':'x'}},'calculate_output':'r'}"),
                    ERR_INVALID, "graders.r.operation", "is no operation");
