@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "grade/formula.h"
+#include "grade/grade_cache.h"
 #include "grade/grader_internal.h"
 
 #include <assert.h>
@@ -22,8 +23,10 @@ static const struct grader_type *const types[] = {
 
 struct grade_options grade_defaults(void)
 {
-    return (struct grade_options){
-        .timeout_s = 120, .memory_bytes = (size_t)2 << 30, .ask_timeout_s = 600};
+    return (struct grade_options){.timeout_s = 120,
+                                  .memory_bytes = (size_t)2 << 30,
+                                  .ask_timeout_s = 600,
+                                  .cache_bytes = (size_t)64 << 20};
 }
 
 /* ---- what the types use ---- */
@@ -84,6 +87,28 @@ static const struct grader_type *type_of(struct str name)
     return NULL;
 }
 
+/*
+ * Whether a part's scores are kept. "deterministic" of its spec decides, else its type: a key of hone's own, which the
+ * service tolerates. string_check is done before its answer's key is computed.
+ */
+static bool choose_cached(struct grader *g, struct grader_part *part, struct error *err)
+{
+    const json_t *said = json_object_get(part->spec, "deterministic");
+    const char *param = part_param(g, part, "deterministic");
+
+    if (said != NULL && !json_is_null(said) && !json_is_boolean(said))
+        return fail_param(err, ERR_INVALID, param, "%s: expected true or false, found %s", param,
+                          json_kind(said));
+    part->is_cached = g->options.cache_bytes > 0 && part->type != &grader_string_check &&
+                      (json_is_boolean(said)
+                           ? json_is_true(said)
+                           : part->type->deterministic == NULL || part->type->deterministic(part));
+    if (part->is_cached && g->cache == NULL)
+        g->cache = grade_cache_open(g->options.cache_bytes);
+    return !part->is_cached || g->cache != NULL ||
+           fail(err, ERR_NO_MEMORY, "no memory to keep scores in");
+}
+
 /* A new part for spec; key is its name in the map of parts called group, or NULL. */
 static bool part_open(struct grader *g, const json_t *spec, const char *group, const char *key,
                       struct error *err)
@@ -127,7 +152,7 @@ static bool part_open(struct grader *g, const json_t *spec, const char *group, c
     part->name = key != NULL            ? key
                  : json_is_string(name) ? json_string_value(name)
                                         : part->type->name;
-    if (!part->type->open(g, part, err))
+    if (!part->type->open(g, part, err) || !choose_cached(g, part, err))
         return false;
     g->n_parts++;
     return true;
@@ -297,6 +322,7 @@ void grader_close(struct grader *g)
     if (g == NULL)
         return;
     python_pool_close(g->pool);
+    grade_cache_close(g->cache);
     json_decref(g->spec);
     json_decref(g->shadows);
     arena_release(&g->arena);
@@ -369,6 +395,29 @@ static void keep_details(struct grade_result *out, const struct grader *g, size_
     part_fail(&whole, 0, named);
 }
 
+static void compute_part(struct grader *g, size_t i, struct grade_scope *s, struct part_result *r)
+{
+    g->parts[i].type->run(g, &g->parts[i], s, r);
+    if (r->flags == 0 && !isfinite(r->score))
+        part_fail(r, GRADE_OTHER_ERROR, "the score is not a finite number");
+}
+
+/* True: the score was known already. */
+static bool run_part(struct grader *g, size_t i, struct grade_scope *s, struct part_result *r)
+{
+    if (!g->parts[i].is_cached) {
+        compute_part(g, i, s, r);
+        return false;
+    }
+    if (!s->has_key)
+        grade_scope_key(s);
+    if (grade_cache_get(g->cache, s, i, r))
+        return true;
+    compute_part(g, i, s, r);
+    grade_cache_put(g->cache, s, i, r);
+    return false;
+}
+
 static void run_parts(struct grader *g, struct grade_scope *s, struct grade_result *out)
 {
     for (size_t i = 0; i < g->n_parts; i++) {
@@ -376,9 +425,8 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         char details[sizeof out->details] = "";
         struct part_result r = {.details = details, .details_size = sizeof details};
 
-        g->parts[i].type->run(g, &g->parts[i], s, &r);
-        if (r.flags == 0 && !isfinite(r.score))
-            part_fail(&r, GRADE_OTHER_ERROR, "the score is not a finite number");
+        out->n_asked_cache += g->parts[i].is_cached;
+        out->n_cached += run_part(g, i, s, &r);
         out->part[i] = r.flags == 0 ? r.score : 0;
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;

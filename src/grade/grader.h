@@ -60,6 +60,8 @@ struct grade_options {
     double
         ask_timeout_s; /* of one question to a model, or one call of an endpoint, all tries together; default 600 */
     const struct grade_services *services; /* as long as the grader; NULL: none */
+    size_t
+        cache_bytes; /* for the scores of deterministic graders; 0: none is kept; default 64 MiB */
     const json_t *shadows; /* name -> grader that is measured and never rewarded, or NULL; copied */
 };
 struct grade_options grade_defaults(void);
@@ -123,8 +125,9 @@ struct grade_result {
     unsigned part_flags[GRADE_MAX_PARTS];
     double part_seconds[GRADE_MAX_PARTS];
     struct grade_usage part_usage[GRADE_MAX_PARTS];
-    char model[64];     /* the last model that replied, or "" */
-    char details[1024]; /* traceback or cause of the first failure, or "" */
+    uint32_t n_asked_cache, n_cached; /* parts that may be kept; those taken from what was kept */
+    char model[64];                   /* the last model that replied, or "" */
+    char details[1024];               /* traceback or cause of the first failure, or "" */
 };
 /* Whether grading failed by a fault of the grader's, and not of the answer. */
 static inline bool grade_grader_failed(const struct grade_result *r)

@@ -30,6 +30,8 @@ struct grader_type {
                 struct part_result *out);
     bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
                        const char *what, struct error *err);
+    /* Whether the same row and sample get the same score; NULL: always. */
+    bool (*deterministic)(const struct grader_part *part);
 };
 
 struct grader_part {
@@ -39,6 +41,7 @@ struct grader_part {
     const json_t *spec; /* of the grader's own copy */
     const void *state;  /* the type's */
     bool is_shadow;
+    bool is_cached; /* deterministic, and dearer to run than to look up */
 };
 
 struct grader {
@@ -54,7 +57,8 @@ struct grader {
     size_t n_sources;
     struct str sources[GRADE_MAX_PARTS];
     const struct grader_part *source_part[GRADE_MAX_PARTS];
-    struct python_pool *pool; /* or NULL */
+    struct python_pool *pool;  /* or NULL */
+    struct grade_cache *cache; /* NULL where no part is cached */
 };
 
 extern const struct grader_type grader_string_check, grader_text_similarity, grader_python;

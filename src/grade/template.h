@@ -19,6 +19,8 @@ struct grade_scope {
     struct str output_text; /* sample->output_text as valid UTF-8 */
     struct arena *arena;
     json_t *choices; /* made when first asked for; scope_release gives it back */
+    bool has_key;    /* of the cache: grade_cache.h */
+    unsigned char key[32];
 };
 void scope_init(struct grade_scope *s, const json_t *item, const struct grade_sample *sample,
                 struct arena *a);
