@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/parallel.h"
 #include "base/size.h"
 #include "grade/formula.h"
 #include "grade/grade_cache.h"
@@ -11,6 +12,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define ASKED_AT_ONCE                                                                              \
+    16 /* models and endpoints: enough to keep a server's batch full, and polite */
 
 /* Every type of the API; where open is NULL the type is known and not offered yet. */
 static const struct grader_type grader_score_model = {.name = "score_model"};
@@ -354,6 +358,23 @@ const char *grader_type(const struct grader *g, size_t i)
     return g->parts[i].type->name;
 }
 
+int grader_concurrency(const struct grader *g)
+{
+    const int cores = parallel_threads();
+
+    for (size_t i = 0; i < g->n_parts; i++)
+        if (g->parts[i].type->asks)
+            return cores > ASKED_AT_ONCE ? cores : ASKED_AT_ONCE;
+    return cores;
+}
+
+double grader_may_take_s(const struct grader *g, size_t i)
+{
+    return g->parts[i].type->asks               ? g->options.ask_timeout_s
+           : g->parts[i].type == &grader_python ? g->options.timeout_s
+                                                : 0;
+}
+
 bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
                        struct error *err)
 {
@@ -425,6 +446,8 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         char details[sizeof out->details] = "";
         struct part_result r = {.details = details, .details_size = sizeof details};
 
+        if (s->sample->on_part != NULL)
+            s->sample->on_part(s->sample->on_part_ctx, i);
         out->n_asked_cache += g->parts[i].is_cached;
         out->n_cached += run_part(g, i, s, &r);
         out->part[i] = r.flags == 0 ? r.score : 0;

@@ -88,6 +88,10 @@ size_t grader_count(const struct grader *g);
 bool grader_is_shadow(const struct grader *g, size_t i);
 const char *grader_name(const struct grader *g, size_t i);
 const char *grader_type(const struct grader *g, size_t i);
+/* How many answers are worth grading at once: more than the cores where a part waits for others. */
+int grader_concurrency(const struct grader *g);
+double grader_may_take_s(const struct grader *g,
+                         size_t i); /* one call of a part, at most; 0: no time worth naming */
 /* What a row must have: fails naming the key where the grader reads item.KEY and the row has none. */
 MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
                                   struct error *err);
@@ -100,6 +104,8 @@ struct grade_sample {
     char *
         printed; /* room for what Python parts print, cut, ended by a zero byte; NULL: not wanted */
     size_t printed_size;
+    void (*on_part)(void *ctx, size_t part); /* called as each part begins; or NULL */
+    void *on_part_ctx;
 };
 
 enum grade_flag {

@@ -30,6 +30,7 @@ struct grader_type {
                 struct part_result *out);
     bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
                        const char *what, struct error *err);
+    bool asks; /* waits for a model or another machine */
     /* Whether the same row and sample get the same score; NULL: always. */
     bool (*deterministic)(const struct grader_part *part);
 };
