@@ -95,7 +95,7 @@ static void answer(struct judge *j, size_t n, struct question **asked,
 
     for (size_t i = 0; i < n; i++)
         requests[i] = asked[i]->request;
-    const bool ok = engine_run(j->engine, NULL, requests, n, &hooks, &samples, &err);
+    const bool ok = engine_run(j->engine, j->options.adapter, requests, n, &hooks, &samples, &err);
     for (size_t i = 0; i < n; i++) {
         if (ok)
             keep_reply(asked[i], &samples[i][0]);
