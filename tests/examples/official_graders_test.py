@@ -29,6 +29,8 @@ PENDING = {
     "cosine": "embeddings are being built",
 }
 
+ASK_TIMEOUT = ("--grader-timeout", "2")  # bounds one question to a judge
+
 
 def needs(*kinds):
     missing = [kind for kind in kinds if kind in PENDING]
@@ -134,6 +136,14 @@ class StringCheck(Official):
         item = {"id": 0, "category": "formal_fallacies", "official_answer": "invalid", "audio_base64": "UklGRjrODwBXQVZF"}
         self.assertEqual(self.reward(grader, item, "The argument is invalid, for nothing follows."), 1)
         self.assertEqual(self.reward(grader, item, "The argument holds."), 0)
+
+
+    def test_a_path_that_goes_on_within_the_arguments_of_a_tool_call(self):
+        """C: tools: {{sample.output_tools[0].function.arguments.symbols}}, though "arguments" is JSON in a string."""
+        grader = {**EXACT, "input": "{{sample.output_tools[0].function.arguments.symbols[0].name}}"}
+        sample = {"output_tools": [tool_call("extract_symbols", symbols=[{"name": "Evals", "symbol_type": "class"}])]}
+        self.assertEqual(self.reward(grader, {"label": "Evals"}, sample), 1)
+        self.flagged("invalid_variable_error", grader, {"label": "Evals"}, {"output_tools": [tool_call("extract_symbols")]})
 
 
 class TextSimilarity(Official):
@@ -666,7 +676,7 @@ class ScoreModel(Asking):
         errors = self.flagged("model_grader_server_error", *words, env={"HONE_JUDGE_KEY": "sk-wrong"})
         self.assertIn("Incorrect API key", errors["model_grader_server_error_details"])
         self.server.chat.answers = [Stall()]
-        self.flagged("model_grader_server_error", *words, options=("--grader-timeout", "2"))
+        self.flagged("model_grader_server_error", *words, options=ASK_TIMEOUT)
 
 
 LABEL_PARTS = {  # S
