@@ -460,6 +460,10 @@ class Multi(Official):
                 grader = {"type": "multi", "graders": graders, "calculate_output": formula}
                 self.assertAlmostEqual(self.reward(grader, {"label": "x"}, "x"), reward)
 
+    def test_one_grader_in_the_place_of_the_map_is_refused(self):
+        """S, as the clients' types have it; the service refuses it, too (github.com/openai/openai-java, issue 647)."""
+        self.refuses({"type": "multi", "name": "m", "graders": EXACT, "calculate_output": "1"}, "graders.type is a string")
+
     def test_a_multi_has_no_multi_inside(self):
         """G."""
         self.refuses({"type": "multi", "graders": {"a": NAME_AND_EMAIL}, "calculate_output": "a"}, "graders.a.type")
