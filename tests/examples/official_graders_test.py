@@ -460,6 +460,16 @@ class Multi(Official):
                 grader = {"type": "multi", "graders": graders, "calculate_output": formula}
                 self.assertAlmostEqual(self.reward(grader, {"label": "x"}, "x"), reward)
 
+    def test_a_key_need_not_be_a_name_until_the_formula_wants_it(self):
+        """A: the text says "similarity-score", the example similarity_score. And a key may be a function's name."""
+        graders = {"label-checker": EXACT, "1st": EXACT, "zwei drei": EXACT, "größe": EXACT, "min": EXACT}
+        grader = {"type": "multi", "graders": graders, "calculate_output": "0.5 * min + min(min, 0.25)"}
+        answer = self.response(grader, {"label": "a"}, "a")
+        self.assertEqual((answer["reward"], answer["sub_rewards"]), (0.75, dict.fromkeys(graders, 1)))
+        for key in ("label-checker", "1st", "zwei drei", "größe"):
+            self.refuses({**grader, "calculate_output": "0.5 * " + key}, "calculate_output", "at character",
+                         'no formula can use the name "%s"' % key)
+
     def test_one_grader_in_the_place_of_the_map_is_refused(self):
         """S, as the clients' types have it; the service refuses it, too (github.com/openai/openai-java, issue 647)."""
         self.refuses({"type": "multi", "name": "m", "graders": EXACT, "calculate_output": "1"}, "graders.type is a string")
