@@ -156,7 +156,7 @@ static void a_broken_multi_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{" MEMBER("a", "eq") "}}"), ERR_INVALID,
                    "calculate_output", "found nothing");
     ASSERT_REFUSED(json_of(MULTI("a + c")), ERR_INVALID, "calculate_output",
-                   "\"c\", which is none of the graders");
+                   "\"c\" at character 5, which is none of the graders");
     ASSERT_REFUSED(json_of(MULTI("a +")), ERR_INVALID, "calculate_output", "ends where");
     ASSERT_REFUSED(
         json_of("{'type':'multi','graders':[{'type':'string_check'}],'calculate_output':'1'}"),
