@@ -355,6 +355,27 @@ static void metrics_of_words_grade_similarity(void **state)
     grader_close(g);
 }
 
+static void a_fault_of_the_answer_is_not_the_graders(void **state)
+{
+    (void)state;
+    static const unsigned answers[] = {GRADE_SAMPLE_PARSE_ERROR, GRADE_TRUNCATED_OBSERVATION_ERROR,
+                                       GRADE_UNRESPONSIVE_REWARD_ERROR,
+                                       GRADE_INVALID_VARIABLE_ERROR, GRADE_MODEL_REFUSAL_ERROR},
+                          graders[] = {GRADE_FORMULA_PARSE_ERROR, GRADE_OTHER_ERROR,
+                                       GRADE_PYTHON_SERVER_ERROR, GRADE_PYTHON_RUNTIME_ERROR,
+                                       GRADE_MODEL_SERVER_ERROR,  GRADE_MODEL_PARSE_ERROR};
+    unsigned all = 0;
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++, all = 0)
+        assert_false(grade_grader_failed(&(struct grade_result){.flags = answers[i]}));
+    for (size_t i = 0; i < sizeof graders / sizeof *graders; i++) {
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = graders[i]}));
+        all |= graders[i];
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = all | answers[0]}));
+    }
+    assert_false(grade_grader_failed(&(struct grade_result){.flags = 0}));
+}
+
 static void unknown_keys_are_kept_and_echoed(void **state)
 {
     (void)state;
@@ -437,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
         cmocka_unit_test(metrics_of_words_grade_similarity),
+        cmocka_unit_test(a_fault_of_the_answer_is_not_the_graders),
         cmocka_unit_test(unknown_keys_are_kept_and_echoed),
         cmocka_unit_test(the_response_has_every_member_of_the_api),
     };
