@@ -463,6 +463,22 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
     }
 }
 
+/* An answer that was never given is not graded: "not equal to the wrong one" must not reward silence. */
+static bool says_nothing(const struct grade_sample *sample, struct grade_result *out)
+{
+    const bool blank =
+        is_blank_text(sample->output_text) && json_array_size(sample->output_tools) == 0;
+
+    if (!blank || (!sample->truncated && !sample->unanswered))
+        return false;
+    out->flags =
+        sample->truncated ? GRADE_TRUNCATED_OBSERVATION_ERROR : GRADE_UNRESPONSIVE_REWARD_ERROR;
+    snprintf(out->details, sizeof out->details, "%s",
+             sample->truncated ? "the sample was cut off at the token limit before an answer"
+                               : "the sample ended without an answer");
+    return true;
+}
+
 void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample,
                 struct grade_result *out)
 {
@@ -472,13 +488,8 @@ void grader_run(struct grader *g, const json_t *item, const struct grade_sample 
     struct error err = {0};
 
     *out = (struct grade_result){.n_parts = g->n_parts};
-    if (sample->truncated && is_blank_text(sample->output_text) &&
-        json_array_size(sample->output_tools) == 0) {
-        out->flags = GRADE_TRUNCATED_OBSERVATION_ERROR;
-        snprintf(out->details, sizeof out->details,
-                 "the sample was cut off at the token limit before an answer");
+    if (says_nothing(sample, out))
         return;
-    }
     scope_init(&scope, item, sample, &arena);
     run_parts(g, &scope, out);
     /* a part that failed makes the whole 0: with "1 - penalty" a crash of the penalty must not be the best answer */

@@ -80,6 +80,7 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
     for (size_t i = 0; i < x->n_samples; i++)
         if (i != sample && slots[i].sample != NULL && slots[i].same_as == i &&
             slots[i].input.truncated == slots[sample].input.truncated &&
+            slots[i].input.unanswered == slots[sample].input.unanswered &&
             str_eq(slots[i].answer.text, slots[sample].answer.text))
             return i;
     return sample;
@@ -119,8 +120,10 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
 
     slot->sample = copied(s, po->a);
     prompter_answer(po->p, slot->sample, po->a, &slot->answer);
-    slot->input = (struct grade_sample){.output_text = slot->answer.text,
-                                        .truncated = s->end == SAMPLE_LENGTH};
+    slot->input = (struct grade_sample){
+        .output_text = slot->answer.text,
+        .truncated = s->end == SAMPLE_LENGTH,
+        .unanswered = s->end != SAMPLE_LENGTH && s->n_thinking > 0 && slot->answer.text.len == 0};
     slot->same_as = first_alike(po->x, row, sample);
     if (slot->same_as == sample)
         grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);

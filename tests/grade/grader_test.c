@@ -305,6 +305,28 @@ static void a_sample_cut_off_before_its_answer_is_not_graded(void **state)
     grader_close(g);
 }
 
+static void a_sample_without_an_answer_is_not_graded(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'string_check','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'x','operation':'ne'}"),
+                  NULL);
+    struct grade_sample sample = {.output_text = STR("\n"), .unanswered = true};
+    json_t *tools = json_of("[{}]");
+    struct grade_result r;
+
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 0);
+    assert_int_equal(r.flags, GRADE_UNRESPONSIVE_REWARD_ERROR);
+    ASSERT_SAYS(r, "ended without an answer");
+    sample.output_tools = tools; /* a call of a tool is an answer */
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 1 && r.flags == 0);
+    json_decref(tools);
+    grader_close(g);
+}
+
 static void a_row_without_a_key_is_told_before_grading(void **state)
 {
     (void)state;
@@ -455,6 +477,7 @@ int main(void)
         cmocka_unit_test(a_formula_that_is_not_finite_gives_zero_and_a_flag),
         cmocka_unit_test(an_answer_that_is_not_json_is_a_parse_error),
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
+        cmocka_unit_test(a_sample_without_an_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
         cmocka_unit_test(metrics_of_words_grade_similarity),
