@@ -101,6 +101,7 @@ struct grade_sample {
     const json_t *output_json;  /* or NULL */
     const json_t *output_tools; /* a list, or NULL */
     bool truncated;             /* cut at the token limit */
+    bool unanswered; /* ended by itself with no answer at all, such as after its thinking */
     char *
         printed; /* room for what Python parts print, cut, ended by a zero byte; NULL: not wanted */
     size_t printed_size;
