@@ -41,4 +41,8 @@ enum word_kind word_kind_of(uint32_t c);
 /* The metrics of words: ngrams.c. */
 MUST_CHECK similarity_fn similarity_bleu, similarity_gleu, similarity_rouge_1, similarity_rouge_2,
     similarity_rouge_3, similarity_rouge_4, similarity_rouge_5, similarity_rouge_l;
+
+/* meteor.c */
+MUST_CHECK similarity_fn similarity_meteor;
+MUST_CHECK bool similarity_meteor_prepare(struct error *err);
 #endif
