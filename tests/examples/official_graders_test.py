@@ -25,7 +25,6 @@ PENDING = {
     "score_model": "graders that ask a model are being built",
     "label_model": "graders that ask a model are being built",
     "endpoint": "graders that call an endpoint are being built",
-    "meteor": "the metric is being built",
     "cosine": "embeddings are being built",
 }
 
