@@ -122,6 +122,8 @@ enum grade_flag {
     GRADE_MODEL_REFUSAL_ERROR = 1 << 9,
     GRADE_MODEL_PARSE_ERROR = 1 << 10,
 };
+/* The name of the flag that is bit i, as the API's graders/run spells it; NULL past the last. */
+const char *grade_flag_name(size_t i);
 #define GRADE_MAX_PARTS 64
 struct grade_result {
     double reward;  /* finite; 0 where grading failed */
