@@ -82,6 +82,8 @@ struct grader;
 MUST_CHECK bool grader_open(const json_t *spec, const struct grade_options *opt,
                             struct grader **out, struct error *err);
 void grader_close(struct grader *g);
+/* No score is kept from now on: every grading calls the graders. No call may be under way. */
+void grader_drop_cache(struct grader *g);
 const json_t *grader_spec(const struct grader *g); /* as given */
 /* Parts: one for a plain grader, one a member for multi (then without the multi itself); then the shadows. */
 size_t grader_count(const struct grader *g);
