@@ -105,10 +105,11 @@ static void *grown(struct arena *a, void *old, size_t n, size_t size, size_t *ca
     return p;
 }
 
-static bool take_row(void *ctx, json_t *value, const char *what, struct error *err)
+static bool take_row(void *ctx, json_t *value, const char *what, size_t line, struct error *err)
 {
     struct files *f = ctx;
 
+    (void)line;
     if (!grader_check_item(f->grader, value, what, err))
         return false;
     f->rows = grown(f->arena, f->rows, f->n_rows, sizeof(json_t *), &f->cap);
@@ -129,12 +130,13 @@ static const json_t *text_in(const json_t *value)
     return json_is_string(inner) ? inner : NULL;
 }
 
-static bool take_answer(void *ctx, json_t *value, const char *what, struct error *err)
+static bool take_answer(void *ctx, json_t *value, const char *what, size_t line, struct error *err)
 {
     struct files *f = ctx;
     const json_t *text = text_in(value);
     int64_t row = (int64_t)f->n_given;
 
+    (void)line;
     if (text == NULL)
         return fail_param(
             err, ERR_INVALID, "output_text",
