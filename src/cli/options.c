@@ -27,11 +27,12 @@ static const struct option table[N_OPTIONS] = {
                   .help = "JSON lines with messages, and what the grader reads"},
     [OPT_TRAIN] = {"train", OPTION_TEXT, "F", .help = "JSON lines to train on"},
     [OPT_VALID] = {"valid", OPTION_TEXT, "F", .help = "JSON lines to measure on while training"},
-    [OPT_GRADER] = {"grader", OPTION_TEXT, "G.json", .help = "a grader, or a job that has one"},
+    [OPT_GRADER] = {"grader", OPTION_TEXT, "G.json",
+                    .help = "a grader, a job that has one, or the source of a Python grader (.py)"},
     [OPT_ANSWERS] =
         {"answers", OPTION_TEXT, "F",
          .help = "JSON lines, one answer each: a string, or an object with output_text or answer; "
-                 "item says which row of the data it belongs to (0 is the first)"},
+                 "item says which row of the data it belongs to (0 is the first), or is the row"},
     [OPT_IN] = {"in", OPTION_TEXT, "F", .help = "read this file instead of standard input"},
     [OPT_OUT] = {"out", OPTION_TEXT, "PATH", .help = "where the result goes"},
     [OPT_SAVE_ANSWERS] = {"save-answers", OPTION_TEXT, "F",

@@ -230,6 +230,25 @@ static void noise_is_judged_in_words(void **state)
     }
 }
 
+static void who_asks_a_model_is_told_of_noise(void **state)
+{
+    (void)state;
+    const struct grade_view v = {.answers = "a.jsonl", .seconds = 2, .columns = 80};
+
+    begin(2, 1);
+    add(0, 0, 0, NULL);
+    add(1, 0, 1, NULL);
+    assert_null(strstr(shown(&v), "--repeat"));
+    sum.part[0].type = "score_model";
+    buf_clear(&out);
+    grade_view_render(&out, &v, &sum, &notes);
+    assert_says(out.ptr, "--repeat 4");
+    sum.n_repeats = 2; /* who repeats need not be told */
+    buf_clear(&out);
+    grade_view_render(&out, &v, &sum, &notes);
+    assert_null(strstr(out.ptr, "--repeat"));
+}
+
 static void colors_are_left_out_unless_asked_for(void **state)
 {
     (void)state;
@@ -332,6 +351,7 @@ int main(void)
         cmocka_unit_test(prints_are_shown_cut_or_whole),
         cmocka_unit_test(shadows_and_members_have_a_line_each),
         cmocka_unit_test(noise_is_judged_in_words),
+        cmocka_unit_test(who_asks_a_model_is_told_of_noise),
         cmocka_unit_test(colors_are_left_out_unless_asked_for),
         cmocka_unit_test(what_changed_since_the_last_run_is_told),
         cmocka_unit_test(quoted_text_keeps_to_its_columns),
