@@ -32,7 +32,7 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
 {
     struct grader *g = ctx;
     const json_t *item = json_object_get(in->value, "item");
-    json_t *parsed = NULL, *nothing = NULL;
+    json_t *nothing = NULL;
     struct grade_sample sample;
     struct grade_result r;
 
@@ -40,13 +40,12 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
     if (item != NULL && !json_is_null(item) && !json_is_object(item))
         return fail_param(err, ERR_INVALID, "item", "%s: \"item\" is %s, an object was expected",
                           in->what, json_kind(item));
-    if (!grade_sample_read(in->value, in->what, &sample, &parsed, err))
+    if (!grade_sample_read(in->value, in->what, &sample, err))
         return false;
     if (!json_is_object(item))
         item = nothing = json_object();
     grader_run(g, item, &sample, &r);
     *out = grade_response(g, &r);
-    json_decref(parsed);
     json_decref(nothing);
     return true;
 }
@@ -116,8 +115,11 @@ static void on_waiting(void *ctx, const struct grade_wait *w)
 static bool grade_chunk(const struct bench *b, struct grading *x, struct grade_queue *q,
                         size_t first, size_t end, struct progress *p, struct error *err)
 {
-    const struct grade_waiter waiter = {
-        .ctx = p, .waiting = on_waiting, .first_s = LOOK_SECONDS, .stop = b->c->stop};
+    const struct grade_waiter waiter = {.ctx = p,
+                                        .waiting = on_waiting,
+                                        .first_s = LOOK_SECONDS,
+                                        .steady = true,
+                                        .stop = b->c->stop};
     bool ok = true;
 
     for (size_t i = first; ok && i < end; i++) {

@@ -26,36 +26,21 @@ struct reading {
     struct buf text;
 };
 
-json_t *grade_json_of(struct str text)
-{
-    size_t at = 0;
-
-    while (at < text.len && strchr(" \t\r\n", text.ptr[at]) != NULL && text.ptr[at] != '\0')
-        at++;
-    /* most answers are words: no reader is set up to see that they do not begin as JSON does */
-    if (at == text.len || text.ptr[at] == '\0' ||
-        strchr("{[\"-0123456789tfn", text.ptr[at]) == NULL)
-        return NULL;
-    return json_loadb(text.ptr, text.len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-}
-
 /* ---- one sample ---- */
 
-static void take_sample(const json_t *sample, struct str text, struct grade_sample *out,
-                        json_t **parsed)
+static void take_sample(const json_t *sample, struct str text, struct grade_sample *out)
 {
     *out = (struct grade_sample){.output_text = text,
                                  .output_json = json_object_get(sample, "output_json"),
                                  .output_tools = json_object_get(sample, "output_tools")};
-    *parsed = NULL;
     if (!json_is_array(out->output_tools))
         out->output_tools = NULL;
-    if (out->output_json == NULL || json_is_null(out->output_json))
-        out->output_json = *parsed = grade_json_of(text);
+    if (json_is_null(out->output_json))
+        out->output_json = NULL;
 }
 
 bool grade_sample_read(const json_t *line, const char *what, struct grade_sample *out,
-                       json_t **parsed, struct error *err)
+                       struct error *err)
 {
     const json_t *sample = json_object_get(line, "sample");
     const json_t *text = json_object_get(line, "model_sample");
@@ -71,7 +56,8 @@ bool grade_sample_read(const json_t *line, const char *what, struct grade_sample
     if (text != NULL && !json_is_string(text) && !json_is_null(text))
         return fail_param(err, ERR_INVALID, "sample.output_text",
                           "%s: \"output_text\" is %s, a text was expected", what, json_kind(text));
-    take_sample(sample, json_str(text), out, parsed);
+    take_sample(sample, json_str(text), out);
+    out->unanswered = !json_is_string(text) && out->output_json == NULL;
     return true;
 }
 
@@ -216,7 +202,7 @@ static void make_room(struct reading *r)
     r->cap = size_max(256, 2 * r->cap);
     f->answers = grown(&f->arena, f->answers, f->n, r->cap, sizeof *f->answers);
     f->samples = grown(&f->arena, f->samples, f->n, r->cap, sizeof *f->samples);
-    f->kept = grown(&f->arena, f->kept, 2 * f->n, 2 * r->cap, sizeof *f->kept);
+    f->kept = grown(&f->arena, f->kept, f->n, r->cap, sizeof *f->kept);
 }
 
 static bool take_answer(void *ctx, json_t *value, const char *what, size_t line, struct error *err)
@@ -234,9 +220,8 @@ static bool take_answer(void *ctx, json_t *value, const char *what, size_t line,
     if (!row_of(r, value, what, &row, err))
         return false;
     make_room(r);
-    take_sample(json_object_get(value, "sample"), json_str(text), &f->samples[f->n],
-                &f->kept[2 * f->n + 1]);
-    f->kept[2 * f->n] = json_incref(value);
+    take_sample(json_object_get(value, "sample"), json_str(text), &f->samples[f->n]);
+    f->kept[f->n] = json_incref(value);
     f->samples[f->n].truncated = json_is_true(json_object_get(value, "truncated"));
     f->samples[f->n].unanswered = was_unanswered(value, json_str(text));
     f->answers[f->n++] = (struct grade_answer){
@@ -269,7 +254,7 @@ bool grade_files_read(const char *data, const char *answers, const struct grader
 
 void grade_files_release(struct grade_files *f)
 {
-    for (size_t i = 0; i < 2 * f->n; i++)
+    for (size_t i = 0; i < f->n; i++)
         json_decref(f->kept[i]);
     for (size_t i = 0; i < f->n_rows; i++)
         json_decref(f->rows[i]);

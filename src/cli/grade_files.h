@@ -19,7 +19,7 @@ struct grade_files {
     size_t n;
     struct grade_answer *answers; /* [n] */
     struct grade_sample *samples; /* [n] */
-    json_t **kept;                /* [2 n] what answers and samples point into; NULLs between */
+    json_t **kept;                /* [n] what answers and samples point into */
 };
 /*
  * data: NULL where every answer carries its row. Fails with ERR_INVALID naming file and line: no answer in a line, a row
@@ -29,9 +29,7 @@ MUST_CHECK bool grade_files_read(const char *data, const char *answers, const st
                                  struct grade_files *out, struct error *err);
 void grade_files_release(struct grade_files *f); /* all zeros is fine */
 
-/* What a grader is given of a text: its JSON, too (a new tree), or NULL where it is none. */
-json_t *grade_json_of(struct str text);
-/* The sample of {"sample": {...}} or {"model_sample": "..."}, with *parsed (a new tree, or NULL) to be given back after it. */
+/* The sample of {"sample": {...}} or {"model_sample": "..."}. */
 MUST_CHECK bool grade_sample_read(const json_t *line, const char *what, struct grade_sample *out,
-                                  json_t **parsed, struct error *err);
+                                  struct error *err);
 #endif

@@ -100,7 +100,7 @@ MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, co
 
 struct grade_sample {
     struct str output_text;     /* the final answer, thinking taken away */
-    const json_t *output_json;  /* or NULL */
+    const json_t *output_json;  /* or NULL: what output_text is, where it is JSON */
     const json_t *output_tools; /* a list, or NULL */
     bool truncated;             /* cut at the token limit */
     bool unanswered; /* ended by itself with no answer at all, such as after its thinking */
