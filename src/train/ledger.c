@@ -37,6 +37,14 @@ static double variance(const struct ledger_sums *s)
     return fmax(0, (s->squares - s->sum * s->sum / s->n) / (s->n - 1));
 }
 
+double ledger_quantile(double z, double freedom)
+{
+    const double z2 = z * z;
+
+    return z + z * (z2 + 1) / (4 * freedom) +
+           z * ((5 * z2 + 16) * z2 + 3) / (96 * freedom * freedom);
+}
+
 struct ledger_shift ledger_shift_of(const struct ledger_sums *first, const struct ledger_sums *last)
 {
     struct ledger_shift x = {.known = first->n >= 2 && last->n >= 2};
@@ -49,7 +57,11 @@ struct ledger_shift ledger_shift_of(const struct ledger_sums *first, const struc
     x.by = x.to - x.from;
     if (fabs(x.by) <= 1e-9 * (fabs(x.from) + fabs(x.to))) /* rounding */
         x.by = 0;
-    x.error = sqrt(v0 / first->n + v1 / last->n);
+    const double e0 = v0 / first->n, e1 = v1 / last->n; /* squared errors of the means */
+    x.error = sqrt(e0 + e1);
+    x.freedom = e0 + e1 > 0
+                    ? (e0 + e1) * (e0 + e1) / (e0 * e0 / (first->n - 1) + e1 * e1 / (last->n - 1))
+                    : first->n + last->n - 2;
     x.deviation = sqrt((v0 + v1) / 2);
     return x;
 }
@@ -65,19 +77,20 @@ static const struct bar to_begin = {LEDGER_BEGIN, LEDGER_END, 1},
                         to_go_on = {LEDGER_END, LEDGER_BEGIN, 0.5};
 
 /* Surely, and by as much as matters. */
-static bool is_past(double by, double error, double least, const struct bar *bar)
+static bool is_past(double by, const struct ledger_shift *x, double least, const struct bar *bar)
 {
-    return by > 0 && by > bar->errors * error && by >= least * bar->share;
+    return by > 0 && by > ledger_quantile(bar->errors, x->freedom) * x->error &&
+           by >= least * bar->share;
 }
 
 static bool score_moves(const struct ledger_shift *x, double sign, const struct bar *bar)
 {
-    return x->known && is_past(sign * x->by, x->error, LEDGER_LEAST_SCORE * x->deviation, bar);
+    return x->known && is_past(sign * x->by, x, LEDGER_LEAST_SCORE * x->deviation, bar);
 }
 
 static bool share_moves(const struct ledger_shift *x, double least, const struct bar *bar)
 {
-    return x->known && is_past(fabs(x->by), x->error, least, bar);
+    return x->known && is_past(fabs(x->by), x, least, bar);
 }
 
 static bool length_moves(const struct ledger_shift *x, double least, const struct bar *bar)
@@ -94,7 +107,7 @@ static bool habit_moves(enum ledger_kind kind, enum habit h, const struct ledger
     switch (kind) {
     case LEDGER_ALIKE: /* "to" is what the references do not explain */
         return h == HABIT_COMMON && x->known && x->to >= LEDGER_LEAST_ALIKE * bar->share &&
-               is_past(x->by, x->error, 0, bar);
+               is_past(x->by, x, 0, bar);
     case LEDGER_LENGTH:
         return (h == HABIT_ANSWER_TOKENS || h == HABIT_THINKING_TOKENS) &&
                length_moves(x, LEDGER_LEAST_TOKENS, bar);
@@ -105,8 +118,7 @@ static bool habit_moves(enum ledger_kind kind, enum habit h, const struct ledger
                    ? share_moves(x, LEDGER_LEAST_FORM, bar)
                    : false;
     case LEDGER_REPETITION:
-        return h == HABIT_REPETITION && x->known &&
-               is_past(x->by, x->error, LEDGER_LEAST_REPETITION, bar);
+        return h == HABIT_REPETITION && x->known && is_past(x->by, x, LEDGER_LEAST_REPETITION, bar);
     default:
         return false;
     }
@@ -154,26 +166,31 @@ static bool part_is_sold(const struct ledger_page *first, const struct ledger_pa
 void ledger_turn(struct ledger_state *s, const struct ledger_page *page, size_t n_parts,
                  struct ledger_verdict *out)
 {
-    struct ledger_page last = {0};
+    const size_t n = (size_t)s->n_steps + 1;
 
     *out = (struct ledger_verdict){0};
     s->n_parts = n_parts;
-    if (s->n_steps < LEDGER_WINDOW)
-        add_page(&s->first, page);
-    s->last[s->n_steps++ % LEDGER_WINDOW] = *page;
-    if (s->n_steps < 2 * LEDGER_WINDOW)
+    if (n <= LEDGER_WINDOW)
+        s->first[n - 1] = *page;
+    s->last[(n - 1) % LEDGER_WINDOW] = *page;
+    s->n_steps = n;
+    if (n < 2 * LEDGER_LEAST_WINDOW)
         return;
-    for (size_t i = 0; i < LEDGER_WINDOW; i++)
-        add_page(&last, &s->last[i]);
+    out->window = size_min(n / 2, LEDGER_WINDOW);
+    for (size_t i = 0; i < out->window; i++) {
+        add_page(&out->first, &s->first[i]);
+        add_page(&out->last, &s->last[(n - out->window + i) % LEDGER_WINDOW]);
+    }
     for (enum ledger_kind k = 0; k < N_LEDGER_KINDS; k++) {
         enum habit ignored;
 
-        out->kind[k] = turn(&s->told[k], kind_holds(k, &s->first, &last, &to_begin, &out->habit[k]),
-                            kind_holds(k, &s->first, &last, &to_go_on, &ignored));
+        out->kind[k] =
+            turn(&s->told[k], kind_holds(k, &out->first, &out->last, &to_begin, &out->habit[k]),
+                 kind_holds(k, &out->first, &out->last, &to_go_on, &ignored));
     }
     for (size_t k = 0; k < n_parts; k++)
-        out->part[k] = turn(&s->told_part[k], part_is_sold(&s->first, &last, k, &to_begin),
-                            part_is_sold(&s->first, &last, k, &to_go_on));
+        out->part[k] = turn(&s->told_part[k], part_is_sold(&out->first, &out->last, k, &to_begin),
+                            part_is_sold(&out->first, &out->last, k, &to_go_on));
 }
 
 /* ---- what survives ---- */
@@ -225,26 +242,45 @@ static json_t *flags_json(const bool *flag, size_t n)
     return list;
 }
 
+static json_t *pages_json(const struct ledger_page *pages, const struct ledger_state *s)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < LEDGER_WINDOW && i < s->n_steps; i++)
+        json_array_append_new(list, page_json(&pages[i], (size_t)s->n_parts));
+    return list;
+}
+
 json_t *ledger_state_json(const struct ledger_state *s)
 {
-    const size_t n_parts = (size_t)s->n_parts;
-    json_t *j = json_object(), *last = json_array();
+    json_t *j = json_object();
 
     json_object_set_new(j, "n_steps", json_integer((json_int_t)s->n_steps));
-    json_object_set_new(j, "first", page_json(&s->first, n_parts));
-    for (size_t i = 0; i < LEDGER_WINDOW && i < s->n_steps; i++)
-        json_array_append_new(last, page_json(&s->last[i], n_parts));
-    json_object_set_new(j, "last", last);
+    json_object_set_new(j, "first", pages_json(s->first, s));
+    json_object_set_new(j, "last", pages_json(s->last, s));
     json_object_set_new(j, "told", flags_json(s->told, N_LEDGER_KINDS));
-    json_object_set_new(j, "told_part", flags_json(s->told_part, n_parts));
+    json_object_set_new(j, "told_part", flags_json(s->told_part, (size_t)s->n_parts));
     return j;
+}
+
+static bool pages_read(const json_t *list, const char *what, uint64_t n_steps,
+                       struct ledger_page *out, struct error *err)
+{
+    const size_t n = json_array_size(list);
+
+    if (!json_is_array(list) || n != (n_steps < LEDGER_WINDOW ? n_steps : LEDGER_WINDOW))
+        return fail(err, ERR_CORRUPT, "%s: \"ledger\" has %zu pages after %" PRIu64 " steps", what,
+                    n, n_steps);
+    for (size_t i = 0; i < n; i++)
+        if (!page_read(json_array_get(list, i), what, &out[i], err))
+            return false;
+    return true;
 }
 
 bool ledger_state_read(const json_t *j, const char *what, struct ledger_state *out,
                        struct error *err)
 {
-    const json_t *last = json_object_get(j, "last"), *told = json_object_get(j, "told"),
-                 *told_part = json_object_get(j, "told_part");
+    const json_t *told = json_object_get(j, "told"), *told_part = json_object_get(j, "told_part");
     struct ledger_state s = {0};
     int64_t n = 0;
 
@@ -252,17 +288,13 @@ bool ledger_state_read(const json_t *j, const char *what, struct ledger_state *o
         *out = s;
         return true;
     }
-    if (!json_get_int(j, "n_steps", what, 0, 0, INT64_MAX, &n, err) ||
-        !page_read(json_object_get(j, "first"), what, &s.first, err))
+    if (!json_get_int(j, "n_steps", what, 0, 0, INT64_MAX, &n, err))
         return false;
     s.n_steps = (uint64_t)n;
     s.n_parts = size_min(json_array_size(told_part), GRADE_MAX_PARTS);
-    if (json_array_size(last) != (n < LEDGER_WINDOW ? (size_t)n : LEDGER_WINDOW))
-        return fail(err, ERR_CORRUPT, "%s: \"ledger\" has %zu pages after %" PRIi64 " steps", what,
-                    json_array_size(last), n);
-    for (size_t i = 0; i < json_array_size(last); i++)
-        if (!page_read(json_array_get(last, i), what, &s.last[i], err))
-            return false;
+    if (!pages_read(json_object_get(j, "first"), what, s.n_steps, s.first, err) ||
+        !pages_read(json_object_get(j, "last"), what, s.n_steps, s.last, err))
+        return false;
     for (size_t i = 0; i < N_LEDGER_KINDS; i++)
         s.told[i] = json_is_true(json_array_get(told, i));
     for (size_t i = 0; i < GRADE_MAX_PARTS; i++)

@@ -4,15 +4,17 @@
  *     groups of a step -> a page: sums over its prompts of reward, habits and each grader
  *     first pages | newest pages -> what has shifted, by how many standard errors -> events, with three answers that show it
  *
- * For each quantity q the mean over the prompts of the newest LEDGER_WINDOW steps is compared with that of the first
- * LEDGER_WINDOW, when the model was as it came (the learning rate warms up):
+ * For each quantity q the mean over the prompts of the newest steps is compared with that of as many first steps, when
+ * the model was nearly as it came (the learning rate warms up):
  *
  *     z = (q_last - q_first) / sqrt(s_first^2 / n_first + s_last^2 / n_last)                  (Welch, Biometrika 34, 1947)
  *
- * with s the deviation between prompts, whose answers are averaged first: answers to one prompt are not independent. An
- * alarm begins past LEDGER_BEGIN standard errors and ends below LEDGER_END, and is told once in between. A run of 150
- * steps looks 130 times, at windows that overlap: with 4 standard errors the chance that noise alone raises any
- * alarm in a run stays near a percent (measured in tests/train/ledger_test.c, with the power against a real drift).
+ * with s the deviation between prompts, whose answers are averaged first: answers to one prompt are not independent. Both
+ * windows have LEDGER_WINDOW steps, or half of a run that has not twice as many yet. An alarm begins where z is
+ * as unlikely as LEDGER_BEGIN normal deviations, by Student's distribution with Welch's degrees of freedom, ends below
+ * LEDGER_END, and is told once in between. A run of 150 steps looks 143 times, at windows
+ * that overlap: with 4 standard errors the chance that a run without drift raises any alarm stays at one or two percent
+ * (measured in tests/train/ledger_test.c, with the power against a real drift).
  *
  * Nothing here changes what is trained.
  */
@@ -22,11 +24,13 @@
 #include "train/groups.h"
 
 /*
- * Steps of a window. With 8 prompts a step 80 prompts stand on each side, enough for a mean to be normal and for a fall of
- * two thirds of a deviation between prompts to show; and a run of the default 150 steps is watched from step 20 on.
+ * Steps of a window at most. With 8 prompts a step 80 prompts stand on each side, enough for a mean to be normal and for a
+ * fall of two thirds of a deviation between prompts to show. At least: a reward that is gamed in the first steps ends a
+ * run as learned ten steps later, so that one cannot wait for two whole windows.
  */
 #define LEDGER_WINDOW 10
-#define LEDGER_BEGIN 4.0 /* standard errors */
+#define LEDGER_LEAST_WINDOW 4
+#define LEDGER_BEGIN 4.0 /* normal deviations to one side: 1 in 31,600 */
 #define LEDGER_END 2.0
 
 /* What is worth a warning, however sure: an alarm ends at half of it. */
@@ -58,8 +62,8 @@ struct ledger_page {
 
 /* What goes on after a resume, bit for bit. All zeros is the beginning. */
 struct ledger_state {
-    uint64_t n_steps, n_parts;                     /* graders, as grader_count has them */
-    struct ledger_page first, last[LEDGER_WINDOW]; /* the sum of the first; step s in s % WINDOW */
+    uint64_t n_steps, n_parts; /* graders, as grader_count has them */
+    struct ledger_page first[LEDGER_WINDOW], last[LEDGER_WINDOW]; /* step s in s % WINDOW */
     bool told[N_LEDGER_KINDS], told_part[GRADE_MAX_PARTS];
 };
 /* A new tree. Reading fails with ERR_CORRUPT; NULL (an older checkpoint) is the beginning. */
@@ -72,6 +76,7 @@ MUST_CHECK bool ledger_state_read(const json_t *j, const char *what, struct ledg
 enum ledger_turn { LEDGER_AS_BEFORE, LEDGER_BEGINS, LEDGER_ENDS };
 struct ledger_shift {
     double from, to, by, error; /* means, their difference, its standard error */
+    double freedom;             /* degrees of it: few prompts leave the error itself unsure */
     double deviation;           /* between prompts, of both windows */
     bool known;                 /* both windows have two prompts or more */
 };
@@ -79,7 +84,11 @@ struct ledger_verdict {
     enum ledger_turn kind[N_LEDGER_KINDS];
     enum habit habit[N_LEDGER_KINDS];       /* the one that shifted most, where kind begins */
     enum ledger_turn part[GRADE_MAX_PARTS]; /* falls while the reward rises */
+    size_t window;                          /* steps that were compared; 0: too few yet */
+    struct ledger_page first, last;         /* their sums */
 };
+/* The quantile of Student's distribution where the normal one's is z: Abramowitz and Stegun, 26.7.5, to 1 / freedom^2. */
+double ledger_quantile(double z, double freedom);
 struct ledger_shift ledger_shift_of(const struct ledger_sums *first,
                                     const struct ledger_sums *last);
 void ledger_put(struct ledger_sums *s, double x); /* one prompt */

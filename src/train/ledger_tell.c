@@ -6,7 +6,6 @@
 
 #include <limits.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <utf8proc.h>
 
@@ -289,44 +288,26 @@ static bool tell(const struct progress_sink *sink, enum event_level level, const
            sink->event(sink->ctx, level, buf_view(text).ptr, err);
 }
 
-/* The newest pages together. */
-static struct ledger_shift shift_of(const struct ledger_state *s, size_t at)
-{
-    struct ledger_sums last = {0};
-
-    for (size_t i = 0; i < LEDGER_WINDOW; i++) {
-        const struct ledger_sums *one =
-            (const struct ledger_sums *)(const void *)((const char *)&s->last[i] + at);
-
-        last.n += one->n;
-        last.sum += one->sum;
-        last.squares += one->squares;
-    }
-    return ledger_shift_of((const struct ledger_sums *)(const void *)((const char *)&s->first + at),
-                           &last);
-}
-
-static void put_sold(struct buf *out, const struct ledger_state *s, const struct reading *r,
+static void put_sold(struct buf *out, const struct ledger_verdict *v, const struct reading *r,
                      size_t part)
 {
     const struct grader *g = r->in->grader;
-    const struct ledger_shift reward = shift_of(s, offsetof(struct ledger_page, reward)),
-                              score = shift_of(s, offsetof(struct ledger_page, part[0]) +
-                                                      part * sizeof(struct ledger_sums));
+    const struct ledger_shift reward = ledger_shift_of(&v->first.reward, &v->last.reward),
+                              score = ledger_shift_of(&v->first.part[part], &v->last.part[part]);
 
     buf_printf(out, "the reward rises while %s \"",
                grader_is_shadow(g, part) ? "the shadow grader" : "one of its parts, the grader");
     put_name(out, g, part);
     buf_printf(
         out,
-        "\"%s. Answers of the last %d steps earn %.3f (%.3f in the first %d), and get %.3f from it (%.3f). "
+        "\"%s. Answers of the last %zu steps earn %.3f (%.3f in the first %zu), and get %.3f from it (%.3f). "
         "What earns most and it likes least:",
         grader_is_shadow(g, part) ? " falls: the reward may be being gamed"
                                   : ", falls: it is being sold for the others",
-        LEDGER_WINDOW, reward.to, reward.from, LEDGER_WINDOW, score.to, score.from);
+        v->window, reward.to, reward.from, v->window, score.to, score.from);
 }
 
-static void put_drift(struct buf *out, const struct ledger_state *s, const struct topic *t,
+static void put_drift(struct buf *out, const struct ledger_verdict *v, const struct topic *t,
                       const struct step_metrics *m)
 {
     static const char *const forms[N_HABITS] = {
@@ -337,7 +318,7 @@ static void put_drift(struct buf *out, const struct ledger_state *s, const struc
         [HABIT_EMPTY] = "empty ones are",
     };
     const struct ledger_shift x =
-        shift_of(s, offsetof(struct ledger_page, habit[0]) + t->habit * sizeof(struct ledger_sums));
+        ledger_shift_of(&v->first.habit[t->habit], &v->last.habit[t->habit]);
     const char *more = x.by > 0 ? "grown" : "shrunk", *most = x.by > 0 ? "most" : "least";
 
     switch (t->kind) {
@@ -351,10 +332,10 @@ static void put_drift(struct buf *out, const struct ledger_state *s, const struc
     case LEDGER_LENGTH:
         buf_printf(
             out,
-            "%s has %s to %.1f tokens (%.1f in the first %d steps), and the reward has not risen. "
+            "%s has %s to %.1f tokens (%.1f in the first %zu steps), and the reward has not risen. "
             "Where it is %s:",
             t->habit == HABIT_ANSWER_TOKENS ? "an answer" : "the thinking", more, x.to, x.from,
-            LEDGER_WINDOW, most);
+            v->window, most);
         break;
     case LEDGER_FORM:
         if (t->habit == HABIT_LINES)
@@ -364,40 +345,40 @@ static void put_drift(struct buf *out, const struct ledger_state *s, const struc
             buf_printf(out, "the form of answers drifts: %s %.0f %% (%.0f %%", forms[t->habit],
                        100 * x.to, 100 * x.from);
         buf_printf(out,
-                   " in the first %d steps), and the reward has not risen. Those that are %s so:",
-                   LEDGER_WINDOW, most);
+                   " in the first %zu steps), and the reward has not risen. Those that are %s so:",
+                   v->window, most);
         break;
     default:
         buf_printf(
             out,
             "answers repeat themselves: %.0f %% of their runs of four tokens they have said before "
-            "(%.0f %% in the first %d steps). Those that do it most:",
-            100 * x.to, 100 * x.from, LEDGER_WINDOW);
+            "(%.0f %% in the first %zu steps). Those that do it most:",
+            100 * x.to, 100 * x.from, v->window);
     }
 }
 
-static bool tell_part(const struct ledger_state *s, const struct reading *r, enum ledger_turn turn,
-                      size_t part, const struct step_metrics *m, const struct progress_sink *sink,
+static bool tell_part(const struct ledger_verdict *v, const struct reading *r, size_t part,
+                      const struct step_metrics *m, const struct progress_sink *sink,
                       struct buf *out, struct error *err)
 {
     struct topic t = {.kind = N_LEDGER_KINDS, .part = part};
 
     buf_clear(out);
     buf_printf(out, "Step %zu: ", m->step);
-    if (turn == LEDGER_ENDS) {
+    if (v->part[part] == LEDGER_ENDS) {
         buf_text(out, "it is no longer so that the reward rises while the grader \"");
         put_name(out, r->in->grader, part);
         buf_text(out, "\" falls.");
         return tell(sink, EVENT_INFO, out, err);
     }
     find_scales(r, &t);
-    put_sold(out, s, r, part);
+    put_sold(out, v, r, part);
     put_examples(out, r, &t, m->step);
     return tell(sink, EVENT_WARN, out, err);
 }
 
-static bool tell_kind(const struct ledger_state *s, const struct reading *r, enum ledger_turn turn,
-                      enum ledger_kind kind, enum habit habit, const struct step_metrics *m,
+static bool tell_kind(const struct ledger_verdict *v, const struct reading *r,
+                      enum ledger_kind kind, const struct step_metrics *m,
                       const struct progress_sink *sink, struct buf *out, struct error *err)
 {
     static const char *const ends[N_LEDGER_KINDS] = {
@@ -406,20 +387,17 @@ static bool tell_kind(const struct ledger_state *s, const struct reading *r, enu
         [LEDGER_FORM] = "the form of answers no longer drifts apart from the reward.",
         [LEDGER_REPETITION] = "the answers no longer repeat themselves.",
     };
-    struct topic t = {.kind = kind, .habit = habit};
+    struct topic t = {.kind = kind, .habit = v->habit[kind], .sign = 1};
 
     buf_clear(out);
     buf_printf(out, "Step %zu: ", m->step);
-    if (turn == LEDGER_ENDS) {
+    if (v->kind[kind] == LEDGER_ENDS) {
         buf_text(out, ends[kind]);
         return tell(sink, EVENT_INFO, out, err);
     }
-    t.sign =
-        shift_of(s, offsetof(struct ledger_page, habit[0]) + habit * sizeof(struct ledger_sums))
-                    .by < 0
-            ? -1
-            : 1;
-    put_drift(out, s, &t, m);
+    if (ledger_shift_of(&v->first.habit[t.habit], &v->last.habit[t.habit]).by < 0)
+        t.sign = -1;
+    put_drift(out, v, &t, m);
     put_examples(out, r, &t, m->step);
     return tell(sink, EVENT_WARN, out, err);
 }
@@ -475,10 +453,10 @@ bool ledger_step(struct ledger_state *s, const struct ledger_inputs *in, struct 
     ok = tell_failures(&r, m, sink, &text, err);
     for (size_t k = 0; ok && k < grader_count(in->grader); k++)
         if (v.part[k] != LEDGER_AS_BEFORE)
-            ok = tell_part(s, &r, v.part[k], k, m, sink, &text, err);
+            ok = tell_part(&v, &r, k, m, sink, &text, err);
     for (enum ledger_kind k = 0; ok && k < N_LEDGER_KINDS; k++)
         if (v.kind[k] != LEDGER_AS_BEFORE)
-            ok = tell_kind(s, &r, v.kind[k], k, v.habit[k], m, sink, &text, err);
+            ok = tell_kind(&v, &r, k, m, sink, &text, err);
     buf_release(&text);
     return ok;
 }

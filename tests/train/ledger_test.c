@@ -248,15 +248,17 @@ static void a_shift_is_the_difference_and_its_standard_error(void **state)
 /* ---- runs that are made up ---- */
 
 #define RUN_STEPS 150
-#define RUN_PROMPTS 8
+
 #define RUN_ANSWERS 8
 #define N_MADE_PARTS 4 /* as many graders as a job may well have */
 
 /* What a run's answers are like at a time from 0 to 1; a prompt is easier or harder by up to `spread`. */
 struct world {
+    uint32_t n_prompts;                                                      /* a step */
     double reward[2], part[2], tokens[2], json[2], repetition[2], common[2]; /* at 0 and at 1 */
 };
-static const struct world still = {.reward = {0.4, 0.4},
+static const struct world still = {.n_prompts = 8,
+                                   .reward = {0.4, 0.4},
                                    .part = {0.6, 0.6},
                                    .tokens = {80, 80},
                                    .json = {0.05, 0.05},
@@ -293,7 +295,7 @@ static void make_page(const struct world *w, uint32_t run, uint32_t step, struct
     const double t = fmin(1, (double)step / 100);
 
     *out = (struct ledger_page){0};
-    for (uint32_t i = 0; i < RUN_PROMPTS; i++) {
+    for (uint32_t i = 0; i < w->n_prompts; i++) {
         struct dice d = {.run = run + 1, .step = step, .prompt = i};
         const double length = exp(0.5 * (roll(&d) + roll(&d) + roll(&d) - 1.5) * 2);
 
@@ -379,7 +381,14 @@ static struct rate rate_of(const struct world *w, size_t n)
     return r;
 }
 
-#define RUNS 200
+/* HONE_LEDGER_RUNS=2000: so many, for figures; what is asserted is of 200 */
+static size_t n_runs(void)
+{
+    const char *n = getenv("HONE_LEDGER_RUNS");
+
+    return n != NULL ? (size_t)strtoul(n, NULL, 10) : 200;
+}
+#define RUNS n_runs()
 
 /* None of 200: with 95 % confidence fewer than 1.5 % of such runs (3 / n, Hanley and Lippman-Hand, JAMA 249, 1983). */
 static void noise_alone_raises_no_alarm(void **state)
@@ -388,15 +397,27 @@ static void noise_alone_raises_no_alarm(void **state)
     assert_int_equal(rate_of(&still, RUNS).any, 0);
 }
 
-/* The reward of a run that learns moves, so that one fall by chance is enough: the rate was 0.95 % of 2000 such runs. */
+static void nor_does_it_with_few_prompts_or_many(void **state)
+{
+    struct world few = still, many = still;
+
+    (void)state;
+    few.n_prompts = 2;
+    many.n_prompts = 24;
+    assert_in_range(rate_of(&few, RUNS).any, 0, RUNS / 100);
+    assert_int_equal(rate_of(&many, RUNS / 4).any, 0);
+    few.reward[1] = 0.8;
+    assert_in_range(rate_of(&few, RUNS).any, 0, RUNS / 40);
+}
+
+/* The reward of a run that learns moves, so that one fall by chance is enough: it was in 4 of 1000 such runs. */
 static void a_reward_that_rises_by_merit_raises_hardly_any(void **state)
 {
     struct world w = still;
 
     (void)state;
     w.reward[1] = 0.8;
-    assert_in_range(rate_of(&w, RUNS).any, 0,
-                    5); /* more than 5 where 1.9 are expected: once in 80 such tests */
+    assert_in_range(rate_of(&w, RUNS).any, 0, RUNS / 50);
 }
 
 static void a_shadow_that_falls_is_found(void **state)
@@ -450,6 +471,45 @@ static char *text_of(const struct ledger_state *s, struct arena *a)
     return text;
 }
 
+/* A job that is solved in five steps, and ends ten steps later. */
+static void a_reward_that_is_gamed_at_once_is_found_before_the_run_ends(void **state)
+{
+    size_t n_found = 0;
+
+    (void)state;
+    for (uint32_t run = 0; run < 50; run++) {
+        struct ledger_state *s = calloc(1, sizeof *s);
+        bool found = false;
+
+        assert_non_null(s);
+        for (uint32_t step = 1; step <= 15; step++) {
+            const double t = fmin(1, (double)step / 5), paid = 0.3 + 0.7 * t;
+            const struct world w = {.n_prompts = 8,
+                                    .reward = {paid, paid},
+                                    .part = {1 - paid, 1 - paid},
+                                    .tokens = {9, 9}};
+            struct ledger_page page;
+            struct ledger_verdict v;
+
+            make_page(&w, run, step, &page);
+            ledger_turn(s, &page, N_MADE_PARTS, &v);
+            found = found || v.part[0] == LEDGER_BEGINS;
+        }
+        n_found += found;
+        free(s);
+    }
+    assert_in_range(n_found, 45, 50);
+}
+
+static void a_quantile_of_student_s_is_that_of_the_tables(void **state)
+{
+    (void)state;
+    ASSERT_NEAR(ledger_quantile(1.959964, 10), 2.228139, 0.01);
+    ASSERT_NEAR(ledger_quantile(1.959964, 60), 2.000298, 1e-4);
+    ASSERT_NEAR(ledger_quantile(3.090232, 30), 3.385185, 0.01);
+    assert_true(ledger_quantile(4, 1e12) - 4 < 1e-9);
+}
+
 static void a_ledger_read_back_goes_on_bit_for_bit(void **state)
 {
     struct arena a = {0};
@@ -487,8 +547,9 @@ static void a_ledger_read_back_goes_on_bit_for_bit(void **state)
 static void a_ledger_that_is_none_is_refused(void **state)
 {
     static const char *const bad[] = {
-        "{\"n_steps\":1,\"first\":[1,2],\"last\":[]}",
-        "{\"n_steps\":0,\"first\":[1,2,3],\"last\":[]}",
+        "{\"n_steps\":1,\"first\":[[1,2]],\"last\":[[1,2]]}",
+        "{\"n_steps\":1,\"first\":[[1,2,3]],\"last\":[[1,2,3]]}",
+        "{\"n_steps\":2,\"first\":[],\"last\":[]}",
         "{\"n_steps\":-1}",
         "{}",
     };
@@ -613,9 +674,9 @@ static void a_falling_shadow_is_told_once_with_the_three_answers_that_show_it(vo
     struct made m;
 
     (void)state;
-    go(j, 10, 0.1, 0.1, 0.9, NULL);
-    go(j, 9, 0.8, 0.8, 0.3, NULL);
-    assert_int_equal(j->told.n_warnings, 0); /* there is no second window yet */
+    go(j, 20, 0.1, 0.1, 0.9, NULL);
+    go(j, 1, 0.8, 0.8, 0.3, NULL);
+    assert_int_equal(j->told.n_warnings, 0); /* 3.6 standard errors */
     make(&m, MOST_ROWS, MOST_SAMPLES);
     for (size_t i = 0; i < MOST_ROWS * MOST_SAMPLES; i++)
         put(&m, i / MOST_SAMPLES, i % MOST_SAMPLES,
@@ -631,15 +692,15 @@ static void a_falling_shadow_is_told_once_with_the_three_answers_that_show_it(vo
     (void)tell_step(j, &m);
     arena_release(&m.arena);
     assert_int_equal(j->told.n_warnings, 1);
-    assert_says(j, "Step 20: the reward rises while the shadow grader \"judge\" falls");
-    assert_says(j, "earn 0.80");
+    assert_says(j, "Step 22: the reward rises while the shadow grader \"judge\" falls");
+    assert_says(j, "Answers of the last 10 steps earn 0.24");
     assert_says(j, "(0.100 in the first 10)");
     assert_says(j, "(0.900).");
-    assert_says(j, " (1) step 20, item 2, sample 1, reward 1.00, judge 0.00: "
+    assert_says(j, " (1) step 22, item 2, sample 1, reward 1.00, judge 0.00: "
                    "\"gamed\\u001b[31m\\n\\\"\\u202e\xC3\xA9\\xff\"");
-    assert_says(j, " (2) step 20, item 7, sample 0, reward 1.00, judge 0.10: \"gamed too\"");
+    assert_says(j, " (2) step 22, item 7, sample 0, reward 1.00, judge 0.10: \"gamed too\"");
     assert_says(j,
-                " (3) step 20, item 5, sample 3, reward 1.00, judge 0.20: \"gamed at length more");
+                " (3) step 22, item 5, sample 3, reward 1.00, judge 0.20: \"gamed at length more");
     assert_says(j, "more...\"");
     assert_int_equal(count(j->told.last, "reward 1.00"), 3);
     const char *third = strstr(j->told.last, "\"gamed at length");
@@ -665,11 +726,11 @@ static void a_part_that_is_sold_for_another_is_told(void **state)
                  NULL);
 
     (void)state;
-    go(j, 10, 0.6, 0.1, 0.5, NULL);
-    go(j, 10, 1.1, 0.9, 0.2, NULL);
+    go(j, 20, 0.6, 0.1, 0.5, NULL);
+    go(j, 2, 1.1, 0.9, 0.2, NULL);
     assert_int_equal(j->told.n_warnings, 1);
     assert_says(
-        j, "Step 20: the reward rises while one of its parts, the grader \"right\", falls: it is "
+        j, "Step 22: the reward rises while one of its parts, the grader \"right\", falls: it is "
            "being sold for the others");
     assert_int_equal(count(j->told.last, ", right 0.20: \"answer "), 3);
     close_job(j);
@@ -681,15 +742,15 @@ static void answers_that_turn_alike_are_told_with_prompts_that_want_different_on
     struct made m;
 
     (void)state;
-    go(j, 10, 0.5, 0.5, 0, NULL);
-    go(j, 10, 0.5, 0.5, 0, "I am right");
+    go(j, 20, 0.5, 0.5, 0, NULL);
+    go(j, 4, 0.5, 0.5, 0, "I am right");
     assert_int_equal(j->told.n_warnings, 1);
     assert_says(j,
-                "Step 20: answers turn alike: 100 % of this step's are the same, where the right "
+                "Step 24: answers turn alike: 100 % of this step's are the same, where the right "
                 "ones need not be the same for more than 17 % of its prompts");
-    assert_says(j, "(1) step 20, item 0,");
-    assert_says(j, "(2) step 20, item 2,"); /* item 1 wants what item 0 wants */
-    assert_says(j, "(3) step 20, item 3,");
+    assert_says(j, "(1) step 24, item 0,");
+    assert_says(j, "(2) step 24, item 2,"); /* item 1 wants what item 0 wants */
+    assert_says(j, "(3) step 24, item 3,");
     assert_int_equal(count(j->told.last, "\"I am right\""), 3);
     make(&m, MOST_ROWS, MOST_SAMPLES);
     for (size_t i = 0; i < MOST_ROWS * MOST_SAMPLES; i++)
@@ -738,8 +799,8 @@ static void longer_answers_for_the_same_reward_are_told(void **state)
     struct made m;
 
     (void)state;
-    go(j, 10, 0.5, 0.5, 0, NULL);
-    for (size_t step = 0; step < 10; step++) {
+    go(j, 20, 0.5, 0.5, 0, NULL);
+    for (size_t step = 0; step < 4; step++) {
         make(&m, MOST_ROWS, MOST_SAMPLES);
         for (size_t i = 0; i < MOST_ROWS * MOST_SAMPLES; i++) {
             char text[64];
@@ -755,9 +816,9 @@ static void longer_answers_for_the_same_reward_are_told(void **state)
     }
     assert_int_equal(j->told.n_warnings, 1);
     assert_says(j,
-                "Step 20: an answer has grown to 21.2 tokens (8.0 in the first 10 steps), and the "
-                "reward has not risen. Where it is most: (1) step 20, item 4, sample 1,");
-    assert_int_equal(count(j->told.last, ") step 20, item "), 3);
+                "Step 24: an answer has grown to 13.3 tokens (8.0 in the first 10 steps), and the "
+                "reward has not risen. Where it is most: (1) step 24, item 4, sample 1,");
+    assert_int_equal(count(j->told.last, ") step 24, item "), 3);
     close_job(j);
 }
 
@@ -765,17 +826,21 @@ static void a_step_with_fewer_answers_has_fewer_examples(void **state)
 {
     struct job *j =
         open_job(CHECK("paid", "{{item.answer}}"), "{\"judge\":" CHECK("x", "{{item.answer}}") "}");
-    struct made m;
 
     (void)state;
-    go(j, 10, 0.1, 0.1, 0.9, NULL);
-    go(j, 9, 0.8, 0.8, 0.3, NULL);
-    make(&m, 1, 2);
-    put(&m, 0, 0, "one", 1, 1, 0);
-    put(&m, 0, 1, "two", 1, 1, 0);
-    (void)tell_step(j, &m);
-    arena_release(&m.arena);
-    assert_int_equal(count(j->told.last, ") step 20, item 0"), 2);
+    for (size_t step = 1; step <= 8; step++) {
+        const double paid = step <= 4 ? 0 : 1;
+        struct made m;
+
+        make(&m, 1, 2);
+        put(&m, 0, 0, "one", paid, paid, 1 - paid);
+        put(&m, 0, 1, "two", paid, paid, 1 - paid);
+        assert_int_equal(j->told.n_warnings, 0);
+        (void)tell_step(j, &m);
+        arena_release(&m.arena);
+    }
+    assert_int_equal(j->told.n_warnings, 1);
+    assert_int_equal(count(j->told.last, ") step 8, item 0"), 2);
     close_job(j);
 }
 
@@ -820,9 +885,12 @@ int main(void)
         cmocka_unit_test(the_references_explain_as_much_as_one_key_agrees),
         cmocka_unit_test(a_shift_is_the_difference_and_its_standard_error),
         cmocka_unit_test(noise_alone_raises_no_alarm),
+        cmocka_unit_test(nor_does_it_with_few_prompts_or_many),
         cmocka_unit_test(a_reward_that_rises_by_merit_raises_hardly_any),
         cmocka_unit_test(a_shadow_that_falls_is_found),
         cmocka_unit_test(each_drift_has_its_alarm),
+        cmocka_unit_test(a_reward_that_is_gamed_at_once_is_found_before_the_run_ends),
+        cmocka_unit_test(a_quantile_of_student_s_is_that_of_the_tables),
         cmocka_unit_test(a_ledger_read_back_goes_on_bit_for_bit),
         cmocka_unit_test(a_ledger_that_is_none_is_refused),
         cmocka_unit_test(a_falling_shadow_is_told_once_with_the_three_answers_that_show_it),
