@@ -39,10 +39,17 @@ static bool tell_shadows(const struct check_report *r, const struct grader *g, s
 {
     bool ok = true;
 
-    for (size_t i = 0; ok && i < grader_count(g); i++)
-        if (grader_is_shadow(g, i))
+    for (size_t i = 0; ok && i < grader_count(g); i++) {
+        const double failed = 100 * r->shadow_failed[i];
+
+        if (!grader_is_shadow(g, i))
+            continue;
+        if (isfinite(r->shadow_mean[i]))
             ok = out_printf(err, "  shadow      %.4f on average, by %s; it failed on %.1f %%\n",
-                            r->shadow_mean[i], grader_name(g, i), 100 * r->shadow_failed[i]);
+                            r->shadow_mean[i], grader_name(g, i), failed);
+        else
+            ok = out_printf(err, "  shadow      %s failed on every answer\n", grader_name(g, i));
+    }
     return ok;
 }
 
