@@ -149,16 +149,17 @@ static bool is_scored(const struct reading *r, size_t group, size_t sample, size
     return !grade_flags_blame_grader(slot_of(r, group, sample)->grade.part_flags[part]);
 }
 
-/* How well an answer shows it. */
+/* How well an answer shows it; -HUGE_VAL: not at all. */
 static double shows(const struct reading *r, const struct topic *t, size_t group, size_t sample)
 {
     const struct grade_result *grade = &slot_of(r, group, sample)->grade;
 
-    if (t->kind == N_LEDGER_KINDS) /* rewarded most, liked least: each on the step's own scale */
-        return !is_scored(r, group, sample, t->part)
-                   ? -HUGE_VAL
-                   : (grade->reward - t->reward_low) / t->reward_width -
+    if (t->kind == N_LEDGER_KINDS) { /* earns much and is liked little: each on the step's scale */
+        const double x = (grade->reward - t->reward_low) / t->reward_width -
                          (grade->part[t->part] - t->part_low) / t->part_width;
+
+        return is_scored(r, group, sample, t->part) && x > 0 ? x : -HUGE_VAL;
+    }
     if (t->kind == LEDGER_ALIKE)
         return answer_hash(slot_of(r, group, sample)->answer.text) == r->common ? 1 : -HUGE_VAL;
     return t->sign * r->of_answer[(group * r->size + sample) * N_ANSWER_HABITS + t->habit];
@@ -200,19 +201,20 @@ static bool same_reference(const struct reading *r, size_t a, size_t b)
 
 #define CHOSEN 3 /* itself is */
 
-/* How near an answer is to those chosen: other prompts are better, those that want other answers best. */
-static int nearness(const struct reading *r, const struct example *chosen, size_t n, size_t group,
-                    size_t sample)
+/* How near an answer is to those chosen: other prompts are better, where answers turn alike those that want others best. */
+static int nearness(const struct reading *r, const struct topic *t, const struct example *chosen,
+                    size_t n, const struct example *e)
 {
     int near = 0;
 
     for (size_t i = 0; i < n; i++) {
-        if (chosen[i].group == group)
-            near = 2;
-        else if (near < 1 && same_reference(r, chosen[i].group, group))
-            near = 1;
-        if (chosen[i].group == group && chosen[i].sample == sample)
+        if (chosen[i].group == e->group && chosen[i].sample == e->sample)
             return CHOSEN;
+        if (chosen[i].group == e->group)
+            near = 2;
+        else if (near < 1 && t->kind == LEDGER_ALIKE &&
+                 same_reference(r, chosen[i].group, e->group))
+            near = 1;
     }
     return near;
 }
@@ -229,8 +231,9 @@ static size_t choose(const struct reading *r, const struct topic *t, struct exam
         for (size_t i = 0; i < all; i++) {
             const struct example e = {i / r->size, i % r->size};
             const double x = shows(r, t, e.group, e.sample);
-            const int near = nearness(r, out, n, e.group, e.sample),
-                      rank = isinf(x) ? near + CHOSEN + 1 : near; /* does not show it at all */
+            const int near = nearness(r, t, out, n, &e),
+                      rank = isinf(x) ? near + CHOSEN + 1
+                                      : near; /* what does not show it comes last */
 
             if (near != CHOSEN && (rank < best_near || (rank == best_near && x > best))) {
                 out[n] = e;
