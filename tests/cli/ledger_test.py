@@ -135,6 +135,9 @@ class Ledger(HoneTest):
         wanted, broken = json.loads(run.stdout)["shadow_graders"]
         self.assertAlmostEqual(wanted["reward_mean"], 1 - json.loads(run.stdout)["reward_mean"])
         self.assertEqual((wanted["error_share"], broken["reward_mean"], broken["error_share"]), (0, None, 1))
+        text = self.hone("check", "job.json").stdout
+        self.assertRegex(text, r"  shadow +\d\.\d{4} on average, by wanted; it failed on 0\.0 %\n")
+        self.assertIn("broken failed on every answer", text)
         told = self.json("eval", "--model", HF, "--data", "train.jsonl", "--grader", "job.json", "--max-tokens", "6")
         paid, wanted, broken = told["graders"]
         self.assertAlmostEqual(paid["reward_mean"], told["reward_mean"])
