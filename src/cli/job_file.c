@@ -270,7 +270,8 @@ static bool open_grader(struct cli *c, struct job_parts *p, struct error *err)
         return fail_param(err, ERR_INVALID, "method.reinforcement.grader",
                           "%s: \"method.reinforcement.grader\" is missing", what_of(&p->job));
     const char *option = option_text(c->options, OPT_GRADER);
-    return grader_from(c, spec, option != NULL ? option : what_of(&p->job), &p->grader, err);
+    return grader_from(c, spec, json_object_get(p->job.body, "hone"),
+                       option != NULL ? option : what_of(&p->job), &p->grader, err);
 }
 
 static bool open_model(struct cli *c, struct job_parts *p, struct error *err)

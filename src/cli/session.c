@@ -32,8 +32,8 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-bool grader_from(struct cli *c, const json_t *spec, const char *what, struct grader **out,
-                 struct error *err)
+bool grader_from(struct cli *c, const json_t *spec, const json_t *hone, const char *what,
+                 struct grader **out, struct error *err)
 {
     const struct options *o = c->options;
     struct grade_options opt = grade_defaults();
@@ -43,6 +43,7 @@ bool grader_from(struct cli *c, const json_t *spec, const char *what, struct gra
     opt.n_workers = (int)option_int(o, OPT_GRADER_WORKERS);
     opt.sandbox_tier = (int)option_int(o, OPT_SANDBOX);
     opt.python = option_text(o, OPT_PYTHON);
+    opt.shadows = json_object_get(hone, "shadow_graders");
     return grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader in %s", what);
 }
 
@@ -60,7 +61,7 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
         (spec != NULL ||
          fail(err, ERR_INVALID,
               "%s is a job without a grader: \"method.reinforcement.grader\" is missing", path)) &&
-        grader_from(c, spec, path, out, err);
+        grader_from(c, spec, method != NULL ? json_object_get(file, "hone") : NULL, path, out, err);
     json_decref(file);
     return ok;
 }

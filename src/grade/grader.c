@@ -464,8 +464,12 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         out->part_usage[i] = r.usage;
         if (r.model[0] != '\0')
             memcpy(out->model, r.model, sizeof out->model);
-        if (g->parts[i].is_shadow)
+        if (g->parts[i].is_shadow) {
+            if (out->shadow_details[0] == '\0' && details[0] != '\0')
+                snprintf(out->shadow_details, sizeof out->shadow_details, "%.64s: %.440s",
+                         g->parts[i].name, details);
             continue;
+        }
         out->flags |= r.flags;
         keep_details(out, g, i, details);
     }

@@ -139,16 +139,21 @@ struct grade_result {
     uint32_t n_asked_cache, n_cached; /* parts that may be kept; those taken from what was kept */
     char model[64];                   /* the last model that replied, or "" */
     char details[1024];               /* traceback or cause of the first failure, or "" */
+    char shadow_details[512]; /* the same of the first shadow that failed, its name in front */
 };
 /*
- * Whether grading failed by a fault of the grader's, and not of the answer. A path that leads nowhere is the answer's
+ * Whether flags tell of a fault of the grader's, and not of the answer. A path that leads nowhere is the answer's
  * fault: rows are checked beforehand (grader_check_item), so it is the sample that lacks the key.
  */
+static inline bool grade_flags_blame_grader(unsigned flags)
+{
+    return (flags & ~(unsigned)(GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |
+                                GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_INVALID_VARIABLE_ERROR |
+                                GRADE_MODEL_REFUSAL_ERROR)) != 0;
+}
 static inline bool grade_grader_failed(const struct grade_result *r)
 {
-    return (r->flags & ~(unsigned)(GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |
-                                   GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_INVALID_VARIABLE_ERROR |
-                                   GRADE_MODEL_REFUSAL_ERROR)) != 0;
+    return grade_flags_blame_grader(r->flags);
 }
 
 /* Grades one answer in the caller's thread. Threads may call at once; Python calls wait for a free worker. */
