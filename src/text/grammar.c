@@ -33,6 +33,8 @@ void grammar_begin(struct grammar_state *s)
 
 void grammar_copy(struct grammar_state *to, const struct grammar_state *from)
 {
+    if (to == from)
+        return;
     to->n_levels = from->n_levels;
     memcpy(to->end, from->end, from->n_levels * sizeof *from->end);
     memcpy(to->items, from->items, from->end[from->n_levels - 1] * sizeof *from->items);
