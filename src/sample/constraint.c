@@ -7,6 +7,7 @@
 #include "sample/thinking.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define MOST_TOKEN_BYTES 256
@@ -208,6 +209,7 @@ struct constraint {
     size_t words;
     uint32_t reach; /* levels that a token can matter to, on top of the one it begins on */
     struct shelf *shelf;
+    atomic_uint n_owners;
 };
 
 /* A token grows the stack by the values in values that it begins, and one scalar; and what it begins must be completed. */
@@ -235,6 +237,7 @@ bool constraint_open(struct grammar *g, const struct vocabulary *v, struct const
         grammar_close(g);
         return fail(err, ERR_NO_MEMORY, "no memory for a constraint");
     }
+    atomic_init(&c->n_owners, 1);
     c->grammar = g;
     c->vocabulary = v;
     c->words = vocabulary_words(v);
@@ -262,9 +265,15 @@ bool constraint_open(struct grammar *g, const struct vocabulary *v, struct const
     return true;
 }
 
+struct constraint *constraint_share(struct constraint *c)
+{
+    atomic_fetch_add(&c->n_owners, 1);
+    return c;
+}
+
 void constraint_close(struct constraint *c)
 {
-    if (c == NULL)
+    if (c == NULL || atomic_fetch_sub(&c->n_owners, 1) > 1)
         return;
     if (c->shelf != NULL) {
         for (size_t s = 0; c->shelf->by_state != NULL && s < grammar_n_states(c->grammar); s++) {

@@ -34,6 +34,8 @@ struct constraint;
  */
 MUST_CHECK bool constraint_open(struct grammar *g, const struct vocabulary *v,
                                 struct constraint **out, struct error *err);
+/* One more owner: each calls constraint_close, and the last one's ends it. */
+struct constraint *constraint_share(struct constraint *c);
 void constraint_close(struct constraint *c);         /* NULL is fine */
 size_t constraint_bytes(const struct constraint *c); /* what is kept of masks included */
 

@@ -51,6 +51,14 @@ MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages
 /* How an answer to this prompt thinks, as the engine wants it. */
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
 
+/*
+ * What answers must be: valid by a JSON schema (what names it in errors, as json_schema_grammar says), or with schema NULL
+ * any JSON object. The last few are kept, with what was found out about them: the same schema again costs a look. The
+ * caller's, to be closed before the prompter is (constraint_close). One thread at a time.
+ */
+MUST_CHECK bool prompter_constraint(const struct prompter *p, const json_t *schema,
+                                    const char *what, struct constraint **out, struct error *err);
+
 struct answer {
     struct str thinking, text; /* text: the final answer, special tokens left out */
 };
