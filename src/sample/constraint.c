@@ -349,9 +349,9 @@ static void put_end(struct ends *e, uint32_t node)
     e->nodes[e->n++] = node;
 }
 
-/* Puts into set the tokens among nodes from .. behind that may follow on top; ends (may be NULL): where top's value ends. */
+/* Puts into set the tokens among nodes from .. behind that may follow on top. */
 static void walk(const struct constraint *c, struct grammar_walk *w, uint32_t from, uint32_t behind,
-                 const struct grammar_level *top, uint64_t *set, struct ends *ends)
+                 const struct grammar_level *top, uint64_t *set)
 {
     const struct token_node *nodes = c->vocabulary->nodes;
     const struct grammar_level *at[MOST_TOKEN_BYTES + 1]; /* by depth from here */
@@ -375,14 +375,73 @@ static void walk(const struct constraint *c, struct grammar_walk *w, uint32_t fr
         marks[depth] = w->used;
         for (uint32_t t = n->tokens; t < n[1].tokens; t++)
             put(set, c->vocabulary->ids[t]);
-        if (ends != NULL && grammar_ends(c->grammar, at[depth]) && n->behind > i + 1 &&
-            at[depth]->below == NULL)
-            put_end(ends, i);
         i++;
     }
     grammar_rewind(w, marks[0]);
 }
 
+/* A place on the walk of an item alone: the item, or where a value stands on it, the level of that. */
+struct place {
+    struct grammar_item item;
+    const struct grammar_level *level; /* NULL: the item alone */
+    size_t mark;
+};
+
+/* false: the byte may not come. */
+static bool place_after(const struct constraint *c, struct grammar_walk *w, unsigned depth,
+                        const struct place *p, unsigned char byte, struct place *out)
+{
+    const struct grammar_level *level = p->level;
+    bool calls = false;
+
+    if (level == NULL && grammar_step_item(c->grammar, &p->item, depth, byte, &out->item, &calls)) {
+        out->level = NULL;
+        out->mark = w->used;
+        return true;
+    }
+    if (level == NULL && calls)
+        level = grammar_alone(w, &p->item, (uint16_t)depth);
+    out->level = level != NULL ? grammar_step(c->grammar, w, level, byte) : NULL;
+    if (out->level == NULL)
+        return false;
+    if (out->level->below == NULL) { /* back from the value */
+        out->item = out->level->items[0];
+        out->level = NULL;
+    }
+    out->mark = w->used;
+    return true;
+}
+
+/* The whole tree for an item alone at a depth: what it allows, and where its value ends. */
+static void walk_alone(const struct constraint *c, struct grammar_walk *w,
+                       const struct grammar_item *item, unsigned depth, uint64_t *set,
+                       struct ends *ends)
+{
+    const struct vocabulary *v = c->vocabulary;
+    struct place at[MOST_TOKEN_BYTES + 1];
+
+    at[0] = (struct place){.item = *item, .mark = w->used};
+    if (grammar_item_ends(c->grammar, item))
+        put_end(ends, AT_ONCE);
+    for (uint32_t i = 0; i < v->n_nodes;) {
+        const struct token_node *n = &v->nodes[i];
+        struct place *here = &at[n->depth];
+
+        grammar_rewind(w, here[-1].mark);
+        if (!place_after(c, w, depth, &here[-1], n->byte, here)) {
+            i = n->behind;
+            continue;
+        }
+        for (uint32_t t = n->tokens; t < n[1].tokens; t++)
+            put(set, v->ids[t]);
+        if (here->level == NULL && n->behind > i + 1 && grammar_item_ends(c->grammar, &here->item))
+            put_end(ends, i);
+        i++;
+    }
+    grammar_rewind(w, at[0].mark);
+}
+
+/* What a state's item is like, as far as a token can tell. */
 static struct likeness likeness_of(const struct constraint *c, const struct grammar_item *item,
                                    unsigned depth)
 {
@@ -432,19 +491,11 @@ static struct kept *explore(const struct constraint *c, struct grammar_walk *w,
 {
     struct kept *k = calloc(1, sizeof *k + c->words * sizeof *k->set);
     struct ends ends = {0};
-    const size_t mark = w->used;
-    const struct grammar_level *alone =
-        grammar_alone(w, item, (uint16_t)(GRAMMAR_DEPTH - like->slack));
 
-    if (k == NULL || alone == NULL) {
-        free(k);
+    if (k == NULL)
         return NULL;
-    }
     k->like = *like;
-    if (grammar_ends(c->grammar, alone))
-        put_end(&ends, AT_ONCE);
-    walk(c, w, 0, (uint32_t)c->vocabulary->n_nodes, alone, k->set, &ends);
-    grammar_rewind(w, mark);
+    walk_alone(c, w, item, GRAMMAR_DEPTH - like->slack, k->set, &ends);
     k->n_ends = ends.n;
     k->ends = ends.nodes;
     if (ends.lost) {
@@ -473,7 +524,7 @@ static void put_level(const struct constraint *c, struct constraint_scratch *s,
                 ours = NULL;
         }
         if (k == NULL) { /* no memory to find out once and for all: here and now, then */
-            walk(c, &s->walk, 0, (uint32_t)c->vocabulary->n_nodes, top, s->set, NULL);
+            walk(c, &s->walk, 0, (uint32_t)c->vocabulary->n_nodes, top, s->set);
             break;
         }
         for (size_t word = 0; word < c->words; word++)
@@ -483,7 +534,7 @@ static void put_level(const struct constraint *c, struct constraint_scratch *s,
             if (k->ends[e] == AT_ONCE)
                 put_level(c, s, caller);
             else
-                walk(c, &s->walk, k->ends[e] + 1, nodes[k->ends[e]].behind, caller, s->set, NULL);
+                walk(c, &s->walk, k->ends[e] + 1, nodes[k->ends[e]].behind, caller, s->set);
         }
         grammar_rewind(&s->walk, mark);
         kept_free(ours);

@@ -129,6 +129,30 @@ static inline uint32_t edge_of(const struct grammar *g, uint32_t state, uint32_t
     return edge;
 }
 
+static inline struct grammar_item item_after(const struct grammar_item *item, uint32_t edge)
+{
+    return (struct grammar_item){.parents = item->parents,
+                                 .state = edge & EDGE_STATE,
+                                 .count = item->count + ((edge & EDGE_COUNT) != 0)};
+}
+
+bool grammar_step_item(const struct grammar *g, const struct grammar_item *item, unsigned depth,
+                       unsigned char byte, struct grammar_item *out, bool *calls)
+{
+    const uint32_t edge = edge_of(g, item->state, item->count, g->class_of[byte], depth);
+
+    if (edge != 0)
+        *out = item_after(item, edge);
+    else
+        *calls = g->value[item->state] != GRAMMAR_NONE;
+    return edge != 0;
+}
+
+bool grammar_item_ends(const struct grammar *g, const struct grammar_item *item)
+{
+    return g->accepts[item->state];
+}
+
 /* Items that take the byte themselves. */
 static const struct grammar_level *go_on(const struct grammar *g, struct grammar_walk *w,
                                          const struct grammar_level *top, unsigned class)

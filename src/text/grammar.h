@@ -88,6 +88,13 @@ const struct grammar_level *grammar_alone(struct grammar_walk *w, const struct g
 /* The top after a byte, or NULL where that byte may not come. */
 const struct grammar_level *grammar_step(const struct grammar *g, struct grammar_walk *w,
                                          const struct grammar_level *top, unsigned char byte);
+/*
+ * What grammar_step does most of the time, without a level: the item of a level at this depth takes a byte within its own
+ * rule. false: it does not, and *calls tells whether a value may begin there instead.
+ */
+bool grammar_step_item(const struct grammar *g, const struct grammar_item *item, unsigned depth,
+                       unsigned char byte, struct grammar_item *out, bool *calls);
+bool grammar_item_ends(const struct grammar *g, const struct grammar_item *item);
 /* Whether a value on top is complete. */
 bool grammar_ends(const struct grammar *g, const struct grammar_level *top);
 /* The level below once the value of items[i] of top is complete; NULL where there is none. */
