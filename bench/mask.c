@@ -17,22 +17,22 @@
 #define MAX_STEPS 4096
 
 static const char *const schemas[][2] = {
-    {"label", "{\"enum\":[\"good\",\"bad\",\"neither\"]}"},
+    {"label", ("{\"enum\":[\"good\",\"bad\",\"neither\"]}")},
     {"verdict",
-     "{\"type\":\"object\",\"properties\":{\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-     "\"properties\":{\"description\":{\"type\":\"string\"},\"conclusion\":{\"type\":\"string\"}},"
-     "\"required\":[\"description\",\"conclusion\"],\"additionalProperties\":false}},\"result\":{\"type\":"
-     "\"number\"}},\"required\":[\"steps\",\"result\"],\"additionalProperties\":false}"},
+     ("{\"type\":\"object\",\"properties\":{\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
+      "\"properties\":{\"description\":{\"type\":\"string\"},\"conclusion\":{\"type\":\"string\"}},"
+      "\"required\":[\"description\",\"conclusion\"],\"additionalProperties\":false}},\"result\":{\"type\":"
+      "\"number\"}},\"required\":[\"steps\",\"result\"],\"additionalProperties\":false}")},
     {"lengths",
-     "{\"type\":\"object\",\"properties\":{\"why\":{\"type\":\"string\",\"maxLength\":200},\"short\":"
-     "{\"type\":\"string\",\"maxLength\":10},\"score\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":7}},"
-     "\"required\":[\"why\",\"short\",\"score\"]}"},
+     ("{\"type\":\"object\",\"properties\":{\"why\":{\"type\":\"string\",\"maxLength\":200},\"short\":"
+      "{\"type\":\"string\",\"maxLength\":10},\"score\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":7}},"
+      "\"required\":[\"why\",\"short\",\"score\"]}")},
     {"union",
-     "{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"kind\":{\"const\":\"a\"},"
-     "\"text\":{\"type\":\"string\"}},\"required\":[\"kind\",\"text\"]},{\"type\":\"object\",\"properties\":{\"kind\":"
-     "{\"const\":\"b\"},\"text\":{\"type\":\"string\",\"maxLength\":50},\"n\":{\"type\":\"integer\"}},\"required\":"
-     "[\"kind\",\"text\",\"n\"]}]}}"},
-    {"object", "{\"type\":\"object\"}"},
+     ("{\"type\":\"array\",\"items\":{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"kind\":{\"const\":\"a\"},"
+      "\"text\":{\"type\":\"string\"}},\"required\":[\"kind\",\"text\"]},{\"type\":\"object\",\"properties\":{\"kind\":"
+      "{\"const\":\"b\"},\"text\":{\"type\":\"string\",\"maxLength\":50},\"n\":{\"type\":\"integer\"}},\"required\":"
+      "[\"kind\",\"text\",\"n\"]}]}}")},
+    {"object", ("{\"type\":\"object\"}")},
 };
 
 /* Of this thread, so that what else runs does not count. */

@@ -289,9 +289,11 @@ bool build_grammar(const struct grammar_builder *b, uint32_t root, struct gramma
     find_nesting(b, g);
     if (1u + g->need[STATE_ROOT] > GRAMMAR_DEPTH) {
         grammar_close(g);
-        return fail(err, ERR_INVALID,
-                    "no value that is at most %d deep fits the schema: it has to hold itself",
-                    GRAMMAR_DEPTH - 1);
+        return fail(
+            err, ERR_INVALID,
+            "no value fits the schema: its bounds leave none, or it has to hold itself for ever "
+            "or more than %d deep",
+            GRAMMAR_DEPTH - 1);
     }
     *out = g;
     return true;

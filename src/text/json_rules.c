@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "text/json_rules_internal.h"
 
+#include <float.h>
 #include <stdlib.h>
 
 static void hex_edges(struct grammar_builder *b, uint32_t from, uint32_t to)
@@ -117,7 +118,7 @@ uint32_t json_string_rule(struct grammar_builder *b, uint32_t min, uint32_t max)
 
 /* ---- numbers ---- */
 
-#define TOO_LARGE ((int64_t)1000000000000000) /* 10^JSON_DIGITS */
+#define TOO_LARGE ((int64_t)10000000000000000) /* 10^JSON_DIGITS */
 
 static bool all_zero(const char *digits, size_t n)
 {
@@ -163,7 +164,8 @@ bool json_bound_of(const json_t *value, bool excluded, struct json_bound *out)
     buf_init(&text, 64);
     json_write(&text, value, NULL);
     *out = (struct json_bound){.given = true, .excluded = excluded};
-    const bool ok = !text.overflowed && bound_of_text(buf_view(&text), out);
+    bool ok = !text.overflowed && bound_of_text(buf_view(&text), out);
+    ok = ok && !(excluded && out->whole >= TOO_LARGE / 10); /* see longest_fraction */
     buf_release(&text);
     return ok;
 }
@@ -174,11 +176,20 @@ struct range {
     uint32_t rule;
     bool whole;
     struct json_bound lo, hi;
-    uint32_t free_whole[JSON_DIGITS + 1]
-                       [JSON_DIGITS + 1]; /* by least and most digits to come; 0: not yet */
-    uint32_t fraction[JSON_FRACTION + 1][2]
-                     [2]; /* by digits written, whether they are those of lo, of hi so far */
+    /* States that are there already; 0: not yet. By digits written, and the least and the most to come; */
+    uint32_t free_whole[JSON_DIGITS + 1][JSON_DIGITS + 1][JSON_DIGITS + 1];
+    /* by the most of a fraction, its digits written, and whether they are those of lo, of hi so far. */
+    uint32_t fraction[JSON_FRACTION + 1][JSON_FRACTION + 1][2][2];
 };
+
+/*
+ * How long a fraction behind n digits may be. Whoever reads a number may round it to a double, which keeps the order of two
+ * numbers but may make them equal, unless they have 15 digits at most: and equal to a bound that is excluded is outside.
+ */
+static size_t longest_fraction(const struct range *r, size_t n)
+{
+    return !r->lo.excluded && !r->hi.excluded ? JSON_FRACTION : n < DBL_DIG ? DBL_DIG - n : 0;
+}
 
 /* Whether what is written, and nothing more, lies in the range; i digits of the fraction are written. */
 static bool is_within(const struct range *r, size_t i, bool at_lo, bool at_hi)
@@ -189,22 +200,22 @@ static bool is_within(const struct range *r, size_t i, bool at_lo, bool at_hi)
     return !(at_lo && (!lo_ends || r->lo.excluded)) && !(at_hi && hi_ends && r->hi.excluded);
 }
 
-static uint32_t fraction_state(struct range *r, size_t i, bool at_lo, bool at_hi)
+static uint32_t fraction_state(struct range *r, size_t longest, size_t i, bool at_lo, bool at_hi)
 {
-    uint32_t *known = &r->fraction[i][at_lo][at_hi];
+    uint32_t *known = &r->fraction[longest][i][at_lo][at_hi];
 
     if (*known != 0 || r->b->full)
         return *known;
     const uint32_t s = *known = build_state(r->b, r->rule);
     if (i > 0 && is_within(r, i, at_lo, at_hi))
         build_accept(r->b, s);
-    for (char d = '0'; d <= '9' && i < JSON_FRACTION; d++) {
+    for (char d = '0'; d <= '9' && i < longest; d++) {
         if ((at_lo && d < r->lo.digits[i]) || (at_hi && d > r->hi.digits[i]))
             continue;
-        build_edge(
-            r->b, s, (unsigned char)d, (unsigned char)d,
-            fraction_state(r, i + 1, at_lo && d == r->lo.digits[i], at_hi && d == r->hi.digits[i]),
-            0);
+        build_edge(r->b, s, (unsigned char)d, (unsigned char)d,
+                   fraction_state(r, longest, i + 1, at_lo && d == r->lo.digits[i],
+                                  at_hi && d == r->hi.digits[i]),
+                   0);
     }
     return s;
 }
@@ -260,15 +271,15 @@ static uint32_t whole_state(struct range *r, int64_t p, size_t n)
         alike = o.all && p > 0 && !begins_with(r->lo.whole, p) && !begins_with(r->hi.whole, p);
     uint32_t s;
 
-    if (alike && r->free_whole[o.least][o.most] != 0)
-        return r->free_whole[o.least][o.most];
+    if (alike && r->free_whole[n][o.least][o.most] != 0)
+        return r->free_whole[n][o.least][o.most];
     s = build_state(r->b, r->rule);
     if (alike)
-        r->free_whole[o.least][o.most] = s;
+        r->free_whole[n][o.least][o.most] = s;
     if (inside && is_within(r, 0, at_lo, at_hi))
         build_accept(r->b, s);
     if (inside && !r->whole) {
-        const uint32_t point = fraction_state(r, 0, at_lo, at_hi);
+        const uint32_t point = fraction_state(r, longest_fraction(r, n), 0, at_lo, at_hi);
 
         build_edge(r->b, s, '.', '.', point, 0);
     }
@@ -321,14 +332,18 @@ static void build_exponents(struct grammar_builder *b, uint32_t rule)
     build_accept(b, two);
 }
 
-static const struct json_bound zero = {
-    .given = true,
-    .digits = {'0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0', '0'}};
+static struct json_bound zero_bound(void)
+{
+    struct json_bound zero = {.given = true};
+
+    memset(zero.digits, '0', sizeof zero.digits);
+    return zero;
+}
 
 /* A whole bound moved to the next whole number inside, so that it is neither excluded nor a fraction. */
 static struct json_bound whole_bound(const struct json_bound *at, bool upwards)
 {
-    struct json_bound x = zero;
+    struct json_bound x = zero_bound();
     const bool exact = all_zero(at->digits, JSON_FRACTION);
     int64_t v = at->negative ? -at->whole : at->whole;
 
@@ -348,7 +363,7 @@ uint32_t json_number_rule(struct grammar_builder *b, bool whole, const struct js
     struct json_bound lo = *least, hi = *most;
 
     if (!lo.given || !hi.given) {
-        struct json_bound widest = zero;
+        struct json_bound widest = zero_bound();
 
         widest.whole = TOO_LARGE - 1;
         memset(widest.digits, whole ? '0' : '9', sizeof widest.digits);
@@ -368,7 +383,7 @@ uint32_t json_number_rule(struct grammar_builder *b, bool whole, const struct js
         return 0;
     const uint32_t start = b->rules[rule].start;
     if (lo.negative && !is_zero(&lo)) { /* magnitudes grow the other way */
-        struct json_bound nearest = hi.negative ? hi : zero;
+        struct json_bound nearest = hi.negative ? hi : zero_bound();
 
         if (!hi.negative && whole)
             nearest.whole = 1; /* not -0 */
@@ -379,7 +394,7 @@ uint32_t json_number_rule(struct grammar_builder *b, bool whole, const struct js
         build_magnitudes(b, rule, minus, whole, &nearest, &lo);
     }
     if (!hi.negative || is_zero(&hi)) {
-        const struct json_bound nearest = lo.negative ? zero : lo;
+        const struct json_bound nearest = lo.negative ? zero_bound() : lo;
 
         build_magnitudes(b, rule, start, whole, &nearest, &hi);
     }

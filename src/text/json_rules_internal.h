@@ -8,11 +8,11 @@
 #include "text/json.h"
 
 /*
- * Numbers have at most JSON_DIGITS digits before the point, JSON_FRACTION behind it and two in the exponent: they are
- * doubles or whole numbers without loss of range, and they end.
+ * Numbers have at most JSON_DIGITS digits before the point, JSON_FRACTION behind it and two in the exponent: room for every
+ * double as Python writes it (0.00012345678901234567), and they end.
  */
-#define JSON_DIGITS 15
-#define JSON_FRACTION 15
+#define JSON_DIGITS 16
+#define JSON_FRACTION 20
 
 /*
  * The inside of a string behind its opening quote, from one state to another: whole UTF-8 characters of U+0020 and above,

@@ -360,8 +360,8 @@ static bool bound_at(struct compiler *c, const json_t *schema, const char *path,
         if (!json_bound_of(v, excluded == 1, &b))
             return fail(
                 c->err, ERR_UNSUPPORTED,
-                "%.300s: \"%s\" has more digits than the %d before and behind the point that are offered",
-                path, keys[excluded], JSON_DIGITS);
+                "%.300s: \"%s\" has more digits than are offered: %d before the point, %d behind it",
+                path, keys[excluded], JSON_DIGITS, JSON_FRACTION);
         if (!out->given || sign * (json_number_value(v) - best) >= 0) {
             *out = b;
             best = json_number_value(v);

@@ -10,7 +10,7 @@
  *                      keys with values of additionalProperties ({} or false: no key)
  *     array            items, minItems, maxItems
  *     string           minLength, maxLength, in code points
- *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum of at most 15 digits before and behind the point
+ *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind
  *     enum, const      of strings, numbers, true, false, null
  *     anyOf, allOf of one, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion
  *
@@ -22,7 +22,7 @@
  *
  *   - white space: one blank at most behind each ':' and ',' and none elsewhere; that is {"a":1} and {"a": 1, "b": 2}, what
  *     models write on one line, and it cannot go on for ever
- *   - numbers have at most 15 digits before and behind the point and two in the exponent (none where there is a bound)
+ *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound)
  *   - keys and the texts of enum and const are written with the fewest escapes: "é", not "\u00e9"
  *   - at most GRAMMAR_DEPTH - 1 values stand in each other
  *
