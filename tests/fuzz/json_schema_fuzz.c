@@ -22,10 +22,27 @@ static void check_end(const struct grammar *g, const struct grammar_state *s, st
     json_decref(v);
 }
 
+/* The bytes that may come next. */
+static size_t next_bytes(const struct grammar *g, struct grammar_walk *w,
+                         const struct grammar_state *s, unsigned char out[256])
+{
+    const struct grammar_level *top = grammar_load(w, s);
+    const size_t mark = w->used;
+    size_t n = 0;
+
+    for (unsigned b = 0; b < 256; b++) {
+        if (grammar_step(g, w, top, (unsigned char)b) != NULL)
+            out[n++] = (unsigned char)b;
+        grammar_rewind(w, mark);
+    }
+    grammar_rewind(w, 0);
+    return n;
+}
+
 static void grow(const struct grammar *g, const uint8_t *choices, size_t n)
 {
     struct grammar_walk w;
-    struct grammar_state s, next[256];
+    struct grammar_state s;
     struct error err = {0};
     struct buf text;
 
@@ -33,24 +50,19 @@ static void grow(const struct grammar *g, const uint8_t *choices, size_t n)
         abort();
     buf_init(&text, 1 << 20);
     grammar_begin(&s);
-    for (size_t i = 0; i < n && i < 300; i++) {
+    for (size_t i = 0; i < n && i < 200; i++) {
         unsigned char bytes[256];
-        size_t n_bytes = 0;
+        const size_t n_bytes = next_bytes(g, &w, &s, bytes);
 
-        for (unsigned b = 0; b < 256; b++) {
-            const char byte = (char)b;
-
-            grammar_copy(&next[n_bytes], &s);
-            if (grammar_advance(g, &w, &next[n_bytes], (struct str){&byte, 1}))
-                bytes[n_bytes++] = (unsigned char)b;
-        }
         check_end(g, &s, buf_view(&text));
         if (n_bytes == 0 && !grammar_complete(g, &s))
             abort();
         if (n_bytes == 0)
             break;
-        buf_char(&text, (char)bytes[choices[i] % n_bytes]);
-        grammar_copy(&s, &next[choices[i] % n_bytes]);
+        const char byte = (char)bytes[choices[i] % n_bytes];
+        if (!grammar_advance(g, &w, &s, (struct str){&byte, 1}))
+            abort();
+        buf_char(&text, byte);
     }
     check_end(g, &s, buf_view(&text));
     buf_release(&text);
