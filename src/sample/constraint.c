@@ -245,7 +245,7 @@ bool constraint_open(struct grammar *g, const struct vocabulary *v, struct const
     c->shelf = calloc(1, sizeof *c->shelf);
     if (c->shelf != NULL) {
         pthread_mutex_init(&c->shelf->lock, NULL);
-        c->shelf->by_state = calloc(grammar_n_states(g), sizeof *c->shelf->by_state);
+        c->shelf->by_state = calloc(grammar_n_states(g), sizeof(struct kept *));
     }
     if (c->shelf == NULL || c->shelf->by_state == NULL)
         ok = fail(err, ERR_NO_MEMORY, "no memory for a constraint");
@@ -599,16 +599,16 @@ bool constraint_begins(const struct constraint *c, struct constraint_scratch *s,
 }
 
 /* n_matched after a byte; SIZE_MAX: it is none of the opening. Once that is whole anything may follow. */
-static size_t match(struct str open, size_t n_matched, char byte)
+static size_t match(struct str open, size_t n_matched, bool space, char byte)
 {
-    if (n_matched == open.len || (n_matched == 0 && thinking_is_space(byte)))
+    if (n_matched == open.len || (n_matched == 0 && space && thinking_is_space(byte)))
         return n_matched;
     return byte == open.ptr[n_matched] ? n_matched + 1 : SIZE_MAX;
 }
 
 void constraint_mask_opening(const struct constraint *c, struct constraint_scratch *s,
                              const struct grammar_state *state, struct str open, size_t n_matched,
-                             float *logits)
+                             bool space, float *logits)
 {
     const struct vocabulary *v = c->vocabulary;
     size_t matched[MOST_TOKEN_BYTES + 1] = {n_matched};
@@ -620,7 +620,7 @@ void constraint_mask_opening(const struct constraint *c, struct constraint_scrat
     for (uint32_t i = 0; i < v->n_nodes;) {
         const struct token_node *n = &v->nodes[i];
 
-        matched[n->depth] = match(open, matched[n->depth - 1], (char)n->byte);
+        matched[n->depth] = match(open, matched[n->depth - 1], space, (char)n->byte);
         if (matched[n->depth] == SIZE_MAX) {
             i = n->behind;
             continue;
@@ -634,7 +634,7 @@ void constraint_mask_opening(const struct constraint *c, struct constraint_scrat
         size_t at = n_matched;
 
         for (size_t k = 0; k < bytes.len && at != SIZE_MAX; k++)
-            at = match(open, at, bytes.ptr[k]);
+            at = match(open, at, space, bytes.ptr[k]);
         if (at != SIZE_MAX)
             put(s->set, v->specials[i]);
     }

@@ -96,9 +96,10 @@ void constraint_mask_closing(const struct constraint *c, const struct constraint
                              struct str before, float *logits);
 /*
  * At an answer's first tokens, which may open a span or be the value itself: masks all but what state allows (NULL: what
- * came so far is no value) and tokens whose bytes are those of `open` from its byte n_matched on, or white space before it.
+ * came so far is no value) and tokens whose bytes are those of `open` from its byte n_matched on; space: white space may
+ * come before it.
  */
 void constraint_mask_opening(const struct constraint *c, struct constraint_scratch *s,
                              const struct grammar_state *state, struct str open, size_t n_matched,
-                             float *logits);
+                             bool space, float *logits);
 #endif

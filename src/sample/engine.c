@@ -27,11 +27,10 @@ struct thought {
     size_t n_injected; /* closing tokens already written */
 };
 
-/* What a constraint makes of an answer's text behind its thinking. */
+/* What a constraint makes of an answer's text behind its thinking; alive: it is the beginning of a value. */
 struct allowed {
     struct grammar_state *state; /* NULL: the request has no constraint */
-    bool
-        alive; /* the text so far is the beginning of a value; it may be none while it may be that of a span */
+    bool alive; /* false only inside a span, or where the text can still become one alone */
 };
 
 struct node {
@@ -299,6 +298,10 @@ static bool value_after(struct engine *e, const struct sample_request *q, struct
 
     if (after.state == THOUGHT_OPEN || (before.state == THOUGHT_NONE && !was.alive))
         return false;
+    if (after.state == THOUGHT_MAYBE && after.n_matched == 0) { /* white space so far */
+        grammar_begin(state);
+        return true;
+    }
     if (before.state == THOUGHT_NONE || after.n_tokens != s->n) { /* no span was closed */
         grammar_copy(state, was.state);
         return was.alive &&
@@ -406,7 +409,7 @@ static void mask_node(const struct run *r, const struct node *n, int thread, flo
         buf_release(&before);
     } else if (n->thought.state == THOUGHT_MAYBE) {
         constraint_mask_opening(q->constraint, scratch, n->allowed.alive ? n->allowed.state : NULL,
-                                q->thinking.open, n->thought.n_matched, logits);
+                                q->thinking.open, n->thought.n_matched, n->n == 0, logits);
     } else {
         constraint_mask(q->constraint, scratch, n->allowed.state, logits);
     }
@@ -642,7 +645,10 @@ static bool prepare_constraints(struct run *r, struct error *err)
                 return false;
         if (r->closings == NULL)
             r->closings = ARENA_ARRAY(&e->run, struct constraint_closing, r->n_requests);
-        if (q->thinking.on || q->thinking.open.len > 0)
+        if (i > 0 && r->requests[i - 1].constraint == q->constraint &&
+            str_eq(r->closings[i - 1].close, q->thinking.close)) /* requests of one grader */
+            r->closings[i] = r->closings[i - 1];
+        else if (q->thinking.on || q->thinking.open.len > 0)
             constraint_closing_find(q->constraint, &e->scratch[0], q->thinking.close, &e->run,
                                     &r->closings[i]);
     }

@@ -27,7 +27,8 @@ struct sample_request {
     size_t n_stop;
     /*
      * NULL, or what the answer must be, thinking aside. It goes before all of pick, and log-probabilities are those of the
-     * distribution over allowed tokens (see constraint_mask). max_tokens and stop may still cut an answer.
+     * distribution over allowed tokens (see constraint_mask). max_tokens and stop may still cut an answer. Its vocabulary is
+     * this model's.
      */
     const struct constraint *constraint;
     bool want_entropy;

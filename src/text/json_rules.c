@@ -347,9 +347,8 @@ static struct json_bound whole_bound(const struct json_bound *at, bool upwards)
     const bool exact = all_zero(at->digits, JSON_FRACTION);
     int64_t v = at->negative ? -at->whole : at->whole;
 
-    if (!exact && upwards != at->negative) /* 1.5 upwards is 2, -1.5 downwards is -2 */
-        v += upwards ? 1 : -1;
-    else if (exact && at->excluded)
+    /* 1.5 upwards is 2, -1.5 downwards is -2; -1.5 upwards is what cutting it off gave, -1 */
+    if (exact ? at->excluded : upwards != at->negative)
         v += upwards ? 1 : -1;
     x.negative = v < 0;
     x.whole = llabs(v);

@@ -170,6 +170,12 @@ class Completions(HoneTest):
         self.assertEqual([c["message"] for c in again["choices"]], [c["message"] for c in told[3]["choices"]])
         self.assertEqual(alone["choices"][0]["message"], told[4]["choices"][0]["message"])
 
+    def test_more_schemas_than_are_kept_do_not_mix(self):
+        numbers = list(range(12)) + [0, 11, 3]
+        told = self.ask(*[{"response_format": schema({"const": "number %d" % n}), "max_tokens": 40} for n in numbers])
+        self.assertEqual([json.loads(line["choices"][0]["message"]["content"]) for line in told],
+                         ["number %d" % n for n in numbers])
+
     def test_an_answer_may_be_any_object(self):
         told = self.ask(*[{"response_format": {"type": "json_object"}, "max_tokens": 300, "seed": seed, "n": 4}
                           for seed in range(4)])
