@@ -276,6 +276,45 @@ static void depth_is_bounded_and_every_text_can_be_completed(void **state)
         "{}", "{|\"");
 }
 
+/* Alternatives that stay alike on every level are more than a state has room for: some are given up, and none goes wrong. */
+static void more_alternatives_than_there_is_room_for_still_make_values(void **state)
+{
+    struct grammar_state s;
+    struct buf schema, text;
+    json_error_t e;
+    bool complete;
+
+    (void)state;
+    buf_init(&schema, 1 << 20);
+    buf_init(&text, 1 << 20);
+    buf_text(&schema, "{\"anyOf\":[");
+    for (int i = 0; i < 9; i++)
+        buf_printf(
+            &schema,
+            "%s{\"type\":\"object\",\"properties\":{\"k\":{\"$ref\":\"#\"},\"%d\":{\"const\":%d}}}",
+            i > 0 ? "," : "", i, i);
+    buf_text(&schema, "]}");
+    struct grammar *g = grammar_of(schema.ptr);
+    grammar_begin(&s);
+    for (int i = 0; i < GRAMMAR_DEPTH - 2; i++) {
+        buf_text(&text, "{\"k\": ");
+        assert_true(grammar_advance(g, &walk, &s, STR("{\"k\": ")));
+        assert_true(s.end[s.n_levels - 1] <= GRAMMAR_ITEMS);
+    }
+    assert_true(s.end[s.n_levels - 1] > GRAMMAR_ITEMS - 20);
+    buf_text(&text, "{}");
+    for (int i = 0; i < GRAMMAR_DEPTH - 2; i++)
+        buf_text(&text, i < 5 ? ",\"0\":0}" : "}");
+    assert_int_equal(accepted(g, buf_view(&text), &complete), text.len);
+    assert_true(complete);
+    json_t *v = json_loadb(text.ptr, text.len, 0, &e);
+    assert_non_null(v);
+    json_decref(v);
+    grammar_close(g);
+    buf_release(&schema);
+    buf_release(&text);
+}
+
 static void refuse(const char *schema, enum error_kind kind, const char *says)
 {
     struct error err = {0};
@@ -373,6 +412,7 @@ int main(void)
         cmocka_unit_test(alternatives),
         cmocka_unit_test(references),
         cmocka_unit_test(depth_is_bounded_and_every_text_can_be_completed),
+        cmocka_unit_test(more_alternatives_than_there_is_room_for_still_make_values),
         cmocka_unit_test(what_is_not_offered_is_refused_by_name_and_place),
         cmocka_unit_test(a_schema_that_is_too_large_is_refused),
     };
