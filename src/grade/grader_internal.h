@@ -17,6 +17,8 @@ struct part_result {
     unsigned flags; /* enum grade_flag; score is 0 where any is set */
     char *details;  /* the caller's room for why; "" */
     size_t details_size;
+    struct grade_usage usage;
+    char model[64]; /* the model that replied, or "" */
 };
 
 struct grader_type {
@@ -28,6 +30,9 @@ struct grader_type {
                 struct part_result *out);
     bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
                        const char *what, struct error *err);
+    bool asks; /* waits for a model or another machine */
+    /* Whether the same row and sample get the same score; NULL: always. */
+    bool (*deterministic)(const struct grader_part *part);
 };
 
 struct grader_part {
@@ -36,21 +41,25 @@ struct grader_part {
     const char *path;   /* in front of keys in messages: "" or "graders.rank." */
     const json_t *spec; /* of the grader's own copy */
     const void *state;  /* the type's */
+    bool is_shadow;
+    bool is_cached; /* deterministic, and dearer to run than to look up */
 };
 
 struct grader {
     struct arena arena; /* all below; as long as the grader */
     json_t *spec;
     struct grade_options options;
+    json_t *shadows; /* or NULL */
     bool is_multi;
     const struct formula *formula; /* of a multi */
-    size_t n_parts;
+    size_t n_parts, n_rewarded;    /* the shadows are behind those rewarded */
     struct grader_part parts[GRADE_MAX_PARTS];
     /* what the Python parts gave to the pool, in the order of their numbers there */
     size_t n_sources;
     struct str sources[GRADE_MAX_PARTS];
     const struct grader_part *source_part[GRADE_MAX_PARTS];
-    struct python_pool *pool; /* or NULL */
+    struct python_pool *pool;  /* or NULL */
+    struct grade_cache *cache; /* NULL where no part is cached */
 };
 
 extern const struct grader_type grader_string_check, grader_text_similarity, grader_python;
