@@ -4,21 +4,8 @@
 #include "sample/prompt.h"
 #include "base/limits.h"
 #include "base/size.h"
-#include "text/json_schema.h"
 
 #include <stdlib.h>
-
-#define N_KEPT 8 /* constraints */
-
-struct kept_constraint {
-    struct buf schema; /* as it is written; empty: any object */
-    struct constraint *constraint;
-};
-
-struct constraints {               /* the newest first */
-    struct vocabulary *vocabulary; /* NULL until one is asked for */
-    struct kept_constraint kept[N_KEPT];
-};
 
 struct prompter {
     const struct model *model;
@@ -27,7 +14,7 @@ struct prompter {
     struct str source; /* of the template */
     struct str bos, eos;
     struct reasoning reasoning;
-    struct constraints *constraints;
+    struct forms *forms;
     struct arena arena;
 };
 
@@ -50,8 +37,8 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
                   : fail(err, ERR_INVALID, "%s has no chat template; give one with --template FILE",
                          m->path);
     p->source = arena_str(&p->arena, p->source);
-    p->constraints = ARENA_NEW(&p->arena, struct constraints);
-    ok = ok && chat_template_open(p->source, &p->template, err) && prompter_reason(p, NULL, err);
+    ok = ok && forms_open(m, &p->forms, err) && chat_template_open(p->source, &p->template, err) &&
+         prompter_reason(p, NULL, err);
     if (!ok) {
         prompter_close(p);
         return false;
@@ -64,11 +51,7 @@ void prompter_close(struct prompter *p)
 {
     if (p == NULL)
         return;
-    for (size_t i = 0; p->constraints != NULL && i < N_KEPT; i++) {
-        buf_release(&p->constraints->kept[i].schema);
-        constraint_close(p->constraints->kept[i].constraint);
-    }
-    vocabulary_close(p->constraints != NULL ? p->constraints->vocabulary : NULL);
+    forms_close(p->forms);
     chat_template_close(p->template);
     token_list_release(&p->reasoning.close_ids);
     arena_release(&p->arena);
@@ -160,58 +143,10 @@ struct thinking_options prompter_thinking(const struct prompter *p, const struct
                                      .budget = r->budget};
 }
 
-/* Moves entry i to the front. */
-static void to_front(struct constraints *all, size_t i)
+bool prompter_form(const struct prompter *p, const json_t *format, struct constraint **out,
+                   struct error *err)
 {
-    const struct kept_constraint it = all->kept[i];
-
-    memmove(all->kept + 1, all->kept, i * sizeof it);
-    all->kept[0] = it;
-}
-
-static bool make_constraint(const struct prompter *p, const json_t *schema, const char *what,
-                            struct constraint **out, struct error *err)
-{
-    const struct model_config *c = &p->model->config;
-    struct vocabulary **v = &p->constraints->vocabulary;
-    struct grammar *g;
-
-    return (*v != NULL || vocabulary_open(p->tokenizer, c->vocab, c->eos, c->n_eos, v, err)) &&
-           (schema != NULL ? json_schema_grammar(schema, what, &g, err)
-                           : json_object_grammar(&g, err)) &&
-           constraint_open(g, *v, out, err);
-}
-
-bool prompter_constraint(const struct prompter *p, const json_t *schema, const char *what,
-                         struct constraint **out, struct error *err)
-{
-    struct constraints *all = p->constraints;
-    struct kept_constraint *oldest = &all->kept[N_KEPT - 1];
-    struct constraint *made;
-    struct buf text;
-
-    buf_init(&text, LIMIT_JSON_BYTES);
-    if (schema != NULL)
-        json_write(&text, schema, NULL);
-    for (size_t i = 0; i < N_KEPT; i++) {
-        if (all->kept[i].constraint != NULL &&
-            str_eq(buf_view(&all->kept[i].schema), buf_view(&text))) {
-            buf_release(&text);
-            to_front(all, i);
-            *out = constraint_share(all->kept[0].constraint);
-            return true;
-        }
-    }
-    if (!make_constraint(p, schema, what, &made, err)) {
-        buf_release(&text);
-        return false;
-    }
-    buf_release(&oldest->schema);
-    constraint_close(oldest->constraint);
-    *oldest = (struct kept_constraint){text, made};
-    to_front(all, N_KEPT - 1);
-    *out = constraint_share(made);
-    return true;
+    return forms_get(p->forms, format, out, err);
 }
 
 static struct str trimmed(struct str s)

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "sample/engine.h"
+#include "sample/form.h"
 #include "text/chat_template.h"
 
 /*
@@ -51,13 +52,9 @@ MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages
 /* How an answer to this prompt thinks, as the engine wants it. */
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
 
-/*
- * What answers must be: valid by a JSON schema (what names it in errors, as json_schema_grammar says), or with schema NULL
- * any JSON object. The last few are kept, with what was found out about them: the same schema again costs a look. The
- * caller's, to be closed before the prompter is (constraint_close). One thread at a time.
- */
-MUST_CHECK bool prompter_constraint(const struct prompter *p, const json_t *schema,
-                                    const char *what, struct constraint **out, struct error *err);
+/* What "response_format" holds an answer to (see form.h); the caller's, and closed before the prompter. Any thread. */
+MUST_CHECK bool prompter_form(const struct prompter *p, const json_t *format,
+                              struct constraint **out, struct error *err);
 
 struct answer {
     struct str thinking, text; /* text: the final answer, special tokens left out */

@@ -127,52 +127,6 @@ static bool check_not_offered(const json_t *body, struct error *err)
     return true;
 }
 
-/* ---- response_format ---- */
-
-static bool bad_format(struct error *err, enum error_kind kind, const char *why)
-{
-    return fail_param(err, kind, "response_format", "%s: %s", what, why);
-}
-
-/* {"name": "...", "schema": {...}, "strict": bool}: the schema. */
-static bool schema_of(const json_t *format, const json_t **schema, struct error *err)
-{
-    const json_t *told = json_object_get(format, "json_schema"),
-                 *strict = json_object_get(told, "strict");
-
-    *schema = json_object_get(told, "schema");
-    if (!json_is_object(told))
-        return bad_format(err, ERR_INVALID, "\"response_format\" has no object \"json_schema\"");
-    if (json_str(json_object_get(told, "name")).len == 0)
-        return bad_format(err, ERR_INVALID, "\"response_format.json_schema\" has no text \"name\"");
-    if (strict != NULL && !json_is_boolean(strict) && !json_is_null(strict))
-        return bad_format(err, ERR_INVALID,
-                          "\"response_format.json_schema.strict\" is neither true nor false");
-    return *schema != NULL ||
-           bad_format(err, ERR_INVALID, "\"response_format.json_schema\" has no \"schema\"");
-}
-
-static bool read_format(const json_t *body, const struct prompter *p, struct chat_request *r,
-                        struct error *err)
-{
-    const json_t *format = json_object_get(body, "response_format"), *schema = NULL;
-    const struct str type = json_str(json_object_get(format, "type"));
-    struct error why = {0};
-
-    if (format == NULL || json_is_null(format) || str_is(type, "text"))
-        return true;
-    if (!str_is(type, "json_schema") && !str_is(type, "json_object"))
-        return bad_format(
-            err, ERR_UNSUPPORTED,
-            "of \"response_format\" the types text, json_object and json_schema are offered");
-    if (str_is(type, "json_schema") && !schema_of(format, &schema, err))
-        return false;
-    if (!prompter_constraint(p, schema, "response_format.json_schema.schema", &r->constraint, &why))
-        return bad_format(err, why.kind, why.message);
-    r->sample.constraint = r->constraint;
-    return true;
-}
-
 void chat_request_release(struct chat_request *r)
 {
     constraint_close(r->constraint);
@@ -381,8 +335,10 @@ bool chat_request_read(const json_t *body, const struct prompter *p,
     if (!check_keys(body, err) || !check_not_offered(body, err) ||
         !check_messages(json_object_get(body, "messages"), err) ||
         !read_numbers(body, def, &r, err) || !read_stop(body, &r, err) ||
-        !render(body, p, def, a, &r, err) || !read_format(body, p, &r, err))
+        !render(body, p, def, a, &r, err) ||
+        !prompter_form(p, json_object_get(body, "response_format"), &r.constraint, err))
         return false;
+    r.sample.constraint = r.constraint;
     *out = r;
     out->sample.stop = out->stop;
     return true;
