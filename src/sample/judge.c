@@ -17,6 +17,7 @@
 struct question {
     struct question *next;
     struct sample_request request;
+    struct constraint *constraint; /* the request's; NULL: the reply may be any text */
     token_id *prompt;
     struct sample
         reply; /* its tokens are a copy; of the rest only what prompter_answer reads is there */
@@ -50,6 +51,7 @@ struct judge_options judge_defaults(void)
 
 static void question_free(struct question *q)
 {
+    constraint_close(q->constraint);
     free(q->prompt);
     free(q->reply.tokens);
     free(q);
@@ -406,7 +408,8 @@ bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
         return fail(err, ERR_NO_MEMORY, "no memory for a question");
     bool ok = plain_messages(j, asked->messages, &messages, err) &&
               prompter_render(j->prompter, messages, NULL, NULL, a, &prompt, err) &&
-              request_of(j, asked, &prompt, &q->request, err);
+              request_of(j, asked, &prompt, &q->request, err) &&
+              prompter_form(j->prompter, asked->response_format, &q->constraint, err);
     json_decref(messages);
     if (ok) {
         q->prompt = calloc(prompt.n, sizeof *q->prompt);
@@ -415,6 +418,7 @@ bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
     if (ok) {
         memcpy(q->prompt, prompt.tokens, prompt.n * sizeof *q->prompt);
         q->request.prompt = q->prompt;
+        q->request.constraint = q->constraint;
         if (!wait_for(j, q, asked->deadline))
             return fail(err, ERR_TIMEOUT, "the judge %s had not replied when the time was up",
                         j->name);

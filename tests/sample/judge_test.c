@@ -113,6 +113,88 @@ static void a_reply_has_its_tokens_counted(void **state)
     judge_close(j);
 }
 
+/* ---- in the form that is asked for ---- */
+
+#define SCORE                                                                                                        \
+    "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"score\",\"schema\":{\"type\":\"object\","                 \
+    "\"properties\":{\"steps\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"maxLength\":9},\"maxItems\":2}," \
+    "\"result\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1}},\"required\":[\"steps\",\"result\"]}}}"
+
+struct formed {
+    pthread_t thread;
+    struct judge *judge;
+    int number;
+    bool ok;
+    struct grade_reply reply;
+    struct arena arena;
+    struct error err;
+};
+
+static bool ask_in_form(struct formed *x, const char *format)
+{
+    char sampling[64];
+
+    snprintf(sampling, sizeof sampling, "{\"temperature\":1,\"seed\":%d}", x->number / 2);
+    json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", "Well?"),
+           *settings = json_of(sampling), *form = json_of(format);
+    const struct grade_question q = {.model = "tiny",
+                                     .messages = messages,
+                                     .response_format = form,
+                                     .sampling = settings,
+                                     .deadline = clock_seconds() + 60};
+    const bool ok = judge_ask(x->judge, &q, &x->arena, &x->reply, &x->err);
+
+    json_decref(messages);
+    json_decref(settings);
+    json_decref(form);
+    return ok;
+}
+
+static void *formed_main(void *arg)
+{
+    struct formed *x = arg;
+
+    x->ok = ask_in_form(x, SCORE);
+    return NULL;
+}
+
+static void a_reply_has_the_form_that_was_asked_for(void **state)
+{
+    static struct formed all[24];
+    struct judge *j = open_judge(NULL);
+
+    (void)state;
+    for (int i = 0; i < 24; i++) {
+        all[i] = (struct formed){.judge = j, .number = i};
+        assert_int_equal(pthread_create(&all[i].thread, NULL, formed_main, &all[i]), 0);
+    }
+    for (int i = 0; i < 24; i++) {
+        pthread_join(all[i].thread, NULL);
+        assert_true(all[i].ok);
+        json_t *v = json_of(arena_text(&all[i].arena, all[i].reply.text));
+        const double result = json_number_value(json_object_get(v, "result"));
+
+        assert_true(json_is_number(json_object_get(v, "result")) && result >= 0 && result <= 1);
+        assert_true(json_array_size(json_object_get(v, "steps")) <= 2);
+        if (i % 2 == 1) /* the same question */
+            assert_true(str_eq(all[i].reply.text, all[i - 1].reply.text));
+        json_decref(v);
+    }
+    assert_false(str_eq(all[0].reply.text, all[2].reply.text));
+    for (int i = 0; i < 24; i++)
+        arena_release(&all[i].arena);
+    struct formed bad = {.judge = j};
+    assert_false(ask_in_form(
+        &bad,
+        "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"format\":\"date\"}}}"));
+    assert_int_equal(bad.err.kind, ERR_UNSUPPORTED);
+    assert_string_equal(bad.err.param, "response_format");
+    assert_non_null(
+        strstr(bad.err.message, "response_format.json_schema.schema: \"format\" is not offered"));
+    arena_release(&bad.arena);
+    judge_close(j);
+}
+
 /* ---- the same alone and in company ---- */
 
 struct asker {
@@ -305,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reply_has_its_tokens_counted),
+        cmocka_unit_test(a_reply_has_the_form_that_was_asked_for),
         cmocka_unit_test(a_reply_does_not_depend_on_what_is_asked_beside_it),
         cmocka_unit_test(without_a_temperature_the_likeliest_is_said),
         cmocka_unit_test(a_question_past_its_deadline_is_left),
