@@ -293,6 +293,44 @@ static double setting(const json_t *sampling, const char *key, double usual)
     return json_is_number(v) ? json_number_value(v) : usual;
 }
 
+/*
+ * A form in which a judge comes to its end: texts and lists that have no bound get one. A small model that takes the
+ * likeliest token every time may otherwise repeat a sentence until it is cut off.
+ */
+#define MOST_CHARACTERS 160
+#define MOST_MEMBERS 4
+
+static void bound(json_t *schema)
+{
+    const json_t *type = json_object_get(schema, "type");
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_object(schema) && json_is_string(type)) {
+        if (str_is(json_str(type), "string") && json_object_get(schema, "enum") == NULL &&
+            json_object_get(schema, "const") == NULL &&
+            json_object_get(schema, "maxLength") == NULL)
+            json_object_set_new(schema, "maxLength", json_integer(MOST_CHARACTERS));
+        if (str_is(json_str(type), "array") && json_object_get(schema, "maxItems") == NULL)
+            json_object_set_new(schema, "maxItems", json_integer(MOST_MEMBERS));
+    }
+    json_object_foreach(schema, key, value) bound(value);
+    json_array_foreach(schema, i, value) bound(value);
+}
+
+static bool form_of(const struct judge *j, const json_t *format, struct constraint **out,
+                    struct error *err)
+{
+    json_t *bounded = json_deep_copy(format);
+    bool ok;
+
+    bound(json_object_get(json_object_get(bounded, "json_schema"), "schema"));
+    ok = prompter_form(j->prompter, bounded, out, err);
+    json_decref(bounded);
+    return ok;
+}
+
 /* Two questions with the same text are drawn with the same numbers, two others with others. */
 static uint64_t seed_of(const json_t *sampling, struct str prompt)
 {
@@ -409,7 +447,7 @@ bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
     bool ok = plain_messages(j, asked->messages, &messages, err) &&
               prompter_render(j->prompter, messages, NULL, NULL, a, &prompt, err) &&
               request_of(j, asked, &prompt, &q->request, err) &&
-              prompter_form(j->prompter, asked->response_format, &q->constraint, err);
+              form_of(j, asked->response_format, &q->constraint, err);
     json_decref(messages);
     if (ok) {
         q->prompt = calloc(prompt.n, sizeof *q->prompt);

@@ -2,7 +2,8 @@
  * judge.h - a model that hone runs answers what model graders ask.
  *
  * Questions come from many threads; one thread of the judge's own takes all that wait and has one engine answer them
- * together, in the form that each asks for (response_format), so that a reply always parses. Its weights may be those of
+ * together, in the form that each asks for (response_format), so that a reply always parses; texts and lists in it that
+ * have no bound get one, so that it also ends. Its weights may be those of
  * the model that is being trained, with the adapter off: they are only read, and the judge has a cache of its own.
  *
  * A reply is a function of the question alone, whatever is asked beside it: random numbers are counted from the question's
@@ -21,7 +22,7 @@
 
 struct judge_options {
     size_t
-        max_tokens; /* of a reply, where the question has no "max_completions_tokens"; default 512 */
+        max_tokens; /* of a reply, where the question has no "max_completions_tokens"; default 1024 */
     size_t max_live;               /* questions answered together; default 16 */
     size_t kv_bytes;               /* of their cache; default 256 MiB */
     const struct adapter *adapter; /* as long as the judge; NULL: the base as it is */
