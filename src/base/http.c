@@ -46,14 +46,10 @@ static char *url_part(CURLU *parts, CURLUPart part)
     return curl_url_get(parts, part, &text, CURLU_DEFAULT_PORT) == CURLUE_OK ? text : NULL;
 }
 
-/* "api.openai.com, port 443", for messages; the rest of an address may hold a key. */
-struct place {
-    char text[192];
-};
-static struct place place_of(const char *url)
+struct http_place http_place_of(const char *url)
 {
     CURLU *parts = curl_url();
-    struct place p = {"the server"};
+    struct http_place p = {"the server"};
 
     if (parts != NULL && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK) {
         char *host = url_part(parts, CURLUPART_HOST), *port = url_part(parts, CURLUPART_PORT);
@@ -344,7 +340,7 @@ static bool set_options(CURL *c, const struct http_request *rq, struct transfer 
 static bool tell(const struct http_request *rq, CURLcode code, const struct transfer *t,
                  struct error *err)
 {
-    const struct place place = place_of(rq->url);
+    const struct http_place place = http_place_of(rq->url);
     const char *why = t->why[0] != '\0' ? t->why : curl_easy_strerror(code);
 
     if (t->body.overflowed)
@@ -398,15 +394,16 @@ static bool perform(CURL *c, const struct http_request *rq, struct transfer *t,
     CURLcode code;
 
     if (left_s <= 0)
-        return fail(err, ERR_TIMEOUT, "%s: there is no time left to ask", place_of(rq->url).text);
+        return fail(err, ERR_TIMEOUT, "%s: there is no time left to ask",
+                    http_place_of(rq->url).text);
     code = set_options(c, rq, t, headers, left_s) ? curl_easy_perform(c) : CURLE_OUT_OF_MEMORY;
     if (code != CURLE_OK)
         return tell(rq, code, t, err);
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(c, CURLINFO_NUM_CONNECTS, &n_connects);
     if (status < 200 || status > 599)
-        return fail(err, ERR_IO, "%s: %ld is no status that ends a request", place_of(rq->url).text,
-                    status);
+        return fail(err, ERR_IO, "%s: %ld is no status that ends a request",
+                    http_place_of(rq->url).text, status);
     t->reply.status = (int)status;
     t->reply.reused_connection = n_connects == 0;
     return true;

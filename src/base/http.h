@@ -1,10 +1,11 @@
 /*
  * http.h - a request to an http or https address becomes a status, the few headers that matter, and a bounded body.
  *
- * Over libcurl. Connections stay open and are used again: a client keeps as many as ever were in use at once. TLS
- * certificates are verified against the system's authorities, or those in the file that SSL_CERT_FILE names. Redirects are not followed: a POST would turn into a
- * GET, and a key would go to an address that nobody named; the reply is the 3xx itself, with its location.
- * Proxies are those of the environment, as in curl: http_proxy, https_proxy, all_proxy, no_proxy.
+ * Over libcurl. Connections stay open and are used again: a client keeps as many as ever were in use at once, and where
+ * one of those turns out to be closed, the request goes out again over a new one. TLS certificates are verified against
+ * the system's authorities, or those in the file that SSL_CERT_FILE names. Proxies are those of the environment, as in
+ * curl: http_proxy, https_proxy, all_proxy, no_proxy. Redirects are not followed: a POST would turn into a GET, and a
+ * key would go to an address that nobody named; the reply is the 3xx itself, with its location.
  *
  * Messages name the host and the port, and neither the rest of the address nor a header nor a body: keys may be there.
  * Sockets are closed on exec: what this process starts has no part in its connections.
@@ -20,9 +21,18 @@
 
 /* An http or https address with a host and without a name or password in it; param is the setting it came from. */
 MUST_CHECK bool http_check_url(const char *url, const char *param, struct error *err);
-/* A header that can be sent: a name of token characters, no control characters in the value; not Content-Length or Transfer-Encoding, which are ours. The value is never told. */
+/*
+ * A header that can be sent: a name of token characters, a value without control characters; not Content-Length or
+ * Transfer-Encoding, which are ours. The value is never told.
+ */
 MUST_CHECK bool http_check_header(const char *name, const char *value, const char *param,
                                   struct error *err);
+
+/* "api.openai.com, port 443": what a message may say of an address. */
+struct http_place {
+    char text[192];
+};
+struct http_place http_place_of(const char *url);
 
 struct http; /* a client; threads may send through it at once */
 MUST_CHECK bool http_open(struct http **out, struct error *err);

@@ -10,11 +10,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-/* Every type of the API; where open is NULL the type is known and not offered yet. */
-static const struct grader_type grader_score_model = {.name = "score_model"};
-static const struct grader_type grader_label_model = {.name = "label_model"};
-static const struct grader_type grader_endpoint = {.name = "endpoint"};
+#define THREADS_THAT_WAIT 16
+#define MAX_MODELS 256 /* names of models that replied */
+
 static const struct grader_type *const types[] = {
     &grader_string_check, &grader_text_similarity, &grader_python, &grader_score_model,
     &grader_label_model,  &grader_endpoint,        NULL,
@@ -57,6 +57,30 @@ bool part_template(struct grader *g, const struct grader_part *part, const char 
 
     return part_str(g, part, key, &text, err) &&
            template_compile(&g->arena, text, part_param(g, part, key), out, err);
+}
+
+static void write_value(struct buf *b, const char *key, const json_t *value)
+{
+    buf_text(b, key);
+    if (value == NULL)
+        buf_text(b, "null");
+    else
+        json_write(b, value, NULL);
+}
+
+void part_write_call(struct buf *b, struct grade_scope *s)
+{
+    buf_text(b, "\"sample\":{\"output_text\":");
+    json_write_string(b, s->output_text, false);
+    write_value(b, ",\"output_json\":", s->sample->output_json);
+    write_value(b, ",\"output_tools\":", s->sample->output_tools);
+    write_value(b, ",\"output_audio\":", NULL);
+    write_value(b, ",\"choices\":", scope_choices(s));
+    buf_text(b, "},\"item\":");
+    if (s->item == NULL)
+        buf_text(b, "{}");
+    else
+        json_write(b, s->item, NULL);
 }
 
 void part_fail(struct part_result *out, unsigned flag, const char *why)
@@ -107,15 +131,10 @@ static bool part_open(struct grader *g, const json_t *spec, const char *group, c
         return fail_param(err, ERR_INVALID, param, "%s: a multi grader cannot stand inside another",
                           param);
     if (part->type == NULL)
-        return fail_param(
-            err, ERR_INVALID, param,
-            "%s: \"%.64s\" is no grader; there are string_check, text_similarity, python, multi",
-            param, json_string_value(type));
-    if (part->type->open == NULL)
-        return fail_param(
-            err, ERR_UNSUPPORTED, param,
-            "%s: %s is not offered here yet; there are string_check, text_similarity, python, multi",
-            param, part->type->name);
+        return fail_param(err, ERR_INVALID, param,
+                          "%s: \"%.64s\" is no grader; there are string_check, text_similarity, "
+                          "python, score_model, label_model, endpoint, multi",
+                          param, json_string_value(type));
     param = arena_printf(&g->arena, "%sname", path);
     if (name != NULL && !json_is_null(name) && !json_is_string(name))
         return fail_param(err, ERR_INVALID, param, "%s: expected a string, found %s", param,
@@ -240,6 +259,7 @@ bool grader_read(const json_t *spec, const struct grade_options *opt, struct gra
     if (g == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a grader");
     arena_init(&g->arena);
+    pthread_mutex_init(&g->lock, NULL);
     g->options = opt == NULL ? grade_defaults() : *opt;
     g->spec = json_deep_copy(spec);
     g->shadows = json_deep_copy(g->options.shadows);
@@ -297,8 +317,12 @@ void grader_close(struct grader *g)
     if (g == NULL)
         return;
     python_pool_close(g->pool);
+    for (size_t i = 0; i < g->n_parts; i++)
+        if (g->parts[i].type->close != NULL)
+            g->parts[i].type->close(&g->parts[i]);
     json_decref(g->spec);
     json_decref(g->shadows);
+    pthread_mutex_destroy(&g->lock);
     arena_release(&g->arena);
     free(g);
 }
@@ -326,6 +350,17 @@ const char *grader_name(const struct grader *g, size_t i)
 const char *grader_type(const struct grader *g, size_t i)
 {
     return g->parts[i].type->name;
+}
+
+int grader_concurrency(const struct grader *g)
+{
+    int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+
+    n = n < 1 ? 1 : n;
+    for (size_t i = 0; i < g->n_parts; i++)
+        if (g->parts[i].type->waits && n < THREADS_THAT_WAIT)
+            n = THREADS_THAT_WAIT;
+    return n;
 }
 
 bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
@@ -369,6 +404,25 @@ static void keep_details(struct grade_result *out, const struct grader *g, size_
     part_fail(&whole, 0, named);
 }
 
+/* The grader's own copy of a model's name: results hold a pointer and not 64 bytes a part. */
+static const char *model_name(struct grader *g, const char *name)
+{
+    struct grader_model *m;
+
+    pthread_mutex_lock(&g->lock);
+    for (m = g->models; m != NULL && strcmp(m->name, name) != 0;)
+        m = m->next;
+    if (m == NULL && g->n_models < MAX_MODELS) {
+        m = ARENA_NEW(&g->arena, struct grader_model);
+        snprintf(m->name, sizeof m->name, "%s", name);
+        m->next = g->models;
+        g->models = m;
+        g->n_models++;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return m == NULL ? "others" : m->name; /* a server that says another name each time */
+}
+
 static void run_parts(struct grader *g, struct grade_scope *s, struct grade_result *out)
 {
     for (size_t i = 0; i < g->n_parts; i++) {
@@ -383,8 +437,10 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;
         out->part_usage[i] = r.usage;
-        if (r.model[0] != '\0')
+        if (r.model[0] != '\0') {
             memcpy(out->model, r.model, sizeof out->model);
+            out->part_model[i] = model_name(g, r.model);
+        }
         if (g->parts[i].is_shadow)
             continue;
         out->flags |= r.flags;

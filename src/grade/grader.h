@@ -2,7 +2,7 @@
  * grader.h - an answer and its dataset item become a reward.
  *
  * The forms and the meaning are those of the OpenAI fine-tuning API's graders: string_check, text_similarity, python,
- * multi. A grading failure is not an error of ours: it is a result with reward 0 and flags, as graders/run answers.
+ * score_model, label_model, endpoint, multi. A grading failure is not an error of ours: it is a result with reward 0 and flags, as graders/run answers.
  */
 #ifndef HONE_GRADE_GRADER_H
 #define HONE_GRADE_GRADER_H
@@ -86,6 +86,8 @@ size_t grader_count(const struct grader *g);
 bool grader_is_shadow(const struct grader *g, size_t i);
 const char *grader_name(const struct grader *g, size_t i);
 const char *grader_type(const struct grader *g, size_t i);
+/* Threads worth having: one a core, and 16 at least where a part waits for a model or an endpoint. */
+int grader_concurrency(const struct grader *g);
 /* What a row must have: fails naming the key where the grader reads item.KEY and the row has none. */
 MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
                                   struct error *err);
@@ -123,8 +125,9 @@ struct grade_result {
     unsigned part_flags[GRADE_MAX_PARTS];
     double part_seconds[GRADE_MAX_PARTS];
     struct grade_usage part_usage[GRADE_MAX_PARTS];
-    char model[64];     /* the last model that replied, or "" */
-    char details[1024]; /* traceback or cause of the first failure, or "" */
+    const char *part_model[GRADE_MAX_PARTS]; /* who replied, the grader's; NULL: nobody */
+    char model[64];                          /* the last model that replied, or "" */
+    char details[1024];                      /* traceback or cause of the first failure, or "" */
 };
 /* Whether grading failed by a fault of the grader's, and not of the answer. */
 static inline bool grade_grader_failed(const struct grade_result *r)
