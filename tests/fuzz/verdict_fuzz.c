@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a = {0};
     const struct str text = grade_utf8(&a, (struct str){(const char *)data, size});
     struct error err = {0};
-    double x = NAN;
+    double x = (double)NAN;
     size_t i = SIZE_MAX;
 
     if (verdict_number(text, &x, &err) ? !isfinite(x) : !isnan(x) || err.message[0] == '\0')

@@ -1,13 +1,13 @@
 /*
  * verdict_test.c - numbers and labels are found in what judges write, and what is none is told.
  */
-#include "base/clock.h"
 #include "base/size.h"
 #include "grade/verdict.h"
 #include "support/support.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void numbers_are_found(void **state)
 {
@@ -159,7 +159,7 @@ static void a_long_reply_is_quoted_cut_at_a_character(void **state)
 static void braces_without_end_cost_no_more_than_their_length(void **state)
 {
     (void)state;
-    const size_t n = 4 << 20;
+    const size_t n = 1 << 20;
     char *text = malloc(n);
     struct error err = {0};
     double x;
@@ -167,12 +167,12 @@ static void braces_without_end_cost_no_more_than_their_length(void **state)
     /* objects that open and never close: each one begun costs all the rest of the text */
     for (size_t i = 0; i < n; i++)
         text[i] = "{\"k\":["[i % 6];
-    double start = clock_seconds();
+    const clock_t start = clock(); /* of this process: others may keep the machine busy */
     assert_false(verdict_number((struct str){text, n}, &x, &err));
     for (size_t i = 0; i < n; i++)
         text[i] = i % 4096 < 6 ? "{\"k\":["[i % 4096] : i % 2 ? ',' : '1';
     assert_false(verdict_number((struct str){text, n}, &x, &err));
-    assert_true(clock_seconds() - start <
+    assert_true((double)(clock() - start) / CLOCKS_PER_SEC <
                 20); /* seconds under sanitizers; the square would be hours */
     free(text);
 }

@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -128,9 +129,9 @@ static bool reply(struct http_server *s, int fd, const struct http_script *r)
 /* Length of the body that a head promises. */
 static size_t content_length(const char *head)
 {
-    for (const char *line = head; line != NULL; line = strstr(line, "\r\n"), line += line ? 2 : 0)
-        if (strncasecmp(line, "Content-Length:", 15) == 0)
-            return (size_t)strtoul(line + 15, NULL, 10);
+    for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line + 2, "\r\n"))
+        if (strncasecmp(line + 2, "Content-Length:", 15) == 0)
+            return (size_t)strtoul(line + 17, NULL, 10);
     return 0;
 }
 
@@ -194,8 +195,11 @@ static void *accept_all(void *arg)
     for (;;) {
         const int fd = accept(s->listener, NULL, NULL);
 
+        const int at_once = 1; /* heads and bodies are sent apart: no waiting for each other */
+
         if (fd < 0)
             return NULL;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
         pthread_mutex_lock(&s->lock);
         if (s->n_connections < MAX_CONNECTIONS && !atomic_load(&s->stopping)) {
             struct connection *c = &s->connections[s->n_connections];
