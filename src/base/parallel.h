@@ -2,7 +2,8 @@
  * parallel.h - threads with a fixed division of work.
  *
  * Work is cut into units whose results do not depend on who computes them: a unit owns its outputs whole, and no sum
- * is divided. So the number of threads changes no bit. One job at a time, from one thread.
+ * is divided. So the number of threads changes no bit. One job at a time is divided: a thread that comes while another's
+ * runs does its own work alone, as with one thread; so does a job that starts another.
  */
 #ifndef HONE_BASE_PARALLEL_H
 #define HONE_BASE_PARALLEL_H

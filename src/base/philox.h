@@ -26,6 +26,7 @@ enum philox_purpose {
     PHILOX_SUBSET,    /* step, item, sample */
     PHILOX_TEST,
     PHILOX_BENCH, /* prompt, position */
+    PHILOX_JUDGE, /* position, as for PHILOX_TOKEN: step, item and sample are 0 */
     PHILOX_RETRY, /* try, pause that was asked for */
 };
 

@@ -160,7 +160,7 @@ static bool grade_all(struct cli *c, struct files *f, struct error *err)
 {
     struct grade_queue *q = NULL;
     struct meter meter = meter_start("answers");
-    bool ok = grade_queue_open(f->grader, parallel_threads(), &q, err);
+    bool ok = grade_queue_open(f->grader, 0, &q, err);
 
     for (size_t i = 0; ok && i < f->n_given; i++) {
         struct given *g = &f->given[i];
@@ -170,8 +170,8 @@ static bool grade_all(struct cli *c, struct files *f, struct error *err)
         if (atomic_load(c->stop))
             ok = fail(err, ERR_CANCELLED, "stopped on request after %zu answers", i);
     }
-    if (ok)
-        grade_queue_wait(q);
+    if (ok && !grade_queue_wait(q, &(struct grade_waiter){.stop = c->stop}))
+        ok = fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
     grade_queue_close(q);
     meter_end(&meter);
     return ok;

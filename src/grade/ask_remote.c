@@ -44,8 +44,8 @@ bool ask_remote_open(const struct ask_remote_settings *settings, struct ask_remo
     base.len -= query.len;
     while (base.len > 0 && base.ptr[base.len - 1] == '/')
         base.len--;
-    r->url = arena_printf(&r->arena, STR_FMT "/chat/completions" STR_FMT, STR_ARG(base),
-                          STR_ARG(query));
+    r->url =
+        arena_printf(&r->arena, STR_FMT "/chat/completions" STR_FMT, STR_ARG(base), STR_ARG(query));
     r->place = http_place_of(r->url);
     r->max_tries = settings->max_tries > 0 ? settings->max_tries : DEFAULT_TRIES;
     r->first_pause_s = settings->first_pause_s;
@@ -93,17 +93,19 @@ static void write_sampling(struct buf *b, const json_t *sampling)
         {"top_p", "top_p"},
         {"reasoning_effort", "reasoning_effort"},
         {"max_completions_tokens", "max_completion_tokens"},
-        {"max_completion_tokens", "max_completion_tokens"}, /* meant by whoever writes it */
+        /* what people write, pages of the API among them, and mean the same by */
+        {"max_completion_tokens", "max_completion_tokens"},
+        {"max_tokens", "max_completion_tokens"},
     };
-    bool limited = false;
+    const char *last = "";
 
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *v = json_object_get(sampling, keys[i].ours);
 
-        if (v == NULL || json_is_null(v) || (i == COUNT_OF(keys) - 1 && limited))
+        if (v == NULL || json_is_null(v) || strcmp(keys[i].theirs, last) == 0)
             continue;
-        limited = limited || i == COUNT_OF(keys) - 2;
-        buf_printf(b, ",\"%s\":", keys[i].theirs);
+        last = keys[i].theirs;
+        buf_printf(b, ",\"%s\":", last);
         json_write(b, v, NULL);
     }
 }
@@ -219,10 +221,11 @@ static enum outcome tell_status(const struct ask_remote *r, const struct grade_q
         return LASTING;
     }
     switch (reply->status) {
-    case 401: /* what the server says here often has the key, or half of it, in it */
-        fail(err, ERR_INVALID, "the judge at %s does not take %s", place,
+    case 401:
+        fail(err, ERR_INVALID, "the judge at %s does not take %s: " STR_FMT, place,
              r->api_key.len > 0 ? "the key it was given"
-                                : "questions without a key, and none is set");
+                                : "questions without a key, and none is set",
+             STR_ARG(said.message));
         break;
     case 404:
         fail(err, ERR_INVALID,

@@ -59,6 +59,30 @@ static struct str without(struct str s, struct str secret, struct arena *a)
     return out;
 }
 
+/* "sk-12***yz": what a server half hides is half a secret. */
+static struct str without_masked(struct str s, struct arena *a)
+{
+    struct buf b;
+
+    if (str_find(s, STR("***"), 0) == s.len)
+        return s;
+    buf_init(&b, 2 * s.len);
+    for (size_t at = 0; at < s.len;) {
+        size_t end = at;
+
+        while (end < s.len && strchr(" \t\r\n\"'", s.ptr[end]) == NULL)
+            end++;
+        const struct str word = {s.ptr + at, end - at};
+        buf_str(&b, str_find(word, STR("***"), 0) < word.len ? STR("...") : word);
+        if (end < s.len)
+            buf_char(&b, s.ptr[end++]);
+        at = end;
+    }
+    const struct str out = arena_str(a, buf_view(&b));
+    buf_release(&b);
+    return out;
+}
+
 struct chat_error chat_error_of(struct str body, struct chat_secrets secrets, struct arena *a)
 {
     const struct str text = grade_utf8(a, body);
@@ -79,7 +103,7 @@ struct chat_error chat_error_of(struct str body, struct chat_secrets secrets, st
         out.message = text;
     for (size_t i = 0; i < secrets.n; i++) /* before it is cut: half a secret is one, too */
         out.message = without(out.message, secrets.of[i], a);
-    out.message = printable(out.message, MAX_MESSAGE, a);
+    out.message = printable(without_masked(out.message, a), MAX_MESSAGE, a);
     json_decref(v);
     return out;
 }

@@ -9,7 +9,7 @@
 
 #include "grade/grader.h"
 
-/* What must not be told, whoever repeats it: "..." stands for each in messages. */
+/* What must not be told, whoever repeats it: "..." stands for each in messages, and for words with "***" in them. */
 struct chat_secrets {
     size_t n;
     const struct str *of; /* none of them empty */

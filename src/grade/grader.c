@@ -2,18 +2,20 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/parallel.h"
 #include "base/size.h"
 #include "grade/formula.h"
+#include "grade/grade_cache.h"
 #include "grade/grader_internal.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define THREADS_THAT_WAIT 16
 #define MAX_MODELS 256 /* names of models that replied */
+#define ASKED_AT_ONCE                                                                              \
+    16 /* models and endpoints: enough to keep a server's batch full, and polite */
 
 static const struct grader_type *const types[] = {
     &grader_string_check, &grader_text_similarity, &grader_python, &grader_score_model,
@@ -22,8 +24,10 @@ static const struct grader_type *const types[] = {
 
 struct grade_options grade_defaults(void)
 {
-    return (struct grade_options){
-        .timeout_s = 120, .memory_bytes = (size_t)2 << 30, .ask_timeout_s = 600};
+    return (struct grade_options){.timeout_s = 120,
+                                  .memory_bytes = (size_t)2 << 30,
+                                  .ask_timeout_s = 600,
+                                  .cache_bytes = (size_t)64 << 20};
 }
 
 /* ---- what the types use ---- */
@@ -108,6 +112,28 @@ static const struct grader_type *type_of(struct str name)
     return NULL;
 }
 
+/*
+ * Whether a part's scores are kept. "deterministic" of its spec decides, else its type: a key of hone's own, which the
+ * service tolerates. string_check is done before its answer's key is computed.
+ */
+static bool choose_cached(struct grader *g, struct grader_part *part, struct error *err)
+{
+    const json_t *said = json_object_get(part->spec, "deterministic");
+    const char *param = part_param(g, part, "deterministic");
+
+    if (said != NULL && !json_is_null(said) && !json_is_boolean(said))
+        return fail_param(err, ERR_INVALID, param, "%s: expected true or false, found %s", param,
+                          json_kind(said));
+    part->is_cached = g->options.cache_bytes > 0 && part->type != &grader_string_check &&
+                      (json_is_boolean(said)
+                           ? json_is_true(said)
+                           : part->type->deterministic == NULL || part->type->deterministic(part));
+    if (part->is_cached && g->cache == NULL)
+        g->cache = grade_cache_open(g->options.cache_bytes);
+    return !part->is_cached || g->cache != NULL ||
+           fail(err, ERR_NO_MEMORY, "no memory to keep scores in");
+}
+
 /* A new part for spec; key is its name in the map of parts called group, or NULL. */
 static bool part_open(struct grader *g, const json_t *spec, const char *group, const char *key,
                       struct error *err)
@@ -148,8 +174,8 @@ static bool part_open(struct grader *g, const json_t *spec, const char *group, c
                                         : part->type->name;
     if (!part->type->open(g, part, err))
         return false;
-    g->n_parts++;
-    return true;
+    g->n_parts++; /* from here on grader_close closes it */
+    return choose_cached(g, part, err);
 }
 
 /* The members of a multi: a map, or a list of graders that carry their names (as one page of the API shows them). */
@@ -320,6 +346,7 @@ void grader_close(struct grader *g)
     for (size_t i = 0; i < g->n_parts; i++)
         if (g->parts[i].type->close != NULL)
             g->parts[i].type->close(&g->parts[i]);
+    grade_cache_close(g->cache);
     json_decref(g->spec);
     json_decref(g->shadows);
     pthread_mutex_destroy(&g->lock);
@@ -354,13 +381,19 @@ const char *grader_type(const struct grader *g, size_t i)
 
 int grader_concurrency(const struct grader *g)
 {
-    int n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    const int cores = parallel_threads();
 
-    n = n < 1 ? 1 : n;
     for (size_t i = 0; i < g->n_parts; i++)
-        if (g->parts[i].type->waits && n < THREADS_THAT_WAIT)
-            n = THREADS_THAT_WAIT;
-    return n;
+        if (g->parts[i].type->asks)
+            return cores > ASKED_AT_ONCE ? cores : ASKED_AT_ONCE;
+    return cores;
+}
+
+double grader_may_take_s(const struct grader *g, size_t i)
+{
+    return g->parts[i].type->asks               ? g->options.ask_timeout_s
+           : g->parts[i].type == &grader_python ? g->options.timeout_s
+                                                : 0;
 }
 
 bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
@@ -423,6 +456,29 @@ static const char *model_name(struct grader *g, const char *name)
     return m == NULL ? "others" : m->name; /* a server that says another name each time */
 }
 
+static void compute_part(struct grader *g, size_t i, struct grade_scope *s, struct part_result *r)
+{
+    g->parts[i].type->run(g, &g->parts[i], s, r);
+    if (r->flags == 0 && !isfinite(r->score))
+        part_fail(r, GRADE_OTHER_ERROR, "the score is not a finite number");
+}
+
+/* True: the score was known already. */
+static bool run_part(struct grader *g, size_t i, struct grade_scope *s, struct part_result *r)
+{
+    if (!g->parts[i].is_cached) {
+        compute_part(g, i, s, r);
+        return false;
+    }
+    if (!s->has_key)
+        grade_scope_key(s);
+    if (grade_cache_get(g->cache, s, i, r))
+        return true;
+    compute_part(g, i, s, r);
+    grade_cache_put(g->cache, s, i, r);
+    return false;
+}
+
 static void run_parts(struct grader *g, struct grade_scope *s, struct grade_result *out)
 {
     for (size_t i = 0; i < g->n_parts; i++) {
@@ -430,9 +486,10 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         char details[sizeof out->details] = "";
         struct part_result r = {.details = details, .details_size = sizeof details};
 
-        g->parts[i].type->run(g, &g->parts[i], s, &r);
-        if (r.flags == 0 && !isfinite(r.score))
-            part_fail(&r, GRADE_OTHER_ERROR, "the score is not a finite number");
+        if (s->sample->on_part != NULL)
+            s->sample->on_part(s->sample->on_part_ctx, i);
+        out->n_asked_cache += g->parts[i].is_cached;
+        out->n_cached += run_part(g, i, s, &r);
         out->part[i] = r.flags == 0 ? r.score : 0;
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;
@@ -448,6 +505,22 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
     }
 }
 
+/* An answer that was never given is not graded: "not equal to the wrong one" must not reward silence. */
+static bool says_nothing(const struct grade_sample *sample, struct grade_result *out)
+{
+    const bool blank =
+        is_blank_text(sample->output_text) && json_array_size(sample->output_tools) == 0;
+
+    if (!blank || (!sample->truncated && !sample->unanswered))
+        return false;
+    out->flags =
+        sample->truncated ? GRADE_TRUNCATED_OBSERVATION_ERROR : GRADE_UNRESPONSIVE_REWARD_ERROR;
+    snprintf(out->details, sizeof out->details, "%s",
+             sample->truncated ? "the sample was cut off at the token limit before an answer"
+                               : "the sample ended without an answer");
+    return true;
+}
+
 void grader_run(struct grader *g, const json_t *item, const struct grade_sample *sample,
                 struct grade_result *out)
 {
@@ -457,13 +530,8 @@ void grader_run(struct grader *g, const json_t *item, const struct grade_sample 
     struct error err = {0};
 
     *out = (struct grade_result){.n_parts = g->n_parts};
-    if (sample->truncated && is_blank_text(sample->output_text) &&
-        json_array_size(sample->output_tools) == 0) {
-        out->flags = GRADE_TRUNCATED_OBSERVATION_ERROR;
-        snprintf(out->details, sizeof out->details,
-                 "the sample was cut off at the token limit before an answer");
+    if (says_nothing(sample, out))
         return;
-    }
     scope_init(&scope, item, sample, &arena);
     run_parts(g, &scope, out);
     /* a part that failed makes the whole 0: with "1 - penalty" a crash of the penalty must not be the best answer */

@@ -60,6 +60,8 @@ struct grade_options {
     double
         ask_timeout_s; /* of one question to a model, or one call of an endpoint, all tries together; default 600 */
     const struct grade_services *services; /* as long as the grader; NULL: none */
+    size_t
+        cache_bytes; /* for the scores of deterministic graders; 0: none is kept; default 64 MiB */
     const json_t *shadows; /* name -> grader that is measured and never rewarded, or NULL; copied */
 };
 struct grade_options grade_defaults(void);
@@ -86,8 +88,10 @@ size_t grader_count(const struct grader *g);
 bool grader_is_shadow(const struct grader *g, size_t i);
 const char *grader_name(const struct grader *g, size_t i);
 const char *grader_type(const struct grader *g, size_t i);
-/* Threads worth having: one a core, and 16 at least where a part waits for a model or an endpoint. */
+/* How many answers are worth grading at once: more than the cores where a part waits for others. */
 int grader_concurrency(const struct grader *g);
+double grader_may_take_s(const struct grader *g,
+                         size_t i); /* one call of a part, at most; 0: no time worth naming */
 /* What a row must have: fails naming the key where the grader reads item.KEY and the row has none. */
 MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
                                   struct error *err);
@@ -97,9 +101,12 @@ struct grade_sample {
     const json_t *output_json;  /* or NULL */
     const json_t *output_tools; /* a list, or NULL */
     bool truncated;             /* cut at the token limit */
+    bool unanswered; /* ended by itself with no answer at all, such as after its thinking */
     char *
         printed; /* room for what Python parts print, cut, ended by a zero byte; NULL: not wanted */
     size_t printed_size;
+    void (*on_part)(void *ctx, size_t part); /* called as each part begins; or NULL */
+    void *on_part_ctx;
 };
 
 enum grade_flag {
@@ -126,15 +133,19 @@ struct grade_result {
     double part_seconds[GRADE_MAX_PARTS];
     struct grade_usage part_usage[GRADE_MAX_PARTS];
     const char *part_model[GRADE_MAX_PARTS]; /* who replied, the grader's; NULL: nobody */
-    char model[64];                          /* the last model that replied, or "" */
-    char details[1024];                      /* traceback or cause of the first failure, or "" */
+    uint32_t n_asked_cache, n_cached; /* parts that may be kept; those taken from what was kept */
+    char model[64];                   /* the last model that replied, or "" */
+    char details[1024];               /* traceback or cause of the first failure, or "" */
 };
-/* Whether grading failed by a fault of the grader's, and not of the answer. */
+/*
+ * Whether grading failed by a fault of the grader's, and not of the answer. A path that leads nowhere is the answer's
+ * fault: rows are checked beforehand (grader_check_item), so it is the sample that lacks the key.
+ */
 static inline bool grade_grader_failed(const struct grade_result *r)
 {
     return (r->flags & ~(unsigned)(GRADE_SAMPLE_PARSE_ERROR | GRADE_TRUNCATED_OBSERVATION_ERROR |
-                                   GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_MODEL_REFUSAL_ERROR)) !=
-           0;
+                                   GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_INVALID_VARIABLE_ERROR |
+                                   GRADE_MODEL_REFUSAL_ERROR)) != 0;
 }
 
 /* Grades one answer in the caller's thread. Threads may call at once; Python calls wait for a free worker. */

@@ -32,13 +32,15 @@ struct part_result {
 struct grader_type {
     const char *name;
     bool needs_name; /* "name" must be given where the part has no key */
-    bool waits;      /* for a model or an endpoint: worth more threads than there are cores */
     /* Checks part->spec and sets part->state; nothing stays to be closed where it fails. */
     bool (*open)(struct grader *g, struct grader_part *part, struct error *err);
     void (*run)(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                 struct part_result *out);
     bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
                        const char *what, struct error *err);
+    bool asks; /* waits for a model or another machine */
+    /* Whether the same row and sample get the same score; NULL: always. */
+    bool (*deterministic)(const struct grader_part *part);
     void (*close)(const struct grader_part *part); /* what the arena does not hold; or NULL */
 };
 
@@ -49,6 +51,7 @@ struct grader_part {
     const json_t *spec; /* of the grader's own copy */
     const void *state;  /* the type's */
     bool is_shadow;
+    bool is_cached; /* deterministic, and dearer to run than to look up */
 };
 
 struct grader {
@@ -64,7 +67,8 @@ struct grader {
     size_t n_sources;
     struct str sources[GRADE_MAX_PARTS];
     const struct grader_part *source_part[GRADE_MAX_PARTS];
-    struct python_pool *pool; /* or NULL */
+    struct python_pool *pool;  /* or NULL */
+    struct grade_cache *cache; /* NULL where no part is cached */
 
     pthread_mutex_t lock; /* guards all below */
     size_t n_models;

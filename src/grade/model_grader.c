@@ -211,7 +211,8 @@ static bool open_sampling(struct grader *g, struct grader_part *part, struct mod
            check_number(g, params, path, "temperature", false, 0, 2, err) &&
            check_number(g, params, path, "top_p", false, 0, 1, err) &&
            check_number(g, params, path, "max_completions_tokens", true, 1, 0x1p31, err) &&
-           check_number(g, params, path, "max_completion_tokens", true, 1, 0x1p31, err);
+           check_number(g, params, path, "max_completion_tokens", true, 1, 0x1p31, err) &&
+           check_number(g, params, path, "max_tokens", true, 1, 0x1p31, err);
 }
 
 bool model_grader_open(struct grader *g, struct grader_part *part, struct model_grader *out,
@@ -239,6 +240,13 @@ bool model_grader_open(struct grader *g, struct grader_part *part, struct model_
         return false;
     }
     return true;
+}
+
+bool model_grader_deterministic(const struct model_grader *m)
+{
+    const json_t *temperature = json_object_get(m->sampling, "temperature");
+
+    return json_is_number(temperature) && json_number_value(temperature) == 0;
 }
 
 json_t *model_grader_form(json_t *result)

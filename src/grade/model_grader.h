@@ -43,6 +43,8 @@ struct model_grader {
  */
 MUST_CHECK bool model_grader_open(struct grader *g, struct grader_part *part,
                                   struct model_grader *out, struct error *err);
+/* Temperature 0: nothing else makes a judge say the same again, whoever runs it. */
+bool model_grader_deterministic(const struct model_grader *m);
 /* The form of the reply, with result's schema, which it takes over. */
 json_t *model_grader_form(json_t *result);
 

@@ -78,6 +78,13 @@ static bool check_item(const struct grader *g, const struct grader_part *part, c
     return model_grader_check_item(&st->judge, item, what, err);
 }
 
+static bool is_deterministic(const struct grader_part *part)
+{
+    const struct state *st = part->state;
+
+    return model_grader_deterministic(&st->judge);
+}
+
 static void close_part(const struct grader_part *part)
 {
     const struct state *st = part->state;
@@ -87,8 +94,9 @@ static void close_part(const struct grader_part *part)
 
 const struct grader_type grader_score_model = {.name = "score_model",
                                                .needs_name = true,
-                                               .waits = true,
+                                               .asks = true,
                                                .open = open_part,
                                                .run = run_part,
                                                .check_item = check_item,
+                                               .deterministic = is_deterministic,
                                                .close = close_part};

@@ -237,7 +237,7 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
     struct survey s = {.n_samples = c.n_samples,
                        .answers = ARENA_ARRAY(&a, struct asked, most * c.n_samples)};
     struct grade_queue *queue = NULL;
-    bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err);
+    bool ok = grade_queue_open(in->grader, 0, &queue, err);
 
     epoch_order(r->seed, 0, n_train, order);
     while (ok && s.n_rows < most && c.grader_error_share < 0.5 && (s.n_rows == 0 || !sure(&c))) {

@@ -84,7 +84,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
     struct grade_queue *queue = NULL;
     struct arena part = {0};
     const double began = clock_seconds();
-    bool ok = grade_queue_open(g, parallel_threads(), &queue, err);
+    bool ok = grade_queue_open(g, 0, &queue, err);
 
     for (size_t from = 0; ok && from < d->n_rows; from += ROWS_AT_A_TIME) {
         struct answers_options ao = {.n_samples = r.n_samples,

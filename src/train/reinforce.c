@@ -455,7 +455,7 @@ static bool set_up(struct loop *l, struct error *err)
     return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
                            &l->saved, err) &&
            optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
-           grade_queue_open(in->grader, parallel_threads(), &l->queue, err);
+           grade_queue_open(in->grader, 0, &l->queue, err);
 }
 
 /* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */

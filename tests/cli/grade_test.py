@@ -32,6 +32,29 @@ class Grade(HoneTest):
         self.assert_error(told[4], says="line 5")
         self.assertEqual(told[5]["reward"], 1)
 
+    def test_meteor_without_wordnet_is_refused_and_other_metrics_are_not(self):
+        hidden = ["bwrap", "--dev-bind", "/", "/", "--tmpfs", "/usr/share/wordnet"]
+        tried = subprocess.run([*hidden, "true"], capture_output=True, text=True)
+        if tried.returncode != 0:
+            self.skipTest("nothing can be mounted here: " + tried.stderr)
+        grader = {"type": "text_similarity", "name": "alike", "input": "{{sample.output_text}}", "reference": "{{item.answer}}"}
+        for metric in ("meteor", "rouge_1"):
+            self.put(metric + ".json", {**grader, "evaluation_metric": metric})
+        line = json.dumps(self.answer("cars", "car cars")) + "\n"
+
+        def grade(metric):
+            return subprocess.run([*hidden, HONE, "grade", "--grader", metric + ".json", "--json"], cwd=self.folder, env=self.env,
+                                  input=line, capture_output=True, text=True)
+
+        told = grade("meteor")
+        self.assertEqual((told.returncode, told.stdout), (1, ""))
+        self.assert_sentence(told.stderr, ["evaluation_metric: meteor cannot be computed here", "/usr/share/wordnet",
+                                           "apt install wordnet-base", "the other metrics need no such files"])
+        told = grade("rouge_1")
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertAlmostEqual(json.loads(told.stdout)["reward"], 2 / 3)
+        self.assertGreater(self.grade({**grader, "evaluation_metric": "meteor"}, self.answer("cars", "car"))[0]["reward"], 0)
+
     def test_json_in_an_answer_is_there_for_the_grader(self):
         grader = python("def grade(sample, item):\n    return float(sample['output_json']['a'])\n")
         told, = self.grade(grader, {"item": {}, "sample": {"output_text": '{"a": 0.5}'}})

@@ -167,6 +167,8 @@ static void a_secret_is_taken_out_before_a_message_is_cut(void **state)
     struct chat_error e =
         chat_error_of(STR("{\"error\":\"key sk-12345sk-12345, other\"}"), secrets, &a);
     ASSERT_STR(e.message, "key ......, ...");
+    e = chat_error_of(STR("{\"error\":\"the key 'sk-1***45' or sk-1*****, ** not\"}"), NONE, &a);
+    ASSERT_STR(e.message, "the key '...' or ... ** not");
     memset(body, 'x', sizeof body);
     memcpy(body + 196, "sk-12345", 8); /* across the cut */
     e = chat_error_of((struct str){body, sizeof body}, secrets, &a);

@@ -88,12 +88,7 @@ static void what_is_known_and_not_offered_says_so(void **state)
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
             "'cosine'}"),
         ERR_UNSUPPORTED, "evaluation_metric",
-        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, rouge_1 to rouge_5, rouge_l");
-    ASSERT_REFUSED(
-        json_of(
-            "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
-            "'meteor'}"),
-        ERR_UNSUPPORTED, "evaluation_metric", "meteor is not offered here yet");
+        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, meteor, rouge_1 to rouge_5, rouge_l");
     ASSERT_REFUSED(
         json_of(
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':'x'}"),
@@ -152,7 +147,7 @@ static void a_broken_multi_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{" MEMBER("a", "eq") "}}"), ERR_INVALID,
                    "calculate_output", "found nothing");
     ASSERT_REFUSED(json_of(MULTI("a + c")), ERR_INVALID, "calculate_output",
-                   "\"c\", which is none of the graders");
+                   "\"c\" at character 5, which is none of the graders");
     ASSERT_REFUSED(json_of(MULTI("a +")), ERR_INVALID, "calculate_output", "ends where");
     ASSERT_REFUSED(
         json_of("{'type':'multi','graders':[{'type':'string_check'}],'calculate_output':'1'}"),
@@ -301,6 +296,28 @@ static void a_sample_cut_off_before_its_answer_is_not_graded(void **state)
     grader_close(g);
 }
 
+static void a_sample_without_an_answer_is_not_graded(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'string_check','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'x','operation':'ne'}"),
+                  NULL);
+    struct grade_sample sample = {.output_text = STR("\n"), .unanswered = true};
+    json_t *tools = json_of("[{}]");
+    struct grade_result r;
+
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 0);
+    assert_int_equal(r.flags, GRADE_UNRESPONSIVE_REWARD_ERROR);
+    ASSERT_SAYS(r, "ended without an answer");
+    sample.output_tools = tools; /* a call of a tool is an answer */
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 1 && r.flags == 0);
+    json_decref(tools);
+    grader_close(g);
+}
+
 static void a_row_without_a_key_is_told_before_grading(void **state)
 {
     (void)state;
@@ -349,6 +366,27 @@ static void metrics_of_words_grade_similarity(void **state)
     /* the answer is what is too short, not the reference: exp(1 - 8/4) */
     ASSERT_NEAR(grade_text(g, "{'answer':'a b c d e f g h'}", "a b c d").reward, exp(-1), 1e-12);
     grader_close(g);
+}
+
+static void a_fault_of_the_answer_is_not_the_graders(void **state)
+{
+    (void)state;
+    static const unsigned answers[] = {GRADE_SAMPLE_PARSE_ERROR, GRADE_TRUNCATED_OBSERVATION_ERROR,
+                                       GRADE_UNRESPONSIVE_REWARD_ERROR,
+                                       GRADE_INVALID_VARIABLE_ERROR, GRADE_MODEL_REFUSAL_ERROR},
+                          graders[] = {GRADE_FORMULA_PARSE_ERROR, GRADE_OTHER_ERROR,
+                                       GRADE_PYTHON_SERVER_ERROR, GRADE_PYTHON_RUNTIME_ERROR,
+                                       GRADE_MODEL_SERVER_ERROR,  GRADE_MODEL_PARSE_ERROR};
+    unsigned all = 0;
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++, all = 0)
+        assert_false(grade_grader_failed(&(struct grade_result){.flags = answers[i]}));
+    for (size_t i = 0; i < sizeof graders / sizeof *graders; i++) {
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = graders[i]}));
+        all |= graders[i];
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = all | answers[0]}));
+    }
+    assert_false(grade_grader_failed(&(struct grade_result){.flags = 0}));
 }
 
 static void unknown_keys_are_kept_and_echoed(void **state)
@@ -430,9 +468,11 @@ int main(void)
         cmocka_unit_test(a_formula_that_is_not_finite_gives_zero_and_a_flag),
         cmocka_unit_test(an_answer_that_is_not_json_is_a_parse_error),
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
+        cmocka_unit_test(a_sample_without_an_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
         cmocka_unit_test(metrics_of_words_grade_similarity),
+        cmocka_unit_test(a_fault_of_the_answer_is_not_the_graders),
         cmocka_unit_test(unknown_keys_are_kept_and_echoed),
         cmocka_unit_test(the_response_has_every_member_of_the_api),
     };
