@@ -174,6 +174,9 @@ static void a_secret_is_taken_out_before_a_message_is_cut(void **state)
     e = chat_error_of((struct str){body, sizeof body}, secrets, &a);
     assert_int_equal(e.message.len, 200);
     assert_true(str_ends(e.message, STR("x...x")));
+    memcpy(body + 194, " sk-12***45 ", 12);
+    e = chat_error_of((struct str){body, sizeof body}, NONE, &a);
+    assert_true(str_ends(e.message, STR("x ... x")));
     arena_release(&a);
 }
 
