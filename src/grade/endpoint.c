@@ -8,7 +8,7 @@
  *
  * A call is tried up to four times: after no connection, a lost one, 408, 409, 429 and 5xx; its trace_id stays the same,
  * so that the other side can tell a second try from a second answer. All tries together end by grade_options'
- * ask_timeout_s. At most "rate_limit" requests begin in a second (50 unless map), evenly spaced, however many threads
+ * ask_timeout_s. At most "rate_limit" requests begin in a second (50 unless given), evenly spaced, however many threads
  * grade; who comes too early waits.
  *
  * Whatever goes wrong is other_error, with the cause in details. The API's flags have none for endpoints:
@@ -250,7 +250,7 @@ static void call(const struct state *st, struct str body, double deadline, struc
     int n = 1;
 
     for (; !call_once(st, body, deadline, a, &out->score, &again, &retry_after_s, &err); n++) {
-        if (again && http_try_again(&tries, retry_after_s, deadline))
+        if (again && n < MAX_TRIES && http_try_again(&tries, retry_after_s, deadline))
             continue;
         part_fail(out, GRADE_OTHER_ERROR,
                   n == 1 ? err.message : arena_printf(a, "%s (called %d times)", err.message, n));

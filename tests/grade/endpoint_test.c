@@ -115,6 +115,17 @@ static void a_call_is_tried_four_times_with_one_trace_id(void **state)
     http_server_stop(s);
 }
 
+static void a_server_that_asks_to_wait_is_tried_no_more_often(void **state)
+{
+    (void)state;
+    const struct http_script script = {.status = 429, .headers = "retry-after-ms: 10\r\n"};
+    const struct graded g = grade_with(&script, 1, 20);
+
+    assert_int_equal(g.n, 4);
+    assert_int_equal(g.result.flags, GRADE_OTHER_ERROR);
+    ASSERT_SAYS(g.result, "status 429:  (called 4 times)");
+}
+
 static void what_is_no_score_is_other_error(void **state)
 {
     (void)state;
@@ -299,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_answer_and_its_row_are_sent),
         cmocka_unit_test(a_call_is_tried_four_times_with_one_trace_id),
+        cmocka_unit_test(a_server_that_asks_to_wait_is_tried_no_more_often),
         cmocka_unit_test(what_is_no_score_is_other_error),
         cmocka_unit_test(a_score_is_taken_from_chunks_and_large_heads),
         cmocka_unit_test(an_endpoint_that_stalls_ends_by_the_deadline),
