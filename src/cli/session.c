@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/parallel.h"
+#include "cli/grader_file.h"
 #include "grade/grader.h"
 #include "job/run_read.h"
 #include "sample/machine.h"
@@ -50,7 +51,7 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
     const char *path;
     json_t *file = NULL;
 
-    if (!need_option(c, OPT_GRADER, &path, err) || !json_read_file(path, &file, err))
+    if (!need_option(c, OPT_GRADER, &path, err) || !grader_file_read(path, &file, err))
         return false;
     const json_t *method = json_object_get(file, "method");
     const json_t *spec =

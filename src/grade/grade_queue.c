@@ -200,7 +200,7 @@ bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w)
         } else if (w->waiting != NULL && now - began >= tell_after) {
             const struct grade_wait what = longest(q, now);
 
-            tell_after = 2 * tell_after;
+            tell_after = w->steady ? tell_after + w->first_s : 2 * tell_after;
             pthread_mutex_unlock(&q->lock);
             w->waiting(w->ctx, &what);
             pthread_mutex_lock(&q->lock);

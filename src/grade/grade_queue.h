@@ -30,9 +30,9 @@ struct grade_wait {
 };
 struct grade_waiter { /* called from the thread that waits */
     void *ctx;
-    void (*waiting)(void *ctx,
-                    const struct grade_wait *w); /* after first_s, twice that, ...; or NULL */
+    void (*waiting)(void *ctx, const struct grade_wait *w); /* after first_s, and again; or NULL */
     double first_s;
+    bool steady;             /* again every first_s; else after twice that, four times that, ... */
     const atomic_bool *stop; /* or NULL */
 };
 /*

@@ -6,6 +6,31 @@
 
 #include <stdlib.h>
 
+static const struct {
+    const char *key;
+    unsigned flag;
+    const char *details_key; /* the member with why, or NULL */
+} flags[] = {
+    /* [bit of enum grade_flag] */
+    {"formula_parse_error", GRADE_FORMULA_PARSE_ERROR, NULL},
+    {"sample_parse_error", GRADE_SAMPLE_PARSE_ERROR, NULL},
+    {"truncated_observation_error", GRADE_TRUNCATED_OBSERVATION_ERROR, NULL},
+    {"unresponsive_reward_error", GRADE_UNRESPONSIVE_REWARD_ERROR, NULL},
+    {"invalid_variable_error", GRADE_INVALID_VARIABLE_ERROR, NULL},
+    {"other_error", GRADE_OTHER_ERROR, NULL},
+    {"python_grader_server_error", GRADE_PYTHON_SERVER_ERROR, "python_grader_server_error_type"},
+    {"python_grader_runtime_error", GRADE_PYTHON_RUNTIME_ERROR,
+     "python_grader_runtime_error_details"},
+    {"model_grader_server_error", GRADE_MODEL_SERVER_ERROR, "model_grader_server_error_details"},
+    {"model_grader_refusal_error", GRADE_MODEL_REFUSAL_ERROR, NULL},
+    {"model_grader_parse_error", GRADE_MODEL_PARSE_ERROR, NULL},
+};
+
+const char *grade_flag_name(size_t i)
+{
+    return i < COUNT_OF(flags) ? flags[i].key : NULL;
+}
+
 static json_t *text_or_null(bool present, const char *text)
 {
     struct arena a = {0};
@@ -19,34 +44,14 @@ static json_t *text_or_null(bool present, const char *text)
 
 static json_t *errors_of(const struct grade_result *r)
 {
-    static const struct {
-        const char *key;
-        unsigned flag;
-        const char *details_key; /* the member with why, or NULL */
-    } rows[] = {
-        {"formula_parse_error", GRADE_FORMULA_PARSE_ERROR, NULL},
-        {"sample_parse_error", GRADE_SAMPLE_PARSE_ERROR, NULL},
-        {"truncated_observation_error", GRADE_TRUNCATED_OBSERVATION_ERROR, NULL},
-        {"unresponsive_reward_error", GRADE_UNRESPONSIVE_REWARD_ERROR, NULL},
-        {"invalid_variable_error", GRADE_INVALID_VARIABLE_ERROR, NULL},
-        {"other_error", GRADE_OTHER_ERROR, NULL},
-        {"python_grader_server_error", GRADE_PYTHON_SERVER_ERROR,
-         "python_grader_server_error_type"},
-        {"python_grader_runtime_error", GRADE_PYTHON_RUNTIME_ERROR,
-         "python_grader_runtime_error_details"},
-        {"model_grader_server_error", GRADE_MODEL_SERVER_ERROR,
-         "model_grader_server_error_details"},
-        {"model_grader_refusal_error", GRADE_MODEL_REFUSAL_ERROR, NULL},
-        {"model_grader_parse_error", GRADE_MODEL_PARSE_ERROR, NULL},
-    };
     json_t *errors = json_object();
 
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const bool set = (r->flags & rows[i].flag) != 0;
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        const bool set = (r->flags & flags[i].flag) != 0;
 
-        json_object_set_new(errors, rows[i].key, json_boolean(set));
-        if (rows[i].details_key != NULL)
-            json_object_set_new(errors, rows[i].details_key, text_or_null(set, r->details));
+        json_object_set_new(errors, flags[i].key, json_boolean(set));
+        if (flags[i].details_key != NULL)
+            json_object_set_new(errors, flags[i].details_key, text_or_null(set, r->details));
     }
     return errors;
 }

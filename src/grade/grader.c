@@ -354,6 +354,14 @@ void grader_close(struct grader *g)
     free(g);
 }
 
+void grader_drop_cache(struct grader *g)
+{
+    for (size_t i = 0; i < g->n_parts; i++)
+        g->parts[i].is_cached = false;
+    grade_cache_close(g->cache);
+    g->cache = NULL;
+}
+
 const json_t *grader_spec(const struct grader *g)
 {
     return g->spec;

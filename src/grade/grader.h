@@ -82,6 +82,8 @@ struct grader;
 MUST_CHECK bool grader_open(const json_t *spec, const struct grade_options *opt,
                             struct grader **out, struct error *err);
 void grader_close(struct grader *g);
+/* No score is kept from now on: every grading calls the graders. No call may be under way. */
+void grader_drop_cache(struct grader *g);
 const json_t *grader_spec(const struct grader *g); /* as given */
 /* Parts: one for a plain grader, one a member for multi (then without the multi itself); then the shadows. */
 size_t grader_count(const struct grader *g);
@@ -98,7 +100,7 @@ MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, co
 
 struct grade_sample {
     struct str output_text;     /* the final answer, thinking taken away */
-    const json_t *output_json;  /* or NULL */
+    const json_t *output_json;  /* or NULL: what output_text is, where it is JSON */
     const json_t *output_tools; /* a list, or NULL */
     bool truncated;             /* cut at the token limit */
     bool unanswered; /* ended by itself with no answer at all, such as after its thinking */
@@ -122,6 +124,8 @@ enum grade_flag {
     GRADE_MODEL_REFUSAL_ERROR = 1 << 9,
     GRADE_MODEL_PARSE_ERROR = 1 << 10,
 };
+/* The name of the flag that is bit i, as the API's graders/run spells it; NULL past the last. */
+const char *grade_flag_name(size_t i);
 #define GRADE_MAX_PARTS 64
 struct grade_result {
     double reward;  /* finite; 0 where grading failed */

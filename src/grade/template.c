@@ -82,7 +82,8 @@ void scope_init(struct grade_scope *s, const json_t *item, const struct grade_sa
 void scope_release(struct grade_scope *s)
 {
     json_decref(s->choices);
-    s->choices = NULL;
+    json_decref(s->parsed);
+    s->choices = s->parsed = NULL;
 }
 
 const json_t *scope_choices(struct grade_scope *s)
@@ -101,6 +102,28 @@ const json_t *scope_choices(struct grade_scope *s)
     if (s->choices == NULL)
         abort(); /* a few hundred bytes cannot be had */
     return s->choices;
+}
+
+/* Most answers are words: no reader is set up to see that they do not begin as JSON does. */
+static bool may_be_json(struct str text)
+{
+    size_t at = 0;
+
+    while (at < text.len && strchr(" \t\r\n", text.ptr[at]) != NULL && text.ptr[at] != '\0')
+        at++;
+    return at < text.len && text.ptr[at] != '\0' &&
+           strchr("{[\"-0123456789tfn", text.ptr[at]) != NULL;
+}
+
+const json_t *scope_json(struct grade_scope *s)
+{
+    if (s->sample->output_json != NULL)
+        return s->sample->output_json;
+    if (!s->was_parsed && may_be_json(s->output_text))
+        s->parsed = json_loadb(s->output_text.ptr, s->output_text.len,
+                               JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    s->was_parsed = true;
+    return s->parsed;
 }
 
 /* ---- compiling ---- */
@@ -285,7 +308,7 @@ static const json_t *sample_value(const struct path *p, struct grade_scope *s)
 {
     switch (p->field) {
     case FIELD_JSON:
-        return s->sample->output_json;
+        return scope_json(s);
     case FIELD_TOOLS:
         return s->sample->output_tools;
     case FIELD_CHOICES:

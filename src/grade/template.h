@@ -21,7 +21,9 @@ struct grade_scope {
     struct str output_text; /* sample->output_text as valid UTF-8 */
     struct arena *arena;
     json_t *choices; /* made when first asked for; scope_release gives it back */
-    bool has_key;    /* of the cache: grade_cache.h */
+    json_t *parsed;  /* so is this: the answer read as JSON */
+    bool was_parsed;
+    bool has_key; /* of the cache: grade_cache.h */
     unsigned char key[32];
 };
 void scope_init(struct grade_scope *s, const json_t *item, const struct grade_sample *sample,
@@ -32,6 +34,9 @@ grade_utf8(struct arena *a,
            struct str text); /* text, or a copy with U+FFFD for each byte that is not UTF-8 */
 const json_t *
 scope_choices(struct grade_scope *s); /* as a chat completion's choices: a list of one */
+
+/* The sample's output_json: what the caller gave, else the answer where it is JSON; else NULL. */
+const json_t *scope_json(struct grade_scope *s);
 
 struct template;
 /*

@@ -8,18 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const char *const flag_names[] = {
-    "formula_parse_error",        "sample_parse_error",          "truncated_observation_error",
-    "unresponsive_reward_error",  "invalid_variable_error",      "other_error",
-    "python_grader_server_error", "python_grader_runtime_error", "model_grader_server_error",
-    "model_grader_refusal_error", "model_grader_parse_error",
-};
-
-const char *grade_flag_name(size_t i)
-{
-    return i < COUNT_OF(flag_names) ? flag_names[i] : NULL;
-}
-
 void metrics_tally_put(struct metrics_tally *t, const struct rollout *r)
 {
     struct metrics_sums *s = r->valid ? &t->valid : &t->train;

@@ -17,9 +17,6 @@ struct metrics_graders {
     const char *const *type; /* [n] string_check, python, ... */
 };
 
-/* The name of the flag that is bit i of enum grade_flag, as the API's graders/run spells it; NULL past the last. */
-const char *grade_flag_name(size_t i);
-
 /* Sums over the answers of one step and one file. */
 struct metrics_sums {
     size_t n, n_parse_errors;

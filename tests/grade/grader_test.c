@@ -273,6 +273,25 @@ static void an_answer_that_is_not_json_is_a_parse_error(void **state)
     grader_close(g);
 }
 
+static void an_answer_that_is_json_is_read(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'string_check','name':'n','input':'{{sample.output_json[1].a}}',"
+                          "'reference':'5','operation':'eq'}"),
+                  NULL);
+    static const char *const not_json[] = {"[1,{'a'", "1,{'a':1}", "[1,{'a':2,'a':2}]", "\xff",
+                                           "{\0}"};
+    struct grade_result r = grade_text(g, "{}", " \n[0, {\"a\": 5}]\n");
+
+    assert_true(r.reward == 1 && r.flags == 0);
+    for (size_t i = 0; i < sizeof not_json / sizeof *not_json; i++) {
+        r = grade_text(g, "{}", not_json[i]);
+        assert_int_equal(r.flags, GRADE_SAMPLE_PARSE_ERROR);
+    }
+    grader_close(g);
+}
+
 static void a_sample_cut_off_before_its_answer_is_not_graded(void **state)
 {
     (void)state;
@@ -467,6 +486,7 @@ int main(void)
         cmocka_unit_test(a_shadow_that_cannot_be_is_refused),
         cmocka_unit_test(a_formula_that_is_not_finite_gives_zero_and_a_flag),
         cmocka_unit_test(an_answer_that_is_not_json_is_a_parse_error),
+        cmocka_unit_test(an_answer_that_is_json_is_read),
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
         cmocka_unit_test(a_sample_without_an_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
