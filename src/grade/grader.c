@@ -13,13 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MAX_MODELS 256 /* names of models that replied */
 #define ASKED_AT_ONCE                                                                              \
     16 /* models and endpoints: enough to keep a server's batch full, and polite */
 
-/* Every type of the API; where open is NULL the type is known and not offered yet. */
-static const struct grader_type grader_score_model = {.name = "score_model"};
-static const struct grader_type grader_label_model = {.name = "label_model"};
-static const struct grader_type grader_endpoint = {.name = "endpoint"};
 static const struct grader_type *const types[] = {
     &grader_string_check, &grader_text_similarity, &grader_python, &grader_score_model,
     &grader_label_model,  &grader_endpoint,        NULL,
@@ -64,6 +61,30 @@ bool part_template(struct grader *g, const struct grader_part *part, const char 
 
     return part_str(g, part, key, &text, err) &&
            template_compile(&g->arena, text, part_param(g, part, key), out, err);
+}
+
+static void write_value(struct buf *b, const char *key, const json_t *value)
+{
+    buf_text(b, key);
+    if (value == NULL)
+        buf_text(b, "null");
+    else
+        json_write(b, value, NULL);
+}
+
+void part_write_call(struct buf *b, struct grade_scope *s)
+{
+    buf_text(b, "\"sample\":{\"output_text\":");
+    json_write_string(b, s->output_text, false);
+    write_value(b, ",\"output_json\":", s->sample->output_json);
+    write_value(b, ",\"output_tools\":", s->sample->output_tools);
+    write_value(b, ",\"output_audio\":", NULL);
+    write_value(b, ",\"choices\":", scope_choices(s));
+    buf_text(b, "},\"item\":");
+    if (s->item == NULL)
+        buf_text(b, "{}");
+    else
+        json_write(b, s->item, NULL);
 }
 
 void part_fail(struct part_result *out, unsigned flag, const char *why)
@@ -136,15 +157,10 @@ static bool part_open(struct grader *g, const json_t *spec, const char *group, c
         return fail_param(err, ERR_INVALID, param, "%s: a multi grader cannot stand inside another",
                           param);
     if (part->type == NULL)
-        return fail_param(
-            err, ERR_INVALID, param,
-            "%s: \"%.64s\" is no grader; there are string_check, text_similarity, python, multi",
-            param, json_string_value(type));
-    if (part->type->open == NULL)
-        return fail_param(
-            err, ERR_UNSUPPORTED, param,
-            "%s: %s is not offered here yet; there are string_check, text_similarity, python, multi",
-            param, part->type->name);
+        return fail_param(err, ERR_INVALID, param,
+                          "%s: \"%.64s\" is no grader; there are string_check, text_similarity, "
+                          "python, score_model, label_model, endpoint, multi",
+                          param, json_string_value(type));
     param = arena_printf(&g->arena, "%sname", path);
     if (name != NULL && !json_is_null(name) && !json_is_string(name))
         return fail_param(err, ERR_INVALID, param, "%s: expected a string, found %s", param,
@@ -156,10 +172,10 @@ static bool part_open(struct grader *g, const json_t *spec, const char *group, c
     part->name = key != NULL            ? key
                  : json_is_string(name) ? json_string_value(name)
                                         : part->type->name;
-    if (!part->type->open(g, part, err) || !choose_cached(g, part, err))
+    if (!part->type->open(g, part, err))
         return false;
-    g->n_parts++;
-    return true;
+    g->n_parts++; /* from here on grader_close closes it */
+    return choose_cached(g, part, err);
 }
 
 /* The members of a multi: a map, or a list of graders that carry their names (as one page of the API shows them). */
@@ -269,6 +285,7 @@ bool grader_read(const json_t *spec, const struct grade_options *opt, struct gra
     if (g == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a grader");
     arena_init(&g->arena);
+    pthread_mutex_init(&g->lock, NULL);
     g->options = opt == NULL ? grade_defaults() : *opt;
     g->spec = json_deep_copy(spec);
     g->shadows = json_deep_copy(g->options.shadows);
@@ -326,9 +343,13 @@ void grader_close(struct grader *g)
     if (g == NULL)
         return;
     python_pool_close(g->pool);
+    for (size_t i = 0; i < g->n_parts; i++)
+        if (g->parts[i].type->close != NULL)
+            g->parts[i].type->close(&g->parts[i]);
     grade_cache_close(g->cache);
     json_decref(g->spec);
     json_decref(g->shadows);
+    pthread_mutex_destroy(&g->lock);
     arena_release(&g->arena);
     free(g);
 }
@@ -424,6 +445,25 @@ static void keep_details(struct grade_result *out, const struct grader *g, size_
     part_fail(&whole, 0, named);
 }
 
+/* The grader's own copy of a model's name: results hold a pointer and not 64 bytes a part. */
+static const char *model_name(struct grader *g, const char *name)
+{
+    struct grader_model *m;
+
+    pthread_mutex_lock(&g->lock);
+    for (m = g->models; m != NULL && strcmp(m->name, name) != 0;)
+        m = m->next;
+    if (m == NULL && g->n_models < MAX_MODELS) {
+        m = ARENA_NEW(&g->arena, struct grader_model);
+        snprintf(m->name, sizeof m->name, "%s", name);
+        m->next = g->models;
+        g->models = m;
+        g->n_models++;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return m == NULL ? "others" : m->name; /* a server that says another name each time */
+}
+
 static void compute_part(struct grader *g, size_t i, struct grade_scope *s, struct part_result *r)
 {
     g->parts[i].type->run(g, &g->parts[i], s, r);
@@ -462,8 +502,10 @@ static void run_parts(struct grader *g, struct grade_scope *s, struct grade_resu
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;
         out->part_usage[i] = r.usage;
-        if (r.model[0] != '\0')
+        if (r.model[0] != '\0') {
             memcpy(out->model, r.model, sizeof out->model);
+            out->part_model[i] = model_name(g, r.model);
+        }
         if (g->parts[i].is_shadow) {
             if (out->shadow_details[0] == '\0' && details[0] != '\0')
                 snprintf(out->shadow_details, sizeof out->shadow_details, "%.64s: %.440s",

@@ -2,7 +2,7 @@
  * grader.h - an answer and its dataset item become a reward.
  *
  * The forms and the meaning are those of the OpenAI fine-tuning API's graders: string_check, text_similarity, python,
- * multi. A grading failure is not an error of ours: it is a result with reward 0 and flags, as graders/run answers.
+ * score_model, label_model, endpoint, multi. A grading failure is not an error of ours: it is a result with reward 0 and flags, as graders/run answers.
  */
 #ifndef HONE_GRADE_GRADER_H
 #define HONE_GRADE_GRADER_H
@@ -136,6 +136,7 @@ struct grade_result {
     unsigned part_flags[GRADE_MAX_PARTS];
     double part_seconds[GRADE_MAX_PARTS];
     struct grade_usage part_usage[GRADE_MAX_PARTS];
+    const char *part_model[GRADE_MAX_PARTS]; /* who replied, the grader's; NULL: nobody */
     uint32_t n_asked_cache, n_cached; /* parts that may be kept; those taken from what was kept */
     char model[64];                   /* the last model that replied, or "" */
     char details[1024];               /* traceback or cause of the first failure, or "" */

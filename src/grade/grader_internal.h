@@ -10,7 +10,15 @@
 #include "grade/python_pool.h"
 #include "grade/template.h"
 
+#include <pthread.h>
+
 struct grader_part; /* one grader that gives a score; a multi has several */
+
+/* A model's name in a list. */
+struct grader_model {
+    struct grader_model *next;
+    char name[64];
+};
 
 struct part_result {
     double score;
@@ -24,7 +32,7 @@ struct part_result {
 struct grader_type {
     const char *name;
     bool needs_name; /* "name" must be given where the part has no key */
-    /* Checks part->spec and sets part->state. NULL: the type is known and not offered. */
+    /* Checks part->spec and sets part->state; nothing stays to be closed where it fails. */
     bool (*open)(struct grader *g, struct grader_part *part, struct error *err);
     void (*run)(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                 struct part_result *out);
@@ -33,6 +41,7 @@ struct grader_type {
     bool asks; /* waits for a model or another machine */
     /* Whether the same row and sample get the same score; NULL: always. */
     bool (*deterministic)(const struct grader_part *part);
+    void (*close)(const struct grader_part *part); /* what the arena does not hold; or NULL */
 };
 
 struct grader_part {
@@ -60,9 +69,14 @@ struct grader {
     const struct grader_part *source_part[GRADE_MAX_PARTS];
     struct python_pool *pool;  /* or NULL */
     struct grade_cache *cache; /* NULL where no part is cached */
+
+    pthread_mutex_t lock; /* guards all below */
+    size_t n_models;
+    struct grader_model *models; /* who replied so far */
 };
 
-extern const struct grader_type grader_string_check, grader_text_similarity, grader_python;
+extern const struct grader_type grader_string_check, grader_text_similarity, grader_python,
+    grader_score_model, grader_label_model, grader_endpoint;
 
 /* "graders.rank.operation" in the grader's arena */
 const char *part_param(struct grader *g, const struct grader_part *part, const char *key);
@@ -72,6 +86,9 @@ MUST_CHECK bool part_str(struct grader *g, const struct grader_part *part, const
                          struct str *out, struct error *err);
 MUST_CHECK bool part_template(struct grader *g, const struct grader_part *part, const char *key,
                               const struct template **out, struct error *err);
+
+/* "sample":{as the API has it},"item":{...}, what an endpoint is sent */
+void part_write_call(struct buf *b, struct grade_scope *s);
 
 /* Score 0, the flag, and why (cut to the room there is, at a character). */
 void part_fail(struct part_result *out, unsigned flag, const char *why);
