@@ -279,17 +279,12 @@ static void add_bwrap(struct launch *l, char targets[][64])
 static void add_environment(struct launch *l)
 {
     static const char *const env[] = {
-        "PATH=/usr/bin:/bin",
-        "LANG=C.UTF-8",
-        "HOME=/tmp",
-        "TMPDIR=/tmp",
-        "PYTHONHASHSEED=0",
-        "PYTHONSAFEPATH=1",
-        "PYTHONNOUSERSITE=1",
-        "PYTHONDONTWRITEBYTECODE=1",
-        "OPENBLAS_NUM_THREADS=1",
-        "OMP_NUM_THREADS=1",
-        "MKL_NUM_THREADS=1",
+        "PATH=/usr/bin:/bin", "LANG=C.UTF-8",
+        "HOME=/tmp",          "TMPDIR=/tmp",
+        "PYTHONHASHSEED=0",   "PYTHONSAFEPATH=1",
+        "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1",
+        "LD_BIND_NOW=1",      "OPENBLAS_NUM_THREADS=1",
+        "OMP_NUM_THREADS=1",  "MKL_NUM_THREADS=1",
     };
 
     static_assert(COUNT_OF(env) < COUNT_OF(l->env), "room for the ending NULL");

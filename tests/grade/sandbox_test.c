@@ -23,6 +23,7 @@ static struct grade_options in_this_tier(void)
     struct grade_options opt = grade_defaults();
 
     opt.n_workers = 1;
+    opt.cache_bytes = 0;
     opt.memory_bytes = (size_t)400 << 20;
     opt.timeout_s = 30;
     opt.sandbox_tier = tier;

@@ -5,12 +5,16 @@ The socket on descriptor 0 speaks frames, each with its length (4 bytes, little-
     out, once:      "ready": the interpreter runs
     in,  once:      JSON {"sources": [...], "processes": n or 0, "tmp": "/tmp" or "", "filter": hex}
     out, once:      JSON {"loaded": [{"keys": [...]}, ...]}, or {"failed": i, "error": text}
-    in,  per call:  number of the source (4 bytes), then JSON {"sample": ..., "item": ...}
+    in,  per call:  number of the source (2 bytes), whether its output is wanted (2 bytes), then JSON
+                    {"sample": ..., "item": ...}
     out, per call:  R + a double    the reward
                     E + text        grade() raised, or gave what is no reward
                     S + text        the sandbox failed, not the grader
                     D + status      the child ended by itself (4 bytes, as waitpid gives it)
                     F               too many files in the child's tmp
+
+What a call writes to its standard output and error goes, where it is wanted, into the pipe that this process was started
+with as descriptors 1 and 2: past this process, which would have to forget it, and apart from the reward.
 
 The child is forked ahead of its call and reads the call itself, so that no sample ever enters this process's memory,
 from which the next child is forked. It closes the socket before the grader's code sees the sample. What the child
@@ -43,7 +47,8 @@ MAX_TEXT = 3000  # characters of a traceback
 MAX_REPLY = 16384
 MAX_FILES = 10000
 MAX_FRAME = 1 << 30
-READ = ord("C")  # what a child writes once it has read its call
+READ, READ_AND_HEARD = b"CP"  # what a child writes once it has read its call; the second where its output is wanted
+F_SETFL, F_SETPIPE_SZ, PIPE_SIZE = 4, 1031, 65536
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
 
 libc = ctypes.PyDLL(None)
@@ -364,7 +369,25 @@ def number_of(value):
     return reward
 
 
-def make_child(sock, graders, program, guard):
+def hear(output):
+    """Descriptors 1 and 2 lead out. Lines are sent as they end, for the call may not live to its own end."""
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    try:
+        sys.stdout.reconfigure(line_buffering=True)
+    except Exception:
+        pass  # the source has put something else in its place
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+
+
+def make_child(sock, output, graders, program, guard):
     """The function that a child runs; what it needs is bound here, for each page it touches is copied."""
     read, write, close, leave = os.read, os.write, os.close, os._exit
     prctl, by_reference = libc.prctl, ctypes.byref(program)
@@ -384,12 +407,19 @@ def make_child(sock, graders, program, guard):
             if len(frame) < size:
                 frame += read_exactly(sock, size - len(frame))
             close(sock)
-            write(pipe, bytes([READ]))
+            order = number(frame, 4)[0]
+            heard = order >> 16
+            write(pipe, b"P" if heard else b"C")
+            if heard:
+                hear(output)
+            close(output)
             if prctl(PR_SET_SECCOMP, 2, by_reference, 0, 0) != 0:
                 answer = b"Sthe second system-call filter was refused"
             else:
                 collect_garbage()
-                answer = run_grader(graders[number(frame, 4)[0]], scan, frame)
+                answer = run_grader(graders[order & 0xffff], scan, frame)
+                if heard:
+                    flush()
         except BaseException as e:
             answer = b"S" + type(e).__name__.encode()
         try:
@@ -453,7 +483,7 @@ def clean(tmp):
     return True
 
 
-def serve(sock, run, tmp):
+def serve(sock, output, run, tmp):
     """Forks, waits for the child's end, sends its answer on, and so forth.
 
     The answer is read into one buffer that is cleared afterwards: it may quote the sample, and the next child inherits
@@ -461,6 +491,7 @@ def serve(sock, run, tmp):
     """
     room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
     readv, writev, fork, waitpid = os.readv, os.writev, os.fork, os.waitpid
+    fcntl = libc.fcntl
     poll = select.poll()
     wait, register, unregister = poll.poll, poll.register, poll.unregister
     size = struct.Struct("<I").pack
@@ -502,8 +533,11 @@ def serve(sock, run, tmp):
         os.close(pipe)
         os.close(ended)
         status = waitpid(pid, 0)[1]
-        if n == 0 or room[0] != READ:  # the stream ended, or the child died before it had read its call
+        if n == 0 or room[0] not in (READ, READ_AND_HEARD):  # the stream ended, or the child before it had read its call
             os._exit(3)
+        if room[0] == READ_AND_HEARD:  # the pipe's settings are its next user's, too
+            fcntl(output, F_SETFL, 0)
+            fcntl(output, F_SETPIPE_SZ, PIPE_SIZE)
         is_clean = not tmp or clean(tmp)
         if status != 0 or n == 1:
             writev(sock, [size(5), b"D", size(status)])
@@ -526,11 +560,12 @@ def remove_below(folder):
 
 def main():
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    sock = os.dup(0)
+    sock, output = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
+    sys.stdout.reconfigure(errors="backslashreplace")  # to print is never what fails
     write_frame(sock, b"ready")
     config = json.loads(read_frame(sock) or os._exit(0))
     if config["processes"]:
@@ -540,13 +575,14 @@ def main():
     if graders is None:
         os._exit(0)
     guard = functools.partial(die_with, os.getpid()) if not config["tmp"] else None
-    run = make_child(sock, graders, filter_program(bytes.fromhex(config["filter"])), guard)
+    flush()  # what loading printed would be every child's, too
+    run = make_child(sock, output, graders, filter_program(bytes.fromhex(config["filter"])), guard)
     if config["tmp"] and not clean(config["tmp"]):
         os._exit(4)
     gc.collect()
     gc.freeze()
     gc.disable()
-    serve(sock, run, config["tmp"])
+    serve(sock, output, run, config["tmp"])
 
 
 main()
