@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/parallel.h"
+#include "cli/grader_env.h"
 #include "grade/grader.h"
 #include "job/run_read.h"
 #include "sample/machine.h"
@@ -41,7 +42,7 @@ bool grader_from(struct cli *c, const json_t *spec, const char *what, struct gra
     opt.memory_bytes = (size_t)option_int(o, OPT_GRADER_MEMORY) << 20;
     opt.n_workers = (int)option_int(o, OPT_GRADER_WORKERS);
     opt.sandbox_tier = (int)option_int(o, OPT_SANDBOX);
-    opt.python = option_text(o, OPT_PYTHON);
+    opt.python = grader_env_python(c);
     return grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader in %s", what);
 }
 
