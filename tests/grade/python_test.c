@@ -217,6 +217,23 @@ static void the_same_answer_gets_the_same_reward(void **state)
     }
 }
 
+static void what_a_function_imports_is_there_before_it_is_called(void **state)
+{
+    (void)state;
+    struct grader *g = open_source("import sys\n"
+                                   "def before():\n    return 'colorsys' in sys.modules\n"
+                                   "def grade(sample, item):\n"
+                                   "    was = before()\n"
+                                   "    if item.get('never'):\n        import no_such_module\n"
+                                   "    from colorsys import rgb_to_hsv\n"
+                                   "    return was\n");
+
+    assert_true(grade_text(g, "{}", "").reward == 1);
+    const struct grade_result r = grade_text(g, "{'never':1}", "");
+    ASSERT_SAYS(r, "No module named 'no_such_module'");
+    grader_close(g);
+}
+
 static void threads_inside_a_grader_work(void **state)
 {
     (void)state;
@@ -621,6 +638,94 @@ static void the_parts_of_a_multi_print_below_their_names(void **state)
     grader_close(g);
 }
 
+/* ---- crafted JSON ---- */
+
+static void json_that_is_none_never_reaches_a_grader(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{\"x\": NaN}",
+        "{\"x\": Infinity}",
+        "{\"x\": 1e999}",
+        "{\"x\": \"\\ud800\"}",
+        "{\"x\": 1, \"x\": 2}",
+        "{\"x\": 123456789012345678901234567890}",
+        "{\"x\": \"\xed\xa0\x80\"}",
+        "{\"x\": 01}",
+    };
+    struct error err;
+    json_t *row = NULL;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_false(json_parse(str_of(rows[i]), "a row", &row, &err));
+        assert_non_null(strstr(err.message, "a row"));
+    }
+    char *deep = malloc(200001);
+    memset(deep, '[', 100000);
+    memset(deep + 100000, ']', 100000);
+    deep[200000] = '\0';
+    assert_false(json_parse(str_of(deep), "a row", &row, &err));
+    free(deep);
+}
+
+static void an_answer_cannot_change_the_row_beside_it(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "\"},\"item\":{\"a\":2}}",
+        "\\\"},\"item\":{\"a\":2}}",
+        "\\u0022},\"item\":{\"a\":2}}",
+        "\xff\"},\"item\":{\"a\":2}}",
+        "\xed\xa0\x80\xed\xb0\x80",
+        "{\"__class__\": \"os.system\", \"py/object\": \"os.system\", \"$ref\": \"#\"}",
+        "cposix\nsystem\n(S'true'\ntR.", /* a pickle */
+        "!!python/object/apply:os.system ['true']",
+        "R\x01\x01\x01\x01\x01\x01\x01\x01",
+    };
+    struct grader *g = open_source(
+        "def grade(sample, item):\n"
+        "    assert item == {'a': 1}, item\n"
+        "    assert type(sample['output_text']) is str and sample['output_json'] is None\n"
+        "    sample['output_text'].encode()\n"
+        "    return 1.0\n");
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        const struct grade_result r = grade_text(g, "{'a':1}", answers[i]);
+
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 1);
+    }
+    grader_close(g);
+}
+
+static void deep_rows_and_huge_numbers_are_contained(void **state)
+{
+    (void)state;
+    struct grader *g = open_source(
+        "def grade(sample, item):\n"
+        "    return float(int(sample['output_text'])) if sample['output_text'] else 1.0\n");
+    json_t *item = json_array();
+    const struct grade_sample sample = {.output_text = STR("")};
+    struct grade_result r;
+    char digits[6001];
+
+    for (int i = 0; i < 1900; i++)
+        item = json_pack("[o]", item);
+    grader_run(g, item, &sample, &r);
+    json_decref(item);
+    assert_int_equal(r.flags, GRADE_PYTHON_RUNTIME_ERROR);
+    ASSERT_SAYS(r, "RecursionError");
+    memset(digits, '9', 6000);
+    digits[6000] = '\0';
+    r = grade_text(g, "{}", digits); /* Python's own limit, against quadratic time */
+    ASSERT_SAYS(r, "ValueError: Exceeds the limit");
+    digits[400] = '\0';
+    r = grade_text(g, "{}", digits);
+    ASSERT_SAYS(r, "OverflowError");
+    assert_true(grade_text(g, "{'x':1e308,'y':-5e-324,'z':9223372036854775807}", "").reward == 1);
+    grader_close(g);
+}
+
 /* ---- the worker ---- */
 
 /* Processes of the sandbox: children of this one, and theirs in other namespaces, by their command. */
@@ -892,6 +997,7 @@ int main(void)
         cmocka_unit_test(a_large_row_arrives_whole),
         cmocka_unit_test(helpers_imports_and_constants_are_made_once),
         cmocka_unit_test(the_same_answer_gets_the_same_reward),
+        cmocka_unit_test(what_a_function_imports_is_there_before_it_is_called),
         cmocka_unit_test(threads_inside_a_grader_work),
         cmocka_unit_test(a_multi_of_python_graders_keeps_them_apart),
         cmocka_unit_test(an_exception_is_told_with_its_traceback),
@@ -911,6 +1017,9 @@ int main(void)
         cmocka_unit_test(output_without_end_is_stopped_with_the_call),
         cmocka_unit_test(what_one_call_does_to_its_output_does_not_reach_the_next),
         cmocka_unit_test(the_parts_of_a_multi_print_below_their_names),
+        cmocka_unit_test(json_that_is_none_never_reaches_a_grader),
+        cmocka_unit_test(an_answer_cannot_change_the_row_beside_it),
+        cmocka_unit_test(deep_rows_and_huge_numbers_are_contained),
         cmocka_unit_test(a_worker_that_was_killed_is_replaced),
         cmocka_unit_test(a_worker_that_dies_twice_in_a_call_is_a_server_error),
         cmocka_unit_test(many_threads_share_few_workers),

@@ -140,6 +140,7 @@ def load_one(text, index):
         raise Refused("the source defines no grade(sample, item)")
     check_signature(grade)
     compile_patterns(tree)
+    import_early(tree)
     return grade, required_keys(tree)
 
 
@@ -349,6 +350,23 @@ def compile_patterns(tree):
                 re.compile(node.args[0].value)
             except Exception:
                 pass  # the call will say so
+
+
+def import_early(tree):
+    """Imports here what functions import when they are called, since each child would do it anew."""
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else \
+            [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        for name in names:
+            try:
+                __import__(name)
+            except Exception:
+                pass  # the call will say so, if it gets there
+    if "numpy" in sys.modules:
+        try:
+            __import__("numpy.random")  # it comes when it is first used, too late for its seed
+        except Exception:
+            pass
 
 
 # ---- one call, in the child ----
