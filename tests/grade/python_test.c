@@ -217,6 +217,35 @@ static void the_same_answer_gets_the_same_reward(void **state)
     }
 }
 
+static void a_source_may_start_threads_and_processes_of_its_own(void **state)
+{
+    (void)state;
+    struct grade_options opt = no_cache();
+
+    opt.n_workers = 1;
+    struct grader *g = grader_of(
+        python_spec("import os, signal, subprocess, threading, time\n"
+                    "def spin():\n    while True: time.sleep(0.001)\n"
+                    "threading.Thread(target=spin, daemon=True).start()\n"
+                    "subprocess.run(['/usr/bin/true'], check=True)\n"
+                    "P = [subprocess.Popen(['/usr/bin/sleep', '0.2']) for i in range(3)]\n"
+                    "def grade(sample, item):\n"
+                    "    assert threading.active_count() == 1\n"
+                    "    return 1.0\n"),
+        &opt);
+    const double start = clock_seconds();
+
+    for (int i = 0; i < 50; i++) {
+        const struct grade_result r = grade_text(g, "{}", "");
+
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 1);
+        usleep(10000);
+    }
+    assert_true(clock_seconds() - start < 4); /* no call waits for a tick */
+    grader_close(g);
+}
+
 static void what_a_function_imports_is_there_before_it_is_called(void **state)
 {
     (void)state;
@@ -997,6 +1026,7 @@ int main(void)
         cmocka_unit_test(a_large_row_arrives_whole),
         cmocka_unit_test(helpers_imports_and_constants_are_made_once),
         cmocka_unit_test(the_same_answer_gets_the_same_reward),
+        cmocka_unit_test(a_source_may_start_threads_and_processes_of_its_own),
         cmocka_unit_test(what_a_function_imports_is_there_before_it_is_called),
         cmocka_unit_test(threads_inside_a_grader_work),
         cmocka_unit_test(a_multi_of_python_graders_keeps_them_apart),

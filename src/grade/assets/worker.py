@@ -36,8 +36,6 @@ import math
 import numbers
 import os
 import re
-import resource
-import select
 import signal
 import struct
 import traceback
@@ -45,11 +43,13 @@ import types
 
 MAX_TEXT = 3000  # characters of a traceback
 MAX_REPLY = 16384
+TOO_MUCH = b"Ethe grader's process wrote more than a reward to the reply"
 MAX_FILES = 10000
 MAX_FRAME = 1 << 30
 READ, READ_AND_HEARD = b"CP"  # what a child writes once it has read its call; the second where its output is wanted
 F_SETFL, F_SETPIPE_SZ, PIPE_SIZE = 4, 1031, 65536
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+RLIMIT_NPROC = 6
 
 libc = ctypes.PyDLL(None)
 
@@ -501,6 +501,11 @@ def clean(tmp):
     return True
 
 
+def plain_fork():
+    """os.fork() less what Python does around it for the sake of other threads, a tenth of a call, where there are none."""
+    return libc.fork if len(sys._current_frames()) == 1 else os.fork  # it gives -1, and the other raises, where it fails
+
+
 def serve(sock, output, run, tmp):
     """Forks, waits for the child's end, sends its answer on, and so forth.
 
@@ -508,49 +513,39 @@ def serve(sock, output, run, tmp):
     this memory. Only the child's end counts as the end of a call: what it leaves running would be the next one's.
     """
     room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
-    readv, writev, fork, waitpid = os.readv, os.writev, os.fork, os.waitpid
-    fcntl = libc.fcntl
-    poll = select.poll()
-    wait, register, unregister = poll.poll, poll.register, poll.unregister
+    readv, writev, fork, waitpid, close, new_pipe = os.readv, os.writev, plain_fork(), os.waitpid, os.close, os.pipe
+    fcntl, ends, no_wait = libc.fcntl, signal.sigtimedwait, os.WNOHANG
+    child_signal, tick = (signal.SIGCHLD,), 0.1
     size = struct.Struct("<I").pack
     while True:
-        pipe, write_end = os.pipe()
+        pipe, write_end = new_pipe()
         pid = fork()
         if pid == 0:
-            os.close(pipe)
+            close(pipe)
             run(write_end)
-        os.close(write_end)
-        ended = os.pidfd_open(pid)
-        register(pipe, 1)
-        register(ended, 1)
-        n, patience, running, is_open = 0, None, True, True
-        while running:
-            for fd, _ in wait(patience):
-                if fd == ended:
-                    running = False
-                    continue
-                k = readv(pipe, [room[n:]])
-                n += k
-                patience = 100
-                if k == 0:
-                    unregister(pipe)
-                    is_open = False
-                elif n == MAX_REPLY:  # the child cannot be stopped from here but by ending the sandbox
-                    write_frame(sock, b"Ethe grader's process wrote more than a reward to the reply")
-                    os._exit(0)
-            if running and n > 0 and files_in(tmp) > MAX_FILES:
+        if pid < 0:
+            os._exit(5)
+        close(write_end)
+        n, done = readv(pipe, [room]), 0  # until the call has come
+        while not done:
+            ended = ends(child_signal, tick)
+            done, status = waitpid(pid, no_wait)
+            if done or ended is not None:
+                continue
+            try:
+                os.set_blocking(pipe, False)
+                n += readv(pipe, [room[n:]])
+            except BlockingIOError:
+                pass
+            if n == MAX_REPLY:  # the child cannot be stopped from here but by ending the sandbox
+                write_frame(sock, TOO_MUCH)
+                os._exit(0)
+            if n > 0 and files_in(tmp) > MAX_FILES:
                 write_frame(sock, b"F")
                 os._exit(0)
-        unregister(ended)
-        if is_open:
-            unregister(pipe)
-        while is_open and n < MAX_REPLY:
-            k = readv(pipe, [room[n:]])
-            n += k
-            is_open = k > 0
-        os.close(pipe)
-        os.close(ended)
-        status = waitpid(pid, 0)[1]
+        if n < MAX_REPLY:
+            n += readv(pipe, [room[n:]])
+        close(pipe)
         if n == 0 or room[0] not in (READ, READ_AND_HEARD):  # the stream ended, or the child before it had read its call
             os._exit(3)
         if room[0] == READ_AND_HEARD:  # the pipe's settings are its next user's, too
@@ -559,6 +554,8 @@ def serve(sock, output, run, tmp):
         is_clean = not tmp or clean(tmp)
         if status != 0 or n == 1:
             writev(sock, [size(5), b"D", size(status)])
+        elif n == MAX_REPLY:
+            write_frame(sock, TOO_MUCH)
         else:
             writev(sock, [size(n - 1), room[1:n]])  # at most MAX_REPLY: the socket takes it whole
         room[:n] = zeros[:n]
@@ -587,7 +584,8 @@ def main():
     write_frame(sock, b"ready")
     config = json.loads(read_frame(sock) or os._exit(0))
     if config["processes"]:
-        resource.setrlimit(resource.RLIMIT_NPROC, (config["processes"], config["processes"]))
+        libc.setrlimit(RLIMIT_NPROC, (ctypes.c_ulong * 2)(config["processes"], config["processes"]))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # also in threads that a source starts: serve() waits for it
     graders, reply = load_all(config)
     write_frame(sock, json.dumps(reply).encode("utf-8", "replace"))
     if graders is None:
@@ -599,6 +597,7 @@ def main():
         os._exit(4)
     gc.collect()
     gc.freeze()
+    libc.malloc_trim(0)
     gc.disable()
     serve(sock, output, run, config["tmp"])
 
