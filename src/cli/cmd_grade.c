@@ -20,7 +20,6 @@
 #include <unistd.h>
 
 #define CHUNK ((size_t)4096)       /* results at a time: each takes kilobytes */
-#define PRINT_BYTES ((size_t)4352) /* what is kept of one Python part's prints */
 #define LOOK_SECONDS 0.2           /* of waiting, before it is said how far it is */
 #define VIEW_BYTES ((size_t)1 << 30)
 
@@ -91,7 +90,7 @@ static bool take_room(const struct bench *b, struct grading *x, size_t chunk, st
 {
     for (size_t p = 0; p < grader_count(b->grader); p++)
         if (strcmp(grader_type(b->grader, p), "python") == 0)
-            x->print_bytes += PRINT_BYTES;
+            x->print_bytes += GRADE_PRINTED_BYTES;
     x->results = calloc(chunk + 1, sizeof *x->results);
     x->printed = malloc(chunk * x->print_bytes + 1);
     return (x->results != NULL && x->printed != NULL) ||

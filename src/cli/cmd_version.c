@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "cli/commands.h"
+#include "cli/grader_env.h"
 #include "cli/output.h"
 #include "cli/session.h"
 #include "grade/grader.h"
@@ -82,7 +83,7 @@ static bool run(struct cli *c, struct error *err)
 
     if (!machine_setup(c, err))
         return false;
-    opt.python = option_text(c->options, OPT_PYTHON);
+    opt.python = grader_env_python(c);
     opt.sandbox_tier = (int)option_int(c->options, OPT_SANDBOX);
     if (!grade_sandbox_describe(&opt, sandbox, sizeof sandbox, &none))
         snprintf(sandbox, sizeof sandbox, "none: %s", none.message);

@@ -124,6 +124,8 @@ static const struct option table[N_OPTIONS] = {
                     .help = "the interpreter of Python graders; python3 unless given"},
     [OPT_SANDBOX] = {"sandbox", OPTION_INT, "TIER", "0", 0, 3, .setting = true, .hidden = true,
                      .help = "this tier or none; 0 is the strongest that holds here"},
+    [OPT_ONLY] = {"only", OPTION_TEXT, "LIST",
+                  .help = "these packages and what they need, with commas between"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,

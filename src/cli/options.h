@@ -79,6 +79,7 @@ enum option_id {
     OPT_GRADER_WORKERS,
     OPT_PYTHON,
     OPT_SANDBOX,
+    OPT_ONLY,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/parallel.h"
+#include "cli/grader_env.h"
 #include "cli/grader_file.h"
 #include "grade/grader.h"
 #include "job/run_read.h"
@@ -42,7 +43,7 @@ bool grader_from(struct cli *c, const json_t *spec, const json_t *hone, const ch
     opt.memory_bytes = (size_t)option_int(o, OPT_GRADER_MEMORY) << 20;
     opt.n_workers = (int)option_int(o, OPT_GRADER_WORKERS);
     opt.sandbox_tier = (int)option_int(o, OPT_SANDBOX);
-    opt.python = option_text(o, OPT_PYTHON);
+    opt.python = grader_env_python(c);
     opt.shadows = json_object_get(hone, "shadow_graders");
     return grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader in %s", what);
 }

@@ -7,6 +7,7 @@
 #include "grade/formula.h"
 #include "grade/grade_cache.h"
 #include "grade/grader_internal.h"
+#include "text/utf8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -487,17 +488,60 @@ static bool run_part(struct grader *g, size_t i, struct grade_scope *s, struct p
     return false;
 }
 
+/* ---- what Python parts print ---- */
+
+/* Part i's room: its share of the caller's, from byte used on, below a line with its name where several parts print. */
+static void room_open(const struct grader *g, size_t i, const struct grade_sample *sample,
+                      size_t used, struct part_result *r)
+{
+    const size_t share = sample->printed_size / size_max(1, g->n_sources);
+    const struct str name = str_of(g->parts[i].name);
+    int title = 0;
+
+    if (sample->printed == NULL || g->parts[i].type != &grader_python || share < 128)
+        return;
+    r->printed = sample->printed + used;
+    if (g->n_sources > 1)
+        title = snprintf(r->printed, share, "%.*s:\n",
+                         (int)utf8_valid((struct str){name.ptr, size_min(name.len, 64)}), name.ptr);
+    r->printed += title;
+    r->printed_size = share - (size_t)title - 1; /* a line's end fits behind */
+    r->printed[0] = '\0';
+}
+
+/* How much of the room is used now: nothing more, not even the line with the name, where the part printed nothing. */
+static size_t room_close(const struct grade_sample *sample, size_t used,
+                         const struct part_result *r)
+{
+    size_t n = r->printed == NULL ? 0 : strlen(r->printed);
+
+    if (n == 0) {
+        if (sample->printed != NULL && sample->printed_size > 0)
+            sample->printed[used] = '\0';
+        return used;
+    }
+    if (r->printed[n - 1] != '\n') {
+        r->printed[n++] = '\n';
+        r->printed[n] = '\0';
+    }
+    return (size_t)(r->printed - sample->printed) + n;
+}
+
 static void run_parts(struct grader *g, struct grade_scope *s, struct grade_result *out)
 {
+    size_t printed = 0;
+
     for (size_t i = 0; i < g->n_parts; i++) {
         const double start = clock_seconds();
         char details[sizeof out->details] = "";
         struct part_result r = {.details = details, .details_size = sizeof details};
 
+        room_open(g, i, s->sample, printed, &r);
         if (s->sample->on_part != NULL)
             s->sample->on_part(s->sample->on_part_ctx, i);
         out->n_asked_cache += g->parts[i].is_cached;
         out->n_cached += run_part(g, i, s, &r);
+        printed = room_close(s->sample, printed, &r);
         out->part[i] = r.flags == 0 ? r.score : 0;
         out->part_flags[i] = r.flags;
         out->part_seconds[i] = clock_seconds() - start;
@@ -542,6 +586,8 @@ void grader_run(struct grader *g, const json_t *item, const struct grade_sample 
     struct error err = {0};
 
     *out = (struct grade_result){.n_parts = g->n_parts};
+    if (sample->printed != NULL && sample->printed_size > 0)
+        sample->printed[0] = '\0';
     if (says_nothing(sample, out))
         return;
     scope_init(&scope, item, sample, &arena);

@@ -98,15 +98,20 @@ double grader_may_take_s(const struct grader *g,
 MUST_CHECK bool grader_check_item(const struct grader *g, const json_t *item, const char *what,
                                   struct error *err);
 
+#define GRADE_PRINTED_BYTES 4352
 struct grade_sample {
     struct str output_text;     /* the final answer, thinking taken away */
     const json_t *output_json;  /* or NULL: what output_text is, where it is JSON */
     const json_t *output_tools; /* a list, or NULL */
     bool truncated;             /* cut at the token limit */
     bool unanswered; /* ended by itself with no answer at all, such as after its thinking */
-    char *
-        printed; /* room for what Python parts print, cut, ended by a zero byte; NULL: not wanted */
-    size_t printed_size;
+    /*
+     * Room for what Python parts print to their standard output and error, UTF-8 ended by a zero byte; NULL: not wanted.
+     * Long output is cut to its beginning and ends with the line "... (N bytes more)"; of several Python parts each has
+     * the line "NAME:" above what it printed, and its share of the room. A score from the cache prints nothing.
+     */
+    char *printed;
+    size_t printed_size; /* GRADE_PRINTED_BYTES are enough for what is kept of one part */
     void (*on_part)(void *ctx, size_t part); /* called as each part begins; or NULL */
     void *on_part_ctx;
 };

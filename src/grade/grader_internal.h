@@ -27,6 +27,8 @@ struct part_result {
     size_t details_size;
     struct grade_usage usage;
     char model[64]; /* the model that replied, or "" */
+    char *printed;  /* the caller's room for what the part printed; NULL: not wanted */
+    size_t printed_size;
 };
 
 struct grader_type {

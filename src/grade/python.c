@@ -58,6 +58,10 @@ static void run_part(struct grader *g, const struct grader_part *part, struct gr
                      struct part_result *out)
 {
     const struct state *st = part->state;
+    struct python_reply reply = {.details = out->details,
+                                 .details_size = out->details_size,
+                                 .printed = out->printed,
+                                 .printed_size = out->printed_size};
     struct buf call;
 
     buf_init(&call, LIMIT_RENDER_BYTES);
@@ -66,9 +70,9 @@ static void run_part(struct grader *g, const struct grader_part *part, struct gr
         part_fail(out, GRADE_OTHER_ERROR,
                   "the sample and its row are too large for a Python grader");
     } else {
-        switch (python_pool_call(g->pool, st->number, buf_view(&call), &out->score, out->details,
-                                 out->details_size)) {
+        switch (python_pool_call(g->pool, st->number, buf_view(&call), &reply)) {
         case PYTHON_REWARD:
+            out->score = reply.reward;
             break;
         case PYTHON_RUNTIME_ERROR:
             out->flags |= GRADE_PYTHON_RUNTIME_ERROR;

@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "grade/python_worker.h"
 #include "grade/template.h"
+#include "text/utf8.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -173,12 +174,12 @@ static bool config_write(struct buf *b, const struct sandbox *s, size_t n, const
 }
 
 /* What a call's frame holds. */
-static bool frame_write(struct buf *b, size_t i, struct str call)
+static bool frame_write(struct buf *b, size_t i, bool hear, struct str call)
 {
-    const char number[4] = {(char)(i & 255), (char)(i >> 8 & 255), 0, 0};
+    const char order[4] = {(char)(i & 255), (char)(i >> 8 & 255), (char)hear, 0};
 
     buf_init(b, MAX_CALL_BYTES);
-    buf_put(b, number, sizeof number);
+    buf_put(b, order, sizeof order);
     buf_str(b, call);
     return !b->overflowed;
 }
@@ -207,7 +208,7 @@ static bool attack(const struct sandbox *s, struct error *err)
     buf_init(&reply, 65536);
     snprintf(call, sizeof call, "{\"sample\":{},\"item\":{\"pid\":%d}}", (int)getpid());
     if (ok) {
-        ok = frame_write(&frame, 0, str_of(call)) &&
+        ok = frame_write(&frame, 0, false, str_of(call)) &&
              worker_exchange(&w, buf_view(&frame), clock_seconds() + START_SECONDS, &reply) ==
                  WORKER_ANSWERED;
         if (!ok)
@@ -390,19 +391,67 @@ static void slot_give(struct python_pool *p, struct slot *slot)
 /* ---- a call ---- */
 
 /* text as valid UTF-8, cut to the room there is. */
-static enum python_outcome tell(enum python_outcome outcome, struct str text, char *details,
-                                size_t size)
+static enum python_outcome tell(enum python_outcome outcome, struct str text,
+                                struct python_reply *out)
 {
     struct arena a = {0};
     struct str valid = grade_utf8(&a, text);
-    size_t n = size_min(valid.len, size - 1);
+    size_t n = size_min(valid.len, out->details_size - 1);
 
     while (n > 0 && n < valid.len && ((unsigned char)valid.ptr[n] & 0xc0) == 0x80)
         n--;
-    memcpy(details, valid.ptr, n);
-    details[n] = '\0';
+    memcpy(out->details, valid.ptr, n);
+    out->details[n] = '\0';
     arena_release(&a);
     return outcome;
+}
+
+/* How many bytes at the start of s are one character or, with *valid false, belong to none. */
+static size_t character(struct str s, bool *valid)
+{
+    const struct str four = {s.ptr, size_min(s.len, 4)};
+
+    for (size_t n = 1; n <= four.len; n++) {
+        if (utf8_valid((struct str){four.ptr, n}) > 0) {
+            *valid = s.ptr[0] != '\0';
+            return n;
+        }
+    }
+    *valid = false;
+    return 1;
+}
+
+/*
+ * What the worker heard, as valid UTF-8 without zero bytes; where that is not all there was or is more than the room,
+ * the last line says how many bytes there were besides.
+ */
+static void tell_printed(const struct python_worker *w, struct python_reply *out)
+{
+    const struct str said = {w->said, w->n_said};
+    const size_t for_last_line = 40;
+    size_t at = 0, n = 0;
+
+    if (out->printed == NULL || out->printed_size == 0)
+        return;
+    out->printed[0] = '\0';
+    if (out->printed_size <= for_last_line)
+        return;
+    while (at < said.len) {
+        const size_t room = out->printed_size - for_last_line - n;
+        bool valid;
+        const size_t k = character(str_from(said, at), &valid);
+
+        if ((valid ? k : 3) > room || (!valid && said.len - at < 4 && w->n_written > said.len))
+            break; /* no room, or a character of which the rest was not kept */
+        memcpy(out->printed + n, valid ? said.ptr + at : "\xef\xbf\xbd", valid ? k : 3);
+        n += valid ? k : 3;
+        at += k;
+    }
+    out->printed[n] = '\0';
+    if (at < w->n_written)
+        snprintf(out->printed + n, out->printed_size - n, "%s... (%llu bytes more)\n",
+                 n > 0 && out->printed[n - 1] != '\n' ? "\n" : "",
+                 (unsigned long long)(w->n_written - at));
 }
 
 static const char *signal_hint(int number)
@@ -421,20 +470,19 @@ static const char *signal_hint(int number)
     }
 }
 
-static enum python_outcome tell_death(unsigned status, char *details, size_t size)
+static enum python_outcome tell_death(unsigned status, struct python_reply *out)
 {
     if (WIFSIGNALED((int)status))
-        snprintf(details, size, "the grader's process was ended by signal %d%s",
+        snprintf(out->details, out->details_size, "the grader's process was ended by signal %d%s",
                  WTERMSIG((int)status), signal_hint(WTERMSIG((int)status)));
     else
-        snprintf(details, size,
+        snprintf(out->details, out->details_size,
                  "the grader ended its own process (exit status %d) and gave no reward",
                  WEXITSTATUS((int)status));
     return PYTHON_RUNTIME_ERROR;
 }
 
-static enum python_outcome read_reply(const struct buf *reply, double *reward, char *details,
-                                      size_t size)
+static enum python_outcome read_reply(const struct buf *reply, struct python_reply *out)
 {
     const struct str rest = {reply->ptr + 1, reply->len - 1};
     uint32_t status;
@@ -447,31 +495,29 @@ static enum python_outcome read_reply(const struct buf *reply, double *reward, c
         memcpy(&value, rest.ptr, sizeof value);
         if (!isfinite(value))
             break;
-        *reward = value;
+        out->reward = value;
         return PYTHON_REWARD;
     case 'E':
-        return tell(PYTHON_RUNTIME_ERROR, rest, details, size);
+        return tell(PYTHON_RUNTIME_ERROR, rest, out);
     case 'F':
-        return tell(PYTHON_RUNTIME_ERROR, STR("the grader made more files than it may"), details,
-                    size);
+        return tell(PYTHON_RUNTIME_ERROR, STR("the grader made more files than it may"), out);
     case 'D':
         if (rest.len != sizeof status)
             break;
         memcpy(&status, rest.ptr, sizeof status);
-        return tell_death(status, details, size);
+        return tell_death(status, out);
     case 'S':
-        return tell(PYTHON_SERVER_ERROR, rest, details, size);
+        return tell(PYTHON_SERVER_ERROR, rest, out);
     default:
         break;
     }
     return tell(PYTHON_RUNTIME_ERROR,
-                STR("the grader's process wrote something else than a reward to the reply"),
-                details, size);
+                STR("the grader's process wrote something else than a reward to the reply"), out);
 }
 
 /* One try. PYTHON_SERVER_ERROR with *again set: the worker is gone, and a new one may do better. */
 static enum python_outcome call_once(struct python_pool *p, struct slot *slot, struct str frame,
-                                     double *reward, char *details, size_t size, bool *again)
+                                     struct python_reply *out, bool *again)
 {
     enum python_outcome outcome = PYTHON_SERVER_ERROR;
     struct error err = {0};
@@ -481,24 +527,27 @@ static enum python_outcome call_once(struct python_pool *p, struct slot *slot, s
     *again = false;
     if (slot->worker.pid == 0 && !slot_start(p, slot, &at_fault, &err)) {
         *again = true;
-        return tell(PYTHON_SERVER_ERROR, str_of(err.message), details, size);
+        return tell(PYTHON_SERVER_ERROR, str_of(err.message), out);
     }
     buf_init(&reply, 65536);
-    switch (worker_exchange(&slot->worker, frame, clock_seconds() + p->options.timeout_s, &reply)) {
+    const enum worker_answer got =
+        worker_exchange(&slot->worker, frame, clock_seconds() + p->options.timeout_s, &reply);
+    tell_printed(&slot->worker, out);
+    switch (got) {
     case WORKER_ANSWERED:
         if (reply.len > 0) {
-            outcome = read_reply(&reply, reward, details, size);
+            outcome = read_reply(&reply, out);
             break;
         }
         /* fall through */
     case WORKER_GONE:
         *again = true;
-        tell(outcome, STR("the grader's worker ended during the call"), details, size);
+        tell(outcome, STR("the grader's worker ended during the call"), out);
         worker_stop(&slot->worker, &p->sandbox);
         break;
     case WORKER_TIMED_OUT:
-        snprintf(details, size, "grade() was still running after %g s and was stopped",
-                 p->options.timeout_s);
+        snprintf(out->details, out->details_size,
+                 "grade() was still running after %g s and was stopped", p->options.timeout_s);
         outcome = PYTHON_RUNTIME_ERROR;
         worker_stop(&slot->worker, &p->sandbox);
         break;
@@ -508,24 +557,26 @@ static enum python_outcome call_once(struct python_pool *p, struct slot *slot, s
 }
 
 enum python_outcome python_pool_call(struct python_pool *p, size_t i, struct str call,
-                                     double *reward, char *details, size_t size)
+                                     struct python_reply *out)
 {
     enum python_outcome outcome;
     struct buf frame = {0};
     bool again = false;
 
-    if (!frame_write(&frame, i, call)) {
+    if (out->printed != NULL && out->printed_size > 0)
+        out->printed[0] = '\0';
+    if (!frame_write(&frame, i, out->printed != NULL, call)) {
         buf_release(&frame);
         return tell(PYTHON_RUNTIME_ERROR,
-                    STR("the sample and its row are too large for a Python grader"), details, size);
+                    STR("the sample and its row are too large for a Python grader"), out);
     }
     struct slot *slot = slot_take(p);
-    outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
+    outcome = call_once(p, slot, buf_view(&frame), out, &again);
     if (outcome == PYTHON_SERVER_ERROR && again)
-        outcome = call_once(p, slot, buf_view(&frame), reward, details, size, &again);
+        outcome = call_once(p, slot, buf_view(&frame), out, &again);
     slot_give(p, slot);
     buf_release(&frame);
     if (outcome == PYTHON_REWARD)
-        details[0] = '\0'; /* of a first try that failed */
+        out->details[0] = '\0'; /* of a first try that failed */
     return outcome;
 }

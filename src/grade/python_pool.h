@@ -29,10 +29,15 @@ enum python_outcome {
     PYTHON_RUNTIME_ERROR, /* the grader raised, ran too long, died, gave no reward */
     PYTHON_SERVER_ERROR,  /* the sandbox failed */
 };
-/*
- * Calls grade() of source i. call is JSON: {"sample": ..., "item": ...}. Any thread; waits for a free worker.
- * details (size bytes) tells why there is no reward, as valid UTF-8.
- */
+/* What a call gives, into the caller's rooms: texts of valid UTF-8, ended by a zero byte. */
+struct python_reply {
+    double reward; /* where there is one */
+    char *details; /* why there is none */
+    size_t details_size;
+    char *printed; /* what it wrote to its standard output and error, cut; NULL: not wanted */
+    size_t printed_size;
+};
+/* Calls grade() of source i. call is JSON: {"sample": ..., "item": ...}. Any thread; waits for a free worker. */
 enum python_outcome python_pool_call(struct python_pool *p, size_t i, struct str call,
-                                     double *reward, char *details, size_t size);
+                                     struct python_reply *out);
 #endif

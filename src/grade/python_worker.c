@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,16 +52,44 @@ void worker_stop(struct python_worker *w, const struct sandbox *s)
     *w = (struct python_worker){0};
 }
 
-/* Waits for events on fd: false when the deadline passes first. */
-static bool wait_for(int fd, short events, double deadline)
+/*
+ * Takes what was printed; all but the first of it is only counted, so that a grader that prints without end is held up no
+ * more than by /dev/null. At most a few pipes full at once: a source may have left a process behind that never stops.
+ */
+static void hear(struct python_worker *w)
 {
-    struct pollfd p = {.fd = fd, .events = events};
+    char chunk[16384];
+
+    for (int i = 0; i < 16 && w->err_fd >= 0; i++) {
+        const ssize_t n = read(w->err_fd, chunk, sizeof chunk);
+
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+            close(w->err_fd);
+            w->err_fd = -1;
+        }
+        if (n <= 0)
+            return;
+        const size_t kept = size_min((size_t)n, sizeof w->said - w->n_said);
+        memcpy(w->said + w->n_said, chunk, kept);
+        w->n_said += kept;
+        w->n_written += (uint64_t)n;
+    }
+}
+
+/* Waits for events on the socket: false when the deadline passes first. */
+static bool wait_for(struct python_worker *w, short events, double deadline)
+{
+    struct pollfd p[2] = {{.fd = w->fd, .events = events}, {.fd = w->err_fd, .events = POLLIN}};
 
     for (;;) {
         const double left = deadline - clock_seconds();
-        const int n = left <= 0 ? 0 : poll(&p, 1, left > 1e6 ? 1000000000 : (int)(left * 1000) + 1);
+        const int n = left <= 0 ? 0 : poll(p, 2, left > 1e6 ? 1000000000 : (int)(left * 1000) + 1);
 
-        if (n > 0)
+        if (n > 0 && p[1].revents != 0) {
+            hear(w);
+            p[1].fd = w->err_fd;
+        }
+        if (n > 0 && p[0].revents != 0)
             return true;
         if (left <= 0 || (n < 0 && errno != EINTR))
             return false;
@@ -73,7 +102,7 @@ static bool can_wait(ssize_t n)
 }
 
 /* The frame's length and the frame, in one piece where the socket takes it: the other side then wakes once. */
-static enum worker_answer send_frame(int fd, struct str frame, double deadline)
+static enum worker_answer send_frame(struct python_worker *w, struct str frame, double deadline)
 {
     unsigned char head[4] = {frame.len & 255, frame.len >> 8 & 255, frame.len >> 16 & 255,
                              frame.len >> 24 & 255};
@@ -85,7 +114,7 @@ static enum worker_answer send_frame(int fd, struct str frame, double deadline)
 
         for (size_t i = 0; i < 2; i++)
             io[i] = (struct iovec){(void *)(uintptr_t)part[i].ptr, part[i].len};
-        const ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL);
+        const ssize_t n = sendmsg(w->fd, &message, MSG_NOSIGNAL);
         if (n > 0) {
             const size_t of_head = size_min((size_t)n, part[0].len);
 
@@ -93,35 +122,35 @@ static enum worker_answer send_frame(int fd, struct str frame, double deadline)
             part[1] = str_from(part[1], (size_t)n - of_head);
         } else if (!can_wait(n)) {
             return WORKER_GONE;
-        } else if (!wait_for(fd, POLLOUT, deadline)) {
+        } else if (!wait_for(w, POLLOUT, deadline)) {
             return WORKER_TIMED_OUT;
         }
     }
     return WORKER_ANSWERED;
 }
 
-static enum worker_answer receive(int fd, char *out, size_t size, double deadline)
+static enum worker_answer receive(struct python_worker *w, char *out, size_t size, double deadline)
 {
     while (size > 0) {
-        const ssize_t n = recv(fd, out, size, 0);
+        const ssize_t n = recv(w->fd, out, size, 0);
 
         if (n > 0) {
             out += n;
             size -= (size_t)n;
         } else if (!can_wait(n)) {
             return WORKER_GONE;
-        } else if (!wait_for(fd, POLLIN, deadline)) {
+        } else if (!wait_for(w, POLLIN, deadline)) {
             return WORKER_TIMED_OUT;
         }
     }
     return WORKER_ANSWERED;
 }
 
-static enum worker_answer receive_frame(int fd, double deadline, struct buf *reply)
+static enum worker_answer receive_frame(struct python_worker *w, double deadline, struct buf *reply)
 {
     unsigned char head[4];
     char chunk[4096];
-    enum worker_answer a = receive(fd, (char *)head, sizeof head, deadline);
+    enum worker_answer a = receive(w, (char *)head, sizeof head, deadline);
     size_t left =
         (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
 
@@ -131,7 +160,7 @@ static enum worker_answer receive_frame(int fd, double deadline, struct buf *rep
     while (a == WORKER_ANSWERED && left > 0) {
         const size_t n = size_min(left, sizeof chunk);
 
-        a = receive(fd, chunk, n, deadline);
+        a = receive(w, chunk, n, deadline);
         if (a == WORKER_ANSWERED)
             buf_put(reply, chunk, n);
         left -= n;
@@ -142,16 +171,20 @@ static enum worker_answer receive_frame(int fd, double deadline, struct buf *rep
 enum worker_answer worker_exchange(struct python_worker *w, struct str frame, double deadline,
                                    struct buf *reply)
 {
-    const enum worker_answer a = send_frame(w->fd, frame, deadline);
-
-    return a == WORKER_ANSWERED ? receive_frame(w->fd, deadline, reply) : a;
+    w->n_said = 0;
+    w->n_written = 0;
+    enum worker_answer a = send_frame(w, frame, deadline);
+    if (a == WORKER_ANSWERED)
+        a = receive_frame(w, deadline, reply);
+    hear(w); /* the call has ended: all it printed is in the pipe */
+    return a;
 }
 
 /* The last line of what it complained about: bubblewrap says one, and Python's last is the exception. */
-static struct str last_line(int fd, char *room, size_t size)
+static struct str last_line(struct python_worker *w)
 {
-    const ssize_t n = read(fd, room, size);
-    struct str said = {room, n > 0 ? (size_t)n : 0};
+    hear(w);
+    struct str said = {w->said, w->n_said};
 
     while (said.len > 0 && said.ptr[said.len - 1] == '\n')
         said.len--;
@@ -163,17 +196,13 @@ static struct str last_line(int fd, char *room, size_t size)
 
 bool worker_ready(struct python_worker *w, double deadline, struct error *err)
 {
-    char room[4096];
     struct buf reply;
 
     buf_init(&reply, 64);
-    const enum worker_answer a = receive_frame(w->fd, deadline, &reply);
+    const enum worker_answer a = receive_frame(w, deadline, &reply);
     const bool ok = a == WORKER_ANSWERED && str_is(buf_view(&reply), "ready");
     buf_release(&reply);
-    const struct str said = last_line(w->err_fd, room, sizeof room);
-    /* from here on nobody listens: what a grader writes there goes nowhere and blocks nothing */
-    close(w->err_fd);
-    w->err_fd = -1;
+    const struct str said = last_line(w);
     if (ok)
         return true;
     if (a == WORKER_TIMED_OUT)

@@ -6,10 +6,15 @@
 
 #include "grade/sandbox.h"
 
+#define WORKER_SAID_BYTES 4096
 struct python_worker {
-    pid_t pid;  /* 0: not started */
-    int fd;     /* our end of the socket */
-    int err_fd; /* what it complained about before it spoke */
+    pid_t pid; /* 0: not started */
+    int fd;    /* our end of the socket */
+    int err_fd; /* what it complains about before it speaks, and what calls print; -1: nobody writes there */
+    /* of the last exchange: the first of what the call printed, and how much there was */
+    char said[WORKER_SAID_BYTES];
+    size_t n_said;
+    uint64_t n_written;
 };
 
 /* Starts the process; it lives at most as long as the calling thread. */
@@ -23,7 +28,7 @@ enum worker_answer {
     WORKER_TIMED_OUT,
     WORKER_GONE, /* it ended, or spoke nonsense */
 };
-/* Sends a frame and waits for one, until clock_seconds() is deadline. After anything but an answer the worker is to be stopped. */
+/* Sends a frame and waits for one, until clock_seconds() is deadline; hears meanwhile what is printed. After anything but an answer the worker is to be stopped. */
 enum worker_answer worker_exchange(struct python_worker *w, struct str frame, double deadline,
                                    struct buf *reply);
 

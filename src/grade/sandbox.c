@@ -112,6 +112,44 @@ static bool prefix_of(const char *program, char out[PATH_MAX])
     return strchr(out + (out[0] == '/'), '/') != NULL; /* at least two names deep */
 }
 
+bool sandbox_can_show(const char *folder, struct error *err)
+{
+    static const char *const own[] = {"/tmp", "/dev", "/proc"};
+    char path[PATH_MAX];
+    struct stat st;
+
+    for (size_t i = 0; i < COUNT_OF(own); i++)
+        if (is_below(folder, own[i]))
+            return fail(err, ERR_UNSUPPORTED,
+                        "%.300s is in %s, of which a grader's sandbox has its own", folder, own[i]);
+    snprintf(path, sizeof path, "%s", folder);
+    for (char *slash; geteuid() == 0 && (slash = strrchr(path, '/')) != NULL && slash != path;) {
+        *slash = '\0';
+        if (stat(path, &st) == 0 && (st.st_mode & S_IXOTH) == 0)
+            return fail(err, ERR_UNSUPPORTED,
+                        "a grader's sandbox, which is not root, cannot reach %.200s: %.200s lets "
+                        "nobody else pass (chmod o+x, or another HONE_HOME)",
+                        folder, path);
+    }
+    return true;
+}
+
+/* Corpora beside an environment: HOME/graders/python and HOME/graders/nltk_data. */
+static void add_corpora(struct sandbox *s)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    if (s->n_folders == 0 || strlen(s->folder[0]) > PATH_MAX - 16)
+        return;
+    snprintf(path, sizeof path, "%s", s->folder[0]);
+    snprintf(strrchr(path, '/'), 16, "/nltk_data");
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return;
+    snprintf(s->nltk_data, sizeof s->nltk_data, "NLTK_DATA=%s", path);
+    memcpy(s->folder[s->n_folders++], path, sizeof path);
+}
+
 /* Shows the interpreter's own folders where they are not in /usr: a virtual environment and the Python below it. */
 static bool add_folders(struct sandbox *s, struct error *err)
 {
@@ -123,19 +161,17 @@ static bool add_folders(struct sandbox *s, struct error *err)
     for (size_t i = 0; i < 2; i++) {
         if (is_below(programs[i], "/usr"))
             continue;
-        if (is_below(programs[i], "/tmp"))
-            return fail(err, ERR_UNSUPPORTED,
-                        "the Python of the graders, %.300s, is in /tmp, of which a sandbox has its "
-                        "own",
-                        programs[i]);
         if (!prefix_of(programs[i], prefix))
             return fail(err, ERR_UNSUPPORTED,
                         "the Python of the graders, %.300s, is not in a folder of its own",
                         programs[i]);
+        if (!sandbox_can_show(prefix, err))
+            return fail_while(err, "choosing the Python of the graders");
         if (is_below(prefix, "/usr") || (s->n_folders > 0 && strcmp(s->folder[0], prefix) == 0))
             continue;
         memcpy(s->folder[s->n_folders++], prefix, sizeof prefix);
     }
+    add_corpora(s);
     return true;
 }
 
@@ -279,21 +315,18 @@ static void add_bwrap(struct launch *l, char targets[][64])
 static void add_environment(struct launch *l)
 {
     static const char *const env[] = {
-        "PATH=/usr/bin:/bin",
-        "LANG=C.UTF-8",
-        "HOME=/tmp",
-        "TMPDIR=/tmp",
-        "PYTHONHASHSEED=0",
-        "PYTHONSAFEPATH=1",
-        "PYTHONNOUSERSITE=1",
-        "PYTHONDONTWRITEBYTECODE=1",
-        "OPENBLAS_NUM_THREADS=1",
-        "OMP_NUM_THREADS=1",
-        "MKL_NUM_THREADS=1",
+        "PATH=/usr/bin:/bin", "LANG=C.UTF-8",
+        "HOME=/tmp",          "TMPDIR=/tmp",
+        "PYTHONHASHSEED=0",   "PYTHONSAFEPATH=1",
+        "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1",
+        "LD_BIND_NOW=1",      "OPENBLAS_NUM_THREADS=1",
+        "OMP_NUM_THREADS=1",  "MKL_NUM_THREADS=1",
     };
 
-    static_assert(COUNT_OF(env) < COUNT_OF(l->env), "room for the ending NULL");
+    static_assert(COUNT_OF(env) + 1 < COUNT_OF(l->env), "room for the corpora and the ending NULL");
     memcpy(l->env, env, sizeof env);
+    if (l->s->nltk_data[0] != '\0')
+        l->env[COUNT_OF(env)] = l->s->nltk_data;
 }
 
 /* -- Landlock, for T3 -- */

@@ -31,7 +31,7 @@ enum sandbox_tier {
 #define SANDBOX_N_TIERS 3
 const char *sandbox_tier_text(enum sandbox_tier tier); /* "T1 (bubblewrap: ...)" */
 
-#define SANDBOX_MAX_FOLDERS 2
+#define SANDBOX_MAX_FOLDERS 3
 struct sandbox {
     enum sandbox_tier tier;
     size_t memory_bytes;
@@ -41,11 +41,20 @@ struct sandbox {
     char folder[SANDBOX_MAX_FOLDERS]
                [PATH_MAX]; /* beyond /usr: where the interpreter and its packages are */
     size_t n_folders;
+    char nltk_data
+        [PATH_MAX +
+         16]; /* "NLTK_DATA=...": beside the interpreter's environment; "" where there is none */
     struct buf outer, inner; /* the two filters */
 };
 
 /* Whether there is an interpreter to run graders with. */
 MUST_CHECK bool sandbox_check_python(const struct grade_options *opt, struct error *err);
+
+/*
+ * Whether a sandbox can show this folder (an absolute path; it need not be there yet): not where it has folders of its
+ * own, and where the program is root, only below folders that anyone may pass, for its user is another.
+ */
+MUST_CHECK bool sandbox_can_show(const char *folder, struct error *err);
 
 /* What tier needs on this host; a sandbox that only fails when it starts is found by the attacks. */
 MUST_CHECK bool sandbox_init(struct sandbox *s, enum sandbox_tier tier,

@@ -371,6 +371,27 @@ def grade(sample, item):
         out = self.works("grade", "--grader", "g.json", "--data", "d.jsonl", "--answers", "a.jsonl")
         self.assertIn("         1        2    1.0000  \"a\"\n         3        4    1.0000  \"b\"\n", out)
 
+    def test_what_a_grader_prints_is_shown(self):
+        source = """def grade(sample, item):
+    text = sample["output_text"]
+    if text != "quiet":
+        print("saw", text)
+    if text == "much":
+        print("x" * 20000)
+    return 1 / len(text) if text != "fails" else None
+"""
+        answers = ["quiet", "one\ntwo\x1b[2J", "fails", "much", *"efgh"]
+        text, told = self.told(python(source), [{}] * 8, answers)
+        self.assertIn("\nWhat the grader printed\n         2        2 \"saw one\\ntwo\\x1b[2J\\n\"\n"
+                      "         3        3 \"saw fails\\n\"\n         4        4 \"saw much\\nxxx", text)
+        self.assertIn("  and 2 more calls printed: --prints shows all\n", text)
+        self.assertEqual((told["prints"]["count"], [a["line"] for a in told["prints"]["first"]]), (7, [2, 3, 4, 5, 6]))
+        self.assertEqual(told["prints"]["first"][0]["printed"], "saw one\ntwo\x1b[2J\n")
+        text = self.works("grade", "--grader", "g.json", "--data", "d.jsonl", "--answers", "a.jsonl", "--prints")
+        self.assertIn("  line 2:\n      saw one\n      two\\x1b[2J\n  line 3:\n      saw fails\n", text)
+        self.assertRegex(text, r"\n  line 4:\n      saw much\n      x{3000,}\n      \.\.\. \(1\d{4} bytes more\)\n")
+        self.assertIn("  line 8:\n      saw h\n", text)
+
     def test_noise_is_weighed_against_signal(self):
         answers = [{"item": i // 4, "answer": str(i % 4)} for i in range(40)]
         text, told = self.told(python(NOISY), [{"noise": 0}] * 10, answers, "--repeat", "3")

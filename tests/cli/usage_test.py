@@ -6,7 +6,7 @@ import unittest
 
 from cli import GGUF, HF, HONE, HoneTest
 
-COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "score", "tokenize", "render", "models", "import",
+COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "score", "tokenize", "render", "models", "import", "graders",
             "bench", "version"]
 
 

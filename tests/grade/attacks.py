@@ -189,6 +189,15 @@ def changes_its_parent():
             pass
     return opens('/proc/%d/mem' % parent)
 @attack
+def reads_its_parents_memory():
+    parent = os.getppid() or 1
+    here = ctypes.create_string_buffer(64)
+    pair = (ctypes.c_uint64 * 2)(ctypes.addressof(here), 64)
+    at = ctypes.addressof(pair)
+    return any(opens('/proc/%d/%s' % (pid, name)) for pid in (1, parent) for name in ('mem', 'maps', 'environ', 'stack')) \
+        or libc.ptrace(16, parent, 0, 0) == 0 or libc.process_vm_readv(parent, at, 1, at, 1, 0) >= 0 \
+        or libc.process_vm_writev(parent, at, 1, at, 1, 0) >= 0
+@attack
 def outlives_its_death_signal():
     return libc.prctl(1, 0, 0, 0, 0) == 0
 

@@ -12,10 +12,26 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Nothing is taken from the cache: each call is one. */
+static struct grade_options no_cache(void)
+{
+    struct grade_options opt = grade_defaults();
+
+    opt.cache_bytes = 0;
+    return opt;
+}
+
+static struct grader *open_source(const char *source)
+{
+    const struct grade_options opt = no_cache();
+
+    return grader_of(python_spec(source), &opt);
+}
+
 /* One worker, so that the next call meets what the last one left behind; little memory, so that it is soon full. */
 static struct grade_options one_worker(double timeout_s)
 {
-    struct grade_options opt = grade_defaults();
+    struct grade_options opt = no_cache();
 
     opt.n_workers = 1;
     opt.memory_bytes = (size_t)400 << 20;
@@ -65,8 +81,7 @@ static void fails_saying(const char *bad, const char *says)
 static void a_reward_comes_back_to_the_last_bit(void **state)
 {
     (void)state;
-    struct grader *g =
-        grader_of(python_spec("def grade(sample, item):\n    return item['x'] / 3"), NULL);
+    struct grader *g = open_source("def grade(sample, item):\n    return item['x'] / 3");
     const struct grade_result r = grade_text(g, "{'x':1}", "");
 
     assert_true(r.reward == 1.0 / 3 && r.flags == 0 && r.n_parts == 1 && r.part[0] == r.reward);
@@ -78,16 +93,14 @@ static void a_reward_comes_back_to_the_last_bit(void **state)
 static void every_kind_of_number_is_a_reward(void **state)
 {
     (void)state;
-    struct grader *g = grader_of(
-        python_spec(
-            "from fractions import Fraction\n"
-            "class Array0:\n"
-            "    ndim = 0\n"
-            "    def item(self): return True\n"
-            "def grade(sample, item):\n"
-            "    return {'int': 2, 'bool': True, 'false': False, 'fraction': Fraction(1, 4), 'numpy': Array0(),\n"
-            "            'small': 5e-324, 'large': -1.5e308}[sample['output_text']]"),
-        NULL);
+    struct grader *g = open_source(
+        "from fractions import Fraction\n"
+        "class Array0:\n"
+        "    ndim = 0\n"
+        "    def item(self): return True\n"
+        "def grade(sample, item):\n"
+        "    return {'int': 2, 'bool': True, 'false': False, 'fraction': Fraction(1, 4), 'numpy': Array0(),\n"
+        "            'small': 5e-324, 'large': -1.5e308}[sample['output_text']]");
 
     assert_true(grade_text(g, "{}", "int").reward == 2);
     assert_true(grade_text(g, "{}", "bool").reward == 1);
@@ -102,18 +115,16 @@ static void every_kind_of_number_is_a_reward(void **state)
 static void the_sample_has_the_fields_of_the_api(void **state)
 {
     (void)state;
-    struct grader *g = grader_of(
-        python_spec(
-            "def grade(sample, item):\n"
-            "    assert sorted(sample) == ['choices', 'output_audio', 'output_json', 'output_text', 'output_tools']\n"
-            "    assert sample['output_text'] == 'h\\u00e9\\u6f22\\U0001f600\\x00\"\\\\', ascii(sample)\n"
-            "    assert sample['output_json'] == {'a': [1, 2.5, None, True]}\n"
-            "    assert sample['output_tools'][0]['function']['name'] == 'f'\n"
-            "    assert sample['choices'][0]['message']['content'] == sample['output_text']\n"
-            "    assert sample['choices'][0]['finish_reason'] == 'stop'\n"
-            "    assert item == {'k': {'\\u00e9': [9007199254740993, -0.1]}}, ascii(item)\n"
-            "    return 1"),
-        NULL);
+    struct grader *g = open_source(
+        "def grade(sample, item):\n"
+        "    assert sorted(sample) == ['choices', 'output_audio', 'output_json', 'output_text', 'output_tools']\n"
+        "    assert sample['output_text'] == 'h\\u00e9\\u6f22\\U0001f600\\x00\"\\\\', ascii(sample)\n"
+        "    assert sample['output_json'] == {'a': [1, 2.5, None, True]}\n"
+        "    assert sample['output_tools'][0]['function']['name'] == 'f'\n"
+        "    assert sample['choices'][0]['message']['content'] == sample['output_text']\n"
+        "    assert sample['choices'][0]['finish_reason'] == 'stop'\n"
+        "    assert item == {'k': {'\\u00e9': [9007199254740993, -0.1]}}, ascii(item)\n"
+        "    return 1");
     json_t *json = json_of("{'a':[1,2.5,null,true]}"),
            *tools = json_of("[{'function':{'name':'f'}}]");
     json_t *item = json_of("{'k':{'\xc3\xa9':[9007199254740993,-0.1]}}");
@@ -135,9 +146,8 @@ static void the_sample_has_the_fields_of_the_api(void **state)
 static void an_answer_that_is_not_utf8_still_is_graded(void **state)
 {
     (void)state;
-    struct grader *g = grader_of(
-        python_spec("def grade(sample, item):\n    return sample['output_text'] == 'a\\ufffdb'"),
-        NULL);
+    struct grader *g =
+        open_source("def grade(sample, item):\n    return sample['output_text'] == 'a\\ufffdb'");
 
     assert_true(grade_text(g, "{}",
                            "a\xff"
@@ -149,10 +159,8 @@ static void an_answer_that_is_not_utf8_still_is_graded(void **state)
 static void a_large_row_arrives_whole(void **state)
 {
     (void)state;
-    struct grader *g = grader_of(
-        python_spec(
-            "def grade(sample, item):\n    return len(item['text']) + len(sample['output_text'])"),
-        NULL);
+    struct grader *g = open_source(
+        "def grade(sample, item):\n    return len(item['text']) + len(sample['output_text'])");
     const size_t n = (size_t)5 << 20;
     char *text = malloc(n + 1);
     json_t *item = json_object();
@@ -174,18 +182,16 @@ static void helpers_imports_and_constants_are_made_once(void **state)
 {
     (void)state;
     /* the source runs once; what a call changes is gone with it */
-    struct grader *g =
-        grader_of(python_spec("import json, re, math, collections, statistics, dataclasses\n"
-                              "COUNT = [0]\n"
-                              "@dataclasses.dataclass\n"
-                              "class P:\n"
-                              "    x: int = 3\n"
-                              "def helper():\n"
-                              "    COUNT[0] += 1\n"
-                              "    return COUNT[0]\n"
-                              "def grade(sample, item):\n"
-                              "    return helper() + P().x\n"),
-                  NULL);
+    struct grader *g = open_source("import json, re, math, collections, statistics, dataclasses\n"
+                                   "COUNT = [0]\n"
+                                   "@dataclasses.dataclass\n"
+                                   "class P:\n"
+                                   "    x: int = 3\n"
+                                   "def helper():\n"
+                                   "    COUNT[0] += 1\n"
+                                   "    return COUNT[0]\n"
+                                   "def grade(sample, item):\n"
+                                   "    return helper() + P().x\n");
 
     for (int i = 0; i < 5; i++)
         assert_true(grade_text(g, "{}", "").reward == 4);
@@ -201,7 +207,7 @@ static void the_same_answer_gets_the_same_reward(void **state)
     double first = 0;
 
     for (int i = 0; i < 3; i++) {
-        struct grader *g = grader_of(python_spec(source), NULL);
+        struct grader *g = open_source(source);
         const double reward = grade_text(g, "{}", "abc").reward;
 
         assert_true(grade_text(g, "{}", "abc").reward == reward);
@@ -211,15 +217,59 @@ static void the_same_answer_gets_the_same_reward(void **state)
     }
 }
 
+static void a_source_may_start_threads_and_processes_of_its_own(void **state)
+{
+    (void)state;
+    struct grade_options opt = no_cache();
+
+    opt.n_workers = 1;
+    struct grader *g = grader_of(
+        python_spec("import os, signal, subprocess, threading, time\n"
+                    "def spin():\n    while True: time.sleep(0.001)\n"
+                    "threading.Thread(target=spin, daemon=True).start()\n"
+                    "subprocess.run(['/usr/bin/true'], check=True)\n"
+                    "P = [subprocess.Popen(['/usr/bin/sleep', '0.2']) for i in range(3)]\n"
+                    "def grade(sample, item):\n"
+                    "    assert threading.active_count() == 1\n"
+                    "    return 1.0\n"),
+        &opt);
+    const double start = clock_seconds();
+
+    for (int i = 0; i < 50; i++) {
+        const struct grade_result r = grade_text(g, "{}", "");
+
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 1);
+        usleep(10000);
+    }
+    assert_true(clock_seconds() - start < 4); /* no call waits for a tick */
+    grader_close(g);
+}
+
+static void what_a_function_imports_is_there_before_it_is_called(void **state)
+{
+    (void)state;
+    struct grader *g = open_source("import sys\n"
+                                   "def before():\n    return 'colorsys' in sys.modules\n"
+                                   "def grade(sample, item):\n"
+                                   "    was = before()\n"
+                                   "    if item.get('never'):\n        import no_such_module\n"
+                                   "    from colorsys import rgb_to_hsv\n"
+                                   "    return was\n");
+
+    assert_true(grade_text(g, "{}", "").reward == 1);
+    const struct grade_result r = grade_text(g, "{'never':1}", "");
+    ASSERT_SAYS(r, "No module named 'no_such_module'");
+    grader_close(g);
+}
+
 static void threads_inside_a_grader_work(void **state)
 {
     (void)state;
-    struct grader *g =
-        grader_of(python_spec("from concurrent.futures import ThreadPoolExecutor\n"
-                              "def grade(sample, item):\n"
-                              "    with ThreadPoolExecutor(4) as pool:\n"
-                              "        return sum(pool.map(lambda x: x * x, range(5)))\n"),
-                  NULL);
+    struct grader *g = open_source("from concurrent.futures import ThreadPoolExecutor\n"
+                                   "def grade(sample, item):\n"
+                                   "    with ThreadPoolExecutor(4) as pool:\n"
+                                   "        return sum(pool.map(lambda x: x * x, range(5)))\n");
     const struct grade_result r = grade_text(g, "{}", "");
 
     assert_string_equal(r.details, "");
@@ -328,7 +378,7 @@ static void a_call_that_lasts_too_long_is_stopped(void **state)
     assert_true(clock_seconds() - start < 60);
 }
 
-static void output_goes_nowhere(void **state)
+static void output_that_nobody_wants_goes_nowhere(void **state)
 {
     (void)state;
     const struct grade_options opt = one_worker(20);
@@ -411,6 +461,297 @@ static void a_thread_that_stays_does_not_hold_the_answer(void **state)
     for (int i = 0; i < 3; i++)
         assert_true(grade_text(g, "{}", "").reward == 0.5);
     assert_true(clock_seconds() - start < 15);
+    grader_close(g);
+}
+
+/* ---- what is printed ---- */
+
+#define FFFD "\xef\xbf\xbd"
+
+/* As grade_text, and keeps what is printed: it must be what is expected. */
+static struct grade_result grade_heard(struct grader *g, const char *item, const char *text,
+                                       const char *expected)
+{
+    char printed[GRADE_PRINTED_BYTES];
+    json_t *row = json_of(item);
+    const struct grade_sample sample = {
+        .output_text = str_of(text), .printed = printed, .printed_size = sizeof printed};
+    struct grade_result r;
+
+    memset(printed, 'x', sizeof printed);
+    grader_run(g, row, &sample, &r);
+    json_decref(row);
+    assert_string_equal(printed, expected);
+    return r;
+}
+
+/* The source's grade() prints this, whatever becomes of it. */
+static void prints(const char *body, double timeout_s, const char *expected, const char *says)
+{
+    const struct grade_options opt = one_worker(timeout_s);
+    char source[2048];
+
+    snprintf(source, sizeof source,
+             "import ctypes, os, sys, struct, time\nprint('while loading')\n"
+             "sys.stdout.write('and no line end')\ndef grade(sample, item):\n"
+             "    if sample['output_text'] == 'next': return 1.0\n%s",
+             body);
+    struct grader *g = grader_of(python_spec(source), &opt);
+    const struct grade_result r = grade_heard(g, "{}", "", expected);
+
+    ASSERT_SAYS(r, says);
+    assert_true(r.flags == 0 ? r.reward == 0.5 : r.reward == 0);
+    assert_true((r.flags == 0) == (says[0] == '\0'));
+    assert_true(grade_heard(g, "{}", "next", "").reward == 1);
+    assert_true(grade_text(g, "{}", "").reward == r.reward); /* the same without a listener */
+    grader_close(g);
+}
+
+static void what_a_call_prints_is_kept_apart_from_its_reward(void **state)
+{
+    (void)state;
+    prints("    return 0.5", 60, "", "");
+    prints(
+        "    print('a', 1)\n    print('b', file=sys.stderr)\n    print('c', end='')\n    return 0.5",
+        60, "a 1\nb\nc\n", "");
+    prints("    os.write(1, b'R' + struct.pack('<d', 2.0))\n    return 0.5", 60,
+           "R" FFFD FFFD FFFD FFFD FFFD FFFD FFFD "@\n", "");
+    prints("    print('{\"reward\": 1.0}')\n    return 0.5", 60, "{\"reward\": 1.0}\n", "");
+    prints("    ctypes.CDLL(None).dprintf(2, b'from C\\n')\n    return 0.5", 60, "from C\n", "");
+}
+
+static void what_was_printed_before_a_failure_is_kept(void **state)
+{
+    (void)state;
+    prints("    print('before')\n    raise ValueError('mine')", 60, "before\n", "mine");
+    prints("    print('before')\n    os._exit(3)", 60, "before\n", "exit status 3");
+    prints("    print('before')\n    ctypes.string_at(0)", 60, "before\n", "SIGSEGV");
+    prints("    print('before')\n    while True: pass", 1, "before\n", "still running");
+    prints("    print('before')\n    return float('nan')", 60, "before\n", "no reward");
+}
+
+static void what_is_printed_is_text_whatever_it_was(void **state)
+{
+    (void)state;
+    prints("    print('h\\u00e9 \\U0001f600')\n    return 0.5", 60, "h\xc3\xa9 \xf0\x9f\x98\x80\n",
+           "");
+    prints("    print('\\ud800')\n    return 0.5", 60, "\\ud800\n", "");
+    prints("    os.write(1, b'a\\xffb\\0c\\xe2\\x82')\n    return 0.5", 60,
+           "a\xef\xbf\xbd"
+           "b\xef\xbf\xbd"
+           "c\xef\xbf\xbd\xef\xbf\xbd\n",
+           "");
+}
+
+static void long_output_is_cut_and_counted(void **state)
+{
+    (void)state;
+    char expected[GRADE_PRINTED_BYTES];
+
+    memset(expected, 'x', 4096);
+    snprintf(expected + 4096, sizeof expected - 4096, "\n... (995904 bytes more)\n");
+    prints("    os.write(1, b'x' * 1000000)\n    return 0.5", 60, expected, "");
+    /* not inside a character: of the 1,366th only its first byte is kept */
+    for (size_t i = 0; i < 1365; i++)
+        memcpy(expected + 3 * i, "\xe2\x82\xac", 3);
+    snprintf(expected + 4095, sizeof expected - 4095, "\n... (25905 bytes more)\n");
+    prints("    os.write(1, '\\u20ac'.encode() * 10000)\n    return 0.5", 60, expected, "");
+    memset(expected, 'y', 4095);
+    snprintf(expected + 4095, sizeof expected - 4095, "\n\n");
+    expected[4096] = '\0';
+    prints("    print('y' * 4095)\n    return 0.5", 60, expected, "");
+}
+
+static void output_without_end_is_stopped_with_the_call(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(1);
+    static const char *const floods[] = {
+        "print('x' * 1000)",
+        "print('x', file=sys.stderr)",
+        "os.write(1, b'x' * 100000)",
+        "os.write(2, b'')",
+        "sys.stdout.buffer.write(bytes(1 << 20))",
+    };
+
+    for (size_t i = 0; i < sizeof floods / sizeof *floods; i++) {
+        char source[512], printed[GRADE_PRINTED_BYTES];
+
+        snprintf(source, sizeof source,
+                 "import os, sys\ndef grade(sample, item):\n"
+                 "    while sample['output_text'] == 'bad':\n        %s\n    return 1.0",
+                 floods[i]);
+        struct grader *g = grader_of(python_spec(source), &opt);
+        const struct grade_sample sample = {
+            .output_text = STR("bad"), .printed = printed, .printed_size = sizeof printed};
+        struct grade_result r;
+        const double start = clock_seconds();
+
+        grader_run(g, NULL, &sample, &r);
+        assert_int_equal(r.flags, GRADE_PYTHON_RUNTIME_ERROR);
+        ASSERT_SAYS(r, "still running after 1 s");
+        assert_true(clock_seconds() - start < 20 && strlen(printed) < sizeof printed);
+        assert_true(grade_heard(g, "{}", "good", "").reward == 1);
+        grader_close(g);
+    }
+}
+
+static void what_one_call_does_to_its_output_does_not_reach_the_next(void **state)
+{
+    (void)state;
+    const struct grade_options opt = one_worker(60);
+    struct grader *g = grader_of(
+        python_spec(
+            "import fcntl, os, sys\n"
+            "def grade(sample, item):\n"
+            "    if sample['output_text'] == 'bad':\n"
+            "        sys.stdout.write('not ended')\n"
+            "        for fd in (1, 2):\n"
+            "            fcntl.fcntl(fd, fcntl.F_SETFL, os.O_NONBLOCK | os.O_DIRECT)\n"
+            "            fcntl.fcntl(fd, 1031, 4096)\n"
+            "        os.closerange(0, 100)\n"
+            "        return 1.0\n"
+            "    assert fcntl.fcntl(1, fcntl.F_GETFL) == os.O_WRONLY, fcntl.fcntl(1, fcntl.F_GETFL)\n"
+            "    assert fcntl.fcntl(1, 1032) == 65536\n"
+            "    for fd in range(3, 64):\n" /* the pipe is there as 1 and 2 alone */
+            "        try: assert os.fstat(fd).st_ino != os.fstat(1).st_ino\n"
+            "        except OSError: pass\n"
+            "    print('mine')\n"
+            "    return 1.0\n"),
+        &opt);
+
+    for (int i = 0; i < 3; i++) {
+        struct grade_result r = grade_heard(g, "{}", "bad", "");
+
+        ASSERT_SAYS(r, "gave no reward");
+        r = grade_heard(g, "{}", "good", "mine\n");
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 1);
+    }
+    grader_close(g);
+}
+
+static void the_parts_of_a_multi_print_below_their_names(void **state)
+{
+    (void)state;
+    struct grade_options opt = no_cache();
+    struct grader *g = grader_of(
+        json_of(
+            "{'type':'multi','graders':{"
+            "'a':{'type':'python','source':'def grade(s, i):\\n    print(1)\\n    return 1'},"
+            "'b':{'type':'python','source':'def grade(s, i):\\n    return 1'},"
+            "'x':{'type':'string_check','input':'x','reference':'x','operation':'eq'},"
+            "'c':{'type':'python','source':'def grade(s, i):\\n    print(2, end=str())\\n    return i[0]'}},"
+            "'calculate_output':'a + b + c + x'}"),
+        &opt);
+
+    assert_true(grade_heard(g, "{}", "", "a:\n1\nc:\n2\n").reward == 0);
+    grader_close(g);
+    /* little room is shared, and what does not fit is counted */
+    g = grader_of(
+        json_of(
+            "{'type':'multi','graders':{"
+            "'a':{'type':'python','source':'def grade(s, i):\\n    print(9 * str(12345678))\\n    return 1'},"
+            "'b':{'type':'python','source':'def grade(s, i):\\n    print(str(1) * 999)\\n    return 1'}},"
+            "'calculate_output':'a + b'}"),
+        &opt);
+    char printed[300];
+    const struct grade_sample sample = {
+        .output_text = STR(""), .printed = printed, .printed_size = sizeof printed};
+    struct grade_result r;
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 2);
+    assert_ptr_equal(strstr(printed, "a:\n12345678"), printed);
+    assert_non_null(strstr(printed, "12345678\nb:\n1111"));
+    assert_non_null(strstr(printed, "\n... ("));
+    grader_close(g);
+}
+
+/* ---- crafted JSON ---- */
+
+static void json_that_is_none_never_reaches_a_grader(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {
+        "{\"x\": NaN}",
+        "{\"x\": Infinity}",
+        "{\"x\": 1e999}",
+        "{\"x\": \"\\ud800\"}",
+        "{\"x\": 1, \"x\": 2}",
+        "{\"x\": 123456789012345678901234567890}",
+        "{\"x\": \"\xed\xa0\x80\"}",
+        "{\"x\": 01}",
+    };
+    struct error err;
+    json_t *row = NULL;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_false(json_parse(str_of(rows[i]), "a row", &row, &err));
+        assert_non_null(strstr(err.message, "a row"));
+    }
+    char *deep = malloc(200001);
+    memset(deep, '[', 100000);
+    memset(deep + 100000, ']', 100000);
+    deep[200000] = '\0';
+    assert_false(json_parse(str_of(deep), "a row", &row, &err));
+    free(deep);
+}
+
+static void an_answer_cannot_change_the_row_beside_it(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {
+        "\"},\"item\":{\"a\":2}}",
+        "\\\"},\"item\":{\"a\":2}}",
+        "\\u0022},\"item\":{\"a\":2}}",
+        "\xff\"},\"item\":{\"a\":2}}",
+        "\xed\xa0\x80\xed\xb0\x80",
+        "{\"__class__\": \"os.system\", \"py/object\": \"os.system\", \"$ref\": \"#\"}",
+        "cposix\nsystem\n(S'true'\ntR.", /* a pickle */
+        "!!python/object/apply:os.system ['true']",
+        "R\x01\x01\x01\x01\x01\x01\x01\x01",
+    };
+    struct grader *g = open_source(
+        "def grade(sample, item):\n"
+        "    assert item == {'a': 1}, item\n"
+        "    assert type(sample['output_text']) is str and sample['output_json'] is None\n"
+        "    sample['output_text'].encode()\n"
+        "    return 1.0\n");
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        const struct grade_result r = grade_text(g, "{'a':1}", answers[i]);
+
+        assert_string_equal(r.details, "");
+        assert_true(r.reward == 1);
+    }
+    grader_close(g);
+}
+
+static void deep_rows_and_huge_numbers_are_contained(void **state)
+{
+    (void)state;
+    struct grader *g = open_source(
+        "def grade(sample, item):\n"
+        "    return float(int(sample['output_text'])) if sample['output_text'] else 1.0\n");
+    json_t *item = json_array();
+    const struct grade_sample sample = {.output_text = STR("")};
+    struct grade_result r;
+    char digits[6001];
+
+    for (int i = 0; i < 1900; i++)
+        item = json_pack("[o]", item);
+    grader_run(g, item, &sample, &r);
+    json_decref(item);
+    assert_int_equal(r.flags, GRADE_PYTHON_RUNTIME_ERROR);
+    ASSERT_SAYS(r, "RecursionError");
+    memset(digits, '9', 6000);
+    digits[6000] = '\0';
+    r = grade_text(g, "{}", digits); /* Python's own limit, against quadratic time */
+    ASSERT_SAYS(r, "ValueError: Exceeds the limit");
+    digits[400] = '\0';
+    r = grade_text(g, "{}", digits);
+    ASSERT_SAYS(r, "OverflowError");
+    assert_true(grade_text(g, "{'x':1e308,'y':-5e-324,'z':9223372036854775807}", "").reward == 1);
     grader_close(g);
 }
 
@@ -506,7 +847,7 @@ static void *call_often(void *arg)
 static void many_threads_share_few_workers(void **state)
 {
     (void)state;
-    struct grade_options opt = grade_defaults();
+    struct grade_options opt = no_cache();
     struct caller callers[6] = {0};
 
     opt.n_workers = 2;
@@ -574,7 +915,7 @@ static void callables_with_two_arguments_are_accepted(void **state)
     };
 
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        struct grader *g = grader_of(python_spec(sources[i]), NULL);
+        struct grader *g = open_source(sources[i]);
 
         assert_true(grade_text(g, "{}", "").reward == 0.5);
         grader_close(g);
@@ -611,7 +952,7 @@ static void a_python_that_is_not_there_is_named(void **state)
 static void expect_keys(const char *source, const char *item, const char *missing)
 {
     struct error err = {0};
-    struct grader *g = grader_of(python_spec(source), NULL);
+    struct grader *g = open_source(source);
     json_t *row = json_of(item);
 
     if (missing == NULL)
@@ -685,6 +1026,8 @@ int main(void)
         cmocka_unit_test(a_large_row_arrives_whole),
         cmocka_unit_test(helpers_imports_and_constants_are_made_once),
         cmocka_unit_test(the_same_answer_gets_the_same_reward),
+        cmocka_unit_test(a_source_may_start_threads_and_processes_of_its_own),
+        cmocka_unit_test(what_a_function_imports_is_there_before_it_is_called),
         cmocka_unit_test(threads_inside_a_grader_work),
         cmocka_unit_test(a_multi_of_python_graders_keeps_them_apart),
         cmocka_unit_test(an_exception_is_told_with_its_traceback),
@@ -693,10 +1036,20 @@ int main(void)
         cmocka_unit_test(a_recursion_without_end_is_an_error),
         cmocka_unit_test(memory_without_end_is_an_error),
         cmocka_unit_test(a_call_that_lasts_too_long_is_stopped),
-        cmocka_unit_test(output_goes_nowhere),
+        cmocka_unit_test(output_that_nobody_wants_goes_nowhere),
         cmocka_unit_test(nothing_written_to_any_descriptor_becomes_a_reward),
         cmocka_unit_test(closed_descriptors_and_handlers_do_not_reach_the_next_sample),
         cmocka_unit_test(a_thread_that_stays_does_not_hold_the_answer),
+        cmocka_unit_test(what_a_call_prints_is_kept_apart_from_its_reward),
+        cmocka_unit_test(what_was_printed_before_a_failure_is_kept),
+        cmocka_unit_test(what_is_printed_is_text_whatever_it_was),
+        cmocka_unit_test(long_output_is_cut_and_counted),
+        cmocka_unit_test(output_without_end_is_stopped_with_the_call),
+        cmocka_unit_test(what_one_call_does_to_its_output_does_not_reach_the_next),
+        cmocka_unit_test(the_parts_of_a_multi_print_below_their_names),
+        cmocka_unit_test(json_that_is_none_never_reaches_a_grader),
+        cmocka_unit_test(an_answer_cannot_change_the_row_beside_it),
+        cmocka_unit_test(deep_rows_and_huge_numbers_are_contained),
         cmocka_unit_test(a_worker_that_was_killed_is_replaced),
         cmocka_unit_test(a_worker_that_dies_twice_in_a_call_is_a_server_error),
         cmocka_unit_test(many_threads_share_few_workers),

@@ -16,6 +16,7 @@
 
 /* The tier under test; 0 before the first. */
 static int tier;
+static const char *interpreter; /* NULL: the system's */
 static char socket_path[108], abstract_name[64], secret_file[128];
 
 static struct grade_options in_this_tier(void)
@@ -23,9 +24,11 @@ static struct grade_options in_this_tier(void)
     struct grade_options opt = grade_defaults();
 
     opt.n_workers = 1;
+    opt.cache_bytes = 0;
     opt.memory_bytes = (size_t)400 << 20;
     opt.timeout_s = 30;
     opt.sandbox_tier = tier;
+    opt.python = interpreter;
     return opt;
 }
 
@@ -100,10 +103,18 @@ static void a_sample_leaves_nothing_for_the_next(void **state)
         skip();
     struct grader *g =
         open_file("leftovers.py", tier == 3 ? "WRITABLE = False\n" : "WRITABLE = True\n");
-    struct grade_result r = grade_text(g, "{'a':'WN-AWAYING-LOVE-THRO'}", "WN-AWAYING-LOVE-THRO");
+    char printed[GRADE_PRINTED_BYTES];
+    json_t *item = json_of("{'a':'WN-AWAYING-LOVE-THRO'}");
+    const struct grade_sample sample = {.output_text = STR("WN-AWAYING-LOVE-THRO"),
+                                        .printed = printed,
+                                        .printed_size = sizeof printed};
+    struct grade_result r;
 
-    /* it came back through the worker, and is gone from it */
+    grader_run(g, item, &sample, &r);
+    json_decref(item);
+    /* it came back through the worker or past it, and is gone from it */
     ASSERT_SAYS(r, "WN-AWAYING-LOVE-THRO");
+    assert_string_equal(printed, "WN-AWAYING-LOVE-THRO\nWN-AWAYING-LOVE-THRO\n");
     r = grade_text(g, "{}", "look");
     assert_string_equal(r.details, "");
     assert_true(r.reward == 1);
@@ -132,19 +143,116 @@ static void the_search_of_memory_does_find(void **state)
     grader_close(g);
 }
 
-/* Grades "bad", which is flagged and says so, and then "good", which is 1. */
-static void contained(const char *body, const char *says)
-{
-    char source[2048];
+/* ---- packages ---- */
 
+/* The tests' own environment, where scripts/venv has made it with numbers' packages; else NULL. */
+static const char *environment(void)
+{
+    static const char python[] = SOURCE_DIR "/.venv/bin/python3";
+    struct grade_options opt = in_this_tier();
+    struct error err;
+    struct grader *g = NULL;
+    json_t *spec = python_spec("import numpy, rapidfuzz\ndef grade(s, i): return 1");
+
+    opt.python = python;
+    opt.memory_bytes = (size_t)2 << 30;
+    const bool ok = access(python, X_OK) == 0 && grader_open(spec, &opt, &g, &err);
+    grader_close(g);
+    json_decref(spec);
+    if (!ok)
+        print_message("no numpy and rapidfuzz in .venv (scripts/venv test)\n");
+    return ok ? python : NULL;
+}
+
+static void no_attack_gets_through_from_an_environment(void **state)
+{
+    (void)state;
+    if (!offered() || environment() == NULL)
+        skip();
+    interpreter = environment();
+    no_attack_gets_through(state);
+    a_sample_leaves_nothing_for_the_next(state);
+    interpreter = NULL;
+}
+
+static void packages_of_numbers_work_inside(void **state)
+{
+    (void)state;
+    struct grade_options opt = in_this_tier();
+
+    if (!offered() || environment() == NULL)
+        skip();
+    opt.python = environment();
+    opt.memory_bytes = (size_t)2 << 30;
+    struct grader *g = grader_of(
+        python_spec(
+            "import numpy as np, rapidfuzz.fuzz, threading\n"
+            "def grade(sample, item):\n"
+            "    a = np.arange(40000.0).reshape(200, 200) / 40000\n"
+            "    x = np.linalg.solve(a @ a.T + np.eye(200), np.ones(200))\n"
+            "    assert np.allclose((a @ a.T + np.eye(200)) @ x, 1)\n"
+            "    assert np.linalg.svd(a)[1][0] > 1 and threading.active_count() == 1\n"
+            "    return np.float32(rapidfuzz.fuzz.ratio(sample['output_text'], 'abcd')) + np.random.rand()\n"),
+        &opt);
+    const struct grade_result r = grade_text(g, "{}", "abce");
+
+    assert_string_equal(r.details, "");
+    assert_true(r.reward > 75 && r.reward < 76);
+    for (int i = 0; i < 3; i++) /* numpy's random numbers are the same for each call, too */
+        assert_true(grade_text(g, "{}", "abce").reward == r.reward);
+    grader_close(g);
+}
+
+/* ---- one call ---- */
+
+/* Processes of this name, which only ours have. */
+static int count_named(const char *name)
+{
+    DIR *dir = opendir("/proc");
+    int n = 0;
+
+    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
+        char path[300], comm[32] = "", state = '?';
+        FILE *f;
+
+        snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+        if (e->d_name[0] < '1' || e->d_name[0] > '9' || (f = fopen(path, "r")) == NULL)
+            continue;
+        if (fscanf(f, "%*d (%31[^)]) %c", comm, &state) == 2)
+            n += strcmp(comm, name) == 0 && state != 'Z';
+        fclose(f);
+    }
+    closedir(dir);
+    return n;
+}
+
+static void wait_until_gone(const char *name)
+{
+    for (int i = 0; i < 500 && count_named(name) > 0; i++)
+        usleep(10000);
+    assert_int_equal(count_named(name), 0);
+}
+
+/*
+ * Grades "bad", which is flagged and says so, and then "good", which is 1; then a worker and the child that waits for its
+ * call are all that runs, and when the grader is closed nothing is.
+ */
+static void contained_for(double timeout_s, const char *body, const char *says)
+{
+    struct grade_options opt = in_this_tier();
+    char source[2048], name[16];
+
+    opt.timeout_s = timeout_s;
+    snprintf(name, sizeof name, "hc%d-%d", (int)getpid() % 100000, tier);
     snprintf(source, sizeof source,
-             "import ctypes, mmap, os, sys\n"
+             "import ctypes, mmap, os, struct, sys, time\n"
+             "ctypes.CDLL(None).prctl(15, b'%s', 0, 0, 0)\n"
              "def bad():\n"
              "%s\n"
              "def grade(sample, item):\n"
              "    return bad() if sample['output_text'] == 'bad' else 1.0\n",
-             body);
-    struct grader *g = open_source(source);
+             name, body);
+    struct grader *g = grader_of(python_spec(source), &opt);
     struct grade_result r = grade_text(g, "{}", "bad");
 
     assert_true(r.reward == 0);
@@ -153,7 +261,118 @@ static void contained(const char *body, const char *says)
     r = grade_text(g, "{}", "good");
     assert_string_equal(r.details, "");
     assert_true(r.reward == 1);
+    assert_true(count_named(name) <= 2);
     grader_close(g);
+    wait_until_gone(name);
+}
+
+static void contained(const char *body, const char *says)
+{
+    contained_for(30, body, says);
+}
+
+static void memory_without_end_is_refused(void **state)
+{
+    (void)state;
+    if (!offered())
+        skip();
+    contained("    x = bytearray(401 << 20)", "MemoryError");
+    contained("    x = []\n    while True: x.append(bytearray(1 << 20))", "MemoryError");
+    contained("    return float(len(mmap.mmap(-1, 401 << 20)))", "Cannot allocate memory");
+}
+
+static void time_without_end_is_not_given(void **state)
+{
+    (void)state;
+    if (!offered())
+        skip();
+    contained_for(1, "    while True: pass", "still running after 1 s");
+    contained_for(1, "    time.sleep(1000)", "still running after 1 s");
+    contained_for(1, "    while True: print('x' * 1000)", "still running after 1 s");
+    contained_for(1, "    while True: sys.stderr.write('x' * 1000)", "still running after 1 s");
+    contained_for(
+        1,
+        "    import threading\n"
+        "    for i in range(4): threading.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()\n"
+        "    time.sleep(1000)",
+        "still running after 1 s");
+}
+
+static void a_reply_without_end_is_cut_off(void **state)
+{
+    (void)state;
+    if (!offered())
+        skip();
+    contained("    while True:\n"
+              "        for fd in range(64):\n"
+              "            try: os.write(fd, b'R' + struct.pack('<d', 1.0))\n"
+              "            except OSError: pass\n",
+              "wrote more than a reward");
+}
+
+/* What a call gives back is looked at in its own process, and nothing but a double leaves it. */
+static void a_hostile_object_is_no_reward(void **state)
+{
+    (void)state;
+    if (!offered())
+        skip();
+    contained("    class X:\n"
+              "        def __reduce__(self): return os._exit, (0,)\n"
+              "    return X()",
+              "returned X, not a number");
+    contained("    class X:\n"
+              "        def __float__(self): return 1.0\n"
+              "    return X()",
+              "returned X, not a number");
+    contained("    class X(float):\n"
+              "        def __float__(self): return 'one'\n"
+              "    return X(1)",
+              "TypeError");
+    contained("    class X:\n"
+              "        __class__ = float\n"
+              "        def __float__(self): return float('nan')\n"
+              "    return X()",
+              "which is no reward");
+    contained("    class X:\n"
+              "        __class__ = property(lambda self: os._exit(0))\n"
+              "    return X()",
+              "gave no reward");
+    contained("    class X:\n"
+              "        def __repr__(self): raise ValueError('unseen')\n"
+              "    return X()",
+              "unseen");
+    contained("    class X:\n"
+              "        def __repr__(self): return 'x' * (500 << 20)\n"
+              "    return X()",
+              "MemoryError");
+    contained("    class X:\n"
+              "        ndim = 0\n"
+              "        def item(self): return self\n"
+              "    return X()",
+              "returned X, not a number");
+    contained("    class M(type):\n"
+              "        __name__ = property(lambda self: 1 / 0)\n"
+              "    class E(Exception, metaclass=M): pass\n"
+              "    raise E()",
+              "");
+    contained_for(1,
+                  "    class X:\n"
+                  "        def __repr__(self):\n"
+                  "            while True: pass\n"
+                  "    return X()",
+                  "still running after 1 s");
+    /* it dies when the reward is made already, and tries to send another one first */
+    contained("    class X(float):\n"
+              "        def __del__(self):\n"
+              "            for fd in range(64):\n"
+              "                try: os.write(fd, b'R' + struct.pack('<d', 9.0))\n"
+              "                except OSError: pass\n"
+              "    return X(0.5)",
+              "wrote something else than a reward");
+    contained("    class X(float):\n"
+              "        def __del__(self): os._exit(0)\n"
+              "    return X(0.5)",
+              "gave no reward");
 }
 
 static void tmp_has_a_limit(void **state)
@@ -198,34 +417,6 @@ static void other_machine_languages_end_the_call(void **state)
 }
 
 /* ---- what stays behind ---- */
-
-/* Processes of this name, which only ours have. */
-static int count_named(const char *name)
-{
-    DIR *dir = opendir("/proc");
-    int n = 0;
-
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        char path[300], comm[32] = "", state = '?';
-        FILE *f;
-
-        snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
-        if (e->d_name[0] < '1' || e->d_name[0] > '9' || (f = fopen(path, "r")) == NULL)
-            continue;
-        if (fscanf(f, "%*d (%31[^)]) %c", comm, &state) == 2)
-            n += strcmp(comm, name) == 0 && state != 'Z';
-        fclose(f);
-    }
-    closedir(dir);
-    return n;
-}
-
-static void wait_until_gone(const char *name)
-{
-    for (int i = 0; i < 500 && count_named(name) > 0; i++)
-        usleep(10000);
-    assert_int_equal(count_named(name), 0);
-}
 
 static void a_daemon_does_not_outlive_the_grader(void **state)
 {
@@ -387,6 +578,12 @@ int main(void)
         cmocka_unit_test(no_attack_gets_through),
         cmocka_unit_test(a_sample_leaves_nothing_for_the_next),
         cmocka_unit_test(the_search_of_memory_does_find),
+        cmocka_unit_test(no_attack_gets_through_from_an_environment),
+        cmocka_unit_test(packages_of_numbers_work_inside),
+        cmocka_unit_test(memory_without_end_is_refused),
+        cmocka_unit_test(time_without_end_is_not_given),
+        cmocka_unit_test(a_reply_without_end_is_cut_off),
+        cmocka_unit_test(a_hostile_object_is_no_reward),
         cmocka_unit_test(tmp_has_a_limit),
         cmocka_unit_test(other_machine_languages_end_the_call),
         cmocka_unit_test(a_daemon_does_not_outlive_the_grader),
@@ -404,3 +601,37 @@ int main(void)
     }
     return failed;
 }
+
+/*
+ * Every attack and the tests that show it contained, flagged, and forgotten by the next call; those of sandbox_test run in
+ * each tier that the host offers, and those marked * with an environment's interpreter, too.
+ *
+ *   read /etc/shadow and other files        * no_attack_gets_through: reads_files, lists_folders
+ *   read the environment                    * no_attack_gets_through: sees_the_environment
+ *   read another sample's data              * a_sample_leaves_nothing_for_the_next (the_search_of_memory_does_find),
+ *                                             python_test: what_one_call_does_to_its_output_does_not_reach_the_next
+ *   read or change the parent's memory      * no_attack_gets_through: reads_its_parents_memory, changes_its_parent
+ *   write outside tmp, fill tmp             * no_attack_gets_through: writes_outside_tmp, writes_kernel_settings,
+ *                                             changes_files_by_name; tmp_has_a_limit
+ *   open a socket                           * no_attack_gets_through: makes_sockets, reaches_unix_sockets
+ *   fork bomb                                 a_fork_bomb_is_bounded_and_removed; no_attack_gets_through: forks *
+ *   memory bomb                               memory_without_end_is_refused; has_memory_without_limit *
+ *   endless loop, sleep past the limit        time_without_end_is_not_given
+ *   endless output: stdout, stderr            time_without_end_is_not_given, and with a listener
+ *                                             python_test: output_without_end_is_stopped_with_the_call
+ *   endless output: the reply                 a_reply_without_end_is_cut_off,
+ *                                             python_test: nothing_written_to_any_descriptor_becomes_a_reward
+ *   kill the parent, or anyone              * no_attack_gets_through: signals_anyone, signals_the_program,
+ *                                             signals_by_a_descriptor
+ *   leave a daemon behind                     a_daemon_does_not_outlive_the_grader, a_grader_ends_with_the_program;
+ *                                             every contained() counts processes
+ *   crafted JSON: depth, numbers, NaN,        python_test: json_that_is_none_never_reaches_a_grader,
+ *   duplicate keys, surrogates, pickles       an_answer_cannot_change_the_row_beside_it,
+ *                                             deep_rows_and_huge_numbers_are_contained
+ *   hostile objects: __reduce__, __float__,   a_hostile_object_is_no_reward
+ *   __repr__, __class__, __del__
+ *   return NaN, inf, text, a huge integer,    python_test: what_is_no_number_is_no_reward
+ *   nothing
+ *   other machine languages, the kernel       other_machine_languages_end_the_call; no_attack_gets_through:
+ *                                             asks_the_kernel, gains_privileges *
+ */

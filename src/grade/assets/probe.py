@@ -10,7 +10,7 @@ import socket
 import sys
 
 libc = ctypes.CDLL(None, use_errno=True)
-OURS = {"PATH", "LANG", "HOME", "TMPDIR", "PWD", "LC_CTYPE"}
+OURS = {"PATH", "LANG", "HOME", "TMPDIR", "PWD", "LC_CTYPE", "LD_BIND_NOW", "NLTK_DATA"}
 through = []
 
 

@@ -5,12 +5,16 @@ The socket on descriptor 0 speaks frames, each with its length (4 bytes, little-
     out, once:      "ready": the interpreter runs
     in,  once:      JSON {"sources": [...], "processes": n or 0, "tmp": "/tmp" or "", "filter": hex}
     out, once:      JSON {"loaded": [{"keys": [...]}, ...]}, or {"failed": i, "error": text}
-    in,  per call:  number of the source (4 bytes), then JSON {"sample": ..., "item": ...}
+    in,  per call:  number of the source (2 bytes), whether its output is wanted (2 bytes), then JSON
+                    {"sample": ..., "item": ...}
     out, per call:  R + a double    the reward
                     E + text        grade() raised, or gave what is no reward
                     S + text        the sandbox failed, not the grader
                     D + status      the child ended by itself (4 bytes, as waitpid gives it)
                     F               too many files in the child's tmp
+
+What a call writes to its standard output and error goes, where it is wanted, into the pipe that this process was started
+with as descriptors 1 and 2: past this process, which would have to forget it, and apart from the reward.
 
 The child is forked ahead of its call and reads the call itself, so that no sample ever enters this process's memory,
 from which the next child is forked. It closes the socket before the grader's code sees the sample. What the child
@@ -32,8 +36,6 @@ import math
 import numbers
 import os
 import re
-import resource
-import select
 import signal
 import struct
 import traceback
@@ -41,10 +43,13 @@ import types
 
 MAX_TEXT = 3000  # characters of a traceback
 MAX_REPLY = 16384
+TOO_MUCH = b"Ethe grader's process wrote more than a reward to the reply"
 MAX_FILES = 10000
 MAX_FRAME = 1 << 30
-READ = ord("C")  # what a child writes once it has read its call
+READ, READ_AND_HEARD = b"CP"  # what a child writes once it has read its call; the second where its output is wanted
+F_SETFL, F_SETPIPE_SZ, PIPE_SIZE = 4, 1031, 65536
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
+RLIMIT_NPROC = 6
 
 libc = ctypes.PyDLL(None)
 
@@ -135,6 +140,7 @@ def load_one(text, index):
         raise Refused("the source defines no grade(sample, item)")
     check_signature(grade)
     compile_patterns(tree)
+    import_early(tree)
     return grade, required_keys(tree)
 
 
@@ -346,6 +352,23 @@ def compile_patterns(tree):
                 pass  # the call will say so
 
 
+def import_early(tree):
+    """Imports here what functions import when they are called, since each child would do it anew."""
+    for node in ast.walk(tree):
+        names = [a.name for a in node.names] if isinstance(node, ast.Import) else \
+            [node.module] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+        for name in names:
+            try:
+                __import__(name)
+            except Exception:
+                pass  # the call will say so, if it gets there
+    if "numpy" in sys.modules:
+        try:
+            __import__("numpy.random")  # it comes when it is first used, too late for its seed
+        except Exception:
+            pass
+
+
 # ---- one call, in the child ----
 
 def number_of(value):
@@ -364,7 +387,25 @@ def number_of(value):
     return reward
 
 
-def make_child(sock, graders, program, guard):
+def hear(output):
+    """Descriptors 1 and 2 lead out. Lines are sent as they end, for the call may not live to its own end."""
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    try:
+        sys.stdout.reconfigure(line_buffering=True)
+    except Exception:
+        pass  # the source has put something else in its place
+
+
+def flush():
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+
+
+def make_child(sock, output, graders, program, guard):
     """The function that a child runs; what it needs is bound here, for each page it touches is copied."""
     read, write, close, leave = os.read, os.write, os.close, os._exit
     prctl, by_reference = libc.prctl, ctypes.byref(program)
@@ -384,12 +425,19 @@ def make_child(sock, graders, program, guard):
             if len(frame) < size:
                 frame += read_exactly(sock, size - len(frame))
             close(sock)
-            write(pipe, bytes([READ]))
+            order = number(frame, 4)[0]
+            heard = order >> 16
+            write(pipe, b"P" if heard else b"C")
+            if heard:
+                hear(output)
+            close(output)
             if prctl(PR_SET_SECCOMP, 2, by_reference, 0, 0) != 0:
                 answer = b"Sthe second system-call filter was refused"
             else:
                 collect_garbage()
-                answer = run_grader(graders[number(frame, 4)[0]], scan, frame)
+                answer = run_grader(graders[order & 0xffff], scan, frame)
+                if heard:
+                    flush()
         except BaseException as e:
             answer = b"S" + type(e).__name__.encode()
         try:
@@ -453,60 +501,61 @@ def clean(tmp):
     return True
 
 
-def serve(sock, run, tmp):
+def plain_fork():
+    """os.fork() less what Python does around it for the sake of other threads, a tenth of a call, where there are none."""
+    return libc.fork if len(sys._current_frames()) == 1 else os.fork  # it gives -1, and the other raises, where it fails
+
+
+def serve(sock, output, run, tmp):
     """Forks, waits for the child's end, sends its answer on, and so forth.
 
     The answer is read into one buffer that is cleared afterwards: it may quote the sample, and the next child inherits
     this memory. Only the child's end counts as the end of a call: what it leaves running would be the next one's.
     """
     room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
-    readv, writev, fork, waitpid = os.readv, os.writev, os.fork, os.waitpid
-    poll = select.poll()
-    wait, register, unregister = poll.poll, poll.register, poll.unregister
+    readv, writev, fork, waitpid, close, new_pipe = os.readv, os.writev, plain_fork(), os.waitpid, os.close, os.pipe
+    fcntl, ends, no_wait = libc.fcntl, signal.sigtimedwait, os.WNOHANG
+    child_signal, tick = (signal.SIGCHLD,), 0.1
     size = struct.Struct("<I").pack
     while True:
-        pipe, write_end = os.pipe()
+        pipe, write_end = new_pipe()
         pid = fork()
         if pid == 0:
-            os.close(pipe)
+            close(pipe)
             run(write_end)
-        os.close(write_end)
-        ended = os.pidfd_open(pid)
-        register(pipe, 1)
-        register(ended, 1)
-        n, patience, running, is_open = 0, None, True, True
-        while running:
-            for fd, _ in wait(patience):
-                if fd == ended:
-                    running = False
-                    continue
-                k = readv(pipe, [room[n:]])
-                n += k
-                patience = 100
-                if k == 0:
-                    unregister(pipe)
-                    is_open = False
-                elif n == MAX_REPLY:  # the child cannot be stopped from here but by ending the sandbox
-                    write_frame(sock, b"Ethe grader's process wrote more than a reward to the reply")
-                    os._exit(0)
-            if running and n > 0 and files_in(tmp) > MAX_FILES:
+        if pid < 0:
+            os._exit(5)
+        close(write_end)
+        n, done = readv(pipe, [room]), 0  # until the call has come
+        while not done:
+            ended = ends(child_signal, tick)
+            done, status = waitpid(pid, no_wait)
+            if done or ended is not None:
+                continue
+            try:
+                os.set_blocking(pipe, False)
+                n += readv(pipe, [room[n:]])
+            except BlockingIOError:
+                pass
+            if n == MAX_REPLY:  # the child cannot be stopped from here but by ending the sandbox
+                write_frame(sock, TOO_MUCH)
+                os._exit(0)
+            if n > 0 and files_in(tmp) > MAX_FILES:
                 write_frame(sock, b"F")
                 os._exit(0)
-        unregister(ended)
-        if is_open:
-            unregister(pipe)
-        while is_open and n < MAX_REPLY:
-            k = readv(pipe, [room[n:]])
-            n += k
-            is_open = k > 0
-        os.close(pipe)
-        os.close(ended)
-        status = waitpid(pid, 0)[1]
-        if n == 0 or room[0] != READ:  # the stream ended, or the child died before it had read its call
+        if n < MAX_REPLY:
+            n += readv(pipe, [room[n:]])
+        close(pipe)
+        if n == 0 or room[0] not in (READ, READ_AND_HEARD):  # the stream ended, or the child before it had read its call
             os._exit(3)
+        if room[0] == READ_AND_HEARD:  # the pipe's settings are its next user's, too
+            fcntl(output, F_SETFL, 0)
+            fcntl(output, F_SETPIPE_SZ, PIPE_SIZE)
         is_clean = not tmp or clean(tmp)
         if status != 0 or n == 1:
             writev(sock, [size(5), b"D", size(status)])
+        elif n == MAX_REPLY:
+            write_frame(sock, TOO_MUCH)
         else:
             writev(sock, [size(n - 1), room[1:n]])  # at most MAX_REPLY: the socket takes it whole
         room[:n] = zeros[:n]
@@ -526,27 +575,31 @@ def remove_below(folder):
 
 def main():
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    sock = os.dup(0)
+    sock, output = os.dup(0), os.dup(1)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
+    sys.stdout.reconfigure(errors="backslashreplace")  # to print is never what fails
     write_frame(sock, b"ready")
     config = json.loads(read_frame(sock) or os._exit(0))
     if config["processes"]:
-        resource.setrlimit(resource.RLIMIT_NPROC, (config["processes"], config["processes"]))
+        libc.setrlimit(RLIMIT_NPROC, (ctypes.c_ulong * 2)(config["processes"], config["processes"]))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # also in threads that a source starts: serve() waits for it
     graders, reply = load_all(config)
     write_frame(sock, json.dumps(reply).encode("utf-8", "replace"))
     if graders is None:
         os._exit(0)
     guard = functools.partial(die_with, os.getpid()) if not config["tmp"] else None
-    run = make_child(sock, graders, filter_program(bytes.fromhex(config["filter"])), guard)
+    flush()  # what loading printed would be every child's, too
+    run = make_child(sock, output, graders, filter_program(bytes.fromhex(config["filter"])), guard)
     if config["tmp"] and not clean(config["tmp"]):
         os._exit(4)
     gc.collect()
     gc.freeze()
+    libc.malloc_trim(0)
     gc.disable()
-    serve(sock, run, config["tmp"])
+    serve(sock, output, run, config["tmp"])
 
 
 main()
