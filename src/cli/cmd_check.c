@@ -111,8 +111,8 @@ static bool run(struct cli *c, struct error *err)
         ok = reinforce_check(&in, &report, err);
         meter_end(&meter);
     }
-    ok = ok && (c->json ? out_json_new(as_json(&report, parts.grader), err)
-                        : tell(&report, err) && tell_shadows(&report, parts.grader, err));
+    ok = ok && (c->json ? out_json_new(as_json(&report, parts.grader.grader), err)
+                        : tell(&report, err) && tell_shadows(&report, parts.grader.grader, err));
     job_parts_close(&parts);
     if (ok && !report.can_learn) {
         c->quiet_failure = true; /* the verdict says it */

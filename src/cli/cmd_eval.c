@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "cli/commands.h"
 #include "cli/measure.h"
+#include "cli/served_grader.h"
 #include "job/metrics.h"
 
 #include <math.h>
@@ -16,7 +17,8 @@
 struct evaluation {
     struct cli *c;
     struct dataset data;
-    struct grader *grader;
+    struct served_grader grader;
+    struct session base; /* of the first model, where graders ask it */
     struct measure_options o;
     struct measured first;
     json_t *result;
@@ -114,13 +116,13 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
                           r->reward_mean, r->reward_mean - r->reward_ci95,
                           r->reward_mean + r->reward_ci95);
     for (size_t i = 0; ok && r->n_parts > 1 && i < r->n_parts; i++) {
-        const bool shadow = grader_is_shadow(x->grader, i);
+        const bool shadow = grader_is_shadow(x->grader.grader, i);
 
         if (isfinite(r->part_mean[i]))
-            ok = out_printf(err, "    %-10s %7.4f%s", grader_name(x->grader, i), r->part_mean[i],
-                            shadow ? "  shadow: not in the reward" : "");
+            ok = out_printf(err, "    %-10s %7.4f%s", grader_name(x->grader.grader, i),
+                            r->part_mean[i], shadow ? "  shadow: not in the reward" : "");
         else
-            ok = out_printf(err, "    %-10s       -  shadow", grader_name(x->grader, i));
+            ok = out_printf(err, "    %-10s       -  shadow", grader_name(x->grader.grader, i));
         if (ok && r->part_failed[i] > 0)
             ok = out_printf(err, "; it failed on %zu answers", r->part_failed[i]);
         ok = ok && out_printf(err, "\n");
@@ -151,15 +153,20 @@ static bool measure_first(struct evaluation *x, struct error *err)
     struct session s = {0};
     bool ok = session_open_options(c, true, &s, err);
 
-    if (ok)
+    if (ok) {
         x->o.evaluate.max_tokens = max_tokens_of(x, &s);
+        ok = services_lend_base(x->grader.services, s.model, s.prompter, false, err);
+    }
     x->o.save_answers = option_text(c->options, OPT_SAVE_ANSWERS);
     ok = ok && measure_check(&s, &x->o, err) && measure(&s, &x->o, c->arena, &x->first, err);
     if (ok) {
         x->result = measured_json(&x->first, &s, &x->o);
         ok = c->json || tell(x, &s, &x->first, err);
     }
-    session_close(&s);
+    if (services_asks_base(x->grader.services))
+        x->base = s; /* it judges the others, too */
+    else
+        session_close(&s);
     return ok;
 }
 
@@ -231,30 +238,26 @@ static bool run(struct cli *c, struct error *err)
         .data = &x.data, .ranking = ranking_of(c->options), .evaluate = evaluate_of(c)};
     if (ok && !ranking_check(&x.o.ranking, &ranked))
         ok = misuse(c, err, "%s", ranked.message);
-    ok = ok && dataset_open(data, &x.data, err) && grader_option(c, &x.grader, err);
-    x.o.grader = x.grader;
+    ok = ok && dataset_open(data, &x.data, err) && served_grader_option(c, true, &x.grader, err);
+    x.o.grader = x.grader.grader;
+
     ok = ok && measure_all(&x, err);
     if (ok && out != NULL)
         ok = put_result(out, x.result, err);
     if (ok && c->json)
         ok = out_json(x.result, err);
     json_decref(x.result);
-    grader_close(x.grader);
+    served_grader_close(&x.grader);
+    session_close(&x.base);
     dataset_close(&x.data);
     return ok;
 }
 
 static const enum option_id ids[] = {
-    OPT_MODEL,          OPT_ADAPTER,       OPT_DATA,
-    OPT_GRADER,         OPT_SAMPLES,       OPT_GREEDY,
-    OPT_COMPARE,        OPT_RANKED,        OPT_REFERENCE,
-    OPT_AMONG,          OPT_OUT,           OPT_SAVE_ANSWERS,
-    OPT_MAX_TOKENS,     OPT_TEMPERATURE,   OPT_TOP_P,
-    OPT_TOP_K,          OPT_SEED,          OPT_TEMPLATE,
-    OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS,
-    OPT_PYTHON,         OPT_SANDBOX,       OPT_DEVICE,
-    OPT_THREADS,        OPT_PRECISION,     OPT_CONTEXT,
-    OPT_KERNELS,        OPT_HOME,
+    OPT_MODEL,       OPT_ADAPTER,   OPT_DATA,      OPT_SAMPLES, OPT_GREEDY,       OPT_COMPARE,
+    OPT_RANKED,      OPT_REFERENCE, OPT_AMONG,     OPT_OUT,     OPT_SAVE_ANSWERS, OPT_MAX_TOKENS,
+    OPT_TEMPERATURE, OPT_TOP_P,     OPT_TOP_K,     OPT_SEED,    OPT_TEMPLATE,     GRADER_OPTIONS,
+    OPT_DEVICE,      OPT_THREADS,   OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS,      OPT_HOME,
 };
 
 const struct command cmd_eval = {

@@ -10,6 +10,7 @@
 #include "cli/grade_watch.h"
 #include "cli/lines.h"
 #include "cli/output.h"
+#include "cli/served_grader.h"
 #include "cli/session.h"
 #include "grade/grade_queue.h"
 #include "server/api_error.h"
@@ -19,8 +20,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define CHUNK ((size_t)4096)       /* results at a time: each takes kilobytes */
-#define LOOK_SECONDS 0.2           /* of waiting, before it is said how far it is */
+#define CHUNK ((size_t)4096) /* results at a time: each takes kilobytes */
+#define LOOK_SECONDS 0.2     /* of waiting, before it is said how far it is */
 #define VIEW_BYTES ((size_t)1 << 30)
 
 /* ---- JSON lines ---- */
@@ -56,7 +57,8 @@ struct bench {
     const char *path, *data, *answers; /* of the grader, of its rows (or NULL), of the answers */
     size_t n_repeats;
     bool lines; /* --json without --summary: a line an answer */
-    struct grader *grader;
+    struct served_grader served;
+    struct grader *grader; /* its; NULL: not open */
     struct grade_past past;
 };
 
@@ -220,8 +222,9 @@ static bool open_grader(struct bench *b, struct error *err)
 {
     if (b->grader != NULL)
         return true;
-    if (!grader_option(b->c, &b->grader, err))
+    if (!served_grader_option(b->c, false, &b->served, err))
         return false;
+    b->grader = b->served.grader;
     grader_drop_cache(b->grader);
     return true;
 }
@@ -301,7 +304,7 @@ static bool watch(struct bench *b, struct error *err)
         if (!ok || !watch_wait(&w, b->c->stop))
             break;
         if (w.is_changed[0]) {
-            grader_close(b->grader);
+            served_grader_close(&b->served);
             b->grader = NULL;
         }
         ok = begin_anew(b, &w, err);
@@ -346,19 +349,19 @@ static bool run(struct cli *c, struct error *err)
     parallel_set_threads((int)option_int(c->options, OPT_THREADS));
     ok = check_options(&b, err);
     if (ok && !files)
-        ok = grader_option(c, &b.grader, err) && lines_answer(c, answer, b.grader, err);
+        ok = served_grader_option(c, false, &b.served, err) &&
+             lines_answer(c, answer, b.served.grader, err);
     else if (ok)
         ok = need_option(c, OPT_ANSWERS, &b.answers, err) &&
              (option_on(c->options, OPT_WATCH) ? watch(&b, err) : grade_once(&b, err));
     grade_past_release(&b.past);
-    grader_close(b.grader);
+    served_grader_close(&b.served);
     return ok;
 }
 
 static const enum option_id ids[] = {
-    OPT_GRADER,        OPT_DATA,           OPT_ANSWERS, OPT_IN,      OPT_ALL,
-    OPT_PRINTS,        OPT_REPEAT,         OPT_WATCH,   OPT_SUMMARY, OPT_GRADER_TIMEOUT,
-    OPT_GRADER_MEMORY, OPT_GRADER_WORKERS, OPT_PYTHON,  OPT_SANDBOX, OPT_THREADS,
+    GRADER_OPTIONS, OPT_DATA,  OPT_ANSWERS, OPT_IN,   OPT_ALL,     OPT_PRINTS,
+    OPT_REPEAT,     OPT_WATCH, OPT_SUMMARY, OPT_HOME, OPT_THREADS,
 };
 
 const struct command cmd_grade = {

@@ -80,7 +80,7 @@ static bool json_step(void *ctx, const struct step_metrics *m, struct error *err
                   "kl", number(m->kl), "max_dlogp", number(m->max_dlogp), "completion_tokens_mean",
                   number(m->completion_tokens_mean), "seconds", number(m->seconds_total),
                   "seconds_left", number(m->seconds_left), "adapter_sha256", m->adapter_sha256);
-    json_t *shadows = shadow_means(t->parts.grader, m);
+    json_t *shadows = shadow_means(t->parts.grader.grader, m);
 
     (void)err;
     if (shadows != NULL)
@@ -158,7 +158,7 @@ static struct str token_text(void *ctx, int32_t id)
 
 static bool open_folder(struct training *t, struct error *err)
 {
-    const struct grader *g = t->parts.grader;
+    const struct grader *g = t->parts.grader.grader;
     const size_t n = grader_count(g);
     const char **names = ARENA_ARRAY(t->c->arena, const char *, n);
     const char **types = ARENA_ARRAY(t->c->arena, const char *, n);
@@ -278,7 +278,7 @@ static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
         .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->dir, t->c->arena),
                               model_plain_name(t->parts.job.model.name, t->c->arena)),
         .run_dir = t->resume ? t->dir : NULL,
-        .grader = t->parts.grader,
+        .grader = t->parts.grader.grader,
     };
     struct live *live = NULL;
 

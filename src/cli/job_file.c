@@ -270,8 +270,8 @@ static bool open_grader(struct cli *c, struct job_parts *p, struct error *err)
         return fail_param(err, ERR_INVALID, "method.reinforcement.grader",
                           "%s: \"method.reinforcement.grader\" is missing", what_of(&p->job));
     const char *option = option_text(c->options, OPT_GRADER);
-    return grader_from(c, spec, json_object_get(p->job.body, "hone"),
-                       option != NULL ? option : what_of(&p->job), &p->grader, err);
+    return served_grader_open(c, spec, json_object_get(p->job.body, "hone"),
+                              option != NULL ? option : what_of(&p->job), true, &p->grader, err);
 }
 
 static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
@@ -284,7 +284,9 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
            (recipe_from_job(p->job.body, &p->model->config, &p->recipe, err) ||
             fail_while(err, "reading %s", what_of(&p->job))) &&
            prompter_open(p->model, template, &p->prompter, err) &&
-           prompter_reason(p->prompter, p->recipe.reasoning, err);
+           prompter_reason(p->prompter, p->recipe.reasoning, err) &&
+           services_lend_base(p->grader.services, p->model, p->prompter, p->recipe.lora_rank == 0,
+                              err);
 }
 
 bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
@@ -305,9 +307,9 @@ bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
 
 void job_parts_close(struct job_parts *p)
 {
+    served_grader_close(&p->grader); /* it may ask the model */
     prompter_close(p->prompter);
     model_close(p->model);
-    grader_close(p->grader);
     dataset_close(&p->train);
     dataset_close(&p->valid);
     job_file_release(&p->job);
@@ -325,7 +327,7 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
 
         arena_reset(&a);
         const char *what = arena_printf(&a, "%s, line %zu", d->path, row->line);
-        ok = grader_check_item(p->grader, row->item, what, err) &&
+        ok = grader_check_item(p->grader.grader, row->item, what, err) &&
              (prompter_render(p->prompter, row->messages, row->tools, NULL, &a, &prompt, err) ||
               fail_while(err, "rendering %s", what));
         if (ok && prompt.n + size_max(1, p->recipe.max_tokens) > p->model->max_positions)
@@ -350,7 +352,7 @@ struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *
                                      .prompter = p->prompter,
                                      .train = &p->train,
                                      .valid = p->job.valid != NULL ? &p->valid : NULL,
-                                     .grader = p->grader,
+                                     .grader = p->grader.grader,
                                      .recipe = &p->recipe,
                                      .base_name = model_plain_name(p->job.model.name, c->arena),
                                      .stop = c->stop};

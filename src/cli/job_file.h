@@ -7,6 +7,7 @@
 #ifndef HONE_CLI_JOB_FILE_H
 #define HONE_CLI_JOB_FILE_H
 
+#include "cli/served_grader.h"
 #include "cli/session.h"
 #include "grade/grader.h"
 #include "text/dataset.h"
@@ -26,7 +27,7 @@ void job_file_release(struct job_file *j); /* all zeros is fine */
 struct job_parts {
     struct job_file job;
     struct dataset train, valid;
-    struct grader *grader;
+    struct served_grader grader;
     struct model *model;
     struct prompter *prompter;
     struct recipe recipe;
@@ -40,7 +41,6 @@ struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *
 
 /* The options that job_file_read and job_parts_open look at. */
 #define JOB_OPTIONS                                                                                \
-    OPT_MODEL, OPT_TRAIN, OPT_VALID, OPT_GRADER, OPT_SET, OPT_SEED, OPT_TEMPLATE,                  \
-        OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS, OPT_PYTHON, OPT_SANDBOX,        \
-        OPT_DEVICE, OPT_THREADS, OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS, OPT_HOME
+    OPT_MODEL, OPT_TRAIN, OPT_VALID, OPT_SET, OPT_SEED, OPT_TEMPLATE, GRADER_OPTIONS, OPT_DEVICE,  \
+        OPT_THREADS, OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS, OPT_HOME
 #endif

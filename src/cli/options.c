@@ -122,6 +122,16 @@ static const struct option table[N_OPTIONS] = {
                             .help = "Python processes at most; 0 is one a core"},
     [OPT_PYTHON] = {"python", OPTION_TEXT, "PATH", .setting = true,
                     .help = "the interpreter of Python graders; python3 unless given"},
+    [OPT_JUDGE] =
+        {"judge", OPTION_TEXT, "WHO", .setting = true,
+         .help = "whom model graders ask: a model of hone's, base (the model that is trained or "
+                 "measured), or an address such as https://host/v1 (key in HONE_JUDGE_KEY)"},
+    [OPT_JUDGE_TIMEOUT] = {"judge-timeout", OPTION_REAL, "SECONDS", "600", 0.01, 3600,
+                           .setting = true,
+                           .help =
+                               "for one question to a model or an endpoint, all tries together"},
+    [OPT_EMBEDDING_MODEL] = {"embedding-model", OPTION_TEXT, "M", .setting = true,
+                             .help = "what the metric cosine compares by: a model of BERT's type"},
     [OPT_SANDBOX] = {"sandbox", OPTION_INT, "TIER", "0", 0, 3, .setting = true, .hidden = true,
                      .help = "this tier or none; 0 is the strongest that holds here"},
     [OPT_ONLY] = {"only", OPTION_TEXT, "LIST",

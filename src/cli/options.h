@@ -78,6 +78,9 @@ enum option_id {
     OPT_GRADER_MEMORY,
     OPT_GRADER_WORKERS,
     OPT_PYTHON,
+    OPT_JUDGE,
+    OPT_JUDGE_TIMEOUT,
+    OPT_EMBEDDING_MODEL,
     OPT_SANDBOX,
     OPT_ONLY,
     /* every command */

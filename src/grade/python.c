@@ -28,32 +28,6 @@ static bool open_part(struct grader *g, struct grader_part *part, struct error *
     return true;
 }
 
-static void write_value(struct buf *b, const char *key, const json_t *value)
-{
-    buf_text(b, key);
-    if (value == NULL)
-        buf_text(b, "null");
-    else
-        json_write(b, value, NULL);
-}
-
-/* {"sample": {as the API has it}, "item": {...}} */
-static void write_call(struct buf *b, struct grade_scope *s)
-{
-    buf_text(b, "{\"sample\":{\"output_text\":");
-    json_write_string(b, s->output_text, false);
-    write_value(b, ",\"output_json\":", scope_json(s));
-    write_value(b, ",\"output_tools\":", s->sample->output_tools);
-    write_value(b, ",\"output_audio\":", NULL);
-    write_value(b, ",\"choices\":", scope_choices(s));
-    buf_text(b, "},\"item\":");
-    if (s->item == NULL)
-        buf_text(b, "{}");
-    else
-        json_write(b, s->item, NULL);
-    buf_char(b, '}');
-}
-
 static void run_part(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                      struct part_result *out)
 {
@@ -65,7 +39,9 @@ static void run_part(struct grader *g, const struct grader_part *part, struct gr
     struct buf call;
 
     buf_init(&call, LIMIT_RENDER_BYTES);
-    write_call(&call, s);
+    buf_char(&call, '{');
+    part_write_call(&call, s);
+    buf_char(&call, '}');
     if (call.overflowed) {
         part_fail(out, GRADE_OTHER_ERROR,
                   "the sample and its row are too large for a Python grader");

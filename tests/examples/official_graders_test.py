@@ -22,11 +22,10 @@ from fake_openai import Failure, FakeOpenAI, Garbage, Refusal, Stall, Structured
 # What hone does not offer yet, and why. To switch cases on, take the line out: test_what_is_pending_is_not_offered_yet
 # fails as soon as one of them is.
 PENDING = {
-    "--judge": "hone grade is not given a judge yet",
     "cosine": "embeddings are being built",
 }
 
-ASK_TIMEOUT = ("--grader-timeout", "2")  # bounds one question to a judge
+ASK_TIMEOUT = ("--judge-timeout", "2")  # bounds one question to a judge
 
 
 def needs(*kinds):
