@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/text_table.h"
 #include "text/tokenizer_internal.h"
 
 #include <stdio.h>
@@ -17,23 +18,11 @@
 
 #define WHOLE_BYTES                                                                                \
     64 /* longer tokens are rare: merging them to see whether they are whole is not worth it */
-#define MAX_PROBES 512 /* as in bpe.c: a table that needs more was made to */
 
 enum token_flags {
     IN_MODEL = 1, /* in the model's own vocabulary: merges may name it */
     IS_ADDED = 2,
     IS_SPECIAL = 4,
-};
-
-struct text_slot {
-    uint32_t tag; /* upper half of the hash: saves most looks at the text */
-    token_id id;  /* -1: empty */
-};
-
-struct text_table { /* texts of tokens; open addressing, a power of two, at most half full */
-    const struct str *texts; /* [n_tokens] */
-    struct text_slot *slots;
-    size_t mask;
 };
 
 struct tokenizer {
@@ -129,84 +118,6 @@ static bool spelled_bytes(struct str spelling, char *out, size_t *n)
             return false;
         out[(*n)++] = (char)byte;
     }
-    return true;
-}
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 32;
-}
-
-static uint64_t hash_of(struct str s)
-{
-    const char *p = s.ptr;
-    size_t n = s.len;
-    uint64_t h = n, word;
-
-    for (; n >= sizeof word; p += sizeof word, n -= sizeof word) {
-        memcpy(&word, p, sizeof word);
-        h = mix(h, word);
-    }
-    word = 0;
-    if (n >= 4) {
-        uint32_t head, tail; /* they overlap: any 4 to 7 bytes are covered without a loop */
-
-        memcpy(&head, p, 4);
-        memcpy(&tail, p + n - 4, 4);
-        word = (uint64_t)head << 32 | tail;
-    } else if (n > 0) {
-        word = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[n / 2] << 8 |
-               (unsigned char)p[n - 1];
-    }
-    return mix(mix(h, word), 0xD6E8FEB86659FD93u);
-}
-
-static bool text_table_init(struct text_table *t, const struct str *texts, size_t n,
-                            struct arena *a, struct error *err)
-{
-    size_t n_slots = 64;
-
-    while (n_slots < 2 * n)
-        n_slots *= 2;
-    *t = (struct text_table){.texts = texts, .mask = n_slots - 1};
-    t->slots = arena_try(a, n_slots, sizeof *t->slots, "the tokenizer's vocabulary", err);
-    for (size_t i = 0; t->slots != NULL && i < n_slots; i++)
-        t->slots[i].id = -1;
-    return t->slots != NULL;
-}
-
-static token_id text_table_find(const struct text_table *t, struct str s)
-{
-    const uint64_t h = hash_of(s);
-
-    for (size_t at = (size_t)h;; at++) {
-        const struct text_slot *slot = &t->slots[at & t->mask];
-
-        if (slot->id < 0)
-            return -1;
-        if (slot->tag == h >> 32 && str_eq(t->texts[slot->id], s))
-            return slot->id;
-    }
-}
-
-/* Puts texts[id] in; *before is who has that text already (and stays), or -1. */
-static bool text_table_put(struct text_table *t, token_id id, token_id *before, struct error *err)
-{
-    const uint64_t h = hash_of(t->texts[id]);
-    size_t at = (size_t)h & t->mask;
-
-    for (size_t probes = 0; t->slots[at].id >= 0; at = (at + 1) & t->mask) {
-        if (t->slots[at].tag == h >> 32 && str_eq(t->texts[t->slots[at].id], t->texts[id])) {
-            *before = t->slots[at].id;
-            return true;
-        }
-        if (++probes > MAX_PROBES)
-            return fail(err, ERR_LIMIT,
-                        "the tokenizer's tokens all fall into one place of the table of tokens");
-    }
-    t->slots[at] = (struct text_slot){.tag = (uint32_t)(h >> 32), .id = id};
-    *before = -1;
     return true;
 }
 
