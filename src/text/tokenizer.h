@@ -11,8 +11,9 @@
  *     form, marks younger than Unicode 9 are put in order here and not there
  *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
  *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
- *   - WordPiece: classes of characters younger than Unicode 8 (wordpiece.h); what is decoded has a blank before every
- *     word and punctuation character, the first too, for the spaces of the text are not in its tokens
+ *   - WordPiece: characters younger than Unicode 15 may have a small letter there and none here, and U+11938, which is
+ *     younger than Unicode 12, has an accent here and none there; what is decoded has a blank before every word and
+ *     punctuation character, the first too, for the spaces of the text are not in its tokens
  *
  * A tokenizer is read-only after _open: any number of threads may use it.
  */

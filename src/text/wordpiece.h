@@ -9,8 +9,8 @@
  *                 of too many characters
  *
  * Devlin et al., arXiv:1810.04805, as in Hugging Face `tokenizers` 0.23.3 (BertNormalizer, BertPreTokenizer,
- * WordPiece). Classes of characters are utf8proc's; the reference's are those of Unicode 8, so that a mark, a
- * punctuation character or a format character that is younger is kept there, or parts no words.
+ * WordPiece), whose classes of characters are those of Unicode 8: a mark or punctuation character that is younger is a
+ * letter like others.
  */
 #ifndef HONE_TEXT_WORDPIECE_H
 #define HONE_TEXT_WORDPIECE_H
