@@ -267,27 +267,38 @@ static bool tokenizer_fits(const struct encoder *e, struct error *err)
                 ends.first < 0 ? "before" : "behind");
 }
 
-bool encoder_open(const char *path, struct encoder **out, struct error *err)
+/* An encoder of path, of which g is the file where it is one. */
+static bool open_with(const char *path, struct gguf *g, struct encoder **out, struct error *err)
 {
     struct arena a = {0};
+    struct encoder *e = ARENA_NEW(&a, struct encoder);
     const bool was_alone = parallel_alone(true);
 
-    if (!file_exists(path)) {
-        parallel_alone(was_alone);
-        return fail_errno(err, "cannot find an embedding model at %s", path);
-    }
-    struct encoder *e = ARENA_NEW(&a, struct encoder);
     e->path = arena_text(&a, str_of(path));
+    e->gguf = g;
     e->arena = a; /* it holds e itself, too */
-    const bool ok = (file_is_dir(path) ? encoder_read_folder(e, err) : encoder_read_gguf(e, err)) &&
+    const bool ok = (g != NULL ? encoder_read_gguf(e, err) : encoder_read_folder(e, err)) &&
                     tokenizer_fits(e, err) && encoder_bind(e, err);
     parallel_alone(was_alone);
-    if (!ok) {
+    if (ok)
+        *out = e;
+    else
         encoder_close(e);
-        return false;
-    }
-    *out = e;
-    return true;
+    return ok;
+}
+
+bool encoder_of_gguf(struct gguf *g, const char *path, struct encoder **out, struct error *err)
+{
+    return open_with(path, g, out, err);
+}
+
+bool encoder_open(const char *path, struct encoder **out, struct error *err)
+{
+    struct gguf *g = NULL;
+
+    if (!file_exists(path))
+        return fail_errno(err, "cannot find an embedding model at %s", path);
+    return (file_is_dir(path) || gguf_open(path, &g, err)) && open_with(path, g, out, err);
 }
 
 void encoder_close(struct encoder *e)

@@ -148,6 +148,5 @@ static bool tokenizer_read(struct encoder *e, struct error *err)
 
 bool encoder_read_gguf(struct encoder *e, struct error *err)
 {
-    return gguf_open(e->path, &e->gguf, err) &&
-           encoder_config_from_gguf(e->gguf, &e->config, err) && tokenizer_read(e, err);
+    return encoder_config_from_gguf(e->gguf, &e->config, err) && tokenizer_read(e, err);
 }

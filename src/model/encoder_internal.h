@@ -54,9 +54,13 @@ struct encoder {
     struct encoder_layer *layers;
 };
 
-/* The forms: config, tokenizer, and the file of weights open. */
+/* The forms: config, tokenizer, and the file of weights open (for GGUF by who calls). */
 MUST_CHECK bool encoder_read_folder(struct encoder *e, struct error *err);
 MUST_CHECK bool encoder_read_gguf(struct encoder *e, struct error *err);
+
+/* encoder_open of a GGUF file that is open: the encoder has it from here on, or it is closed. */
+MUST_CHECK bool encoder_of_gguf(struct gguf *g, const char *path, struct encoder **out,
+                                struct error *err);
 
 /*
  * Parts of them, each of one source; what names it in errors. ERR_INVALID, ERR_LIMIT or ERR_UNSUPPORTED.
