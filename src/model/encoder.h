@@ -18,6 +18,7 @@
  *               tokens is the mean, once it has length 1. Other kinds are refused.
  *   longest     max_seq_length of sentence_bert_config.json, else all positions that the model has. Of a longer text the
  *               first tokens count, with [SEP] behind them.
+ *   prompts     none: who wants E5's "query: " in front of a text puts it there
  *   special     a text's own "[SEP]" is text: nobody can forge one. (The reference takes it for the token.)
  *
  * Components are within 1e-5 of transformers' in FP32. Every operation is one of tensor/ops.h, so that a vector has the

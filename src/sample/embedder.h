@@ -15,7 +15,7 @@ struct embedder; /* any number of threads at once */
 
 /*
  * An encoder of path (see encoder_open, whose errors are these) and room for cache_bytes of texts and vectors; 0 keeps
- * nothing. EMBEDDER_CACHE_BYTES holds some 30,000 short texts of a model of width 384.
+ * nothing. EMBEDDER_CACHE_BYTES holds some 40,000 short texts of a model of width 384.
  */
 #define EMBEDDER_CACHE_BYTES ((size_t)64 << 20)
 MUST_CHECK bool embedder_open(const char *path, size_t cache_bytes, struct embedder **out,

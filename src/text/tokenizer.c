@@ -531,6 +531,11 @@ size_t tokenizer_size(const struct tokenizer *t)
     return t->n_tokens;
 }
 
+bool tokenizer_keeps_text(const struct tokenizer *t)
+{
+    return !t->has_words;
+}
+
 struct str tokenizer_bytes(const struct tokenizer *t, token_id id)
 {
     return id < 0 || (size_t)id >= t->n_tokens ? STR("") : t->bytes[id];

@@ -72,6 +72,8 @@ MUST_CHECK bool tokenizer_open_vocab(struct str vocab, struct str config, const 
 void tokenizer_close(struct tokenizer *t);
 
 size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
+/* Whether decoding gives back what was encoded, normal forms apart: BPE; WordPiece loses blanks, and often case. */
+bool tokenizer_keeps_text(const struct tokenizer *t);
 
 /*
  * What an encoder reads before and after a text: [CLS] and [SEP] of a WordPiece tokenizer, by its post-processor; -1:

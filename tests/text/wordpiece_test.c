@@ -165,6 +165,7 @@ static void a_word_begins_with_a_blank_when_decoded(void **state)
     buf_clear(&out);
     tokenizer_decode(t, list.ids, list.n, true, &out);
     ASSERT_STR(buf_view(&out), " genes , fever");
+    assert_false(tokenizer_keeps_text(t));
     buf_release(&out);
     token_list_release(&list);
     tokenizer_close(t);
