@@ -2,7 +2,8 @@
  * encoder.c - finds an encoder's weights in its file, packs them for the kernels, and runs them over one text.
  *
  * The weights are the same for all threads, and a call's numbers lie in an arena of its own. A product begins with its
- * bias where others begin with zero, and with the residual where there is one: the chain over k goes on from there.
+ * bias where others begin with zero: the chain over k goes on from there. It does not begin with the residual, which is
+ * larger than the sum, so that every step of the chain would round to the residual's last place.
  */
 #include "base/file.h"
 #include "base/limits.h"
@@ -358,16 +359,14 @@ static bool pass_room(struct pass *s, struct arena *a, struct error *err)
            room(a, QUERY_BLOCK, s->keys, &s->p, err);
 }
 
-/* y[n, N] = bias (+ residual) + x W^T */
+/* y[n, N] = bias + x W^T */
 static void project(const struct pass *s, const struct encoder_layer *layer, enum encoder_matrix m,
-                    const float *x, const float *residual, float *y)
+                    const float *x, float *y)
 {
     const struct packed *w = &layer->matrix[m];
 
     for (size_t i = 0; i < s->n; i++)
-        for (size_t j = 0; j < w->n; j++)
-            y[i * w->n + j] =
-                residual == NULL ? layer->bias[m][j] : layer->bias[m][j] + residual[i * w->n + j];
+        memcpy(y + i * w->n, layer->bias[m], w->n * sizeof *y);
     matmul(w, s->n, x, w->k, y, w->n, true);
 }
 
@@ -407,16 +406,18 @@ static void run_layer(const struct pass *s, const struct encoder_layer *layer)
 {
     const struct encoder_config *c = &s->e->config;
 
-    project(s, layer, ENC_Q, s->x, NULL, s->q);
-    project(s, layer, ENC_K, s->x, NULL, s->k);
-    project(s, layer, ENC_V, s->x, NULL, s->v);
+    project(s, layer, ENC_Q, s->x, s->q);
+    project(s, layer, ENC_K, s->x, s->k);
+    project(s, layer, ENC_V, s->x, s->v);
     for (size_t h = 0; h < c->n_heads; h++)
         attend(s, h);
-    project(s, layer, ENC_O, s->o, s->x, s->y);
+    project(s, layer, ENC_O, s->o, s->y);
+    add_rows(s->n, c->width, s->x, c->width, s->y, c->width);
     norm(s, &layer->norm[ENC_ATTN_NORM], s->y, s->x);
-    project(s, layer, ENC_UP, s->x, NULL, s->h);
+    project(s, layer, ENC_UP, s->x, s->h);
     gelu(s->n, c->hidden, s->h, s->h);
-    project(s, layer, ENC_DOWN, s->h, s->x, s->y);
+    project(s, layer, ENC_DOWN, s->h, s->y);
+    add_rows(s->n, c->width, s->x, c->width, s->y, c->width);
     norm(s, &layer->norm[ENC_FFN_NORM], s->y, s->x);
 }
 
