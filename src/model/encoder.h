@@ -10,19 +10,19 @@
  * into one, which is divided by its length.
  *
  * Forms: a Hugging Face folder (config.json with "model_type": "bert", model.safetensors, tokenizer.json or vocab.txt,
- * and sentence-transformers' modules.json, sentence_bert_config.json and pooling config where they are there), or a .gguf
- * file of the architecture "bert". What decides what:
+ * and sentence-transformers' modules.json, sentence_bert_config.json and pooling config where they are there), or a
+ * .gguf file of the architecture "bert". What decides what:
  *
  *   pooling     mean over all tokens, or the first one ([CLS]): 1_Pooling/config.json (the folder that modules.json
  *               names), bert.pooling_type; the mean where neither says. A mean divided by the root of the number of
  *               tokens is the mean, once it has length 1. Other kinds are refused.
- *   longest     max_seq_length of sentence_bert_config.json, else all positions that the model has. Of a longer text the
- *               first tokens count, with [SEP] behind them.
+ *   longest     max_seq_length of sentence_bert_config.json, else all positions that the model has. Of a longer text
+ *               the first tokens count, with [SEP] behind them.
  *   prompts     none: who wants E5's "query: " in front of a text puts it there
  *   special     a text's own "[SEP]" is text: nobody can forge one. (The reference takes it for the token.)
  *
- * Components are within 2e-6 of transformers' in double precision. Every operation is one of tensor/ops.h, so that a vector has the
- * same bits on every machine, in any thread and beside any other work.
+ * Components are within 2e-6 of transformers' in double precision. Every operation is one of tensor/ops.h, so that a
+ * vector has the same bits on every machine, in any thread and beside any other work.
  */
 #ifndef HONE_MODEL_ENCODER_H
 #define HONE_MODEL_ENCODER_H
