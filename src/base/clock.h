@@ -4,6 +4,7 @@
 #ifndef HONE_BASE_CLOCK_H
 #define HONE_BASE_CLOCK_H
 
+#include <errno.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -14,6 +15,15 @@ static inline double clock_seconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Returns when clock_seconds() has reached when; at once where it has. */
+static inline void clock_sleep_until(double when)
+{
+    const struct timespec t = {(time_t)when, (long)((when - (double)(time_t)when) * 1e9)};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        continue;
 }
 
 /* Unix time in seconds, for what people and the API read. */

@@ -18,4 +18,6 @@
 #define LIMIT_RENDER_BYTES ((size_t)64 << 20)   /* output of a chat template */
 #define LIMIT_GRADER_SOURCE ((size_t)256 << 10) /* Python source of a grader */
 #define LIMIT_GRADER_KEYS ((size_t)64)          /* graders of a multi grader */
+#define LIMIT_WORDNET_BYTES ((size_t)64 << 20)  /* one file of WordNet's */
+#define LIMIT_WORDNET_POOL ((size_t)64 << 20)   /* what is kept of all of them */
 #endif

@@ -30,6 +30,7 @@ static struct {
     atomic_uint epoch;  /* one more with each job */
     atomic_int inside;  /* workers in the present job */
     atomic_size_t next; /* the unit that is taken next */
+    atomic_bool taken;  /* by a thread whose job runs */
     int n_threads;      /* 0: not yet asked */
     int n_workers;      /* threads that run beside the caller's */
     pthread_t workers[MAX_THREADS];
@@ -110,6 +111,7 @@ static void forget_workers(void)
     pthread_cond_init(&pool.wake, NULL);
     pthread_cond_init(&pool.left, NULL);
     atomic_store(&pool.inside, 0);
+    atomic_store(&pool.taken, false);
     pool.open = false;
     pool.n_sleeping = 0;
     pool.n_workers = 0;
@@ -162,13 +164,9 @@ int parallel_threads(void)
     return pool.n_threads;
 }
 
-void parallel_for(size_t n_units, parallel_fn *fn, void *ctx)
+/* With the pool's workers; it is ours. */
+static void divide(size_t n_units, parallel_fn *fn, void *ctx)
 {
-    if (n_units < 2 || parallel_threads() == 1) {
-        for (size_t i = 0; i < n_units; i++)
-            fn(ctx, i, 0);
-        return;
-    }
     if (pool.n_workers < pool.n_threads - 1)
         start_workers();
     pthread_mutex_lock(&pool.lock);
@@ -191,4 +189,15 @@ void parallel_for(size_t n_units, parallel_fn *fn, void *ctx)
     while (atomic_load(&pool.inside) > 0)
         pthread_cond_wait(&pool.left, &pool.lock);
     pthread_mutex_unlock(&pool.lock);
+}
+
+void parallel_for(size_t n_units, parallel_fn *fn, void *ctx)
+{
+    if (n_units < 2 || parallel_threads() == 1 || atomic_exchange(&pool.taken, true)) {
+        for (size_t i = 0; i < n_units; i++)
+            fn(ctx, i, 0);
+        return;
+    }
+    divide(n_units, fn, ctx);
+    atomic_store(&pool.taken, false);
 }

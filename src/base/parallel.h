@@ -2,8 +2,9 @@
  * parallel.h - threads with a fixed division of work.
  *
  * Work is cut into units whose results do not depend on who computes them: a unit owns its outputs whole, and no sum
- * is divided. So the number of threads changes no bit. One job at a time, from one thread: the engine's. Threads beside
- * it (a grader that embeds) do such work by themselves, after parallel_alone(true).
+ * is divided. So the number of threads changes no bit. One job at a time is divided: a thread that comes while another's
+ * runs does its own work alone, as with one thread; so does a job that starts another. A thread that must not take the
+ * pool from the engine's (a grader that embeds) says so by parallel_alone(true).
  */
 #ifndef HONE_BASE_PARALLEL_H
 #define HONE_BASE_PARALLEL_H

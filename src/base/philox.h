@@ -26,6 +26,8 @@ enum philox_purpose {
     PHILOX_SUBSET,    /* step, item, sample */
     PHILOX_TEST,
     PHILOX_BENCH, /* prompt, position */
+    PHILOX_JUDGE, /* position, as for PHILOX_TOKEN: step, item and sample are 0 */
+    PHILOX_RETRY, /* try, pause that was asked for */
 };
 
 /* Uniform in (0, 1), 24 bits, never 0 and never 1: (v + 0.5) / 2^24. */

@@ -63,11 +63,13 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
     struct sample **samples;
 
     x->defaults.item = (uint32_t)in->number;
-    if (!chat_request_read(in->value, x->s.prompter, &x->defaults, a, &r, err) ||
-        !engine_run(x->s.engine, x->s.adapter, &r.sample, 1, &hooks, &samples, err))
+    if (!chat_request_read(in->value, x->s.prompter, &x->defaults, a, &r, err))
         return false;
-    *out = chat_response(&r, x->s.prompter, samples[0], id_of(x, in->value, in->number, a), a);
-    return true;
+    const bool ok = engine_run(x->s.engine, x->s.adapter, &r.sample, 1, &hooks, &samples, err);
+    if (ok)
+        *out = chat_response(&r, x->s.prompter, samples[0], id_of(x, in->value, in->number, a), a);
+    chat_request_release(&r);
+    return ok;
 }
 
 /* ---- a talk ---- */
@@ -149,7 +151,7 @@ static bool turn(struct talk *t, struct str question, struct arena *a, struct er
 {
     struct chatting *x = t->x;
     const struct engine_hooks hooks = {.ctx = t, .token = on_token, .stop = x->c->stop};
-    struct chat_request r;
+    struct chat_request r = {0};
     struct sample **samples;
     struct answer said;
     json_t *body = json_object(),
@@ -179,6 +181,7 @@ static bool turn(struct talk *t, struct str question, struct arena *a, struct er
         json_array_remove(t->messages, json_array_size(t->messages) - 1);
     }
     chat_stream_release(&t->stream);
+    chat_request_release(&r);
     json_decref(body);
     return ok;
 }

@@ -8,10 +8,20 @@
 
 #include <math.h>
 
-static json_t *as_json(const struct check_report *r)
+static json_t *as_json(const struct check_report *r, const struct grader *g)
 {
+    json_t *shadows = json_array();
+
+    for (size_t i = 0; i < grader_count(g); i++)
+        if (grader_is_shadow(g, i))
+            json_array_append_new(
+                shadows,
+                json_pack("{s:s, s:s, s:o, s:f}", "name", grader_name(g, i), "type",
+                          grader_type(g, i), "reward_mean",
+                          isfinite(r->shadow_mean[i]) ? json_real(r->shadow_mean[i]) : json_null(),
+                          "error_share", r->shadow_failed[i]));
     return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}",
         "can_learn", r->can_learn, "verdict", r->verdict, "rows_train", (json_int_t)r->n_rows_train,
         "rows_valid", (json_int_t)r->n_rows_valid, "rows_checked", (json_int_t)r->n_rows_checked,
         "samples", (json_int_t)r->n_samples, "max_tokens", (json_int_t)r->max_tokens, "reward_mean",
@@ -21,7 +31,26 @@ static json_t *as_json(const struct check_report *r)
         "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
         "grader_error_share", r->grader_error_share, "better_share", r->better_share, "tokens_mean",
         r->tokens_mean, "better_a_step", r->better_a_step, "seconds_per_step", r->seconds_per_step,
-        "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes);
+        "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes, "shadow_graders",
+        shadows);
+}
+
+static bool tell_shadows(const struct check_report *r, const struct grader *g, struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < grader_count(g); i++) {
+        const double failed = 100 * r->shadow_failed[i];
+
+        if (!grader_is_shadow(g, i))
+            continue;
+        if (isfinite(r->shadow_mean[i]))
+            ok = out_printf(err, "  shadow      %.4f on average, by %s; it failed on %.1f %%\n",
+                            r->shadow_mean[i], grader_name(g, i), failed);
+        else
+            ok = out_printf(err, "  shadow      %s failed on every answer\n", grader_name(g, i));
+    }
+    return ok;
 }
 
 static bool tell(const struct check_report *r, struct error *err)
@@ -82,7 +111,8 @@ static bool run(struct cli *c, struct error *err)
         ok = reinforce_check(&in, &report, err);
         meter_end(&meter);
     }
-    ok = ok && (c->json ? out_json_new(as_json(&report), err) : tell(&report, err));
+    ok = ok && (c->json ? out_json_new(as_json(&report, parts.grader), err)
+                        : tell(&report, err) && tell_shadows(&report, parts.grader, err));
     job_parts_close(&parts);
     if (ok && !report.can_learn) {
         c->quiet_failure = true; /* the verdict says it */

@@ -113,8 +113,18 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
     ok = ok && out_printf(err, "  %-12s %7.4f  95 %% interval %.4f to %.4f\n", "mean reward",
                           r->reward_mean, r->reward_mean - r->reward_ci95,
                           r->reward_mean + r->reward_ci95);
-    for (size_t i = 0; ok && r->n_parts > 1 && i < r->n_parts; i++)
-        ok = out_printf(err, "    %-10s %7.4f\n", grader_name(x->grader, i), r->part_mean[i]);
+    for (size_t i = 0; ok && r->n_parts > 1 && i < r->n_parts; i++) {
+        const bool shadow = grader_is_shadow(x->grader, i);
+
+        if (isfinite(r->part_mean[i]))
+            ok = out_printf(err, "    %-10s %7.4f%s", grader_name(x->grader, i), r->part_mean[i],
+                            shadow ? "  shadow: not in the reward" : "");
+        else
+            ok = out_printf(err, "    %-10s       -  shadow", grader_name(x->grader, i));
+        if (ok && r->part_failed[i] > 0)
+            ok = out_printf(err, "; it failed on %zu answers", r->part_failed[i]);
+        ok = ok && out_printf(err, "\n");
+    }
     if (ok && x->o.ranking.ranked != NULL)
         ok = tell_share("top 1", m->top_1, "of the answers rank the right one first", err) &&
              tell_share("top 5", m->top_5, "among the first five", err) &&

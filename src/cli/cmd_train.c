@@ -56,8 +56,22 @@ static json_t *number(double x)
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+/* name -> mean of this step; NULL where there is no shadow */
+static json_t *shadow_means(const struct grader *g, const struct step_metrics *m)
+{
+    json_t *o = NULL;
+
+    for (size_t i = 0; i < grader_count(g); i++)
+        if (grader_is_shadow(g, i)) {
+            o = o != NULL ? o : json_object();
+            json_object_set_new(o, grader_name(g, i), number(m->grader_train_mean[i]));
+        }
+    return o;
+}
+
 static bool json_step(void *ctx, const struct step_metrics *m, struct error *err)
 {
+    const struct training *t = ctx;
     struct error gone;
     json_t *j =
         json_pack("{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "type", "metrics",
@@ -66,9 +80,11 @@ static bool json_step(void *ctx, const struct step_metrics *m, struct error *err
                   "kl", number(m->kl), "max_dlogp", number(m->max_dlogp), "completion_tokens_mean",
                   number(m->completion_tokens_mean), "seconds", number(m->seconds_total),
                   "seconds_left", number(m->seconds_left), "adapter_sha256", m->adapter_sha256);
+    json_t *shadows = shadow_means(t->parts.grader, m);
 
-    (void)ctx;
     (void)err;
+    if (shadows != NULL)
+        json_object_set_new(j, "shadow_graders", shadows);
     if (m->has_valid)
         json_object_set_new(j, "full_valid_mean_reward", number(m->valid_mean_reward));
     (void)!out_json_new(j, &gone);
@@ -146,11 +162,13 @@ static bool open_folder(struct training *t, struct error *err)
     const size_t n = grader_count(g);
     const char **names = ARENA_ARRAY(t->c->arena, const char *, n);
     const char **types = ARENA_ARRAY(t->c->arena, const char *, n);
+    bool *shadows = ARENA_ARRAY(t->c->arena, bool, n);
     const char *template;
 
     for (size_t i = 0; i < n; i++) {
         names[i] = grader_name(g, i);
         types[i] = grader_type(g, i);
+        shadows[i] = grader_is_shadow(g, i);
     }
     if (t->resume ? !read_names(t, err) : !file_make_dirs(t->dir, err))
         return false;
@@ -167,6 +185,7 @@ static bool open_folder(struct training *t, struct error *err)
         .n_graders = n,
         .grader_names = names,
         .grader_types = types,
+        .grader_shadows = shadows,
         .resume = t->resume,
         .tokens = {.text = token_text,
                    .ctx = (void *)(uintptr_t)prompter_tokenizer(t->parts.prompter)},
@@ -259,6 +278,7 @@ static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
         .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->dir, t->c->arena),
                               model_plain_name(t->parts.job.model.name, t->c->arena)),
         .run_dir = t->resume ? t->dir : NULL,
+        .grader = t->parts.grader,
     };
     struct live *live = NULL;
 
@@ -266,7 +286,7 @@ static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
         (struct tee){.sinks = {run_folder_sink(t->folder), valid_evals_sink(&t->evals)}, .n = 2};
     if (t->c->json)
         t->tee.sinks[t->tee.n++] = (struct progress_sink){
-            .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
+            .ctx = t, .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
     else if (!out_printf(err, "The run is in %s\n", t->dir) || !out_flush(err) ||
              !live_open(&opt, &live, err))
         return false;

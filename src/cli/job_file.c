@@ -4,6 +4,7 @@
 #include "cli/job_file.h"
 #include "base/file.h"
 #include "base/size.h"
+#include "cli/grader_file.h"
 #include "job/run_read.h"
 
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static bool set_grader(struct cli *c, json_t *body, struct error *err)
     json_t *grader = NULL;
 
     return path == NULL ||
-           (json_read_file(path, &grader, err) &&
+           (grader_file_read(path, &grader, err) &&
             (set_path(body, "method.reinforcement.grader", grader) ||
              fail(err, ERR_INVALID,
                   "the job has no place for a grader: its \"method\" is no object")));
@@ -269,7 +270,8 @@ static bool open_grader(struct cli *c, struct job_parts *p, struct error *err)
         return fail_param(err, ERR_INVALID, "method.reinforcement.grader",
                           "%s: \"method.reinforcement.grader\" is missing", what_of(&p->job));
     const char *option = option_text(c->options, OPT_GRADER);
-    return grader_from(c, spec, option != NULL ? option : what_of(&p->job), &p->grader, err);
+    return grader_from(c, spec, json_object_get(p->job.body, "hone"),
+                       option != NULL ? option : what_of(&p->job), &p->grader, err);
 }
 
 static bool open_model(struct cli *c, struct job_parts *p, struct error *err)

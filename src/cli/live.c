@@ -61,6 +61,7 @@ bool live_open(const struct live_options *opt, struct live **out, struct error *
     if (opt->next != NULL)
         l->next = *opt->next;
     l->view.title = opt->title;
+    l->view.grader = opt->grader;
     l->plain = opt->plain || !isatty(opt->fd) || is_set("NO_COLOR") || term == NULL ||
                strcmp(term, "dumb") == 0;
     l->ascii = !is_utf8();

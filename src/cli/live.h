@@ -11,10 +11,11 @@
 #include "train/progress.h"
 
 struct live_options {
-    int fd;              /* where to draw or to write lines */
-    bool plain;          /* lines, even on a terminal */
-    const char *title;   /* "organ, SmolLM2-135M-Instruct"; must stay */
-    const char *run_dir; /* of a run that goes on: its earlier curve; or NULL; must stay */
+    int fd;                      /* where to draw or to write lines */
+    bool plain;                  /* lines, even on a terminal */
+    const char *title;           /* "organ, SmolLM2-135M-Instruct"; must stay */
+    const struct grader *grader; /* whose shadows are shown; NULL: none; must stay */
+    const char *run_dir;         /* of a run that goes on: its earlier curve; or NULL; must stay */
     const struct progress_sink
         *next; /* told everything first; NULL: nobody. The sinks that it has are copied */
 };

@@ -435,6 +435,29 @@ static void item(struct line *l, size_t *n, const char *name, const char *value)
     put(l, "", str_of(value));
 }
 
+static void write_shadows(const struct live_view *v, struct line *l, size_t *n)
+{
+    const struct step_metrics *m = &v->last;
+
+    for (size_t i = 0; v->grader != NULL && i < m->n_graders; i++) {
+        struct buf name;
+        char value[32];
+
+        if (!grader_is_shadow(v->grader, i) || !isfinite(m->grader_train_mean[i]))
+            continue;
+        buf_init(&name, 1 << 12);
+        snprintf(value, sizeof value, "%.2f", m->grader_train_mean[i]);
+        const int width = live_text(&name, str_of(grader_name(v->grader, i)), 24, l->frame->ascii);
+        start_item(l, (int)strlen("shadow ") + width + 1 + (int)strlen(value), n);
+        put(l, DIM, STR("shadow"));
+        gap(l, 1);
+        put(l, DIM, buf_view(&name));
+        gap(l, 1);
+        put(l, "", str_of(value));
+        buf_release(&name);
+    }
+}
+
 static void write_figures(const struct live_view *v, struct line *l, size_t *n)
 {
     const struct step_metrics *m = &v->last;
@@ -463,6 +486,7 @@ static void write_figures(const struct live_view *v, struct line *l, size_t *n)
                  (double)m->tokens_sampled / m->seconds_sampling);
         item(l, n, "speed", text);
     }
+    write_shadows(v, l, n);
     if (m->max_dlogp > 0) {
         start_item(l, 24, n);
         putf(l, ERROR, "max|dlogp| %.2g, not 0", m->max_dlogp);

@@ -32,9 +32,10 @@ struct live_event {
     char text[LIVE_TEXT];
 };
 
-/* All zeros but for title is a run of which nothing was told. */
+/* All zeros but for title and grader is a run of which nothing was told. */
 struct live_view {
     const char *title;
+    const struct grader *grader; /* names shadows; NULL: there are none */
     struct arena arena;
     struct live_point *point; /* [n_points], steps rising */
     size_t n_points, cap_points;

@@ -108,12 +108,14 @@ static void name_graders(struct listening *l, struct arena *a)
 {
     const size_t n = grader_count(l->o->grader);
     const char **names = ARENA_ARRAY(a, const char *, n), **types = ARENA_ARRAY(a, const char *, n);
+    bool *shadow = ARENA_ARRAY(a, bool, n);
 
     for (size_t i = 0; i < n; i++) {
         names[i] = grader_name(l->o->grader, i);
         types[i] = grader_type(l->o->grader, i);
+        shadow[i] = grader_is_shadow(l->o->grader, i);
     }
-    l->graders = (struct metrics_graders){.n = n, .name = names, .type = types};
+    l->graders = (struct metrics_graders){.n = n, .name = names, .type = types, .shadow = shadow};
 }
 
 static const struct tokenizer *tokenizer_of(const struct session *s)
@@ -191,11 +193,19 @@ static json_t *graders_json(const struct measured *m, const struct grader *g)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < m->result.n_parts; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:f, s:f}", "name", grader_name(g, i), "type",
-                                        grader_type(g, i), "reward_mean", m->result.part_mean[i],
-                                        "seconds_mean", m->result.part_seconds[i]));
+    for (size_t i = 0; i < m->result.n_parts; i++) {
+        const double mean = m->result.part_mean[i];
+        json_t *e =
+            json_pack("{s:s, s:s, s:o, s:f}", "name", grader_name(g, i), "type", grader_type(g, i),
+                      "reward_mean", isfinite(mean) ? json_real(mean) : json_null(), "seconds_mean",
+                      m->result.part_seconds[i]);
+
+        if (grader_is_shadow(g, i)) {
+            json_object_set_new(e, "shadow", json_true());
+            json_object_set_new(e, "failed", json_integer((json_int_t)m->result.part_failed[i]));
+        }
+        json_array_append_new(list, e);
+    }
     return list;
 }
 

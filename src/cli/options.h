@@ -44,6 +44,12 @@ enum option_id {
     OPT_PROMPT,
     OPT_N_ANSWERS,
     OPT_TOKENS,
+    /* trying a grader */
+    OPT_ALL,
+    OPT_PRINTS,
+    OPT_REPEAT,
+    OPT_WATCH,
+    OPT_SUMMARY,
     /* sampling */
     OPT_MAX_TOKENS,
     OPT_TEMPERATURE,

@@ -4,7 +4,6 @@
 #include "cli/output.h"
 #include "base/clock.h"
 #include "job/report_chart.h"
-#include "text/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include <utf8proc.h>
 
 #define LOG_SECONDS 15.0     /* between two lines of a log */
 #define TERMINAL_SECONDS 0.1 /* between two changes of a terminal's line */
 #define OUT_BYTES ((size_t)1 << 30)
+#define MAX_MARKS 2 /* on one character: more would climb into the neighbouring lines */
 
 static bool out_failed(struct error *err)
 {
@@ -79,31 +80,91 @@ double digits_of(float x)
     return strtod(text, NULL);
 }
 
-void put_visible(struct buf *b, struct str s)
+/* Controls, and what changes the direction or the place of other characters; joiners inside words stay. */
+static bool is_hidden(utf8proc_int32_t c)
 {
-    while (s.len > 0) {
-        const size_t valid = utf8_valid(s);
+    switch (utf8proc_category(c)) {
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return c != 0x200C && c != 0x200D;
+    default:
+        return false;
+    }
+}
 
-        for (size_t i = 0; i < valid; i++) {
-            const unsigned char c = (unsigned char)s.ptr[i];
+/* The character at the front of s (not empty) as it may be shown, into out; its bytes and columns. */
+static size_t visible(struct str s, char out[16], int *width)
+{
+    static const char names[] = "\nn\tt\rr";
+    utf8proc_int32_t c = (unsigned char)s.ptr[0];
+    utf8proc_ssize_t n = 1;
 
-            if (c == '\n')
-                buf_text(b, "\\n");
-            else if (c == '\t')
-                buf_text(b, "\\t");
-            else if (c == '\r')
-                buf_text(b, "\\r");
-            else if (c < 0x20 || c == 0x7F)
-                buf_printf(b, "\\x%02x", c);
-            else
-                buf_char(b, (char)c);
-        }
-        s = str_from(s, valid);
-        if (s.len > 0) {
-            buf_text(b, "\xEF\xBF\xBD");
-            s = str_from(s, 1);
+    if (c >= 0x80)
+        n = utf8proc_iterate((const utf8proc_uint8_t *)s.ptr, (utf8proc_ssize_t)s.len, &c);
+    if (n <= 0) {
+        memcpy(out, "\xEF\xBF\xBD", 4);
+        *width = 1;
+        return 1;
+    }
+    for (size_t i = 0; i + 1 < sizeof names; i += 2) {
+        if (c == names[i]) {
+            *width = snprintf(out, 16, "\\%c", names[i + 1]);
+            return 1;
         }
     }
+    if (c < 0x20 || c == 0x7F) {
+        *width = snprintf(out, 16, "\\x%02x", (unsigned)c);
+    } else if (c >= 0x80 && is_hidden(c)) {
+        *width = snprintf(out, 16, c > 0xFFFF ? "\\U%08x" : "\\u%04x", (unsigned)c);
+    } else {
+        memcpy(out, s.ptr, (size_t)n);
+        out[n] = '\0';
+        *width = c < 0x80 ? 1 : utf8proc_charwidth(c);
+    }
+    return (size_t)n;
+}
+
+void put_visible(struct buf *b, struct str s)
+{
+    char piece[16];
+    int width;
+
+    while (s.len > 0) {
+        s = str_from(s, visible(s, piece, &width));
+        buf_text(b, piece);
+    }
+}
+
+int put_quoted(struct buf *b, struct str s, int columns)
+{
+    const int room = columns > 5 ? columns - 5 : 0; /* for the quotes and an ellipsis */
+    size_t cut_at;
+    int used = 0, cut_used = 0, marks = 0, width;
+    char piece[16];
+
+    buf_char(b, '"');
+    cut_at = b->len;
+    while (s.len > 0) {
+        s = str_from(s, visible(s, piece, &width));
+        marks = width == 0 ? marks + 1 : 0;
+        if (marks > MAX_MARKS)
+            continue;
+        if (used + width > room + 3) {
+            b->len = cut_at;
+            buf_text(b, "\"...");
+            return cut_used + 5;
+        }
+        buf_text(b, piece);
+        used += width;
+        if (used <= room) {
+            cut_at = b->len;
+            cut_used = used;
+        }
+    }
+    buf_char(b, '"');
+    return used + 2;
 }
 
 void put_seconds(struct buf *b, double seconds)

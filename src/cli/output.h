@@ -17,8 +17,13 @@ MUST_CHECK bool out_flush(struct error *err);
 /* The double that is written with the fewest digits that read back to x, which is a 32-bit number. */
 double digits_of(float x);
 
-/* Text as it can stand on a line: line breaks and control characters as escapes, bytes that are no UTF-8 as U+FFFD. */
+/*
+ * Text as it can stand on a line: line breaks, control characters and changes of direction as escapes, bytes that are
+ * no UTF-8 as U+FFFD.
+ */
 void put_visible(struct buf *b, struct str s);
+/* The same between quotes and in at most so many columns (6 or more); "..." behind it where it was cut. Returns the columns. */
+int put_quoted(struct buf *b, struct str s, int columns);
 /* "2 min 05 s", "1.2 GB" */
 void put_seconds(struct buf *b, double seconds);
 void put_bytes(struct buf *b, double bytes);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/parallel.h"
+#include "cli/grader_file.h"
 #include "grade/grader.h"
 #include "job/run_read.h"
 #include "sample/machine.h"
@@ -31,8 +32,8 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-bool grader_from(struct cli *c, const json_t *spec, const char *what, struct grader **out,
-                 struct error *err)
+bool grader_from(struct cli *c, const json_t *spec, const json_t *hone, const char *what,
+                 struct grader **out, struct error *err)
 {
     const struct options *o = c->options;
     struct grade_options opt = grade_defaults();
@@ -42,6 +43,7 @@ bool grader_from(struct cli *c, const json_t *spec, const char *what, struct gra
     opt.n_workers = (int)option_int(o, OPT_GRADER_WORKERS);
     opt.sandbox_tier = (int)option_int(o, OPT_SANDBOX);
     opt.python = option_text(o, OPT_PYTHON);
+    opt.shadows = json_object_get(hone, "shadow_graders");
     return grader_open(spec, &opt, out, err) || fail_while(err, "reading the grader in %s", what);
 }
 
@@ -50,7 +52,7 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
     const char *path;
     json_t *file = NULL;
 
-    if (!need_option(c, OPT_GRADER, &path, err) || !json_read_file(path, &file, err))
+    if (!need_option(c, OPT_GRADER, &path, err) || !grader_file_read(path, &file, err))
         return false;
     const json_t *method = json_object_get(file, "method");
     const json_t *spec =
@@ -59,7 +61,7 @@ bool grader_option(struct cli *c, struct grader **out, struct error *err)
         (spec != NULL ||
          fail(err, ERR_INVALID,
               "%s is a job without a grader: \"method.reinforcement.grader\" is missing", path)) &&
-        grader_from(c, spec, path, out, err);
+        grader_from(c, spec, method != NULL ? json_object_get(file, "hone") : NULL, path, out, err);
     json_decref(file);
     return ok;
 }

@@ -49,10 +49,13 @@ size_t habitual_max_tokens(const struct model_ref *ref);
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);
 
-/* A grader, opened with the options for Python graders; what names its place: "job.json". */
+/*
+ * A grader, opened with the options for Python graders; what names its place: "job.json". hone: the job's own member
+ * "hone", whose "shadow_graders" are measured beside it; or NULL.
+ */
 struct grader;
-MUST_CHECK bool grader_from(struct cli *c, const json_t *spec, const char *what,
+MUST_CHECK bool grader_from(struct cli *c, const json_t *spec, const json_t *hone, const char *what,
                             struct grader **out, struct error *err);
-/* The one in --grader's file, or in that of a job. */
+/* The one in --grader's file, or in that of a job, with its shadows. */
 MUST_CHECK bool grader_option(struct cli *c, struct grader **out, struct error *err);
 #endif

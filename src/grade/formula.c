@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MAX_OPS 2048
@@ -77,15 +78,28 @@ struct parser {
 
 static bool parse_sum(struct parser *p);
 
+/* What stands at a place, for a message: 20 bytes at most, one line, whole characters. */
+static struct str shown(const struct parser *p, size_t start)
+{
+    struct str s = {p->text.ptr + start, size_min(p->text.len - start, 20)};
+    size_t n = 0;
+
+    while (n < s.len && (unsigned char)s.ptr[n] >= ' ')
+        n++;
+    while (n > 0 && start + n < p->text.len && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
+        n--;
+    return (struct str){s.ptr, n};
+}
+
+/* All that is accepted is ASCII: up to the place of an error a byte is a character. */
 static bool complain(struct parser *p, const char *expected)
 {
     if (p->at >= p->text.len)
         return fail_param(p->err, ERR_INVALID, "calculate_output",
                           "calculate_output ends where %s is expected", expected);
     return fail_param(p->err, ERR_INVALID, "calculate_output",
-                      "calculate_output has \"%.*s\" at character %zu, where %s is expected",
-                      (int)size_min(p->text.len - p->at, 20), p->text.ptr + p->at, p->at + 1,
-                      expected);
+                      "calculate_output has \"" STR_FMT "\" at character %zu, where %s is expected",
+                      STR_ARG(shown(p, p->at)), p->at + 1, expected);
 }
 
 static bool emit(struct parser *p, enum op_code code, unsigned n, double number)
@@ -150,37 +164,47 @@ static char at(const struct parser *p, size_t i)
     return i < p->text.len ? p->text.ptr[i] : '\0';
 }
 
-/* digits [. digits] [e [sign] digits], or . digits */
+static size_t digits_end(const struct parser *p, size_t i)
+{
+    while (is_digit(at(p, i)))
+        i++;
+    return i;
+}
+
+/* Where the number at p->at ends: digits [. digits] [e [sign] digits], or . digits; p->at where there is none. */
+static size_t number_end(const struct parser *p)
+{
+    const size_t point = digits_end(p, p->at);
+    const size_t end = at(p, point) == '.' ? digits_end(p, point + 1) : point;
+
+    if (end - p->at == (end > point)) /* no digit at all */
+        return p->at;
+    if (at(p, end) != 'e' && at(p, end) != 'E')
+        return end;
+    const size_t sign = at(p, end + 1) == '+' || at(p, end + 1) == '-';
+    return is_digit(at(p, end + 1 + sign)) ? digits_end(p, end + 1 + sign) : end;
+}
+
 static bool parse_number(struct parser *p)
 {
-    size_t end = p->at, n_digits = 0;
+    const size_t end = number_end(p), len = end - p->at;
     char copy[64];
 
-    for (; is_digit(at(p, end)); end++)
-        n_digits++;
-    if (at(p, end) == '.')
-        for (end++; is_digit(at(p, end)); end++)
-            n_digits++;
-    if (n_digits == 0)
+    if (len == 0)
         return complain(p, "a number, a name or a bracket");
-    if (at(p, end) == 'e' || at(p, end) == 'E') {
-        const size_t sign = at(p, end + 1) == '+' || at(p, end + 1) == '-';
-
-        if (is_digit(at(p, end + 1 + sign)))
-            for (end += 1 + sign; is_digit(at(p, end));)
-                end++;
-    }
-    if (end - p->at >= sizeof copy)
+    if (len >= sizeof copy)
         return fail_param(p->err, ERR_LIMIT, "calculate_output",
-                          "calculate_output has a number of %zu characters", end - p->at);
-    memcpy(copy, p->text.ptr + p->at, end - p->at);
-    copy[end - p->at] = '\0';
+                          "calculate_output has a number of %zu characters at character %zu", len,
+                          p->at + 1);
+    memcpy(copy, p->text.ptr + p->at, len);
+    copy[len] = '\0';
+    if (strspn(copy, "0123456789") == len && copy[0] == '0' && strspn(copy, "0") < len)
+        return complain(p, "a number without zeros in front"); /* it may be meant as octal */
     const double value = strtod(copy, NULL);
     if (!isfinite(value))
         return fail_param(p->err, ERR_INVALID, "calculate_output",
-                          "calculate_output has the number %s, which is too "
-                          "large",
-                          copy);
+                          "calculate_output has the number %s at character %zu, which is too large",
+                          copy, p->at + 1);
     p->at = end;
     return emit(p, OP_NUMBER, 0, value);
 }
@@ -195,39 +219,51 @@ static bool parse_call(struct parser *p, const struct function *f)
         if (!parse_sum(p))
             return false;
         n++;
-    } while (take(p, ','));
-    if (n > 1 && !f->many)
+    } while (f->many && take(p, ','));
+    if (!f->many && peek(p) == ',')
         return fail_param(p->err, ERR_INVALID, "calculate_output",
-                          "calculate_output gives %s %u values; it takes one", f->name, n);
+                          "calculate_output gives %s more than one value at character %zu; it "
+                          "takes one",
+                          f->name, p->at + 1);
     if (!take(p, ')'))
-        return complain(p, f->many ? "\",\" or \")\"" : "\")\"");
+        return complain(p, f->many ? "an operator, \",\" or \")\"" : "an operator or \")\"");
     return emit(p, f->code, n, 0) && leave(p);
 }
 
+static const struct function *function_named(struct str word)
+{
+    for (size_t i = 0; i < COUNT_OF(functions); i++)
+        if (str_is(word, functions[i].name))
+            return &functions[i];
+    return NULL;
+}
+
+/* A function's name is the function where a bracket follows, and otherwise a variable like any other. */
 static bool parse_word(struct parser *p)
 {
     const size_t start = p->at;
-    struct str word;
 
     while (is_name(at(p, p->at)) || is_digit(at(p, p->at)))
         p->at++;
-    word = (struct str){p->text.ptr + start, p->at - start};
-    if (peek(p) == '(') {
-        p->at++;
-        for (size_t i = 0; i < COUNT_OF(functions); i++)
-            if (str_is(word, functions[i].name))
-                return parse_call(p, &functions[i]);
-        return fail_param(
-            p->err, ERR_INVALID, "calculate_output",
-            "calculate_output calls \"%.*s\"; there are min, max, abs, floor, ceil, exp, sqrt, log",
-            (int)size_min(word.len, 64), word.ptr);
+    const struct str word = {p->text.ptr + start, p->at - start};
+    const struct function *f = function_named(word);
+    if (take(p, '(')) {
+        if (f != NULL)
+            return parse_call(p, f);
+        return fail_param(p->err, ERR_INVALID, "calculate_output",
+                          "calculate_output calls \"%.*s\" at character %zu; there are min, max, "
+                          "abs, floor, ceil, exp, sqrt, log",
+                          (int)size_min(word.len, 64), word.ptr, start + 1);
     }
     for (size_t i = 0; i < p->n_names; i++)
         if (str_is(word, p->names[i]))
             return emit(p, OP_NAME, (unsigned)i, 0);
+    if (f != NULL)
+        return complain(p, "\"(\"");
     return fail_param(p->err, ERR_INVALID, "calculate_output",
-                      "calculate_output uses \"%.*s\", which is none of the graders",
-                      (int)size_min(word.len, 64), word.ptr);
+                      "calculate_output uses \"%.*s\" at character %zu, which is none of the "
+                      "graders",
+                      (int)size_min(word.len, 64), word.ptr, start + 1);
 }
 
 static bool parse_primary(struct parser *p)
@@ -242,7 +278,7 @@ static bool parse_primary(struct parser *p)
     if (!enter(p) || !parse_sum(p))
         return false;
     if (!take(p, ')'))
-        return complain(p, "\")\" or an operator");
+        return complain(p, "an operator or \")\"");
     return leave(p);
 }
 
@@ -285,6 +321,32 @@ static bool parse_sum(struct parser *p)
     }
 }
 
+static bool is_identifier(const char *name)
+{
+    size_t n = 0;
+
+    while (is_name(name[n]) || (n > 0 && is_digit(name[n])))
+        n++;
+    return n > 0 && name[n] == '\0';
+}
+
+/* A text that failed may be meant to use a grader such as "a-b", which reads as a minus b: then err says so, too. */
+static bool blame_name(const struct parser *p, struct error *err)
+{
+    const size_t len = err == NULL ? 0 : strlen(err->message);
+
+    for (size_t i = 0; err != NULL && i < p->n_names; i++)
+        if (!is_identifier(p->names[i]) && p->names[i][0] != '\0' &&
+            str_find(p->text, str_of(p->names[i]), 0) < p->text.len) {
+            snprintf(err->message + len, sizeof err->message - len,
+                     "; no formula can use the name \"%.64s\" (a name is of letters, digits and "
+                     "_, and begins with no digit)",
+                     p->names[i]);
+            break;
+        }
+    return false;
+}
+
 bool formula_compile(struct arena *a, struct str text, size_t n_names, const char *const *names,
                      const struct formula **out, struct error *err)
 {
@@ -295,8 +357,9 @@ bool formula_compile(struct arena *a, struct str text, size_t n_names, const cha
     if (p == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory to read calculate_output");
     *p = (struct parser){.text = text, .n_names = n_names, .names = names, .err = err};
-    ok = parse_sum(p) &&
-         (peek(p) == '\0' && p->at >= text.len ? true : complain(p, "an operator or the end"));
+    ok = (parse_sum(p) &&
+          (peek(p) == '\0' && p->at >= text.len ? true : complain(p, "an operator or the end"))) ||
+         blame_name(p, err);
     if (ok) {
         f = ARENA_NEW(a, struct formula);
         f->n_ops = p->n_ops;
@@ -337,9 +400,9 @@ static double apply(const struct op *op, const double *v)
     case OP_ABS:
         return fabs(v[0]);
     case OP_FLOOR:
-        return floor(v[0]);
+        return floor(v[0]) + 0.0; /* whole numbers have no -0: in Python these are integers */
     case OP_CEIL:
-        return ceil(v[0]);
+        return ceil(v[0]) + 0.0;
     case OP_EXP:
         return exp(v[0]);
     case OP_SQRT:

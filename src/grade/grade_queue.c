@@ -1,10 +1,14 @@
 #include "grade/grade_queue.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
-#define CAPACITY 1024
+#define CAPACITY 65536
 #define MAX_THREADS 256
+#define LOOK_SECONDS 0.1 /* how often a waiting thread looks for a stop */
 
 struct entry {
     const json_t *item;
@@ -12,22 +16,40 @@ struct entry {
     struct grade_result *out;
 };
 
+/* A thread that grades. */
+struct hand {
+    struct grade_queue *queue;
+    pthread_t thread;
+    bool busy;                   /* under the queue's lock */
+    atomic_size_t part;          /* at work, where busy */
+    _Atomic double part_started; /* clock_seconds() */
+};
+
 struct grade_queue {
     struct grader *grader;
     int n_threads;
-    pthread_t threads[MAX_THREADS];
+    struct hand hands[MAX_THREADS];
 
     pthread_mutex_t lock; /* guards all below */
     pthread_cond_t filled, drained, done;
-    struct entry ring[CAPACITY];
     size_t first, n_waiting; /* entries that no thread has taken */
     size_t n_open;           /* put in and not graded yet */
     bool closing;
+    struct entry ring[CAPACITY];
 };
+
+static void on_part(void *ctx, size_t part)
+{
+    struct hand *h = ctx;
+
+    atomic_store(&h->part_started, clock_seconds());
+    atomic_store(&h->part, part);
+}
 
 static void *grade_main(void *arg)
 {
-    struct grade_queue *q = arg;
+    struct hand *h = arg;
+    struct grade_queue *q = h->queue;
 
     pthread_mutex_lock(&q->lock);
     for (;;) {
@@ -35,13 +57,18 @@ static void *grade_main(void *arg)
             pthread_cond_wait(&q->filled, &q->lock);
         if (q->closing)
             break;
-        const struct entry e = q->ring[q->first];
+        struct entry e = q->ring[q->first];
         q->first = (q->first + 1) % CAPACITY;
         q->n_waiting--;
+        on_part(h, 0);
+        h->busy = true;
         pthread_cond_signal(&q->drained);
         pthread_mutex_unlock(&q->lock);
+        e.sample.on_part = on_part;
+        e.sample.on_part_ctx = h;
         grader_run(q->grader, e.item, &e.sample, e.out);
         pthread_mutex_lock(&q->lock);
+        h->busy = false;
         if (--q->n_open == 0)
             pthread_cond_broadcast(&q->done);
     }
@@ -49,10 +76,21 @@ static void *grade_main(void *arg)
     return NULL;
 }
 
+static void init_wait(pthread_cond_t *c)
+{
+    pthread_condattr_t attributes;
+
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(c, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
 bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out, struct error *err)
 {
     struct grade_queue *q;
 
+    n_threads = n_threads == 0 ? grader_concurrency(g) : n_threads;
     if (n_threads < 1 || n_threads > MAX_THREADS)
         return fail(err, ERR_INVALID, "%d grading threads: expected 1 to %d", n_threads,
                     MAX_THREADS);
@@ -63,9 +101,12 @@ bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out,
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->filled, NULL);
     pthread_cond_init(&q->drained, NULL);
-    pthread_cond_init(&q->done, NULL);
+    init_wait(&q->done);
     while (q->n_threads < n_threads) {
-        if (pthread_create(&q->threads[q->n_threads], NULL, grade_main, q) != 0) {
+        struct hand *h = &q->hands[q->n_threads];
+
+        h->queue = q;
+        if (pthread_create(&h->thread, NULL, grade_main, h) != 0) {
             grade_queue_close(q);
             return fail(err, ERR_IO, "no thread can be started for grading");
         }
@@ -73,6 +114,11 @@ bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out,
     }
     *out = q;
     return true;
+}
+
+struct grader *grade_queue_grader(const struct grade_queue *q)
+{
+    return q->grader;
 }
 
 void grade_queue_close(struct grade_queue *q)
@@ -84,7 +130,7 @@ void grade_queue_close(struct grade_queue *q)
     pthread_cond_broadcast(&q->filled);
     pthread_mutex_unlock(&q->lock);
     for (int i = 0; i < q->n_threads; i++)
-        pthread_join(q->threads[i], NULL);
+        pthread_join(q->hands[i].thread, NULL);
     pthread_cond_destroy(&q->done);
     pthread_cond_destroy(&q->drained);
     pthread_cond_destroy(&q->filled);
@@ -105,10 +151,63 @@ void grade_queue_put(struct grade_queue *q, const json_t *item, const struct gra
     pthread_mutex_unlock(&q->lock);
 }
 
-void grade_queue_wait(struct grade_queue *q)
+/* The one that has been at a part longest; under the lock. */
+static struct grade_wait longest(struct grade_queue *q, double now)
 {
+    struct grade_wait w = {.n_open = q->n_open};
+
+    for (int i = 0; i < q->n_threads; i++) {
+        struct hand *h = &q->hands[i];
+        const double seconds = now - atomic_load(&h->part_started);
+
+        if (h->busy && seconds >= w.seconds) {
+            w.seconds = seconds;
+            w.part = atomic_load(&h->part);
+        }
+    }
+    w.may_take_s = grader_may_take_s(q->grader, w.part);
+    return w;
+}
+
+static void look_later(struct grade_queue *q)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += (long)(LOOK_SECONDS * 1e9);
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&q->done, &q->lock, &at);
+}
+
+bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w)
+{
+    static const struct grade_waiter patient = {0};
+    const double began = clock_seconds();
+    bool stopped = false;
+
+    w = w == NULL ? &patient : w;
+    double tell_after = w->first_s;
     pthread_mutex_lock(&q->lock);
-    while (q->n_open > 0)
-        pthread_cond_wait(&q->done, &q->lock);
+    while (q->n_open > 0) {
+        const double now = clock_seconds();
+
+        if (!stopped && w->stop != NULL && atomic_load(w->stop)) {
+            stopped = true;
+            q->n_open -= q->n_waiting;
+            q->n_waiting = 0;
+            pthread_cond_broadcast(&q->drained);
+        } else if (w->waiting != NULL && now - began >= tell_after) {
+            const struct grade_wait what = longest(q, now);
+
+            tell_after = w->steady ? tell_after + w->first_s : 2 * tell_after;
+            pthread_mutex_unlock(&q->lock);
+            w->waiting(w->ctx, &what);
+            pthread_mutex_lock(&q->lock);
+        } else {
+            look_later(q);
+        }
+    }
     pthread_mutex_unlock(&q->lock);
+    return !stopped;
 }

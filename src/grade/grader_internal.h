@@ -10,24 +10,38 @@
 #include "grade/python_pool.h"
 #include "grade/template.h"
 
+#include <pthread.h>
+
 struct grader_part; /* one grader that gives a score; a multi has several */
+
+/* A model's name in a list. */
+struct grader_model {
+    struct grader_model *next;
+    char name[64];
+};
 
 struct part_result {
     double score;
     unsigned flags; /* enum grade_flag; score is 0 where any is set */
     char *details;  /* the caller's room for why; "" */
     size_t details_size;
+    struct grade_usage usage;
+    char model[64]; /* the model that replied, or "" */
 };
 
 struct grader_type {
     const char *name;
     bool needs_name; /* "name" must be given where the part has no key */
-    /* Checks part->spec and sets part->state. NULL: the type is known and not offered. */
+    /* Checks part->spec and sets part->state; nothing stays to be closed where it fails. */
     bool (*open)(struct grader *g, struct grader_part *part, struct error *err);
     void (*run)(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                 struct part_result *out);
     bool (*check_item)(const struct grader *g, const struct grader_part *part, const json_t *item,
                        const char *what, struct error *err);
+    bool asks; /* waits for a model or another machine */
+    /* Whether the same row and sample get the same score; NULL: always. */
+    bool (*deterministic)(const struct grader_part *part);
+    void (*close)(const struct grader_part *part); /* what the arena does not hold; or NULL */
 };
 
 struct grader_part {
@@ -36,24 +50,33 @@ struct grader_part {
     const char *path;   /* in front of keys in messages: "" or "graders.rank." */
     const json_t *spec; /* of the grader's own copy */
     const void *state;  /* the type's */
+    bool is_shadow;
+    bool is_cached; /* deterministic, and dearer to run than to look up */
 };
 
 struct grader {
     struct arena arena; /* all below; as long as the grader */
     json_t *spec;
     struct grade_options options;
+    json_t *shadows; /* or NULL */
     bool is_multi;
     const struct formula *formula; /* of a multi */
-    size_t n_parts;
+    size_t n_parts, n_rewarded;    /* the shadows are behind those rewarded */
     struct grader_part parts[GRADE_MAX_PARTS];
     /* what the Python parts gave to the pool, in the order of their numbers there */
     size_t n_sources;
     struct str sources[GRADE_MAX_PARTS];
     const struct grader_part *source_part[GRADE_MAX_PARTS];
-    struct python_pool *pool; /* or NULL */
+    struct python_pool *pool;  /* or NULL */
+    struct grade_cache *cache; /* NULL where no part is cached */
+
+    pthread_mutex_t lock; /* guards all below */
+    size_t n_models;
+    struct grader_model *models; /* who replied so far */
 };
 
-extern const struct grader_type grader_string_check, grader_text_similarity, grader_python;
+extern const struct grader_type grader_string_check, grader_text_similarity, grader_python,
+    grader_score_model, grader_label_model, grader_endpoint;
 
 /* "graders.rank.operation" in the grader's arena */
 const char *part_param(struct grader *g, const struct grader_part *part, const char *key);
@@ -63,6 +86,9 @@ MUST_CHECK bool part_str(struct grader *g, const struct grader_part *part, const
                          struct str *out, struct error *err);
 MUST_CHECK bool part_template(struct grader *g, const struct grader_part *part, const char *key,
                               const struct template **out, struct error *err);
+
+/* "sample":{as the API has it},"item":{...}, what an endpoint is sent */
+void part_write_call(struct buf *b, struct grade_scope *s);
 
 /* Score 0, the flag, and why (cut to the room there is, at a character). */
 void part_fail(struct part_result *out, unsigned flag, const char *why);

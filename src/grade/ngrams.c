@@ -1,9 +1,9 @@
 /*
  * ngrams.c - BLEU, GLEU and ROUGE: how many words, pairs of words, ... of the input the reference has, too.
  *
- * Words and n-grams become numbers by one means, a tree whose edges lie in a hash table: a word is the node that its
- * letters lead to, an n-gram the node that its first n - 1 words' node and its last word lead to. So equal n-grams are
- * equal numbers, counted in an array; time and memory are proportional to the text for each n.
+ * Words and n-grams become numbers by one means, a word_tree: a word is the node that its letters lead to, an n-gram the
+ * node that its first n - 1 words' node and its last word lead to. So equal n-grams are equal numbers, counted in an
+ * array; time and memory are proportional to the text for each n.
  */
 #include "grade/similarity_internal.h"
 
@@ -12,82 +12,35 @@
 
 #include <math.h>
 
-/* ---- the tree ---- */
-
-struct tree {
-    uint64_t *edge; /* [mask + 1] from a node by a symbol */
-    uint32_t *node; /* [mask + 1] where it leads; 0: the slot is free */
-    size_t mask; /* slots - 1; slots are a power of two, at least twice the edges: short probes */
-    uint32_t n_nodes;
-};
-
-static bool tree_init(struct tree *t, size_t n_edges, struct arena *a, struct error *err)
-{
-    size_t slots = 16;
-
-    while (slots < 2 * n_edges)
-        slots *= 2;
-    t->mask = slots - 1;
-    t->edge = arena_try(a, slots, sizeof *t->edge, "a table of n-grams", err);
-    t->node =
-        t->edge == NULL ? NULL : arena_try(a, slots, sizeof *t->node, "a table of n-grams", err);
-    return t->node != NULL;
-}
-
-static void tree_clear(struct tree *t)
-{
-    memset(t->node, 0, (t->mask + 1) * sizeof *t->node);
-    t->n_nodes = 0;
-}
-
-/* The node that symbol leads to from a node (0: the root), a new one where there is none. */
-static uint32_t tree_follow(struct tree *t, uint32_t from, uint32_t symbol)
-{
-    const uint64_t edge = (uint64_t)from << 32 | symbol;
-    const uint64_t h = (edge ^ edge >> 29) * 0x9e3779b97f4a7c15u;
-    size_t i = (size_t)(h ^ h >> 32) & t->mask;
-
-    while (t->node[i] != 0 && t->edge[i] != edge)
-        i = (i + 1) & t->mask;
-    if (t->node[i] == 0) {
-        t->edge[i] = edge;
-        t->node[i] = ++t->n_nodes;
-    }
-    return t->node[i];
-}
-
 /* ---- words ---- */
-
-enum kind { BLANK, WORD, PUNCTUATION };
 
 struct words {
     uint32_t *word; /* [n] equal numbers are equal words */
     uint32_t *gram; /* [n] the n-gram that begins here; first the root, which is the empty one */
     size_t n;
     uint32_t node; /* of the word that is being spelt, 0 for none */
-    enum kind last;
+    enum word_kind last;
 };
-typedef void put_fn(struct words *w, struct tree *t, uint32_t c);
+typedef void put_fn(struct words *w, struct word_tree *t, uint32_t c);
 
-static void put(struct words *w, struct tree *t, enum kind kind, uint32_t c)
+static void put(struct words *w, struct word_tree *t, enum word_kind kind, uint32_t c)
 {
     if (kind != w->last && w->node != 0) {
         w->word[w->n++] = w->node;
         w->node = 0;
     }
     w->last = kind;
-    if (kind != BLANK)
-        w->node = tree_follow(t, w->node, c);
+    if (kind != WORD_BLANK)
+        w->node = word_tree_follow(t, w->node, c);
 }
 
-/* Python's \w+|[^\w\s]+ */
-static void put_as_it_is(struct words *w, struct tree *t, uint32_t c)
+static void put_as_it_is(struct words *w, struct word_tree *t, uint32_t c)
 {
-    put(w, t, jinja_is_space(c) ? BLANK : c == '_' || jinja_is_alnum(c) ? WORD : PUNCTUATION, c);
+    put(w, t, word_kind_of(c), c);
 }
 
 /* [a-z0-9]+ of Python's str.lower */
-static void put_small_ascii(struct words *w, struct tree *t, uint32_t c)
+static void put_small_ascii(struct words *w, struct word_tree *t, uint32_t c)
 {
     uint32_t small[3];
     const size_t n = jinja_map_case(JINJA_LOWER, c, small);
@@ -96,7 +49,7 @@ static void put_small_ascii(struct words *w, struct tree *t, uint32_t c)
         const bool keep =
             (small[i] >= 'a' && small[i] <= 'z') || (small[i] >= '0' && small[i] <= '9');
 
-        put(w, t, keep ? WORD : BLANK, small[i]);
+        put(w, t, keep ? WORD_LETTER : WORD_BLANK, small[i]);
     }
 }
 
@@ -104,7 +57,7 @@ static void put_small_ascii(struct words *w, struct tree *t, uint32_t c)
 
 struct pair {
     struct words input, reference;
-    struct tree tree;
+    struct word_tree tree;
     uint32_t *left; /* [nodes + 1] how many of an n-gram of the reference are not yet used up */
     size_t order;   /* n of the n-grams that pair_step counted last */
 };
@@ -123,7 +76,7 @@ static bool pair_init(struct pair *p, struct str input, struct str reference, pu
         if (c[i] == NULL)
             return false;
     }
-    if (!tree_init(&p->tree, n_c[0] + n_c[1], a, err))
+    if (!word_tree_init(&p->tree, n_c[0] + n_c[1], a, err))
         return false;
     p->left = arena_try(a, n_c[0] + n_c[1] + 1, sizeof *p->left, "counts of n-grams", err);
     for (int i = 0; i < 2; i++) {
@@ -133,7 +86,7 @@ static bool pair_init(struct pair *p, struct str input, struct str reference, pu
             return false;
         for (size_t k = 0; k < n_c[i]; k++)
             put_one(out[i], &p->tree, c[i][k]);
-        put(out[i], &p->tree, BLANK, ' '); /* ends the last word */
+        put(out[i], &p->tree, WORD_BLANK, ' '); /* ends the last word */
     }
     return true;
 }
@@ -143,10 +96,10 @@ static size_t n_grams(const struct words *w, size_t order)
     return w->n < order ? 0 : w->n - order + 1;
 }
 
-static void lengthen_grams(struct words *w, size_t order, struct tree *t)
+static void lengthen_grams(struct words *w, size_t order, struct word_tree *t)
 {
     for (size_t i = 0; i < n_grams(w, order); i++)
-        w->gram[i] = tree_follow(t, w->gram[i], w->word[i + order - 1]);
+        w->gram[i] = word_tree_follow(t, w->gram[i], w->word[i + order - 1]);
 }
 
 /*
@@ -158,7 +111,7 @@ static size_t pair_step(struct pair *p)
     size_t common = 0;
 
     p->order++;
-    tree_clear(&p->tree);
+    word_tree_clear(&p->tree);
     lengthen_grams(&p->reference, p->order, &p->tree);
     lengthen_grams(&p->input, p->order, &p->tree);
     memset(p->left, 0, (p->tree.n_nodes + 1) * sizeof *p->left);

@@ -42,7 +42,7 @@ static void write_call(struct buf *b, struct grade_scope *s)
 {
     buf_text(b, "{\"sample\":{\"output_text\":");
     json_write_string(b, s->output_text, false);
-    write_value(b, ",\"output_json\":", s->sample->output_json);
+    write_value(b, ",\"output_json\":", scope_json(s));
     write_value(b, ",\"output_tools\":", s->sample->output_tools);
     write_value(b, ",\"output_audio\":", NULL);
     write_value(b, ",\"choices\":", scope_choices(s));

@@ -7,17 +7,17 @@
 /* ---- the metrics ---- */
 
 static const struct similarity_metric metrics[] = {
-    {"fuzzy_match", similarity_fuzzy_match},
-    {"bleu", similarity_bleu},
-    {"gleu", similarity_gleu},
-    {"meteor", NULL},
-    {"cosine", NULL},
-    {"rouge_1", similarity_rouge_1},
-    {"rouge_2", similarity_rouge_2},
-    {"rouge_3", similarity_rouge_3},
-    {"rouge_4", similarity_rouge_4},
-    {"rouge_5", similarity_rouge_5},
-    {"rouge_l", similarity_rouge_l},
+    {.name = "fuzzy_match", .fn = similarity_fuzzy_match},
+    {.name = "bleu", .fn = similarity_bleu},
+    {.name = "gleu", .fn = similarity_gleu},
+    {.name = "meteor", .fn = similarity_meteor, .prepare = similarity_meteor_prepare},
+    {.name = "cosine", .fn = NULL},
+    {.name = "rouge_1", .fn = similarity_rouge_1},
+    {.name = "rouge_2", .fn = similarity_rouge_2},
+    {.name = "rouge_3", .fn = similarity_rouge_3},
+    {.name = "rouge_4", .fn = similarity_rouge_4},
+    {.name = "rouge_5", .fn = similarity_rouge_5},
+    {.name = "rouge_l", .fn = similarity_rouge_l},
 };
 
 const struct similarity_metric *similarity_find(struct str name)
@@ -30,7 +30,7 @@ const struct similarity_metric *similarity_find(struct str name)
 
 const char *similarity_offered(void)
 {
-    return "fuzzy_match, bleu, gleu, rouge_1 to rouge_5, rouge_l";
+    return "fuzzy_match, bleu, gleu, meteor, rouge_1 to rouge_5, rouge_l";
 }
 
 /* ---- what they share ---- */

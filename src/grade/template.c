@@ -82,7 +82,8 @@ void scope_init(struct grade_scope *s, const json_t *item, const struct grade_sa
 void scope_release(struct grade_scope *s)
 {
     json_decref(s->choices);
-    s->choices = NULL;
+    json_decref(s->parsed);
+    s->choices = s->parsed = NULL;
 }
 
 const json_t *scope_choices(struct grade_scope *s)
@@ -101,6 +102,28 @@ const json_t *scope_choices(struct grade_scope *s)
     if (s->choices == NULL)
         abort(); /* a few hundred bytes cannot be had */
     return s->choices;
+}
+
+/* Most answers are words: no reader is set up to see that they do not begin as JSON does. */
+static bool may_be_json(struct str text)
+{
+    size_t at = 0;
+
+    while (at < text.len && strchr(" \t\r\n", text.ptr[at]) != NULL && text.ptr[at] != '\0')
+        at++;
+    return at < text.len && text.ptr[at] != '\0' &&
+           strchr("{[\"-0123456789tfn", text.ptr[at]) != NULL;
+}
+
+const json_t *scope_json(struct grade_scope *s)
+{
+    if (s->sample->output_json != NULL)
+        return s->sample->output_json;
+    if (!s->was_parsed && may_be_json(s->output_text))
+        s->parsed = json_loadb(s->output_text.ptr, s->output_text.len,
+                               JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+    s->was_parsed = true;
+    return s->parsed;
 }
 
 /* ---- compiling ---- */
@@ -263,11 +286,9 @@ static bool follow(const struct step *step, const json_t **v)
     return true;
 }
 
-/* How far v can be followed: n_steps when the path is there. */
-static size_t follow_all(const struct path *p, const json_t **v)
+/* How far v can be followed from step i on: n_steps when the path is there. */
+static size_t follow_all(const struct path *p, size_t i, const json_t **v)
 {
-    size_t i = 0;
-
     while (i < p->n_steps && follow(&p->steps[i], v))
         i++;
     return i;
@@ -287,7 +308,7 @@ static const json_t *sample_value(const struct path *p, struct grade_scope *s)
 {
     switch (p->field) {
     case FIELD_JSON:
-        return s->sample->output_json;
+        return scope_json(s);
     case FIELD_TOOLS:
         return s->sample->output_tools;
     case FIELD_CHOICES:
@@ -299,11 +320,46 @@ static const json_t *sample_value(const struct path *p, struct grade_scope *s)
     return NULL;
 }
 
+/* A tool call's arguments are JSON in a string, and a path may go on within. The caller owns *out. */
+static bool open_arguments(const struct path *p, size_t found, const json_t *v, json_t **out)
+{
+    struct error unheard;
+
+    return (p->field == FIELD_TOOLS || p->field == FIELD_CHOICES) && found > 0 &&
+           str_is(p->steps[found - 1].key, "arguments") && json_is_string(v) &&
+           json_parse(json_str(v), "arguments", out, &unheard);
+}
+
+/* lasts: v lives as long as the scope. */
+static bool value_text(const json_t *v, bool lasts, struct grade_scope *s, struct str *out,
+                       unsigned *flag, struct error *err)
+{
+    struct buf b;
+    bool ok;
+
+    if (json_is_string(v)) {
+        *out = lasts ? json_str(v) : arena_str(s->arena, json_str(v));
+        return true;
+    }
+    buf_init(&b, LIMIT_RENDER_BYTES);
+    json_write(&b, v, NULL);
+    ok = buf_ok(&b, "a value in a grader's template", err);
+    if (ok)
+        *out = arena_str(s->arena, buf_view(&b));
+    else
+        *flag = GRADE_OTHER_ERROR;
+    buf_release(&b);
+    return ok;
+}
+
 static bool path_text(const struct path *p, struct grade_scope *s, struct str *out, unsigned *flag,
                       struct error *err)
 {
     const json_t *v = p->of_sample ? sample_value(p, s) : s->item;
+    const char *what = p->of_sample ? "the sample" : "the row";
+    json_t *arguments = NULL;
     size_t found;
+    bool ok;
 
     if (p->of_sample && p->field == FIELD_TEXT && p->n_steps == 0) {
         *out = s->output_text;
@@ -316,23 +372,15 @@ static bool path_text(const struct path *p, struct grade_scope *s, struct str *o
                     STR_ARG(p->source));
     }
     if (v == NULL)
-        return tell_missing(p, p->of_sample ? "the sample" : "the row", 0, err);
-    found = follow_all(p, &v);
-    if (found < p->n_steps)
-        return tell_missing(p, p->of_sample ? "the sample" : "the row", found, err);
-    if (json_is_string(v)) {
-        *out = json_str(v);
-        return true;
+        return tell_missing(p, what, 0, err);
+    found = follow_all(p, 0, &v);
+    if (found < p->n_steps && open_arguments(p, found, v, &arguments)) {
+        v = arguments;
+        found = follow_all(p, found, &v);
     }
-    struct buf b;
-    buf_init(&b, LIMIT_RENDER_BYTES);
-    json_write(&b, v, NULL);
-    const bool ok = buf_ok(&b, "a value in a grader's template", err);
-    if (ok)
-        *out = arena_str(s->arena, buf_view(&b));
-    else
-        *flag = GRADE_OTHER_ERROR;
-    buf_release(&b);
+    ok = found < p->n_steps ? tell_missing(p, what, found, err)
+                            : value_text(v, arguments == NULL, s, out, flag, err);
+    json_decref(arguments);
     return ok;
 }
 
@@ -379,7 +427,7 @@ bool template_check_item(const struct template *t, const json_t *item, const cha
 
         if (p == NULL || p->of_sample)
             continue;
-        const size_t found = follow_all(p, &v);
+        const size_t found = follow_all(p, 0, &v);
         if (found < p->n_steps)
             return tell_missing(p, what, found, err);
     }

@@ -3,8 +3,10 @@
  *
  *     {{ namespace.path }}     namespace: item, sample     path: key, .key, [index]     blanks inside the braces are free
  *
- * Strings go in as they are, numbers, booleans, null, lists and objects as compact JSON. A template is checked when it
- * is compiled: braces, namespace, the fields that a sample has. What a row has is known only when it is rendered.
+ * Strings go in as they are, numbers, booleans, null, lists and objects as compact JSON. The arguments of a tool call
+ * are JSON in a string, and a path may go on within: sample.output_tools[0].function.arguments.symbols. A template is
+ * checked when it is compiled: braces, namespace, the fields that a sample has. What a row has is known only when it is
+ * rendered.
  */
 #ifndef HONE_GRADE_TEMPLATE_H
 #define HONE_GRADE_TEMPLATE_H
@@ -19,6 +21,10 @@ struct grade_scope {
     struct str output_text; /* sample->output_text as valid UTF-8 */
     struct arena *arena;
     json_t *choices; /* made when first asked for; scope_release gives it back */
+    json_t *parsed;  /* so is this: the answer read as JSON */
+    bool was_parsed;
+    bool has_key; /* of the cache: grade_cache.h */
+    unsigned char key[32];
 };
 void scope_init(struct grade_scope *s, const json_t *item, const struct grade_sample *sample,
                 struct arena *a);
@@ -28,6 +34,9 @@ grade_utf8(struct arena *a,
            struct str text); /* text, or a copy with U+FFFD for each byte that is not UTF-8 */
 const json_t *
 scope_choices(struct grade_scope *s); /* as a chat completion's choices: a list of one */
+
+/* The sample's output_json: what the caller gave, else the answer where it is JSON; else NULL. */
+const json_t *scope_json(struct grade_scope *s);
 
 struct template;
 /*

@@ -13,6 +13,7 @@ static bool open_part(struct grader *g, struct grader_part *part, struct error *
 {
     struct state *st = ARENA_NEW(&g->arena, struct state);
     struct str metric;
+    struct error why = {0};
     const char *param = part_param(g, part, "evaluation_metric");
 
     if (!part_template(g, part, "input", &st->input, err) ||
@@ -30,6 +31,11 @@ static bool open_part(struct grader *g, struct grader_part *part, struct error *
         return fail_param(err, ERR_UNSUPPORTED, param,
                           "%s: %s is not offered here yet; there are %s", param, st->metric->name,
                           similarity_offered());
+    if (st->metric->prepare != NULL && !st->metric->prepare(&why))
+        return fail_param(
+            err, why.kind, param,
+            "%s: %s cannot be computed here: %s; the other metrics need no such files", param,
+            st->metric->name, why.message);
     part->state = st;
     return true;
 }

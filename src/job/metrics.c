@@ -8,18 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 
-static const char *const flag_names[] = {
-    "formula_parse_error",        "sample_parse_error",          "truncated_observation_error",
-    "unresponsive_reward_error",  "invalid_variable_error",      "other_error",
-    "python_grader_server_error", "python_grader_runtime_error", "model_grader_server_error",
-    "model_grader_refusal_error", "model_grader_parse_error",
-};
-
-const char *grade_flag_name(size_t i)
-{
-    return i < COUNT_OF(flag_names) ? flag_names[i] : NULL;
-}
-
 void metrics_tally_put(struct metrics_tally *t, const struct rollout *r)
 {
     struct metrics_sums *s = r->valid ? &t->valid : &t->train;
@@ -70,19 +58,52 @@ static json_t *grader_entry(const struct metrics_graders *g, size_t i)
     return e;
 }
 
+static bool is_shadow(const struct metrics_graders *g, size_t i)
+{
+    return g->shadow != NULL && g->shadow[i];
+}
+
+/*
+ * The graders of one part of the tree, an entry each: those that are rewarded where the API has them, shadows, where
+ * there are any, in a list beside.
+ */
+struct grader_lists {
+    json_t *graders, *shadows;
+};
+
+static struct grader_lists put_lists(json_t *to, const struct metrics_graders *g)
+{
+    struct grader_lists l = {.graders = json_array()};
+
+    put(to, "graders", l.graders);
+    for (size_t i = 0; i < g->n && l.shadows == NULL; i++)
+        if (is_shadow(g, i)) {
+            l.shadows = json_array();
+            put(to, "shadow_graders", l.shadows);
+        }
+    return l;
+}
+
+static json_t *add_entry(const struct grader_lists *l, const struct metrics_graders *g, size_t i)
+{
+    json_t *e = grader_entry(g, i);
+
+    json_array_append_new(is_shadow(g, i) ? l->shadows : l->graders, e);
+    return e;
+}
+
 static json_t *scores_of(const struct step_metrics *m, const struct metrics_graders *g)
 {
-    json_t *scores = json_object(), *list = json_array();
+    json_t *scores = json_object();
 
     put(scores, "train_reward_mean", number_if(m->n_samples > 0, m->train_mean_reward));
     put(scores, "valid_reward_mean", number_if(m->has_valid, m->valid_mean_reward));
-    put(scores, "graders", list);
+    const struct grader_lists lists = put_lists(scores, g);
     for (size_t i = 0; i < g->n; i++) {
-        json_t *e = grader_entry(g, i);
+        json_t *e = add_entry(&lists, g, i);
 
         put(e, "train_reward_mean", number_if(m->n_samples > 0, m->grader_train_mean[i]));
         put(e, "valid_reward_mean", number_if(m->has_valid, m->grader_valid_mean[i]));
-        json_array_append_new(list, e);
     }
     return scores;
 }
@@ -141,15 +162,14 @@ static void put_errors(json_t *e, const char *file, const struct metrics_sums *s
 
 static json_t *errors_of(const struct metrics_tally *t, const struct metrics_graders *g)
 {
-    json_t *errors = json_object(), *list = json_array();
+    json_t *errors = json_object();
+    const struct grader_lists lists = put_lists(errors, g);
 
-    put(errors, "graders", list);
     for (size_t i = 0; i < g->n; i++) {
-        json_t *e = grader_entry(g, i);
+        json_t *e = add_entry(&lists, g, i);
 
         put_errors(e, "train", &t->train, i, g->type[i]);
         put_errors(e, "valid", &t->valid, i, g->type[i]);
-        json_array_append_new(list, e);
     }
     return errors;
 }
@@ -157,7 +177,7 @@ static json_t *errors_of(const struct metrics_tally *t, const struct metrics_gra
 static json_t *timing_of(const struct step_metrics *m, const struct metrics_tally *t,
                          const struct metrics_graders *g)
 {
-    json_t *timing = json_object(), *step = json_object(), *list = json_array();
+    json_t *timing = json_object(), *step = json_object();
 
     put(step, "sampling", number(m->seconds_sampling));
     put(step, "grading_wait", number(m->seconds_grading_wait));
@@ -165,16 +185,33 @@ static json_t *timing_of(const struct step_metrics *m, const struct metrics_tall
     put(step, "eval", number(m->seconds_eval));
     put(step, "full_iteration", number(m->seconds_total));
     put(timing, "step", step);
-    put(timing, "graders", list);
+    const struct grader_lists lists = put_lists(timing, g);
     for (size_t i = 0; i < g->n; i++) {
-        json_t *e = grader_entry(g, i);
+        json_t *e = add_entry(&lists, g, i);
 
         put(e, "train_execution_latency_mean",
             number_if(m->n_samples > 0, m->grader_seconds_mean[i]));
         put(e, "valid_execution_latency_mean", mean(t->valid.seconds[i], t->valid.n));
-        json_array_append_new(list, e);
     }
     return timing;
+}
+
+/* What answers look like: train/habits.h. */
+static json_t *ledger_of(const struct step_metrics *m)
+{
+    json_t *ledger = json_object();
+    char key[64];
+
+    for (enum habit h = 0; h < N_HABITS; h++) {
+        snprintf(key, sizeof key, "train_%s", habit_name(h));
+        put(ledger, key, number_if(m->n_samples > 0, m->train_habit[h]));
+    }
+    put(ledger, "train_same_reference_share", number_if(m->n_samples > 0, m->train_same_reference));
+    for (enum habit h = 0; h < N_HABITS; h++) {
+        snprintf(key, sizeof key, "valid_%s", habit_name(h));
+        put(ledger, key, number_if(m->has_valid, m->valid_habit[h]));
+    }
+    return ledger;
 }
 
 static void put_own(json_t *d, const struct step_metrics *m)
@@ -239,6 +276,7 @@ json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t
     put(d, "errors", errors_of(t, g));
     put(d, "timing", timing_of(m, t, g));
     put(d, "model_graders_token_usage", json_object());
+    put(d, "ledger", ledger_of(m));
     return d;
 }
 

@@ -2,8 +2,9 @@
  * metrics.h - what one training step measured becomes the API's metrics event and a row of the result file.
  *
  * The event's `data` has the full shape of the API's reinforcement metrics event, and beside it keys of our own (entropy,
- * kl, max_dlogp, ...). The row of metrics.csv is the same tree, flattened: scores/graders/NAME/train_reward_mean. Some
- * figures (errors and seconds of each grader) are known only from the single answers: a tally collects them.
+ * kl, max_dlogp, ...). The row of metrics.csv is the same tree, flattened: scores/graders/NAME/train_reward_mean. Shadow
+ * graders stand in lists of their own beside those of the API: scores/shadow_graders/NAME/train_reward_mean. Some figures
+ * (errors and seconds of each grader) are known only from the single answers: a tally collects them.
  */
 #ifndef HONE_JOB_METRICS_H
 #define HONE_JOB_METRICS_H
@@ -15,10 +16,8 @@ struct metrics_graders {
     size_t n;                /* 1..GRADE_MAX_PARTS */
     const char *const *name; /* [n] */
     const char *const *type; /* [n] string_check, python, ... */
+    const bool *shadow;      /* [n] measured and never rewarded; NULL: none is */
 };
-
-/* The name of the flag that is bit i of enum grade_flag, as the API's graders/run spells it; NULL past the last. */
-const char *grade_flag_name(size_t i);
 
 /* Sums over the answers of one step and one file. */
 struct metrics_sums {

@@ -273,21 +273,29 @@ static void grader_chart(struct report_page *p, struct buf *out)
                       .from_zero = true,
                       .to_one = true};
 
-    for (size_t i = 0; i < d->metrics.n_columns && c.n_series < COUNT_OF(styles); i++) {
-        struct str name;
+    size_t n_shadows = 0;
 
-        if (!grader_of(d->metrics.column[i], "scores/graders/", "/train_reward_mean", &name))
+    for (size_t i = 0; i < d->metrics.n_columns && c.n_series < COUNT_OF(styles); i++) {
+        const char *column = d->metrics.column[i];
+        struct str name;
+        const bool shadow =
+            grader_of(column, "scores/shadow_graders/", "/train_reward_mean", &name);
+
+        if (!shadow && !grader_of(column, "scores/graders/", "/train_reward_mean", &name))
             continue;
-        c.series[c.n_series] =
-            (struct chart_series){.name = arena_text(d->arena, name),
-                                  .style = styles[c.n_series],
-                                  .y = smooth(d, report_column(d, d->metrics.column[i]))};
+        c.series[c.n_series] = (struct chart_series){
+            .name = arena_printf(d->arena, STR_FMT "%s", STR_ARG(name), shadow ? " (shadow)" : ""),
+            .style = styles[c.n_series],
+            .y = smooth(d, report_column(d, column))};
         c.n_series++;
+        n_shadows += shadow;
     }
     if (c.n_series > 1)
         figure(
             p, out, &c,
-            "Mean score of each grader on training answers, moving average. Which part of the reward is being learned?");
+            n_shadows > 0
+                ? "Mean score of each grader on training answers, moving average. Shadows are measured and never rewarded: one that falls while the reward rises says that the reward is being gamed."
+                : "Mean score of each grader on training answers, moving average. Which part of the reward is being learned?");
 }
 
 static void flat_chart(struct report_page *p, struct buf *out)
@@ -351,6 +359,50 @@ static void length_chart(struct report_page *p, struct buf *out)
            "Mean tokens of an answer. Growing without end often means that length is rewarded.");
 }
 
+/* Several columns of the ledger in one chart. */
+static void ledger_chart(struct report_page *p, struct buf *out, const char *id, const char *title,
+                         size_t n, const char *const *columns, const char *const *names,
+                         const char *note)
+{
+    static const char *const styles[] = {"s0", "s1", "s2", "s3"};
+    const struct report_data *d = p->d;
+    struct chart c = {
+        .id = id, .title = title, .unit = CHART_SHARE, .from_zero = true, .to_one = true};
+
+    for (size_t i = 0; i < n; i++) {
+        const double *y = report_column(d, arena_printf(d->arena, "ledger/train_%s", columns[i]));
+
+        if (y != NULL && has_any(y, d->metrics.n_rows)) {
+            c.series[c.n_series] = (struct chart_series){
+                .name = names[i], .style = styles[c.n_series], .y = smooth(d, y)};
+            c.n_series++;
+        }
+    }
+    if (c.n_series > 0)
+        figure(p, out, &c, note);
+}
+
+static void ledger_charts(struct report_page *p, struct buf *out)
+{
+    static const char *const alike[] = {"common_share", "same_reference_share", "distinct_share"},
+                             *const alike_names[] = {"the commonest answer",
+                                                     "as the references explain",
+                                                     "different ones, to one prompt"},
+                             *const form[] = {"json_share", "markup_share", "symbols_share",
+                                              "ended_share"},
+                             *const form_names[] = {"JSON", "Markdown", "characters, no letters",
+                                                    "ended by themselves"};
+
+    ledger_chart(
+        p, out, "alike", "Answers that are alike", COUNT_OF(alike), alike, alike_names,
+        "Moving averages. The commonest answer far above what the references explain: the same is said whatever is asked.");
+    ledger_chart(
+        p, out, "form", "Form of the answers", COUNT_OF(form), form, form_names,
+        "Moving averages over training answers. A form that nobody asked for may be what is rewarded.");
+    simple(p, out, "repetition", "ledger/train_repetition", "Repetition", CHART_SHARE,
+           "Runs of four tokens that an answer has said before. Loops are a cheap way to be long.");
+}
+
 static void time_chart(struct report_page *p, struct buf *out)
 {
     static const struct {
@@ -391,6 +443,7 @@ void report_charts(struct report_page *p, struct buf *out)
     simple(p, out, "truncated", "truncated_share", "Cut off at the limit", CHART_SHARE,
            "Answers that met the token limit before they ended.");
     length_chart(p, out);
+    ledger_charts(p, out);
     simple(p, out, "rate", "learning_rate", "Learning rate", CHART_NUMBER,
            "The step size that the optimizer worked with.");
     simple(p, out, "norm", "grad_norm", "Gradient norm", CHART_NUMBER,

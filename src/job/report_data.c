@@ -77,7 +77,8 @@ static bool read_event(void *ctx, const json_t *v)
     const json_t *at = json_object_get(v, "created_at");
     const size_t step = report_count(json_object_get(v, "data"), "step");
     const struct str message =
-        report_cut(d->arena, without_step(json_str(json_object_get(v, "message")), step), 600).text;
+        report_cut(d->arena, without_step(json_str(json_object_get(v, "message")), step), 2400)
+            .text;
     size_t i = 0;
 
     if (json_is_integer(at)) {

@@ -131,9 +131,12 @@ struct answers {
     struct words *words; /* or NULL */
 };
 
-static void read_scores(struct arena *a, const json_t *scores, struct report_answer *out)
+/* Where there are several graders: what each gave, shadows by that name. */
+static void read_scores(struct arena *a, const json_t *scores, const json_t *shadows,
+                        struct report_answer *out)
 {
-    const size_t n = size_min(json_object_size(scores), 64);
+    const size_t n_rewarded = size_min(json_object_size(scores), 64),
+                 n = size_min(n_rewarded + json_object_size(shadows), 64);
     json_t *value;
     const char *key;
     size_t i = 0;
@@ -142,12 +145,15 @@ static void read_scores(struct arena *a, const json_t *scores, struct report_ans
         return;
     const char **name = ARENA_ARRAY(a, const char *, n);
     double *score = ARENA_ARRAY(a, double, n);
-    json_object_foreach((json_t *)(uintptr_t)scores, key, value)
-    {
-        if (i == n)
-            break;
-        name[i] = arena_text(a, report_cut(a, str_of(key), 60).text);
-        score[i++] = json_is_number(value) ? json_number_value(value) : (double)NAN;
+    for (int shadow = 0; shadow < 2; shadow++) {
+        json_object_foreach((json_t *)(uintptr_t)(shadow ? shadows : scores), key, value)
+        {
+            if (i == n)
+                break;
+            const struct str shown = report_cut(a, str_of(key), 60).text;
+            name[i] = arena_printf(a, STR_FMT "%s", STR_ARG(shown), shadow ? " (shadow)" : "");
+            score[i++] = json_is_number(value) ? json_number_value(value) : (double)NAN;
+        }
     }
     out->n_scores = n;
     out->score_name = name;
@@ -215,7 +221,7 @@ static bool read_answer(void *ctx, const json_t *v)
         buf_printf(&errors, "%s%.40s", i > 0 ? ", " : "", json_str(json_array_get(flags, i)).ptr);
     r->errors = arena_str(to->arena, buf_view(&errors));
     buf_release(&errors);
-    read_scores(to->arena, json_object_get(v, "scores"), r);
+    read_scores(to->arena, json_object_get(v, "scores"), json_object_get(v, "shadow_scores"), r);
     read_tokens(to, v, r);
     return to->n < FILE_ANSWERS && to->n_tokens < FILE_TOKENS;
 }

@@ -94,6 +94,37 @@ static void write_first_of_group(struct buf *b, const struct rollout *r)
     buf_char(b, '}');
 }
 
+static bool is_shadow(const struct metrics_graders *graders, size_t i)
+{
+    return graders->shadow != NULL && graders->shadow[i];
+}
+
+/* Of the rewarded graders, or of the shadows: there a failure is no 0. */
+static bool write_scores(struct buf *b, const char *key, bool shadows, const struct grade_result *g,
+                         const struct metrics_graders *graders)
+{
+    bool first = true;
+
+    for (size_t i = 0; i < g->n_parts && i < graders->n; i++) {
+        if (is_shadow(graders, i) != shadows)
+            continue;
+        if (first)
+            buf_printf(b, ",\"%s\":{", key);
+        else
+            buf_char(b, ',');
+        first = false;
+        json_write_string(b, str_of(graders->name[i]), false);
+        buf_char(b, ':');
+        if (shadows && grade_flags_blame_grader(g->part_flags[i]))
+            buf_text(b, "null");
+        else
+            json_write_double(b, g->part[i]);
+    }
+    if (!first)
+        buf_char(b, '}');
+    return !first;
+}
+
 static void write_grade(struct buf *b, const struct grade_result *g,
                         const struct metrics_graders *graders)
 {
@@ -101,15 +132,10 @@ static void write_grade(struct buf *b, const struct grade_result *g,
 
     buf_text(b, ",\"reward\":");
     json_write_double(b, g->reward);
-    buf_text(b, ",\"scores\":{");
-    for (size_t i = 0; i < g->n_parts && i < graders->n; i++) {
-        if (i > 0)
-            buf_char(b, ',');
-        json_write_string(b, str_of(graders->name[i]), false);
-        buf_char(b, ':');
-        json_write_double(b, g->part[i]);
-    }
-    buf_text(b, "},\"errors\":[");
+    if (!write_scores(b, "scores", false, g, graders))
+        buf_text(b, ",\"scores\":{}");
+    (void)write_scores(b, "shadow_scores", true, g, graders);
+    buf_text(b, ",\"errors\":[");
     for (size_t bit = 0; grade_flag_name(bit) != NULL; bit++) {
         if (((g->flags >> bit) & 1) == 0)
             continue;
@@ -121,6 +147,10 @@ static void write_grade(struct buf *b, const struct grade_result *g,
         buf_text(b, ",\"details\":");
         json_write_string(b, (struct str){g->details, strnlen(g->details, sizeof g->details)},
                           false);
+    }
+    if (g->shadow_details[0] != '\0') {
+        buf_text(b, ",\"shadow_details\":");
+        json_write_string(b, str_of(g->shadow_details), false);
     }
 }
 

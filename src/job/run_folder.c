@@ -123,9 +123,13 @@ static json_t *json_of_graders(const struct metrics_graders *g)
 {
     json_t *list = json_array();
 
-    for (size_t i = 0; i < g->n; i++)
-        json_array_append_new(list,
-                              json_pack("{s:s?,s:s?}", "name", g->name[i], "type", g->type[i]));
+    for (size_t i = 0; i < g->n; i++) {
+        json_t *e = json_pack("{s:s?,s:s?}", "name", g->name[i], "type", g->type[i]);
+
+        if (g->shadow != NULL && g->shadow[i])
+            json_object_set_new(e, "shadow", json_true());
+        json_array_append_new(list, e);
+    }
     return list;
 }
 
@@ -266,16 +270,19 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
 {
     const char **names = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
     const char **types = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
+    bool *shadow = ARENA_ARRAY(&f->arena, bool, opt->n_graders);
 
     for (size_t i = 0; i < opt->n_graders; i++) {
         size_t n = 1;
 
         names[i] = arena_text(&f->arena, str_of(opt->grader_names[i]));
         types[i] = arena_text(&f->arena, str_of(opt->grader_types[i]));
+        shadow[i] = opt->grader_shadows != NULL && opt->grader_shadows[i];
         while (is_among(names, i, names[i]))
             names[i] = arena_printf(&f->arena, "%s (%zu)", opt->grader_names[i], ++n);
     }
-    f->graders = (struct metrics_graders){.n = opt->n_graders, .name = names, .type = types};
+    f->graders = (struct metrics_graders){
+        .n = opt->n_graders, .name = names, .type = types, .shadow = shadow};
 }
 
 bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,

@@ -14,12 +14,13 @@
  *
  *     {"step":3,"item":17,"sample":0,"count":3,"samples":[0,4,5],"prompt":"...","reference":{...},"tokens":[ids],
  *      "logprobs":[...],"pieces":["..."],"thinking_tokens":4,"thinking":"...","answer":"...","truncated":false,
- *      "reward":1.0,"scores":{NAME:1.0},"errors":["other_error"],"details":"...","advantage":0.75,"trained":true}
+ *      "reward":1.0,"scores":{NAME:1.0},"shadow_scores":{NAME:null},"errors":["other_error"],"details":"...","advantage":0.75,"trained":true}
  *
  * Samples of a group that are the same tokens are one line, with the first of them as its sample: the rest of it is the
  * same for all. count (1 where it is missing) says how many they are, samples which; both are left out for one alone.
  * prompt and reference (the dataset item without its messages) stand with sample 0 of a group alone; pieces, the text
- * of each token, where the run was opened with tokens.text; details only where grading failed. Log-probabilities and
+ * of each token, where the run was opened with tokens.text; shadow_scores only where there are shadow graders, null where
+ * one failed; details and shadow_details only where grading failed. Log-probabilities and
  * the advantage have the digits that read back to the same 32-bit number.
  *
  * Every event belongs to a step (data.step): that of the newest rollout or step told before it, or the next one
@@ -43,6 +44,7 @@ struct run_folder_options {
     const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
     size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */
     const char *const *grader_names, *const *grader_types;
+    const bool *grader_shadows;   /* [n_graders] grader_is_shadow; NULL: none is */
     bool resume;                  /* the folder holds a run that is to go on */
     struct rollout_tokens tokens; /* for "pieces"; all zeros: none are written */
 };

@@ -5,7 +5,7 @@
  * way. Each round computes the newest token of every node, and the prompts of requests newly let in; then every
  * answer draws its next token from its node's row. Answers that drew the same token stay together.
  *
- *     round:  admit -> forward(all pending rows) -> logits -> draw -> end, stay or part
+ *     round:  admit -> forward(all pending rows) -> logits -> mask -> draw -> end, stay or part
  */
 #include "sample/engine.h"
 #include "base/memory.h"
@@ -27,6 +27,12 @@ struct thought {
     size_t n_injected; /* closing tokens already written */
 };
 
+/* What a constraint makes of an answer's text behind its thinking; alive: it is the beginning of a value. */
+struct allowed {
+    struct grammar_state *state; /* NULL: the request has no constraint */
+    bool alive; /* false only inside a span, or where the text can still become one alone */
+};
+
 struct node {
     size_t request;
     struct kv_segment *seg;
@@ -38,6 +44,7 @@ struct node {
     size_t n_who;
     size_t n; /* tokens of these samples so far */
     struct thought thought;
+    struct allowed allowed;
 };
 
 struct engine {
@@ -47,7 +54,8 @@ struct engine {
     struct kv_pool *pool;
     struct workspace *work;
     struct arena run, round;
-    struct picker *pickers; /* one a thread */
+    struct picker *pickers;             /* one a thread */
+    struct constraint_scratch *scratch; /* one a thread, open from the first constraint on */
     int n_pickers;
     float *logits;
     size_t ld;
@@ -76,7 +84,8 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
     e->logits = aligned_alloc(64, LOGIT_ROWS * e->ld * sizeof(float));
     e->n_pickers = parallel_threads();
     e->pickers = calloc((size_t)e->n_pickers, sizeof *e->pickers);
-    bool ok = e->logits != NULL && e->pickers != NULL
+    e->scratch = calloc((size_t)e->n_pickers, sizeof *e->scratch);
+    bool ok = e->logits != NULL && e->pickers != NULL && e->scratch != NULL
                   ? true
                   : fail(err, ERR_NO_MEMORY, "no memory for logits");
     ok = ok &&
@@ -97,6 +106,9 @@ void engine_close(struct engine *e)
         return;
     for (int i = 0; i < e->n_pickers && e->pickers != NULL; i++)
         picker_release(&e->pickers[i]);
+    for (int i = 0; i < e->n_pickers && e->scratch != NULL; i++)
+        constraint_scratch_close(&e->scratch[i]);
+    free(e->scratch);
     free(e->pickers);
     free(e->logits);
     kv_pool_close(e->pool);
@@ -143,7 +155,8 @@ struct run {
     struct node **nodes; /* growing ones, in the order they came to be */
     size_t n_nodes, cap_nodes;
     size_t n_live, n_done, n_total;
-    size_t pages_promised;    /* the most that live requests can still need */
+    size_t pages_promised;               /* the most that live requests can still need */
+    struct constraint_closing *closings; /* [n_requests], where there are constraints */
     struct kv_segment *trunk; /* tokens that all prompts begin with, computed once; or NULL */
 };
 
@@ -201,6 +214,11 @@ static void admit(struct run *r)
                            .who = ARENA_ARRAY(&e->run, uint32_t, q->n_samples)};
         for (size_t s = 0; s < q->n_samples; s++)
             n->who[s] = (uint32_t)s;
+        if (q->constraint != NULL) {
+            n->allowed.state = ARENA_NEW(&e->run, struct grammar_state);
+            n->allowed.alive = true;
+            grammar_begin(n->allowed.state);
+        }
         node_put(r, n);
         r->n_live += q->n_samples;
         r->pages_promised += pages;
@@ -267,6 +285,39 @@ static struct thought thought_after(const struct engine *e, const struct thinkin
     return t;
 }
 
+/*
+ * What its newest token makes of a constrained sample's text: into *state; whether that begins a value. before, after: its
+ * span without the token and with it; was: the text before.
+ */
+static bool value_after(struct engine *e, const struct sample_request *q, struct thought before,
+                        struct thought after, struct allowed was, const struct sample *s,
+                        struct grammar_state *state)
+{
+    size_t at = 0;
+    struct buf b;
+
+    if (after.state == THOUGHT_OPEN || (before.state == THOUGHT_NONE && !was.alive))
+        return false;
+    if (after.state == THOUGHT_MAYBE && after.n_matched == 0) { /* white space so far */
+        grammar_begin(state);
+        return true;
+    }
+    if (before.state == THOUGHT_NONE || after.n_tokens != s->n) { /* no span was closed */
+        grammar_copy(state, was.state);
+        return was.alive &&
+               constraint_accepts(q->constraint, &e->scratch[0], state, s->tokens[s->n - 1]);
+    }
+    buf_init(&b, (size_t)64 << 20);
+    text_of(e, s, &b);
+    at = s->injected[s->n - 1]
+             ? b.len
+             : str_find(buf_view(&b), q->thinking.close, 0) + q->thinking.close.len;
+    const bool ok = constraint_begins(q->constraint, &e->scratch[0], state,
+                                      str_from(buf_view(&b), size_min(at, b.len)));
+    buf_release(&b);
+    return ok;
+}
+
 static void end_sample(struct run *r, struct node *n, uint32_t who, enum sample_end why)
 {
     struct sample *s = &r->samples[n->request][who];
@@ -278,6 +329,20 @@ static void end_sample(struct run *r, struct node *n, uint32_t who, enum sample_
     r->n_done++;
     if (r->hooks->done != NULL)
         r->hooks->done(r->hooks->ctx, n->request, who, s);
+}
+
+/*
+ * Whether a constrained sample is still the beginning of something. It always is, but for a token that opens and closes a
+ * span at once, and schemas past the limits of grammar_advance.
+ */
+static bool goes_on(struct engine *e, const struct sample_request *q, const struct node *n,
+                    const struct sample *s)
+{
+    const struct thought after = thought_after(e, &q->thinking, n->thought, s);
+    struct grammar_state state;
+
+    return after.state != THOUGHT_NONE ||
+           value_after(e, q, n->thought, after, n->allowed, s, &state);
 }
 
 /* Whether a sample that just got its newest token ends with it. */
@@ -295,7 +360,7 @@ static bool ends(const struct run *r, const struct node *n, struct sample *s, en
     if (s->stop_bytes != SIZE_MAX)
         return true;
     *why = SAMPLE_LENGTH;
-    return s->n >= q->max_tokens;
+    return s->n >= q->max_tokens || (q->constraint != NULL && !goes_on(r->e, q, n, s));
 }
 
 static void give(struct run *r, const struct node *n, uint32_t who, token_id id, float logp,
@@ -328,6 +393,28 @@ static bool injects(const struct run *r, const struct node *n)
            (n->thought.n_injected > 0 || (t->budget > 0 && n->n >= t->budget));
 }
 
+/* Rules out what a constrained node must not draw. */
+static void mask_node(const struct run *r, const struct node *n, int thread, float *logits)
+{
+    struct engine *e = r->e;
+    const struct sample_request *q = &r->requests[n->request];
+    struct constraint_scratch *scratch = &e->scratch[thread];
+
+    if (n->thought.state == THOUGHT_OPEN) {
+        struct buf before;
+
+        buf_init(&before, (size_t)64 << 20);
+        text_of(e, &r->samples[n->request][n->who[0]], &before);
+        constraint_mask_closing(q->constraint, &r->closings[n->request], buf_view(&before), logits);
+        buf_release(&before);
+    } else if (n->thought.state == THOUGHT_MAYBE) {
+        constraint_mask_opening(q->constraint, scratch, n->allowed.alive ? n->allowed.state : NULL,
+                                q->thinking.open, n->thought.n_matched, n->n == 0, logits);
+    } else {
+        constraint_mask(q->constraint, scratch, n->allowed.state, logits);
+    }
+}
+
 static void draw_node(void *ctx, size_t unit, int thread)
 {
     struct draws *d = ctx;
@@ -336,11 +423,14 @@ static void draw_node(void *ctx, size_t unit, int thread)
     const struct node *n = r->nodes[d->first + unit];
     const struct sample_request *q = &r->requests[n->request];
     const size_t v = e->model->config.vocab;
-    const float *logits = e->logits + unit * e->ld;
+    float *logits = e->logits + unit * e->ld;
     struct picker *picker = &e->pickers[thread];
+    const bool inject = injects(r, n);
+
+    if (q->constraint != NULL && !inject)
+        mask_node(r, n, thread, logits);
     const struct picked_row row =
         pick_row(picker, logits, v, pick_inv_t(&q->pick), q->want_entropy);
-    const bool inject = injects(r, n);
 
     d->entropies[d->first + unit] = row.entropy;
     for (size_t i = 0; i < n->n_who; i++) {
@@ -406,8 +496,14 @@ static void grow(struct run *r, struct node *n, const token_id *ids, const float
         child->n_who = n_going;
         child->who = ARENA_ARRAY(&e->run, uint32_t, n_going);
         memcpy(child->who, going, n_going * sizeof *going);
-        child->thought =
-            thought_after(e, &q->thinking, n->thought, &r->samples[n->request][going[0]]);
+        const struct sample *first = &r->samples[n->request][going[0]];
+        child->thought = thought_after(e, &q->thinking, n->thought, first);
+        if (q->constraint != NULL) {
+            child->allowed.state =
+                n_going == n_alive ? n->allowed.state : ARENA_NEW(&e->run, struct grammar_state);
+            child->allowed.alive = value_after(e, q, n->thought, child->thought, n->allowed, first,
+                                               child->allowed.state);
+        }
         if (n_going == n_alive) { /* all that go on stay together: the segment grows on */
             next[(*n_next)++] = child;
             n->seg = NULL;
@@ -533,6 +629,32 @@ static struct sample **samples_make(struct engine *e, const struct sample_reques
     return all;
 }
 
+/* Scratch for each thread, and what may not close a span; for a run in which some request has a constraint. */
+static bool prepare_constraints(struct run *r, struct error *err)
+{
+    struct engine *e = r->e;
+
+    for (size_t i = 0; i < r->n_requests; i++) {
+        const struct sample_request *q = &r->requests[i];
+
+        if (q->constraint == NULL)
+            continue;
+        for (int t = 0; t < e->n_pickers; t++)
+            if (e->scratch[t].set == NULL &&
+                !constraint_scratch_open(&e->scratch[t], q->constraint, err))
+                return false;
+        if (r->closings == NULL)
+            r->closings = ARENA_ARRAY(&e->run, struct constraint_closing, r->n_requests);
+        if (i > 0 && r->requests[i - 1].constraint == q->constraint &&
+            str_eq(r->closings[i - 1].close, q->thinking.close)) /* requests of one grader */
+            r->closings[i] = r->closings[i - 1];
+        else if (q->thinking.on || q->thinking.open.len > 0)
+            constraint_closing_find(q->constraint, &e->scratch[0], q->thinking.close, &e->run,
+                                    &r->closings[i]);
+    }
+    return true;
+}
+
 #define TRUNK_MIN 16 /* tokens in common that are worth a pass of their own */
 
 /* Tokens that all prompts begin with, the last one of each left out: it has to give logits. */
@@ -597,6 +719,8 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
                 requests[i].n_prompt, requests[i].max_tokens, e->model->max_positions);
     }
     r.samples = samples_make(e, requests, n_requests, r.hooks->save != NULL);
+    if (!prepare_constraints(&r, err))
+        return false;
     const size_t trunk = n_requests == 0 ? 0 : common_prefix(requests, n_requests);
     if (trunk > 0) {
         r.trunk = kv_segment_new(e->pool, NULL);

@@ -10,40 +10,11 @@
 
 #include "base/philox.h"
 #include "model/forward.h"
+#include "sample/constraint.h"
 #include "sample/pick.h"
+#include "sample/thinking.h"
 
 #include <stdatomic.h>
-
-/*
- * A thinking span at the beginning of an answer: how it is opened and closed, and how long it may be. The prompt opens it,
- * or the answer itself does, with its first text. After its closing both texts are text like any other.
- */
-struct thinking_options {
-    bool on;          /* the answer begins inside the span (the prompt ends with its opening) */
-    struct str open;  /* else the text that begins it, "<think>", or ""; white space may precede */
-    struct str close; /* the text that ends it, "</think>" */
-    const token_id *close_ids; /* what is written where the budget ends it */
-    size_t n_close_ids;
-    size_t budget; /* tokens, those of an opening of its own included; 0: no end but max_tokens */
-};
-
-/* White space may stand between a span's tags and the texts around them, and belongs to neither. */
-static inline bool thinking_is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-static inline struct str thinking_trim_begin(struct str s)
-{
-    while (s.len > 0 && thinking_is_space(s.ptr[0]))
-        s = str_from(s, 1);
-    return s;
-}
-static inline struct str thinking_trim_end(struct str s)
-{
-    while (s.len > 0 && thinking_is_space(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
 
 struct sample_request {
     const token_id *prompt; /* [n_prompt], at least one token */
@@ -54,6 +25,12 @@ struct sample_request {
     struct thinking_options thinking;
     const struct str *stop; /* texts that end an answer: before the one that begins first */
     size_t n_stop;
+    /*
+     * NULL, or what the answer must be, thinking aside. It goes before all of pick, and log-probabilities are those of the
+     * distribution over allowed tokens (see constraint_mask). max_tokens and stop may still cut an answer. Its vocabulary is
+     * this model's.
+     */
+    const struct constraint *constraint;
     bool want_entropy;
     /* the counters of every random number: token t of sample s is drawn with (purpose, step, item, s, t) */
     uint64_t seed;

@@ -14,6 +14,7 @@ struct prompter {
     struct str source; /* of the template */
     struct str bos, eos;
     struct reasoning reasoning;
+    struct forms *forms;
     struct arena arena;
 };
 
@@ -36,7 +37,8 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
                   : fail(err, ERR_INVALID, "%s has no chat template; give one with --template FILE",
                          m->path);
     p->source = arena_str(&p->arena, p->source);
-    ok = ok && chat_template_open(p->source, &p->template, err) && prompter_reason(p, NULL, err);
+    ok = ok && forms_open(m, &p->forms, err) && chat_template_open(p->source, &p->template, err) &&
+         prompter_reason(p, NULL, err);
     if (!ok) {
         prompter_close(p);
         return false;
@@ -49,6 +51,7 @@ void prompter_close(struct prompter *p)
 {
     if (p == NULL)
         return;
+    forms_close(p->forms);
     chat_template_close(p->template);
     token_list_release(&p->reasoning.close_ids);
     arena_release(&p->arena);
@@ -138,6 +141,12 @@ struct thinking_options prompter_thinking(const struct prompter *p, const struct
                                      .close_ids = r->close_ids.ids,
                                      .n_close_ids = r->close_ids.n,
                                      .budget = r->budget};
+}
+
+bool prompter_form(const struct prompter *p, const json_t *format, struct constraint **out,
+                   struct error *err)
+{
+    return forms_get(p->forms, format, out, err);
 }
 
 static struct str trimmed(struct str s)

@@ -6,6 +6,7 @@
 
 #include "model/model.h"
 #include "sample/engine.h"
+#include "sample/form.h"
 #include "text/chat_template.h"
 
 /*
@@ -50,6 +51,10 @@ MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages
 
 /* How an answer to this prompt thinks, as the engine wants it. */
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
+
+/* What "response_format" holds an answer to (see form.h); the caller's, and closed before the prompter. Any thread. */
+MUST_CHECK bool prompter_form(const struct prompter *p, const json_t *format,
+                              struct constraint **out, struct error *err);
 
 struct answer {
     struct str thinking, text; /* text: the final answer, special tokens left out */

@@ -119,16 +119,19 @@ static bool is_nothing(const json_t *v)
 static bool check_not_offered(const json_t *body, struct error *err)
 {
     static const char *const keys[] = {"top_logprobs", "logit_bias", "stream"};
-    const json_t *format = json_object_get(body, "response_format");
 
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         if (!is_nothing(json_object_get(body, keys[i])))
             return fail_param(err, ERR_UNSUPPORTED, keys[i], "%s: \"%s\" is not offered here", what,
                               keys[i]);
-    if (!is_nothing(format) && !str_is(json_str(json_object_get(format, "type")), "text"))
-        return fail_param(err, ERR_UNSUPPORTED, "response_format",
-                          "%s: of \"response_format\", {\"type\": \"text\"} is offered", what);
     return true;
+}
+
+void chat_request_release(struct chat_request *r)
+{
+    constraint_close(r->constraint);
+    r->constraint = NULL;
+    r->sample.constraint = NULL;
 }
 
 /* ---- messages ---- */
@@ -332,8 +335,10 @@ bool chat_request_read(const json_t *body, const struct prompter *p,
     if (!check_keys(body, err) || !check_not_offered(body, err) ||
         !check_messages(json_object_get(body, "messages"), err) ||
         !read_numbers(body, def, &r, err) || !read_stop(body, &r, err) ||
-        !render(body, p, def, a, &r, err))
+        !render(body, p, def, a, &r, err) ||
+        !prompter_form(p, json_object_get(body, "response_format"), &r.constraint, err))
         return false;
+    r.sample.constraint = r.constraint;
     *out = r;
     out->sample.stop = out->stop;
     return true;

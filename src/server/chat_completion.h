@@ -2,10 +2,13 @@
  * chat_completion.h - the body of a chat-completions request becomes a sampling request, and its answers a response.
  *
  * Understood: messages, tools (for the template), n, seed, temperature, top_p, stop, max_tokens and
- * max_completion_tokens, frequency_penalty, presence_penalty, logprobs; of other servers' top_k, min_p,
+ * max_completion_tokens, frequency_penalty, presence_penalty, logprobs, response_format; of other servers' top_k, min_p,
  * repetition_penalty and chat_template_kwargs. Known and without effect: user, store, metadata and their like. What is
- * known and not offered (top_logprobs, logit_bias, a response_format of JSON, stream) is refused by name, and so is a
- * key that is not known at all: a typing mistake must not change an answer unnoticed.
+ * known and not offered (top_logprobs, logit_bias, stream) is refused by name, and so is a key that is not known at all: a
+ * typing mistake must not change an answer unnoticed.
+ *
+ * With a response_format of json_schema or json_object an answer cannot be anything else, "strict" or not; where max_tokens
+ * cuts it (finish_reason "length") it is the beginning of one. What of a schema is offered says text/json_schema.h.
  */
 #ifndef HONE_SERVER_CHAT_COMPLETION_H
 #define HONE_SERVER_CHAT_COMPLETION_H
@@ -32,10 +35,12 @@ struct chat_request {
     struct str stop[CHAT_MAX_STOP];
     struct str model;
     bool logprobs;
+    struct constraint *constraint; /* sample.constraint, this request's own; or NULL */
 };
 
 /*
- * Reads body and renders its messages. Everything in *out lives in the arena or in body, and out->sample points into *out.
+ * Reads body and renders its messages. Everything in *out lives in the arena or in body, but for what chat_request_release
+ * gives back, and out->sample points into *out.
  *
  * Fails with ERR_INVALID and the field in err->param; ERR_UNSUPPORTED for what is not offered; ERR_LIMIT and "messages"
  * where the prompt leaves no room for an answer.
@@ -43,6 +48,7 @@ struct chat_request {
 MUST_CHECK bool chat_request_read(const json_t *body, const struct prompter *p,
                                   const struct chat_defaults *def, struct arena *a,
                                   struct chat_request *out, struct error *err);
+void chat_request_release(struct chat_request *r); /* all zeros is fine */
 
 /* samples [n_samples]. id: "chatcmpl-..." A new tree, the caller's. */
 json_t *chat_response(const struct chat_request *r, const struct prompter *p,

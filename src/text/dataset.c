@@ -20,10 +20,8 @@ static bool is_blank(struct str s)
     return true;
 }
 
-typedef bool row_fn(void *ctx, json_t *value, const char *what, size_t line, struct error *err);
-
-static bool each_line(const char *path, struct str text, const struct file_map *map, row_fn *fn,
-                      void *ctx, struct error *err)
+static bool each_line(const char *path, struct str text, const struct file_map *map,
+                      dataset_line_fn *fn, void *ctx, struct error *err)
 {
     char what[4096 + 64]; /* a path that could be opened is no longer */
     size_t forget_at = FORGET_BYTES;
@@ -56,7 +54,8 @@ static bool each_line(const char *path, struct str text, const struct file_map *
     return true;
 }
 
-static bool each_row(const char *path, row_fn *fn, void *ctx, size_t *size_bytes, struct error *err)
+static bool each_row(const char *path, dataset_line_fn *fn, void *ctx, size_t *size_bytes,
+                     struct error *err)
 {
     struct file_map map = {0};
     bool ok;
@@ -79,26 +78,11 @@ static bool each_row(const char *path, row_fn *fn, void *ctx, size_t *size_bytes
     return ok;
 }
 
-struct unnumbered {
-    dataset_line_fn *fn;
-    void *ctx;
-};
-
-static bool call_unnumbered(void *ctx, json_t *value, const char *what, size_t line,
-                            struct error *err)
-{
-    const struct unnumbered *u = ctx;
-
-    (void)line;
-    return u->fn(u->ctx, value, what, err);
-}
-
 bool jsonl_each(const char *path, dataset_line_fn *fn, void *ctx, struct error *err)
 {
-    struct unnumbered u = {fn, ctx};
     size_t size_bytes;
 
-    return each_row(path, call_unnumbered, &u, &size_bytes, err);
+    return each_row(path, fn, ctx, &size_bytes, err);
 }
 
 static bool is_role(struct str s)

@@ -33,9 +33,10 @@ MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error
 void dataset_close(struct dataset *d); /* all zeros is fine */
 
 /*
- * Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N". value is lent: json_incref
- * keeps it. The file is mapped, and read once.
+ * Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N", line is N: 1 for the first,
+ * blank ones counted. value is lent: json_incref keeps it. The file is mapped, and read once.
  */
-typedef bool dataset_line_fn(void *ctx, json_t *value, const char *what, struct error *err);
+typedef bool dataset_line_fn(void *ctx, json_t *value, const char *what, size_t line,
+                             struct error *err);
 MUST_CHECK bool jsonl_each(const char *path, dataset_line_fn *fn, void *ctx, struct error *err);
 #endif

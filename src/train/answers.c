@@ -4,7 +4,10 @@
 #include "train/answers.h"
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define TELL_SECONDS 30 /* of waiting for grades alone, before an event tells of it */
 
 struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
                                        const atomic_bool *stop)
@@ -77,6 +80,7 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
     for (size_t i = 0; i < x->n_samples; i++)
         if (i != sample && slots[i].sample != NULL && slots[i].same_as == i &&
             slots[i].input.truncated == slots[sample].input.truncated &&
+            slots[i].input.unanswered == slots[sample].input.unanswered &&
             str_eq(slots[i].answer.text, slots[sample].answer.text))
             return i;
     return sample;
@@ -116,8 +120,10 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
 
     slot->sample = copied(s, po->a);
     prompter_answer(po->p, slot->sample, po->a, &slot->answer);
-    slot->input = (struct grade_sample){.output_text = slot->answer.text,
-                                        .truncated = s->end == SAMPLE_LENGTH};
+    slot->input = (struct grade_sample){
+        .output_text = slot->answer.text,
+        .truncated = s->end == SAMPLE_LENGTH,
+        .unanswered = s->end != SAMPLE_LENGTH && s->n_thinking > 0 && slot->answer.text.len == 0};
     slot->same_as = first_alike(po->x, row, sample);
     if (slot->same_as == sample)
         grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);
@@ -129,6 +135,41 @@ static void on_tick(void *ctx, size_t n_done, size_t n_total)
 
     if (po->sink != NULL && po->sink->tick != NULL)
         po->sink->tick(po->sink->ctx, "sampling", n_done, n_total);
+}
+
+/* ---- waiting for grades ---- */
+
+struct patience {
+    const struct grader *grader;
+    const struct progress_sink *sink;
+};
+
+/* A name for a long wait, in the events. */
+static void on_waiting(void *ctx, const struct grade_wait *w)
+{
+    const struct patience *p = ctx;
+    struct error unheard = {0}; /* what is told beside the work does not end it */
+    char text[320], limit[64] = "";
+
+    if (w->may_take_s > 0)
+        snprintf(limit, sizeof limit, ", of at most %.0f s a call", w->may_take_s);
+    snprintf(
+        text, sizeof text,
+        "Waiting for grades: %zu answers have none yet; the grader \"%.64s\" (%s) has held one for %.0f s%s.",
+        w->n_open, grader_name(p->grader, w->part), grader_type(p->grader, w->part), w->seconds,
+        limit);
+    if (!p->sink->event(p->sink->ctx, EVENT_WARN, text, &unheard))
+        return;
+}
+
+bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop)
+{
+    struct patience p = {.grader = grade_queue_grader(q), .sink = sink};
+    const bool heard = sink != NULL && sink->event != NULL;
+    const struct grade_waiter waiter = {
+        .ctx = &p, .waiting = heard ? on_waiting : NULL, .first_s = TELL_SECONDS, .stop = stop};
+
+    return grade_queue_wait(q, &waiter);
 }
 
 bool answers_get(struct engine *e, const struct adapter *adapter, const struct prompter *p,
@@ -172,10 +213,12 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
         };
     }
     double began = clock_seconds();
-    const bool ok = engine_run(e, adapter, requests, n_rows, &hooks, &samples, err);
+    bool ok = engine_run(e, adapter, requests, n_rows, &hooks, &samples, err);
     x.seconds_sampling = clock_seconds() - began;
     began = clock_seconds();
-    grade_queue_wait(queue); /* also after a failure: the slots are being written */
+    /* also after a failure: the slots are being written */
+    if (!answers_wait(queue, sink, opt->stop) && ok)
+        ok = fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
     x.seconds_waiting = clock_seconds() - began;
     for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
         x.slots[i].grade = x.slots[i / opt->n_samples * opt->n_samples + x.slots[i].same_as].grade;

@@ -56,6 +56,8 @@ MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             size_t n_rows, struct grade_queue *queue,
                             const struct answers_options *opt, const struct progress_sink *sink,
                             struct arena *a, struct answers *out, struct error *err);
+/* Until all that was put in is graded; a long wait is an event of the sink's. False: *stop ended it. */
+bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop);
 void answers_forget(const struct answers *x, size_t row, struct saved_pool *save);
 /* Tells each to sink->rollout, without advantages. */
 MUST_CHECK bool answers_tell(const struct answers *x, const struct dataset *d, size_t step,

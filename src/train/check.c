@@ -31,6 +31,7 @@ struct survey {
     struct asked *answers;
     double seconds_sampling;
     size_t rows_computed; /* rows of the model's passes, prompts included */
+    double shadow_sum[GRADE_MAX_PARTS], shadow_failed[GRADE_MAX_PARTS];
 };
 
 static bool ask(struct engine *e, const struct reinforce_inputs *in, const struct recipe *r,
@@ -56,6 +57,12 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
                            .n_tokens = slot->sample->n,
                            .cut = slot->sample->end == SAMPLE_LENGTH,
                            .failed = grade_grader_failed(&slot->grade)};
+        for (size_t k = 0; k < slot->grade.n_parts; k++) {
+            const bool failed = grade_flags_blame_grader(slot->grade.part_flags[k]);
+
+            s->shadow_sum[k] += failed ? 0 : slot->grade.part[k];
+            s->shadow_failed[k] += failed;
+        }
     }
     if (ok) {
         s->n_rows += n_rows;
@@ -237,7 +244,7 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
     struct survey s = {.n_samples = c.n_samples,
                        .answers = ARENA_ARRAY(&a, struct asked, most * c.n_samples)};
     struct grade_queue *queue = NULL;
-    bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err);
+    bool ok = grade_queue_open(in->grader, 0, &queue, err);
 
     epoch_order(r->seed, 0, n_train, order);
     while (ok && s.n_rows < most && c.grader_error_share < 0.5 && (s.n_rows == 0 || !sure(&c))) {
@@ -249,6 +256,14 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
     }
     grade_queue_close(queue);
     if (ok) {
+        for (size_t k = 0; k < grader_count(in->grader); k++) {
+            const double all = (double)(s.n_rows * s.n_samples);
+
+            if (!grader_is_shadow(in->grader, k))
+                continue;
+            c.shadow_mean[k] = s.shadow_sum[k] / (all - s.shadow_failed[k]);
+            c.shadow_failed[k] = s.shadow_failed[k] / all;
+        }
         foretell_cost(e, in, r, &s, total_steps, fixed_bytes, &c);
         judge(r, &c);
         *out = c;

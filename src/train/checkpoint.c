@@ -60,6 +60,7 @@ static json_t *state_to_json(const struct train_state *s, const struct optimizer
         json_array_append_new(best, json_pack("{s:I, s:f}", "step", (json_int_t)s->best_step[i],
                                               "reward", s->best_reward[i]));
     json_object_set_new(j, "best", best);
+    json_object_set_new(j, "ledger", ledger_state_json(&s->ledger));
     return j;
 }
 
@@ -88,6 +89,8 @@ static bool state_from_json(const json_t *j, const char *what, struct train_stat
     if (!json_get_int(j, "optimizer_updates", what, 0, 0, INT64_MAX, &whole, err))
         return false;
     o->t = (uint64_t)whole;
+    if (!ledger_state_read(json_object_get(j, "ledger"), what, &s->ledger, err))
+        return false;
     for (size_t i = 0; i < json_array_size(best) && i < CHECKPOINT_BEST; i++) {
         const json_t *b = json_array_get(best, i);
 

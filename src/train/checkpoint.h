@@ -11,6 +11,7 @@
 #define HONE_TRAIN_CHECKPOINT_H
 
 #include "model/model.h"
+#include "train/ledger.h"
 #include "train/optimizer.h"
 
 #define CHECKPOINT_BEST 100
@@ -26,6 +27,7 @@ struct train_state {
     double max_dlogp, first_reward, base_valid_reward;
     uint64_t solved_steps; /* steps in a row in which nearly every answer was right */
     bool collapse_told, group_auto;
+    struct ledger_state ledger;
     size_t n_best; /* best validation rewards so far, best first */
     uint64_t best_step[CHECKPOINT_BEST];
     double best_reward[CHECKPOINT_BEST];

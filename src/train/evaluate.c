@@ -18,9 +18,11 @@ static void tell_flags(unsigned flags, size_t *counts)
         counts[b] += flags >> b & 1u;
 }
 
-static void add_row(const struct answers *x, size_t row, struct evaluate_result *out)
+static void add_row(const struct answers *x, size_t row, const struct grader *g,
+                    struct evaluate_result *out)
 {
     const size_t n = x->n_samples;
+    double habit[N_HABITS];
     double sum = 0, best = -HUGE_VAL, worst = HUGE_VAL;
     bool solved = false, some = false;
 
@@ -40,13 +42,19 @@ static void add_row(const struct answers *x, size_t row, struct evaluate_result 
                                  ? (double)slot->sample->entropy_sum / (double)slot->sample->n_drawn
                                  : 0;
         for (size_t k = 0; k < slot->grade.n_parts; k++) {
-            out->part_mean[k] += slot->grade.part[k];
+            if (grader_is_shadow(g, k) && grade_flags_blame_grader(slot->grade.part_flags[k]))
+                out->part_failed[k]++;
+            else
+                out->part_mean[k] += slot->grade.part[k];
             out->part_seconds[k] += slot->grade.part_seconds[k];
         }
         tell_flags(slot->grade.flags, out->grader_errors);
         if (out->first_error[0] == '\0' && slot->grade.details[0] != '\0')
             memcpy(out->first_error, slot->grade.details, sizeof out->first_error);
     }
+    habits_of_row(x, row, NULL, habit);
+    for (size_t h = 0; h < N_HABITS; h++)
+        out->habit[h] += habit[h];
     out->row_mean[out->n_rows++] = sum / (double)n;
     out->pass_at_k += solved;
     out->any_reward += some;
@@ -60,6 +68,8 @@ static void finish(struct evaluate_result *out)
 
     out->reward_mean = reward.mean;
     out->reward_ci95 = reward.ci95;
+    for (size_t h = 0; h < HABIT_COMMON; h++)
+        out->habit[h] /= rows;
     out->pass_at_k /= rows;
     out->any_reward /= rows;
     out->flat_share /= rows;
@@ -68,7 +78,7 @@ static void finish(struct evaluate_result *out)
     out->reasoning_tokens_mean /= all;
     out->entropy_mean /= all;
     for (size_t k = 0; k < out->n_parts; k++) {
-        out->part_mean[k] /= all;
+        out->part_mean[k] /= all - (double)out->part_failed[k];
         out->part_seconds[k] /= all;
     }
 }
@@ -83,9 +93,11 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
                                 .row_mean = ARENA_ARRAY(a, double, d->n_rows)};
     struct grade_queue *queue = NULL;
     struct arena part = {0};
+    struct common_answers common;
     const double began = clock_seconds();
-    bool ok = grade_queue_open(g, parallel_threads(), &queue, err);
+    bool ok = grade_queue_open(g, 0, &queue, err);
 
+    common_answers_init(&common, d->n_rows * r.n_samples, a);
     for (size_t from = 0; ok && from < d->n_rows; from += ROWS_AT_A_TIME) {
         struct answers_options ao = {.n_samples = r.n_samples,
                                      .max_tokens = opt->max_tokens,
@@ -104,8 +116,10 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
         for (size_t i = 0; i < n; i++)
             items[i] = from + i;
         ok = answers_get(e, adapter, p, d, items, n, queue, &ao, sink, &part, &x, err);
-        for (size_t i = 0; ok && i < n; i++)
-            add_row(&x, i, &r);
+        for (size_t i = 0; ok && i < n; i++) {
+            add_row(&x, i, g, &r);
+            common_answers_put(&common, &x, i);
+        }
         if (ok && sink != NULL && sink->rollout != NULL)
             ok = answers_tell(&x, d, opt->step, true, sink, err);
         if (ok && sink != NULL && sink->tick != NULL)
@@ -116,6 +130,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
     if (!ok)
         return false;
     finish(&r);
+    (void)common_answers_most(&common, &r.habit[HABIT_COMMON]);
     r.seconds = clock_seconds() - began;
     *out = r;
     return true;

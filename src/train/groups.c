@@ -37,7 +37,7 @@ static bool is_masked(const struct recipe *recipe, const struct step_metrics *m,
 void groups_measure(const struct groups *g, struct grader *grader, struct step_metrics *m)
 {
     const size_t size = g->n > 0 ? g->all[0].x->n_samples : 0;
-    double sum = 0, squares = 0, entropy = 0, drawn = 0;
+    double sum = 0, squares = 0, entropy = 0, drawn = 0, n_counted[GRADE_MAX_PARTS] = {0};
 
     m->n_groups = g->n;
     m->n_samples = g->n * size;
@@ -61,7 +61,11 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
             if (grade_grader_failed(&slot->grade) && m->n_grader_failed++ == 0)
                 memcpy(m->grader_failure, slot->grade.details, sizeof m->grader_failure);
             for (size_t k = 0; k < slot->grade.n_parts; k++) {
-                m->grader_train_mean[k] += slot->grade.part[k];
+                const bool counts = !(grader_is_shadow(grader, k) &&
+                                      grade_flags_blame_grader(slot->grade.part_flags[k]));
+
+                m->grader_train_mean[k] += counts ? slot->grade.part[k] : 0;
+                n_counted[k] += counts;
                 m->grader_seconds_mean[k] += slot->grade.part_seconds[k];
             }
         }
@@ -79,7 +83,7 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
     m->truncated_share /= n;
     m->n_graders = grader_count(grader);
     for (size_t k = 0; k < m->n_graders; k++) {
-        m->grader_train_mean[k] /= n;
+        m->grader_train_mean[k] /= n_counted[k]; /* 0 / 0: nothing was measured */
         m->grader_seconds_mean[k] /= n;
     }
 }

@@ -39,8 +39,9 @@ struct probe {
     double of_row[16][PROBE_ROWS];
 };
 
-static void grade_cut(const struct reinforce_inputs *in, struct grade_queue *queue,
-                      const struct answers *x, size_t length, struct arena *a, struct probe *out)
+static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *queue,
+                      const struct answers *x, size_t length, struct arena *a, struct probe *out,
+                      struct error *err)
 {
     const size_t n = x->n_rows * x->n_samples, at = out->n_lengths++;
     struct answer_slot *slots = ARENA_ARRAY(a, struct answer_slot, n);
@@ -55,12 +56,14 @@ static void grade_cut(const struct reinforce_inputs *in, struct grade_queue *que
         grade_queue_put(queue, in->train->rows[x->items[i / x->n_samples]].item, &slot->input,
                         &slot->grade);
     }
-    grade_queue_wait(queue);
+    if (!answers_wait(queue, in->sink, in->stop))
+        return fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
     out->length[at] = length;
     for (size_t i = 0; i < n; i++) {
         out->reward[at] += slots[i].grade.reward / (double)n;
         out->of_row[at][i / x->n_samples] += slots[i].grade.reward / (double)x->n_samples;
     }
+    return true;
 }
 
 static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
@@ -80,11 +83,11 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
     for (size_t i = 0; i < n_rows; i++)
         items[i] = i * in->train->n_rows / n_rows;
     *out = (struct probe){.longest = longest, .n_rows = n_rows};
-    const bool ok = grade_queue_open(in->grader, parallel_threads(), &queue, err) &&
-                    answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
-                                in->sink, &a, &x, err);
+    bool ok = grade_queue_open(in->grader, 0, &queue, err) &&
+              answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt, in->sink,
+                          &a, &x, err);
     for (size_t length = SHORTEST; ok && length <= longest; length *= 2)
-        grade_cut(in, queue, &x, length, &a, out);
+        ok = grade_cut(in, queue, &x, length, &a, out, err);
     grade_queue_close(queue);
     arena_release(&a);
     return ok;

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "grade/grader.h"
+#include "train/habits.h"
 
 #include <stdint.h>
 
@@ -56,11 +57,15 @@ struct step_metrics {
     size_t valid_grader_errors[16];
     size_t n_grader_failed;    /* train samples with any of them */
     char grader_failure[1024]; /* what the first of those was, as struct grade_result has it */
-    size_t n_graders;
+    size_t n_graders;          /* shadows among them */
+    /* a shadow's: over the answers that it did not fail on; NaN where there is none */
     double grader_train_mean[GRADE_MAX_PARTS], grader_valid_mean[GRADE_MAX_PARTS],
         grader_seconds_mean[GRADE_MAX_PARTS];
-    char adapter_sha256[65]; /* after this step's update; "" when not computed */
-    double seconds_left;     /* estimate for the whole run */
+    double train_habit[N_HABITS], valid_habit[N_HABITS];
+    double
+        train_same_reference; /* the largest share of the step's prompts that want the same answer */
+    char adapter_sha256[65];  /* after this step's update; "" when not computed */
+    double seconds_left;      /* estimate for the whole run */
     size_t peak_rss_bytes;
 };
 

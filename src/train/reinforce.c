@@ -14,6 +14,7 @@
 #include "train/explain.h"
 #include "train/gradient.h"
 #include "train/groups.h"
+#include "train/ledger.h"
 #include "train/preflight.h"
 
 #include <inttypes.h>
@@ -33,6 +34,7 @@ struct loop {
     float *values, *grads;    /* what the optimizer moves */
     struct optimizer optimizer;
     struct train_state state;
+    struct references references; /* of the training rows */
     struct arena run, step;
     uint32_t *order; /* the present epoch's order of rows */
     uint64_t order_epoch;
@@ -280,6 +282,7 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         m->valid_reasoning_tokens_mean = sampled.reasoning_tokens_mean;
         memcpy(m->valid_grader_errors, sampled.grader_errors, sizeof m->valid_grader_errors);
         memcpy(m->grader_valid_mean, sampled.part_mean, sizeof m->grader_valid_mean);
+        memcpy(m->valid_habit, sampled.habit, sizeof m->valid_habit);
         m->seconds_eval = sampled.seconds + greedy.seconds;
     }
     arena_release(&a);
@@ -409,7 +412,10 @@ static bool one_step(struct loop *l, struct error *err)
         best = among_best(&l->state, l->state.step, m.valid_mean_reward, l->recipe.keep_best);
     }
     adapter_hash(l, m.adapter_sha256);
-    if (!explain_step(&m, &l->recipe, &l->state, l->in->sink, err))
+    const struct ledger_inputs ledger = {
+        .groups = &g, .grader = l->in->grader, .references = &l->references};
+    if (!explain_step(&m, &l->recipe, &l->state, l->in->sink, err) ||
+        !ledger_step(&l->state.ledger, &ledger, &m, l->in->sink, &l->step, err))
         return false;
     getrusage(RUSAGE_SELF, &usage);
     m.peak_rss_bytes = (size_t)usage.ru_maxrss * 1024;
@@ -452,10 +458,11 @@ static bool set_up(struct loop *l, struct error *err)
         n = in->model->full->n_values;
     }
     l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
+    references_find(in->train, in->grader, &l->run, &l->references);
     return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
                            &l->saved, err) &&
            optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
-           grade_queue_open(in->grader, parallel_threads(), &l->queue, err);
+           grade_queue_open(in->grader, 0, &l->queue, err);
 }
 
 /* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */

@@ -49,6 +49,8 @@ struct check_report {
     double best_low, best_high; /* the same limits of it */
     double best_needed;         /* for a job that can learn */
     double grader_error_share;
+    double shadow_mean[GRADE_MAX_PARTS]; /* of each shadow grader; NaN: it failed on every answer */
+    double shadow_failed[GRADE_MAX_PARTS]; /* share of the answers that it failed on */
     double better_share;  /* answers that earn more than the least that any earned */
     double tokens_mean;   /* of an answer */
     double better_a_step; /* such answers in a step, were it to sample all that it may */

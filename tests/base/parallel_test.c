@@ -231,9 +231,70 @@ static void threads_beside_the_pool_s_work_alone(void **state)
     parallel_set_threads(0);
 }
 
+/* ---- several callers ---- */
+
+struct caller {
+    pthread_t thread;
+    int count[64];
+};
+
+static void add_one_beside(void *ctx, size_t unit, int thread)
+{
+    struct caller *c = ctx;
+
+    assert_in_range(thread, 0, parallel_threads() - 1);
+    c->count[unit]++;
+}
+
+static void *call_often(void *arg)
+{
+    for (int job = 0; job < 3000; job++)
+        parallel_for(64, add_one_beside, arg);
+    return NULL;
+}
+
+static void threads_that_call_at_once_have_their_own_work_done(void **state)
+{
+    struct caller callers[4] = {0};
+
+    (void)state;
+    parallel_set_threads(3);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, call_often, &callers[i]), 0);
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(callers[i].thread, NULL);
+        for (size_t unit = 0; unit < 64; unit++)
+            assert_int_equal(callers[i].count[unit], 3000);
+    }
+    parallel_set_threads(0);
+}
+
+static void start_another(void *ctx, size_t unit, int thread)
+{
+    struct caller *c = ctx;
+
+    (void)thread;
+    parallel_for(16, add_one_beside, &c[unit]);
+}
+
+static void a_job_that_starts_another_does_it_alone(void **state)
+{
+    struct caller callers[8] = {0};
+
+    (void)state;
+    parallel_set_threads(3);
+    parallel_for(8, start_another, callers);
+    for (size_t i = 0; i < 8; i++)
+        for (size_t unit = 0; unit < 16; unit++)
+            assert_int_equal(callers[i].count[unit], 1);
+    parallel_set_threads(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_that_call_at_once_have_their_own_work_done),
+        cmocka_unit_test(a_job_that_starts_another_does_it_alone),
         cmocka_unit_test(every_unit_is_done_exactly_once_by_a_thread_with_an_index_of_its_own),
         cmocka_unit_test(the_caller_waits_for_the_slowest_unit),
         cmocka_unit_test(many_short_jobs_in_a_row_do_not_mix),

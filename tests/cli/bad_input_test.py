@@ -175,6 +175,29 @@ class Graders(HoneTest):
             "def grade(sample, item):\n    hold = []\n    while item['answer'] == 'a':\n"
             "        hold.append(bytearray(1 << 22))\n    return len(sample['output_text']) / 10\n"))
 
+    def test_a_grader_that_dies_on_every_call_stops_the_job_and_says_why(self):
+        self.job(grader=python("import os\ndef grade(sample, item):\n    os._exit(3)\n"), steps=20, hone={"max_tokens": 3, "refill": 1})
+        run = self.hone("train", "job.json", "--out", "run")
+        self.assertEqual(run.returncode, 1)
+        self.assert_sentence(run.stderr, ("step 1: the grader failed on 8 of 8 answers", "max_grader_errors (0.5 of them)", "mend it"))
+        events = [json.loads(line) for line in self.read("run", "events.jsonl").splitlines()]
+        cause, = [event["message"] for event in events if "first failure in step 1" in event["message"]]
+        self.assertIn("exit status 3", cause)
+        self.assertEqual(len(self.read("run", "metrics.csv").splitlines()), 1)  # no step was learned from
+        self.assertEqual(os.listdir(self.path("run", "checkpoints")), [])
+
+    def test_a_job_whose_grader_fails_on_a_tenth_of_its_calls_finishes(self):
+        source = ("import zlib\ndef grade(sample, item):\n    text = sample['output_text']\n"
+                  "    if zlib.crc32(repr((text, item['answer'])).encode()) % 10 == 0:\n        raise ValueError('one in ten')\n"
+                  "    return len(text) / 10\n")
+        self.job(grader=python(source), steps=12, hone={"max_tokens": 5, "group_size": 16, "refill": 1})
+        result = self.train("job.json", "--out", "run")[-1]
+        self.assertEqual((result["type"], result["steps"]), ("result", 12))
+        head, *lines = [line.split(",") for line in self.read("run", "metrics.csv").splitlines()]
+        failed = [float(line[head.index("errors/graders/python/train_python_grader_runtime_error_mean")]) for line in lines]
+        self.assertTrue(0.02 < sum(failed) / 12 < 0.3, failed)
+        self.assertIn("one in ten", self.read("run", "events.jsonl"))
+
     def test_a_grader_that_fails_on_most_answers_of_a_step_ends_the_run_and_nothing_is_lost(self):
         self.job(grader=python("def grade(sample, item):\n    if item['answer'] == 'z':\n        raise KeyError('the case of Mr Z')\n"
                                "    return len(sample['output_text']) % 3 / 3\n"), steps=20,

@@ -8,6 +8,12 @@ from cli import GGUF, HF, TINY, HoneTest
 
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 
+
+def schema(told, **more):
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": told, "strict": True, **more}}
+
+
+
 class Completions(HoneTest):
     def ask(self, *requests, options=()):
         return self.lines("chat", "--model", HF, *options, stdin=[
@@ -110,7 +116,16 @@ class Completions(HoneTest):
             ({"top_logprobs": 3}, "top_logprobs", "unsupported_value", "not offered"),
             ({"stream": True}, "stream", "unsupported_value", "not offered"),
             ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_value", "not offered"),
-            ({"response_format": {"type": "json_object"}}, "response_format", "unsupported_value", "text"),
+            ({"response_format": {"type": "grammar"}}, "response_format", "unsupported_value", "json_schema"),
+            ({"response_format": "json"}, "response_format", "unsupported_value", "json_schema"),
+            ({"response_format": {"type": "json_schema"}}, "response_format", "invalid_value", '"json_schema"'),
+            ({"response_format": schema({}, name=None)}, "response_format", "invalid_value", '"name"'),
+            ({"response_format": schema(None)}, "response_format", "invalid_value", "a schema was expected"),
+            ({"response_format": schema({}, strict="yes")}, "response_format", "invalid_value", "strict"),
+            ({"response_format": schema({"properties": {"a": {"items": {"pattern": "x"}}}})}, "response_format",
+             "unsupported_value", 'response_format.json_schema.schema/properties/a/items: "pattern" is not offered'),
+            ({"response_format": schema({"type": "integer", "minimum": 3, "maximum": 1})}, "response_format",
+             "invalid_value", "no value"),
         ]
         told = self.ask(*[request for request, *_ in wrong], "{", {})
         for line, (_, param, code, says) in zip(told, wrong):
@@ -122,6 +137,63 @@ class Completions(HoneTest):
         told, = self.ask({"user": "u", "store": False, "metadata": {}, "stream": False, "top_logprobs": 0,
                           "logit_bias": {}, "response_format": {"type": "text"}, "frequency_penalty": 0.5})
         self.assertIn("choices", told)
+
+    VERDICT = {"type": "object", "properties": {
+        "why": {"type": "string", "maxLength": 8},
+        "label": {"type": "string", "enum": ["good", "bad"]},
+        "score": {"type": "number", "minimum": 0, "maximum": 1},
+        "notes": {"type": "array", "items": {"type": ["integer", "null"]}, "maxItems": 2},
+    }, "required": ["why", "label", "score"], "additionalProperties": False}
+
+    def verdicts(self, line):
+        for choice in line["choices"]:
+            self.assertEqual(choice["finish_reason"], "stop")
+            told = json.loads(choice["message"]["content"])
+            self.assertEqual(list(told), [key for key in self.VERDICT["properties"] if key in told])
+            self.assertLessEqual(set(self.VERDICT["required"]), set(told))
+            self.assertLessEqual(len(told["why"]), 8)
+            self.assertIn(told["label"], ("good", "bad"))
+            self.assertTrue(0 <= told["score"] <= 1)
+            notes = told.get("notes", [])
+            self.assertTrue(len(notes) <= 2 and all(x is None or isinstance(x, int) for x in notes))
+            yield told
+
+    def test_an_answer_has_the_form_of_its_schema(self):
+        request = {"response_format": schema(self.VERDICT), "max_tokens": 200, "n": 8}
+        told = self.ask(*[{**request, "seed": seed} for seed in range(6)], {**request, "temperature": 0})
+        verdicts = [verdict for line in told for verdict in self.verdicts(line)]
+        self.assertEqual(len(verdicts), 56)
+        self.assertEqual({verdict["label"] for verdict in verdicts}, {"good", "bad"})
+        self.assertEqual({"notes" in verdict for verdict in verdicts}, {True, False})
+        again, alone = self.ask({**request, "seed": 3, "response_format": schema(self.VERDICT, strict=None)},
+                                {**request, "seed": 4, "n": 1})
+        self.assertEqual([c["message"] for c in again["choices"]], [c["message"] for c in told[3]["choices"]])
+        self.assertEqual(alone["choices"][0]["message"], told[4]["choices"][0]["message"])
+
+    def test_more_schemas_than_are_kept_do_not_mix(self):
+        numbers = list(range(12)) + [0, 11, 3]
+        told = self.ask(*[{"response_format": schema({"const": "number %d" % n}), "max_tokens": 40} for n in numbers])
+        self.assertEqual([json.loads(line["choices"][0]["message"]["content"]) for line in told],
+                         ["number %d" % n for n in numbers])
+
+    def test_an_answer_may_be_any_object(self):
+        told = self.ask(*[{"response_format": {"type": "json_object"}, "max_tokens": 300, "seed": seed, "n": 4}
+                          for seed in range(4)])
+        contents = [c["message"]["content"] for line in told for c in line["choices"] if c["finish_reason"] == "stop"]
+        self.assertTrue(all(isinstance(json.loads(content), dict) for content in contents))
+        self.assertGreater(len(contents), 4)
+
+    def test_an_answer_that_is_cut_says_so(self):
+        told, = self.ask({"response_format": schema({"type": "string", "minLength": 500}), "max_tokens": 5})
+        self.assertEqual(told["choices"][0]["finish_reason"], "length")
+        self.assertTrue(told["choices"][0]["message"]["content"].startswith('"'))
+
+    def test_log_probabilities_are_those_of_what_was_allowed(self):
+        told, = self.ask({"response_format": schema({"const": "a"}), "logprobs": True})
+        self.assertEqual(told["choices"][0]["message"]["content"], '"a"')
+        self.assertGreater(sum(token["logprob"] for token in told["choices"][0]["logprobs"]["content"]), -3)
+        free, = self.ask({"logprobs": True})
+        self.assertLess(free["choices"][0]["logprobs"]["content"][0]["logprob"], -1)
 
     def test_an_adapter_answers_otherwise(self):
         plain, = self.ask({"temperature": 0})
@@ -167,6 +239,22 @@ class Thinking(HoneTest):
         self.assertEqual((content, n), ("", 12))
         self.assertTrue(thinking)
         self.assertTrue(self.talk(HF).startswith("[thinking] " + thinking))
+
+    def test_an_answer_behind_a_span_has_the_form_of_its_schema(self):
+        opens = "{{ messages[0].content }}{# </think> #}<think>\n"
+        closes = self.model_that_writes({"\u0120name": "</think>"})
+        found = 0
+        for seed in range(12):
+            self.put("t.jinja", opens)
+            told, = self.lines("chat", "--model", closes, "--template", "t.jinja", stdin=[
+                {**HI, "seed": seed, "n": 8, "max_tokens": 60, "response_format": schema({"type": "array", "maxItems": 2,
+                 "items": {"type": "integer", "minimum": 0, "maximum": 99}})}])
+            for choice in told["choices"]:
+                self.assertIn("reasoning_content", choice["message"])
+                if choice["finish_reason"] == "stop":
+                    found += 1
+                    self.assertTrue(all(0 <= x <= 99 for x in json.loads(choice["message"]["content"])))
+        self.assertGreater(found, 5)
 
     def test_a_span_that_the_model_opens(self):
         _, plain, n = self.ask(HF, self.PARSES)

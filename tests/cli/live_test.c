@@ -191,6 +191,41 @@ static void a_running_job_is_shown(void **state)
     free_view(v);
 }
 
+static void shadow_graders_are_shown_as_such(void **state)
+{
+    static const char spec[] = "{\"type\":\"string_check\",\"name\":\"paid\",\"input\":\"x\","
+                               "\"reference\":\"x\",\"operation\":\"eq\"}";
+    struct grade_options opt = grade_defaults();
+    struct live_view *v = new_view();
+    struct grader *g;
+    json_t *grader;
+
+    (void)state;
+    ASSERT_OK(json_parse(STR(spec), "the grader", &grader, &err));
+    json_t *shadows = json_pack("{s:O, s:O}", "judge\x1b[2J", grader, "silent", grader);
+    opt.shadows = shadows;
+    ASSERT_OK(grader_open(grader, &opt, &g, &err));
+    v->grader = g;
+    tell_four(v);
+    v->last.n_graders = 3;
+    v->last.grader_train_mean[1] = 0.25;
+    v->last.grader_train_mean[2] = (double)NAN; /* it failed on every answer */
+    assert_picture(v, (struct live_frame){.width = 72, .height = 9, .ascii = true},
+                   "organ, SmolLM2-135M-Instruct                                 step 4 of 8\n"
+                   "##########################################..............................\n"
+                   "training 1 of 2                                               6 min left\n"
+                   "reward 0.80 in training  0.60 in validation, step 4\n"
+                   "entropy 0.30 #=,,   KL 0.0123   no signal 1 of 2 prompts   cut off 25 %\n"
+                   "length 3 tokens   speed 450 tokens/s   shadow judge?[2J 0.25\n"
+                   "best  1.00  Osteopenia > bone\n"
+                   "worst 0.00  Osteopenia > I think that it is?[31m the skin\n"
+                   "step 5    ! 6 of 8 prompts carry no signal: every answer go... (2 times)\n");
+    free_view(v);
+    grader_close(g);
+    json_decref(shadows);
+    json_decref(grader);
+}
+
 static void a_narrow_and_a_low_terminal_show_what_matters_most(void **state)
 {
     struct live_view *v = new_view();
@@ -536,6 +571,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(before_the_first_step_there_is_little_to_say),
         cmocka_unit_test(a_running_job_is_shown),
+        cmocka_unit_test(shadow_graders_are_shown_as_such),
         cmocka_unit_test(a_narrow_and_a_low_terminal_show_what_matters_most),
         cmocka_unit_test(a_picture_fits_whatever_an_answer_holds),
         cmocka_unit_test(foreign_text_becomes_one_harmless_line),

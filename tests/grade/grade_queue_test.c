@@ -32,7 +32,7 @@ static void every_answer_lies_in_its_own_slot(void **state)
             const struct grade_sample sample = {.output_text = str_of(texts[i])};
             grade_queue_put(q, item, &sample, &results[i]);
         }
-        grade_queue_wait(q);
+        assert_true(grade_queue_wait(q, NULL));
         for (int i = 0; i < N; i++)
             assert_true(results[i].flags == 0 && results[i].reward == (i % 10 == 7));
     }
@@ -51,7 +51,7 @@ static void waiting_for_nothing_returns(void **state)
     struct grade_queue *q = NULL;
 
     ASSERT_OK(grade_queue_open(g, 1, &q, &err));
-    grade_queue_wait(q);
+    assert_true(grade_queue_wait(q, NULL));
     grade_queue_close(q);
     grade_queue_close(NULL);
     grader_close(g);
@@ -64,7 +64,7 @@ static void a_number_of_threads_out_of_range_is_refused(void **state)
     struct grader *g = grader_of(json_of(SAME), NULL);
     struct grade_queue *q = NULL;
 
-    ASSERT_FAILS(grade_queue_open(g, 0, &q, &err), ERR_INVALID, "0 grading threads");
+    ASSERT_FAILS(grade_queue_open(g, -1, &q, &err), ERR_INVALID, "-1 grading threads");
     ASSERT_FAILS(grade_queue_open(g, 100000, &q, &err), ERR_INVALID, "100000 grading threads");
     grader_close(g);
 }
@@ -108,11 +108,93 @@ static void python_calls_run_side_by_side(void **state)
 
         for (int i = 0; i < 4; i++)
             grade_queue_put(q, NULL, &sample, &results[i]);
-        grade_queue_wait(q);
+        assert_true(grade_queue_wait(q, NULL));
         for (int i = 0; i < 4; i++)
             assert_true(results[i].flags == 0 && results[i].reward == 1);
         assert_true(round == 0 || clock_seconds() - start < 3);
     }
+    grade_queue_close(q);
+    grader_close(g);
+}
+
+/* ---- waiting ---- */
+
+struct told {
+    size_t n;
+    struct grade_wait last;
+};
+
+static void tell(void *ctx, const struct grade_wait *w)
+{
+    struct told *t = ctx;
+
+    t->n++;
+    t->last = *w;
+}
+
+static void a_long_wait_is_told_with_its_name(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct grade_options opt = grade_defaults();
+    struct grade_queue *q = NULL;
+    struct told told = {0};
+    const struct grade_waiter w = {.ctx = &told, .waiting = tell, .first_s = 0.2};
+    struct grade_result r;
+    const struct grade_sample sample = {.output_text = STR("")};
+
+    opt.n_workers = 1;
+    opt.timeout_s = 20;
+    struct grader *g = grader_of(
+        json_of("{'type':'multi','graders':{'quick':{'type':'string_check','input':'','reference':"
+                "'','operation':'eq'},'slow':{'type':'python','source':'import time\\ndef grade(s, "
+                "i):\\n    time.sleep(1.5)\\n    return 1'}},'calculate_output':'quick + slow'}"),
+        &opt);
+    ASSERT_OK(grade_queue_open(g, 1, &q, &err));
+    grade_queue_put(q, NULL, &sample, &r);
+    assert_true(grade_queue_wait(q, &w));
+    assert_true(r.flags == 0 && r.reward == 2);
+    assert_in_range(told.n, 2, 4); /* after 0.2, 0.4, 0.8 s, and while the worker starts */
+    assert_int_equal(told.last.n_open, 1);
+    assert_string_equal(grader_name(g, told.last.part), "slow");
+    assert_true(told.last.seconds > 0.5 && told.last.may_take_s == 20);
+    assert_true(grade_queue_grader(q) == g);
+    grade_queue_close(q);
+    grader_close(g);
+}
+
+static void a_stop_forgets_what_nobody_began(void **state)
+{
+    (void)state;
+    enum { N = 50 };
+    struct error err = {0};
+    struct grade_options opt = grade_defaults();
+    struct grade_queue *q = NULL;
+    atomic_bool stop = false;
+    const struct grade_waiter w = {.stop = &stop};
+    static struct grade_result results[N];
+    const struct grade_sample sample = {.output_text = STR("")};
+
+    opt.n_workers = 1;
+    opt.cache_bytes = 0;
+    struct grader *g = grader_of(
+        python_spec("import time\ndef grade(s, i):\n    time.sleep(0.4)\n    return 1"), &opt);
+    ASSERT_OK(grade_queue_open(g, 1, &q, &err));
+    for (int i = 0; i < N; i++) {
+        results[i].reward = -1;
+        grade_queue_put(q, NULL, &sample, &results[i]);
+    }
+    const struct timespec pause = {.tv_nsec = 200000000};
+    nanosleep(&pause, NULL);
+    atomic_store(&stop, true);
+    assert_false(grade_queue_wait(q, &w));
+    assert_true(results[0].reward == 1);
+    assert_true(results[N - 1].reward == -1);
+    /* and the queue goes on */
+    atomic_store(&stop, false);
+    grade_queue_put(q, NULL, &sample, &results[N - 1]);
+    assert_true(grade_queue_wait(q, &w));
+    assert_true(results[N - 1].reward == 1);
     grade_queue_close(q);
     grader_close(g);
 }
@@ -125,6 +207,8 @@ int main(void)
         cmocka_unit_test(a_number_of_threads_out_of_range_is_refused),
         cmocka_unit_test(closing_forgets_what_waits),
         cmocka_unit_test(python_calls_run_side_by_side),
+        cmocka_unit_test(a_long_wait_is_told_with_its_name),
+        cmocka_unit_test(a_stop_forgets_what_nobody_began),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,7 +59,8 @@ static void a_missing_or_wrong_key_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{}"), ERR_INVALID, "type", "expected a string");
     ASSERT_REFUSED(json_of("{'type':7}"), ERR_INVALID, "type", "expected a string");
     ASSERT_REFUSED(json_of("{'type':'strong_check'}"), ERR_INVALID, "type",
-                   "\"strong_check\" is no grader");
+                   "\"strong_check\" is no grader; there are string_check, text_similarity, python, "
+                   "score_model, label_model, endpoint, multi");
     ASSERT_REFUSED(json_of("{" STRING_CHECK "}"), ERR_INVALID, "operation", "it is missing");
     ASSERT_REFUSED(json_of("{" STRING_CHECK ",'operation':'is'}"), ERR_INVALID, "operation",
                    "eq, ne, like, ilike");
@@ -82,22 +83,12 @@ static void a_missing_or_wrong_key_is_refused_by_its_path(void **state)
 static void what_is_known_and_not_offered_says_so(void **state)
 {
     (void)state;
-    ASSERT_REFUSED(json_of("{'type':'score_model','name':'n','model':'m','input':[]}"),
-                   ERR_UNSUPPORTED, "type",
-                   "score_model is not offered here yet; there are string_check");
-    ASSERT_REFUSED(json_of("{'type':'endpoint','url':'x'}"), ERR_UNSUPPORTED, "type",
-                   "endpoint is not offered");
     ASSERT_REFUSED(
         json_of(
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
             "'cosine'}"),
         ERR_UNSUPPORTED, "evaluation_metric",
-        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, rouge_1 to rouge_5, rouge_l");
-    ASSERT_REFUSED(
-        json_of(
-            "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
-            "'meteor'}"),
-        ERR_UNSUPPORTED, "evaluation_metric", "meteor is not offered here yet");
+        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, meteor, rouge_1 to rouge_5, rouge_l");
     ASSERT_REFUSED(
         json_of(
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':'x'}"),
@@ -146,7 +137,7 @@ static void a_broken_multi_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{},'calculate_output':'1'}"), ERR_INVALID,
                    "graders", "at least one");
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{'a':7},'calculate_output':'1'}"),
-                   ERR_INVALID, "graders.a.", "graders.a is a");
+                   ERR_INVALID, "graders.a", "graders.a is a");
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{'r':{" STRING_CHECK
                            ",'operation':'x'}},'calculate_output':'r'}"),
                    ERR_INVALID, "graders.r.operation", "is no operation");
@@ -156,7 +147,7 @@ static void a_broken_multi_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("{'type':'multi','graders':{" MEMBER("a", "eq") "}}"), ERR_INVALID,
                    "calculate_output", "found nothing");
     ASSERT_REFUSED(json_of(MULTI("a + c")), ERR_INVALID, "calculate_output",
-                   "\"c\", which is none of the graders");
+                   "\"c\" at character 5, which is none of the graders");
     ASSERT_REFUSED(json_of(MULTI("a +")), ERR_INVALID, "calculate_output", "ends where");
     ASSERT_REFUSED(
         json_of("{'type':'multi','graders':[{'type':'string_check'}],'calculate_output':'1'}"),
@@ -199,6 +190,59 @@ static void a_part_that_fails_makes_the_whole_zero(void **state)
     grader_close(g);
 }
 
+static void a_shadow_is_measured_and_never_rewarded(void **state)
+{
+    (void)state;
+    json_t *shadows = json_of(
+        "{'other':{" STRING_CHECK ",'operation':'ne'},'gone':{'type':"
+        "'string_check','input':'{{sample.output_json.x}}','reference':'','operation':'eq'}}");
+    struct grade_options opt = grade_defaults();
+
+    opt.shadows = shadows;
+    struct grader *g = grader_of(json_of("{" STRING_CHECK ",'operation':'eq'}"), &opt);
+    json_decref(shadows); /* it was copied */
+    const struct grade_result r = grade_text(g, "{'answer':'x'}", "y");
+
+    assert_int_equal(grader_count(g), 3);
+    assert_true(!grader_is_shadow(g, 0) && grader_is_shadow(g, 1) && grader_is_shadow(g, 2));
+    assert_string_equal(grader_name(g, 1), "other");
+    assert_true(r.reward == 0 && r.part[0] == 0 && r.part[1] == 1);
+    assert_int_equal(r.flags, 0); /* its failure is its own */
+    assert_string_equal(r.details, "");
+    assert_int_equal(r.part_flags[2], GRADE_SAMPLE_PARSE_ERROR);
+    grader_close(g);
+}
+
+static void a_shadow_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *shadows, *param, *says;
+    } cases[] = {
+        {"[]", "shadow_graders", "expected a map"},
+        {"{'n':{" STRING_CHECK ",'operation':'eq'}}", "shadow_graders", "\"n\" is the name"},
+        {"{'m':{'type':'multi'}}", "shadow_graders.m.type", "cannot stand inside"},
+        {"{'m':{" STRING_CHECK ",'operation':'no'}}", "shadow_graders.m.operation", "\"no\""},
+        {"{'m':1}", "shadow_graders.m", "shadow_graders.m is a number"},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *shadows = json_of(cases[i].shadows),
+               *spec = json_of("{" STRING_CHECK ",'operation':'eq'}");
+        struct grade_options opt = grade_defaults();
+        struct grader *g = NULL;
+        struct error err = {0};
+
+        opt.shadows = shadows;
+        assert_false(grader_open(spec, &opt, &g, &err));
+        assert_string_equal(err.param, cases[i].param);
+        if (strstr(err.message, cases[i].says) == NULL)
+            fail_msg("\"%s\" does not say \"%s\"", err.message, cases[i].says);
+        json_decref(shadows);
+        json_decref(spec);
+    }
+}
+
 static void a_formula_that_is_not_finite_gives_zero_and_a_flag(void **state)
 {
     (void)state;
@@ -229,6 +273,25 @@ static void an_answer_that_is_not_json_is_a_parse_error(void **state)
     grader_close(g);
 }
 
+static void an_answer_that_is_json_is_read(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'string_check','name':'n','input':'{{sample.output_json[1].a}}',"
+                          "'reference':'5','operation':'eq'}"),
+                  NULL);
+    static const char *const not_json[] = {"[1,{'a'", "1,{'a':1}", "[1,{'a':2,'a':2}]", "\xff",
+                                           "{\0}"};
+    struct grade_result r = grade_text(g, "{}", " \n[0, {\"a\": 5}]\n");
+
+    assert_true(r.reward == 1 && r.flags == 0);
+    for (size_t i = 0; i < sizeof not_json / sizeof *not_json; i++) {
+        r = grade_text(g, "{}", not_json[i]);
+        assert_int_equal(r.flags, GRADE_SAMPLE_PARSE_ERROR);
+    }
+    grader_close(g);
+}
+
 static void a_sample_cut_off_before_its_answer_is_not_graded(void **state)
 {
     (void)state;
@@ -249,6 +312,28 @@ static void a_sample_cut_off_before_its_answer_is_not_graded(void **state)
                                        STR("")}; /* and so is an empty one that ended by itself */
     grader_run(g, NULL, &sample, &r);
     assert_true(r.reward == 1 && r.flags == 0);
+    grader_close(g);
+}
+
+static void a_sample_without_an_answer_is_not_graded(void **state)
+{
+    (void)state;
+    struct grader *g =
+        grader_of(json_of("{'type':'string_check','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'x','operation':'ne'}"),
+                  NULL);
+    struct grade_sample sample = {.output_text = STR("\n"), .unanswered = true};
+    json_t *tools = json_of("[{}]");
+    struct grade_result r;
+
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 0);
+    assert_int_equal(r.flags, GRADE_UNRESPONSIVE_REWARD_ERROR);
+    ASSERT_SAYS(r, "ended without an answer");
+    sample.output_tools = tools; /* a call of a tool is an answer */
+    grader_run(g, NULL, &sample, &r);
+    assert_true(r.reward == 1 && r.flags == 0);
+    json_decref(tools);
     grader_close(g);
 }
 
@@ -300,6 +385,27 @@ static void metrics_of_words_grade_similarity(void **state)
     /* the answer is what is too short, not the reference: exp(1 - 8/4) */
     ASSERT_NEAR(grade_text(g, "{'answer':'a b c d e f g h'}", "a b c d").reward, exp(-1), 1e-12);
     grader_close(g);
+}
+
+static void a_fault_of_the_answer_is_not_the_graders(void **state)
+{
+    (void)state;
+    static const unsigned answers[] = {GRADE_SAMPLE_PARSE_ERROR, GRADE_TRUNCATED_OBSERVATION_ERROR,
+                                       GRADE_UNRESPONSIVE_REWARD_ERROR,
+                                       GRADE_INVALID_VARIABLE_ERROR, GRADE_MODEL_REFUSAL_ERROR},
+                          graders[] = {GRADE_FORMULA_PARSE_ERROR, GRADE_OTHER_ERROR,
+                                       GRADE_PYTHON_SERVER_ERROR, GRADE_PYTHON_RUNTIME_ERROR,
+                                       GRADE_MODEL_SERVER_ERROR,  GRADE_MODEL_PARSE_ERROR};
+    unsigned all = 0;
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++, all = 0)
+        assert_false(grade_grader_failed(&(struct grade_result){.flags = answers[i]}));
+    for (size_t i = 0; i < sizeof graders / sizeof *graders; i++) {
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = graders[i]}));
+        all |= graders[i];
+        assert_true(grade_grader_failed(&(struct grade_result){.flags = all | answers[0]}));
+    }
+    assert_false(grade_grader_failed(&(struct grade_result){.flags = 0}));
 }
 
 static void unknown_keys_are_kept_and_echoed(void **state)
@@ -376,12 +482,17 @@ int main(void)
         cmocka_unit_test(a_broken_multi_is_refused_by_its_path),
         cmocka_unit_test(more_graders_than_the_limit_are_refused),
         cmocka_unit_test(a_part_that_fails_makes_the_whole_zero),
+        cmocka_unit_test(a_shadow_is_measured_and_never_rewarded),
+        cmocka_unit_test(a_shadow_that_cannot_be_is_refused),
         cmocka_unit_test(a_formula_that_is_not_finite_gives_zero_and_a_flag),
         cmocka_unit_test(an_answer_that_is_not_json_is_a_parse_error),
+        cmocka_unit_test(an_answer_that_is_json_is_read),
         cmocka_unit_test(a_sample_cut_off_before_its_answer_is_not_graded),
+        cmocka_unit_test(a_sample_without_an_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
         cmocka_unit_test(metrics_of_words_grade_similarity),
+        cmocka_unit_test(a_fault_of_the_answer_is_not_the_graders),
         cmocka_unit_test(unknown_keys_are_kept_and_echoed),
         cmocka_unit_test(the_response_has_every_member_of_the_api),
     };

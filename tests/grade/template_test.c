@@ -84,6 +84,40 @@ static void a_sample_has_its_five_fields(void **state)
     json_decref(tools);
 }
 
+static void a_path_goes_on_within_the_arguments_of_a_tool_call(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    json_t *tools =
+        json_pack("[{s:{s:s, s:s}}, {s:{s:s}}, {s:{s:s}}]", "function", "name", "f", "arguments",
+                  "{\"a\": [{\"b\": \"x\"}], \"name\": \"{\\\"c\\\": 1}\"}", "function",
+                  "arguments", "{\"a\": 1", "function", "other", "{\"a\": 1}");
+    const struct grade_sample s = {.output_text = STR(""), .output_tools = tools};
+    static const char *const nowhere[] = {
+        "{{sample.output_tools[0].function.arguments.z}}",
+        "{{sample.output_tools[0].function.arguments[0]}}",
+        "{{sample.output_tools[0].function.arguments.name.c}}", /* one level, and no other key */
+        "{{sample.output_tools[1].function.arguments.a}}",      /* cut off */
+        "{{sample.output_tools[2].function.other.a}}",
+        "{{item.arguments.a}}",
+    };
+
+    ASSERT_STR(render("{{sample.output_tools[0].function.arguments.a[0].b}}", "{}", &s, &err), "x");
+    ASSERT_STR(render("<{{sample.output_tools[0].function.arguments.a}}>", "{}", &s, &err),
+               "<[{\"b\":\"x\"}]>");
+    ASSERT_STR(render("{{sample.choices[0].message.tool_calls[0].function.arguments.a[0].b}}", "{}",
+                      &s, &err),
+               "x");
+    ASSERT_STR(render("{{sample.output_tools[1].function.arguments}}", "{}", &s, &err),
+               "{\"a\": 1");
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+        ASSERT_STR(render(nowhere[i], "{'arguments':'{}'}", &s, &err), "(failed)");
+        assert_int_equal(flag, GRADE_INVALID_VARIABLE_ERROR);
+    }
+    assert_string_equal(err.message, "the row has no item.arguments.a");
+    json_decref(tools);
+}
+
 static void what_leads_nowhere_is_flagged_and_named(void **state)
 {
     (void)state;
@@ -202,6 +236,7 @@ int main(void)
         cmocka_unit_test(other_values_become_compact_json),
         cmocka_unit_test(paths_go_through_keys_and_indices),
         cmocka_unit_test(a_sample_has_its_five_fields),
+        cmocka_unit_test(a_path_goes_on_within_the_arguments_of_a_tool_call),
         cmocka_unit_test(what_leads_nowhere_is_flagged_and_named),
         cmocka_unit_test(a_broken_template_is_refused),
         cmocka_unit_test(a_path_has_at_most_32_steps),

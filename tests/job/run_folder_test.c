@@ -476,6 +476,58 @@ static void what_is_not_a_number_is_an_empty_cell_and_null(void **state)
     json_decref(tree);
 }
 
+static void shadows_stand_beside_the_graders_of_the_api(void **state)
+{
+    static const char *const names[] = {"paid", "judge", "broken"}, *const types[] = {
+                                                                        "string_check", "python",
+                                                                        "python"};
+    static const bool shadow[] = {false, true, true};
+    const struct metrics_graders g = {.n = 3, .name = names, .type = types, .shadow = shadow};
+    const struct step_metrics m = {.step = 1,
+                                   .total_steps = 2,
+                                   .n_samples = 8,
+                                   .n_graders = 3,
+                                   .grader_train_mean = {0.5, 0.25, (double)NAN}};
+    const struct metrics_tally t = {.train = {.n = 8}};
+    const struct grade_result grade = {.n_parts = 3,
+                                       .reward = 1,
+                                       .part = {1, 0.25, 0},
+                                       .part_flags = {0, 0, GRADE_PYTHON_RUNTIME_ERROR},
+                                       .shadow_details = "broken: it raised"};
+    const struct rollout r = {.grade = &grade};
+    json_t *tree = metrics_tree(&m, &t, &g), *scores = json_object_get(tree, "scores"), *line;
+    struct buf b;
+
+    (void)state;
+    assert_int_equal(json_array_size(json_object_get(scores, "graders")), 1);
+    const json_t *shadows = json_object_get(scores, "shadow_graders");
+    assert_int_equal(json_array_size(shadows), 2);
+    const json_t *judge = json_array_get(shadows, 0), *broken = json_array_get(shadows, 1);
+    ASSERT_STR(json_str(json_object_get(judge, "name")), "judge");
+    ASSERT_STR(json_str(json_object_get(judge, "type")), "python");
+    assert_true(json_real_value(json_object_get(judge, "train_reward_mean")) == 0.25);
+    assert_true(json_is_null(json_object_get(broken, "train_reward_mean")));
+    buf_init(&b, 1 << 16);
+    metrics_csv_header(&b, tree);
+    assert_non_null(strstr(b.ptr, ",scores/shadow_graders/judge/train_reward_mean,"));
+    assert_non_null(strstr(b.ptr, ",errors/shadow_graders/judge/train_other_error_count,"));
+    assert_non_null(strstr(b.ptr, ",ledger/train_answer_tokens,"));
+    assert_null(strstr(b.ptr, "/graders/judge"));
+    buf_clear(&b);
+    rollout_line(&b, &r, &g, &(struct rollout_tokens){0});
+    ASSERT_OK(json_parse(buf_view(&b), "line", &line, &err));
+    buf_clear(&b);
+    json_write(&b, json_object_get(line, "scores"), NULL);
+    json_write(&b, json_object_get(line, "shadow_scores"), NULL);
+    json_write(&b, json_object_get(line, "errors"), NULL);
+    json_write(&b, json_object_get(line, "shadow_details"), NULL);
+    ASSERT_STR(buf_view(&b),
+               "{\"paid\":1.0}{\"judge\":0.25,\"broken\":null}[]\"broken: it raised\"");
+    json_decref(line);
+    json_decref(tree);
+    buf_release(&b);
+}
+
 static void what_is_settled_goes_into_the_job_file(void **state)
 {
     struct fake_run f = small_run();
@@ -946,6 +998,7 @@ int main(void)
         cmocka_unit_test(an_event_belongs_to_the_step_that_it_names),
         cmocka_unit_test(the_sentence_of_a_step_is_the_api_s),
         cmocka_unit_test(what_is_not_a_number_is_an_empty_cell_and_null),
+        cmocka_unit_test(shadows_stand_beside_the_graders_of_the_api),
         cmocka_unit_test(what_is_settled_goes_into_the_job_file),
         cmocka_unit_test(a_resumed_run_equals_an_unbroken_one),
         cmocka_unit_test(a_run_survives_being_killed_at_any_moment),

@@ -204,11 +204,13 @@ static void a_line_past_the_limit_is_refused(void **state)
     free(text);
 }
 
-static bool count_to_three(void *ctx, json_t *value, const char *what, struct error *err)
+static bool count_to_three(void *ctx, json_t *value, const char *what, size_t line,
+                           struct error *err)
 {
     int *n = ctx;
 
     assert_true(json_is_integer(value));
+    assert_int_equal(line, json_integer_value(value) + (json_integer_value(value) > 1));
     return ++*n < 3 || fail(err, ERR_CANCELLED, "%s: enough", what);
 }
 

@@ -1,0 +1,467 @@
+#include "sample/judge.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/sha256.h"
+#include "base/size.h"
+#include "text/utf8.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A question on its way: its thread may leave it behind when its time is up, so it owns what it points to. */
+struct question {
+    struct question *next;
+    struct sample_request request;
+    struct constraint *constraint; /* the request's; NULL: the reply may be any text */
+    token_id *prompt;
+    struct sample
+        reply; /* its tokens are a copy; of the rest only what prompter_answer reads is there */
+    bool begun, done, left;
+    struct error err; /* kind 0: it was answered */
+};
+
+struct judge {
+    const struct model *model;
+    const struct prompter *prompter;
+    const char *name;
+    struct judge_options options;
+    struct engine *engine; /* the judge's thread's */
+    struct arena arena;
+    struct str *special; /* [n_special] texts of the tokenizer's special tokens */
+    size_t n_special;
+    pthread_t thread;
+    bool has_thread;
+    atomic_bool stop;
+
+    pthread_mutex_t lock; /* guards all below, and begun, done, left of every question */
+    pthread_cond_t asked, answered;
+    struct question *first, **last;
+    bool closing;
+};
+
+struct judge_options judge_defaults(void)
+{
+    return (struct judge_options){.max_tokens = 512, .max_live = 16, .kv_bytes = (size_t)256 << 20};
+}
+
+static void question_free(struct question *q)
+{
+    constraint_close(q->constraint);
+    free(q->prompt);
+    free(q->reply.tokens);
+    free(q);
+}
+
+/* ---- the judge's thread ---- */
+
+/* All that wait, as far as they are answered together. */
+static size_t take(struct judge *j, struct question **out)
+{
+    size_t n = 0;
+
+    while (j->first != NULL && n < j->options.max_live) {
+        out[n] = j->first;
+        out[n]->begun = true;
+        j->first = out[n++]->next;
+    }
+    if (j->first == NULL)
+        j->last = &j->first;
+    return n;
+}
+
+static void keep_reply(struct question *q, const struct sample *s)
+{
+    q->reply = (struct sample){.n = s->n,
+                               .n_thinking = s->n_thinking,
+                               .n_drawn = s->n_drawn,
+                               .end = s->end,
+                               .stop_bytes = s->stop_bytes};
+    q->reply.tokens = calloc(s->n + 1, sizeof *s->tokens);
+    if (q->reply.tokens == NULL)
+        fail(&q->err, ERR_NO_MEMORY, "no memory for a judge's reply");
+    else
+        memcpy(q->reply.tokens, s->tokens, s->n * sizeof *s->tokens);
+}
+
+static void answer(struct judge *j, size_t n, struct question **asked,
+                   struct sample_request *requests)
+{
+    const struct engine_hooks hooks = {.stop = &j->stop};
+    struct sample **samples;
+    struct error err = {0};
+
+    for (size_t i = 0; i < n; i++)
+        requests[i] = asked[i]->request;
+    const bool ok = engine_run(j->engine, j->options.adapter, requests, n, &hooks, &samples, &err);
+    for (size_t i = 0; i < n; i++) {
+        if (ok)
+            keep_reply(asked[i], &samples[i][0]);
+        else
+            asked[i]->err = err;
+    }
+}
+
+static void *judge_main(void *arg)
+{
+    struct judge *j = arg;
+    struct question **asked = calloc(j->options.max_live, sizeof(struct question *));
+    struct sample_request *requests = calloc(j->options.max_live, sizeof *requests);
+
+    if (asked == NULL || requests == NULL)
+        abort(); /* a kilobyte */
+    pthread_mutex_lock(&j->lock);
+    for (;;) {
+        while (j->first == NULL && !j->closing)
+            pthread_cond_wait(&j->asked, &j->lock);
+        if (j->closing)
+            break;
+        const size_t n = take(j, asked);
+        pthread_mutex_unlock(&j->lock);
+        answer(j, n, asked, requests);
+        pthread_mutex_lock(&j->lock);
+        for (size_t i = 0; i < n; i++) {
+            asked[i]->done = true;
+            if (asked[i]->left)
+                question_free(asked[i]);
+        }
+        pthread_cond_broadcast(&j->answered);
+    }
+    pthread_mutex_unlock(&j->lock);
+    free(asked);
+    free(requests);
+    return NULL;
+}
+
+/* ---- opening ---- */
+
+static void find_special(struct judge *j)
+{
+    const struct tokenizer *t = prompter_tokenizer(j->prompter);
+    const size_t n = tokenizer_size(t);
+
+    j->special = ARENA_ARRAY(&j->arena, struct str, n);
+    for (token_id id = 0; (size_t)id < n; id++) {
+        const struct str text = tokenizer_bytes(t, id);
+
+        if (tokenizer_is_special(t, id) && text.len > 1)
+            j->special[j->n_special++] = text;
+    }
+}
+
+bool judge_open(const struct model *m, const struct prompter *p, const char *name,
+                const struct judge_options *opt, struct judge **out, struct error *err)
+{
+    struct judge *j = calloc(1, sizeof *j);
+    pthread_condattr_t monotonic;
+
+    if (j == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a judge");
+    j->model = m;
+    j->prompter = p;
+    j->name = name;
+    j->options = opt == NULL ? judge_defaults() : *opt;
+    j->last = &j->first;
+    pthread_mutex_init(&j->lock, NULL);
+    pthread_cond_init(&j->asked, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&j->answered, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+
+    find_special(j);
+    struct engine_options engine = engine_defaults(m);
+    engine.max_live = j->options.max_live;
+    engine.kv_bytes = j->options.kv_bytes;
+    bool ok =
+        m->full == NULL
+            ? engine_open(m, prompter_tokenizer(p), &engine, &j->engine, err)
+            : fail(
+                  err, ERR_UNSUPPORTED,
+                  "a model whose own weights are trained cannot judge: it changes with every step");
+    if (ok) {
+        j->has_thread = pthread_create(&j->thread, NULL, judge_main, j) == 0;
+        ok = j->has_thread ? true : fail(err, ERR_IO, "no thread can be started for a judge");
+    }
+    if (ok)
+        *out = j;
+    else
+        judge_close(j);
+    return ok;
+}
+
+void judge_close(struct judge *j)
+{
+    if (j == NULL)
+        return;
+    if (j->has_thread) {
+        pthread_mutex_lock(&j->lock);
+        j->closing = true;
+        atomic_store(&j->stop, true); /* of what somebody has left behind */
+        pthread_cond_signal(&j->asked);
+        pthread_mutex_unlock(&j->lock);
+        pthread_join(j->thread, NULL);
+    }
+    engine_close(j->engine);
+    arena_release(&j->arena);
+    pthread_cond_destroy(&j->answered);
+    pthread_cond_destroy(&j->asked);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+}
+
+/* ---- one question, in its asker's thread ---- */
+
+/* Appends text with a zero-width space after the first character of each special token's text: it is text, then. */
+static void put_disarmed(const struct judge *j, struct str text, struct buf *b)
+{
+    for (size_t at = 0; at < text.len;) {
+        const size_t begin = at;
+        bool special = false;
+
+        for (size_t i = 0; i < j->n_special && !special; i++)
+            special = str_starts(str_from(text, at), j->special[i]);
+        utf8_next(text, &at);
+        buf_put(b, text.ptr + begin, at - begin);
+        if (special)
+            buf_text(b, "\xe2\x80\x8b");
+    }
+}
+
+/* The text of a message's content: a string, or parts of text one after the other. */
+static bool put_content(const struct judge *j, const json_t *content, struct buf *b,
+                        struct error *err)
+{
+    const json_t *part;
+    size_t i;
+
+    if (json_is_string(content)) {
+        put_disarmed(j, json_str(content), b);
+        return true;
+    }
+    json_array_foreach(content, i, part)
+    {
+        const json_t *text = json_object_get(part, "text");
+
+        if (!json_is_string(text))
+            return fail_param(
+                err, ERR_UNSUPPORTED, "messages",
+                "the judge %s reads text alone, and a part of the question is of the type \"%.64s\"",
+                j->name, json_string_value(json_object_get(part, "type")));
+        put_disarmed(j, json_str(text), b);
+    }
+    return true;
+}
+
+/* Messages as chat templates know them: the roles system, user, assistant, and one text each. */
+static bool plain_messages(const struct judge *j, const json_t *messages, json_t **out,
+                           struct error *err)
+{
+    json_t *plain = json_array();
+    const json_t *m;
+    size_t i;
+    bool ok = true;
+
+    json_array_foreach(messages, i, m)
+    {
+        const char *role = json_string_value(json_object_get(m, "role"));
+        struct buf text;
+
+        if (role != NULL && strcmp(role, "developer") == 0)
+            role = "system";
+        buf_init(&text, LIMIT_RENDER_BYTES);
+        ok = ok && put_content(j, json_object_get(m, "content"), &text, err) &&
+             buf_ok(&text, "a question to the judge", err);
+        if (ok)
+            json_array_append_new(plain,
+                                  json_pack("{s:s, s:o}", "role", role != NULL ? role : "user",
+                                            "content", json_stringn(text.ptr, text.len)));
+        buf_release(&text);
+    }
+    *out = plain;
+    return ok;
+}
+
+static double setting(const json_t *sampling, const char *key, double usual)
+{
+    const json_t *v = json_object_get(sampling, key);
+
+    return json_is_number(v) ? json_number_value(v) : usual;
+}
+
+/*
+ * A form in which a judge comes to its end: texts and lists that have no bound get one. A small model that takes the
+ * likeliest token every time may otherwise repeat a sentence until it is cut off.
+ */
+#define MOST_CHARACTERS 160
+#define MOST_MEMBERS 4
+
+static void bound(json_t *schema)
+{
+    const json_t *type = json_object_get(schema, "type");
+    const char *key;
+    json_t *value;
+    size_t i;
+
+    if (json_is_object(schema) && json_is_string(type)) {
+        if (str_is(json_str(type), "string") && json_object_get(schema, "enum") == NULL &&
+            json_object_get(schema, "const") == NULL &&
+            json_object_get(schema, "maxLength") == NULL)
+            json_object_set_new(schema, "maxLength", json_integer(MOST_CHARACTERS));
+        if (str_is(json_str(type), "array") && json_object_get(schema, "maxItems") == NULL)
+            json_object_set_new(schema, "maxItems", json_integer(MOST_MEMBERS));
+    }
+    json_object_foreach(schema, key, value) bound(value);
+    json_array_foreach(schema, i, value) bound(value);
+}
+
+static bool form_of(const struct judge *j, const json_t *format, struct constraint **out,
+                    struct error *err)
+{
+    json_t *bounded = json_deep_copy(format);
+    bool ok;
+
+    bound(json_object_get(json_object_get(bounded, "json_schema"), "schema"));
+    ok = prompter_form(j->prompter, bounded, out, err);
+    json_decref(bounded);
+    return ok;
+}
+
+/* Two questions with the same text are drawn with the same numbers, two others with others. */
+static uint64_t seed_of(const json_t *sampling, struct str prompt)
+{
+    const struct sha256_text name = sha256_of(prompt.ptr, prompt.len);
+    const json_t *seed = json_object_get(sampling, "seed");
+    char first[17];
+
+    memcpy(first, name.hex, 16);
+    first[16] = '\0';
+    return strtoull(first, NULL, 16) ^ (uint64_t)json_integer_value(seed);
+}
+
+static bool request_of(const struct judge *j, const struct grade_question *q,
+                       const struct prompt *prompt, struct sample_request *out, struct error *err)
+{
+    const json_t *s = q->sampling;
+    const double most = setting(s, "max_completions_tokens", (double)j->options.max_tokens);
+    const size_t room = j->model->max_positions - size_min(j->model->max_positions, prompt->n);
+
+    if (room < 16)
+        return fail_param(err, ERR_LIMIT, "messages",
+                          "the question has %zu tokens, and the judge %s reads %zu with its reply",
+                          prompt->n, j->name, j->model->max_positions);
+    *out = (struct sample_request){
+        .prompt = prompt->tokens,
+        .n_prompt = prompt->n,
+        .n_samples = 1,
+        .max_tokens = size_min(room, size_max(1, (size_t)most)),
+        .pick = {.temperature = (float)setting(s, "temperature", 0),
+                 .top_p = (float)setting(s, "top_p", 1),
+                 .repetition_penalty = 1},
+        .thinking = prompter_thinking(j->prompter, prompt),
+        .seed = seed_of(s, prompt->text),
+        .purpose = PHILOX_JUDGE,
+    };
+    return true;
+}
+
+static void look_until(pthread_cond_t *c, pthread_mutex_t *lock, double seconds)
+{
+    struct timespec at;
+
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    seconds = seconds < 1e-3 ? 1e-3 : seconds > 1e6 ? 1e6 : seconds;
+    at.tv_sec += (time_t)seconds;
+    at.tv_nsec += (long)((seconds - floor(seconds)) * 1e9);
+    at.tv_sec += at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(c, lock, &at);
+}
+
+/* Under the lock: takes a question that was not begun out of the row. */
+static void take_back(struct judge *j, struct question *q)
+{
+    struct question **at = &j->first;
+
+    while (*at != q)
+        at = &(*at)->next;
+    *at = q->next;
+    if (q->next == NULL)
+        j->last = at;
+}
+
+/* Puts q in the row and waits. False: its time was up, and q is no longer ours. */
+static bool wait_for(struct judge *j, struct question *q, double deadline)
+{
+    bool done;
+
+    pthread_mutex_lock(&j->lock);
+    *j->last = q;
+    j->last = &q->next;
+    pthread_cond_signal(&j->asked);
+    while (!q->done && clock_seconds() < deadline)
+        look_until(&j->answered, &j->lock, deadline - clock_seconds());
+    done = q->done;
+    if (!done && q->begun) {
+        q->left = true; /* the judge's thread frees it */
+    } else if (!done) {
+        take_back(j, q);
+        question_free(q);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return done;
+}
+
+static bool read_reply(const struct judge *j, const struct question *q, struct arena *a,
+                       struct grade_reply *out, struct error *err)
+{
+    struct answer said;
+
+    if (q->reply.end == SAMPLE_LENGTH)
+        return fail(
+            err, ERR_LIMIT,
+            "the judge %s was cut off after %zu tokens: \"max_completions_tokens\" may be larger",
+            j->name, q->reply.n);
+    prompter_answer(j->prompter, &q->reply, a, &said);
+    *out = (struct grade_reply){
+        .text = said.text,
+        .usage = {.prompt = (uint32_t)q->request.n_prompt, .completion = (uint32_t)q->reply.n}};
+    snprintf(out->model, sizeof out->model, "%s", j->name);
+    return true;
+}
+
+bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
+               struct grade_reply *out, struct error *err)
+{
+    struct judge *j = ctx;
+    struct question *q = calloc(1, sizeof *q);
+    json_t *messages = NULL;
+    struct prompt prompt;
+
+    if (q == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a question");
+    bool ok = plain_messages(j, asked->messages, &messages, err) &&
+              prompter_render(j->prompter, messages, NULL, NULL, a, &prompt, err) &&
+              request_of(j, asked, &prompt, &q->request, err) &&
+              form_of(j, asked->response_format, &q->constraint, err);
+    json_decref(messages);
+    if (ok) {
+        q->prompt = calloc(prompt.n, sizeof *q->prompt);
+        ok = q->prompt != NULL ? true : fail(err, ERR_NO_MEMORY, "no memory for a question");
+    }
+    if (ok) {
+        memcpy(q->prompt, prompt.tokens, prompt.n * sizeof *q->prompt);
+        q->request.prompt = q->prompt;
+        q->request.constraint = q->constraint;
+        if (!wait_for(j, q, asked->deadline))
+            return fail(err, ERR_TIMEOUT, "the judge %s had not replied when the time was up",
+                        j->name);
+        ok = q->err.kind == 0 ? read_reply(j, q, a, out, err) : (*err = q->err, false);
+    }
+    question_free(q);
+    return ok;
+}

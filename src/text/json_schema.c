@@ -1,0 +1,703 @@
+/*
+ * json_schema.c - schemas become rules.
+ *
+ * What a place wants is a union of rules; it is made when the place is met and filled later, from a queue: so schemas that
+ * hold themselves need no care, and depth costs no stack. Scalar rules that are equal are one, and what is alive twice is
+ * then alive once.
+ */
+#include "text/json_schema.h"
+#include "base/limits.h"
+#include "base/size.h"
+#include "text/json_rules_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define LIMIT_LENGTH 1000000000 /* minLength, maxItems, ... */
+
+enum kind {
+    KIND_OBJECT = 1,
+    KIND_ARRAY = 2,
+    KIND_STRING = 4,
+    KIND_NUMBER = 8,
+    KIND_INTEGER = 16,
+    KIND_BOOLEAN = 32,
+    KIND_NULL = 64,
+    KIND_ANY = KIND_OBJECT | KIND_ARRAY | KIND_STRING | KIND_NUMBER | KIND_BOOLEAN | KIND_NULL
+};
+
+enum role { ANNOTATION, ASSERTION, SUBSCHEMAS };
+
+static const struct keyword {
+    const char *name;
+    enum role role;
+    unsigned speaks_of; /* kinds */
+} keywords[] = {
+    {"type", ASSERTION, 0},
+    {"properties", ASSERTION, KIND_OBJECT},
+    {"required", ASSERTION, KIND_OBJECT},
+    {"additionalProperties", ASSERTION, KIND_OBJECT},
+    {"items", ASSERTION, KIND_ARRAY},
+    {"minItems", ASSERTION, KIND_ARRAY},
+    {"maxItems", ASSERTION, KIND_ARRAY},
+    {"minLength", ASSERTION, KIND_STRING},
+    {"maxLength", ASSERTION, KIND_STRING},
+    {"minimum", ASSERTION, KIND_NUMBER},
+    {"maximum", ASSERTION, KIND_NUMBER},
+    {"exclusiveMinimum", ASSERTION, KIND_NUMBER},
+    {"exclusiveMaximum", ASSERTION, KIND_NUMBER},
+    {"enum", SUBSCHEMAS, 0},
+    {"const", SUBSCHEMAS, 0},
+    {"anyOf", SUBSCHEMAS, 0},
+    {"allOf", SUBSCHEMAS, 0},
+    {"$ref", SUBSCHEMAS, 0},
+    {"title", ANNOTATION, 0},
+    {"description", ANNOTATION, 0},
+    {"default", ANNOTATION, 0},
+    {"examples", ANNOTATION, 0},
+    {"deprecated", ANNOTATION, 0},
+    {"readOnly", ANNOTATION, 0},
+    {"writeOnly", ANNOTATION, 0},
+    {"$comment", ANNOTATION, 0},
+    {"$schema", ANNOTATION, 0},
+    {"$id", ANNOTATION, 0},
+    {"$defs", ANNOTATION, 0},
+    {"definitions", ANNOTATION, 0},
+};
+
+static const struct {
+    const char *name;
+    unsigned kind;
+} kinds[] = {
+    {"object", KIND_OBJECT}, {"array", KIND_ARRAY},     {"string", KIND_STRING},
+    {"number", KIND_NUMBER}, {"integer", KIND_INTEGER}, {"boolean", KIND_BOOLEAN},
+    {"null", KIND_NULL},
+};
+
+/* What was made of a schema, by its node in the tree. */
+struct known {
+    const json_t *schema;
+    uint32_t of, object, array; /* a union, rules; plus one, 0: not yet */
+    uint32_t seen;              /* the last union that took it in, plus one */
+};
+
+struct pending {
+    const json_t *schema;
+    const char *path;
+    struct pending *next;
+};
+
+struct named_rule { /* a scalar rule by what it is */
+    struct str name;
+    uint32_t rule;
+    struct named_rule *next;
+};
+
+struct compiler {
+    const json_t *document;
+    const char *what;
+    struct grammar_builder b;
+    struct arena arena;
+    struct known *known; /* open addressing, a power of two */
+    size_t n_known, cap_known;
+    struct pending *first, **last;
+    struct named_rule *named[256];
+    /* of the union that is being filled */
+    uint32_t filling;
+    uint32_t members[GRAMMAR_ALIKE];
+    size_t n_members;
+    struct buf texts; /* its constants, one a line */
+    struct error *err;
+};
+
+/* ---- tables ---- */
+
+static struct known *known_slot(struct known *table, size_t cap, const json_t *schema)
+{
+    size_t at = ((uintptr_t)schema >> 4) * 0x9E3779B97F4A7C15u >> 20;
+
+    for (;; at++) {
+        struct known *k = &table[at & (cap - 1)];
+
+        if (k->schema == NULL || k->schema == schema)
+            return k;
+    }
+}
+
+/* Valid until the next call. */
+static struct known *known_of(struct compiler *c, const json_t *schema)
+{
+    if (2 * c->n_known >= c->cap_known) {
+        const size_t cap = size_max(64, 2 * c->cap_known);
+        struct known *grown = ARENA_ARRAY(&c->arena, struct known, cap);
+
+        for (size_t i = 0; i < c->cap_known; i++)
+            if (c->known[i].schema != NULL)
+                *known_slot(grown, cap, c->known[i].schema) = c->known[i];
+        c->known = grown;
+        c->cap_known = cap;
+    }
+    struct known *k = known_slot(c->known, c->cap_known, schema);
+    if (k->schema == NULL) {
+        k->schema = schema;
+        c->n_known++;
+    }
+    return k;
+}
+
+static struct named_rule *named_rule(struct compiler *c, struct str name, bool *is_new)
+{
+    uint32_t h = 2166136261u;
+
+    for (size_t i = 0; i < name.len; i++)
+        h = (h ^ (unsigned char)name.ptr[i]) * 16777619u;
+    struct named_rule **head = &c->named[h >> 24];
+    for (struct named_rule *r = *head; r != NULL; r = r->next) {
+        if (str_eq(r->name, name)) {
+            *is_new = false;
+            return r;
+        }
+    }
+    struct named_rule *r = ARENA_NEW(&c->arena, struct named_rule);
+    *r = (struct named_rule){.name = arena_str(&c->arena, name), .next = *head};
+    *is_new = true;
+    return *head = r;
+}
+
+/* ---- errors ---- */
+
+static bool refuse(struct compiler *c, enum error_kind kind, const char *path, const char *why)
+{
+    return fail(c->err, kind, "%.300s: %s", path, why);
+}
+
+static bool count_at(struct compiler *c, const json_t *schema, const char *path, const char *key,
+                     uint32_t missing, uint32_t *out)
+{
+    const json_t *v = json_object_get(schema, key);
+
+    *out = missing;
+    if (v == NULL)
+        return true;
+    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > LIMIT_LENGTH)
+        return fail(c->err, ERR_INVALID, "%.300s: \"%s\" must be a whole number, 0 to %d", path,
+                    key, LIMIT_LENGTH);
+    *out = (uint32_t)json_integer_value(v);
+    return true;
+}
+
+static bool counts_at(struct compiler *c, const json_t *schema, const char *path,
+                      const char *min_key, const char *max_key, uint32_t *min, uint32_t *max)
+{
+    if (!count_at(c, schema, path, min_key, 0, min) ||
+        !count_at(c, schema, path, max_key, GRAMMAR_FREE, max))
+        return false;
+    return *min <= *max ||
+           fail(c->err, ERR_INVALID, "%.300s: \"%s\" is more than \"%s\"", path, min_key, max_key);
+}
+
+/* ---- what a union is made of ---- */
+
+static uint32_t value_of(struct compiler *c, const json_t *schema, const char *path)
+{
+    struct known *k = known_of(c, schema);
+
+    if (k->of == 0) {
+        struct pending *p = ARENA_NEW(&c->arena, struct pending);
+
+        *p = (struct pending){.schema = schema, .path = path};
+        *c->last = p;
+        c->last = &p->next;
+        k->of = build_union(&c->b) + 1;
+    }
+    return k->of - 1;
+}
+
+static bool put_member(struct compiler *c, uint32_t rule, const char *path)
+{
+    for (size_t i = 0; i < c->n_members; i++)
+        if (c->members[i] == rule)
+            return true;
+    if (c->n_members == GRAMMAR_ALIKE)
+        return fail(c->err, ERR_LIMIT, "%.300s: more than %d alternatives in one place", path,
+                    GRAMMAR_ALIKE);
+    c->members[c->n_members++] = rule;
+    build_member(&c->b, c->filling, rule);
+    return true;
+}
+
+/* ---- a schema's kinds ---- */
+
+static bool check_required(struct compiler *c, const json_t *properties, const json_t *required,
+                           const char *path)
+{
+    json_t *name;
+    size_t i;
+
+    json_array_foreach(required, i, name)
+    {
+        if (!json_is_string(name))
+            return refuse(c, ERR_INVALID, path, "\"required\" holds something that is no text");
+        if (json_object_getn(properties, json_string_value(name), json_string_length(name)) == NULL)
+            return fail(c->err, ERR_UNSUPPORTED,
+                        "%.300s: \"required\" names \"%.64s\", which is not among \"properties\"",
+                        path, json_string_value(name));
+    }
+    return true;
+}
+
+static bool read_object(struct compiler *c, const json_t *schema, const char *path, uint32_t *rule)
+{
+    const json_t *properties = json_object_get(schema, "properties"),
+                 *required = json_object_get(schema, "required"),
+                 *more = json_object_get(schema, "additionalProperties");
+    const size_t n = json_object_size(properties);
+    const char *key;
+    json_t *value, *name, *wanted = NULL;
+    size_t i;
+
+    if (properties != NULL && !json_is_object(properties))
+        return refuse(c, ERR_INVALID, path, "\"properties\" is no object");
+    if (required != NULL && !json_is_array(required))
+        return refuse(c, ERR_INVALID, path, "\"required\" is no list");
+    if (more != NULL && !json_is_boolean(more) && !json_is_object(more))
+        return refuse(c, ERR_INVALID, path,
+                      "\"additionalProperties\" is neither a schema nor true or false");
+    if (!check_required(c, properties, required, path))
+        return false;
+    if (n == 0 && !json_is_false(more)) {
+        *rule = json_map_rule(&c->b,
+                              value_of(c, more != NULL ? more : json_true(),
+                                       arena_printf(&c->arena, "%s/additionalProperties", path)));
+        return true;
+    }
+    struct json_property *p = ARENA_ARRAY(&c->arena, struct json_property, n + 1);
+    uint32_t *values = ARENA_ARRAY(&c->arena, uint32_t, n + 1);
+    struct buf text;
+    wanted = json_object();
+    json_array_foreach(required, i, name)
+    {
+        json_object_set_new(wanted, json_string_value(name), json_true());
+    }
+    i = 0;
+    buf_init(&text, LIMIT_JSON_BYTES);
+    json_object_foreach((json_t *)(uintptr_t)properties, key, value)
+    {
+        buf_clear(&text);
+        json_write_string(&text, str_of(key), false);
+        buf_char(&text, ':');
+        p[i].text = arena_str(&c->arena, buf_view(&text));
+        p[i].required = json_object_get(wanted, key) != NULL;
+        values[i++] = value_of(c, value, arena_printf(&c->arena, "%s/properties/%s", path, key));
+    }
+    buf_release(&text);
+    json_decref(wanted);
+    *rule = json_object_rule(&c->b, p, values, n);
+    return true;
+}
+
+static bool take_object(struct compiler *c, const json_t *schema, const char *path)
+{
+    uint32_t rule = 0;
+
+    if (known_of(c, schema)->object == 0) {
+        if (!read_object(c, schema, path, &rule))
+            return false;
+        known_of(c, schema)->object = rule + 1;
+    }
+    return put_member(c, known_of(c, schema)->object - 1, path);
+}
+
+static bool take_array(struct compiler *c, const json_t *schema, const char *path)
+{
+    const json_t *items = json_object_get(schema, "items");
+    uint32_t min, max;
+
+    if (known_of(c, schema)->array == 0) {
+        if (items != NULL && !json_is_object(items) && !json_is_boolean(items))
+            return refuse(c, ERR_UNSUPPORTED, path,
+                          "\"items\" is no schema; one for all items is offered");
+        if (!counts_at(c, schema, path, "minItems", "maxItems", &min, &max))
+            return false;
+        const uint32_t of = value_of(c, items != NULL ? items : json_true(),
+                                     arena_printf(&c->arena, "%s/items", path));
+        const uint32_t rule = json_array_rule(&c->b, of, min, max);
+        known_of(c, schema)->array = rule + 1;
+    }
+    return put_member(c, known_of(c, schema)->array - 1, path);
+}
+
+static bool take_string(struct compiler *c, const json_t *schema, const char *path)
+{
+    uint32_t min, max;
+    bool is_new;
+
+    if (!counts_at(c, schema, path, "minLength", "maxLength", &min, &max))
+        return false;
+    struct named_rule *r = named_rule(
+        c, str_of(arena_printf(&c->arena, "string %" PRIu32 " %" PRIu32, min, max)), &is_new);
+    if (is_new)
+        r->rule = json_string_rule(&c->b, min, max);
+    return put_member(c, r->rule, path);
+}
+
+/* The narrower of "minimum" and "exclusiveMinimum", or the other two. */
+static bool bound_at(struct compiler *c, const json_t *schema, const char *path,
+                     const char *const keys[2], int sign, struct json_bound *out)
+{
+    double best = 0;
+
+    *out = (struct json_bound){0};
+    for (int excluded = 0; excluded < 2; excluded++) {
+        const json_t *v = json_object_get(schema, keys[excluded]);
+        struct json_bound b;
+
+        if (v == NULL)
+            continue;
+        if (!json_is_number(v))
+            return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is %s, a number was expected", path,
+                        keys[excluded], json_kind(v));
+        if (!json_bound_of(v, excluded == 1, &b))
+            return fail(
+                c->err, ERR_UNSUPPORTED,
+                "%.300s: \"%s\" has more digits than are offered: %d before the point, %d behind it",
+                path, keys[excluded], JSON_DIGITS, JSON_FRACTION);
+        if (!out->given || sign * (json_number_value(v) - best) >= 0) {
+            *out = b;
+            best = json_number_value(v);
+        }
+    }
+    return true;
+}
+
+static bool take_number(struct compiler *c, const json_t *schema, const char *path, bool whole)
+{
+    static const char *const least_keys[] = {"minimum", "exclusiveMinimum"},
+                             *const most_keys[] = {"maximum", "exclusiveMaximum"};
+    struct json_bound least, most;
+    struct buf name;
+    bool is_new;
+
+    if (!bound_at(c, schema, path, least_keys, 1, &least) ||
+        !bound_at(c, schema, path, most_keys, -1, &most))
+        return false;
+    buf_init(&name, 256);
+    buf_printf(&name, "number %d", whole);
+    for (int i = 0; i < 2; i++) {
+        const struct json_bound *x = i == 0 ? &least : &most;
+
+        if (x->given)
+            buf_printf(&name, " %d %d%d %" PRId64 ".%.*s", i, x->negative, x->excluded, x->whole,
+                       JSON_FRACTION, x->digits);
+    }
+    struct named_rule *r = named_rule(c, buf_view(&name), &is_new);
+    buf_release(&name);
+    if (is_new)
+        r->rule = json_number_rule(&c->b, whole, &least, &most);
+    return put_member(c, r->rule, path);
+}
+
+static void take_text(struct compiler *c, const char *text)
+{
+    buf_text(&c->texts, text);
+    buf_char(&c->texts, '\n');
+}
+
+static bool take_kinds(struct compiler *c, const json_t *schema, const char *path, unsigned all)
+{
+    if ((all & KIND_NULL) != 0)
+        take_text(c, "null");
+    if ((all & KIND_BOOLEAN) != 0) {
+        take_text(c, "true");
+        take_text(c, "false");
+    }
+    return ((all & KIND_STRING) == 0 || take_string(c, schema, path)) &&
+           ((all & KIND_NUMBER) == 0 || take_number(c, schema, path, false)) &&
+           ((all & KIND_INTEGER) == 0 || (all & KIND_NUMBER) != 0 ||
+            take_number(c, schema, path, true)) &&
+           ((all & KIND_ARRAY) == 0 || take_array(c, schema, path)) &&
+           ((all & KIND_OBJECT) == 0 || take_object(c, schema, path));
+}
+
+/* ---- a schema ---- */
+
+static const struct keyword *keyword_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(keywords); i++)
+        if (strcmp(keywords[i].name, name) == 0)
+            return &keywords[i];
+    return NULL;
+}
+
+static bool kind_named(struct compiler *c, const json_t *name, const char *path, unsigned *all)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if (str_is(json_str(name), kinds[i].name)) {
+            *all |= kinds[i].kind;
+            return true;
+        }
+    }
+    return refuse(
+        c, ERR_INVALID, path,
+        "\"type\" must be object, array, string, number, integer, boolean, null or a list of these");
+}
+
+/* The kinds that "type" names, or 0 where it is missing. */
+static bool kinds_at(struct compiler *c, const json_t *schema, const char *path, unsigned *all)
+{
+    const json_t *type = json_object_get(schema, "type");
+
+    *all = 0;
+    if (type == NULL)
+        return true;
+    if (!json_is_array(type) || json_array_size(type) == 0)
+        return kind_named(c, type, path, all);
+    for (size_t i = 0; i < json_array_size(type); i++)
+        if (!kind_named(c, json_array_get(type, i), path, all))
+            return false;
+    return true;
+}
+
+static unsigned kind_of(const json_t *v)
+{
+    switch (json_typeof(v)) {
+    case JSON_STRING:
+        return KIND_STRING;
+    case JSON_INTEGER:
+        return KIND_NUMBER | KIND_INTEGER;
+    case JSON_REAL:
+        return KIND_NUMBER;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return KIND_BOOLEAN;
+    case JSON_NULL:
+        return KIND_NULL;
+    default:
+        return 0;
+    }
+}
+
+static bool take_constant(struct compiler *c, const json_t *v, const char *path, unsigned all)
+{
+    if (kind_of(v) == 0)
+        return fail(
+            c->err, ERR_UNSUPPORTED,
+            "%.300s: %s as a constant is not offered; texts, numbers, true, false and null are",
+            path, json_kind(v));
+    if (all != 0 && (all & kind_of(v)) == 0)
+        return true; /* "type" leaves it out */
+    json_write(&c->texts, v, NULL);
+    buf_char(&c->texts, '\n');
+    return true;
+}
+
+static bool collect(struct compiler *c, const json_t *schema, const char *path, unsigned depth);
+
+static bool collect_list(struct compiler *c, const json_t *list, const char *key, const char *path,
+                         unsigned depth)
+{
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is no list of at least one schema", path,
+                    key);
+    if (strcmp(key, "allOf") == 0 && json_array_size(list) > 1)
+        return refuse(c, ERR_UNSUPPORTED, path, "\"allOf\" of more than one schema is not offered");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!collect(c, json_array_get(list, i), arena_printf(&c->arena, "%s/%s/%zu", path, key, i),
+                     depth + 1))
+            return false;
+    return true;
+}
+
+/* What a JSON pointer (RFC 6901) names in the document. */
+static const json_t *resolve(const struct compiler *c, struct str pointer)
+{
+    const json_t *at = c->document;
+    char name[512];
+
+    if (pointer.len == 0 || pointer.ptr[0] != '#')
+        return NULL;
+    for (size_t i = 1; i < pointer.len;) {
+        size_t n = 0;
+
+        if (pointer.ptr[i++] != '/')
+            return NULL;
+        for (; i < pointer.len && pointer.ptr[i] != '/' && n + 1 < sizeof name; i++) {
+            char ch = pointer.ptr[i];
+
+            if (ch == '~' && i + 1 < pointer.len && pointer.ptr[i + 1] <= '1' &&
+                pointer.ptr[i + 1] >= '0')
+                ch = pointer.ptr[++i] == '0' ? '~' : '/';
+            name[n++] = ch;
+        }
+        name[n] = '\0';
+        if (json_is_array(at)) {
+            char *end;
+            const unsigned long index = strtoul(name, &end, 10);
+
+            at = n > 0 && *end == '\0' && name[0] != '-' ? json_array_get(at, index) : NULL;
+        } else {
+            at = json_object_getn(at, name, n);
+        }
+        if (at == NULL)
+            return NULL;
+    }
+    return at;
+}
+
+static bool collect_ref(struct compiler *c, const json_t *ref, const char *path, unsigned depth)
+{
+    const json_t *to = resolve(c, json_str(ref));
+
+    if (to == NULL)
+        return fail(c->err, json_is_string(ref) ? ERR_UNSUPPORTED : ERR_INVALID,
+                    "%.300s: \"$ref\" is \"%.64s\", and names nothing in this schema", path,
+                    json_is_string(ref) ? json_string_value(ref) : json_kind(ref));
+    return collect(c, to, arena_printf(&c->arena, "%s%s", c->what, json_string_value(ref) + 1),
+                   depth + 1);
+}
+
+static bool collect_constants(struct compiler *c, const json_t *schema, const char *path)
+{
+    const json_t *one = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
+    const size_t before = c->texts.len;
+    unsigned all;
+
+    if (!kinds_at(c, schema, path, &all))
+        return false;
+    if (one != NULL && !take_constant(c, one, path, all))
+        return false;
+    if (list != NULL && (!json_is_array(list) || json_array_size(list) == 0))
+        return refuse(c, ERR_INVALID, path, "\"enum\" is no list of at least one value");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!take_constant(c, json_array_get(list, i), path, all))
+            return false;
+    return c->texts.len > before ||
+           refuse(c, ERR_INVALID, path, "no constant is of the type that \"type\" names");
+}
+
+/* Each keyword is known, and those that stand for a whole schema stand alone. */
+static bool check_keywords(struct compiler *c, const json_t *schema, const char *path,
+                           const char **whole, unsigned *speaks_of)
+{
+    const char *key, *other = NULL;
+    json_t *value;
+
+    *whole = NULL;
+    *speaks_of = 0;
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
+    {
+        const struct keyword *k = keyword_of(key);
+
+        if (k == NULL && strncmp(key, "x-", 2) == 0)
+            continue;
+        if (k == NULL)
+            return fail(c->err, ERR_UNSUPPORTED, "%.300s: \"%.64s\" is not offered in a schema",
+                        path, key);
+        if (k->role == SUBSCHEMAS && *whole == NULL)
+            *whole = key;
+        else if (k->role != ANNOTATION && strcmp(key, "type") != 0)
+            other = key;
+        if (k->role == ASSERTION)
+            *speaks_of |= k->speaks_of;
+    }
+    const bool constants =
+        *whole != NULL && (strcmp(*whole, "enum") == 0 || strcmp(*whole, "const") == 0);
+    if (*whole != NULL && other == NULL && !constants && json_object_get(schema, "type") != NULL)
+        other = "type";
+    if (*whole != NULL && other != NULL)
+        return fail(c->err, ERR_UNSUPPORTED, "%.300s: \"%s\" beside \"%s\" is not offered", path,
+                    other, *whole);
+    return true;
+}
+
+/* Puts what a schema allows into the union that is being filled. */
+static bool collect(struct compiler *c, const json_t *schema, const char *path, unsigned depth)
+{
+    const char *whole;
+    unsigned all, speaks_of;
+
+    if (known_of(c, schema)->seen == c->filling + 1)
+        return true; /* it is in already: an alternative twice, or one that names itself */
+    known_of(c, schema)->seen = c->filling + 1;
+    if (json_is_true(schema))
+        return take_kinds(c, schema, path, KIND_ANY);
+    if (json_is_false(schema))
+        return true;
+    if (!json_is_object(schema))
+        return fail(c->err, ERR_INVALID, "%.300s is %s, a schema was expected", path,
+                    json_kind(schema));
+    if (depth > GRAMMAR_DEPTH)
+        return refuse(c, ERR_LIMIT, path, "too many anyOf, allOf and $ref lead to each other");
+    if (!check_keywords(c, schema, path, &whole, &speaks_of))
+        return false;
+    if (whole != NULL && strcmp(whole, "$ref") == 0)
+        return collect_ref(c, json_object_get(schema, whole), path, depth);
+    if (whole != NULL && (strcmp(whole, "anyOf") == 0 || strcmp(whole, "allOf") == 0))
+        return collect_list(c, json_object_get(schema, whole), whole, path, depth);
+    if (whole != NULL)
+        return collect_constants(c, schema, path);
+    if (!kinds_at(c, schema, path, &all))
+        return false;
+    return take_kinds(c, schema, path, all != 0 ? all : speaks_of != 0 ? speaks_of : KIND_ANY);
+}
+
+/* The constants of one union are one rule: a tree of their texts. */
+static bool take_constants_in(struct compiler *c, const char *path)
+{
+    const struct str texts = buf_view(&c->texts);
+    bool is_new;
+
+    if (texts.len == 0)
+        return true;
+    struct named_rule *r = named_rule(c, texts, &is_new);
+    if (is_new) {
+        r->rule = build_rule(&c->b, 0, GRAMMAR_FREE);
+        for (size_t at = 0; at < texts.len && !c->b.full;) {
+            const size_t end = str_find(texts, STR("\n"), at);
+
+            build_accept(&c->b, build_text(&c->b, c->b.rules[r->rule].start,
+                                           (struct str){texts.ptr + at, end - at}));
+            at = end + 1;
+        }
+    }
+    return put_member(c, r->rule, path);
+}
+
+static bool fill(struct compiler *c, const struct pending *p)
+{
+    c->filling = known_of(c, p->schema)->of - 1;
+    c->n_members = 0;
+    buf_clear(&c->texts);
+    return collect(c, p->schema, p->path, 0) && buf_ok(&c->texts, "a schema's constants", c->err) &&
+           take_constants_in(c, p->path);
+}
+
+bool json_schema_grammar(const json_t *schema, const char *what, struct grammar **out,
+                         struct error *err)
+{
+    struct compiler c = {.document = schema, .what = what, .err = err};
+    bool ok = true;
+
+    if (!json_is_object(schema) && !json_is_boolean(schema))
+        return fail(err, ERR_INVALID, "%s is %s, a schema was expected", what, json_kind(schema));
+    c.last = &c.first;
+    grammar_builder_init(&c.b);
+    buf_init(&c.texts, (size_t)16 << 20);
+    const uint32_t root = value_of(&c, schema, arena_printf(&c.arena, "%s", what));
+    for (const struct pending *p = c.first; ok && p != NULL && !c.b.full; p = p->next)
+        ok = fill(&c, p);
+    ok = ok && (build_grammar(&c.b, root, out, err) || fail_while(err, "reading %s", what));
+    buf_release(&c.texts);
+    grammar_builder_release(&c.b);
+    arena_release(&c.arena);
+    return ok;
+}
+
+bool json_object_grammar(struct grammar **out, struct error *err)
+{
+    json_t *schema = json_pack("{s:s}", "type", "object");
+    const bool ok = json_schema_grammar(schema, "any object", out, err);
+
+    json_decref(schema);
+    return ok;
+}

@@ -1,0 +1,48 @@
+/*
+ * json_schema.h - a JSON schema becomes a grammar of texts that are valid by it.
+ *
+ * Offered of JSON Schema (draft 2020-12), at any depth:
+ *
+ *     type             one or a list of object, array, string, number, integer, boolean, null; where it is missing, what
+ *                      the other keywords speak of, or any value
+ *     object           properties, in their order; required; those that are not may be left out. Others than the declared
+ *                      are not written, whatever additionalProperties says; where none are declared, it is an object of any
+ *                      keys with values of additionalProperties ({} or false: no key)
+ *     array            items, minItems, maxItems
+ *     string           minLength, maxLength, in code points
+ *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind
+ *     enum, const      of strings, numbers, true, false, null
+ *     anyOf, allOf of one, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion
+ *
+ * title, description, default, examples, $comment, $schema, $id, $defs, definitions, deprecated, readOnly, writeOnly and
+ * keys that begin with "x-" say nothing about a value. Every other keyword (pattern, format, oneOf, ...) is refused by
+ * name and place: an answer must not look checked where it is not.
+ *
+ * Not every text that is valid by the schema is accepted, but every accepted text is valid:
+ *
+ *   - white space: one blank at most behind each ':' and ',' and none elsewhere; that is {"a":1} and {"a": 1, "b": 2}, what
+ *     models write on one line, and it cannot go on for ever
+ *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound)
+ *   - keys and the texts of enum and const are written with the fewest escapes: "é", not "\u00e9"
+ *   - at most GRAMMAR_DEPTH - 1 values stand in each other
+ *
+ * What a grammar cannot see: objects of any keys may repeat a key.
+ */
+#ifndef HONE_TEXT_JSON_SCHEMA_H
+#define HONE_TEXT_JSON_SCHEMA_H
+
+#include "text/grammar.h"
+#include "text/json.h"
+
+/*
+ * what names the schema in errors, with the place behind it: "response_format.json_schema.schema/properties/age". Close
+ * *out with grammar_close; schema is not needed any more.
+ *
+ * Fails with ERR_UNSUPPORTED for a keyword that is not offered, ERR_INVALID for what is no schema or allows no value, and
+ * ERR_LIMIT where it takes too many states, or more than GRAMMAR_ALIKE alternatives.
+ */
+MUST_CHECK bool json_schema_grammar(const json_t *schema, const char *what, struct grammar **out,
+                                    struct error *err);
+/* Any JSON object. */
+MUST_CHECK bool json_object_grammar(struct grammar **out, struct error *err);
+#endif
