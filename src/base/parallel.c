@@ -37,6 +37,7 @@ static struct {
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
           .left = PTHREAD_COND_INITIALIZER};
+static _Thread_local bool is_alone;
 
 static void pause_briefly(void)
 {
@@ -146,8 +147,18 @@ void parallel_set_threads(int n)
     pool.n_threads = n;
 }
 
+bool parallel_alone(bool alone)
+{
+    const bool before = is_alone;
+
+    is_alone = alone;
+    return before;
+}
+
 int parallel_threads(void)
 {
+    if (is_alone)
+        return 1;
     if (pool.n_threads == 0)
         parallel_set_threads(0);
     return pool.n_threads;

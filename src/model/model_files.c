@@ -186,6 +186,11 @@ bool model_files_fit_tokenizer(struct model_files *f, struct error *err)
         return fail(err, ERR_INVALID,
                     "%s: the tokenizer has %zu ids, but the embedding only %zu rows", f->path, n,
                     f->config.vocab);
+    if (!tokenizer_keeps_text(f->tokenizer))
+        return fail(
+            err, ERR_UNSUPPORTED,
+            "%s: the tokenizer is WordPiece, which an encoder reads by; a model that writes needs one that gives the text back",
+            f->path);
     for (size_t i = 0; i < COUNT_OF(turn_ends); i++) {
         const token_id id = special_token(f->tokenizer, turn_ends[i]);
 

@@ -21,6 +21,7 @@ struct entry {
     struct safetensor t;
     size_t from, to; /* in the data of its file */
     size_t file;
+    bool is_index; /* position_ids: has its place in the data, and is not handed out */
 };
 
 struct shard {
@@ -75,7 +76,8 @@ static bool entry_read(const struct shard *s, const char *key, const json_t *v, 
             err, ERR_CORRUPT,
             "%s: the tensor \"%s\" has no \"dtype\", \"shape\" and two \"data_offsets\" as they should be",
             s->path, name.text);
-    if (!dtype_of_json(dtype, &e.t.dtype))
+    e.is_index = str_ends(str_of(key), STR("position_ids")) && str_is(json_str(dtype), "I64");
+    if (!e.is_index && !dtype_of_json(dtype, &e.t.dtype))
         return fail(err, ERR_UNSUPPORTED,
                     "%s: the tensor \"%s\" has the type %s; F32, F16 and BF16 are read", s->path,
                     name.text, shown(json_str(dtype)).text);
@@ -89,7 +91,7 @@ static bool entry_read(const struct shard *s, const char *key, const json_t *v, 
             return fail(err, ERR_CORRUPT,
                         "%s: the tensor \"%s\" has an impossible shape at dimension %zu", s->path,
                         name.text, d);
-    if (!size_mul(count, dtype_info(e.t.dtype)->block_bytes, &size))
+    if (!size_mul(count, e.is_index ? sizeof(int64_t) : dtype_info(e.t.dtype)->block_bytes, &size))
         return fail(err, ERR_CORRUPT, "%s: the tensor \"%s\" has %zu values", s->path, name.text,
                     count);
     if (!size_of_json(json_array_get(offsets, 0), &e.from) ||
@@ -143,6 +145,16 @@ static bool data_is_covered(const struct shard *s, size_t len, struct error *err
     return true;
 }
 
+static void leave_out_indices(struct shard *s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->entries[i].is_index)
+            s->entries[n++] = s->entries[i];
+    s->n = n;
+}
+
 static bool header_read(struct arena *a, struct shard *s, json_t *header, struct str data,
                         struct error *err)
 {
@@ -170,7 +182,10 @@ static bool header_read(struct arena *a, struct shard *s, json_t *header, struct
         s->n++;
     }
     qsort(s->entries, s->n, sizeof *s->entries, data_order);
-    return data_is_covered(s, data.len, err);
+    if (!data_is_covered(s, data.len, err))
+        return false;
+    leave_out_indices(s);
+    return true;
 }
 
 static bool shard_read(struct arena *a, struct shard *s, struct error *err)

@@ -4,7 +4,8 @@
  *     header length u64, {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [from, to]}, ...}, the data
  *
  * Files are mapped and checked on opening, as strictly as the format's own library: offsets fit shapes and types, and
- * the tensors fill the data part from end to end, with no overlap, gap or rest. Read-only after _open: any number of
+ * the tensors fill the data part from end to end, with no overlap, gap or rest. One kind of tensor is checked and not
+ * handed out: position_ids (I64), 0, 1, 2, ..., which transformers kept beside an encoder's weights. Read-only after _open: any number of
  * threads may use it.
  */
 #ifndef HONE_MODEL_SAFETENSORS_H

@@ -48,6 +48,11 @@ void rms_norm_back(size_t m, size_t n, const float *x, size_t ldx, const float *
 /* dw[N] += sum over rows of dy * x * r, a chain over rows */
 void rms_norm_back_w(size_t m, size_t n, const float *x, size_t ldx, const float *r,
                      const float *dy, size_t lddy, float *dw);
+/* A row's mean is taken away, it is divided by its deviation, and each column scaled by w[N] and moved by b[N]; y may be
+   x. */
+void layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *b,
+                float eps, float *y, size_t ldy);
+void gelu(size_t m, size_t n, const float *x, float *y); /* with erf; y may be x */
 void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y);
 void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                  float *dgate, float *dup);

@@ -1,7 +1,7 @@
 /*
  * tokenizer.c - builds a tokenizer of its parts, encodes and decodes.
  *
- * Most pieces of real text are tokens by themselves. So the tokens whose own bytes merge into just that token are found
+ * BPE: most pieces of real text are tokens by themselves. So the tokens whose own bytes merge into just that token are found
  * once, when the tokenizer is built, and kept in a table: such a piece costs one look-up, and only the others are
  * merged.
  */
@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
+#include "text/text_table.h"
 #include "text/tokenizer_internal.h"
 
 #include <stdio.h>
@@ -17,23 +18,11 @@
 
 #define WHOLE_BYTES                                                                                \
     64 /* longer tokens are rare: merging them to see whether they are whole is not worth it */
-#define MAX_PROBES 512 /* as in bpe.c: a table that needs more was made to */
 
 enum token_flags {
     IN_MODEL = 1, /* in the model's own vocabulary: merges may name it */
     IS_ADDED = 2,
     IS_SPECIAL = 4,
-};
-
-struct text_slot {
-    uint32_t tag; /* upper half of the hash: saves most looks at the text */
-    token_id id;  /* -1: empty */
-};
-
-struct text_table { /* texts of tokens; open addressing, a power of two, at most half full */
-    const struct str *texts; /* [n_tokens] */
-    struct text_slot *slots;
-    size_t mask;
 };
 
 struct tokenizer {
@@ -49,6 +38,10 @@ struct tokenizer {
     struct added_cutter raw, normalized;
     enum normal_form form;
     struct pretokenizer pre;
+    bool has_words; /* WordPiece: the next three instead of whole, bpe, form and pre */
+    struct bert_normalizer bert;
+    struct wordpiece wordpiece;
+    struct token_ends ends;
 };
 
 bool token_list_reserve(struct token_list *l, size_t n, struct error *err)
@@ -129,84 +122,6 @@ static bool spelled_bytes(struct str spelling, char *out, size_t *n)
             return false;
         out[(*n)++] = (char)byte;
     }
-    return true;
-}
-
-static uint64_t mix(uint64_t h, uint64_t word)
-{
-    h = (h ^ word) * 0x9E3779B97F4A7C15u;
-    return h ^ h >> 32;
-}
-
-static uint64_t hash_of(struct str s)
-{
-    const char *p = s.ptr;
-    size_t n = s.len;
-    uint64_t h = n, word;
-
-    for (; n >= sizeof word; p += sizeof word, n -= sizeof word) {
-        memcpy(&word, p, sizeof word);
-        h = mix(h, word);
-    }
-    word = 0;
-    if (n >= 4) {
-        uint32_t head, tail; /* they overlap: any 4 to 7 bytes are covered without a loop */
-
-        memcpy(&head, p, 4);
-        memcpy(&tail, p + n - 4, 4);
-        word = (uint64_t)head << 32 | tail;
-    } else if (n > 0) {
-        word = (uint64_t)(unsigned char)p[0] << 16 | (uint64_t)(unsigned char)p[n / 2] << 8 |
-               (unsigned char)p[n - 1];
-    }
-    return mix(mix(h, word), 0xD6E8FEB86659FD93u);
-}
-
-static bool text_table_init(struct text_table *t, const struct str *texts, size_t n,
-                            struct arena *a, struct error *err)
-{
-    size_t n_slots = 64;
-
-    while (n_slots < 2 * n)
-        n_slots *= 2;
-    *t = (struct text_table){.texts = texts, .mask = n_slots - 1};
-    t->slots = arena_try(a, n_slots, sizeof *t->slots, "the tokenizer's vocabulary", err);
-    for (size_t i = 0; t->slots != NULL && i < n_slots; i++)
-        t->slots[i].id = -1;
-    return t->slots != NULL;
-}
-
-static token_id text_table_find(const struct text_table *t, struct str s)
-{
-    const uint64_t h = hash_of(s);
-
-    for (size_t at = (size_t)h;; at++) {
-        const struct text_slot *slot = &t->slots[at & t->mask];
-
-        if (slot->id < 0)
-            return -1;
-        if (slot->tag == h >> 32 && str_eq(t->texts[slot->id], s))
-            return slot->id;
-    }
-}
-
-/* Puts texts[id] in; *before is who has that text already (and stays), or -1. */
-static bool text_table_put(struct text_table *t, token_id id, token_id *before, struct error *err)
-{
-    const uint64_t h = hash_of(t->texts[id]);
-    size_t at = (size_t)h & t->mask;
-
-    for (size_t probes = 0; t->slots[at].id >= 0; at = (at + 1) & t->mask) {
-        if (t->slots[at].tag == h >> 32 && str_eq(t->texts[t->slots[at].id], t->texts[id])) {
-            *before = t->slots[at].id;
-            return true;
-        }
-        if (++probes > MAX_PROBES)
-            return fail(err, ERR_LIMIT,
-                        "the tokenizer's tokens all fall into one place of the table of tokens");
-    }
-    t->slots[at] = (struct text_slot){.tag = (uint32_t)(h >> 32), .id = id};
-    *before = -1;
     return true;
 }
 
@@ -320,6 +235,39 @@ static bool take_bytes(struct tokenizer *t, struct error *err)
     return true;
 }
 
+/*
+ * bytes[] of WordPiece: what begins a word stands for a blank and itself, what goes on with one for what follows its
+ * prefix.
+ */
+static bool take_word_bytes(struct tokenizer *t, const struct tokenizer_parts *p, struct error *err)
+{
+    const struct str prefix = p->wordpiece->prefix;
+    size_t n_bytes = t->n_tokens;
+
+    for (size_t i = 0; i < t->n_tokens; i++)
+        n_bytes += t->names[i].len;
+    char *block = arena_try(&t->arena, n_bytes, 1, "the tokenizer's tokens", err);
+    if (block == NULL)
+        return false;
+    for (size_t i = 0; i < t->n_tokens; i++) {
+        const struct str name = t->names[i];
+
+        if (name.ptr == NULL) {
+            t->bytes[i] = STR("");
+        } else if ((t->flags[i] & IS_ADDED) != 0) {
+            t->bytes[i] = name;
+        } else if (str_starts(name, prefix)) {
+            t->bytes[i] = str_from(name, prefix.len);
+        } else {
+            block[0] = ' ';
+            memcpy(block + 1, name.ptr, name.len);
+            t->bytes[i] = (struct str){block, 1 + name.len};
+            block += t->bytes[i].len;
+        }
+    }
+    return true;
+}
+
 static token_id find_in_model(const struct tokenizer *t, struct str spelling)
 {
     const token_id id = text_table_find(&t->by_name, spelling);
@@ -376,6 +324,45 @@ static bool take_alphabet(struct tokenizer *t, const struct tokenizer_parts *p, 
                 p->what, (int)size_min(p->unknown.len, 100), p->unknown.ptr);
 }
 
+/* One of the tokens around a text, by its name. */
+static bool take_end(const struct tokenizer *t, const struct tokenizer_parts *p, struct str name,
+                     token_id *out, struct error *err)
+{
+    *out = name.len == 0 ? -1 : text_table_find(&t->by_name, name);
+    return name.len == 0 || *out >= 0 ||
+           fail(err, ERR_CORRUPT, "%s: \"" STR_FMT "\", put around a text, is not a token", p->what,
+                (int)size_min(name.len, 100), name.ptr);
+}
+
+static bool take_wordpiece(struct tokenizer *t, const struct tokenizer_parts *p, struct error *err)
+{
+    const struct wordpiece_parts *w = p->wordpiece;
+
+    t->has_words = true;
+    t->bert = w->normalizer;
+    t->wordpiece.max_chars = w->max_chars;
+    t->wordpiece.unknown = find_in_model(t, p->unknown);
+    if (t->wordpiece.unknown < 0)
+        return fail(err, ERR_CORRUPT,
+                    "%s: the unknown token \"" STR_FMT "\" is not in the vocabulary", p->what,
+                    (int)size_min(p->unknown.len, 100), p->unknown.ptr);
+    struct str *model = arena_try(&t->arena, t->n_tokens, sizeof *model, "the tokens", err);
+    for (size_t i = 0; model != NULL && i < t->n_tokens; i++)
+        model[i] = (t->flags[i] & IN_MODEL) != 0 ? t->names[i] : (struct str){NULL, 0};
+    return model != NULL && take_word_bytes(t, p, err) &&
+           wordpiece_build(&t->wordpiece, model, t->n_tokens, w->prefix, &t->arena, err) &&
+           take_end(t, p, w->first, &t->ends.first, err) &&
+           take_end(t, p, w->last, &t->ends.last, err);
+}
+
+/* Text as added tokens and pieces are looked for in it. */
+static bool normal_text(const struct tokenizer *t, struct bert_scratch *s, struct str in,
+                        struct str *out, struct error *err)
+{
+    return t->has_words ? bert_normalize(&t->bert, s, in, out, err)
+                        : normalize(&s->normalizer, t->form, in, out, err);
+}
+
 /* Do the bytes of token id merge into that token? */
 static bool is_whole(const struct tokenizer *t, token_id id, struct bpe_scratch *scratch,
                      struct token_list *list)
@@ -420,6 +407,12 @@ static bool find_whole(struct tokenizer *t, bool ignore_merges, struct error *er
     return ok;
 }
 
+static bool take_bpe(struct tokenizer *t, const struct tokenizer_parts *p, struct error *err)
+{
+    return take_alphabet(t, p, err) && take_bytes(t, err) && take_merges(t, p, err) &&
+           find_whole(t, p->ignore_merges, err);
+}
+
 static bool check_added(const struct tokenizer_parts *p, struct error *err)
 {
     for (size_t i = 0; i < p->n_added; i++) {
@@ -448,7 +441,7 @@ static bool take_added(struct tokenizer *t, const struct tokenizer_parts *p, str
         arena_try(&t->arena, p->n_added, sizeof *raw, "the added tokens", err);
     struct added_token *normalized =
         arena_try(&t->arena, p->n_added, sizeof *raw, "the added tokens", err);
-    struct normalizer n = {0};
+    struct bert_scratch scratch = {0};
     size_t n_raw = 0, n_normalized = 0;
     bool ok = raw != NULL && normalized != NULL;
 
@@ -466,7 +459,9 @@ static bool take_added(struct tokenizer *t, const struct tokenizer_parts *p, str
             }
             struct str text;
 
-            ok = normalize(&n, t->form, a.text, &text, err);
+            ok = normal_text(t, &scratch, a.text, &text, err);
+            if (ok && text.len == 0)
+                continue; /* nothing is left to look for */
             if (ok && !str_eq(a.text, text)) {
                 a.text = arena_str(&t->arena, text);
                 t->bytes[a.id] = a.text; /* that is what stood in the text */
@@ -475,7 +470,7 @@ static bool take_added(struct tokenizer *t, const struct tokenizer_parts *p, str
                 normalized[n_normalized++] = a;
         }
     }
-    normalizer_release(&n);
+    bert_scratch_release(&scratch);
     return ok && added_cutter_build(&t->raw, raw, n_raw, &t->arena, err) &&
            added_cutter_build(&t->normalized, normalized, n_normalized, &t->arena, err);
 }
@@ -496,8 +491,8 @@ static bool build(struct tokenizer *t, const struct tokenizer_parts *p, struct e
     t->bytes = arena_try(&t->arena, t->n_tokens, sizeof *t->bytes, "the tokenizer's tokens", err);
     t->flags = arena_try(&t->arena, t->n_tokens, sizeof *t->flags, "the tokenizer's tokens", err);
     return t->names != NULL && t->bytes != NULL && t->flags != NULL && check_added(p, err) &&
-           take_names(t, p, err) && index_names(t, p->what, err) && take_alphabet(t, p, err) &&
-           take_bytes(t, err) && take_merges(t, p, err) && find_whole(t, p->ignore_merges, err) &&
+           take_names(t, p, err) && index_names(t, p->what, err) &&
+           (p->wordpiece != NULL ? take_wordpiece(t, p, err) : take_bpe(t, p, err)) &&
            take_added(t, p, err);
 }
 
@@ -508,6 +503,7 @@ bool tokenizer_build(struct tokenizer_parts *p, struct tokenizer **out, struct e
 
     if (ok) {
         t->pre = p->pre;
+        t->ends = (struct token_ends){-1, -1};
         ok = build(t, p, err);
     } else {
         pretokenizer_release(&p->pre);
@@ -535,6 +531,11 @@ size_t tokenizer_size(const struct tokenizer *t)
     return t->n_tokens;
 }
 
+bool tokenizer_keeps_text(const struct tokenizer *t)
+{
+    return !t->has_words;
+}
+
 struct str tokenizer_bytes(const struct tokenizer *t, token_id id)
 {
     return id < 0 || (size_t)id >= t->n_tokens ? STR("") : t->bytes[id];
@@ -550,13 +551,25 @@ token_id tokenizer_find(const struct tokenizer *t, struct str token)
     return text_table_find(&t->by_name, token);
 }
 
+struct token_ends tokenizer_ends(const struct tokenizer *t)
+{
+    return t->ends;
+}
+
 /* What one call of tokenizer_encode works with. */
 struct encoding {
     const struct tokenizer *t;
     struct token_list *out;
     struct bpe_scratch scratch;
-    struct normalizer normalizer;
+    struct bert_scratch normal;
 };
+
+static bool encode_word(void *ctx, struct str word, struct error *err)
+{
+    struct encoding *e = ctx;
+
+    return wordpiece_encode(&e->t->wordpiece, word, e->out, err);
+}
 
 static bool encode_piece(void *ctx, struct str piece, struct error *err)
 {
@@ -573,7 +586,8 @@ static bool encode_piece(void *ctx, struct str piece, struct error *err)
 
 static bool encode_plain(struct encoding *e, struct str text, struct error *err)
 {
-    return pretokenizer_run(&e->t->pre, text, encode_piece, e, err);
+    return e->t->has_words ? bert_words(text, encode_word, e, err)
+                           : pretokenizer_run(&e->t->pre, text, encode_piece, e, err);
 }
 
 typedef bool part_fn(struct encoding *e, struct str part, struct error *err);
@@ -598,7 +612,7 @@ static bool encode_parts(struct encoding *e, const struct added_cutter *c, struc
 
 static bool encode_between(struct encoding *e, struct str text, struct error *err)
 {
-    return normalize(&e->normalizer, e->t->form, text, &text, err) &&
+    return normal_text(e->t, &e->normal, text, &text, err) &&
            encode_parts(e, &e->t->normalized, text, encode_plain, err);
 }
 
@@ -620,11 +634,11 @@ bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_spe
     if (parse_special)
         ok = encode_parts(&e, &t->raw, text, encode_between, err);
     else
-        ok = normalize(&e.normalizer, t->form, text, &text, err) && encode_plain(&e, text, err);
+        ok = normal_text(t, &e.normal, text, &text, err) && encode_plain(&e, text, err);
     if (!ok)
         out->n = n_before;
     bpe_scratch_release(&e.scratch);
-    normalizer_release(&e.normalizer);
+    bert_scratch_release(&e.normal);
     return ok;
 }
 

@@ -1,14 +1,19 @@
 /*
  * tokenizer.h - text becomes tokens, and tokens become bytes.
  *
- * Byte-level BPE: added tokens are cut out first (where asked for), what lies between is normalised and cut by the
- * pre-tokeniser's patterns, each piece's bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as
- * in GPT-2). Equal, id for id, to Hugging Face `tokenizers` 0.23.3 on the same file, with these exceptions:
+ * Two kinds: byte-level BPE, for models that write, and WordPiece (wordpiece.h), for encoders of BERT's kind. Added
+ * tokens are cut out first (where asked for), what lies between is normalised and cut into pieces: by the
+ * pre-tokeniser's patterns for BPE, whose bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as
+ * in GPT-2), by white space and punctuation for WordPiece. Equal, id for id, to Hugging Face `tokenizers` 0.23.3 on the
+ * same file, with these exceptions:
  *
  *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal
  *     form, marks younger than Unicode 9 are put in order here and not there
  *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
  *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
+ *   - WordPiece: characters younger than Unicode 15 may have a small letter there and none here, and U+11938, which is
+ *     younger than Unicode 12, has an accent here and none there; what is decoded has a blank before every word and
+ *     punctuation character, the first too, for the spaces of the text are not in its tokens
  *
  * A tokenizer is read-only after _open: any number of threads may use it.
  */
@@ -39,14 +44,18 @@ struct tokenizer_spec {
         types; /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
     size_t n_merges;
     const struct str *merges; /* [n_merges] "left right", best first */
-    struct str model; /* "gpt2": byte-level BPE; anything else is ERR_UNSUPPORTED and named */
-    struct str pre;   /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ... */
+    struct str
+        model; /* "gpt2": byte-level BPE; "bert": WordPiece; anything else is ERR_UNSUPPORTED and named */
+    struct str
+        pre; /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ...; BPE alone */
+    /* "bert" alone: ids of the tokens around a text and of the unknown one; NULL: [CLS], [SEP] and [UNK] */
+    const token_id *first, *last, *unknown;
 };
 
 /*
- * Both fail with ERR_UNSUPPORTED for what is not byte-level BPE or is not known to come out equal, naming it;
- * ERR_CORRUPT for what contradicts itself; ERR_LIMIT past base/limits.h; tokenizer_open_json with ERR_INVALID for
- * what is not JSON.
+ * All fail with ERR_UNSUPPORTED for what is neither of the two kinds or is not known to come out equal, naming it;
+ * ERR_CORRUPT for what contradicts itself; ERR_LIMIT past base/limits.h; those that read JSON with ERR_INVALID for
+ * what is none.
  */
 struct tokenizer;
 MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out,
@@ -54,9 +63,26 @@ MUST_CHECK bool tokenizer_open(const struct tokenizer_spec *spec, struct tokeniz
 /* tokenizer.json's text; what names the file in errors. */
 MUST_CHECK bool tokenizer_open_json(struct str json, const char *what, struct tokenizer **out,
                                     struct error *err);
+/*
+ * WordPiece of vocab.txt's text, a token a line, with tokenizer_config.json's (len 0: there is none, and the defaults of
+ * BertTokenizer hold: lower case, no accents). what names vocab.txt in errors.
+ */
+MUST_CHECK bool tokenizer_open_vocab(struct str vocab, struct str config, const char *what,
+                                     struct tokenizer **out, struct error *err);
 void tokenizer_close(struct tokenizer *t);
 
 size_t tokenizer_size(const struct tokenizer *t); /* ids are below it */
+/* Whether decoding gives back what was encoded, normal forms apart: BPE; WordPiece loses blanks, and often case. */
+bool tokenizer_keeps_text(const struct tokenizer *t);
+
+/*
+ * What an encoder reads before and after a text: [CLS] and [SEP] of a WordPiece tokenizer, by its post-processor; -1:
+ * nothing. Always -1 for BPE, where a chat template says what stands around a text.
+ */
+struct token_ends {
+    token_id first, last;
+};
+struct token_ends tokenizer_ends(const struct tokenizer *t);
 
 /*
  * Appends the ids of text. No token is added at either end.

@@ -5,9 +5,11 @@
 #define HONE_TEXT_TOKENIZER_INTERNAL_H
 
 #include "base/limits.h"
+#include "text/json.h"
 #include "text/normalizer.h"
 #include "text/pretokenizer.h"
 #include "text/tokenizer.h"
+#include "text/wordpiece.h"
 
 #define LIMIT_MERGES                                                                               \
     ((size_t)8 << 20) /* lists converted from tiktoken have two to three merges a token */
@@ -15,6 +17,7 @@
 #define LIMIT_ADDED_BYTES                                                                          \
     ((size_t)1                                                                                     \
      << 10) /* one added token's text: cutting may look at that many bytes at every place */
+#define WORDPIECE_MAX_CHARS 100             /* of a word, where the file does not say */
 #define LIMIT_TEXT_BYTES LIMIT_RENDER_BYTES /* one text to encode */
 
 struct added_token {
@@ -28,6 +31,13 @@ struct added_token {
 
 struct merge_pair {
     struct str left, right;
+};
+
+struct wordpiece_parts {
+    struct bert_normalizer normalizer;
+    struct str prefix;      /* of all pieces but a word's first */
+    size_t max_chars;       /* of a word */
+    struct str first, last; /* the tokens around a text; len 0: none */
 };
 
 /* All views live until tokenizer_build returns; pre is taken over (and released on failure, too). */
@@ -46,6 +56,8 @@ struct tokenizer_parts {
     bool fuse_unknown;
     enum normal_form form;
     struct pretokenizer pre;
+    const struct wordpiece_parts
+        *wordpiece; /* NULL: BPE; else merges, fuse_unknown, form and pre count for nothing */
 };
 MUST_CHECK bool tokenizer_build(struct tokenizer_parts *parts, struct tokenizer **out,
                                 struct error *err);
@@ -57,6 +69,11 @@ MUST_CHECK bool merge_from_text(struct str text, const char *what, size_t number
 /* GGUF's name of a pre-tokeniser becomes its patterns, normal form and ignore_merges. */
 MUST_CHECK bool pretokenizer_named(struct str name, struct pretokenizer *out,
                                    enum normal_form *form, bool *ignore_merges, struct error *err);
+
+/* tokenizer.json's chain where its model is WordPiece, for all but the tokens: into *out and *unknown (views). */
+MUST_CHECK bool wordpiece_from_json(const json_t *root, const char *what,
+                                    struct wordpiece_parts *out, struct str *unknown,
+                                    struct error *err);
 
 /*
  * GPT-2's alphabet, in which every byte is a printable character: the character of a byte; the byte of a character,

@@ -3,12 +3,11 @@
  *
  *     added_tokens -> normalizer -> pre_tokenizer -> model (BPE) -> post_processor -> decoder
  *
- * Taken are those kinds that byte-level BPE is made of; another kind is ERR_UNSUPPORTED, by its name. truncation and
- * padding are ours to decide, and post_processor only adds tokens at the ends, which a chat template does, so these
- * are not read.
+ * Taken are those kinds that byte-level BPE is made of (where model is WordPiece, tokenizer_wordpiece.c reads the
+ * chain); another kind is ERR_UNSUPPORTED, by its name. truncation and padding are ours to decide, and post_processor
+ * only adds tokens at the ends, which a chat template does, so these are not read.
  */
 #include "base/size.h"
-#include "text/json.h"
 #include "text/tokenizer_internal.h"
 
 #include <inttypes.h>
@@ -17,6 +16,7 @@ struct chain {
     const char *what;
     struct arena *arena;
     struct tokenizer_parts *parts;
+    struct wordpiece_parts wordpiece;
     bool has_bytes; /* a ByteLevel has been seen: what follows it would see its alphabet */
     struct error *err;
 };
@@ -331,6 +331,12 @@ static bool take_all(struct chain *c, const json_t *root)
     if (!json_is_object(root))
         return fail(c->err, ERR_CORRUPT, "%s is %s, an object was expected", c->what,
                     json_kind(root));
+    if (str_is(json_str(json_object_get(model, "type")), "WordPiece")) {
+        p->wordpiece = &c->wordpiece;
+        return take_tokens(c, json_object_get(model, "vocab"),
+                           json_object_get(root, "added_tokens")) &&
+               wordpiece_from_json(root, c->what, &c->wordpiece, &p->unknown, c->err);
+    }
     if (!check_model(c, model) ||
         !take_tokens(c, json_object_get(model, "vocab"), json_object_get(root, "added_tokens")) ||
         !take_merges(c, json_object_get(model, "merges")) ||

@@ -1,5 +1,6 @@
 /*
- * tokenizer_spec.c - a tokenizer of what a GGUF file says: tokens, their types, merges, the name of a pre-tokeniser.
+ * tokenizer_spec.c - a tokenizer of what a GGUF file says: tokens, their types, merges, the name of a pre-tokeniser;
+ * tokens and their types alone make a WordPiece tokenizer ("bert").
  *
  * GGUF names the pre-tokeniser instead of describing it. The names are llama.cpp's (convert_hf_to_gguf_update.py
  * gives them by a checksum of what the reference makes of a test text), the patterns those of the tokenizer.json that
@@ -140,22 +141,113 @@ static bool spec_parts(const struct tokenizer_spec *spec, struct arena *a,
     return pretokenizer_named(spec->pre, &p->pre, &p->form, &p->ignore_merges, err);
 }
 
+/*
+ * llama.cpp writes "##ing" as "ing" and "the" as "\u2581the" (SentencePiece's blank), and leaves special tokens as they
+ * are: those of type unknown or control, in older files all that stand in brackets. Here that is undone.
+ */
+static struct str word_spelling(struct str token, int32_t type, struct arena *a)
+{
+    static const struct str blank = {"\xE2\x96\x81", 3};
+
+    if (token.len == 0)
+        return (struct str){NULL, 0};
+    if (is_added(type) || (token.len > 2 && token.ptr[0] == '[' && token.ptr[token.len - 1] == ']'))
+        return token;
+    if (str_starts(token, blank) && token.len > blank.len)
+        return str_from(token, blank.len);
+    char *spelling = arena_alloc(a, 2 + token.len);
+    memcpy(spelling, "##", 2);
+    memcpy(spelling + 2, token.ptr, token.len);
+    return (struct str){spelling, 2 + token.len};
+}
+
+static bool named_by_id(const struct tokenizer_parts *p, const token_id *id, struct str name,
+                        struct str *out, struct error *err)
+{
+    *out = name;
+    if (id == NULL)
+        return true;
+    if (*id < 0 || (size_t)*id >= p->n_tokens || p->spelling[*id].ptr == NULL)
+        return fail(err, ERR_CORRUPT, "%s: the id %d, given for %s, is no token", p->what, *id,
+                    name.ptr);
+    *out = p->spelling[*id];
+    return true;
+}
+
+/*
+ * GGUF does not say whether capitals become small letters, and llama.cpp makes them small whatever the model is. But a
+ * vocabulary that was made of small letters has no capital, and one of both has thousands.
+ */
+static bool has_capitals(const struct tokenizer_parts *p, const int32_t *types)
+{
+    for (size_t i = 0; i < p->n_tokens; i++) {
+        const struct str s = p->spelling[i];
+
+        if (s.len == 0 || s.ptr[0] == '[' || (types != NULL && is_added(types[i])))
+            continue;
+        for (size_t k = 0; k < s.len; k++)
+            if (s.ptr[k] >= 'A' && s.ptr[k] <= 'Z')
+                return true;
+    }
+    return false;
+}
+
+static bool spec_words(const struct tokenizer_spec *spec, struct arena *a,
+                       struct tokenizer_parts *p, struct wordpiece_parts *w, struct error *err)
+{
+    struct added_token *added =
+        arena_try(a, spec->n_tokens, sizeof *added, "the tokenizer's tokens", err);
+    struct str *spelling =
+        arena_try(a, spec->n_tokens, sizeof *spelling, "the tokenizer's tokens", err);
+
+    if (added == NULL || spelling == NULL)
+        return false;
+    for (size_t i = 0; i < spec->n_tokens; i++) {
+        const int32_t type = spec->types == NULL ? 0 : spec->types[i];
+
+        if (spec->tokens[i].len > LIMIT_TOKEN_BYTES)
+            return fail(err, ERR_LIMIT, "%s: token %zu has %zu bytes, more than the %zu allowed",
+                        p->what, i, spec->tokens[i].len, LIMIT_TOKEN_BYTES);
+        spelling[i] = word_spelling(spec->tokens[i], type, a);
+        if (is_added(type) && spelling[i].len > 0)
+            added[p->n_added++] = (struct added_token){
+                .text = spelling[i], .id = (token_id)i, .special = type != TYPE_USER_DEFINED};
+    }
+    p->n_tokens = spec->n_tokens;
+    p->spelling = spelling;
+    p->added = added;
+    p->wordpiece = w;
+    const bool lower = !has_capitals(p, spec->types);
+    *w = (struct wordpiece_parts){
+        .normalizer = {.clean = true, .part_han = true, .strip_accents = lower, .lower = lower},
+        .prefix = STR("##"),
+        .max_chars = WORDPIECE_MAX_CHARS};
+    return named_by_id(p, spec->unknown, STR("[UNK]"), &p->unknown, err) &&
+           named_by_id(p, spec->first, STR("[CLS]"), &w->first, err) &&
+           named_by_id(p, spec->last, STR("[SEP]"), &w->last, err);
+}
+
 bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, struct error *err)
 {
     struct tokenizer_parts parts = {.what = "the model's tokenizer"};
     struct arena a = {0};
     bool ok;
 
-    if (!str_is(spec->model, "gpt2"))
-        return fail_param(err, ERR_UNSUPPORTED, "tokenizer.ggml.model",
-                          "the tokenizer model \"" STR_FMT
-                          "\" is not offered, only byte-level BPE (\"gpt2\") is",
-                          (int)size_min(spec->model.len, 100), spec->model.ptr);
+    struct wordpiece_parts words;
+    const bool is_bpe = str_is(spec->model, "gpt2");
+
+    if (!is_bpe && !str_is(spec->model, "bert"))
+        return fail_param(
+            err, ERR_UNSUPPORTED, "tokenizer.ggml.model",
+            "the tokenizer model \"" STR_FMT
+            "\" is not offered, only byte-level BPE (\"gpt2\") and WordPiece (\"bert\") are",
+            (int)size_min(spec->model.len, 100), spec->model.ptr);
     if (spec->n_tokens > LIMIT_VOCAB || spec->n_merges > LIMIT_MERGES)
         return fail(err, ERR_LIMIT,
                     "%zu tokens and %zu merges are more than the %zu and %zu allowed",
                     spec->n_tokens, spec->n_merges, LIMIT_VOCAB, LIMIT_MERGES);
-    ok = spec_parts(spec, &a, &parts, err) && tokenizer_build(&parts, out, err);
+    ok = (is_bpe ? spec_parts(spec, &a, &parts, err) : spec_words(spec, &a, &parts, &words, err)) &&
+         tokenizer_build(&parts, out, err);
     arena_release(&a);
     return ok;
 }

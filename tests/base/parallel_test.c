@@ -187,6 +187,50 @@ static void a_child_process_works_with_threads_of_its_own(void **state)
     parallel_set_threads(0);
 }
 
+/* Several threads at once, each by itself, beside one that has the pool. */
+static void *work_alone(void *arg)
+{
+    atomic_int *wrong = arg;
+    const bool before = parallel_alone(true);
+
+    if (before || parallel_threads() != 1)
+        atomic_fetch_add(wrong, 1);
+    for (int round = 1; round <= 200; round++) {
+        static _Thread_local int count[64];
+
+        parallel_for(64, add_one, count);
+        for (size_t i = 0; i < 64; i++)
+            if (count[i] != round)
+                atomic_fetch_add(wrong, 1);
+    }
+    if (!parallel_alone(before))
+        atomic_fetch_add(wrong, 1);
+    return NULL;
+}
+
+static void threads_beside_the_pool_s_work_alone(void **state)
+{
+    pthread_t threads[4];
+    atomic_int wrong;
+    int count[64] = {0};
+
+    (void)state;
+    atomic_init(&wrong, 0);
+    parallel_set_threads(4);
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work_alone, &wrong), 0);
+    for (int round = 1; round <= 200; round++) {
+        parallel_for(64, add_one, count);
+        for (size_t i = 0; i < 64; i++)
+            assert_int_equal(count[i], round);
+    }
+    for (size_t i = 0; i < COUNT_OF(threads); i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&wrong), 0);
+    assert_int_equal(parallel_threads(), 4);
+    parallel_set_threads(0);
+}
+
 /* ---- several callers ---- */
 
 struct caller {
@@ -257,6 +301,7 @@ int main(void)
         cmocka_unit_test(workers_that_fell_asleep_wake_up),
         cmocka_unit_test(the_number_of_threads_may_change_between_jobs),
         cmocka_unit_test(without_a_number_there_is_one_thread_a_core),
+        cmocka_unit_test(threads_beside_the_pool_s_work_alone),
         cmocka_unit_test(a_child_process_works_with_threads_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

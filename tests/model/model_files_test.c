@@ -431,6 +431,12 @@ static void a_gguf_whose_tokenizer_does_not_fit_is_refused(void **state)
     ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "while reading the tokenizer of ");
     assert_non_null(strstr(err.message, "t5"));
 
+    w = tiny_gguf(&(struct tiny){.no_tokenizer = true});
+    gguf_bytes_text(&w, "tokenizer.ggml.model", "bert");
+    gguf_bytes_texts(&w, "tokenizer.ggml.tokens", 3,
+                     (const char *const[]){"[UNK]", "[CLS]", "[SEP]"});
+    ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "the tokenizer is WordPiece");
+
     w = tiny_gguf(&(struct tiny){0});
     gguf_bytes_u32(&w, "tokenizer.chat_template", 7);
     ASSERT_REFUSED(put_gguf(w), ERR_INVALID,

@@ -229,6 +229,25 @@ static void a_header_that_is_none_is_refused(void **state)
                  "x has 0 bytes, too few");
 }
 
+static void position_ids_have_their_place_and_are_not_handed_out(void **state)
+{
+    (void)state;
+    struct safetensors *s = NULL;
+#define IDS(type, offsets)                                                                         \
+    "{\"a.position_ids\":{\"dtype\":" type ",\"shape\":[1,2],\"data_offsets\":" offsets            \
+    "},\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[16,20]}}"
+
+    ASSERT_OK(opens(IDS("\"I64\"", "[0,16]"), 20, &s));
+    assert_int_equal(safetensors_count(s), 1);
+    assert_string_equal(safetensors_at(s, 0)->name, "t");
+    assert_null(safetensors_find(s, "a.position_ids"));
+    safetensors_close(s);
+    ASSERT_REFUSED(IDS("\"I64\"", "[0,8]"), 20, ERR_CORRUPT,
+                   "has 8 bytes, its shape and type make 16");
+    ASSERT_REFUSED(IDS("\"I64\"", "[4,20]"), 20, ERR_CORRUPT, "nothing fills the gap");
+    ASSERT_REFUSED(IDS("\"I32\"", "[0,8]"), 20, ERR_UNSUPPORTED, "has the type I32");
+}
+
 static void a_tensor_s_row_of_the_table_must_fit(void **state)
 {
     (void)state;
@@ -348,6 +367,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_written_leaves_nothing_behind),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
         cmocka_unit_test(a_header_that_is_none_is_refused),
+        cmocka_unit_test(position_ids_have_their_place_and_are_not_handed_out),
         cmocka_unit_test(a_tensor_s_row_of_the_table_must_fit),
         cmocka_unit_test(tensors_neither_overlap_nor_leave_gaps),
         cmocka_unit_test(an_index_and_its_shards_must_agree),

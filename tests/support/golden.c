@@ -7,6 +7,7 @@
 #include "text/json.h"
 
 #include <math.h>
+#include <zlib.h>
 
 void golden_open(struct golden *g, const char *name)
 {
@@ -122,4 +123,27 @@ double json_number_at(const json_t *object, const char *key)
     if (!json_is_number(v))
         fail_msg("\"%s\" is no number", key);
     return json_number_value(v);
+}
+
+struct golden_lines golden_lines_open(struct arena *a, const char *name)
+{
+    struct golden_lines g = {.path = golden_path(a, name), .line = arena_alloc(a, 1 << 20)};
+
+    g.file = gzopen(g.path, "rb");
+    if (g.file == NULL)
+        fail_msg("cannot open %s", g.path);
+    return g;
+}
+
+json_t *golden_lines_next(struct golden_lines *g)
+{
+    struct error err;
+    json_t *value = NULL;
+
+    if (gzgets(g->file, g->line, 1 << 20) == NULL) {
+        gzclose(g->file);
+        return NULL;
+    }
+    ASSERT_OK(json_parse(str_of(g->line), g->path, &value, &err));
+    return value;
 }

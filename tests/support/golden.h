@@ -22,6 +22,15 @@ const float *golden_floats(struct golden *g, const char *tensor, size_t *n);    
 const int32_t *golden_ints(struct golden *g, const char *tensor, size_t *n);        /* I32 */
 const unsigned char *golden_bytes(struct golden *g, const char *tensor, size_t *n); /* U8 */
 
+/* The lines of a golden .jsonl.gz, one JSON value each. A file that is missing fails the test. */
+struct golden_lines {
+    struct gzFile_s *file;
+    char *line; /* of at most 1 MB */
+    const char *path;
+};
+struct golden_lines golden_lines_open(struct arena *a, const char *name);
+json_t *golden_lines_next(struct golden_lines *g); /* the caller's; NULL at the end, which closes */
+
 json_t *golden_json(const char *name); /* a JSON file; the caller owns it */
 /* Members of golden JSON; the arrays live in the arena. */
 const int32_t *json_ids(const json_t *array, struct arena *a, size_t *n);

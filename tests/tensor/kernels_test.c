@@ -100,6 +100,26 @@ static size_t swiglu_back_trial(const struct kernels *k, struct inputs *in, size
     return 2 * n;
 }
 
+static size_t layer_norm_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *x = input(in, n), *w = input(in, n), *b = input(in, n);
+
+    k->layer_norm(n, x, w, b, 1e-5f, out);
+    memcpy(out + n, x, n * sizeof *x);
+    k->layer_norm(n, out + n, w, b, 1e-5f, out + n); /* in place */
+    return 2 * n;
+}
+
+static size_t gelu_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *x = input(in, n);
+
+    k->gelu(n, x, out);
+    memcpy(out + n, x, n * sizeof *x);
+    k->gelu(n, out + n, out + n);
+    return 2 * n;
+}
+
 static size_t rope_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
 {
     const float *c = input(in, n), *s = input(in, n);
@@ -233,6 +253,8 @@ static const struct trial {
     {"rms_norm_back", rms_norm_back_trial},
     {"swiglu", swiglu_trial},
     {"swiglu_back", swiglu_back_trial},
+    {"layer_norm", layer_norm_trial},
+    {"gelu", gelu_trial},
     {"rope", rope_trial},
     {"add", add_trial},
     {"scale", scale_trial},

@@ -178,6 +178,65 @@ static void swiglu_is_its_formula_and_its_backward_the_derivative(void **state)
     arena_release(&a);
 }
 
+static void layer_norm_is_its_formula(void **state)
+{
+    struct arena a = {0};
+    struct dice d = {14};
+
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(widths); s++) {
+        const size_t m = 1 + dice_below(&d, 20), n = widths[s], ldx = n + 3, ldy = n + 1;
+        float *x = random_floats(&a, &d, m * ldx);
+        const float *w = random_floats(&a, &d, n), *b = random_floats(&a, &d, n);
+        float *y = random_floats(&a, &d, m * ldy), rest = y[n];
+
+        for (size_t i = 0; i < m * ldx; i++)
+            x[i] += 100; /* a mean much larger than the deviation */
+        layer_norm(m, n, x, ldx, w, b, 1e-5f, y, ldy);
+        for (size_t i = 0; i < m; i++) {
+            double mean = 0, square = 0;
+
+            for (size_t j = 0; j < n; j++)
+                mean += (double)x[i * ldx + j] / (double)n;
+            for (size_t j = 0; j < n; j++)
+                square += pow((double)x[i * ldx + j] - mean, 2) / (double)n;
+            for (size_t j = 0; j < n; j++)
+                ASSERT_NEAR(y[i * ldy + j],
+                            ((double)x[i * ldx + j] - mean) / sqrt(square + 1e-5) * (double)w[j] +
+                                (double)b[j],
+                            3e-5 / sqrt(square + 1e-5));
+        }
+        assert_true(y[n] == rest); /* what lies between rows is not touched */
+        layer_norm(m, n, x, ldx, w, b, 1e-5f, x, ldx);
+        for (size_t i = 0; i < m; i++)
+            ASSERT_SAME("in place", n, x + i * ldx, y + i * ldy);
+    }
+    arena_release(&a);
+}
+
+static void gelu_is_its_formula_within_the_stated_error(void **state)
+{
+    float x[1000], y[1000];
+
+    (void)state;
+    for (int from = -16000; from < 16000; from += 1000) {
+        for (int i = 0; i < 1000; i++)
+            x[i] = (float)(from + i) / 1000.0f;
+        gelu(1, 1000, x, y);
+        for (int i = 0; i < 1000; i++) {
+            const double want = 0.5 * (double)x[i] * erfc(-(double)x[i] * 0.70710678118654752);
+            const double half_unit = ldexp(fabs(want), -24);
+
+            ASSERT_NEAR(y[i], want, 6e-8 + half_unit);
+        }
+    }
+    const float ends[] = {-INFINITY, -1e30f, 0, 1e30f, INFINITY, NAN};
+    gelu(1, COUNT_OF(ends), ends, y);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(y[i] == 0);
+    assert_true(y[3] == 1e30f && isinf(y[4]) && isnan(y[5]));
+}
+
 static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
 {
     struct arena a = {0};
@@ -393,6 +452,9 @@ static size_t all_of_it(float *out)
     add_rows(m, n, dy, n, at, n);
     scale_rows(m, n, 0.7f, at, n);
     at += m * n;
+    layer_norm(m, n, x, n, w, dy, 1e-5f, at, n);
+    gelu(m, n, at, at);
+    at += m * n;
     const struct softmax_row s = softmax_row_of(m * n, x, 0.7f, at);
     at += softmax_blocks(m * n);
     at[0] = s.log_total;
@@ -433,6 +495,8 @@ int main(void)
         cmocka_unit_test(rms_norm_is_its_formula),
         cmocka_unit_test(rms_norm_s_backward_is_its_derivative_and_is_added),
         cmocka_unit_test(rms_norm_s_weight_gets_a_chain_over_rows),
+        cmocka_unit_test(layer_norm_is_its_formula),
+        cmocka_unit_test(gelu_is_its_formula_within_the_stated_error),
         cmocka_unit_test(swiglu_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(rope_turns_pairs_by_their_position_s_angle_and_back),
         cmocka_unit_test(rows_are_added_and_scaled_where_they_lie),

@@ -7,44 +7,13 @@
 #include "base/philox.h"
 #include "base/size.h"
 #include "model/model_files.h"
-#include "support/support.h"
+#include "support/golden.h"
 #include "text/json.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <zlib.h>
-
-/* The lines of a golden .jsonl.gz, one JSON value each. A file that is missing fails the test. */
-struct golden_lines {
-    gzFile file;
-    char *line; /* of at most 1 MB */
-    const char *path;
-};
-
-static struct golden_lines golden_lines_open(struct arena *a, const char *name)
-{
-    struct golden_lines g = {.path = golden_path(a, name), .line = arena_alloc(a, 1 << 20)};
-
-    g.file = gzopen(g.path, "rb");
-    if (g.file == NULL)
-        fail_msg("cannot open %s", g.path);
-    return g;
-}
-
-static json_t *golden_lines_next(struct golden_lines *g)
-{
-    struct error err;
-    json_t *value = NULL;
-
-    if (gzgets(g->file, g->line, 1 << 20) == NULL) {
-        gzclose(g->file);
-        return NULL;
-    }
-    ASSERT_OK(json_parse(str_of(g->line), g->path, &value, &err));
-    return value;
-}
 
 static struct tokenizer *open_golden(struct arena *a, const char *name)
 {

@@ -66,6 +66,14 @@ struct kernels {
     void (*swiglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
                         float *dup);
 
+    /* y = (x - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + eps)) * w + b; y may be x. Ba, Kiros, Hinton,
+       arXiv:1607.06450. */
+    void (*layer_norm)(size_t n, const float *x, const float *w, const float *b, float eps,
+                       float *y);
+    /* y = x * P(X <= x) for X ~ N(0, 1), GELU with erf: within 6e-8 and half a unit in the last place; y may be x.
+       Hendrycks, Gimpel, arXiv:1606.08415. */
+    void (*gelu)(size_t n, const float *x, float *y);
+
     /* rotates pairs (x[i], x[i + n/2]) by the angles whose cosines and sines are given [n/2]; back: the other way */
     void (*rope)(size_t n, const float *cos_, const float *sin_, bool back, float *x);
 

@@ -272,6 +272,38 @@ static void vector_swiglu_back(size_t n, const float *gate, const float *up, con
     }
 }
 
+static void vector_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
+                              float *y)
+{
+    v16 acc = v_zero();
+
+    EACH_16(i, c, n)
+    acc = v_add(acc, c == PANEL ? v_load(x + i) : load_tail(x + i, c, -0.0f));
+    const v16 mean = v_set(v_join(acc) / (float)n);
+    EACH_16(i, c, n)
+    store_n(y + i, c, v_sub(load_n(x + i, c), mean));
+    const v16 r = v_set(1.0f / sqrtf(vector_dot(n, y, y) / (float)n + eps));
+    EACH_16(i, c, n)
+    store_n(y + i, c, v_fma(v_mul(load_n(y + i, c), r), load_n(w + i, c), load_n(b + i, c)));
+}
+
+static void vector_gelu(size_t n, const float *x, float *y)
+{
+    const v16 minus = v_set(-1.0f), half = v_set(0.5f), end = v_set(GELU_END);
+
+    EACH_16(i, c, n)
+    {
+        const v16 xi = load_n(x + i, c);
+        const v16 t = v_min(v_max(v_mul(xi, minus), xi), end), minus_t = v_mul(t, minus);
+        v16 q = v_set(gelu_q[0]);
+
+        for (size_t k = 1; k < sizeof gelu_q / sizeof *gelu_q; k++)
+            q = v_fma(q, t, v_set(gelu_q[k]));
+        store_n(y + i, c,
+                v_fma(minus_t, v_mul(half, v_exp(v_mul(minus_t, q))), v_max(v_zero(), xi)));
+    }
+}
+
 static void vector_rope(size_t n, const float *cos_, const float *sin_, bool back, float *x)
 {
     const size_t half = n / 2;
@@ -398,6 +430,8 @@ const struct kernels KERNELS = {
     .rms_norm_back = vector_rms_norm_back,
     .swiglu = vector_swiglu,
     .swiglu_back = vector_swiglu_back,
+    .layer_norm = vector_layer_norm,
+    .gelu = vector_gelu,
     .rope = vector_rope,
     .add = vector_add,
     .scale = vector_scale,

@@ -156,6 +156,39 @@ static void plain_swiglu_back(size_t n, const float *gate, const float *up, cons
     }
 }
 
+/* y holds the deviations from the mean in between */
+static void plain_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
+                             float *y)
+{
+    float lane[PANEL] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        lane[i % PANEL] += x[i];
+    const float mean = join(lane) / (float)n;
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] - mean;
+    const float r = 1.0f / sqrtf(plain_dot(n, y, y) / (float)n + eps);
+    for (size_t i = 0; i < n; i++)
+        y[i] = fmaf(y[i] * r, w[i], b[i]);
+}
+
+/* x P(X <= x) is max(x, 0) - |x| P(X <= -|x|): one branch, and no difference of nearly equal numbers for x < 0. */
+static float gelu_one(float x)
+{
+    const float size = -x > x ? -x : x, t = size < GELU_END ? size : GELU_END;
+    float q = gelu_q[0];
+
+    for (size_t k = 1; k < sizeof gelu_q / sizeof *gelu_q; k++)
+        q = fmaf(q, t, gelu_q[k]);
+    return fmaf(-t, 0.5f * kernel_exp(-t * q), 0 > x ? 0 : x); /* NaN stays */
+}
+
+static void plain_gelu(size_t n, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gelu_one(x[i]);
+}
+
 static void plain_rope(size_t n, const float *cos_, const float *sin_, bool back, float *x)
 {
     const size_t half = n / 2;
@@ -253,6 +286,8 @@ const struct kernels kernels_plain = {
     .rms_norm_back = plain_rms_norm_back,
     .swiglu = plain_swiglu,
     .swiglu_back = plain_swiglu_back,
+    .layer_norm = plain_layer_norm,
+    .gelu = plain_gelu,
     .rope = plain_rope,
     .add = plain_add,
     .scale = plain_scale,

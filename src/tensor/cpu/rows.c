@@ -12,7 +12,7 @@
 
 struct rows {
     size_t m, n, ldx, ldy, lddx, n_heads;
-    const float *x, *w, *r, *dy, *gate, *up, *cos_, *sin_;
+    const float *x, *w, *b, *r, *dy, *gate, *up, *cos_, *sin_;
     float *y, *dx, *out_r, *dgate, *dup;
     const uint32_t *pos;
     float eps;
@@ -106,6 +106,40 @@ void rms_norm_back_w(size_t m, size_t n, const float *x, size_t ldx, const float
         .m = m, .n = n, .x = x, .ldx = ldx, .r = r, .dy = dy, .lddy = lddy, .dw = dw};
 
     parallel_for((n + 63) / 64, norm_weight_unit, &p);
+}
+
+static void layer_norm_one(const struct rows *p, size_t i)
+{
+    kernels()->layer_norm(p->n, p->x + i * p->ldx, p->w, p->b, p->eps, p->y + i * p->ldy);
+}
+
+void layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *b,
+                float eps, float *y, size_t ldy)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .x = x,
+                     .ldx = ldx,
+                     .w = w,
+                     .b = b,
+                     .eps = eps,
+                     .y = y,
+                     .ldy = ldy,
+                     .one = layer_norm_one};
+
+    run(&p);
+}
+
+static void gelu_one(const struct rows *p, size_t i)
+{
+    kernels()->gelu(p->n, p->x + i * p->n, p->y + i * p->n);
+}
+
+void gelu(size_t m, size_t n, const float *x, float *y)
+{
+    struct rows p = {.m = m, .n = n, .x = x, .y = y, .one = gelu_one};
+
+    run(&p);
 }
 
 static void swiglu_one(const struct rows *p, size_t i)
