@@ -3,6 +3,7 @@
 #include "cli/session.h"
 #include "grade/ask_remote.h"
 #include "job/model_store.h"
+#include "sample/embedder.h"
 #include "sample/judge.h"
 
 #include <stdlib.h>
@@ -28,7 +29,9 @@ struct services {
     json_t *judges; /* of the job, or NULL */
     bool has_base;
     struct grade_services for_graders;
-    size_t n_asked; /* added while graders are opened, read-only while they run */
+    const char *embedding_model; /* a name or a path, or NULL */
+    struct embedder *embedder;   /* opened when a grader needs it */
+    size_t n_asked;              /* added while graders are opened, read-only while they run */
     struct asked asked[MAX_JUDGES];
 };
 
@@ -198,25 +201,63 @@ static bool ask(void *ctx, const struct grade_question *q, struct arena *a, stru
                              : judge_ask(x->judge, q, a, out, err);
 }
 
+static bool can_embed(void *ctx, struct error *err)
+{
+    struct services *s = ctx;
+    struct model_ref ref;
+
+    if (s->embedder != NULL)
+        return true;
+    if (s->embedding_model == NULL)
+        return fail(
+            err, ERR_NOT_FOUND,
+            "no embedding model is named: give --embedding-model with a model of BERT's type, "
+            "or hone.embedding_model in the job");
+    return machine_setup(s->c, err) &&
+           model_store_find(s->c->home, s->embedding_model, s->c->arena, &ref, err) &&
+           embedder_open(ref.path, EMBEDDER_CACHE_BYTES, &s->embedder, err);
+}
+
+static bool embed(void *ctx, struct str text, struct arena *a, const float **vector, size_t *n,
+                  struct error *err)
+{
+    const struct services *s = ctx;
+
+    return embedder_embed(s->embedder, text, a, vector, n, err);
+}
+
 /* ---- the whole ---- */
 
 bool services_open(struct cli *c, const json_t *hone, bool has_base, struct services **out,
                    struct error *err)
 {
-    const json_t *judges = json_object_get(hone, "judges");
+    const json_t *judges = json_object_get(hone, "judges"),
+                 *model = json_object_get(hone, "embedding_model");
     struct services *s;
 
     if (judges != NULL && !json_is_null(judges) && !json_is_object(judges))
         return fail_param(err, ERR_INVALID, "hone.judges",
                           "\"hone.judges\" is %s, an object of names and judges was expected",
                           json_kind(judges));
+    if (model != NULL && !json_is_null(model) && !json_is_string(model))
+        return fail_param(err, ERR_INVALID, "hone.embedding_model",
+                          "\"hone.embedding_model\" is %s, a name or a path was expected",
+                          json_kind(model));
     s = calloc(1, sizeof *s);
     if (s == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the graders' models");
     s->c = c;
     s->judges = json_deep_copy(judges);
     s->has_base = has_base;
-    s->for_graders = (struct grade_services){.ask_ctx = s, .ask = ask, .can_ask = can_ask};
+    s->embedding_model = option_text(c->options, OPT_EMBEDDING_MODEL);
+    if (s->embedding_model == NULL && json_is_string(model))
+        s->embedding_model = arena_text(c->arena, json_str(model));
+    s->for_graders = (struct grade_services){.ask_ctx = s,
+                                             .ask = ask,
+                                             .can_ask = can_ask,
+                                             .embed_ctx = s,
+                                             .embed = embed,
+                                             .can_embed = can_embed};
     *out = s;
     return true;
 }
@@ -227,6 +268,7 @@ void services_close(struct services *s)
         return;
     for (size_t i = 0; i < s->n_asked; i++)
         asked_release(&s->asked[i]);
+    embedder_close(s->embedder);
     json_decref(s->judges);
     free(s);
 }

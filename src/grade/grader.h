@@ -49,6 +49,8 @@ struct grade_services {
     bool (*can_ask)(void *ask_ctx, const char *model, struct error *err);
     void *embed_ctx;
     grade_embed_fn *embed;
+    /* Whether texts can be embedded; fails saying what to do. */
+    bool (*can_embed)(void *embed_ctx, struct error *err);
 };
 
 struct grade_options {

@@ -11,7 +11,7 @@ static const struct similarity_metric metrics[] = {
     {.name = "bleu", .fn = similarity_bleu},
     {.name = "gleu", .fn = similarity_gleu},
     {.name = "meteor", .fn = similarity_meteor, .prepare = similarity_meteor_prepare},
-    {.name = "cosine", .fn = NULL},
+    {.name = "cosine"},
     {.name = "rouge_1", .fn = similarity_rouge_1},
     {.name = "rouge_2", .fn = similarity_rouge_2},
     {.name = "rouge_3", .fn = similarity_rouge_3},
@@ -26,11 +26,6 @@ const struct similarity_metric *similarity_find(struct str name)
         if (str_is(name, metrics[i].name))
             return &metrics[i];
     return NULL;
-}
-
-const char *similarity_offered(void)
-{
-    return "fuzzy_match, bleu, gleu, meteor, rouge_1 to rouge_5, rouge_l";
 }
 
 /* ---- what they share ---- */

@@ -80,7 +80,7 @@ MUST_CHECK bool similarity_fuzzy_match(struct str input, struct str reference, s
 /* One row a metric of the API. */
 struct similarity_metric {
     const char *name;
-    similarity_fn *fn; /* NULL: known and not offered yet */
+    similarity_fn *fn; /* NULL: cosine, of vectors that an embedding model gives (cosine.h) */
     /*
      * Fails with what is missing on this machine that fn needs; NULL: it needs nothing. Not calling it is no mistake: fn
      * itself fails then. What it loads it loads once.
@@ -88,5 +88,4 @@ struct similarity_metric {
     bool (*prepare)(struct error *err);
 };
 const struct similarity_metric *similarity_find(struct str name); /* NULL: no such metric */
-const char *similarity_offered(void); /* "fuzzy_match, ..." for messages */
 #endif

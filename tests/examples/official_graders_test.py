@@ -16,21 +16,12 @@ import unittest
 
 sys.path[:0] = [os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), folder) for folder in ("cli", "support")]
 
-from cli import HF, HoneTest, python  # noqa: E402
+from cli import HoneTest, python  # noqa: E402
 from fake_openai import Failure, FakeOpenAI, Garbage, Refusal, Stall, Structured  # noqa: E402
 
-# What hone does not offer yet, and why. To switch cases on, take the line out: test_what_is_pending_is_not_offered_yet
-# fails as soon as one of them is.
-PENDING = {
-    "cosine": "embeddings are being built",
-}
-
+HERE = os.path.dirname(os.path.abspath(__file__))
+MINILM = os.path.join(os.path.dirname(os.path.dirname(HERE)), "models", "all-MiniLM-L6-v2")
 ASK_TIMEOUT = ("--judge-timeout", "2")  # bounds one question to a judge
-
-
-def needs(*kinds):
-    missing = [kind for kind in kinds if kind in PENDING]
-    return unittest.skipIf(missing, "; ".join("%s: %s" % (kind, PENDING[kind]) for kind in missing))
 
 
 def tool_call(name, **arguments):
@@ -77,16 +68,7 @@ class Official(HoneTest):
         return self.fails("grade", "--grader", self.put("grader.json", grader), "--json", *self.options, says=says)
 
 
-class Pending(Official):
-    def test_what_is_pending_is_not_offered_yet(self):
-        graders = {"cosine": {**SIMILAR, "evaluation_metric": "cosine"}}
-        for kind in PENDING:
-            with self.subTest(kind):
-                if kind.startswith("--"):
-                    self.assertNotIn(kind, self.works("grade", "--help"))
-                else:
-                    self.refuses(graders[kind], "not offered here yet")
-
+class Unasked(Official):
     def test_without_a_judge_graders_that_ask_are_refused(self):
         for grader in (SCORE_GUIDE, LABEL_PARTS):
             self.refuses(grader, "asks the model", grader["model"], "--judge")
@@ -169,18 +151,26 @@ class TextSimilarity(Official):
                   "reference": "{{sample.output_text}}", "evaluation_metric": "fuzzy_match"}
         self.assertEqual(self.reward(grader, {"reference_answer": "gout"}, "gout"), 1)
 
-    @needs("meteor")
     def test_meteor(self):
         """P = R = 5/6, in two chunks: "the cat" and "on the mat"."""
         reward = self.reward({**SIMILAR, "evaluation_metric": "meteor"}, self.ITEM, self.TEXT)
         self.assertAlmostEqual(reward, 5 / 6 * (1 - 0.5 * (2 / 5) ** 3), places=6)
 
-    @needs("cosine")
     def test_cosine(self):
         grader = {**SIMILAR, "evaluation_metric": "cosine"}
-        options = ("--embedding-model", HF)
-        self.assertAlmostEqual(self.reward(grader, {"label": "a cat"}, "a cat", options=options), 1, places=5)
-        self.assertLess(self.reward(grader, {"label": "a cat"}, "ubi sunt", options=options), 0.9999)
+        tiny = ("--embedding-model", os.path.join(os.path.dirname(HERE), "golden", "encoder", "mean"))
+        self.assertAlmostEqual(self.reward(grader, {"label": "a cat"}, "a cat", options=tiny), 1, places=5)
+        self.assertLess(self.reward(grader, {"label": "a cat"}, "ubi sunt", options=tiny), 0.9999)
+        self.refuses(grader, "evaluation_metric", "--embedding-model")
+
+    def test_cosine_knows_what_words_mean(self):
+        if not os.path.isdir(MINILM):
+            self.skipTest("scripts/embedding-model gets the model")
+        grader, options = {**SIMILAR, "evaluation_metric": "cosine"}, ("--embedding-model", MINILM)
+        item = {"label": "The patient has a fever."}
+        same, other = (self.reward(grader, item, text, options=options) for text in ("The person's temperature is high.", "The invoice is overdue."))
+        self.assertGreater(same, 0.5)
+        self.assertLess(other, 0.3)
 
 
 EXACT_SOURCE = '''
@@ -527,7 +517,6 @@ SCORE_GUIDE = {  # G: the runnable sample
     "sampling_params": {"max_completions_tokens": 32768, "top_p": 1, "reasoning_effort": "medium"}}
 
 
-@needs("--judge")
 class ScoreModel(Asking):
     def test_the_run_of_the_reference(self):
         self.server.chat.answers = [Structured(result=1.0)]
@@ -698,7 +687,6 @@ LABEL_PARTS = {  # S
     "passing_labels": ["positive"], "labels": ["positive", "neutral", "negative"]}
 
 
-@needs("--judge")
 class LabelModel(Asking):
     def test_the_example(self):
         for label, reward in (("positive", 1), ("neutral", 0), ("negative", 0)):
@@ -755,7 +743,6 @@ class LabelModel(Asking):
         self.refuses({**LABEL_PARTS, "passing_labels": ["good"]}, "passing_labels", "good")
 
 
-@needs("--judge")
 class Endpoint(Asking):
     ITEM = {"target": 47, "nums": [86, 22, 88, 72]}
     SAMPLE = {"output_text": "", "output_json": {"expression": "(72 + 22) / (88 - 86)", "result": 47}}

@@ -58,9 +58,10 @@ static void a_missing_or_wrong_key_is_refused_by_its_path(void **state)
     ASSERT_REFUSED(json_of("[]"), ERR_INVALID, "grader", "an object");
     ASSERT_REFUSED(json_of("{}"), ERR_INVALID, "type", "expected a string");
     ASSERT_REFUSED(json_of("{'type':7}"), ERR_INVALID, "type", "expected a string");
-    ASSERT_REFUSED(json_of("{'type':'strong_check'}"), ERR_INVALID, "type",
-                   "\"strong_check\" is no grader; there are string_check, text_similarity, python, "
-                   "score_model, label_model, endpoint, multi");
+    ASSERT_REFUSED(
+        json_of("{'type':'strong_check'}"), ERR_INVALID, "type",
+        "\"strong_check\" is no grader; there are string_check, text_similarity, python, "
+        "score_model, label_model, endpoint, multi");
     ASSERT_REFUSED(json_of("{" STRING_CHECK "}"), ERR_INVALID, "operation", "it is missing");
     ASSERT_REFUSED(json_of("{" STRING_CHECK ",'operation':'is'}"), ERR_INVALID, "operation",
                    "eq, ne, like, ilike");
@@ -88,7 +89,7 @@ static void what_is_known_and_not_offered_says_so(void **state)
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':"
             "'cosine'}"),
         ERR_UNSUPPORTED, "evaluation_metric",
-        "cosine is not offered here yet; there are fuzzy_match, bleu, gleu, meteor, rouge_1 to rouge_5, rouge_l");
+        "cosine cannot be computed here: it compares texts by an embedding model, and none is there");
     ASSERT_REFUSED(
         json_of(
             "{'type':'text_similarity','name':'n','input':'','reference':'','evaluation_metric':'x'}"),
@@ -367,6 +368,41 @@ static void fuzzy_match_grades_similarity(void **state)
     grader_close(g);
 }
 
+/* Vectors of the letters' counts: "ab" and "ba" are the same, "ab" and "cd" have nothing in common. */
+static bool embed(void *ctx, struct str text, struct arena *a, const float **vector, size_t *n,
+                  struct error *err)
+{
+    float *v = ARENA_ARRAY(a, float, 256);
+
+    (void)ctx;
+    for (size_t i = 0; i < text.len; i++)
+        v[(unsigned char)text.ptr[i]]++;
+    *vector = v;
+    *n = 256;
+    return text.len < 9 || fail(err, ERR_LIMIT, "the text is too long to embed");
+}
+
+static void cosine_grades_by_the_vectors_that_it_is_given(void **state)
+{
+    (void)state;
+    const struct grade_services services = {.embed = embed};
+    struct grade_options opt = grade_defaults();
+
+    opt.services = &services;
+    struct grader *g =
+        grader_of(json_of("{'type':'text_similarity','name':'n','input':'{{sample.output_text}}',"
+                          "'reference':'{{item.answer}}','evaluation_metric':'cosine'}"),
+                  &opt);
+    assert_true(grade_text(g, "{'answer':'ab'}", "ba").reward == 1);
+    assert_true(grade_text(g, "{'answer':'ab'}", "cd").reward == 0);
+    assert_true(fabs(grade_text(g, "{'answer':'ab'}", "ac").reward - 0.5) < 1e-12);
+    assert_true(grade_text(g, "{'answer':''}", "a").reward == 0);
+    const struct grade_result r = grade_text(g, "{'answer':'ab'}", "123456789");
+    assert_int_equal(r.flags, GRADE_OTHER_ERROR);
+    ASSERT_SAYS(r, "too long to embed");
+    grader_close(g);
+}
+
 static void metrics_of_words_grade_similarity(void **state)
 {
     (void)state;
@@ -491,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_sample_without_an_answer_is_not_graded),
         cmocka_unit_test(a_row_without_a_key_is_told_before_grading),
         cmocka_unit_test(fuzzy_match_grades_similarity),
+        cmocka_unit_test(cosine_grades_by_the_vectors_that_it_is_given),
         cmocka_unit_test(metrics_of_words_grade_similarity),
         cmocka_unit_test(a_fault_of_the_answer_is_not_the_graders),
         cmocka_unit_test(unknown_keys_are_kept_and_echoed),
