@@ -162,12 +162,14 @@ static bool open_folder(struct training *t, struct error *err)
     const size_t n = grader_count(g);
     const char **names = ARENA_ARRAY(t->c->arena, const char *, n);
     const char **types = ARENA_ARRAY(t->c->arena, const char *, n);
+    const char **models = ARENA_ARRAY(t->c->arena, const char *, n);
     bool *shadows = ARENA_ARRAY(t->c->arena, bool, n);
     const char *template;
 
     for (size_t i = 0; i < n; i++) {
         names[i] = grader_name(g, i);
         types[i] = grader_type(g, i);
+        models[i] = grader_model(g, i);
         shadows[i] = grader_is_shadow(g, i);
     }
     if (t->resume ? !read_names(t, err) : !file_make_dirs(t->dir, err))
@@ -185,6 +187,7 @@ static bool open_folder(struct training *t, struct error *err)
         .n_graders = n,
         .grader_names = names,
         .grader_types = types,
+        .grader_models = models,
         .grader_shadows = shadows,
         .resume = t->resume,
         .tokens = {.text = token_text,

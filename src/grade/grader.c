@@ -388,6 +388,12 @@ const char *grader_type(const struct grader *g, size_t i)
     return g->parts[i].type->name;
 }
 
+const char *grader_model(const struct grader *g, size_t i)
+{
+    return g->parts[i].type->asks ? json_string_value(json_object_get(g->parts[i].spec, "model"))
+                                  : NULL;
+}
+
 int grader_concurrency(const struct grader *g)
 {
     const int cores = parallel_threads();

@@ -92,6 +92,8 @@ size_t grader_count(const struct grader *g);
 bool grader_is_shadow(const struct grader *g, size_t i);
 const char *grader_name(const struct grader *g, size_t i);
 const char *grader_type(const struct grader *g, size_t i);
+/* The model that a part asks, as its spec names it; NULL: it asks none. */
+const char *grader_model(const struct grader *g, size_t i);
 /* How many answers are worth grading at once: more than the cores where a part waits for others. */
 int grader_concurrency(const struct grader *g);
 double grader_may_take_s(const struct grader *g,

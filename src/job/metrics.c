@@ -14,8 +14,13 @@ void metrics_tally_put(struct metrics_tally *t, const struct rollout *r)
 
     s->n++;
     s->n_parse_errors += (r->grade->flags & GRADE_SAMPLE_PARSE_ERROR) != 0;
+    s->n_asked_cache += r->grade->n_asked_cache;
+    s->n_cached += r->grade->n_cached;
     for (size_t g = 0; g < r->grade->n_parts && g < GRADE_MAX_PARTS; g++) {
         s->seconds[g] += r->grade->part_seconds[g];
+        s->usage[g].prompt += r->grade->part_usage[g].prompt;
+        s->usage[g].completion += r->grade->part_usage[g].completion;
+        s->usage[g].cached += r->grade->part_usage[g].cached;
         for (size_t bit = 0; bit < COUNT_OF(s->n_flags[g]); bit++)
             s->n_flags[g][bit] += (r->grade->part_flags[g] >> bit) & 1;
     }
@@ -108,7 +113,35 @@ static json_t *scores_of(const struct step_metrics *m, const struct metrics_grad
     return scores;
 }
 
-static json_t *usage_of(const struct step_metrics *m, const struct metrics_tally *t)
+static const char *model_of(const struct metrics_graders *g, size_t i)
+{
+    return g->model != NULL ? g->model[i] : NULL;
+}
+
+static void put_tokens(json_t *e, const char *key, bool measured, size_t tokens, size_t n)
+{
+    char name[64];
+
+    snprintf(name, sizeof name, "%s_mean", key);
+    put(e, name, number_if(measured && n > 0, (double)tokens / (double)n));
+    snprintf(name, sizeof name, "%s_count", key);
+    put(e, name, number_if(measured, (double)tokens));
+}
+
+/* The tokens of a grader that asks a model, an answer on average and in all. */
+static void put_usage(json_t *e, const struct step_metrics *m, const struct metrics_tally *t,
+                      size_t i)
+{
+    const bool trained = m->n_samples > 0, valid = m->has_valid;
+
+    put_tokens(e, "train_prompt_tokens", trained, t->train.usage[i].prompt, t->train.n);
+    put_tokens(e, "train_completion_tokens", trained, t->train.usage[i].completion, t->train.n);
+    put_tokens(e, "valid_prompt_tokens", valid, t->valid.usage[i].prompt, t->valid.n);
+    put_tokens(e, "valid_completion_tokens", valid, t->valid.usage[i].completion, t->valid.n);
+}
+
+static json_t *usage_of(const struct step_metrics *m, const struct metrics_tally *t,
+                        const struct metrics_graders *g)
 {
     json_t *usage = json_object(), *samples = json_object();
     const bool trained = m->n_samples > 0, valid = m->has_valid;
@@ -121,7 +154,15 @@ static json_t *usage_of(const struct step_metrics *m, const struct metrics_tally
     put(samples, "valid_reasoning_tokens_count",
         number_if(valid && t->valid.n > 0, round(valid_mean * (double)t->valid.n)));
     put(usage, "samples", samples);
-    put(usage, "graders", json_array()); /* the tokens of graders that are models */
+    const struct grader_lists lists = put_lists(usage, g);
+    for (size_t i = 0; i < g->n; i++) {
+        if (model_of(g, i) == NULL)
+            continue;
+        json_t *e = add_entry(&lists, g, i);
+
+        put(e, "model", json_string(model_of(g, i)));
+        put_usage(e, m, t, i);
+    }
     return usage;
 }
 
@@ -158,6 +199,36 @@ static void put_errors(json_t *e, const char *file, const struct metrics_sums *s
         snprintf(key, sizeof key, "%s_%s_count", file, col->name);
         put(e, key, number_if(s->n > 0, (double)n)); /* the API counts in floating point */
     }
+}
+
+static void add_tokens(json_t *to, const char *key, size_t tokens)
+{
+    put(to, key, json_integer(json_integer_value(json_object_get(to, key)) + (json_int_t)tokens));
+}
+
+/* The tokens of each model that graders ask, whichever ask it. */
+static json_t *models_of(const struct metrics_tally *t, const struct metrics_graders *g)
+{
+    json_t *models = json_object();
+
+    for (size_t i = 0; i < g->n; i++) {
+        const char *name = model_of(g, i);
+        json_t *e = name != NULL ? json_object_get(models, name) : NULL;
+
+        if (name == NULL)
+            continue;
+        if (e == NULL) {
+            e = json_object();
+            put(models, name, e);
+        }
+        add_tokens(e, "train_prompt_tokens", t->train.usage[i].prompt);
+        add_tokens(e, "train_completion_tokens", t->train.usage[i].completion);
+        add_tokens(e, "train_cached_tokens", t->train.usage[i].cached);
+        add_tokens(e, "eval_prompt_tokens", t->valid.usage[i].prompt);
+        add_tokens(e, "eval_completion_tokens", t->valid.usage[i].completion);
+        add_tokens(e, "eval_cached_tokens", t->valid.usage[i].cached);
+    }
+    return models;
 }
 
 static json_t *errors_of(const struct metrics_tally *t, const struct metrics_graders *g)
@@ -214,7 +285,7 @@ static json_t *ledger_of(const struct step_metrics *m)
     return ledger;
 }
 
-static void put_own(json_t *d, const struct step_metrics *m)
+static void put_own(json_t *d, const struct step_metrics *m, const struct metrics_tally *t)
 {
     const bool trained = m->n_samples > 0;
     const double seconds = m->seconds_sampling;
@@ -225,6 +296,7 @@ static void put_own(json_t *d, const struct step_metrics *m)
     put(d, "full_valid_reward_ci95", number_if(m->has_valid, m->valid_ci95));
     put(d, "full_valid_greedy_reward", number_if(m->has_valid, m->valid_greedy_reward));
     put(d, "reward_std", number_if(trained, m->reward_std));
+    put(d, "grader_cache_hit_rate", mean((double)t->train.n_cached, t->train.n_asked_cache));
     put(d, "entropy", number_if(trained, m->entropy));
     put(d, "kl", number_if(trained, m->kl));
     put(d, "max_dlogp", number_if(trained, m->max_dlogp));
@@ -270,12 +342,12 @@ json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t
         mean((double)m->grader_errors[bit_unresponsive], m->n_samples));
     put(d, "full_valid_mean_parse_error",
         valid ? mean((double)t->valid.n_parse_errors, t->valid.n) : json_null());
-    put_own(d, m);
+    put_own(d, m, t);
     put(d, "scores", scores_of(m, g));
-    put(d, "usage", usage_of(m, t));
+    put(d, "usage", usage_of(m, t, g));
     put(d, "errors", errors_of(t, g));
     put(d, "timing", timing_of(m, t, g));
-    put(d, "model_graders_token_usage", json_object());
+    put(d, "model_graders_token_usage", models_of(t, g));
     put(d, "ledger", ledger_of(m));
     return d;
 }
@@ -374,7 +446,8 @@ static void csv_cells(struct buf *out, const json_t *v, const char *path, bool n
 
         json_object_foreach((json_t *)(uintptr_t)v, key, value)
         {
-            if (is_grader && (strcmp(key, "name") == 0 || strcmp(key, "type") == 0))
+            if (is_grader &&
+                (strcmp(key, "name") == 0 || strcmp(key, "type") == 0 || strcmp(key, "model") == 0))
                 continue;
             snprintf(below, sizeof below, "%s%s%s", path, path[0] == '\0' ? "" : "/", key);
             csv_cells(out, value, below, names, first);

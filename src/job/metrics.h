@@ -13,10 +13,11 @@
 #include "train/progress.h"
 
 struct metrics_graders {
-    size_t n;                /* 1..GRADE_MAX_PARTS */
-    const char *const *name; /* [n] */
-    const char *const *type; /* [n] string_check, python, ... */
-    const bool *shadow;      /* [n] measured and never rewarded; NULL: none is */
+    size_t n;                 /* 1..GRADE_MAX_PARTS */
+    const char *const *name;  /* [n] */
+    const char *const *type;  /* [n] string_check, python, ... */
+    const char *const *model; /* [n] the model that it asks, or NULL; NULL: none asks one */
+    const bool *shadow;       /* [n] measured and never rewarded; NULL: none is */
 };
 
 /* Sums over the answers of one step and one file. */
@@ -24,6 +25,10 @@ struct metrics_sums {
     size_t n, n_parse_errors;
     size_t n_flags[GRADE_MAX_PARTS][16]; /* by grader and bit */
     double seconds[GRADE_MAX_PARTS];
+    struct {
+        size_t prompt, completion, cached; /* tokens */
+    } usage[GRADE_MAX_PARTS];
+    size_t n_asked_cache, n_cached; /* scores that may be known already, and that were */
 };
 struct metrics_tally {
     struct metrics_sums train, valid;

@@ -270,6 +270,7 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
 {
     const char **names = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
     const char **types = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
+    const char **models = ARENA_ARRAY(&f->arena, const char *, opt->n_graders);
     bool *shadow = ARENA_ARRAY(&f->arena, bool, opt->n_graders);
 
     for (size_t i = 0; i < opt->n_graders; i++) {
@@ -277,12 +278,14 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
 
         names[i] = arena_text(&f->arena, str_of(opt->grader_names[i]));
         types[i] = arena_text(&f->arena, str_of(opt->grader_types[i]));
+        if (opt->grader_models != NULL && opt->grader_models[i] != NULL)
+            models[i] = arena_text(&f->arena, str_of(opt->grader_models[i]));
         shadow[i] = opt->grader_shadows != NULL && opt->grader_shadows[i];
         while (is_among(names, i, names[i]))
             names[i] = arena_printf(&f->arena, "%s (%zu)", opt->grader_names[i], ++n);
     }
     f->graders = (struct metrics_graders){
-        .n = opt->n_graders, .name = names, .type = types, .shadow = shadow};
+        .n = opt->n_graders, .name = names, .type = types, .model = models, .shadow = shadow};
 }
 
 bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,

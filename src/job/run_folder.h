@@ -44,9 +44,10 @@ struct run_folder_options {
     const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
     size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */
     const char *const *grader_names, *const *grader_types;
-    const bool *grader_shadows;   /* [n_graders] grader_is_shadow; NULL: none is */
-    bool resume;                  /* the folder holds a run that is to go on */
-    struct rollout_tokens tokens; /* for "pieces"; all zeros: none are written */
+    const char *const *grader_models; /* [n_graders] grader_model; NULL: none asks one */
+    const bool *grader_shadows;       /* [n_graders] grader_is_shadow; NULL: none is */
+    bool resume;                      /* the folder holds a run that is to go on */
+    struct rollout_tokens tokens;     /* for "pieces"; all zeros: none are written */
 };
 
 struct run_folder;

@@ -91,6 +91,19 @@ static bool same_tokens(const struct sample *a, const struct sample *b)
     return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
 }
 
+/* An answer that equals another of its row has that one's grade, for which nobody was asked again. */
+static void take_over(const struct answers *x, size_t i)
+{
+    struct answer_slot *slot = &x->slots[i];
+    const struct answer_slot *first = &x->slots[i / x->n_samples * x->n_samples + slot->same_as];
+
+    if (slot == first)
+        return;
+    slot->grade = first->grade;
+    slot->grade.n_cached = slot->grade.n_asked_cache;
+    memset(slot->grade.part_usage, 0, sizeof slot->grade.part_usage);
+}
+
 /* Parts the samples of a row into sets of equal tokens. */
 static void find_alike(const struct answers *x, size_t row, struct arena *a)
 {
@@ -221,7 +234,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
         ok = fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
     x.seconds_waiting = clock_seconds() - began;
     for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
-        x.slots[i].grade = x.slots[i / opt->n_samples * opt->n_samples + x.slots[i].same_as].grade;
+        take_over(&x, i);
     for (size_t i = 0; ok && i < n_rows; i++)
         find_alike(&x, i, a);
     if (ok && opt->save != NULL) {
