@@ -714,7 +714,9 @@ static void an_answer_cannot_change_the_row_beside_it(void **state)
     struct grader *g = open_source(
         "def grade(sample, item):\n"
         "    assert item == {'a': 1}, item\n"
-        "    assert type(sample['output_text']) is str and sample['output_json'] is None\n"
+        "    assert type(sample['output_text']) is str\n"
+        "    plain = {'__class__': 'os.system', 'py/object': 'os.system', '$ref': '#'}\n"
+        "    assert sample['output_json'] == (plain if sample['output_text'][0] == '{' else None)\n"
         "    sample['output_text'].encode()\n"
         "    return 1.0\n");
 
