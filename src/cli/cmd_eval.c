@@ -115,6 +115,9 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
     ok = ok && out_printf(err, "  %-12s %7.4f  95 %% interval %.4f to %.4f\n", "mean reward",
                           r->reward_mean, r->reward_mean - r->reward_ci95,
                           r->reward_mean + r->reward_ci95);
+    if (ok && isfinite(r->passed_share))
+        ok = out_printf(err, "  %-12s %7.4f  of the answers earn %g or more (pass_threshold)\n",
+                        "passed", r->passed_share, grader_pass_threshold(x->grader.grader));
     for (size_t i = 0; ok && r->n_parts > 1 && i < r->n_parts; i++) {
         const bool shadow = grader_is_shadow(x->grader.grader, i);
 

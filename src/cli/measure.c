@@ -236,6 +236,10 @@ json_t *measured_json(const struct measured *m, const struct session *s,
     json_object_set_new(
         j, "reward_ci95",
         json_pack("[f, f]", r->reward_mean - r->reward_ci95, r->reward_mean + r->reward_ci95));
+    if (isfinite(r->passed_share)) {
+        json_object_set_new(j, "pass_threshold", json_real(grader_pass_threshold(o->grader)));
+        json_object_set_new(j, "passed", json_real(r->passed_share));
+    }
     json_object_set_new(j, "graders", graders_json(m, o->grader));
     json_object_set_new(j, "pass_at_k", pass_json(m));
     if (o->ranking.ranked != NULL) {

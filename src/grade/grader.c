@@ -368,6 +368,13 @@ const json_t *grader_spec(const struct grader *g)
     return g->spec;
 }
 
+double grader_pass_threshold(const struct grader *g)
+{
+    const json_t *v = json_object_get(g->spec, "pass_threshold");
+
+    return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
 size_t grader_count(const struct grader *g)
 {
     return g->n_parts;

@@ -87,6 +87,8 @@ void grader_close(struct grader *g);
 /* No score is kept from now on: every grading calls the graders. No call may be under way. */
 void grader_drop_cache(struct grader *g);
 const json_t *grader_spec(const struct grader *g); /* as given */
+/* "pass_threshold": an answer that scores as much has passed, as evals say; NaN where the grader has none. */
+double grader_pass_threshold(const struct grader *g);
 /* Parts: one for a plain grader, one a member for multi (then without the multi itself); then the shadows. */
 size_t grader_count(const struct grader *g);
 bool grader_is_shadow(const struct grader *g, size_t i);

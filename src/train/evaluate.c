@@ -22,6 +22,7 @@ static void add_row(const struct answers *x, size_t row, const struct grader *g,
                     struct evaluate_result *out)
 {
     const size_t n = x->n_samples;
+    const double threshold = grader_pass_threshold(g);
     double habit[N_HABITS];
     double sum = 0, best = -HUGE_VAL, worst = HUGE_VAL;
     bool solved = false, some = false;
@@ -48,6 +49,7 @@ static void add_row(const struct answers *x, size_t row, const struct grader *g,
                 out->part_mean[k] += slot->grade.part[k];
             out->part_seconds[k] += slot->grade.part_seconds[k];
         }
+        out->passed_share += slot->grade.reward >= threshold;
         tell_flags(slot->grade.flags, out->grader_errors);
         if (out->first_error[0] == '\0' && slot->grade.details[0] != '\0')
             memcpy(out->first_error, slot->grade.details, sizeof out->first_error);
@@ -130,6 +132,9 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
     if (!ok)
         return false;
     finish(&r);
+    r.passed_share = isnan(grader_pass_threshold(g))
+                         ? (double)NAN
+                         : r.passed_share / (double)(r.n_rows * r.n_samples);
     (void)common_answers_most(&common, &r.habit[HABIT_COMMON]);
     r.seconds = clock_seconds() - began;
     *out = r;

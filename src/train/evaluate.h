@@ -25,8 +25,9 @@ struct evaluate_result {
     double reward_mean, reward_ci95; /* of the rows' means: 1.96 deviations / sqrt(rows) */
     double
         pass_at_k; /* share of rows with an answer of reward >= 1 (or the best possible), k = n_samples */
-    double any_reward; /* share of rows with an answer of reward > 0 */
-    double flat_share; /* rows whose answers all got the same */
+    double any_reward;   /* share of rows with an answer of reward > 0 */
+    double passed_share; /* of the answers, by the grader's pass_threshold; NaN without one */
+    double flat_share;   /* rows whose answers all got the same */
     double truncated_share, completion_tokens_mean, reasoning_tokens_mean, entropy_mean;
     size_t n_parts;
     double part_mean[GRADE_MAX_PARTS], part_seconds[GRADE_MAX_PARTS];

@@ -44,6 +44,14 @@ class Eval(HoneTest):
         self.assertEqual(told["pass_at_k"], {"1": 0.5, "2": 0.5, "3": 0.5})
         self.assertEqual((told["reward_mean"], told["flat_share"]), (0.5, 1))
 
+    def test_the_share_that_passes_the_threshold(self):
+        self.assertNotIn("passed", self.json(*self.words))
+        self.put("d.jsonl", [{**row, "worth": i / 5} for i, row in enumerate(rows())])  # 0, 0.2, ... 1
+        self.put("g.json", {**python(FIXED), "pass_threshold": 0.6})
+        told = self.json(*self.words, "--samples", "2")
+        self.assertEqual((told["pass_threshold"], told["passed"]), (0.6, 0.5))
+        self.assertIn("0.5000  of the answers earn 0.6 or more", self.works(*self.words))
+
     def test_answers_can_be_kept_and_graded_again(self):
         told = self.json(*self.words, "--samples", "2", "--save-answers", "a.jsonl", "--out", "r.json")
         self.assertEqual(json.loads(self.read("r.json")), told)
