@@ -10,6 +10,7 @@
 #include "grade/grader.h"
 #include "sample/machine.h"
 
+#include <curl/curl.h>
 #include <nettle/version.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -29,7 +30,7 @@ static size_t libraries(struct library *out, size_t max)
     struct library *at = out;
     char pcre2[64] = "";
 
-    if (max < 5)
+    if (max < 6)
         return 0;
     pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
     *at = (struct library){.name = "jansson"};
@@ -44,6 +45,9 @@ static size_t libraries(struct library *out, size_t max)
     *at = (struct library){.name = "libseccomp"};
     snprintf((at++)->version, sizeof at->version, "%u.%u.%u", seccomp->major, seccomp->minor,
              seccomp->micro);
+    *at = (struct library){.name = "libcurl"};
+    snprintf((at++)->version, sizeof at->version, "%s",
+             curl_version_info(CURLVERSION_NOW)->version);
     return (size_t)(at - out);
 }
 
