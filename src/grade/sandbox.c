@@ -12,10 +12,12 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -112,26 +114,72 @@ static bool prefix_of(const char *program, char out[PATH_MAX])
     return strchr(out + (out[0] == '/'), '/') != NULL; /* at least two names deep */
 }
 
-bool sandbox_can_show(const char *folder, struct error *err)
+/* Whether a user who is not root gets to path: every folder above it lets others pass. NULL, or the one that does not. */
+static const char *closed_above(const char *path, char folder[PATH_MAX])
+{
+    struct stat st;
+
+    snprintf(folder, PATH_MAX, "%s", path);
+    for (char *slash; (slash = strrchr(folder, '/')) != NULL && slash != folder;) {
+        *slash = '\0';
+        if (stat(folder, &st) == 0 && (st.st_mode & S_IXOTH) == 0)
+            return folder;
+    }
+    return NULL;
+}
+
+/* A place of our own for mounts that nobody else sees: in a child, between fork and exec. */
+static bool own_mounts(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("none", "/mnt", "tmpfs", MS_NODEV | MS_NOSUID, "mode=755,size=64k") == 0;
+}
+
+static bool may_mount(void)
+{
+    int status = 1;
+    const pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(own_mounts() ? 0 : 1);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return pid > 0 && status == 0;
+}
+
+static bool can_show(const char *folder, bool *is_hidden, struct error *err)
 {
     static const char *const own[] = {"/tmp", "/dev", "/proc"};
-    char path[PATH_MAX];
-    struct stat st;
+    char above[PATH_MAX];
+    const char *closed;
 
     for (size_t i = 0; i < COUNT_OF(own); i++)
         if (is_below(folder, own[i]))
             return fail(err, ERR_UNSUPPORTED,
                         "%.300s is in %s, of which a grader's sandbox has its own", folder, own[i]);
-    snprintf(path, sizeof path, "%s", folder);
-    for (char *slash; geteuid() == 0 && (slash = strrchr(path, '/')) != NULL && slash != path;) {
-        *slash = '\0';
-        if (stat(path, &st) == 0 && (st.st_mode & S_IXOTH) == 0)
-            return fail(err, ERR_UNSUPPORTED,
-                        "a grader's sandbox, which is not root, cannot reach %.200s: %.200s lets "
-                        "nobody else pass (chmod o+x, or another HONE_HOME)",
-                        folder, path);
-    }
-    return true;
+    closed = geteuid() == 0 ? closed_above(folder, above) : NULL;
+    *is_hidden = closed != NULL;
+    return closed == NULL || may_mount() ||
+           fail(err, ERR_UNSUPPORTED,
+                "a grader's sandbox, which is not root, cannot reach %.200s: %.200s lets nobody "
+                "else pass (chmod o+x, or another HONE_HOME)",
+                folder, closed);
+}
+
+bool sandbox_can_show(const char *folder, struct error *err)
+{
+    bool is_hidden;
+
+    return can_show(folder, &is_hidden, err);
+}
+
+/* One more folder to show; where there is no room for it, it is not shown. */
+static void add_folder(struct sandbox *s, const char *path, bool is_hidden)
+{
+    if (s->n_folders == SANDBOX_MAX_FOLDERS)
+        return;
+    s->is_hidden[s->n_folders] = is_hidden;
+    snprintf(s->folder[s->n_folders++], PATH_MAX, "%s", path);
 }
 
 /* Corpora beside an environment: HOME/graders/python and HOME/graders/nltk_data. */
@@ -147,7 +195,7 @@ static void add_corpora(struct sandbox *s)
     if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
         return;
     snprintf(s->nltk_data, sizeof s->nltk_data, "NLTK_DATA=%s", path);
-    memcpy(s->folder[s->n_folders++], path, sizeof path);
+    add_folder(s, path, s->is_hidden[0]);
 }
 
 /* Shows the interpreter's own folders where they are not in /usr: a virtual environment and the Python below it. */
@@ -155,6 +203,7 @@ static bool add_folders(struct sandbox *s, struct error *err)
 {
     char resolved[PATH_MAX], prefix[PATH_MAX];
     const char *const programs[2] = {s->python, resolved};
+    bool is_hidden;
 
     if (!real_path(s->python, resolved))
         return fail_errno(err, "finding the Python of the graders, %.300s", s->python);
@@ -165,11 +214,14 @@ static bool add_folders(struct sandbox *s, struct error *err)
             return fail(err, ERR_UNSUPPORTED,
                         "the Python of the graders, %.300s, is not in a folder of its own",
                         programs[i]);
-        if (!sandbox_can_show(prefix, err))
+        if (!can_show(prefix, &is_hidden, err))
             return fail_while(err, "choosing the Python of the graders");
         if (is_below(prefix, "/usr") || (s->n_folders > 0 && strcmp(s->folder[0], prefix) == 0))
             continue;
-        memcpy(s->folder[s->n_folders++], prefix, sizeof prefix);
+        if (is_hidden && s->tier == SANDBOX_T3)
+            return fail(err, ERR_UNSUPPORTED,
+                        "%.300s is root's alone to reach, and this tier mounts nothing", prefix);
+        add_folder(s, prefix, is_hidden);
     }
     add_corpora(s);
     return true;
@@ -255,6 +307,9 @@ struct launch {
     struct sock_fprog program; /* T3 */
 };
 
+/* Where bubblewrap, which is not root, finds what root alone can reach. */
+static const char *const shown_at[SANDBOX_MAX_FOLDERS] = {"/mnt/0", "/mnt/1", "/mnt/2"};
+
 static void add(struct launch *l, const char *arg)
 {
     if (l->n_args < MAX_ARGS - 1)
@@ -300,7 +355,7 @@ static void add_bwrap(struct launch *l, char targets[][64])
         ADD(l, "--disable-userns");
     add_system(l, targets);
     for (size_t i = 0; i < s->n_folders; i++)
-        ADD(l, "--ro-bind", s->folder[i], s->folder[i]);
+        ADD(l, "--ro-bind", s->is_hidden[i] ? shown_at[i] : s->folder[i], s->folder[i]);
     if (s->tier == SANDBOX_T1)
         ADD(l, "--proc", "/proc");
     ADD(l, "--dev", "/dev", "--remount-ro", "/dev", "--size", "67108864", "--tmpfs", "/tmp",
@@ -503,12 +558,30 @@ static void close_gates(const struct launch *l)
         give_up("the system-call filter was refused");
 }
 
+static void show_hidden(const struct sandbox *s)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < s->n_folders; i++)
+        any = any || s->is_hidden[i];
+    if (!any)
+        return;
+    umask(022);
+    if (!own_mounts())
+        give_up("no folders can be mounted for it");
+    for (size_t i = 0; i < s->n_folders; i++)
+        if (s->is_hidden[i] && (mkdir(shown_at[i], 0755) != 0 ||
+                                mount(s->folder[i], shown_at[i], NULL, MS_BIND, NULL) != 0))
+            give_up("the graders' packages cannot be mounted for it");
+}
+
 static _Noreturn void become(const struct launch *l)
 {
     offer_to_oom_killer();
     setsid(); /* Ctrl-C is for the program, not for its graders */
     if (chdir("/") != 0)
         _exit(127);
+    show_hidden(l->s);
     umask(077);
     keep_descriptors(l);
     limit_all(l);

@@ -40,6 +40,7 @@ struct sandbox {
     char bwrap[PATH_MAX]; /* T1, T2 */
     char folder[SANDBOX_MAX_FOLDERS]
                [PATH_MAX]; /* beyond /usr: where the interpreter and its packages are */
+    bool is_hidden[SANDBOX_MAX_FOLDERS]; /* root's alone to reach: shown by a mount of it */
     size_t n_folders;
     char nltk_data
         [PATH_MAX +

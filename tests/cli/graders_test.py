@@ -1,6 +1,7 @@
 """graders: an environment of packages that appears whole or not at all, and what the doctor says."""
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -30,8 +31,8 @@ esac
 class Install(HoneTest):
     def setUp(self):
         super().setUp()
-        # not in memory: a sandbox has its own /dev
-        scratch = tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(HONE)))
+        # not in memory and not in /tmp: a sandbox has its own /dev and /tmp
+        scratch = tempfile.TemporaryDirectory(dir="/var/tmp")
         self.addCleanup(scratch.cleanup)
         self.home = self.env["HONE_HOME"] = os.path.join(scratch.name, "home")
         os.chmod(scratch.name, 0o755)
@@ -114,14 +115,22 @@ class Install(HoneTest):
         self.assertEqual(self.install().returncode, 0)
         self.assertEqual(self.made(), ["python"])
 
-    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "only root's sandbox has another user")
-    def test_a_place_that_the_sandbox_cannot_reach_is_refused_at_once(self):
-        os.makedirs(self.home)
-        os.chmod(self.home, stat.S_IRWXU)
+    def test_a_place_that_the_sandbox_has_of_its_own_is_refused_at_once(self):
+        self.env["HONE_HOME"] = "/tmp/hone-of-a-test-that-makes-nothing"
         run = self.install()
         self.assertEqual(run.returncode, 1)
-        self.assert_sentence(run.stderr, ["cannot reach", self.home])
+        self.assert_sentence(run.stderr, ["is in /tmp", "/tmp/hone-of-a-test"])
         self.assertFalse(os.path.exists(self.path("seen")))
+        shutil.rmtree(self.env["HONE_HOME"], ignore_errors=True)
+
+    @unittest.skipUnless(hasattr(os, "geteuid") and os.geteuid() == 0, "only root's sandbox has another user")
+    def test_a_home_that_root_alone_can_reach_is_shown_all_the_same(self):
+        with open("/proc/self/mounts") as stream:
+            before = stream.read()
+        os.chmod(os.path.dirname(self.home), stat.S_IRWXU)
+        self.test_graders_use_the_environment_that_is_there_and_its_corpora()
+        with open("/proc/self/mounts") as stream:
+            self.assertEqual(stream.read(), before)
 
     def test_graders_use_the_environment_that_is_there_and_its_corpora(self):
         os.makedirs(os.path.join(self.home, "graders", "nltk_data", "corpora"))
