@@ -94,7 +94,9 @@ void grade_scope_key(struct grade_scope *s)
 struct entry {
     unsigned char key[32];
     uint32_t part;
-    bool known; /* false: a thread computes it */
+    bool known, failed; /* neither: a thread computes it */
+    unsigned n_waiting; /* threads that wait for that; the last frees it where it was dropped */
+    bool is_dropped;
     double score;
     struct entry *next;          /* in its bucket */
     struct entry *older, *newer; /* among those known, by their last use */
@@ -165,34 +167,61 @@ static void link_newest(struct grade_cache *c, struct entry *e)
     c->newest = e;
 }
 
-/* Takes e out of its bucket and gives its memory back; it is not among those known. */
+/* A new entry at the end of a bucket; NULL where there is no memory: its score is then computed and not kept. */
+static struct entry *add(struct grade_cache *c, struct entry **at, const struct grade_scope *s,
+                         size_t part)
+{
+    struct entry *e = calloc(1, sizeof *e);
+
+    if (e == NULL)
+        return NULL;
+    memcpy(e->key, s->key, sizeof e->key);
+    e->part = (uint32_t)part;
+    *at = e;
+    c->bytes += sizeof *e;
+    return e;
+}
+
+/* Takes e out of its bucket and gives its memory back, now or when nobody waits for it; it is not among those known. */
 static void drop(struct grade_cache *c, struct entry *e)
 {
     *place_of(c, e->key, e->part) = e->next;
     c->bytes -= sizeof *e;
-    free(e);
+    e->is_dropped = true;
+    if (e->n_waiting == 0)
+        free(e);
+}
+
+/* Until another thread has computed e; true where it gave a score. */
+static bool wait_for(struct grade_cache *c, struct entry *e, double *score)
+{
+    e->n_waiting++;
+    while (!e->known && !e->failed)
+        pthread_cond_wait(&c->computed, &c->lock);
+    e->n_waiting--;
+    const bool known = e->known;
+    *score = e->score;
+    if (e->is_dropped && e->n_waiting == 0)
+        free(e);
+    return known;
 }
 
 bool grade_cache_get(struct grade_cache *c, const struct grade_scope *s, size_t part,
                      struct part_result *out)
 {
-    struct entry **at, *e;
-    bool known;
+    bool known = false;
 
     pthread_mutex_lock(&c->lock);
-    while (*(at = place_of(c, s->key, part)) != NULL && !(*at)->known)
-        pthread_cond_wait(&c->computed, &c->lock);
-    e = *at;
-    known = e != NULL;
-    if (known) {
+    struct entry **at = place_of(c, s->key, part), *e = *at;
+    if (e != NULL && e->known) {
+        known = true;
         out->score = e->score;
         unlink_used(c, e);
         link_newest(c, e);
-    } else if ((e = calloc(1, sizeof *e)) != NULL) { /* NULL: it is computed and not kept */
-        memcpy(e->key, s->key, sizeof e->key);
-        e->part = (uint32_t)part;
-        *at = e;
-        c->bytes += sizeof *e;
+    } else if (e != NULL) {
+        known = wait_for(c, e, &out->score);
+    } else {
+        (void)add(c, at, s, part);
     }
     pthread_mutex_unlock(&c->lock);
     return known;
@@ -201,16 +230,17 @@ bool grade_cache_get(struct grade_cache *c, const struct grade_scope *s, size_t 
 void grade_cache_put(struct grade_cache *c, const struct grade_scope *s, size_t part,
                      const struct part_result *r)
 {
-    struct entry *e;
-
     pthread_mutex_lock(&c->lock);
-    e = *place_of(c, s->key, part);
+    struct entry **at = place_of(c, s->key, part), *e = *at;
+    if (e == NULL && r->flags == 0) /* another thread's try had failed, and this one's has not */
+        e = add(c, at, s, part);
     if (e != NULL && !e->known && r->flags == 0) {
         e->score = r->score;
         e->known = true;
         link_newest(c, e);
     } else if (e != NULL && !e->known) {
-        drop(c, e); /* of those that wait for it, one computes it anew */
+        e->failed = true; /* those that wait for it try it themselves, all at once */
+        drop(c, e);
     }
     while (c->bytes > c->max_bytes && (e = c->oldest) != NULL) {
         unlink_used(c, e);

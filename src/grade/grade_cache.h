@@ -3,8 +3,9 @@
  *
  * A grader's own, as long as it lives. The key is the SHA-256 of the part's number, the row and the sample; where two
  * threads want the same at once, one computes and the other waits for it. A failure is not kept: its cause may have
- * been the machine (a time limit under load, a worker that died), and the next try may succeed. Bounded in bytes: what
- * was used longest ago goes first.
+ * been the machine (a time limit under load, a worker that died), and the next try may succeed. Those that waited for it
+ * then try for themselves, all at once: one after another, a group of equal answers would take a time limit each.
+ * Bounded in bytes: what was used longest ago goes first.
  */
 #ifndef HONE_GRADE_GRADE_CACHE_H
 #define HONE_GRADE_GRADE_CACHE_H

@@ -54,14 +54,16 @@ void worker_stop(struct python_worker *w, const struct sandbox *s)
 
 /*
  * Takes what was printed; all but the first of it is only counted, so that a grader that prints without end is held up no
- * more than by /dev/null. At most a few pipes full at once: a source may have left a process behind that never stops.
+ * more than by /dev/null. No more at once than the pipe holds: what an ended call wrote, and an end where a source has
+ * left a process behind that never stops.
  */
 static void hear(struct python_worker *w)
 {
     char chunk[16384];
+    const int holds = w->err_fd >= 0 ? fcntl(w->err_fd, F_GETPIPE_SZ) : 0;
 
-    for (int i = 0; i < 16 && w->err_fd >= 0; i++) {
-        const ssize_t n = read(w->err_fd, chunk, sizeof chunk);
+    for (int left = holds; left > 0 && w->err_fd >= 0;) {
+        const ssize_t n = read(w->err_fd, chunk, size_min((size_t)left, sizeof chunk));
 
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
             close(w->err_fd);
@@ -73,6 +75,7 @@ static void hear(struct python_worker *w)
         memcpy(w->said + w->n_said, chunk, kept);
         w->n_said += kept;
         w->n_written += (uint64_t)n;
+        left -= (int)n;
     }
 }
 

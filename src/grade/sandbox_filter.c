@@ -212,9 +212,21 @@ static bool outer_rules(scmp_filter_ctx f, bool bare)
                       refuse_all(f, changes_by_name, COUNT_OF(changes_by_name))));
 }
 
+/* What would stay with a descriptor that the next call has, too: a pipe's size, a signal's number, hints. */
+static bool refuse_lasting(scmp_filter_ctx f)
+{
+    static const unsigned commands[] = {F_SETPIPE_SZ, F_SETSIG, F_SET_RW_HINT, F_SET_FILE_RW_HINT};
+
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (!refuse_if(f, SCMP_SYS(fcntl), LOW_HALF(1, commands[i])))
+            return false;
+    return true;
+}
+
 static bool inner_rules(scmp_filter_ctx f)
 {
     return refuse_all(f, signals, COUNT_OF(signals)) && refuse_all(f, starts, COUNT_OF(starts)) &&
+           refuse_lasting(f) &&
            /* a thread is no process */
            refuse_if(f, SCMP_SYS(clone), SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0)) &&
            refuse_if(f, SCMP_SYS(prctl), LOW_HALF(0, 1)); /* PR_SET_PDEATHSIG */

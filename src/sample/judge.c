@@ -232,29 +232,36 @@ static void put_disarmed(const struct judge *j, struct str text, struct buf *b)
     }
 }
 
-/* The text of a message's content: a string, or parts of text one after the other. */
+/*
+ * The text of a message's content: a string, or parts of text one after the other. It is disarmed as a whole: what two
+ * parts put together may be a special token.
+ */
 static bool put_content(const struct judge *j, const json_t *content, struct buf *b,
                         struct error *err)
 {
     const json_t *part;
+    struct buf whole;
     size_t i;
+    bool ok = true;
 
-    if (json_is_string(content)) {
-        put_disarmed(j, json_str(content), b);
-        return true;
-    }
+    buf_init(&whole, LIMIT_RENDER_BYTES);
+    buf_str(&whole, json_str(content));
     json_array_foreach(content, i, part)
     {
-        const json_t *text = json_object_get(part, "text");
+        const json_t *text = json_object_get(part, "text"), *type = json_object_get(part, "type");
 
-        if (!json_is_string(text))
-            return fail_param(
+        if (ok && !json_is_string(text))
+            ok = fail_param(
                 err, ERR_UNSUPPORTED, "messages",
                 "the judge %s reads text alone, and a part of the question is of the type \"%.64s\"",
-                j->name, json_string_value(json_object_get(part, "type")));
-        put_disarmed(j, json_str(text), b);
+                j->name, json_is_string(type) ? json_string_value(type) : "");
+        buf_str(&whole, json_str(text));
     }
-    return true;
+    ok = ok && buf_ok(&whole, "a question to the judge", err);
+    if (ok)
+        put_disarmed(j, buf_view(&whole), b);
+    buf_release(&whole);
+    return ok;
 }
 
 /* Messages as chat templates know them: the roles system, user, assistant, and one text each. */
@@ -291,6 +298,15 @@ static double setting(const json_t *sampling, const char *key, double usual)
     const json_t *v = json_object_get(sampling, key);
 
     return json_is_number(v) ? json_number_value(v) : usual;
+}
+
+/* The most tokens of a reply, under the names that ask_remote.c takes for one another, too. */
+static double max_tokens_of(const struct judge *j, const json_t *sampling)
+{
+    double most = setting(sampling, "max_tokens", (double)j->options.max_tokens);
+
+    most = setting(sampling, "max_completion_tokens", most);
+    return setting(sampling, "max_completions_tokens", most);
 }
 
 /*
@@ -347,7 +363,7 @@ static bool request_of(const struct judge *j, const struct grade_question *q,
                        const struct prompt *prompt, struct sample_request *out, struct error *err)
 {
     const json_t *s = q->sampling;
-    const double most = setting(s, "max_completions_tokens", (double)j->options.max_tokens);
+    const double most = max_tokens_of(j, s);
     const size_t room = j->model->max_positions - size_min(j->model->max_positions, prompt->n);
 
     if (room < 16)

@@ -198,6 +198,13 @@ def reads_its_parents_memory():
         or libc.ptrace(16, parent, 0, 0) == 0 or libc.process_vm_readv(parent, at, 1, at, 1, 0) >= 0 \
         or libc.process_vm_writev(parent, at, 1, at, 1, 0) >= 0
 @attack
+def changes_what_its_output_is():
+    read_end, write_end = os.pipe()
+    for fd in (0, 1, write_end):
+        for command, value in [(1031, 1 << 20), (10, 40), (1036, ctypes.c_uint64(2)), (1038, ctypes.c_uint64(2))]:
+            if libc.fcntl(fd, command, ctypes.byref(value) if isinstance(value, ctypes.c_uint64) else value) >= 0:
+                return True  # F_SETPIPE_SZ, F_SETSIG and hints outlive the call
+@attack
 def outlives_its_death_signal():
     return libc.prctl(1, 0, 0, 0, 0) == 0
 

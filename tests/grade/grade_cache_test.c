@@ -148,11 +148,18 @@ static void what_was_used_longest_ago_makes_room(void **state)
 
 /* ---- many threads ---- */
 
+#define N_CROWD 16
 struct crowd {
     struct grade_cache *cache;
     unsigned fails; /* so many of those that compute fail */
-    atomic_uint n_computed, n_taken;
+    atomic_uint n_here, n_computed, n_taken;
+    atomic_uint n_busy, n_busy_most; /* computing at once */
 };
+
+static void pause_for(double seconds)
+{
+    clock_sleep_until(clock_seconds() + seconds);
+}
 
 static void *want(void *arg)
 {
@@ -161,13 +168,20 @@ static void *want(void *arg)
     struct asked a;
 
     ask(&a, "{'row':1}", "one answer", NULL);
+    atomic_fetch_add(&x->n_here, 1);
     if (grade_cache_get(x->cache, &a.scope, 0, &r)) {
         atomic_fetch_add(&x->n_taken, r.score == 0.5);
     } else {
-        const struct timespec pause = {.tv_nsec = 20000000};
         const bool failed = atomic_fetch_add(&x->n_computed, 1) < x->fails;
+        const unsigned n_busy = atomic_fetch_add(&x->n_busy, 1) + 1;
+        unsigned most = atomic_load(&x->n_busy_most);
 
-        nanosleep(&pause, NULL);
+        while (n_busy > most && !atomic_compare_exchange_weak(&x->n_busy_most, &most, n_busy))
+            continue;
+        while (atomic_load(&x->n_here) < N_CROWD)
+            pause_for(0.001);
+        pause_for(0.1);
+        atomic_fetch_sub(&x->n_busy, 1);
         r = (struct part_result){.score = failed ? 0 : 0.5,
                                  .flags = failed ? GRADE_OTHER_ERROR : 0};
         grade_cache_put(x->cache, &a.scope, 0, &r);
@@ -176,25 +190,45 @@ static void *want(void *arg)
     return NULL;
 }
 
-static void crowd(unsigned fails)
+static struct crowd *crowd(unsigned fails)
 {
-    struct crowd x = {.cache = grade_cache_open((size_t)1 << 20), .fails = fails};
-    pthread_t threads[16];
+    static struct crowd x;
+    pthread_t threads[N_CROWD];
 
-    for (int i = 0; i < 16; i++)
+    x = (struct crowd){.cache = grade_cache_open((size_t)1 << 20), .fails = fails};
+    for (int i = 0; i < N_CROWD; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, want, &x), 0);
-    for (int i = 0; i < 16; i++)
+    for (int i = 0; i < N_CROWD; i++)
         pthread_join(threads[i], NULL);
-    assert_int_equal(x.n_computed, fails + 1);
-    assert_int_equal(x.n_taken, 16 - fails - 1);
-    grade_cache_close(x.cache);
+    assert_int_equal(x.n_computed + x.n_taken, N_CROWD);
+    return &x;
 }
 
 static void of_threads_that_want_the_same_one_computes(void **state)
 {
     (void)state;
-    crowd(0);
-    crowd(2); /* and where that fails, another one does */
+    const struct crowd *x = crowd(0);
+
+    assert_int_equal(x->n_computed, 1);
+    grade_cache_close(x->cache);
+}
+
+static void where_it_fails_the_others_try_at_once(void **state)
+{
+    (void)state;
+    for (unsigned fails = 1; fails <= N_CROWD; fails += 5) {
+        const struct crowd *x = crowd(fails);
+        struct part_result r = {0};
+        struct asked a;
+
+        assert_true(x->n_busy_most > 1); /* a time limit is met twice and not sixteen times */
+        assert_true(x->n_computed >= fails);
+        ask(&a, "{'row':1}", "one answer", NULL);
+        assert_int_equal(grade_cache_get(x->cache, &a.scope, 0, &r), fails < x->n_computed);
+        assert_true(r.score == (fails < x->n_computed ? 0.5 : 0));
+        forget(&a);
+        grade_cache_close(x->cache);
+    }
 }
 
 /* ---- in a grader ---- */
@@ -259,6 +293,7 @@ int main(void)
         cmocka_unit_test(a_failure_is_not_kept),
         cmocka_unit_test(what_was_used_longest_ago_makes_room),
         cmocka_unit_test(of_threads_that_want_the_same_one_computes),
+        cmocka_unit_test(where_it_fails_the_others_try_at_once),
         cmocka_unit_test(a_deterministic_grader_runs_once_an_answer),
         cmocka_unit_test(a_grader_may_say_that_it_is_not),
         cmocka_unit_test(without_room_nothing_is_kept),

@@ -48,6 +48,7 @@ MAX_FILES = 10000
 MAX_FRAME = 1 << 30
 READ, READ_AND_HEARD = b"CP"  # what a child writes once it has read its call; the second where its output is wanted
 F_SETFL, F_SETPIPE_SZ, PIPE_SIZE = 4, 1031, 65536
+LOCK_UN = 8
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP = 1, 4, 22
 RLIMIT_NPROC = 6
 
@@ -502,6 +503,15 @@ def plain_fork():
     return libc.fork if len(sys._current_frames()) == 1 else os.fork  # it gives -1, and the other raises, where it fails
 
 
+def can_name(output):
+    """Whether a call, whose user is this one's, could give its output times and a mode that the next would read."""
+    try:
+        os.utime(output, (0, 0))
+    except OSError:
+        return False
+    return True
+
+
 def serve(sock, output, run, tmp):
     """Forks, waits for the child's end, sends its answer on, and so forth.
 
@@ -510,7 +520,8 @@ def serve(sock, output, run, tmp):
     """
     room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
     readv, writev, fork, waitpid, close, new_pipe = os.readv, os.writev, plain_fork(), os.waitpid, os.close, os.pipe
-    fcntl, ends, no_wait = libc.fcntl, signal.sigtimedwait, os.WNOHANG
+    fcntl, flock, ends, no_wait = libc.fcntl, libc.flock, signal.sigtimedwait, os.WNOHANG
+    is_ours, utime, fchmod = can_name(output), os.utime, os.fchmod
     child_signal, tick = (signal.SIGCHLD,), 0.1
     size = struct.Struct("<I").pack
     while True:
@@ -544,9 +555,15 @@ def serve(sock, output, run, tmp):
         close(pipe)
         if n == 0 or room[0] not in (READ, READ_AND_HEARD):  # the stream ended, or the child before it had read its call
             os._exit(3)
-        if room[0] == READ_AND_HEARD:  # the pipe's settings are its next user's, too
+        fcntl(0, F_SETFL, 0)  # what is set of a descriptor is its next user's, too
+        flock(0, LOCK_UN)
+        if room[0] == READ_AND_HEARD:
             fcntl(output, F_SETFL, 0)
             fcntl(output, F_SETPIPE_SZ, PIPE_SIZE)
+            flock(output, LOCK_UN)
+            if is_ours:
+                utime(output, (0, 0))
+                fchmod(output, 0o600)
         is_clean = not tmp or clean(tmp)
         if status != 0 or n == 1:
             writev(sock, [size(5), b"D", size(status)])
