@@ -22,7 +22,7 @@
 
 struct judge_options {
     size_t
-        max_tokens; /* of a reply, where the question has no "max_completions_tokens"; default 1024 */
+        max_tokens; /* of a reply, where the question has no "max_completions_tokens"; default 512 */
     size_t max_live;               /* questions answered together; default 16 */
     size_t kv_bytes;               /* of their cache; default 256 MiB */
     const struct adapter *adapter; /* as long as the judge; NULL: the base as it is */
