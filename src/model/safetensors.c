@@ -145,16 +145,6 @@ static bool data_is_covered(const struct shard *s, size_t len, struct error *err
     return true;
 }
 
-static void leave_out_indices(struct shard *s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s->n; i++)
-        if (!s->entries[i].is_index)
-            s->entries[n++] = s->entries[i];
-    s->n = n;
-}
-
 static bool header_read(struct arena *a, struct shard *s, json_t *header, struct str data,
                         struct error *err)
 {
@@ -182,10 +172,7 @@ static bool header_read(struct arena *a, struct shard *s, json_t *header, struct
         s->n++;
     }
     qsort(s->entries, s->n, sizeof *s->entries, data_order);
-    if (!data_is_covered(s, data.len, err))
-        return false;
-    leave_out_indices(s);
-    return true;
+    return data_is_covered(s, data.len, err);
 }
 
 static bool shard_read(struct arena *a, struct shard *s, struct error *err)
@@ -381,6 +368,20 @@ static struct shard *one_shard(struct safetensors *s, const char *path)
     return s->shards;
 }
 
+/* At the end: the index of shards names them, too. */
+static void leave_out_indices(struct safetensors *s)
+{
+    size_t n = 0, n_named = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        if (!s->entries[i]->is_index)
+            s->entries[n++] = s->entries[i];
+        if (!s->by_name[i]->is_index)
+            s->by_name[n_named++] = s->by_name[i];
+    }
+    s->n = n;
+}
+
 bool safetensors_open(const char *path, struct safetensors **out, struct error *err)
 {
     struct safetensors *s = start();
@@ -397,6 +398,7 @@ bool safetensors_open(const char *path, struct safetensors **out, struct error *
         safetensors_close(s);
         return false;
     }
+    leave_out_indices(s);
     *out = s;
     return true;
 }
@@ -412,6 +414,7 @@ bool safetensors_open_bytes(const void *bytes, size_t len, const char *what,
         safetensors_close(s);
         return false;
     }
+    leave_out_indices(s);
     *out = s;
     return true;
 }

@@ -46,7 +46,8 @@ struct judge {
 
 struct judge_options judge_defaults(void)
 {
-    return (struct judge_options){.max_tokens = 512, .max_live = 16, .kv_bytes = (size_t)256 << 20};
+    return (struct judge_options){
+        .max_tokens = 1024, .max_live = 16, .kv_bytes = (size_t)256 << 20};
 }
 
 static void question_free(struct question *q)

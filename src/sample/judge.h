@@ -3,8 +3,8 @@
  *
  * Questions come from many threads; one thread of the judge's own takes all that wait and has one engine answer them
  * together, in the form that each asks for (response_format), so that a reply always parses; texts and lists in it that
- * have no bound get one, so that it also ends. Its weights may be those of
- * the model that is being trained, with the adapter off: they are only read, and the judge has a cache of its own.
+ * have no bound get one, so that it also ends. Its weights may be those of the model that is being trained, with the
+ * adapter off: they are only read, and the judge has a cache of its own.
  *
  * A reply is a function of the question alone, whatever is asked beside it: random numbers are counted from the question's
  * text and its "seed". Without a "temperature" the most likely tokens are taken: the same answer gets the same score, and a
@@ -21,7 +21,7 @@
 #include "sample/prompt.h"
 
 struct judge_options {
-    size_t max_tokens; /* of a reply, where the question says no other number; default 512 */
+    size_t max_tokens; /* of a reply, where the question says no other number; default 1024 */
     size_t max_live;   /* questions answered together; default 16 */
     size_t kv_bytes;   /* of their cache; default 256 MiB */
     const struct adapter *adapter; /* as long as the judge; NULL: the base as it is */

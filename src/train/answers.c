@@ -91,6 +91,16 @@ static bool same_tokens(const struct sample *a, const struct sample *b)
     return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
 }
 
+struct grade_sample answers_input(const struct sample *s, const struct answer *answer)
+{
+    const bool truncated = s->end == SAMPLE_LENGTH;
+
+    return (struct grade_sample){.output_text = answer->text,
+                                 .truncated = truncated,
+                                 .unanswered =
+                                     !truncated && s->n_thinking > 0 && answer->text.len == 0};
+}
+
 /* An answer that equals another of its row has that one's grade, for which nobody was asked again. */
 static void take_over(const struct answers *x, size_t i)
 {
@@ -133,10 +143,7 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
 
     slot->sample = copied(s, po->a);
     prompter_answer(po->p, slot->sample, po->a, &slot->answer);
-    slot->input = (struct grade_sample){
-        .output_text = slot->answer.text,
-        .truncated = s->end == SAMPLE_LENGTH,
-        .unanswered = s->end != SAMPLE_LENGTH && s->n_thinking > 0 && slot->answer.text.len == 0};
+    slot->input = answers_input(s, &slot->answer);
     slot->same_as = first_alike(po->x, row, sample);
     if (slot->same_as == sample)
         grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);

@@ -56,6 +56,8 @@ MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             size_t n_rows, struct grade_queue *queue,
                             const struct answers_options *opt, const struct progress_sink *sink,
                             struct arena *a, struct answers *out, struct error *err);
+/* A sample as graders see it, wherever it is graded; a view of the answer's text. */
+struct grade_sample answers_input(const struct sample *s, const struct answer *answer);
 /* Until all that was put in is graded; a long wait is an event of the sink's. False: *stop ended it. */
 bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop);
 void answers_forget(const struct answers *x, size_t row, struct saved_pool *save);

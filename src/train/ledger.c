@@ -9,8 +9,12 @@
 
 /* ---- statistics ---- */
 
+/* Beyond it scores are all alike, so that the squares of windows stay finite: JSON has no infinity to read back. */
+#define LEDGER_MOST 1e100
+
 void ledger_put(struct ledger_sums *s, double x)
 {
+    x = fmax(-LEDGER_MOST, fmin(x, LEDGER_MOST));
     s->n++;
     s->sum += x;
     s->squares += x * x;

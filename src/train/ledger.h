@@ -91,7 +91,7 @@ struct ledger_verdict {
 double ledger_quantile(double z, double freedom);
 struct ledger_shift ledger_shift_of(const struct ledger_sums *first,
                                     const struct ledger_sums *last);
-void ledger_put(struct ledger_sums *s, double x); /* one prompt */
+void ledger_put(struct ledger_sums *s, double x); /* one prompt; counts as 1e100 at most */
 /* The next step's page. */
 void ledger_turn(struct ledger_state *s, const struct ledger_page *page, size_t n_parts,
                  struct ledger_verdict *out);

@@ -51,8 +51,7 @@ static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *que
         struct answer_slot *slot = &slots[i];
 
         prompter_answer(in->prompter, &s, a, &slot->answer);
-        slot->input = (struct grade_sample){.output_text = slot->answer.text,
-                                            .truncated = s.end == SAMPLE_LENGTH};
+        slot->input = answers_input(&s, &slot->answer);
         grade_queue_put(queue, in->train->rows[x->items[i / x->n_samples]].item, &slot->input,
                         &slot->grade);
     }

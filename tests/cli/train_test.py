@@ -89,6 +89,13 @@ class Train(HoneTest):
         told = self.json("eval", "--model", HF, "--data", "valid.jsonl", "--grader", "g.json", "--compare", "run")
         self.assertEqual((told["max_tokens"], told["compare"][0]["max_tokens"]), (6, 6))
 
+    def test_silence_after_thinking_settles_no_length(self):
+        """Answers that end without a word earn nothing while the length is settled, as they will in training."""
+        paid = {**EXACT, "name": "paid", "operation": "ne", "reference": "a"}
+        thinks = {"open": "<t>", "close": "</t>"}
+        self.train(self.job(grader=paid, steps=1, hone={"max_tokens": "auto", "reasoning": thinks}), "--out", "run")
+        self.assertIn("the base model's earn nothing at any length", self.read("run", "events.jsonl"))
+
     def test_what_the_job_leaves_open_is_in_the_run_and_in_its_report(self):
         self.train(self.job(steps=1, hone={"max_tokens": "auto", "group_size": "auto"}), "--out", "run")
         resolved = json.loads(self.read("run", "job.json"))["resolved"]

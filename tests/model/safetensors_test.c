@@ -321,6 +321,19 @@ static void an_index_and_its_shards_must_agree(void **state)
     assert_int_equal(safetensors_count(s), 2);
     safetensors_close(s);
     s = NULL;
+    const char *indexed = sharded(dir, "b",
+                                  "{\"weight_map\":{\"a\":\"1.safetensors\","
+                                  "\"x.position_ids\":\"2.safetensors\"}}");
+    ASSERT_OK(file_put(file_join(&arena, dir, "2.safetensors"),
+                       file_of(STR("{\"x.position_ids\":{\"dtype\":\"I64\",\"shape\":[2],"
+                                   "\"data_offsets\":[0,16]}}"),
+                               16),
+                       &err));
+    ASSERT_OK(safetensors_open(indexed, &s, &err)); /* the index names it, nobody gets it */
+    assert_int_equal(safetensors_count(s), 1);
+    assert_null(safetensors_find(s, "x.position_ids"));
+    safetensors_close(s);
+    s = NULL;
     ASSERT_FAILS(safetensors_open(sharded(dir, "a", right), &s, &err), ERR_CORRUPT,
                  "the tensor \"a\" is both in");
     ASSERT_FAILS(safetensors_open(sharded(dir, "c", right), &s, &err), ERR_INVALID,

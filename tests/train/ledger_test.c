@@ -6,6 +6,7 @@
 #include "support/support.h"
 #include "train/ledger.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -544,6 +545,32 @@ static void a_ledger_read_back_goes_on_bit_for_bit(void **state)
     arena_release(&a);
 }
 
+/* A shadow may score on any scale, and what is written must be read again. */
+static void the_largest_scores_are_no_noise_and_can_be_read_back(void **state)
+{
+    static const double scores[] = {1e200, -DBL_MAX, DBL_MAX};
+    struct arena a = {0};
+    struct ledger_state *s = ARENA_NEW(&a, struct ledger_state);
+    struct error err;
+    json_t *j;
+
+    (void)state;
+    for (size_t step = 1; step <= 2 * LEDGER_WINDOW; step++) {
+        struct ledger_page page = {0};
+        struct ledger_verdict v;
+
+        for (size_t i = 0; i < COUNT_OF(scores); i++)
+            ledger_put(&page.part[0], scores[i]);
+        ledger_turn(s, &page, 1, &v);
+        const struct ledger_shift x = ledger_shift_of(&v.first.part[0], &v.last.part[0]);
+        assert_true(!x.known || (isfinite(x.error) && x.error > 0));
+    }
+    ASSERT_OK(json_parse(str_of(text_of(s, &a)), "the ledger", &j, &err));
+    ASSERT_OK(ledger_state_read(j, "state.json", s, &err));
+    json_decref(j);
+    arena_release(&a);
+}
+
 static void a_ledger_that_is_none_is_refused(void **state)
 {
     static const char *const bad[] = {
@@ -892,6 +919,7 @@ int main(void)
         cmocka_unit_test(a_reward_that_is_gamed_at_once_is_found_before_the_run_ends),
         cmocka_unit_test(a_quantile_of_student_s_is_that_of_the_tables),
         cmocka_unit_test(a_ledger_read_back_goes_on_bit_for_bit),
+        cmocka_unit_test(the_largest_scores_are_no_noise_and_can_be_read_back),
         cmocka_unit_test(a_ledger_that_is_none_is_refused),
         cmocka_unit_test(a_falling_shadow_is_told_once_with_the_three_answers_that_show_it),
         cmocka_unit_test(a_part_that_is_sold_for_another_is_told),
