@@ -16,7 +16,6 @@ struct state {
         size_t n;
         const struct str *labels;
     } all, passing;
-    const char *form; /* one of the strings ["good","bad"] */
 };
 
 static bool is_in(const struct labels *l, struct str s)
@@ -75,13 +74,25 @@ static bool open_form(struct grader *g, struct state *st, struct error *err)
     json_write(&words, list, NULL);
     const bool ok = buf_ok(&words, "labels", err);
     if (ok) {
-        st->form = arena_text(&g->arena, buf_view(&words));
+        st->judge.form = arena_text(&g->arena, buf_view(&words));
         st->judge.response_format = model_grader_form(schema);
     } else {
         json_decref(schema);
     }
     buf_release(&words);
     return ok;
+}
+
+static bool verdict(const struct model_grader *m, struct str reply, double *score,
+                    struct error *err)
+{
+    const struct state *st = (const void *)m; /* its first member */
+    size_t i;
+
+    if (!verdict_label(reply, st->all.n, st->all.labels, &i, err))
+        return false;
+    *score = is_in(&st->passing, st->all.labels[i]) ? 1 : 0;
+    return true;
 }
 
 static bool open_part(struct grader *g, struct grader_part *part, struct error *err)
@@ -102,57 +113,16 @@ static bool open_part(struct grader *g, struct grader_part *part, struct error *
     }
     if (!model_grader_open(g, part, &st->judge, err) || !open_form(g, st, err))
         return false;
+    st->judge.verdict = verdict;
     part->state = st;
     return true;
-}
-
-static bool verdict(const void *state, struct str reply, double *score, struct error *err)
-{
-    const struct state *st = state;
-    size_t i;
-
-    if (!verdict_label(reply, st->all.n, st->all.labels, &i, err))
-        return false;
-    *score = is_in(&st->passing, st->all.labels[i]) ? 1 : 0;
-    return true;
-}
-
-static void run_part(struct grader *g, const struct grader_part *part, struct grade_scope *s,
-                     struct part_result *out)
-{
-    const struct state *st = part->state;
-
-    model_grader_run(g, &st->judge, verdict, st, st->form, s, out);
-}
-
-static bool check_item(const struct grader *g, const struct grader_part *part, const json_t *item,
-                       const char *what, struct error *err)
-{
-    const struct state *st = part->state;
-
-    (void)g;
-    return model_grader_check_item(&st->judge, item, what, err);
-}
-
-static bool is_deterministic(const struct grader_part *part)
-{
-    const struct state *st = part->state;
-
-    return model_grader_deterministic(&st->judge);
-}
-
-static void close_part(const struct grader_part *part)
-{
-    const struct state *st = part->state;
-
-    json_decref(st->judge.response_format);
 }
 
 const struct grader_type grader_label_model = {.name = "label_model",
                                                .needs_name = true,
                                                .asks = true,
                                                .open = open_part,
-                                               .run = run_part,
-                                               .check_item = check_item,
-                                               .deterministic = is_deterministic,
-                                               .close = close_part};
+                                               .run = model_grader_run,
+                                               .check_item = model_grader_check_item,
+                                               .deterministic = model_grader_deterministic,
+                                               .close = model_grader_close};

@@ -242,8 +242,9 @@ bool model_grader_open(struct grader *g, struct grader_part *part, struct model_
     return true;
 }
 
-bool model_grader_deterministic(const struct model_grader *m)
+bool model_grader_deterministic(const struct grader_part *part)
 {
+    const struct model_grader *m = part->state;
     const json_t *temperature = json_object_get(m->sampling, "temperature");
 
     return json_is_number(temperature) && json_number_value(temperature) == 0;
@@ -378,8 +379,7 @@ static void keep_usage(struct part_result *out, const struct grade_reply *r)
     memcpy(out->model, r->model, sizeof out->model);
 }
 
-static void ask(struct grader *g, const struct model_grader *m, verdict_fn *verdict,
-                const void *state, const char *form, json_t *messages, struct arena *a,
+static void ask(struct grader *g, const struct model_grader *m, json_t *messages, struct arena *a,
                 struct part_result *out)
 {
     const struct grade_services *services = g->options.services;
@@ -409,18 +409,18 @@ static void ask(struct grader *g, const struct model_grader *m, verdict_fn *verd
                                    r.text.ptr == NULL ? "" : r.text.ptr));
             return;
         }
-        if (verdict(state, r.text, &out->score, &err))
+        if (m->verdict(m, r.text, &out->score, &err))
             return;
-        add_correction(messages, r.text, form, a);
+        add_correction(messages, r.text, m->form, a);
     }
     part_fail(out, GRADE_MODEL_PARSE_ERROR,
               err.kind == ERR_NONE ? "there was no time to ask the judge" : err.message);
 }
 
-void model_grader_run(struct grader *g, const struct model_grader *m, verdict_fn *verdict,
-                      const void *state, const char *form, struct grade_scope *s,
+void model_grader_run(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                       struct part_result *out)
 {
+    const struct model_grader *m = part->state;
     json_t *messages = NULL;
     struct error err = {0};
     unsigned flag = GRADE_OTHER_ERROR;
@@ -429,16 +429,26 @@ void model_grader_run(struct grader *g, const struct model_grader *m, verdict_fn
         part_fail(out, flag, err.message);
         return;
     }
-    ask(g, m, verdict, state, form, messages, s->arena, out);
+    ask(g, m, messages, s->arena, out);
     json_decref(messages);
 }
 
-bool model_grader_check_item(const struct model_grader *m, const json_t *item, const char *what,
-                             struct error *err)
+bool model_grader_check_item(const struct grader *g, const struct grader_part *part,
+                             const json_t *item, const char *what, struct error *err)
 {
+    const struct model_grader *m = part->state;
+
+    (void)g;
     for (size_t i = 0; i < m->n_messages; i++)
         for (size_t j = 0; j < m->messages[i].n; j++)
             if (!template_check_item(m->messages[i].contents[j].text, item, what, err))
                 return false;
     return true;
+}
+
+void model_grader_close(const struct grader_part *part)
+{
+    const struct model_grader *m = part->state;
+
+    json_decref(m->response_format);
 }

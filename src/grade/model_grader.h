@@ -29,31 +29,38 @@
 
 #include "grade/grader_internal.h"
 
+struct model_grader;
+/* A judge's reply, valid UTF-8, becomes a score; fails saying what is wrong with it. */
+typedef bool verdict_fn(const struct model_grader *m, struct str reply, double *score,
+                        struct error *err);
+
+/* The first member of the part's state, so that the types share what is done with it. */
 struct model_grader {
     const char *model;
     size_t n_messages;
     const struct model_message *messages;
     const json_t *sampling;  /* of the spec, or NULL */
     json_t *response_format; /* owned */
+    verdict_fn *verdict;     /* the type's own */
+    const char *form;        /* what result is, in words: "a number from 0 to 1" */
 };
 
 /*
- * Checks model, input, sampling_params, and that the model can be asked; fills all but response_format, and allocates in
+ * Checks model, input, sampling_params, and that the model can be asked; fills all but the last three, and allocates in
  * the grader's arena alone.
  */
 MUST_CHECK bool model_grader_open(struct grader *g, struct grader_part *part,
                                   struct model_grader *out, struct error *err);
-/* Temperature 0: nothing else makes a judge say the same again, whoever runs it. */
-bool model_grader_deterministic(const struct model_grader *m);
 /* The form of the reply, with result's schema, which it takes over. */
 json_t *model_grader_form(json_t *result);
 
-/* A judge's reply, valid UTF-8, becomes a score; fails saying what is wrong with it. */
-typedef bool verdict_fn(const void *state, struct str reply, double *score, struct error *err);
-/* form says what result is, in words: "a number from 0 to 1". */
-void model_grader_run(struct grader *g, const struct model_grader *m, verdict_fn *verdict,
-                      const void *state, const char *form, struct grade_scope *s,
+/* ---- of struct grader_type ---- */
+
+void model_grader_run(struct grader *g, const struct grader_part *part, struct grade_scope *s,
                       struct part_result *out);
-MUST_CHECK bool model_grader_check_item(const struct model_grader *m, const json_t *item,
-                                        const char *what, struct error *err);
+MUST_CHECK bool model_grader_check_item(const struct grader *g, const struct grader_part *part,
+                                        const json_t *item, const char *what, struct error *err);
+/* Temperature 0: nothing else makes a judge say the same again, whoever runs it. */
+bool model_grader_deterministic(const struct grader_part *part);
+void model_grader_close(const struct grader_part *part);
 #endif

@@ -11,7 +11,6 @@
 struct state {
     struct model_grader judge;
     double low, high;
-    const char *form; /* "a number from 0 to 1" */
 };
 
 static bool open_range(struct grader *g, struct grader_part *part, struct state *st,
@@ -38,21 +37,10 @@ static bool open_range(struct grader *g, struct grader_part *part, struct state 
     return true;
 }
 
-static bool open_part(struct grader *g, struct grader_part *part, struct error *err)
+static bool verdict(const struct model_grader *m, struct str reply, double *score,
+                    struct error *err)
 {
-    struct state *st = ARENA_NEW(&g->arena, struct state);
-
-    if (!open_range(g, part, st, err) || !model_grader_open(g, part, &st->judge, err))
-        return false;
-    st->form = arena_printf(&g->arena, "a number from %g to %g", st->low, st->high);
-    st->judge.response_format = model_grader_form(json_pack("{s:s}", "type", "number"));
-    part->state = st;
-    return true;
-}
-
-static bool verdict(const void *state, struct str reply, double *score, struct error *err)
-{
-    const struct state *st = state;
+    const struct state *st = (const void *)m; /* its first member */
     double x;
 
     if (!verdict_number(reply, &x, err))
@@ -61,42 +49,24 @@ static bool verdict(const void *state, struct str reply, double *score, struct e
     return true;
 }
 
-static void run_part(struct grader *g, const struct grader_part *part, struct grade_scope *s,
-                     struct part_result *out)
+static bool open_part(struct grader *g, struct grader_part *part, struct error *err)
 {
-    const struct state *st = part->state;
+    struct state *st = ARENA_NEW(&g->arena, struct state);
 
-    model_grader_run(g, &st->judge, verdict, st, st->form, s, out);
-}
-
-static bool check_item(const struct grader *g, const struct grader_part *part, const json_t *item,
-                       const char *what, struct error *err)
-{
-    const struct state *st = part->state;
-
-    (void)g;
-    return model_grader_check_item(&st->judge, item, what, err);
-}
-
-static bool is_deterministic(const struct grader_part *part)
-{
-    const struct state *st = part->state;
-
-    return model_grader_deterministic(&st->judge);
-}
-
-static void close_part(const struct grader_part *part)
-{
-    const struct state *st = part->state;
-
-    json_decref(st->judge.response_format);
+    if (!open_range(g, part, st, err) || !model_grader_open(g, part, &st->judge, err))
+        return false;
+    st->judge.form = arena_printf(&g->arena, "a number from %g to %g", st->low, st->high);
+    st->judge.response_format = model_grader_form(json_pack("{s:s}", "type", "number"));
+    st->judge.verdict = verdict;
+    part->state = st;
+    return true;
 }
 
 const struct grader_type grader_score_model = {.name = "score_model",
                                                .needs_name = true,
                                                .asks = true,
                                                .open = open_part,
-                                               .run = run_part,
-                                               .check_item = check_item,
-                                               .deterministic = is_deterministic,
-                                               .close = close_part};
+                                               .run = model_grader_run,
+                                               .check_item = model_grader_check_item,
+                                               .deterministic = model_grader_deterministic,
+                                               .close = model_grader_close};
