@@ -163,6 +163,16 @@ static inline bool grade_flags_blame_grader(unsigned flags)
                                 GRADE_UNRESPONSIVE_REWARD_ERROR | GRADE_INVALID_VARIABLE_ERROR |
                                 GRADE_MODEL_REFUSAL_ERROR)) != 0;
 }
+/* Whether any grader was asked: not of an answer that was never given. */
+static inline bool grade_was_asked(const struct grade_result *r)
+{
+    return (r->flags & (GRADE_TRUNCATED_OBSERVATION_ERROR | GRADE_UNRESPONSIVE_REWARD_ERROR)) == 0;
+}
+/* Whether part i's score measures the answer: it was asked and did not fail by itself. */
+static inline bool grade_part_measured(const struct grade_result *r, size_t i)
+{
+    return grade_was_asked(r) && !grade_flags_blame_grader(r->part_flags[i]);
+}
 static inline bool grade_grader_failed(const struct grade_result *r)
 {
     return grade_flags_blame_grader(r->flags);

@@ -115,7 +115,7 @@ static bool write_scores(struct buf *b, const char *key, bool shadows, const str
         first = false;
         json_write_string(b, str_of(graders->name[i]), false);
         buf_char(b, ':');
-        if (shadows && grade_flags_blame_grader(g->part_flags[i]))
+        if (shadows && !grade_part_measured(g, i))
             buf_text(b, "null");
         else
             json_write_double(b, g->part[i]);

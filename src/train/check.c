@@ -31,7 +31,7 @@ struct survey {
     struct asked *answers;
     double seconds_sampling;
     size_t rows_computed; /* rows of the model's passes, prompts included */
-    double shadow_sum[GRADE_MAX_PARTS], shadow_failed[GRADE_MAX_PARTS];
+    double shadow_sum[GRADE_MAX_PARTS], shadow_n[GRADE_MAX_PARTS], shadow_failed[GRADE_MAX_PARTS];
 };
 
 static bool ask(struct engine *e, const struct reinforce_inputs *in, const struct recipe *r,
@@ -58,10 +58,11 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
                            .cut = slot->sample->end == SAMPLE_LENGTH,
                            .failed = grade_grader_failed(&slot->grade)};
         for (size_t k = 0; k < slot->grade.n_parts; k++) {
-            const bool failed = grade_flags_blame_grader(slot->grade.part_flags[k]);
+            const bool measured = grade_part_measured(&slot->grade, k);
 
-            s->shadow_sum[k] += failed ? 0 : slot->grade.part[k];
-            s->shadow_failed[k] += failed;
+            s->shadow_sum[k] += measured ? slot->grade.part[k] : 0;
+            s->shadow_n[k] += measured;
+            s->shadow_failed[k] += !measured && grade_was_asked(&slot->grade);
         }
     }
     if (ok) {
@@ -261,7 +262,7 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
 
             if (!grader_is_shadow(in->grader, k))
                 continue;
-            c.shadow_mean[k] = s.shadow_sum[k] / (all - s.shadow_failed[k]);
+            c.shadow_mean[k] = s.shadow_sum[k] / s.shadow_n[k];
             c.shadow_failed[k] = s.shadow_failed[k] / all;
         }
         foretell_cost(e, in, r, &s, total_steps, fixed_bytes, &c);

@@ -43,10 +43,11 @@ static void add_row(const struct answers *x, size_t row, const struct grader *g,
                                  ? (double)slot->sample->entropy_sum / (double)slot->sample->n_drawn
                                  : 0;
         for (size_t k = 0; k < slot->grade.n_parts; k++) {
-            if (grader_is_shadow(g, k) && grade_flags_blame_grader(slot->grade.part_flags[k]))
-                out->part_failed[k]++;
-            else
-                out->part_mean[k] += slot->grade.part[k];
+            const bool counts = !grader_is_shadow(g, k) || grade_part_measured(&slot->grade, k);
+
+            out->part_mean[k] += counts ? slot->grade.part[k] : 0;
+            out->part_n[k] += counts;
+            out->part_failed[k] += !counts && grade_was_asked(&slot->grade);
             out->part_seconds[k] += slot->grade.part_seconds[k];
         }
         out->passed_share += slot->grade.reward >= threshold;
@@ -80,7 +81,7 @@ static void finish(struct evaluate_result *out)
     out->reasoning_tokens_mean /= all;
     out->entropy_mean /= all;
     for (size_t k = 0; k < out->n_parts; k++) {
-        out->part_mean[k] /= all - (double)out->part_failed[k];
+        out->part_mean[k] /= (double)out->part_n[k];
         out->part_seconds[k] /= all;
     }
 }

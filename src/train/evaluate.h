@@ -31,10 +31,11 @@ struct evaluate_result {
     double truncated_share, completion_tokens_mean, reasoning_tokens_mean, entropy_mean;
     size_t n_parts;
     double part_mean[GRADE_MAX_PARTS], part_seconds[GRADE_MAX_PARTS];
-    size_t part_failed
-        [GRADE_MAX_PARTS];    /* answers that a shadow failed on: not in its mean, NaN if all */
-    double habit[N_HABITS];   /* of a row, mean over rows */
-    size_t grader_errors[16]; /* by bit of enum grade_flag */
+    size_t part_n
+        [GRADE_MAX_PARTS]; /* answers in its mean: a shadow's are those that it measured; NaN for none */
+    size_t part_failed[GRADE_MAX_PARTS]; /* answers that a shadow failed on */
+    double habit[N_HABITS];              /* of a row, mean over rows */
+    size_t grader_errors[16];            /* by bit of enum grade_flag */
     char first_error[1024];
     double *row_mean; /* [n_rows], in the arena */
     double seconds;

@@ -61,8 +61,8 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
             if (grade_grader_failed(&slot->grade) && m->n_grader_failed++ == 0)
                 memcpy(m->grader_failure, slot->grade.details, sizeof m->grader_failure);
             for (size_t k = 0; k < slot->grade.n_parts; k++) {
-                const bool counts = !(grader_is_shadow(grader, k) &&
-                                      grade_flags_blame_grader(slot->grade.part_flags[k]));
+                const bool counts =
+                    !grader_is_shadow(grader, k) || grade_part_measured(&slot->grade, k);
 
                 m->grader_train_mean[k] += counts ? slot->grade.part[k] : 0;
                 n_counted[k] += counts;

@@ -81,8 +81,8 @@ static void fill_page(const struct reading *r, struct ledger_page *page)
             for (size_t s = 0; s < r->size; s++) {
                 const struct grade_result *grade = &slot_of(r, i, s)->grade;
 
-                if (grade_flags_blame_grader(grade->part_flags[k]))
-                    continue; /* a failure measures nothing */
+                if (!grade_part_measured(grade, k))
+                    continue;
                 sum += grade->part[k];
                 n++;
             }
@@ -146,7 +146,7 @@ struct topic {
 
 static bool is_scored(const struct reading *r, size_t group, size_t sample, size_t part)
 {
-    return !grade_flags_blame_grader(slot_of(r, group, sample)->grade.part_flags[part]);
+    return grade_part_measured(&slot_of(r, group, sample)->grade, part);
 }
 
 /* How well an answer shows it; -HUGE_VAL: not at all. */
@@ -416,10 +416,12 @@ static bool tell_failures(const struct reading *r, const struct step_metrics *m,
         size_t n = 0;
 
         for (size_t i = 0; grader_is_shadow(g, k) && i < r->g->n * r->size; i++) {
-            if (is_scored(r, i / r->size, i % r->size, k))
+            const struct grade_result *grade = &slot_of(r, i / r->size, i % r->size)->grade;
+
+            if (!grade_was_asked(grade) || grade_part_measured(grade, k))
                 continue;
             if (n++ == 0)
-                cause = slot_of(r, i / r->size, i % r->size)->grade.shadow_details;
+                cause = grade->shadow_details;
         }
         if (n * 20 <= m->n_samples)
             continue;

@@ -32,6 +32,18 @@ class Ledger(HoneTest):
         lines = [line.split(",") for line in self.read(run, "metrics.csv").splitlines()]
         return {name: [line[i] for line in lines[1:]] for i, name in enumerate(lines[0])}
 
+    def test_an_answer_that_was_never_given_is_not_measured(self):
+        """Cut inside the thinking: nothing was asked, so a shadow on another scale has no 0 of it."""
+        job = self.gamed(shadows={"minus": python("def grade(sample, item):\n    return -1.0\n", "minus")}, steps=2,
+                         reasoning={"open": "<t>", "close": "</t>"}, max_tokens=4)
+        self.train(job, "--out", "run")
+        scores = [json.loads(line)["shadow_scores"]["minus"] for line in self.read("run", "rollouts", "step-1.jsonl").splitlines()]
+        self.assertIn(None, scores)
+        self.assertLessEqual(set(scores), {None, -1.0})
+        means = [x for x in self.columns("run")["scores/shadow_graders/minus/train_reward_mean"] if x]
+        self.assertTrue(all(float(x) == -1 for x in means), means)
+        self.assertFalse([event for event in self.events("run") if 'shadow grader "minus" failed' in event["message"]])
+
     def test_a_reward_that_is_gamed_is_told_with_three_answers(self):
         result = self.train(self.gamed(shadows={"wanted": WANTED, "any": ANSWER}), "--out", "run")[-1]
         columns = self.columns("run")
