@@ -322,6 +322,7 @@ static bool set_options(CURL *c, const struct http_request *rq, struct transfer 
 
     return SET(CURLOPT_URL, rq->url) && SET(CURLOPT_PROTOCOLS_STR, "http,https") &&
            SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_NOSIGNAL, 1L) &&
+           SET(CURLOPT_QUICK_EXIT, 1L) && /* a name's look-up past the deadline ends by itself */
            SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
            (authorities == NULL || SET(CURLOPT_CAINFO, authorities)) &&
            SET(CURLOPT_TIMEOUT_MS, ms_of(left_s)) &&

@@ -7,9 +7,12 @@
 #include "support/http_server.h"
 #include "support/support.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +207,47 @@ static void a_server_that_stalls_costs_no_more_than_the_deadline(void **state)
     assert_true(r.seconds > 0.29 && r.seconds < 1.5);
     r = ask_with((struct http_script){.body = "x"}, &a, -1, 100);
     ASSERT_SENTENCE(r, ERR_TIMEOUT, "no time left");
+    arena_release(&a);
+}
+
+/* The C library's, but for one name, whose server of names is deaf. libcurl calls it, in a thread of its own. */
+#define DEAF "deaf.example"
+#define DEAF_SECONDS 3
+static atomic_bool is_resolved;
+typedef int resolve_fn(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+int getaddrinfo(const char *restrict name, const char *restrict service,
+                const struct addrinfo *restrict hints, struct addrinfo **restrict out)
+{
+    void *found = dlsym(RTLD_NEXT, "getaddrinfo");
+    resolve_fn *resolve;
+
+    if (name != NULL && strcmp(name, DEAF) == 0) {
+        clock_sleep_until(clock_seconds() + DEAF_SECONDS);
+        atomic_store(&is_resolved, true);
+        return EAI_AGAIN;
+    }
+    memcpy(&resolve, &found, sizeof resolve);
+    return resolve(name, service, hints, out);
+}
+
+static void a_name_that_nobody_resolves_costs_no_more_than_the_deadline(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    struct error err = {0};
+    struct http *h = NULL;
+    struct http_reply r;
+    const struct http_request rq = post("http://" DEAF "/", 0.3);
+    const double start = clock_seconds();
+
+    ASSERT_OK(http_open(&h, &err));
+    ASSERT_FAILS(http_send(h, &rq, &a, &r, &err), ERR_TIMEOUT, DEAF ", port 80");
+    assert_true(clock_seconds() - start < DEAF_SECONDS - 1);
+    http_close(h);
+    while (!atomic_load(&is_resolved))
+        clock_sleep_until(clock_seconds() + 0.01);
+    clock_sleep_until(clock_seconds() + 0.1); /* its thread ends */
     arena_release(&a);
 }
 
@@ -517,6 +561,7 @@ int main(void)
         cmocka_unit_test(bodies_come_whole_or_not_at_all),
         cmocka_unit_test(large_headers_are_read_past),
         cmocka_unit_test(a_server_that_stalls_costs_no_more_than_the_deadline),
+        cmocka_unit_test(a_name_that_nobody_resolves_costs_no_more_than_the_deadline),
         cmocka_unit_test(no_server_is_a_sentence_with_its_place),
         cmocka_unit_test(a_connection_is_used_again),
         cmocka_unit_test(threads_send_at_once_over_a_connection_each),

@@ -230,6 +230,41 @@ static void nothing_from_outside_is_markup(void **state)
     test_dir_remove(dir);
 }
 
+/* A page is made to be passed on; the keys that a job sends to endpoints are not. */
+static void what_is_sent_to_endpoints_is_not_told(void **state)
+{
+    static const char *const names[] = {"organ", "form"}, *const types[] = {"endpoint", "python"};
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+    json_t *endpoint = json_pack("{s:s, s:s, s:{s:s, s:s}}", "type", "endpoint", "url",
+                                 "https://scores.example/v1", "headers", "Authorization",
+                                 "Bearer sk-very-secret", "X-Key", "sk-very-secret-2"),
+           *job = json_pack("{s:s, s:{s:{s:{s:s, s:{s:O}}}}, s:{s:{s:O}}}", "model", "m", "method",
+                            "reinforcement", "grader", "type", "multi", "graders", "organ",
+                            endpoint, "hone", "shadow_graders", "beside", endpoint);
+    const struct run_folder_options opt = {.job = job,
+                                           .n_graders = 2,
+                                           .grader_names = names,
+                                           .grader_types = types,
+                                           .tokens = {.text = fake_token_text, .ctx = &words}};
+
+    (void)state;
+    assert_non_null(job);
+    f.dir = dir;
+    ASSERT_OK(run_folder_open(dir, &opt, &folder, &err));
+    ASSERT_OK(fake_run_tell(&f, run_folder_sink(folder), &words, 0, f.n_steps, &err));
+    run_folder_close(folder);
+    const struct str page = page_of(dir);
+    assert_well_formed(page);
+    ASSERT_HAS(page, "https://scores.example/v1");
+    ASSERT_HAS(page, "X-Key");
+    ASSERT_LACKS(page, "sk-very-secret");
+    json_decref(job);
+    json_decref(endpoint);
+    test_dir_remove(dir);
+}
+
 static const struct report_word *word_of(const struct report_data *d, struct str text)
 {
     for (size_t i = 0; i < d->n_up + d->n_down; i++) {
@@ -461,6 +496,7 @@ int main(void)
         cmocka_unit_test(the_page_stands_alone),
         cmocka_unit_test(the_policy_allows_its_own_style_and_script_alone),
         cmocka_unit_test(nothing_from_outside_is_markup),
+        cmocka_unit_test(what_is_sent_to_endpoints_is_not_told),
         cmocka_unit_test(equal_answers_on_one_line_weigh_what_they_did_on_their_own),
         cmocka_unit_test(a_run_without_validation_compares_early_and_late_prompts),
         cmocka_unit_test(a_run_that_has_just_begun_has_a_page),
