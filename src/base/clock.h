@@ -5,6 +5,8 @@
 #define HONE_BASE_CLOCK_H
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -24,6 +26,17 @@ static inline void clock_sleep_until(double when)
 
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
         continue;
+}
+
+/* The same, or earlier once *stop is set, within a tenth of a second; stop NULL: never. False: stopped. */
+static inline bool clock_sleep_unless(const atomic_bool *stop, double when)
+{
+    while (stop != NULL && !atomic_load(stop) && clock_seconds() + 0.1 < when)
+        clock_sleep_until(clock_seconds() + 0.1);
+    if (stop != NULL && atomic_load(stop))
+        return false;
+    clock_sleep_until(when);
+    return true;
 }
 
 /* Unix time in seconds, for what people and the API read. */

@@ -281,6 +281,15 @@ static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sock
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* Called by libcurl about once a second; other than 0 ends the request. */
+static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const atomic_bool *stop = ctx;
+
+    (void)a, (void)b, (void)c, (void)d;
+    return atomic_load(stop) ? 1 : 0;
+}
+
 static bool add_header(struct curl_slist **list, const char *line)
 {
     struct curl_slist *longer = curl_slist_append(*list, line);
@@ -329,6 +338,9 @@ static bool set_options(CURL *c, const struct http_request *rq, struct transfer 
            SET(CURLOPT_CONNECTTIMEOUT_MS, ms_of(fmin(connect_s, left_s))) &&
            SET(CURLOPT_USERAGENT, "hone/" HONE_VERSION) && SET(CURLOPT_HTTPHEADER, headers) &&
            SET(CURLOPT_ERRORBUFFER, t->why) && SET(CURLOPT_OPENSOCKETFUNCTION, on_socket) &&
+           (rq->stop == NULL || (SET(CURLOPT_XFERINFOFUNCTION, on_progress) &&
+                                 SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)rq->stop) &&
+                                 SET(CURLOPT_NOPROGRESS, 0L))) &&
            SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, t) &&
            SET(CURLOPT_HEADERFUNCTION, on_header) && SET(CURLOPT_HEADERDATA, t) &&
            (!sends_body || (SET(CURLOPT_POSTFIELDS, rq->body.len > 0 ? rq->body.ptr : "") &&
@@ -350,6 +362,8 @@ static bool tell(const struct http_request *rq, CURLcode code, const struct tran
     if (code == CURLE_OPERATION_TIMEDOUT && clock_seconds() >= rq->deadline - 0.01)
         return fail(err, ERR_TIMEOUT, "%s: no whole reply within the time there was", place.text);
     switch (code) {
+    case CURLE_ABORTED_BY_CALLBACK:
+        return fail(err, ERR_CANCELLED, "%s: stopped on request", place.text);
     case CURLE_OPERATION_TIMEDOUT:
         return fail(err, ERR_IO, "%s: no connection within the time for it; is it reachable?",
                     place.text);
@@ -467,6 +481,5 @@ bool http_try_again(struct http_tries *t, double retry_after_s, double deadline)
     }
     if (clock_seconds() + pause >= deadline)
         return false;
-    clock_sleep_until(clock_seconds() + pause);
-    return true;
+    return clock_sleep_unless(t->stop, clock_seconds() + pause);
 }

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* An http or https address with a host and without a name or password in it; param is the setting it came from. */
@@ -50,6 +51,7 @@ struct http_request {
     size_t max_reply_bytes;            /* a longer body is an error */
     double deadline;                   /* of clock_seconds(): all is over by then */
     double connect_timeout_s;          /* 0: 10 */
+    const atomic_bool *stop;           /* ends it within some seconds once set; or NULL */
 };
 struct http_reply {
     int status;            /* 200 ... 599 */
@@ -66,6 +68,7 @@ struct http_reply {
  *   ERR_TIMEOUT  the deadline passed
  *   ERR_INVALID  an address or header that cannot be used, or a certificate that does not hold
  *   ERR_LIMIT    a reply of more than max_reply_bytes
+ *   ERR_CANCELLED  *stop was set
  */
 MUST_CHECK bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
                           struct http_reply *out, struct error *err);
@@ -84,7 +87,8 @@ struct http_tries {
     int max_tries;        /* of failures; a reply that says how long to wait (429, 503) is none */
     double first_pause_s; /* 0: 0.5 */
     uint32_t seed;        /* another one for each request: not all come back at the same moment */
-    int n, n_told;        /* tries that failed, pauses that the server asked for; begin at 0 */
+    const atomic_bool *stop; /* set: no other try; or NULL */
+    int n, n_told;           /* tries that failed, pauses that the server asked for; begin at 0 */
 };
 /*
  * After a failed try: pauses and says true where another one makes sense, or false at once where it does not: the tries

@@ -20,6 +20,7 @@ bool served_grader_open(struct cli *c, const json_t *spec, const json_t *hone, c
     opt.python = grader_env_python(c);
     opt.ask_timeout_s = option_real(o, OPT_JUDGE_TIMEOUT);
     opt.services = services_for_graders(g.services);
+    opt.stop = c->stop;
     opt.shadows = json_object_get(hone, "shadow_graders");
     if (!grader_open(spec, &opt, &g.grader, err)) {
         served_grader_close(&g);

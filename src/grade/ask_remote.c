@@ -252,7 +252,8 @@ static enum outcome ask_once(struct ask_remote *r, const struct grade_question *
                               .n_headers = r->n_headers,
                               .headers = r->headers,
                               .max_reply_bytes = r->max_reply_bytes,
-                              .deadline = q->deadline};
+                              .deadline = q->deadline,
+                              .stop = q->stop};
     struct http_reply reply = {0};
     struct buf body;
     bool sent;
@@ -285,6 +286,7 @@ bool ask_remote_ask(void *ctx, const struct grade_question *q, struct arena *a,
     struct ask_remote *r = ctx;
     struct http_tries tries = {.max_tries = r->max_tries,
                                .first_pause_s = r->first_pause_s,
+                               .stop = q->stop,
                                .seed = atomic_fetch_add(&r->n_asked, 1)};
     struct error why = {0};
     double retry_after_s = -1;

@@ -44,6 +44,7 @@ struct state {
     struct chat_secrets secrets; /* words of the headers' values */
     struct http *http;
     struct pace *pace;
+    const atomic_bool *stop; /* of the grader's options */
 };
 struct pace {
     double interval_s;    /* between the beginnings of two requests */
@@ -145,6 +146,7 @@ static bool open_part(struct grader *g, struct grader_part *part, struct error *
     st->place = http_place_of(st->url);
     open_secrets(g, st);
     pthread_mutex_init(&st->pace->lock, NULL);
+    st->stop = g->options.stop;
     part->state = st;
     return true;
 }
@@ -160,7 +162,7 @@ static void close_part(const struct grader_part *part)
 /* ---- running ---- */
 
 /* Waits for this request's turn; false where it comes behind the deadline. */
-static bool wait_for_turn(struct pace *p, double deadline)
+static bool wait_for_turn(struct pace *p, const atomic_bool *stop, double deadline)
 {
     pthread_mutex_lock(&p->lock);
     const double turn = fmax(p->next, clock_seconds());
@@ -168,9 +170,7 @@ static bool wait_for_turn(struct pace *p, double deadline)
     if (in_time)
         p->next = turn + p->interval_s;
     pthread_mutex_unlock(&p->lock);
-    if (in_time)
-        clock_sleep_until(turn);
-    return in_time;
+    return in_time && clock_sleep_unless(stop, turn);
 }
 
 /* "trace_" and a random UUID (version 4, RFC 9562) */
@@ -216,11 +216,12 @@ static bool call_once(const struct state *st, struct str body, double deadline, 
                                     .headers = st->headers,
                                     .body = body,
                                     .max_reply_bytes = MAX_REPLY,
-                                    .deadline = deadline};
+                                    .deadline = deadline,
+                                    .stop = st->stop};
     struct http_reply reply = {0};
 
     *retry_after_s = -1;
-    if (!wait_for_turn(st->pace, deadline)) {
+    if (!wait_for_turn(st->pace, st->stop, deadline)) {
         *again = false;
         return fail(err, ERR_TIMEOUT, "the endpoint at %s: rate_limit leaves no time for this call",
                     st->place.text);
@@ -242,8 +243,8 @@ static bool call_once(const struct state *st, struct str body, double deadline, 
 static void call(const struct state *st, struct str body, double deadline, struct arena *a,
                  struct part_result *out)
 {
-    struct http_tries tries = {.max_tries = MAX_TRIES,
-                               .seed = atomic_fetch_add(&st->pace->n_calls, 1)};
+    struct http_tries tries = {
+        .max_tries = MAX_TRIES, .stop = st->stop, .seed = atomic_fetch_add(&st->pace->n_calls, 1)};
     struct error err = {0};
     double retry_after_s;
     bool again;

@@ -209,5 +209,6 @@ bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w)
         }
     }
     pthread_mutex_unlock(&q->lock);
-    return !stopped;
+    /* also where the stop came last: graders that were waited for may have given up because of it */
+    return !stopped && !(w->stop != NULL && atomic_load(w->stop));
 }

@@ -36,8 +36,9 @@ struct grade_waiter { /* called from the thread that waits */
     const atomic_bool *stop; /* or NULL */
 };
 /*
- * Until everything put in is graded. False where w->stop ended it: what no thread had begun is then forgotten, and what
- * had been begun is waited for. w may be NULL.
+ * Until everything put in is graded. False where w->stop is set: what no thread had begun is then forgotten, what had been
+ * begun is waited for (grade_options.stop makes that short), and results may be those of a grader that gave up. w may
+ * be NULL.
  */
 bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w);
 #endif

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "text/json.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* Tokens that models spent on one answer. */
@@ -24,6 +25,7 @@ struct grade_question {
     const json_t *response_format; /* the form that the reply is to have */
     const json_t *sampling;        /* "sampling_params" of the spec, or NULL */
     double deadline;               /* of clock_seconds() */
+    const atomic_bool *stop;       /* set: nobody wants the reply any more; or NULL */
 };
 struct grade_reply {
     struct str text; /* in the call's arena */
@@ -61,6 +63,7 @@ struct grade_options {
     int sandbox_tier; /* 1, 2, 3: this tier or none (grade/sandbox.h); 0: the strongest that holds here */
     double
         ask_timeout_s; /* of one question to a model, or one call of an endpoint, all tries together; default 600 */
+    const atomic_bool *stop; /* set: graders give up what they wait for; outlives them; or NULL */
     const struct grade_services *services; /* as long as the grader; NULL: none */
     size_t
         cache_bytes; /* for the scores of deterministic graders; 0: none is kept; default 64 MiB */

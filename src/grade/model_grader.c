@@ -387,7 +387,8 @@ static void ask(struct grader *g, const struct model_grader *m, json_t *messages
     struct grade_question q = {.model = m->model,
                                .response_format = m->response_format,
                                .sampling = m->sampling,
-                               .deadline = clock_seconds() + ask_s};
+                               .deadline = clock_seconds() + ask_s,
+                               .stop = g->options.stop};
     struct error err = {0}; /* of the last reply that had no verdict */
 
     for (int i = 0; i < MAX_QUESTIONS && clock_seconds() < q.deadline; i++) {

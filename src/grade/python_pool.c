@@ -530,6 +530,7 @@ static enum python_outcome call_once(struct python_pool *p, struct slot *slot, s
         return tell(PYTHON_SERVER_ERROR, str_of(err.message), out);
     }
     buf_init(&reply, 65536);
+    slot->worker.stop = p->options.stop;
     const enum worker_answer got =
         worker_exchange(&slot->worker, frame, clock_seconds() + p->options.timeout_s, &reply);
     tell_printed(&slot->worker, out);

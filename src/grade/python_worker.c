@@ -79,14 +79,20 @@ static void hear(struct python_worker *w)
     }
 }
 
-/* Waits for events on the socket: false when the deadline passes first. */
+#define LOOK_MS 100 /* how often a stop is looked for */
+
+/* Waits for events on the socket: false when the deadline or a stop comes first. */
 static bool wait_for(struct python_worker *w, short events, double deadline)
 {
     struct pollfd p[2] = {{.fd = w->fd, .events = events}, {.fd = w->err_fd, .events = POLLIN}};
 
     for (;;) {
         const double left = deadline - clock_seconds();
-        const int n = left <= 0 ? 0 : poll(p, 2, left > 1e6 ? 1000000000 : (int)(left * 1000) + 1);
+        const int left_ms = left > 1e6 ? 1000000000 : (int)(left * 1000) + 1;
+        const bool stopped = w->stop != NULL && atomic_load(w->stop);
+        const int n = left <= 0 || stopped
+                          ? 0
+                          : poll(p, 2, w->stop != NULL && left_ms > LOOK_MS ? LOOK_MS : left_ms);
 
         if (n > 0 && p[1].revents != 0) {
             hear(w);
@@ -94,7 +100,7 @@ static bool wait_for(struct python_worker *w, short events, double deadline)
         }
         if (n > 0 && p[0].revents != 0)
             return true;
-        if (left <= 0 || (n < 0 && errno != EINTR))
+        if (left <= 0 || stopped || (n < 0 && errno != EINTR))
             return false;
     }
 }

@@ -8,8 +8,9 @@
 
 #define WORKER_SAID_BYTES 4096
 struct python_worker {
-    pid_t pid; /* 0: not started */
-    int fd;    /* our end of the socket */
+    pid_t pid;               /* 0: not started */
+    int fd;                  /* our end of the socket */
+    const atomic_bool *stop; /* set: waiting ends as if the time were up; or NULL */
     int err_fd; /* what it complains about before it speaks, and what calls print; -1: nobody writes there */
     /* of the last exchange: the first of what the call printed, and how much there was */
     char said[WORKER_SAID_BYTES];

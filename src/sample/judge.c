@@ -13,6 +13,8 @@
 #include <string.h>
 #include <time.h>
 
+#define LOOK_SECONDS 0.1 /* how often a waiting thread looks for a stop */
+
 /* A question on its way: its thread may leave it behind when its time is up, so it owns what it points to. */
 struct question {
     struct question *next;
@@ -411,8 +413,8 @@ static void take_back(struct judge *j, struct question *q)
         j->last = at;
 }
 
-/* Puts q in the row and waits. False: its time was up, and q is no longer ours. */
-static bool wait_for(struct judge *j, struct question *q, double deadline)
+/* Puts q in the row and waits. False: its time was up, or *stop set, and q is no longer ours. */
+static bool wait_for(struct judge *j, struct question *q, double deadline, const atomic_bool *stop)
 {
     bool done;
 
@@ -420,8 +422,10 @@ static bool wait_for(struct judge *j, struct question *q, double deadline)
     *j->last = q;
     j->last = &q->next;
     pthread_cond_signal(&j->asked);
-    while (!q->done && clock_seconds() < deadline)
-        look_until(&j->answered, &j->lock, deadline - clock_seconds());
+    while (!q->done && clock_seconds() < deadline && !(stop != NULL && atomic_load(stop)))
+        look_until(&j->answered, &j->lock, fmin(LOOK_SECONDS, deadline - clock_seconds()));
+    if (!q->done && stop != NULL && atomic_load(stop))
+        atomic_store(&j->stop, true); /* nobody wants what is being said any more */
     done = q->done;
     if (!done && q->begun) {
         q->left = true; /* the judge's thread frees it */
@@ -474,7 +478,7 @@ bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
         memcpy(q->prompt, prompt.tokens, prompt.n * sizeof *q->prompt);
         q->request.prompt = q->prompt;
         q->request.constraint = q->constraint;
-        if (!wait_for(j, q, asked->deadline))
+        if (!wait_for(j, q, asked->deadline, asked->stop))
             return fail(err, ERR_TIMEOUT, "the judge %s had not replied when the time was up",
                         j->name);
         ok = q->err.kind == 0 ? read_reply(j, q, a, out, err) : (*err = q->err, false);

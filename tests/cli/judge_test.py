@@ -2,13 +2,16 @@
 import csv
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 import unittest
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "support")]
 
-from cli import CLOSE, GGUF, HF, HoneTest, rows  # noqa: E402
+from cli import CLOSE, GGUF, HF, HONE, HoneTest, rows  # noqa: E402
 from fake_openai import FakeOpenAI, Failure, Stall, Structured  # noqa: E402
 
 ENCODER = os.path.join(TESTS, "golden", "encoder", "mean")
@@ -69,6 +72,22 @@ class Asked(HoneTest):
             self.assertTrue(told["metadata"]["errors"]["model_grader_server_error"])
             self.assertIn("does not take the key", told["metadata"]["errors"]["model_grader_server_error_details"])
             self.assertNotIn("sk-wrong-456789", json.dumps(told))
+
+    def test_ctrl_c_does_not_wait_for_a_judge_or_an_endpoint(self):
+        self.put("a.jsonl", [{"item": {"answer": "a"}, "answer": "b"}])
+        with FakeOpenAI() as server:
+            server.chat.answers = server.grade.answers = [Stall(300)]
+            for grader in (judge(), {"type": "endpoint", "name": "e", "url": server.root + "/grade"}):
+                self.put("g.json", grader)
+                n = len(server.chat.asked) + len(server.grade.asked)
+                run = subprocess.Popen([HONE, "grade", "--grader", "g.json", "--answers", "a.jsonl", "--judge", server.url],
+                                       cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                while run.poll() is None and len(server.chat.asked) + len(server.grade.asked) == n:
+                    time.sleep(0.01)
+                run.send_signal(signal.SIGINT)
+                said = run.communicate(timeout=60)[1]
+                self.assertIn("stopped on request", said)
+                self.assertEqual(run.returncode, 1)
 
     def test_a_question_ends_with_its_time(self):
         with FakeOpenAI() as server:

@@ -190,11 +190,48 @@ static void a_stop_forgets_what_nobody_began(void **state)
     assert_false(grade_queue_wait(q, &w));
     assert_true(results[0].reward == 1);
     assert_true(results[N - 1].reward == -1);
+    assert_false(grade_queue_wait(q, &w)); /* nothing is left, and still it is a stop */
     /* and the queue goes on */
     atomic_store(&stop, false);
     grade_queue_put(q, NULL, &sample, &results[N - 1]);
     assert_true(grade_queue_wait(q, &w));
     assert_true(results[N - 1].reward == 1);
+    grade_queue_close(q);
+    grader_close(g);
+}
+
+static void *stop_soon(void *arg)
+{
+    const struct timespec pause = {.tv_nsec = 300000000};
+
+    nanosleep(&pause, NULL);
+    atomic_store((atomic_bool *)arg, true);
+    return NULL;
+}
+
+static void a_stop_ends_a_call_of_python(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct grade_options opt = grade_defaults();
+    struct grade_queue *q = NULL;
+    atomic_bool stop = false;
+    const struct grade_waiter w = {.stop = &stop};
+    struct grade_result r;
+    const struct grade_sample sample = {.output_text = STR("")};
+    pthread_t thread;
+
+    opt.n_workers = 1;
+    opt.stop = &stop;
+    struct grader *g = grader_of(
+        python_spec("import time\ndef grade(s, i):\n    time.sleep(100)\n    return 1"), &opt);
+    ASSERT_OK(grade_queue_open(g, 1, &q, &err));
+    const double began = clock_seconds();
+    grade_queue_put(q, NULL, &sample, &r);
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &stop), 0);
+    assert_false(grade_queue_wait(q, &w));
+    pthread_join(thread, NULL);
+    assert_true(clock_seconds() - began < 20);
     grade_queue_close(q);
     grader_close(g);
 }
@@ -209,6 +246,7 @@ int main(void)
         cmocka_unit_test(python_calls_run_side_by_side),
         cmocka_unit_test(a_long_wait_is_told_with_its_name),
         cmocka_unit_test(a_stop_forgets_what_nobody_began),
+        cmocka_unit_test(a_stop_ends_a_call_of_python),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

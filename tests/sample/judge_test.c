@@ -295,6 +295,23 @@ static void a_question_past_its_deadline_is_left(void **state)
     judge_close(j); /* also while what was left behind may be going on */
 }
 
+static void a_question_that_nobody_wants_any_more_is_left(void **state)
+{
+    struct judge *j = open_judge(NULL);
+    json_t *messages = json_of("[{\"role\":\"user\",\"content\":\"x\"}]");
+    const atomic_bool stop = true;
+    const struct grade_question q = {
+        .messages = messages, .deadline = clock_seconds() + 300, .stop = &stop};
+    const double began = clock_seconds();
+    struct grade_reply reply;
+
+    (void)state;
+    assert_false(judge_ask(j, &q, &arena, &reply, &err));
+    assert_true(clock_seconds() - began < 20);
+    json_decref(messages);
+    judge_close(j);
+}
+
 static void a_question_that_leaves_no_room_is_refused(void **state)
 {
     struct judge *j = open_judge(NULL);
@@ -430,6 +447,7 @@ int main(void)
         cmocka_unit_test(a_reply_does_not_depend_on_what_is_asked_beside_it),
         cmocka_unit_test(without_a_temperature_the_likeliest_is_said),
         cmocka_unit_test(a_question_past_its_deadline_is_left),
+        cmocka_unit_test(a_question_that_nobody_wants_any_more_is_left),
         cmocka_unit_test(a_question_that_leaves_no_room_is_refused),
         cmocka_unit_test(messages_come_in_every_form_of_text),
         cmocka_unit_test(what_is_judged_cannot_end_its_turn),
