@@ -198,7 +198,21 @@ static void add_corpora(struct sandbox *s)
     add_folder(s, path, s->is_hidden[0]);
 }
 
-/* Shows the interpreter's own folders where they are not in /usr: a virtual environment and the Python below it. */
+/* Whether a program stands in a virtual environment. */
+static bool is_environment(const char *program)
+{
+    char prefix[PATH_MAX], path[PATH_MAX + 16];
+
+    if (!prefix_of(program, prefix))
+        return false;
+    snprintf(path, sizeof path, "%s/pyvenv.cfg", prefix);
+    return access(path, F_OK) == 0;
+}
+
+/*
+ * Shows the interpreter's own folders where they are not in /usr: a virtual environment and the Python below it. Of a mere
+ * link, such as ~/bin/python3, nothing is shown but what it leads to: the folder around it is not Python's.
+ */
 static bool add_folders(struct sandbox *s, struct error *err)
 {
     char resolved[PATH_MAX], prefix[PATH_MAX];
@@ -207,6 +221,8 @@ static bool add_folders(struct sandbox *s, struct error *err)
 
     if (!real_path(s->python, resolved))
         return fail_errno(err, "finding the Python of the graders, %.300s", s->python);
+    if (!is_environment(s->python))
+        memcpy(s->python, resolved, sizeof resolved);
     for (size_t i = 0; i < 2; i++) {
         if (is_below(programs[i], "/usr"))
             continue;

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Nothing is taken from the cache: each call is one. */
@@ -943,6 +944,33 @@ static void a_source_that_is_too_long_is_refused(void **state)
     free(source);
 }
 
+static void a_link_to_a_python_shows_nothing_of_its_folder(void **state)
+{
+    (void)state;
+    struct grade_options opt = one_worker(20);
+    struct arena a = {0};
+    char *dir = test_dir_make(&a);
+    const char *bin = arena_printf(&a, "%s/bin", dir), *link = arena_printf(&a, "%s/python3", bin);
+
+    assert_int_equal(mkdir(bin, 0755), 0);
+    assert_int_equal(symlink("/usr/bin/python3", link), 0);
+    opt.python = link;
+    struct grader *g = grader_of(
+        python_spec(arena_printf(&a,
+                                 "import os, sys\n"
+                                 "def grade(sample, item):\n"
+                                 "    assert sys.executable.startswith('/usr/'), sys.executable\n"
+                                 "    return float(not os.path.exists('%s'))\n",
+                                 dir)),
+        &opt);
+    const struct grade_result r = grade_text(g, "{}", "");
+    assert_string_equal(r.details, "");
+    assert_true(r.reward == 1);
+    grader_close(g);
+    test_dir_remove(dir);
+    arena_release(&a);
+}
+
 static void a_python_that_is_not_there_is_named(void **state)
 {
     (void)state;
@@ -1065,6 +1093,7 @@ int main(void)
         cmocka_unit_test(a_source_is_checked_when_it_is_opened),
         cmocka_unit_test(callables_with_two_arguments_are_accepted),
         cmocka_unit_test(a_source_that_is_too_long_is_refused),
+        cmocka_unit_test(a_link_to_a_python_shows_nothing_of_its_folder),
         cmocka_unit_test(a_python_that_is_not_there_is_named),
         cmocka_unit_test(a_key_that_grade_reads_must_be_in_the_row),
         cmocka_unit_test(a_key_that_grade_may_do_without_need_not),
