@@ -109,6 +109,9 @@ static bool open_object(struct services *s, struct asked *x, const json_t *who, 
     if (!text_of(who, "base_url", &url, err) || !text_of(who, "model", &model, err) ||
         !text_of(who, "api_key_env", &variable, err))
         return false;
+    if (variable != NULL && getenv(variable) == NULL)
+        return fail_param(err, ERR_NOT_FOUND, "hone.judges",
+                          "\"api_key_env\" names the variable %.64s, and it is not set", variable);
     if (url != NULL)
         return open_remote(x, url, model, variable != NULL ? variable : KEY_VARIABLE, err);
     return model != NULL

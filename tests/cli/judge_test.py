@@ -160,7 +160,8 @@ class Jobs(HoneTest):
 
     def test_mistakes_in_the_settings_are_named(self):
         for judges, says in (([], "an object of names"), ({"judge": 1}, "an address, a model or an object"), ({"judge": {}}, "base_url"),
-                             ({"judge": {"base_url": 1}}, "base_url"), ({"judge": {"url": "http://h/v1"}}, '"url" is no setting')):
+                             ({"judge": {"base_url": 1}}, "base_url"), ({"judge": {"url": "http://h/v1"}}, '"url" is no setting'),
+                             ({"judge": {"base_url": "http://h/v1", "api_key_env": "NOT_SET_HERE"}}, "NOT_SET_HERE")):
             with self.subTest(judges):
                 self.fails("train", self.job(grader=judge(), hone={"judges": judges}), "--out", "run", "--json", says=says)
         self.fails("train", self.job(hone={"embedding_model": 3}), "--out", "run", "--json", says="hone.embedding_model")
