@@ -177,7 +177,7 @@ def grade(sample, item):
                 self.assertTrue(errors["python_grader_runtime_error"], (deed, line))
                 self.assertIn(says[deed], errors["python_grader_runtime_error_details"])
 
-    def test_control_c_twice_does_not_wait_for_a_grader(self):
+    def test_control_c_does_not_wait_for_a_grader(self):
         self.put("g.json", python(self.SOURCE))
         run = subprocess.Popen([HONE, "grade", "--grader", "g.json", "--json"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                text=True, cwd=self.folder, env=self.env)
@@ -185,11 +185,8 @@ def grade(sample, item):
         run.stdin.flush()
         run.stdout.readline()  # now it hangs
         run.send_signal(signal.SIGINT)
-        with self.assertRaises(subprocess.TimeoutExpired):
-            run.wait(1)
-        run.send_signal(signal.SIGINT)
-        run.communicate(timeout=10)
-        self.assertEqual(run.returncode, -signal.SIGINT)
+        run.communicate(timeout=60)
+        self.assertEqual(run.returncode, 1)
 
     def test_people_are_told_how_many_and_why(self):
         self.put("g.json", python(self.SOURCE))

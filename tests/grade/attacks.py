@@ -28,6 +28,13 @@ def reads_files():
                            '/dev/kmsg', '/proc/kmsg', SECRET_FILE]))
 @attack
 def lists_folders():
+    """The way to the interpreter's own folder is seen, and nothing beside it."""
+    own = {part for prefix in [sys.prefix, sys.base_prefix] for part in prefix.split('/')}
+    def lists(path):
+        try:
+            return not set(os.listdir(path)) <= own if (sys.prefix + '/').startswith(path + '/') else len(os.listdir(path)) >= 0
+        except OSError:
+            return False
     return any(map(lists, ['/root', '/home', '/var', '/boot', '/run', '/srv', os.path.dirname(SECRET_FILE)]))
 @attack
 def sees_the_environment():
