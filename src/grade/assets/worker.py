@@ -28,6 +28,7 @@ sys.path[:] = [p for p in sys.path if p]  # the working folder is writable: noth
 
 import ast
 import ctypes
+import fcntl
 import functools
 import gc
 import json
@@ -520,7 +521,7 @@ def serve(sock, output, run, tmp):
     """
     room, zeros = memoryview(bytearray(MAX_REPLY)), memoryview(bytes(MAX_REPLY))
     readv, writev, fork, waitpid, close, new_pipe = os.readv, os.writev, plain_fork(), os.waitpid, os.close, os.pipe
-    fcntl, flock, ends, no_wait = libc.fcntl, libc.flock, signal.sigtimedwait, os.WNOHANG
+    set_fd, flock, ends, no_wait = fcntl.fcntl, fcntl.flock, signal.sigtimedwait, os.WNOHANG
     is_ours, utime, fchmod = can_name(output), os.utime, os.fchmod
     child_signal, tick = (signal.SIGCHLD,), 0.1
     size = struct.Struct("<I").pack
@@ -555,11 +556,11 @@ def serve(sock, output, run, tmp):
         close(pipe)
         if n == 0 or room[0] not in (READ, READ_AND_HEARD):  # the stream ended, or the child before it had read its call
             os._exit(3)
-        fcntl(0, F_SETFL, 0)  # what is set of a descriptor is its next user's, too
+        set_fd(0, F_SETFL, 0)  # what is set of a descriptor is its next user's, too
         flock(0, LOCK_UN)
         if room[0] == READ_AND_HEARD:
-            fcntl(output, F_SETFL, 0)
-            fcntl(output, F_SETPIPE_SZ, PIPE_SIZE)
+            set_fd(output, F_SETFL, 0)
+            set_fd(output, F_SETPIPE_SZ, PIPE_SIZE)
             flock(output, LOCK_UN)
             if is_ours:
                 utime(output, (0, 0))
