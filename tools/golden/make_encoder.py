@@ -153,9 +153,18 @@ def minilm_texts():
     rng = random.Random(6)
     words = [w for w in LONG.split() if w.isascii()] + "heart kidney liver brain court judge contract loan market price stock river mountain music guitar".split()
     out = list(TEXTS) + [LONG, " ".join(["fever"] * 300), "gene " * 254, "gene " * 255]
-    while len(out) < 60:
+    while len(out) < 65:
         out.append(" ".join(rng.choices(words, k=rng.choice([2, 4, 8, 16, 40]))))
     return out
+
+
+def with_cosines(full):
+    """Each line's cosines to all lines before it; of its vector the beginning."""
+    for i, r in enumerate(full):
+        r["cosines"] = [float(f"{np.dot(r['vector'], before['vector']):.7f}") for before in full[:i]]
+    for r in full:
+        r["vector"] = r["vector"][:16]
+    return full
 
 
 def main(minilm):
@@ -194,12 +203,7 @@ def main(minilm):
     real_tok = Tokenizer.from_file(os.path.join(minilm, "tokenizer.json"))
     real_tok.no_truncation()
     real_tok.no_padding()
-    full = rows(real, real_tok, minilm_texts(), 256, "mean")
-    for i, r in enumerate(full):
-        r["cosine_to_next"] = float(f"{np.dot(r['vector'], full[(i + 1) % len(full)]['vector']):.7f}")
-    for r in full:
-        r["vector"] = r["vector"][:16]
-    save_rows("minilm", full)
+    save_rows("minilm", with_cosines(rows(real, real_tok, minilm_texts(), 256, "mean")))
     with open(os.path.join(OUT, "README.md"), "w", encoding="utf-8") as f:
         f.write(f"""# encoder: texts and their vectors
 
@@ -211,7 +215,7 @@ precision with the weights that the files hold. Vectors have length 1. Tolerance
 | `mean/` | a random BertModel of 2 layers in a folder with tokenizer.json and no word about pooling; `mean.jsonl` |
 | `f32.gguf`, `f16.gguf`, `q8_0.gguf` | the same in GGUF, as llama.cpp's converter writes BERT; `<name>.jsonl` is of the weights as rounded |
 | `cls/` | a random BertForMaskedLM of 3 layers in half precision, heads of width 8, with vocab.txt, [CLS] pooling, 24 tokens at most, its pretraining head and position_ids; `cls.jsonl` |
-| `minilm.jsonl` | all-MiniLM-L6-v2, which is not kept here: the first 16 components, and the cosine to the next line's vector |
+| `minilm.jsonl` | all-MiniLM-L6-v2, which is not kept here: the first 16 components, and the cosines to the vectors of all lines before: 2,080 pairs |
 
 A line of `<name>.jsonl` is {{"text", "tokens", "truncated", "vector"}}.
 """)
