@@ -102,7 +102,7 @@ static const struct option table[N_OPTIONS] = {
                   .help = "the name in the store; the file's own unless given"},
     [OPT_LINK] = {"link", OPTION_SWITCH, .help = "link to the model instead of copying it"},
     [OPT_HOME] = {"home", OPTION_TEXT, "DIR", .setting = true,
-                  .help = "the store: models/ and runs/ (~/.local/share/hone unless given)"},
+                  .help = "the store: models/, runs/, graders/ (~/.local/share/hone unless given)"},
     [OPT_DEVICE] = {"device", OPTION_CHOICE, "cpu", "cpu", .setting = true,
                     .help = "what computes"},
     [OPT_THREADS] = {"threads", OPTION_INT, "N", "0", 0, 256, .setting = true,
@@ -120,8 +120,10 @@ static const struct option table[N_OPTIONS] = {
                            .help = "for one call of a Python grader"},
     [OPT_GRADER_WORKERS] = {"grader-workers", OPTION_INT, "N", "0", 0, 256, .setting = true,
                             .help = "Python processes at most; 0 is one a core"},
-    [OPT_PYTHON] = {"python", OPTION_TEXT, "PATH", .setting = true,
-                    .help = "the interpreter of Python graders; python3 unless given"},
+    [OPT_PYTHON] =
+        {"python", OPTION_TEXT, "PATH", .setting = true,
+         .help =
+             "the interpreter of Python graders; that of hone graders install, or python3, unless given"},
     [OPT_JUDGE] =
         {"judge", OPTION_TEXT, "WHO", .setting = true,
          .help = "whom model graders ask: a model of hone's, base (the model that is trained or "
