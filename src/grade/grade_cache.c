@@ -192,6 +192,18 @@ static void drop(struct grade_cache *c, struct entry *e)
         free(e);
 }
 
+static void drop_oldest(struct grade_cache *c)
+{
+    struct entry *e = c->oldest;
+
+    c->oldest = e->newer;
+    if (c->oldest == NULL)
+        c->newest = NULL;
+    else
+        c->oldest->older = NULL;
+    drop(c, e);
+}
+
 /* Until another thread has computed e; true where it gave a score. */
 static bool wait_for(struct grade_cache *c, struct entry *e, double *score)
 {
@@ -242,10 +254,8 @@ void grade_cache_put(struct grade_cache *c, const struct grade_scope *s, size_t 
         e->failed = true; /* those that wait for it try it themselves, all at once */
         drop(c, e);
     }
-    while (c->bytes > c->max_bytes && (e = c->oldest) != NULL) {
-        unlink_used(c, e);
-        drop(c, e);
-    }
+    while (c->bytes > c->max_bytes && c->oldest != NULL)
+        drop_oldest(c);
     pthread_cond_broadcast(&c->computed);
     pthread_mutex_unlock(&c->lock);
 }

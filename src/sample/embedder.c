@@ -69,14 +69,18 @@ static void list_put(struct embedder *e, struct entry *x)
     e->newest = x;
 }
 
-static void forget(struct embedder *e, struct entry *x)
+static void forget_oldest(struct embedder *e)
 {
-    struct entry **at = &e->buckets[x->hash & (e->n_buckets - 1)];
+    struct entry *x = e->oldest, **at = &e->buckets[x->hash & (e->n_buckets - 1)];
 
     while (*at != x)
         at = &(*at)->next;
     *at = x->next;
-    list_take(e, x);
+    e->oldest = x->newer;
+    if (e->oldest == NULL)
+        e->newest = NULL;
+    else
+        e->oldest->older = NULL;
     e->counts.cache_bytes -= x->size_bytes;
     free(x);
 }
@@ -98,8 +102,8 @@ static void keep(struct embedder *e, struct str text, uint64_t hash, const float
     if (find(e, text, hash) != NULL) { /* another was quicker */
         free(x);
     } else {
-        while (e->counts.cache_bytes > e->max_bytes - size)
-            forget(e, e->oldest);
+        while (e->oldest != NULL && e->counts.cache_bytes > e->max_bytes - size)
+            forget_oldest(e);
         struct entry **bucket = &e->buckets[hash & (e->n_buckets - 1)];
 
         x->next = *bucket;
