@@ -1,5 +1,5 @@
 /*
- * str.c - searching in text views.
+ * str.c - searching in text views, and their hash.
  */
 #include "base/str.h"
 
@@ -11,4 +11,14 @@ size_t str_find(struct str s, struct str needle, size_t from)
         return s.len;
     const char *hit = memmem(s.ptr + from, s.len - from, needle.ptr, needle.len);
     return hit == NULL ? s.len : (size_t)(hit - s.ptr);
+}
+
+uint64_t str_hash(struct str s)
+{
+    uint64_t h = 0xcbf29ce484222325u;
+
+    for (size_t i = 0; i < s.len; i++)
+        h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001b3u;
+    return h ^
+           h >> 32; /* its lower bits, which tables take, depend on all bytes' lower bits alone */
 }

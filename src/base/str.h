@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 struct str {
@@ -51,4 +52,10 @@ static inline bool str_ends(struct str s, struct str suffix)
 
 /* Position of needle in s at or after from; s.len where there is none. */
 size_t str_find(struct str s, struct str needle, size_t from);
+
+/*
+ * FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv), its halves joined: texts that differ by chance have other hashes. Not for
+ * whoever chooses texts that collide.
+ */
+uint64_t str_hash(struct str s);
 #endif

@@ -1,10 +1,10 @@
 #include "grade/grade_queue.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define CAPACITY 65536
 #define MAX_THREADS 256
@@ -76,16 +76,6 @@ static void *grade_main(void *arg)
     return NULL;
 }
 
-static void init_wait(pthread_cond_t *c)
-{
-    pthread_condattr_t attributes;
-
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(c, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
 bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out, struct error *err)
 {
     struct grade_queue *q;
@@ -101,7 +91,7 @@ bool grade_queue_open(struct grader *g, int n_threads, struct grade_queue **out,
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->filled, NULL);
     pthread_cond_init(&q->drained, NULL);
-    init_wait(&q->done);
+    condition_init(&q->done);
     while (q->n_threads < n_threads) {
         struct hand *h = &q->hands[q->n_threads];
 
@@ -169,17 +159,6 @@ static struct grade_wait longest(struct grade_queue *q, double now)
     return w;
 }
 
-static void look_later(struct grade_queue *q)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_nsec += (long)(LOOK_SECONDS * 1e9);
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&q->done, &q->lock, &at);
-}
-
 bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w)
 {
     static const struct grade_waiter patient = {0};
@@ -205,7 +184,7 @@ bool grade_queue_wait(struct grade_queue *q, const struct grade_waiter *w)
             w->waiting(w->ctx, &what);
             pthread_mutex_lock(&q->lock);
         } else {
-            look_later(q);
+            condition_wait_for(&q->done, &q->lock, LOOK_SECONDS);
         }
     }
     pthread_mutex_unlock(&q->lock);

@@ -82,13 +82,6 @@ static struct grade_spread spread_of(const struct summing *s, const double *scor
     return d;
 }
 
-static double threshold_of(const json_t *spec)
-{
-    const json_t *v = json_object_get(spec, "pass_threshold");
-
-    return json_is_number(v) ? json_number_value(v) : unknown;
-}
-
 /* ---- the reward ---- */
 
 static double share_at(const struct grade_notes *notes, double value)
@@ -305,8 +298,8 @@ static void parts(const struct summing *s)
         to->name = grader_name(notes->grader, p);
         to->type = grader_type(notes->grader, p);
         to->is_shadow = grader_is_shadow(notes->grader, p);
-        to->score =
-            spread_of(s, from->score, from->is_failed, threshold_of(notes->grader->parts[p].spec));
+        to->score = spread_of(s, from->score, from->is_failed,
+                              spec_pass_threshold(notes->grader->parts[p].spec));
         to->n_failed = out->n_gradings - to->score.n;
         to->seconds = from->seconds / (double)size_max(1, all_of(notes));
         to->correlation = correlation(notes, from);
@@ -527,7 +520,7 @@ bool grade_summarize(const struct grade_notes *notes, struct arena *a, struct gr
         sum.n_answers += notes->answers[i].count;
     sum.n_gradings = sum.n_answers * notes->n_repeats;
     parts(&s);
-    sum.reward = spread_of(&s, notes->reward, NULL, threshold_of(grader_spec(notes->grader)));
+    sum.reward = spread_of(&s, notes->reward, NULL, grader_pass_threshold(notes->grader));
     histogram(&s);
     scale_of(&s);
     mean_over_rows(&s);

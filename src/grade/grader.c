@@ -368,11 +368,16 @@ const json_t *grader_spec(const struct grader *g)
     return g->spec;
 }
 
-double grader_pass_threshold(const struct grader *g)
+double spec_pass_threshold(const json_t *spec)
 {
-    const json_t *v = json_object_get(g->spec, "pass_threshold");
+    const json_t *v = json_object_get(spec, "pass_threshold");
 
     return json_is_number(v) ? json_number_value(v) : (double)NAN;
+}
+
+double grader_pass_threshold(const struct grader *g)
+{
+    return spec_pass_threshold(g->spec);
 }
 
 size_t grader_count(const struct grader *g)

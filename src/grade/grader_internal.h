@@ -92,6 +92,9 @@ MUST_CHECK bool part_template(struct grader *g, const struct grader_part *part, 
 /* "sample":{as the API has it},"item":{...}, what an endpoint is sent */
 void part_write_call(struct buf *b, struct grade_scope *s);
 
+/* "pass_threshold" of a grader's object, or NaN. */
+double spec_pass_threshold(const json_t *spec);
+
 /* Score 0, the flag, and why (cut to the room there is, at a character). */
 void part_fail(struct part_result *out, unsigned flag, const char *why);
 

@@ -114,14 +114,10 @@ static size_t entry_synsets(const struct wordnet *w, size_t entry)
     return entry + 2 + byte_at(w, entry + 1);
 }
 
-/* The slot of an entry, or the free one where it would be. FNV-1a. */
+/* The slot of an entry, or the free one where it would be. */
 static size_t slot_of(const struct wordnet *w, uint8_t kind, struct str name)
 {
-    uint64_t h = 0xcbf29ce484222325u ^ kind;
-
-    for (size_t i = 0; i < name.len; i++)
-        h = (h ^ (uint8_t)name.ptr[i]) * 0x100000001b3u;
-    for (size_t i = (size_t)(h ^ h >> 32) & w->mask;; i = (i + 1) & w->mask) {
+    for (size_t i = (size_t)(str_hash(name) + kind) & w->mask;; i = (i + 1) & w->mask) {
         if (w->slots[i] == 0)
             return i;
         const size_t entry = w->slots[i] - 1;

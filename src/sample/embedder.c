@@ -37,16 +37,6 @@ static const char *text_of(const struct embedder *e, const struct entry *x)
     return (const char *)(x->vector + e->width);
 }
 
-/* FNV-1a */
-static uint64_t hash_of(struct str s)
-{
-    uint64_t h = 0xCBF29CE484222325u;
-
-    for (size_t i = 0; i < s.len; i++)
-        h = (h ^ (unsigned char)s.ptr[i]) * 0x100000001B3u;
-    return h ^ h >> 32;
-}
-
 static struct entry *find(const struct embedder *e, struct str text, uint64_t hash)
 {
     for (struct entry *x = e->buckets[hash & (e->n_buckets - 1)]; x != NULL; x = x->next)
@@ -180,7 +170,7 @@ bool embedder_embed(void *embedder, struct str text, struct arena *a, const floa
                     size_t *n, struct error *err)
 {
     struct embedder *e = embedder;
-    const uint64_t hash = hash_of(text);
+    const uint64_t hash = str_hash(text);
     float *v = ARENA_ARRAY(a, float, e->width);
     bool truncated = false;
 

@@ -1,6 +1,7 @@
 #include "sample/judge.h"
 
 #include "base/clock.h"
+#include "base/condition.h"
 #include "base/limits.h"
 #include "base/sha256.h"
 #include "base/size.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define LOOK_SECONDS 0.1 /* how often a waiting thread looks for a stop */
 
@@ -160,7 +160,6 @@ bool judge_open(const struct model *m, const struct prompter *p, const char *nam
                 const struct judge_options *opt, struct judge **out, struct error *err)
 {
     struct judge *j = calloc(1, sizeof *j);
-    pthread_condattr_t monotonic;
 
     if (j == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a judge");
@@ -171,10 +170,7 @@ bool judge_open(const struct model *m, const struct prompter *p, const char *nam
     j->last = &j->first;
     pthread_mutex_init(&j->lock, NULL);
     pthread_cond_init(&j->asked, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&j->answered, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    condition_init(&j->answered);
 
     find_special(j);
     struct engine_options engine = engine_defaults(m);
@@ -388,19 +384,6 @@ static bool request_of(const struct judge *j, const struct grade_question *q,
     return true;
 }
 
-static void look_until(pthread_cond_t *c, pthread_mutex_t *lock, double seconds)
-{
-    struct timespec at;
-
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    seconds = seconds < 1e-3 ? 1e-3 : seconds > 1e6 ? 1e6 : seconds;
-    at.tv_sec += (time_t)seconds;
-    at.tv_nsec += (long)((seconds - floor(seconds)) * 1e9);
-    at.tv_sec += at.tv_nsec / 1000000000;
-    at.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(c, lock, &at);
-}
-
 /* Under the lock: takes a question that was not begun out of the row. */
 static void take_back(struct judge *j, struct question *q)
 {
@@ -423,7 +406,7 @@ static bool wait_for(struct judge *j, struct question *q, double deadline, const
     j->last = &q->next;
     pthread_cond_signal(&j->asked);
     while (!q->done && clock_seconds() < deadline && !(stop != NULL && atomic_load(stop)))
-        look_until(&j->answered, &j->lock, fmin(LOOK_SECONDS, deadline - clock_seconds()));
+        condition_wait_for(&j->answered, &j->lock, fmin(LOOK_SECONDS, deadline - clock_seconds()));
     if (!q->done && stop != NULL && atomic_load(stop))
         atomic_store(&j->stop, true); /* nobody wants what is being said any more */
     done = q->done;

@@ -200,13 +200,10 @@ void habits_of_row(const struct answers *x, size_t row, double *of_answer, doubl
 
 /* ---- over prompts ---- */
 
-/* FNV-1a: Fowler, Noll, Vo; draft-eastlake-fnv */
 uint64_t answer_hash(struct str text)
 {
-    uint64_t h = 0xcbf29ce484222325u;
+    const uint64_t h = str_hash(text);
 
-    for (size_t i = 0; i < text.len; i++)
-        h = mixed(h, (unsigned char)text.ptr[i]);
     return h != 0 ? h : 1;
 }
 

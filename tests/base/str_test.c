@@ -57,9 +57,32 @@ static void a_needle_is_found_at_or_after_a_place(void **state)
     assert_int_equal(str_find(STR("a\0b\0c"), STR("\0c"), 0), 3);
 }
 
+/* Each of these differs from all others in its length, or in one byte at some place. */
+static void texts_that_differ_have_other_hashes(void **state)
+{
+    static uint64_t seen[24 * 25];
+    char text[24];
+    size_t n = 0;
+
+    (void)state;
+    for (size_t len = 0; len < sizeof text; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            memset(text, 'a', sizeof text);
+            if (at < len)
+                text[at] = 'b';
+            seen[n++] = str_hash((struct str){text, len});
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++)
+            assert_true(seen[i] != seen[k]);
+    assert_true(str_hash(STR("the same")) == str_hash(STR("the same")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(texts_that_differ_have_other_hashes),
         cmocka_unit_test(views_are_compared_by_their_bytes),
         cmocka_unit_test(beginnings_and_ends_are_found),
         cmocka_unit_test(a_needle_is_found_at_or_after_a_place),
