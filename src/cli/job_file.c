@@ -289,20 +289,29 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
                               err);
 }
 
-bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
+bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
+                        struct error *err)
 {
-    struct job_parts p = {0};
-    bool ok = machine_setup(c, err) && job_file_read(c, &p.job, err) &&
-              dataset_open(p.job.train, &p.train, err) &&
+    struct job_parts p = {.job = *job};
+    bool ok = machine_setup(c, err) && dataset_open(p.job.train, &p.train, err) &&
               (p.job.valid == NULL || dataset_open(p.job.valid, &p.valid, err)) &&
               open_grader(c, &p, err) && open_model(c, &p, err);
 
+    *job = (struct job_file){0};
     if (!ok) {
         job_parts_close(&p);
         return false;
     }
     *out = p;
     return true;
+}
+
+bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
+{
+    struct job_file job = {0};
+
+    return machine_setup(c, err) && job_file_read(c, &job, err) &&
+           job_parts_open_job(c, &job, out, err);
 }
 
 void job_parts_close(struct job_parts *p)

@@ -33,6 +33,9 @@ struct job_parts {
     struct recipe recipe;
 };
 MUST_CHECK bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err);
+/* The same for a job that was put together elsewhere; it is taken, whatever comes of it. */
+MUST_CHECK bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
+                                   struct error *err);
 void job_parts_close(struct job_parts *p); /* all zeros is fine */
 /* Finds the rows that cannot be answered or graded, before anything is written. */
 MUST_CHECK bool job_parts_check(const struct job_parts *p, struct error *err);

@@ -67,6 +67,14 @@ enum option_id {
     OPT_NAME,
     OPT_LINK,
     OPT_HOME,
+    OPT_DATABASE,
+    /* jobs of a server */
+    OPT_JOB_MEMORY,
+    OPT_NICE,
+    OPT_ONCE,
+    OPT_LEASE,
+    OPT_WORKER_NAME,
+    OPT_LEAVE_WITHOUT,
     /* the machine */
     OPT_DEVICE,
     OPT_THREADS,

@@ -5,11 +5,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/sha256.h"
 #include "base/size.h"
 #include "job/line_file.h"
 #include "job/metrics.h"
 #include "job/rollout_line.h"
 #include "job/run_read.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -30,6 +32,7 @@ struct run_folder {
     const char *fine_tuned_model;
     struct metrics_graders graders;
     struct rollout_tokens tokens;
+    struct run_listener listener;
 
     struct line_file events, metrics, train, valid; /* the last two: of step now */
     size_t now;                                     /* the newest step that was told of */
@@ -179,7 +182,8 @@ static bool sink_settled(void *ctx, const json_t *values, struct error *err)
         json_object_set_new(f->job_file, "resolved", resolved);
     }
     json_object_update(resolved, (json_t *)(uintptr_t)values);
-    return write_json(path_of(f, "job.json"), f->job_file, err);
+    return (f->listener.settled == NULL || f->listener.settled(f->listener.ctx, resolved, err)) &&
+           write_json(path_of(f, "job.json"), f->job_file, err);
 }
 
 /* ---- opening ---- */
@@ -190,7 +194,7 @@ static bool lock_folder(struct run_folder *f, struct error *err)
     if (f->lock_fd < 0)
         return fail_errno(err, "cannot open the folder %s", f->dir);
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return fail(err, ERR_INVALID,
+        return fail(err, ERR_TIMEOUT,
                     "another process is writing the run in %s: choose another folder", f->dir);
     return true;
 }
@@ -298,6 +302,7 @@ bool run_folder_open(const char *dir, const struct run_folder_options *opt, stru
     f->lock_fd = -1;
     f->dir = arena_text(&f->arena, str_of(dir));
     f->tokens = opt->tokens;
+    f->listener = opt->listener;
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
     buf_init(&f->line, LIMIT_LINE_BYTES);
@@ -356,24 +361,46 @@ static bool put_line(struct run_folder *f, struct line_file *to, struct error *e
     return buf_ok(&f->line, to->path, err) && line_file_put(to, buf_view(&f->line), err);
 }
 
-/* data is the event's own; message of any bytes */
-static bool put_event(struct run_folder *f, const char *level, const char *type, struct str message,
-                      const json_t *data, struct error *err)
+/* Valid UTF-8 of any bytes, as a JSON string. */
+static json_t *json_of_bytes(struct str bytes)
 {
-    char id[40];
+    json_t *value = json_stringn(bytes.ptr, bytes.len), *parsed = NULL;
+    struct error ignored;
+    struct buf b;
 
-    make_id(id, sizeof id, "ftevent-");
+    if (value != NULL)
+        return value;
+    buf_init(&b, LIMIT_LINE_BYTES);
+    json_write_string(&b, bytes, false);
+    (void)!json_parse(buf_view(&b), "a message", &parsed, &ignored);
+    buf_release(&b);
+    return parsed != NULL ? parsed : json_string("");
+}
+
+/* An id that the same thing has whenever it is told: made of the job's and what names it there. */
+static const char *id_of(struct run_folder *f, const char *prefix, const char *key, struct arena *a)
+{
+    return store_id_of(prefix, str_of(arena_printf(a, "%s %s", f->id, key)), a);
+}
+
+/* data is the event's own; message of any bytes; key: see struct run_listener */
+static bool put_event(struct run_folder *f, const char *level, const char *type, const char *key,
+                      struct str message, const json_t *data, struct error *err)
+{
+    struct arena a = {0};
+    json_t *event =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:o, s:O}", "object", "fine_tuning.job.event", "id",
+                  id_of(f, "ftevent-", key, &a), "created_at", (json_int_t)clock_unix(), "level",
+                  level, "type", type, "message", json_of_bytes(message), "data", data);
+    bool ok = f->listener.event == NULL || f->listener.event(f->listener.ctx, event, key, err);
+
     buf_clear(&f->line);
-    buf_printf(
-        &f->line,
-        "{\"object\":\"fine_tuning.job.event\",\"id\":\"%s\",\"created_at\":%lld,\"level\":\"%s\","
-        "\"type\":\"%s\",\"message\":",
-        id, (long long)clock_unix(), level, type);
-    json_write_string(&f->line, message, false);
-    buf_text(&f->line, ",\"data\":");
-    json_write(&f->line, data, NULL);
-    buf_text(&f->line, "}\n");
-    return put_line(f, &f->events, err);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+    ok = ok && put_line(f, &f->events, err);
+    json_decref(event);
+    arena_release(&a);
+    return ok;
 }
 
 /* A step is explained before its answers are told: "Step 7: ..." belongs to step 7. */
@@ -389,9 +416,14 @@ static bool sink_event(void *ctx, enum event_level level, const char *message, s
     static const char *const levels[] = {
         [EVENT_INFO] = "info", [EVENT_WARN] = "warn", [EVENT_ERROR] = "error"};
     struct run_folder *f = ctx;
-    json_t *data = json_pack("{s:I}", "step", (json_int_t)step_of(f, message));
-    const bool ok = put_event(f, levels[level], "message", str_of(message), data, err);
+    const size_t step = step_of(f, message);
+    const struct sha256_text sum = sha256_of(message, strlen(message));
+    json_t *data = json_pack("{s:I}", "step", (json_int_t)step);
+    char key[96];
 
+    /* the same words of the same step are the same event */
+    snprintf(key, sizeof key, "message %zu %.40s", step, sum.hex);
+    const bool ok = put_event(f, levels[level], "message", key, str_of(message), data, err);
     json_decref(data);
     return ok;
 }
@@ -431,6 +463,7 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
 {
     struct run_folder *f = ctx;
     struct buf message;
+    char key[40];
 
     if (m->step != f->now) { /* a step without answers */
         close_rollouts(f);
@@ -443,7 +476,8 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
     bool ok = put_line(f, &f->metrics, err);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    ok = ok && put_event(f, "info", "metrics", buf_view(&message), data, err);
+    snprintf(key, sizeof key, "metrics %zu", m->step);
+    ok = ok && put_event(f, "info", "metrics", key, buf_view(&message), data, err);
     /* A kill takes nothing from the system's memory; a power cut may, so that what a checkpoint rests on is written through */
     if (ok && (m->has_valid || m->step == m->total_steps))
         ok = line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err);
@@ -473,23 +507,29 @@ static json_t *checkpoints_until(struct run_folder *f, double last_step)
 
 static bool note_checkpoint(struct run_folder *f, size_t step, double reward, struct error *err)
 {
-    char id[40], message[256], model[200] = "";
+    char key[40], dir[40], message[256], model[200] = "";
     json_t *list = checkpoints_until(f, (double)step - 0.5), *metrics = json_object();
+    struct arena a = {0};
 
-    make_id(id, sizeof id, "ftckpt_");
+    snprintf(key, sizeof key, "checkpoint %zu", step);
+    snprintf(dir, sizeof dir, "step-%zu", step);
     if (f->fine_tuned_model != NULL)
         snprintf(model, sizeof model, "%s:", f->fine_tuned_model);
     snprintf(message, sizeof message, "%sckpt-step-%zu", model, step);
     json_object_set_new(metrics, "step", json_integer((json_int_t)step));
     if (isfinite(reward))
         json_object_set_new(metrics, "full_valid_mean_reward", json_real(reward));
-    json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object",
-                                          "fine_tuning.job.checkpoint", "id", id, "created_at",
-                                          (json_int_t)clock_unix(), "fine_tuned_model_checkpoint",
-                                          message, "fine_tuning_job_id", f->id, "metrics", metrics,
-                                          "step_number", (json_int_t)step));
-    bool ok = write_json(path_of(f, "checkpoints.json"), list, err);
+    json_t *c =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object", "fine_tuning.job.checkpoint", "id",
+                  id_of(f, "ftckpt_", key, &a), "created_at", (json_int_t)clock_unix(),
+                  "fine_tuned_model_checkpoint", message, "fine_tuning_job_id", f->id, "metrics",
+                  metrics, "step_number", (json_int_t)step);
+    bool ok =
+        f->listener.checkpoint == NULL || f->listener.checkpoint(f->listener.ctx, c, dir, err);
+    json_array_append_new(list, c);
+    ok = ok && write_json(path_of(f, "checkpoints.json"), list, err);
     json_decref(list);
+    arena_release(&a);
     snprintf(message, sizeof message,
              "Checkpoint created at step %zu with Snapshot ID: %sckpt-step-%zu", step, model, step);
     return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);

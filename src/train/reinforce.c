@@ -638,6 +638,13 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     return ok;
 }
 
+double reinforce_least_bytes(const struct model *m, const struct recipe *recipe)
+{
+    /* values, gradients, two moments, and the three arrays that an update is undone from */
+    return (double)model_bytes(m) + (double)trained_values(&m->config, recipe->lora_rank) * 4 *
+                                        (recipe->kl_undo > 0 ? 7 : 4);
+}
+
 bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out, struct error *err)
 {
     struct loop l = {.in = in, .recipe = *in->recipe};
@@ -649,12 +656,8 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
     if (ok) {
-        /* values, gradients, two moments, and the three arrays that an update is undone from */
-        const double moved = (double)trained_values(&in->model->config, l.recipe.lora_rank) * 4 *
-                             (l.recipe.kl_undo > 0 ? 7 : 4);
-
         ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps,
-                       (double)model_bytes(in->model) + moved, out, err);
+                       reinforce_least_bytes(in->model, &l.recipe), out, err);
     }
     engine_close(l.engine);
     return ok;
