@@ -33,6 +33,7 @@ static bool fail_v(struct error *err, enum error_kind kind, const char *param, c
     vsnprintf(text, sizeof text, fmt, ap); /* err->message may be one of the arguments */
     mend_end(text, sizeof text);
     err->kind = kind;
+    err->code = NULL;
     snprintf(err->param, sizeof err->param, "%s", param);
     mend_end(err->param, sizeof err->param);
     memcpy(err->message, text, sizeof text);
@@ -56,6 +57,19 @@ bool(fail_param)(struct error *err, enum error_kind kind, const char *param, con
     va_start(ap, fmt);
     fail_v(err, kind, param, fmt, ap);
     va_end(ap);
+    return false;
+}
+
+bool(fail_code)(struct error *err, enum error_kind kind, const char *code, const char *param,
+                const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    fail_v(err, kind, param, fmt, ap);
+    va_end(ap);
+    if (err != NULL)
+        err->code = code;
     return false;
 }
 

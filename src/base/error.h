@@ -28,6 +28,7 @@ enum error_kind {
 
 struct error {
     enum error_kind kind;
+    const char *code;  /* a finer name than the kind's, for programs: a literal; NULL: none */
     char param[64];    /* the request field or file key at fault, or "" */
     char message[512]; /* one sentence: what was found, what was expected, where, what to do */
 };
@@ -38,6 +39,10 @@ bool fail(struct error *err, enum error_kind kind, const char *fmt, ...) PRINTF_
 /* As fail(), and names the field at fault. */
 bool fail_param(struct error *err, enum error_kind kind, const char *param, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
+
+/* As fail_param(), and gives the finer name: a literal such as "missing_required_parameter". */
+bool fail_code(struct error *err, enum error_kind kind, const char *code, const char *param,
+               const char *fmt, ...) PRINTF_LIKE(5, 6);
 
 /* Puts "while <fmt>: " in front of what err already says; always false. */
 bool fail_while(struct error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -50,6 +55,7 @@ const char *error_kind_name(enum error_kind kind);
 #ifdef __clang_analyzer__ /* it sees one file at a time: "always false", in its words */
 #define fail(...) ((void)(fail)(__VA_ARGS__), false)
 #define fail_param(...) ((void)(fail_param)(__VA_ARGS__), false)
+#define fail_code(...) ((void)(fail_code)(__VA_ARGS__), false)
 #define fail_while(...) ((void)(fail_while)(__VA_ARGS__), false)
 #define fail_errno(...) ((void)(fail_errno)(__VA_ARGS__), false)
 #endif

@@ -3,9 +3,15 @@
  *
  *     exchange -> route (method and path) -> key -> scope and limits -> body -> route's function -> answer
  *
- * Each route_*.c has a table of struct api_route, and api_routes.c lists the tables. A route's function returns false with err set, and the call is answered with
- * the error envelope (api_error.h says with which status); or it answers by one of the api_reply functions, or keeps the
- * exchange (http.h) and answers later.
+ * Each route_*.c has a table of routes, and api_routes.c lists the tables. A route's function returns false with err set, and
+ * the call is answered with the error envelope (api_error.h says with which status); or it answers by one of the api_reply
+ * functions, or keeps the exchange (http.h) and answers later, from any thread. Once answered, the call is gone.
+ *
+ *   api.c          routing, what happens before and after a route's function
+ *   api_access.c   keys, projects, scopes
+ *   api_reply.c    answers, lists, pages, metadata
+ *   api_model.c    names of models
+ *   api_grading.c  what graders ask
  */
 #ifndef HONE_SERVER_API_H
 #define HONE_SERVER_API_H
@@ -18,25 +24,42 @@
 #include "store/jobs.h"
 #include "text/json.h"
 
+#define API_JSON_BYTES ((uint64_t)32 << 20)
+#define API_FILE_BYTES ((uint64_t)8 << 30)
+#define API_PART_BYTES ((uint64_t)64 << 20) /* one part of an upload */
+
 struct api_options {
     struct store *store;
     struct engine_client *
         engine; /* NULL: models cannot be asked (a server without an engine): told in one sentence */
     const char *home;        /* models/, runs/, files/ */
+    const char *python;      /* interpreter of Python graders; NULL: python3 on PATH */
     bool anonymous;          /* no key is asked for, on loopback alone */
-    uint64_t max_json_bytes; /* 0: 32 MiB */
-    uint64_t max_file_bytes; /* of one file; 0: 8 GiB */
+    bool quiet;              /* no line a call on standard error */
+    uint64_t max_json_bytes; /* 0: API_JSON_BYTES */
+    uint64_t max_file_bytes; /* of one file; 0: API_FILE_BYTES */
     const char *public_url;  /* "http://127.0.0.1:8080" */
+    /*
+     * The operator's judges: name -> an address, a model of this server, or {"base_url", "model", "api_key_env"}; "*" is any name.
+     * What a request says of addresses and variables is never used, unless job_judges allows it for jobs.
+     */
+    const json_t *judges;
+    bool job_judges;
+    const char *embedding_model; /* for graders; NULL: none */
+    bool
+        private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
 };
 struct api;
 MUST_CHECK bool api_open(const struct api_options *opt, struct api **out, struct error *err);
-void api_close(struct api *a);
+void api_close(struct api *a); /* the HTTP server is closed; NULL is fine */
 /* For http_options. */
 bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan);
 void api_handle(void *api, struct http_exchange *x);
 void api_done(void *api, const struct http_exchange *x, int status, uint64_t bytes_sent);
 struct str api_refusal(void *api, int status, const char *message, struct arena *a);
 
+struct api_route;
+struct limit_state;
 /* Lives in the exchange's arena, as long as the exchange. */
 struct api_call {
     struct api *api;
@@ -47,45 +70,99 @@ struct api_call {
     const struct api_route *route;
     struct access who;
     struct str id[3]; /* what stands for each {} of the route's path, decoded */
-    json_t
-        *body; /* of a JSON request: an object; NULL where none came. Released with the exchange */
+    json_t *body;     /* of a JSON request: an object; NULL where none came. Released at the end */
+    const char *target; /* for the audit log: the object's id; NULL: id[0] or the answer's "id" */
+    struct limit_state *limit; /* what is left of the key's requests; NULL: no limit */
+    bool counted;              /* among the key's concurrent requests */
 };
 
 typedef bool api_fn(struct api_call *c, struct error *err);
 struct api_route {
     enum http_method method;
-    const char *path;    /* "/v1/files/{}/content" */
-    unsigned scope;      /* enum scope; 0: open to everyone */
-    enum http_body body; /* HTTP_BODY_MEMORY: JSON */
+    const char *path; /* "/v1/files/{}/content" */
+    unsigned scope;   /* enum scope; 0: open to everyone */
+    enum http_body
+        body; /* HTTP_BODY_MEMORY: JSON, which may be missing: a route that needs it says so with api_need_body */
     api_fn *fn;
     const char *action; /* what the audit log calls it; NULL: not logged (reading) */
+    uint64_t max_bytes; /* of the body; 0: the kind's */
 };
 struct api_table {
     const struct api_route *routes;
     size_t n;
 };
-extern const struct api_table api_tables[];
+extern const struct api_table *const api_tables[];
 extern const size_t n_api_tables;
+/*
+ * The route of this path with this method, the one with the fewest {}. NULL and *allow "" for a path that is nobody's; NULL and
+ * "GET, POST" for one that knows other methods. id: what stands for each {}. ERR_INVALID: a segment that cannot be decoded.
+ */
+MUST_CHECK bool api_find_route(enum http_method method, struct str path, struct arena *a,
+                               const struct api_route **out, const char **allow, struct str id[3],
+                               struct error *err);
 
-/* Answers; body is taken. Always true, so that a route can end with it. */
-bool api_reply(struct api_call *c, int status, json_t *body);
+/* ---- answers; each call gets one. Always true, so that a route can end with it; the call is gone then ---- */
+
+bool api_reply(struct api_call *c, int status, json_t *body); /* body is taken */
 /* {"object":"list","data":[...],"first_id","last_id","has_more"}; data is taken, its objects have "id". */
 bool api_reply_list(struct api_call *c, json_t *data, bool has_more);
-/* limit, after, order, metadata[k] of the query into a page; def and most: of limit. Fails with the parameter's name. */
+bool api_reply_error(struct api_call *c, const struct error *err);
+/* For routes that answer by http.h itself (files, streams): the headers that every answer has; returns how many. */
+#define API_MAX_HEADERS 10
+size_t api_headers(struct api_call *c, struct http_pair out[API_MAX_HEADERS]);
+/* What api_reply does for an action, for routes that answer by themselves. outcome: "ok" or an error's code. */
+void api_audit(struct api_call *c, const char *target, const char *outcome);
+
+/* ---- what a call says ---- */
+
+/* The body is there: fails with ERR_INVALID otherwise. */
+MUST_CHECK bool api_need_body(const struct api_call *c, struct error *err);
+/*
+ * limit, after, order, metadata[k] of the query into a page; def: limit where none is given, more than most is most. Fails with
+ * the parameter's name. order: asc, desc, ascending, descending.
+ */
 MUST_CHECK bool api_page(struct api_call *c, size_t def, size_t most, bool ascending,
                          struct store_page *out, struct error *err);
-
-/* metadata of a body: at most 16 pairs, keys of at most 64 characters, texts of at most 512; null and missing: none. */
+/* metadata of a body: at most 16 pairs, keys of 1..64 characters, texts of at most 512; null and missing: none. */
 MUST_CHECK bool api_metadata(const json_t *body, struct arena *a, struct label **out, size_t *n,
                              struct error *err);
+json_t *api_json_of_labels(const struct label *labels, size_t n); /* n == 0: null */
 json_t *api_json_of(const char *text); /* a stored JSON text as a tree; null for NULL */
+char *api_text_of(const json_t *value, struct arena *a); /* and back, compact */
+json_t *api_or_null(const char *text);                   /* a text, or null for NULL */
+json_t *api_time_or_null(int64_t seconds);               /* null for 0 */
+/* A text member of a body; needed: it must be there. *out NULL where it is missing or null. At most most bytes, no control characters. */
+MUST_CHECK bool api_text(const json_t *body, const char *key, bool needed, size_t most,
+                         struct arena *a, const char **out, struct error *err);
 
-/* The model of this name as this caller sees it: a base in HOME/models, or a tuned model of its project. ERR_NOT_FOUND, "model", code model_not_found. */
+/* ---- models and graders ---- */
+
+/*
+ * The model of this name as this project sees it: a base in HOME/models, or a tuned model of its own or shared with it.
+ * ERR_NOT_FOUND, "model", code model_not_found.
+ */
 MUST_CHECK bool api_model(struct api_call *c, struct str name, struct engine_model *out,
                           struct error *err);
+MUST_CHECK bool api_model_of(struct api *a, const char *project_id, struct str name,
+                             struct arena *arena, struct engine_model *out, struct error *err);
+/* The names in HOME/models in order. */
+struct api_base {
+    const char *name;
+    int64_t created_at;
+};
+MUST_CHECK bool api_bases(struct api *a, struct arena *arena, struct api_base **out, size_t *n,
+                          struct error *err);
 
-/* The graders' services (grade/grader.h) over the engine, as this caller may use them: models by name, embeddings. */
+/* The graders' services (grade/grader.h) over the engine, as this project may use them; they live in the arena. */
 struct grade_services;
+struct grade_options;
 MUST_CHECK bool api_grade_services(struct api *a, const char *project_id, struct arena *arena,
                                    struct grade_services *out, struct error *err);
+/* grade_defaults with the operator's settings and these services. */
+MUST_CHECK bool api_grade_options(struct api *a, const char *project_id, struct arena *arena,
+                                  struct grade_options *out, struct error *err);
+
+/* A key was revoked or changed: what is remembered of keys (for API_KEY_SECONDS at most) is forgotten. */
+#define API_KEY_SECONDS 5.0
+void api_forget_keys(struct api *a);
 #endif

@@ -328,7 +328,7 @@ const char *json_kind(const json_t *value)
 static bool wrong_type(const json_t *v, const char *key, const char *what, const char *want,
                        struct error *err)
 {
-    return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %s, %s was expected", what, key,
+    return fail_code(err, ERR_INVALID, "invalid_type", key, "%s: \"%s\" is %s, %s was expected", what, key,
                       json_kind(v), want);
 }
 
@@ -338,7 +338,8 @@ bool json_get_str(const json_t *obj, const char *key, const char *what, struct s
     const json_t *v = json_object_get(obj, key);
 
     if (v == NULL)
-        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is missing", what, key);
+        return fail_code(err, ERR_INVALID, "missing_required_parameter", key,
+                         "%s: \"%s\" is missing", what, key);
     if (!json_is_string(v))
         return wrong_type(v, key, what, "a string", err);
     *out = json_str(v);

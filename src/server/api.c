@@ -1,0 +1,316 @@
+/*
+ * api.c - what happens around a route's function: finding it, admitting the caller, reading the body, the log.
+ */
+#include "server/api.h"
+#include "base/clock.h"
+#include "base/size.h"
+#include "server/api_error.h"
+#include "server/api_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_ID_BYTES 512 /* of what stands for a {}: model names are the longest */
+
+/* ---- routing ---- */
+
+static struct str next_segment(struct str *path)
+{
+    const size_t slash = str_find(*path, STR("/"), 0);
+    const struct str s = {path->ptr, slash};
+
+    *path = slash < path->len ? str_from(*path, slash + 1) : (struct str){0};
+    return s;
+}
+
+/* Whether the path has the pattern's form; raw: what stands for each {}; *n: how many. */
+static bool matches(struct str pattern, struct str path, struct str raw[3], size_t *n)
+{
+    *n = 0;
+    while (pattern.ptr != NULL && path.ptr != NULL) {
+        const struct str want = next_segment(&pattern), is = next_segment(&path);
+
+        if (str_is(want, "{}")) {
+            if (is.len == 0 || *n == 3)
+                return false;
+            raw[(*n)++] = is;
+        } else if (!str_eq(want, is)) {
+            return false;
+        }
+    }
+    return pattern.ptr == NULL && path.ptr == NULL;
+}
+
+static const char *const method_names[] = {
+    [HTTP_GET] = "GET",     [HTTP_POST] = "POST", [HTTP_DELETE] = "DELETE",   [HTTP_PUT] = "PUT",
+    [HTTP_PATCH] = "PATCH", [HTTP_HEAD] = "HEAD", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "?",
+};
+
+static bool decode_ids(const struct str *raw, size_t n, struct arena *a, struct str id[3],
+                       struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!http_decode(raw[i], false, a, &id[i]) || id[i].len == 0 || id[i].len > MAX_ID_BYTES)
+            return fail(err, ERR_INVALID,
+                        "a part of the path is no name: up to %d bytes of UTF-8, percent-encoded, "
+                        "were expected",
+                        MAX_ID_BYTES);
+        for (size_t k = 0; k < id[i].len; k++)
+            if ((unsigned char)id[i].ptr[k] < 0x20 || id[i].ptr[k] == 0x7f)
+                return fail(err, ERR_INVALID, "a part of the path holds a control character");
+    }
+    return true;
+}
+
+bool api_find_route(enum http_method method, struct str path, struct arena *a,
+                    const struct api_route **out, const char **allow, struct str id[3],
+                    struct error *err)
+{
+    struct str raw[3], best_raw[3] = {0};
+    size_t n, best_n = SIZE_MAX;
+    const struct api_route *best = NULL;
+
+    *allow = "";
+    for (size_t t = 0; t < n_api_tables; t++)
+        for (size_t i = 0; i < api_tables[t]->n; i++) {
+            const struct api_route *r = &api_tables[t]->routes[i];
+
+            if (!matches(str_of(r->path), path, raw, &n))
+                continue;
+            if (r->method == method && n < best_n) {
+                best = r;
+                best_n = n;
+                memcpy(best_raw, raw, sizeof raw);
+            } else if (r->method != method && strstr(*allow, method_names[r->method]) == NULL) {
+                *allow = arena_printf(a, "%s%s%s", *allow, **allow != '\0' ? ", " : "",
+                                      method_names[r->method]);
+            }
+        }
+    if (best != NULL && !decode_ids(best_raw, best_n, a, id, err))
+        return false;
+    *out = best;
+    return true;
+}
+
+/* ---- before the route's function ---- */
+
+static bool take_limits(struct api_call *c, struct error *err)
+{
+    struct limit_state *state = ARENA_NEW(c->arena, struct limit_state);
+
+    if (c->who.key_id == NULL) /* anonymous */
+        return true;
+    if (c->who.requests_per_minute > 0)
+        c->limit = state;
+    c->counted = limits_take(c->api->limits, c->who.key_id, c->who.requests_per_minute,
+                             c->who.concurrent_requests, clock_seconds(), state, err);
+    if (!c->counted)
+        c->limit = state; /* how long to wait */
+    return c->counted;
+}
+
+static const char *incoming(void *ctx, struct http_exchange *x, struct error *err)
+{
+    struct api *a = ctx;
+    char *path;
+
+    return files_incoming(a->opt.store, &x->arena, &path, err) ? path : NULL;
+}
+
+static void make_plan(const struct api_call *c, struct http_plan *plan)
+{
+    const struct api_options *o = c->opt;
+    const uint64_t json = o->max_json_bytes != 0 ? o->max_json_bytes : API_JSON_BYTES;
+    const uint64_t file = o->max_file_bytes != 0 ? o->max_file_bytes : API_FILE_BYTES;
+
+    *plan = (struct http_plan){.body = c->route->body, .incoming = incoming};
+    plan->max_bytes = c->route->max_bytes != 0 ? c->route->max_bytes
+                      : c->route->body == HTTP_BODY_MULTIPART
+                          ? file + ((uint64_t)1 << 20) /* what is around it */
+                          : json;
+}
+
+static bool no_route(struct api_call *c, const char *allow, struct error *err)
+{
+    if (allow[0] != '\0')
+        return fail_code(err, ERR_UNSUPPORTED, "method_not_allowed", "",
+                         "%s is not offered for this address: %s", method_names[c->x->method],
+                         allow);
+    return fail_code(
+        err, ERR_NOT_FOUND, "unknown_url", "", "there is nothing at this address (%s " STR_FMT ")",
+        method_names[c->x->method], (int)size_min(c->x->path.len, 200), c->x->path.ptr);
+}
+
+/* Answered where it fails. */
+static bool admit(struct api_call *c, struct error *err)
+{
+    const char *allow;
+
+    if (!api_find_route(c->x->method, c->x->path, c->arena, &c->route, &allow, c->id, err))
+        return false;
+    if (c->route == NULL)
+        return no_route(c, allow, err);
+    return c->route->scope == 0 || (api_admit(c, err) && take_limits(c, err));
+}
+
+static void answer_405(struct api_call *c, const struct error *err)
+{
+    const struct api_route *route;
+    const char *allow;
+    struct str id[3];
+    struct error ignored;
+
+    if (api_find_route(c->x->method, c->x->path, c->arena, &route, &allow, id, &ignored) &&
+        route == NULL && allow[0] != '\0') {
+        const struct http_pair header = {STR("allow"), str_of(allow)};
+        json_t *body = api_error_body(err);
+        const char *text = api_text_of(body, c->arena);
+
+        json_decref(body);
+        http_answer(c->x, 405, "application/json", str_of(text), &header, 1);
+        return;
+    }
+    api_reply_error(c, err);
+}
+
+bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan)
+{
+    struct api *a = api;
+    struct api_call *c = ARENA_NEW(&x->arena, struct api_call);
+    struct error err = {0};
+
+    *c = (struct api_call){
+        .api = a, .opt = &a->opt, .store = a->opt.store, .x = x, .arena = &x->arena};
+    x->user = c;
+    if (!admit(c, &err)) {
+        answer_405(c, &err);
+        return false;
+    }
+    make_plan(c, plan);
+    return true;
+}
+
+static bool read_body(struct api_call *c, struct error *err)
+{
+    const struct str text = c->x->body;
+    size_t blank = 0;
+
+    if (c->route->body != HTTP_BODY_MEMORY)
+        return true;
+    while (blank < text.len && strchr(" \t\r\n", text.ptr[blank]) != NULL &&
+           text.ptr[blank] != '\0')
+        blank++;
+    if (blank == text.len)
+        return true;
+    if (!json_parse(text, "the request's body", &c->body, err)) {
+        err->kind = ERR_INVALID;
+        err->code = "invalid_json";
+        return false;
+    }
+    return json_is_object(c->body) ||
+           fail_code(err, ERR_INVALID, "invalid_type", "",
+                     "the request's body is %s, an object was expected", json_kind(c->body));
+}
+
+void api_handle(void *api, struct http_exchange *x)
+{
+    struct api_call *c = x->user;
+    struct error err = {0};
+
+    (void)api;
+    if (!read_body(c, &err) || !c->route->fn(c, &err))
+        api_reply_error(c, &err);
+}
+
+/* ---- after it ---- */
+
+/* One line a call: what was asked for in form, never what stood in it. */
+static void log_call(const struct api_call *c, const struct http_exchange *x, int status,
+                     uint64_t bytes)
+{
+    const time_t now = time(NULL);
+    struct tm utc;
+    char when[32], line[1024];
+    const char *key = c->who.key_id != NULL ? c->who.key_id : "";
+    const char *project = c->who.project_id != NULL ? c->who.project_id : "";
+
+    gmtime_r(&now, &utc);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    const int n = snprintf(
+        line, sizeof line,
+        "{\"time\":\"%s\",\"level\":\"info\",\"module\":\"api\",\"request\":\"%s\","
+        "\"method\":\"%s\",\"route\":\"%s\",\"status\":%d,\"ms\":%.1f,\"bytes\":%llu,"
+        "\"key\":\"%s\",\"project\":\"%s\"}\n",
+        when, x->request_id, method_names[x->method], c->route != NULL ? c->route->path : "",
+        status, 1e3 * (clock_seconds() - x->began), (unsigned long long)bytes, key, project);
+    if (n > 0 && (size_t)n < sizeof line && write(STDERR_FILENO, line, (size_t)n) < 0)
+        return; /* nobody listens: no reason to stop serving */
+}
+
+void api_done(void *api, const struct http_exchange *x, int status, uint64_t bytes_sent)
+{
+    struct api *a = api;
+    struct api_call *c = x->user;
+
+    if (c == NULL)
+        return;
+    if (c->counted)
+        limits_give(a->limits, c->who.key_id);
+    if (!a->opt.quiet)
+        log_call(c, x, status, bytes_sent);
+    json_decref(c->body);
+}
+
+struct str api_refusal(void *api, int status, const char *message, struct arena *a)
+{
+    struct error err = {0};
+
+    (void)api;
+    if (status == 413)
+        (void)fail_code(&err, ERR_LIMIT, "request_too_large", "", "%s", message);
+    else if (status >= 500)
+        (void)fail_code(&err, ERR_IO, status == 503 ? "unavailable" : "server_error", "", "%s",
+                        message);
+    else
+        (void)fail_code(&err, ERR_INVALID, "invalid_request", "", "%s", message);
+    json_t *body = api_error_body(&err);
+    const char *text = api_text_of(body, a);
+    json_decref(body);
+    return str_of(text);
+}
+
+/* ---- the whole ---- */
+
+bool api_open(const struct api_options *opt, struct api **out, struct error *err)
+{
+    struct api *a = calloc(1, sizeof *a);
+
+    if (a == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for the API");
+    a->opt = *opt;
+    a->keys = key_cache_open();
+    a->limits = limits_open();
+    if (!judges_open(&a->opt, &a->judges, err)) {
+        api_close(a);
+        return false;
+    }
+    *out = a;
+    return true;
+}
+
+void api_close(struct api *a)
+{
+    if (a == NULL)
+        return;
+    judges_close(a->judges);
+    limits_close(a->limits);
+    key_cache_close(a->keys);
+    free(a);
+}
+
+void api_forget_keys(struct api *a)
+{
+    key_cache_clear(a->keys);
+}

@@ -1,0 +1,37 @@
+/*
+ * api_internal.h - what only api*.c and the routes that need a service of the server's see.
+ */
+#ifndef HONE_SERVER_API_INTERNAL_H
+#define HONE_SERVER_API_INTERNAL_H
+
+#include "server/api.h"
+#include "server/limits.h"
+
+struct key_cache;
+struct judges;
+struct event_feed;
+struct grading_pool;
+struct webhook_sender;
+struct api {
+    struct api_options opt;
+    struct key_cache *keys;
+    struct limits *limits;
+    struct judges *judges; /* the operator's */
+    struct event_feed *feed;
+    struct grading_pool *grading;
+    struct webhook_sender *sender;
+};
+
+/* ---- api_access.c ---- */
+
+struct key_cache *key_cache_open(void);
+void key_cache_close(struct key_cache *k);
+void key_cache_clear(struct key_cache *k);
+/* Who asks: fills c->who, checks the scope of c->route and the organisation and project that the headers name. */
+MUST_CHECK bool api_admit(struct api_call *c, struct error *err);
+
+/* ---- api_grading.c ---- */
+
+MUST_CHECK bool judges_open(const struct api_options *opt, struct judges **out, struct error *err);
+void judges_close(struct judges *j); /* NULL is fine */
+#endif

@@ -1,0 +1,11 @@
+/*
+ * api_routes.c - all tables of routes.
+ */
+#include "base/size.h"
+#include "server/routes.h"
+
+const struct api_table *const api_tables[] = {
+    &files_routes,
+    &models_routes,
+};
+const size_t n_api_tables = COUNT_OF(api_tables);
