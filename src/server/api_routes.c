@@ -7,5 +7,7 @@
 const struct api_table *const api_tables[] = {
     &files_routes,
     &models_routes,
+    &chat_routes,
+    &completions_routes,
 };
 const size_t n_api_tables = COUNT_OF(api_tables);
