@@ -84,12 +84,15 @@ bool db_pool_open(const char *url, const struct db_options *opt, struct db_pool 
     condition_init(&p->freed);
     if (driver->dialect == DB_SQLITE)
         p->group = db_group_open(p);
+    bool ok = true;
 #if HONE_POSTGRES
-    else
-        p->place = db_postgres_place(address);
+    if (driver->dialect == DB_POSTGRES && (p->place = db_postgres_place(address)) == NULL)
+        ok = fail(err, ERR_INVALID,
+                  "the database's address is none that PostgreSQL understands; one is "
+                  "postgresql://USER:PASSWORD@HOST:PORT/NAME, with %%XX for special characters");
 #endif
     /* That it is there, and ours to write, is to be known now. */
-    bool ok = db_pool_lend(p, DB_WRITING, clock_seconds(), &first, err);
+    ok = ok && db_pool_lend(p, DB_WRITING, clock_seconds(), &first, err);
     if (ok)
         db_pool_give_back(p, first, DB_WRITING);
     if (ok)
@@ -220,7 +223,7 @@ bool db_pool_lend(struct db_pool *p, enum db_mode mode, double deadline, struct 
 
 void db_pool_give_back(struct db_pool *p, struct db *db, enum db_mode mode)
 {
-    if (db->trouble == DB_LOST) {
+    if (db->gone) {
         p->driver->disconnect(db);
         db = NULL;
     }
@@ -242,8 +245,10 @@ bool db_trouble(struct db *db, enum db_trouble trouble, enum error_kind kind, st
         db->first = e;
         db->trouble = trouble;
     }
-    if (trouble == DB_LOST)
+    if (trouble == DB_LOST) {
         db->trouble = DB_LOST;
+        db->gone = true;
+    }
     if (err != NULL)
         *err = e;
     return false;

@@ -45,6 +45,7 @@ struct db { /* the first member of a dialect's own */
     const struct db_driver *driver;
     enum db_trouble trouble;
     struct error first; /* what a statement failed with; kind ERR_NONE: none did */
+    bool gone;          /* the connection is of no use any more: it is closed, not lent again */
     struct db *next;    /* in the pool's list */
 };
 /* Sets trouble and first, if nothing had failed before, and err; false. */

@@ -305,7 +305,7 @@ static void rollback(struct db *db)
 
     if (sqlite3_get_autocommit(own(db)->handle) == 0 &&
         !run(db, "ROLLBACK", NULL, 0, NULL, NULL, NULL, &ignored))
-        db->trouble = DB_LOST; /* who knows what state it is in: it is closed */
+        db->gone = true; /* who knows what state it is in */
 }
 
 static bool copy(struct db *db, const char *path, struct error *err)
