@@ -56,8 +56,9 @@ static int busy(void *ctx, int count)
 /* What SQLite said last, as our failure. */
 static bool refused(struct sqlite_db *s, const char *sql, struct error *err)
 {
+    const int left = errno; /* SQLite does not keep it for every write that failed */
     const int code = sqlite3_extended_errcode(s->handle);
-    const int os = sqlite3_system_errno(s->handle);
+    const int os = sqlite3_system_errno(s->handle) != 0 ? sqlite3_system_errno(s->handle) : left;
     const char *said = sqlite3_errmsg(s->handle);
     const char *place = sqlite3_db_filename(s->handle, "main");
 
@@ -110,6 +111,7 @@ static bool script(struct db *db, const char *sql, struct error *err)
 {
     struct sqlite_db *s = own(db);
 
+    errno = 0;
     return sqlite3_exec(s->handle, sql, NULL, NULL, NULL) == SQLITE_OK || refused(s, sql, err);
 }
 
@@ -267,6 +269,7 @@ static bool run(struct db *db, const char *sql, const struct db_value *params, s
     st->common.in_use = true;
     for (size_t i = 0; code == SQLITE_OK && i < n_params; i++)
         code = bind(stmt, (int)i + 1, &params[i]);
+    errno = 0;
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(stmt);
         if (code != SQLITE_ROW)
@@ -322,10 +325,12 @@ static bool copy(struct db *db, const char *path, struct error *err)
     }
     sqlite3_backup *b = sqlite3_backup_init(to, "main", s->handle, "main");
     /* All pages in one step: one moment, and writers go on beside it, for this only reads. */
+    errno = 0;
     const int code = b != NULL ? sqlite3_backup_step(b, -1) : sqlite3_errcode(to);
+    const int left = errno;
     if (b != NULL)
         sqlite3_backup_finish(b);
-    const int os = sqlite3_system_errno(to);
+    const int os = sqlite3_system_errno(to) != 0 ? sqlite3_system_errno(to) : left;
     bool ok = code == SQLITE_DONE;
     if (!ok && ((code & 0xff) == SQLITE_FULL || os == ENOSPC || os == EDQUOT || os == EFBIG))
         fail(err, ERR_IO, "the disk is full: the copy %s cannot grow; free some space", path);
