@@ -11,6 +11,7 @@
 #include "cli/run_place.h"
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
+#include "job/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -81,6 +82,36 @@ static bool json_step(void *ctx, const struct step_metrics *m, struct error *err
         json_object_set_new(j, "shadow_graders", shadows);
     if (m->has_valid)
         json_object_set_new(j, "full_valid_mean_reward", number(m->valid_mean_reward));
+    (void)!out_json_new(j, &gone);
+    return true;
+}
+
+static void put_measure(json_t *j, const char *name, bool dpo, const struct fit_measure *m)
+{
+    json_t *o = json_pack("{s:o, s:o}", "loss", number(m->loss), "mean_token_accuracy",
+                          number(m->token_accuracy));
+
+    if (dpo) {
+        json_object_set_new(o, "rewards/accuracies", number(m->reward_accuracy));
+        json_object_set_new(o, "rewards/margins", number(m->reward_margin));
+    }
+    json_object_set_new(j, name, o);
+}
+
+/* What is written down of it, with its type and the time that is left. */
+static bool json_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    const struct training *t = ctx;
+    struct error gone;
+    json_t *tree = metrics_fit_tree(m, t->parts.method), *j = json_object();
+    json_t *data = metrics_fit_data(m, tree);
+
+    (void)err;
+    json_object_set_new(j, "type", json_string("metrics"));
+    json_object_update(j, data);
+    json_object_set_new(j, "seconds_left", number(m->seconds_left));
+    json_decref(tree);
+    json_decref(data);
     (void)!out_json_new(j, &gone);
     return true;
 }
@@ -172,49 +203,97 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
                       adapter, r->adapter_sha256, t->run.dir, t->run.dir);
 }
 
-/* For people the run is drawn, or told in lines where there is no terminal; for scripts it is told in JSON. */
-static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
-                               struct reinforce_result *result, struct error *err)
+static bool tell_fit_result(const struct training *t, const struct fit_result *r, struct error *err)
 {
+    const bool dpo = t->parts.method == METHOD_DPO;
+    const char *adapter =
+        arena_printf(t->c->arena, "%s/checkpoints/step-%zu", t->run.dir, r->steps);
+
+    if (t->c->json) {
+        json_t *j = json_pack(
+            "{s:s, s:s, s:s, s:s?, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "type", "result", "id",
+            run_folder_id(t->run.folder), "run", t->run.dir, "fine_tuned_model", t->run.model_name,
+            "method", train_method_name(t->parts.method), "steps", (json_int_t)r->steps, "n_epochs",
+            (json_int_t)r->n_epochs, "trained_tokens", (json_int_t)r->trained_tokens, "first_loss",
+            number(r->first_loss), "last_loss", number(r->last_loss), "adapter_sha256",
+            r->adapter_sha256, "adapter", adapter);
+        if (r->has_valid) {
+            put_measure(j, "base_valid", dpo, &r->base_valid);
+            put_measure(j, "valid", dpo, &r->valid);
+        }
+        return out_json_new(j, err);
+    }
+    return out_printf(err,
+                      "\nDone: %zu steps in %zu epochs, %zu tokens learned\n"
+                      "  loss        %.4f in the first step, %.4f in the last\n",
+                      r->steps, r->n_epochs, r->trained_tokens, r->first_loss, r->last_loss) &&
+           (!r->has_valid ||
+            out_printf(err,
+                       "  validation  %.4f before, %.4f after; right tokens %.1f %%, %.1f %%\n",
+                       r->base_valid.loss, r->valid.loss, 100 * r->base_valid.token_accuracy,
+                       100 * r->valid.token_accuracy)) &&
+           (!r->has_valid || !dpo ||
+            out_printf(err, "  pairs       %.1f %% right, by %.3f on average\n",
+                       100 * r->valid.reward_accuracy, r->valid.reward_margin)) &&
+           out_printf(err,
+                      "  adapter     %s\n"
+                      "  its values  sha256 %s after the last step\n"
+                      "  next        hone chat --model %s\n",
+                      adapter, r->adapter_sha256, t->run.dir);
+}
+
+/* For people the run is drawn, or told in lines where there is no terminal; for scripts it is told in JSON. */
+static bool run_and_show(struct training *t, struct reinforce_result *result,
+                         struct fit_result *fitted, struct error *err)
+{
+    const bool reinforcement = t->parts.method == METHOD_REINFORCEMENT;
     const struct live_options opt = {
         .fd = STDOUT_FILENO,
         .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->run.dir, t->c->arena),
                               model_plain_name(t->parts.job.model.name, t->c->arena)),
+        .plain = !reinforcement,
         .run_dir = t->run.resume ? t->run.dir : NULL,
         .grader = t->parts.grader.grader,
     };
     struct live *live = NULL;
 
-    t->tee = (struct tee){.sinks = {run_folder_sink(t->run.folder), valid_evals_sink(&t->evals)},
-                          .n = 2};
+    t->tee = (struct tee){.sinks = {run_folder_sink(t->run.folder)}, .n = 1};
+    if (reinforcement)
+        t->tee.sinks[t->tee.n++] = valid_evals_sink(&t->evals);
     if (t->c->json)
-        t->tee.sinks[t->tee.n++] = (struct progress_sink){
-            .ctx = t, .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
+        t->tee.sinks[t->tee.n++] = (struct progress_sink){.ctx = t,
+                                                          .event = json_event,
+                                                          .step = json_step,
+                                                          .fit_step = json_fit_step,
+                                                          .checkpoint = json_checkpoint};
     else if (!out_printf(err, "The run is in %s\n", t->run.dir) || !out_flush(err) ||
              !live_open(&opt, &live, err))
         return false;
     if (live != NULL)
         t->tee.sinks[t->tee.n++] = live_sink(live);
     t->sink = tee_sink(&t->tee);
-    in->sink = &t->sink;
-    const bool ok = reinforce(in, result, err);
+    struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
+    struct fit_inputs fit_in = job_parts_fit_inputs(&t->parts, t->c);
+    in.run_dir = fit_in.run_dir = t->run.dir;
+    in.resume = fit_in.resume = t->run.resume;
+    in.sink = fit_in.sink = &t->sink;
+    const bool ok = reinforcement ? reinforce(&in, result, err) : fit(&fit_in, fitted, err);
     live_close(live);
     return ok;
 }
 
 static bool train(struct training *t, struct error *err)
 {
-    struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
     struct reinforce_result result;
+    struct fit_result fitted;
     const char *valid = t->parts.job.valid;
 
     valid_evals_init(&t->evals, t->run.dir, valid != NULL ? valid : "", t->parts.valid.n_rows,
                      t->c->arena);
-    in.run_dir = t->run.dir;
-    in.resume = t->run.resume;
-    if (!reinforce_and_show(t, &in, &result, err) || !tell_end(t, err))
+    if (!run_and_show(t, &result, &fitted, err) || !tell_end(t, err))
         return tell_failure(t, err);
-    return tell_result(t, &result, err);
+    return t->parts.method == METHOD_REINFORCEMENT ? tell_result(t, &result, err)
+                                                   : tell_fit_result(t, &fitted, err);
 }
 
 static bool run(struct cli *c, struct error *err)
@@ -239,12 +318,15 @@ const struct command cmd_train = {
          .args = "[JOB.json]",
          .max_args = 1,
          .summary =
-             "train by reinforcement: sample answers, grade them, strengthen what led to good ones",
-         .details = "A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where "
-                    "the API has file ids: relative to the job's own folder, or to this one. "
-                    "Options stand above what it says. The run's folder is --out, else "
-                    "runs/NAME in the store; --resume alone goes on with the run in --out. "
-                    "Ctrl-C stops after a checkpoint.",
+             "train by reinforcement (sample answers, grade them, strengthen what led to good ones), "
+             "on given answers, or on preferences",
+         .details =
+             "The job's \"method\" is reinforcement, supervised or dpo; without one it is "
+             "supervised. A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where "
+             "the API has file ids: relative to the job's own folder, or to this one. "
+             "Options stand above what it says. The run's folder is --out, else "
+             "runs/NAME in the store; --resume alone goes on with the run in --out. "
+             "Ctrl-C stops after a checkpoint.",
          .examples =
              "  hone train examples/rare-disease/job.json --out runs/demo\n"
              "  hone train examples/rare-disease/job.json --out runs/demo --resume\n"

@@ -40,7 +40,9 @@ static json_t *resolved_of(const struct run_job *r)
     struct arena *a = r->c->arena;
     json_t *o = json_object();
 
-    json_object_set_new(o, "model_path", json_string(path_from(r->dir, job->model.path, a)));
+    const char *model = job->model.adapter != NULL ? job->model.adapter : job->model.path;
+
+    json_object_set_new(o, "model_path", json_string(path_from(r->dir, model, a)));
     json_object_set_new(o, "training_path", json_string(path_from(r->dir, job->train, a)));
     if (job->valid != NULL)
         json_object_set_new(o, "validation_path", json_string(path_from(r->dir, job->valid, a)));
@@ -58,7 +60,7 @@ static struct str token_text(void *ctx, int32_t id)
 bool run_job_open(struct run_job *r, struct error *err)
 {
     const struct grader *g = r->parts->grader.grader;
-    const size_t n = grader_count(g);
+    const size_t n = g != NULL ? grader_count(g) : 0;
     const char **names = ARENA_ARRAY(r->c->arena, const char *, n);
     const char **types = ARENA_ARRAY(r->c->arena, const char *, n);
     const char **models = ARENA_ARRAY(r->c->arena, const char *, n);
@@ -80,6 +82,7 @@ bool run_job_open(struct run_job *r, struct error *err)
         .resolved = resolved,
         .id = r->resume ? NULL : r->id,
         .fine_tuned_model = r->model_name,
+        .method = r->parts->method,
         .n_graders = n,
         .grader_names = names,
         .grader_types = types,

@@ -182,25 +182,49 @@ static bool end_early(struct doing *d, struct error *err)
     return end_badly(d, err);
 }
 
+/* The loop of the job's method; *tokens: trained on. */
+static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tokens,
+                 struct error *err)
+{
+    struct reinforce_result result;
+    struct fit_result fitted;
+
+    if (d->parts.method == METHOD_REINFORCEMENT) {
+        struct reinforce_inputs in = job_parts_inputs(&d->parts, &d->cli);
+
+        in.run_dir = d->run.dir;
+        in.resume = d->run.resume;
+        in.sink = sink;
+        if (!reinforce(&in, &result, err))
+            return false;
+        *tokens = (int64_t)result.trained_tokens;
+        return true;
+    }
+    struct fit_inputs in = job_parts_fit_inputs(&d->parts, &d->cli);
+    in.run_dir = d->run.dir;
+    in.resume = d->run.resume;
+    in.sink = sink;
+    if (!fit(&in, &fitted, err))
+        return false;
+    *tokens = (int64_t)fitted.trained_tokens;
+    return true;
+}
+
 static bool train(struct doing *d, struct error *err)
 {
-    struct reinforce_inputs in = job_parts_inputs(&d->parts, &d->cli);
     const char *valid = d->parts.job.valid;
-    struct reinforce_result result;
-    struct tee tee = {.sinks = {run_folder_sink(d->run.folder), valid_evals_sink(&d->evals)},
-                      .n = 2};
+    struct tee tee = {.sinks = {run_folder_sink(d->run.folder)}, .n = 1};
     const struct progress_sink sink = tee_sink(&tee);
+    int64_t tokens;
 
     valid_evals_init(&d->evals, d->run.dir, valid != NULL ? d->work->job.validation_file : "",
                      d->parts.valid.n_rows, d->work->arena);
-    in.run_dir = d->run.dir;
-    in.resume = d->run.resume;
-    in.sink = &sink;
-    if (!reinforce(&in, &result, err))
+    if (d->parts.method == METHOD_REINFORCEMENT)
+        tee.sinks[tee.n++] = valid_evals_sink(&d->evals);
+    if (!loop(d, &sink, &tokens, err))
         return end_early(d, err);
     return job_succeeded(d->work, d->run.model_name,
-                         file_join(d->work->arena, d->run.dir, "metrics.csv"),
-                         (int64_t)result.trained_tokens, err);
+                         file_join(d->work->arena, d->run.dir, "metrics.csv"), tokens, err);
 }
 
 static bool run(struct doing *d, struct error *err)

@@ -37,28 +37,38 @@ static int64_t whole(const json_t *object, const char *key)
     return json_is_integer(v) ? json_integer_value(v) : INT64_MIN;
 }
 
-/* Progress and the time left, where this is an event of metrics. */
-static void note_metrics(struct job_record *r, const json_t *event, struct job_change *c)
+/* With the metrics event of the same step, which follows. */
+static bool on_progress(void *ctx, size_t step, size_t total_steps, double seconds_left,
+                        struct error *err)
 {
-    const json_t *data = json_object_get(event, "data"),
-                 *left = json_object_get(data, "seconds_left");
-    const char *type = member(event, "type");
+    struct job_record *r = ctx;
 
-    if (type == NULL || strcmp(type, "metrics") != 0)
+    (void)err;
+    r->progress = job_change_none();
+    r->progress.step = (int64_t)step;
+    r->progress.total_steps = (int64_t)total_steps;
+    if (seconds_left >= 0 && seconds_left < 1e9)
+        r->progress.estimated_finish = clock_unix() + (int64_t)(seconds_left + 0.5);
+    r->has_progress = true;
+    return true;
+}
+
+/* The newest measurements stand with the checkpoint that is made of them. */
+static void note_metrics(struct job_record *r, const json_t *event)
+{
+    const struct str type = json_str(json_object_get(event, "type"));
+
+    if (!str_is(type, "metrics"))
         return;
     json_decref(r->metrics);
-    r->metrics = json_incref((json_t *)(uintptr_t)data);
-    c->step = whole(data, "step");
-    c->total_steps = whole(data, "total_steps");
-    if (json_is_number(left) && json_number_value(left) >= 0 && json_number_value(left) < 1e9)
-        c->estimated_finish = clock_unix() + (int64_t)(json_number_value(left) + 0.5);
+    r->metrics = json_incref(json_object_get(event, "data"));
 }
 
 static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
 {
     struct job_record *r = ctx;
     struct arena a = {0};
-    struct job_change c = job_change_none();
+    const struct job_change c = r->has_progress ? r->progress : job_change_none();
     const struct job_event e = {.key = key,
                                 .id = member(event, "id"),
                                 .level = member(event, "level"),
@@ -67,7 +77,8 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
                                 .data = text_of(json_object_get(event, "data"), &a),
                                 .created_at = whole(event, "created_at")};
 
-    note_metrics(r, event, &c);
+    note_metrics(r, event);
+    r->has_progress = false;
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
     arena_release(&a);
     return ok;
@@ -144,8 +155,11 @@ static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
 
 struct run_listener job_record_listener(struct job_record *r)
 {
-    return (struct run_listener){
-        .ctx = r, .event = on_event, .checkpoint = on_checkpoint, .settled = on_settled};
+    return (struct run_listener){.ctx = r,
+                                 .event = on_event,
+                                 .progress = on_progress,
+                                 .checkpoint = on_checkpoint,
+                                 .settled = on_settled};
 }
 
 void job_record_release(struct job_record *r)

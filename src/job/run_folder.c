@@ -30,6 +30,7 @@ struct run_folder {
     int lock_fd;
     json_t *job_file; /* job.json */
     const char *fine_tuned_model;
+    enum train_method method;
     struct metrics_graders graders;
     struct rollout_tokens tokens;
     struct run_listener listener;
@@ -224,7 +225,10 @@ static bool start_afresh(struct run_folder *f, struct error *err)
 static bool open_metrics(struct run_folder *f, struct error *err)
 {
     const struct step_metrics nothing = {0};
-    json_t *tree = metrics_tree(&nothing, &f->tally, &f->graders);
+    const struct fit_metrics none = {0};
+    json_t *tree = f->method == METHOD_REINFORCEMENT
+                       ? metrics_tree(&nothing, &f->tally, &f->graders)
+                       : metrics_fit_tree(&none, f->method);
     struct arena a = {0};
     struct str text;
     bool ok = line_file_open(&f->metrics, path_of(f, "metrics.csv"), false, err);
@@ -295,7 +299,8 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
 bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,
                      struct error *err)
 {
-    assert(opt->n_graders >= 1 && opt->n_graders <= GRADE_MAX_PARTS);
+    assert(opt->method != METHOD_REINFORCEMENT ||
+           (opt->n_graders >= 1 && opt->n_graders <= GRADE_MAX_PARTS));
     struct run_folder *f = calloc(1, sizeof *f);
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory to open the run in %s", dir);
@@ -303,6 +308,7 @@ bool run_folder_open(const char *dir, const struct run_folder_options *opt, stru
     f->dir = arena_text(&f->arena, str_of(dir));
     f->tokens = opt->tokens;
     f->listener = opt->listener;
+    f->method = opt->method;
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
     buf_init(&f->line, LIMIT_LINE_BYTES);
@@ -459,11 +465,33 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
 
 /* ---- steps ---- */
 
+/* What was measured of a step, in the words of its method. */
+struct step_told {
+    size_t step, total_steps;
+    double seconds_left;
+    bool sync; /* a kill takes nothing from the system's memory; a power cut may: written through */
+};
+
+static bool put_step(struct run_folder *f, const struct step_told *m, const json_t *tree,
+                     const json_t *data, struct str message, struct error *err)
+{
+    const struct run_listener *l = &f->listener;
+    char key[40];
+
+    snprintf(key, sizeof key, "metrics %zu", m->step);
+    if (l->progress != NULL && !l->progress(l->ctx, m->step, m->total_steps, m->seconds_left, err))
+        return false;
+    buf_clear(&f->line);
+    metrics_csv_row(&f->line, tree);
+    return put_line(f, &f->metrics, err) &&
+           put_event(f, "info", "metrics", key, message, data, err) &&
+           (!m->sync || (line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err)));
+}
+
 static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err)
 {
     struct run_folder *f = ctx;
     struct buf message;
-    char key[40];
 
     if (m->step != f->now) { /* a step without answers */
         close_rollouts(f);
@@ -471,16 +499,33 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
         f->now = m->step;
     }
     json_t *tree = metrics_tree(m, &f->tally, &f->graders), *data = metrics_event_data(tree);
-    buf_clear(&f->line);
-    metrics_csv_row(&f->line, tree);
-    bool ok = put_line(f, &f->metrics, err);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    snprintf(key, sizeof key, "metrics %zu", m->step);
-    ok = ok && put_event(f, "info", "metrics", key, buf_view(&message), data, err);
-    /* A kill takes nothing from the system's memory; a power cut may, so that what a checkpoint rests on is written through */
-    if (ok && (m->has_valid || m->step == m->total_steps))
-        ok = line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err);
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .sync = m->has_valid || m->step == m->total_steps};
+    const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
+    buf_release(&message);
+    json_decref(tree);
+    json_decref(data);
+    return ok;
+}
+
+static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    struct run_folder *f = ctx;
+    json_t *tree = metrics_fit_tree(m, f->method), *data = metrics_fit_data(m, tree);
+    struct buf message;
+
+    f->now = m->step;
+    buf_init(&message, 4096);
+    metrics_fit_message(&message, data);
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .sync = m->epoch_ends || m->step == m->total_steps};
+    const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
     json_decref(data);
@@ -505,10 +550,21 @@ static json_t *checkpoints_until(struct run_folder *f, double last_step)
     return kept;
 }
 
-static bool note_checkpoint(struct run_folder *f, size_t step, double reward, struct error *err)
+static json_t *reward_metrics(size_t step, double reward)
+{
+    json_t *metrics = json_object();
+
+    json_object_set_new(metrics, "step", json_integer((json_int_t)step));
+    if (isfinite(reward))
+        json_object_set_new(metrics, "full_valid_mean_reward", json_real(reward));
+    return metrics;
+}
+
+/* metrics is given up. */
+static bool note_checkpoint(struct run_folder *f, size_t step, json_t *metrics, struct error *err)
 {
     char key[40], dir[40], message[256], model[200] = "";
-    json_t *list = checkpoints_until(f, (double)step - 0.5), *metrics = json_object();
+    json_t *list = checkpoints_until(f, (double)step - 0.5);
     struct arena a = {0};
 
     snprintf(key, sizeof key, "checkpoint %zu", step);
@@ -516,9 +572,6 @@ static bool note_checkpoint(struct run_folder *f, size_t step, double reward, st
     if (f->fine_tuned_model != NULL)
         snprintf(model, sizeof model, "%s:", f->fine_tuned_model);
     snprintf(message, sizeof message, "%sckpt-step-%zu", model, step);
-    json_object_set_new(metrics, "step", json_integer((json_int_t)step));
-    if (isfinite(reward))
-        json_object_set_new(metrics, "full_valid_mean_reward", json_real(reward));
     json_t *c =
         json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object", "fine_tuning.job.checkpoint", "id",
                   id_of(f, "ftckpt_", key, &a), "created_at", (json_int_t)clock_unix(),
@@ -537,7 +590,13 @@ static bool note_checkpoint(struct run_folder *f, size_t step, double reward, st
 
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
-    return note_checkpoint(ctx, c->step, c->valid_mean_reward, err);
+    struct run_folder *f = ctx;
+
+    if (c->fit == NULL)
+        return note_checkpoint(f, c->step, reward_metrics(c->step, c->valid_mean_reward), err);
+    json_t *tree = metrics_fit_tree(c->fit, f->method), *metrics = metrics_fit_checkpoint(tree);
+    json_decref(tree);
+    return note_checkpoint(f, c->step, metrics, err);
 }
 
 /* ---- going back ---- */
@@ -545,8 +604,9 @@ static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct e
 struct cut {
     size_t step;
     size_t at; /* where the first line of a later step starts */
-    bool found, checkpoint_told;
-    double reward; /* the validation's at step, NaN where there was none */
+    bool found, checkpoint_told, is_fit;
+    double reward;   /* the validation's at step, NaN where there was none */
+    json_t *metrics; /* of supervised and dpo: the step's, or NULL */
 };
 
 /* Right behind the event of the checkpoint, or at the first event of a later step. */
@@ -574,6 +634,10 @@ static bool cut_event(void *ctx, struct str line, size_t offset)
 
         c->checkpoint_told = str_starts(message, STR("Checkpoint created at step "));
         c->reward = json_is_number(reward) ? json_number_value(reward) : c->reward;
+        if (c->is_fit && json_object_get(data, "train_loss") != NULL) {
+            json_decref(c->metrics);
+            c->metrics = metrics_fit_checkpoint(data);
+        }
     }
     json_decref(event);
     return !c->found;
@@ -620,19 +684,27 @@ static bool remove_rollouts_after(struct run_folder *f, size_t step, struct erro
 static bool sink_rewind(void *ctx, size_t step, struct error *err)
 {
     struct run_folder *f = ctx;
-    struct cut c = {.step = step, .reward = (double)NAN};
+    struct cut c = {
+        .step = step, .reward = (double)NAN, .is_fit = f->method != METHOD_REINFORCEMENT};
 
     close_rollouts(f);
     f->tally = (struct metrics_tally){0};
     f->now = step;
     if (!cut_file(&f->events, cut_event, &c, err) || !cut_file(&f->metrics, cut_row, &c, err) ||
-        !remove_rollouts_after(f, step, err))
+        !remove_rollouts_after(f, step, err)) {
+        json_decref(c.metrics);
         return fail_while(err, "going back to step %zu", step);
+    }
     json_t *kept = checkpoints_until(f, (double)step);
-    const bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
+    bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
     json_decref(kept);
     /* killed between saving the checkpoint that we go back to and telling of it */
-    return ok && (step == 0 || c.checkpoint_told || note_checkpoint(f, step, c.reward, err));
+    if (ok && step > 0 && !c.checkpoint_told)
+        ok = note_checkpoint(
+            f, step, c.metrics != NULL ? json_incref(c.metrics) : reward_metrics(step, c.reward),
+            err);
+    json_decref(c.metrics);
+    return ok;
 }
 
 struct progress_sink run_folder_sink(struct run_folder *f)
@@ -641,6 +713,7 @@ struct progress_sink run_folder_sink(struct run_folder *f)
                                   .event = sink_event,
                                   .rollout = sink_rollout,
                                   .step = sink_step,
+                                  .fit_step = sink_fit_step,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
                                   .settled = sink_settled};

@@ -10,6 +10,8 @@
  *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
  *         report.html           report.h
  *
+ * A run of supervised fine-tuning or dpo has no graders and no rollouts; reference.json is the trainer's, too.
+ *
  * A line of rollouts/:
  *
  *     {"step":3,"item":17,"sample":0,"count":3,"samples":[0,4,5],"prompt":"...","reference":{...},"tokens":[ids],
@@ -45,6 +47,9 @@ struct run_listener {
     void *ctx;
     /* key: what makes it this event of the job. Told again by a run that went back to a checkpoint, it has the same key and id. */
     bool (*event)(void *ctx, const json_t *event, const char *key, struct error *err);
+    /* Right before a step's metrics event. */
+    bool (*progress)(void *ctx, size_t step, size_t total_steps, double seconds_left,
+                     struct error *err);
     /* dir: its name in checkpoints/ */
     bool (*checkpoint)(void *ctx, const json_t *checkpoint, const char *dir, struct error *err);
     bool (*settled)(void *ctx, const json_t *resolved, struct error *err);
@@ -55,7 +60,8 @@ struct run_folder_options {
     const json_t *resolved;       /* what is known beside it: paths, names; or NULL */
     const char *id;               /* "ftjob-..."; NULL: made up */
     const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
-    size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */
+    enum train_method method;     /* whose metrics are told; graders are of reinforcement alone */
+    size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count; 0 for other methods */
     const char *const *grader_names, *const *grader_types;
     const char *const *grader_models; /* [n_graders] grader_model; NULL: none asks one */
     const bool *grader_shadows;       /* [n_graders] grader_is_shadow; NULL: none is */
