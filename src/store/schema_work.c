@@ -132,8 +132,10 @@ const char schema_work[] =
     "  UNIQUE (checkpoint, project_id)\n"
     ") {strict};\n"
     "CREATE INDEX permissions_by_checkpoint ON permissions (checkpoint, owner_id, seq);\n"
-    "CREATE INDEX permissions_by_project ON permissions (project_id, seq);\n"
+    "CREATE INDEX permissions_by_project ON permissions (project_id, seq);\n";
 
+/* What jobs and documents share comes with the latter. */
+const char schema_documents[] =
     "CREATE TABLE labels (\n"
     "  kind {text} NOT NULL,\n"
     "  id {text} NOT NULL,\n"
