@@ -5,9 +5,6 @@
 #include "server/routes.h"
 
 const struct api_table *const api_tables[] = {
-    &files_routes,
-    &models_routes,
-    &chat_routes,
-    &completions_routes,
+    &files_routes, &models_routes, &chat_routes, &completions_routes, &responses_routes,
 };
 const size_t n_api_tables = COUNT_OF(api_tables);

@@ -6,5 +6,6 @@
 
 #include "server/api.h"
 
-extern const struct api_table files_routes, models_routes, chat_routes, completions_routes;
+extern const struct api_table files_routes, models_routes, chat_routes, completions_routes,
+    responses_routes;
 #endif
