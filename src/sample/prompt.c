@@ -335,7 +335,7 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
     return ok;
 }
 
-static bool is_end(const struct prompter *p, token_id id)
+bool prompter_is_end(const struct prompter *p, token_id id)
 {
     for (size_t i = 0; i < p->model->config.n_eos; i++)
         if (p->model->config.eos[i] == id)
@@ -365,7 +365,7 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
         struct str bytes = tokenizer_bytes(p->tokenizer, s->tokens[i]);
         const size_t begin = at;
 
-        if (is_end(p, s->tokens[i]))
+        if (prompter_is_end(p, s->tokens[i]))
             continue;
         at += bytes.len;
         if (at <= from || begin >= to ||
@@ -389,7 +389,7 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
 
     buf_init(&b, LIMIT_RENDER_BYTES);
     for (size_t i = 0; i < s->n; i++)
-        if (!is_end(p, s->tokens[i]))
+        if (!prompter_is_end(p, s->tokens[i]))
             buf_str(&b, tokenizer_bytes(p->tokenizer, s->tokens[i]));
     const struct str all = {buf_view(&b).ptr, size_min(b.len, s->stop_bytes)};
     const size_t at = str_find(all, p->reasoning.close, 0);

@@ -28,6 +28,7 @@ MUST_CHECK bool prompter_open(const struct model *m, const char *template_overri
                               struct prompter **out, struct error *err);
 void prompter_close(struct prompter *p);
 const struct tokenizer *prompter_tokenizer(const struct prompter *p);
+bool prompter_is_end(const struct prompter *p, token_id id); /* it ends answers, and is no text */
 
 /*
  * Sets how answers think. reasoning: {"open": "...", "close": "...", "budget": n} as a job gives it, or NULL to look at the
