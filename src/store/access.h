@@ -1,0 +1,93 @@
+/*
+ * access.h - organisations, projects, API keys: who is asking, and what that key may do.
+ *
+ * A key is "sk-" and 48 letters and digits; only its SHA-256 is kept, and it is looked up by that: comparing takes the same
+ * time whatever is wrong. A key belongs to a project; admin keys ("sk-admin-") may act on all of an organisation's projects.
+ */
+#ifndef HONE_STORE_ACCESS_H
+#define HONE_STORE_ACCESS_H
+
+#include "store/store.h"
+
+enum scope {
+    SCOPE_USE = 1,   /* chat, responses, embeddings, models; read what these made */
+    SCOPE_TRAIN = 2, /* files, jobs, graders, evals; and use */
+    SCOPE_ADMIN = 4, /* keys, projects, members, permissions, audit; and all of the above */
+};
+
+struct org {
+    char *id, *name, *slug; /* slug stands in model names: ft:BASE:SLUG:SUFFIX:ID */
+    int64_t created_at;
+};
+struct project {
+    char *id, *org_id, *name;
+    int64_t created_at;
+    int64_t quota_bytes; /* of files; 0: none */
+};
+struct api_key {
+    char *id, *project_id, *name, *hint; /* hint: "sk-...abcd" */
+    unsigned scopes;
+    int64_t created_at, last_used_at, revoked_at;     /* 0: never */
+    int64_t requests_per_minute, concurrent_requests; /* 0: no limit */
+};
+struct access { /* whoever asks */
+    char *key_id, *project_id, *org_id, *org_slug;
+    unsigned scopes;
+    int64_t requests_per_minute, concurrent_requests;
+};
+
+/* The first start: an organisation, a project, a key. *key in the arena, told only here; NULL where there was one already. */
+MUST_CHECK bool access_begin(struct store *s, struct arena *a, char **key, struct error *err);
+/* ERR_NOT_FOUND: no such key, or it was revoked. Notes when it was used, at most once a minute. */
+MUST_CHECK bool access_of_key(struct store *s, struct str key, struct arena *a, struct access *out,
+                              struct error *err);
+/* Without a key, where the server was told to allow that: the first project. */
+MUST_CHECK bool access_anonymous(struct store *s, struct arena *a, struct access *out,
+                                 struct error *err);
+
+MUST_CHECK bool access_new_org(struct store *s, const char *name, struct arena *a, struct org *out,
+                               struct error *err);
+MUST_CHECK bool access_orgs(struct store *s, struct arena *a, struct org **out, size_t *n,
+                            struct error *err);
+MUST_CHECK bool access_new_project(struct store *s, const char *org_id, const char *name,
+                                   struct arena *a, struct project *out, struct error *err);
+MUST_CHECK bool access_projects(struct store *s, const char *org_id, struct arena *a,
+                                struct project **out, size_t *n, struct error *err);
+MUST_CHECK bool access_project(struct store *s, const char *id, struct arena *a,
+                               struct project *out, struct error *err);
+struct new_key {
+    const char *project_id, *name;
+    unsigned scopes;
+    int64_t requests_per_minute, concurrent_requests;
+};
+MUST_CHECK bool access_new_key(struct store *s, const struct new_key *k, struct arena *a,
+                               struct api_key *out, char **secret, struct error *err);
+MUST_CHECK bool access_keys(struct store *s, const char *project_id, struct arena *a,
+                            struct api_key **out, size_t *n, struct error *err);
+MUST_CHECK bool access_revoke_key(struct store *s, const char *project_id, const char *id,
+                                  struct error *err);
+
+/* An organisation is invited: a code that can be used once, within a time, for an organisation, a project and a key of its own. */
+struct invitation {
+    char *id, *name, *note;
+    int64_t created_at, expires_at, used_at; /* used_at 0: open */
+    char *org_id;                            /* once used */
+};
+MUST_CHECK bool access_invite(struct store *s, const char *name, const char *note,
+                              int64_t expires_at, struct arena *a, struct invitation *out,
+                              char **code, struct error *err);
+MUST_CHECK bool access_accept(struct store *s, struct str code, struct arena *a, struct org *org,
+                              struct project *project, char **key, struct error *err);
+MUST_CHECK bool access_invitations(struct store *s, struct arena *a, struct invitation **out,
+                                   size_t *n, struct error *err);
+
+/* The audit log only grows. No user's text, no key. */
+struct audit_entry {
+    int64_t seq, at;
+    const char *org_id, *project_id, *key_id, *action, *target, *outcome,
+        *address; /* "fine_tuning.job.create", "ftjob-...", "ok" */
+};
+MUST_CHECK bool audit_put(struct store *s, const struct audit_entry *e, struct error *err);
+MUST_CHECK bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t limit,
+                           struct arena *a, struct audit_entry **out, size_t *n, struct error *err);
+#endif

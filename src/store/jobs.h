@@ -1,0 +1,178 @@
+/*
+ * jobs.h - fine-tuning jobs: their states, who works on them, what they told, what they made.
+ *
+ *     validating_files -> queued -> running -> succeeded | failed
+ *                           ^          |  ask "pause"
+ *                 resume    |          v
+ *                         paused <- pausing               any state that is not an end --ask "cancel"--> cancelled
+ *
+ * A job is worked on by whoever holds its lease: a worker's name and a time. The holder renews it; when it ends the job
+ * may be taken by another, who goes on from the last checkpoint. Every write of a holder names its lease (worker, attempt): one who lost it
+ * writes nothing any more (ERR_CANCELLED). So a job has one writer, whatever was killed, stopped or slow.
+ */
+#ifndef HONE_STORE_JOBS_H
+#define HONE_STORE_JOBS_H
+
+#include "store/store.h"
+
+struct job_row {
+    int64_t seq;
+    char *id, *project_id, *method; /* supervised, dpo, reinforcement */
+    char *status;
+    char *model;                           /* as asked for */
+    char *suffix;                          /* or NULL */
+    char *training_file, *validation_file; /* ids; validation_file may be NULL */
+    char *body;                            /* JSON: the request as it came, checked */
+    char *resolved; /* JSON: hyperparameters as measured, seed, ...; or NULL */
+    char
+        *fine_tuned_model; /* the name it will have or has; shown once it succeeded or was paused */
+    char *eval_id;         /* of a reinforcement job, or NULL */
+    char *result_files;    /* JSON list of ids */
+    char *error_code, *error_message, *error_param; /* NULL unless failed */
+    char *usage;                                    /* JSON: usage_metrics, or NULL */
+    int64_t created_at, started_at, finished_at, estimated_finish, trained_tokens,
+        seed;      /* 0: not yet; trained_tokens -1: not yet */
+    char *run_dir; /* name in HOME/runs */
+    /* whoever works on it */
+    char *worker; /* or NULL */
+    int64_t lease_until, attempt;
+    char *ask;            /* "pause", "cancel", or "" */
+    int64_t memory_bytes; /* it needs; 0: not known yet */
+    int64_t step, total_steps;
+};
+/* Adds the job in state validating_files, and its first event. labels: its metadata, n pairs of key and value. */
+struct label {
+    struct str key, value;
+};
+MUST_CHECK bool jobs_add(struct store *s, struct job_row *j, const struct label *labels, size_t n,
+                         struct arena *a, struct error *err);
+/* A client that heard no answer sends its request again: the job of this project made from the same body since then; *found false: none. */
+MUST_CHECK bool jobs_find_same(struct store *s, const char *project_id, const char *body,
+                               int64_t since, struct arena *a, bool *found, struct job_row *out,
+                               struct error *err);
+MUST_CHECK bool jobs_get(struct store *s, const char *project_id, struct str id, struct arena *a,
+                         struct job_row *out, struct error *err);
+MUST_CHECK bool jobs_labels(struct store *s, const char *job_id, struct arena *a,
+                            struct label **out, size_t *n, struct error *err);
+MUST_CHECK bool jobs_list(struct store *s, const char *project_id, const struct store_page *page,
+                          struct arena *a, struct job_row **out, size_t *n, bool *has_more,
+                          struct error *err);
+/* Asks for what the state allows, and does it at once where nobody works on it. ERR_INVALID (never a conflict) naming the state otherwise. */
+enum job_ask { JOB_CANCEL, JOB_PAUSE, JOB_RESUME };
+MUST_CHECK bool jobs_ask(struct store *s, const char *project_id, struct str id, enum job_ask ask,
+                         struct arena *a, struct job_row *out, struct error *err);
+
+/* ---- the worker's side ---- */
+
+struct lease {
+    char job_id[48], worker[80];
+    int64_t attempt;
+};
+/*
+ * Takes the oldest job that waits for a worker (validating_files, queued, or running with a lease that has ended) and whose memory fits:
+ * needs at most free_bytes, or is not known yet. PostgreSQL: FOR UPDATE SKIP LOCKED. *found false: there is none.
+ */
+struct worker_offer {
+    const char *worker; /* "host:pid:random" */
+    const char *machine;
+    int64_t machine_bytes; /* memory for jobs on this machine: the sum of its leases stays below */
+    int64_t lease_seconds;
+};
+MUST_CHECK bool jobs_take(struct store *s, const struct worker_offer *w, struct arena *a,
+                          bool *found, struct job_row *out, struct lease *lease, struct error *err);
+/* Renews; *ask: what somebody asked of the job meanwhile. ERR_CANCELLED: the lease is another's. */
+MUST_CHECK bool jobs_renew(struct store *s, const struct lease *l, int64_t lease_seconds,
+                           char ask[16], struct error *err);
+/* Gives up the leases of a worker that is known to be dead: its jobs can be taken at once. */
+MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct error *err);
+
+struct job_change { /* what is NULL or INT64_MIN stays */
+    const char *status, *resolved, *fine_tuned_model, *usage, *result_files;
+    const char *error_code, *error_message, *error_param;
+    int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps, finished_at;
+    bool end_lease;
+};
+struct job_change job_change_none(void);
+/* In one transaction: the change, and its events (below). Fails with ERR_CANCELLED where the lease is lost. */
+struct job_event {
+    int64_t seq;
+    const char *
+        key; /* what makes it this event and no other, in its job: told again, it is the same event. NULL: never the same */
+    const char *id, *level, *type, *message, *data; /* data: JSON; id NULL: of the key */
+    int64_t created_at;
+};
+MUST_CHECK bool jobs_change(struct store *s, const struct lease *l, const struct job_change *c,
+                            const struct job_event *events, size_t n_events, struct error *err);
+
+/* ---- events and checkpoints ---- */
+
+MUST_CHECK bool events_list(struct store *s, const char *job_id, const struct store_page *page,
+                            struct arena *a, struct job_event **out, size_t *n, bool *has_more,
+                            struct error *err);
+/* Every event of every job past seq, oldest first, at most limit: what live streams are fed by, one query for all of them. */
+struct feed_event {
+    struct job_event event;
+    char *job_id;
+};
+MUST_CHECK bool events_after(struct store *s, int64_t seq, size_t limit, struct arena *a,
+                             struct feed_event **out, size_t *n, struct error *err);
+MUST_CHECK bool events_newest(struct store *s, int64_t *seq, struct error *err);
+
+struct checkpoint_row {
+    int64_t seq, step, created_at;
+    char *id, *job_id, *name; /* name: "ft:...:ckpt-step-N", or without it the last one's */
+    char *metrics;            /* JSON */
+    char *dir;                /* name in the run's checkpoints/ */
+    bool kept;                /* its files are there */
+};
+/* By job and step: told again, it is the same. */
+MUST_CHECK bool checkpoints_put(struct store *s, const struct lease *l,
+                                const struct checkpoint_row *c, struct error *err);
+/* These steps are there, no others. */
+MUST_CHECK bool checkpoints_keep(struct store *s, const struct lease *l, const int64_t *steps,
+                                 size_t n, struct error *err);
+MUST_CHECK bool checkpoints_list(struct store *s, const char *job_id, const struct store_page *page,
+                                 struct arena *a, struct checkpoint_row **out, size_t *n,
+                                 bool *has_more, struct error *err);
+
+/* ---- models that jobs made ---- */
+
+struct tuned_model {
+    char *name, *job_id, *project_id, *base; /* base: the model name that was trained */
+    char *run_dir, *checkpoint_dir;          /* names; checkpoint_dir: in the run's checkpoints/ */
+    int64_t created_at, step;
+    bool is_final;
+};
+/* Of this project, or shared with it by a permission. ERR_NOT_FOUND otherwise. */
+MUST_CHECK bool models_get(struct store *s, const char *project_id, struct str name,
+                           struct arena *a, struct tuned_model *out, struct error *err);
+MUST_CHECK bool models_list(struct store *s, const char *project_id, struct arena *a,
+                            struct tuned_model **out, size_t *n, struct error *err);
+MUST_CHECK bool models_delete(struct store *s, const char *project_id, struct str name,
+                              struct error *err);
+/* checkpoint permissions: name is usable by another project */
+struct permission {
+    char *id, *checkpoint, *project_id;
+    int64_t created_at, seq;
+};
+MUST_CHECK bool permissions_add(struct store *s, const char *owner_project, struct str checkpoint,
+                                const struct str *project_ids, size_t n_ids, struct arena *a,
+                                struct permission **out, size_t *n, struct error *err);
+MUST_CHECK bool permissions_list(struct store *s, const char *owner_project, struct str checkpoint,
+                                 const char *project_id, const struct store_page *page,
+                                 struct arena *a, struct permission **out, size_t *n,
+                                 bool *has_more, struct error *err);
+MUST_CHECK bool permissions_delete(struct store *s, const char *owner_project,
+                                   struct str checkpoint, struct str id, struct error *err);
+
+/* ---- workers ---- */
+
+struct worker_row {
+    char *name, *machine, *version, *job_id;
+    int64_t started_at, seen_at, memory_bytes;
+};
+MUST_CHECK bool workers_seen(struct store *s, const struct worker_row *w,
+                             struct error *err); /* now and then */
+MUST_CHECK bool workers_list(struct store *s, struct arena *a, struct worker_row **out, size_t *n,
+                             struct error *err);
+#endif
