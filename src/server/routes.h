@@ -6,5 +6,6 @@
 
 #include "server/api.h"
 
-extern const struct api_table files_routes, models_routes;
+extern const struct api_table files_routes, uploads_routes, models_routes, fine_tuning_routes,
+    graders_routes, webhooks_routes;
 #endif
