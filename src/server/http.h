@@ -61,7 +61,7 @@ struct http_exchange {
     const char *address;    /* of the client, as text */
     bool loopback;          /* it is this machine's */
     const char *request_id; /* "req_..."; sent back as x-request-id with every answer */
-    double began;           /* clock_seconds() */
+    double began;           /* clock_seconds(), when the request line was there */
     struct arena arena;     /* the exchange's; one thread at a time */
     void *user;             /* the handler's */
 };
@@ -77,26 +77,32 @@ struct http_plan {
     enum http_body body;
     uint64_t
         max_bytes; /* of the whole body: 413 before a byte of it is read where Content-Length says more, as soon as it is passed otherwise */
-    const char *(*incoming)(
-        void *ctx, struct http_exchange *x,
-        struct error
-            *err); /* names a new file for a multipart's file part; NULL with err: refused */
+    /* Names a new file for a multipart's file part; NULL with err: refused. On a network thread: it may not wait. */
+    const char *(*incoming)(void *ctx, struct http_exchange *x, struct error *err);
 };
 
-/* ---- answers; each exchange gets exactly one ---- */
+/*
+ * ---- answers; each exchange gets exactly one, from its handler or from whoever kept it ----
+ *
+ * x-request-id, content-length, date and what http_options.headers says are added. The body of an answer to HEAD is not sent.
+ * http_answer, http_answer_file and http_stream_end wait for a gone that is running (unless it is gone itself that calls them):
+ * do not call them with a lock held that gone takes. Then x and ctx are never touched again.
+ */
 
-/* headers: [n] beside content-type, content-length, x-request-id. body is copied. Any thread; the exchange is gone when it returns. */
+/* status 200 ... 599. content_type NULL: none. body is copied. Any thread; the exchange is over when it returns. */
 void http_answer(struct http_exchange *x, int status, const char *content_type, struct str body,
                  const struct http_pair *headers, size_t n_headers);
-/* A file's bytes [from, from + n), sent as the client reads: memory does not grow with it. */
+/* A whole file, as long as it is now, sent as the client reads: memory does not grow with it. 404 or 500 where it cannot be opened. */
 void http_answer_file(struct http_exchange *x, const char *path, const char *content_type,
                       const struct http_pair *headers, size_t n_headers);
 
 /*
  * An answer that grows: headers go out now. Puts may come from any one thread at a time, and never block: what the client has not read waits in
  * a buffer; when that holds more than max_waiting bytes the stream is broken off (http_stream_put returns false from then on), for one slow
- * reader may not cost memory or hold up others. gone is called once, from a thread of the server's, as soon as the client has left or was
- * broken off; the exchange stays valid until http_stream_end, which must always be called, and from which on gone is not called any more.
+ * reader may not cost memory or hold up others. A comment may come between any two puts, so that with keep_alive_ms each put is whole events.
+ * gone is called at most once, from a thread of the server's, as soon as the client has left or was
+ * broken off, or when the server drains or closes: it may not wait. The exchange stays valid until http_stream_end, which must always be called, and
+ * when that has returned gone is not called any more.
  */
 struct http_stream_options {
     const char *content_type; /* "text/event-stream" */
@@ -111,11 +117,16 @@ void http_stream_begin(struct http_exchange *x, const struct http_stream_options
 bool http_stream_put(struct http_exchange *x, struct str bytes);
 void http_stream_end(struct http_exchange *x);
 
-/* Keeps the exchange beyond the handler's return: it must be answered later. gone as above, until it is answered; may be NULL. */
+/*
+ * Keeps the exchange beyond the handler's return: it must be answered later, by an answer or by http_stream_begin. gone as above, until
+ * it is answered; may be NULL. A client that closed its sending half counts as left, and still gets the answer if it reads on.
+ */
 void http_keep(struct http_exchange *x, void (*gone)(void *ctx, struct http_exchange *x),
                void *ctx);
 
 /* ---- the server ---- */
+
+#define HTTP_MORE_HEADERS 16
 
 struct http_options {
     const char *host;               /* "127.0.0.1", "::1", "0.0.0.0", a name */
@@ -129,6 +140,7 @@ struct http_options {
     int slowest_seconds; /* for the headers of a request to come whole, whatever trickles (slow-loris); 0: 30 */
     size_t max_header_bytes; /* 0: 16 KiB */
     size_t max_target_bytes; /* 0: 8 KiB */
+    const char *allow; /* what OPTIONS is answered with; NULL: "GET, HEAD, POST, DELETE, OPTIONS" */
     void *ctx;
     /*
      * The headers are there. Says what becomes of the body, or answers at once (and returns false). Runs on a handler's thread, so that a key can be
@@ -136,10 +148,14 @@ struct http_options {
      */
     bool (*begin)(void *ctx, struct http_exchange *x, struct http_plan *plan);
     void (*handle)(void *ctx, struct http_exchange *x);
-    /* An exchange is over (answered, or its client left): for logs and figures. status 0: no answer was sent. */
+    /* An exchange is over (answered, or its client left): for logs and figures. status 0: no answer was sent. Any thread. */
     void (*done)(void *ctx, const struct http_exchange *x, int status, uint64_t bytes_sent);
-    /* The body of an answer that this file makes itself (400, 408, 413, 414, 431, 500, 503): an error envelope. In the arena. */
+    /* The body of an answer that this module makes itself (400, 404, 413, 414, 431, 500, 503): an error envelope, JSON. In the arena. */
     struct str (*refusal)(void *ctx, int status, const char *message, struct arena *a);
+    /* Headers for every answer, as for CORS: fills out, and returns how many. Any thread; NULL: none. */
+    size_t (*headers)(void *ctx, const struct http_exchange *x, int status,
+                      struct http_pair out[HTTP_MORE_HEADERS]);
+    void (*log)(void *ctx, const char *message); /* what an operator should see; NULL: nowhere */
 };
 struct http_server;
 MUST_CHECK bool http_server_open(const struct http_options *opt, struct http_server **out,
@@ -149,8 +165,12 @@ struct http_counts {
     uint64_t connections, requests, refused, streams,
         waiting; /* now, since the start, since the start, now, now */
 };
-struct http_counts http_server_counts(const struct http_server *s);
-/* No new connections; exchanges under way may end until the deadline (clock_seconds()), streams are ended then. */
+struct http_counts http_server_counts(struct http_server *s);
+/*
+ * No new connections; exchanges under way may end until the deadline (clock_seconds()), streams are ended then: their clients see a whole
+ * answer, their writers gone. Returns when all are over, a second after the deadline at the latest.
+ */
 void http_server_drain(struct http_server *s, double deadline);
-void http_server_close(struct http_server *s); /* NULL is fine */
+/* Cuts what is left, tells who kept something (gone), and waits until all is answered or ended. NULL is fine. */
+void http_server_close(struct http_server *s);
 #endif

@@ -1,0 +1,1022 @@
+/*
+ * http.c - the server: its start and end, and the life of an exchange.
+ *
+ * An exchange has an owner, who alone may look into it, and a connection, until that is through with it:
+ *
+ *                 headers, no body                     answered by begin()
+ *     NETWORK ------------------------------> HANDLER -----------------------------------.
+ *        |  ^ headers, body: begin()           |  ^  |                                   |
+ *        |  '---- body wanted -----------------'  |  | http_keep, http_stream_begin      |
+ *        |                                        |  '-------------> KEEPER -------------+--> NOBODY
+ *        '---- body is there: handle() -----------'                     http_answer,     |
+ *        |                                                              http_stream_end  |
+ *        '---- refused, or the client left while the network had it ---------------------'
+ *
+ *     ATTACHED ---- the answer was sent, or the client left, or the server stops (on_completed) ----> detached
+ *
+ * It is over, and freed, when nobody owns it and it is detached, whichever comes first: each of the two holds it, as does
+ * whoever passes by (a handler's thread, the watcher, a growing answer), and the last hold that goes frees it.
+ *
+ * Only the network's threads call into libmicrohttpd about a connection, from its callbacks, with one exception: a suspended connection
+ * is resumed by whoever has something for it (http_resume). is_suspended, under the exchange's lock, is set before the connection
+ * can be found by anyone else, so that each suspension is ended once. What was to be done is then found by on_request, which libmicrohttpd calls
+ * again: a response is queued, or, where is_cut, the connection is closed.
+ *
+ * Locks, in the order in which they are taken: queue_lock, an exchange's lock, the server's lock.
+ */
+#include "server/http_internal.h"
+
+#include "base/clock.h"
+#include "base/condition.h"
+#include "base/file.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define N_NETWORK_THREADS 2
+#define MAX_PEM_BYTES ((size_t)1 << 20)
+
+void http_log(struct http_server *s, const char *fmt, ...)
+{
+    char line[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    if (s->opt.log != NULL)
+        s->opt.log(s->opt.ctx, line);
+}
+
+/* ---- holds ---- */
+
+void http_hold(struct exchange *e)
+{
+    atomic_fetch_add(&e->holds, 1);
+}
+
+static void free_exchange(struct exchange *e)
+{
+    struct http_server *s = e->server;
+
+    if (s->opt.done != NULL)
+        s->opt.done(s->opt.ctx, &e->x, e->status, atomic_load(&e->sent_bytes));
+    if (e->response != NULL)
+        MHD_destroy_response(e->response);
+    http_body_release(e);
+    free(e->out.ptr);
+    pthread_mutex_destroy(&e->lock);
+    pthread_cond_destroy(&e->told);
+    arena_release(&e->x.arena);
+    free(e);
+    pthread_mutex_lock(&s->lock);
+    s->n_exchanges--;
+    pthread_cond_broadcast(&s->over);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void http_unhold(struct exchange *e)
+{
+    if (atomic_fetch_sub(&e->holds, 1) == 1)
+        free_exchange(e);
+}
+
+void http_resume(struct exchange *e)
+{
+    if (!e->is_suspended || e->connection == NULL)
+        return;
+    e->is_suspended = false;
+    MHD_resume_connection(e->connection);
+}
+
+void http_cut(struct exchange *e)
+{
+    e->is_cut = true;
+    if (e->connection == NULL)
+        return;
+    shutdown(e->fd, SHUT_RDWR);
+    http_resume(e);
+}
+
+/* ---- answers ---- */
+
+static void *must_have(void *p)
+{
+    if (p == NULL) {
+        fputs("hone: out of memory for an answer\n", stderr);
+        abort();
+    }
+    return p;
+}
+
+static void add_header(struct MHD_Response *r, struct str name, struct str value)
+{
+    char n[128], v[4096];
+
+    assert(name.len < sizeof n && value.len < sizeof v);
+    memcpy(n, name.ptr, name.len);
+    n[name.len] = '\0';
+    memcpy(v, value.ptr, value.len);
+    v[value.len] = '\0';
+    MHD_add_response_header(r, n,
+                            v); /* false for a line's end in it: then there is no such header */
+}
+
+struct MHD_Response *http_dress(struct exchange *e, struct MHD_Response *r, int status,
+                                const char *content_type, const struct http_pair *headers,
+                                size_t n_headers)
+{
+    const struct http_options *opt = &e->server->opt;
+
+    must_have(r);
+    if (content_type != NULL)
+        MHD_add_response_header(r, "content-type", content_type);
+    MHD_add_response_header(r, "x-request-id", e->request_id);
+    for (size_t i = 0; i < n_headers; i++)
+        add_header(r, headers[i].name, headers[i].value);
+    if (opt->headers != NULL) {
+        struct http_pair more[HTTP_MORE_HEADERS];
+        const size_t n = opt->headers(opt->ctx, &e->x, status, more);
+
+        for (size_t i = 0; i < n && i < HTTP_MORE_HEADERS; i++)
+            add_header(r, more[i].name, more[i].value);
+    }
+    if (atomic_load(&e->server->is_draining))
+        MHD_add_response_header(r, "connection", "close");
+    return r;
+}
+
+static struct MHD_Response *of_bytes(struct str body)
+{
+    union { /* libmicrohttpd copies, and asks for a pointer that is not const */
+        const char *in;
+        void *out;
+    } bytes = {.in = body.len == 0 ? "" : body.ptr};
+
+    return MHD_create_response_from_buffer(body.len, bytes.out, MHD_RESPMEM_MUST_COPY);
+}
+
+/* An answer of this file's own making. */
+struct MHD_Response *http_refusal(struct exchange *e, int status, const char *message)
+{
+    const struct http_options *opt = &e->server->opt;
+    const struct http_pair later = {STR("retry-after"), STR("1")};
+    const bool has_body = opt->refusal != NULL;
+    struct str body = has_body ? opt->refusal(opt->ctx, status, message, &e->x.arena)
+                               : str_of(arena_printf(&e->x.arena, "%s\n", message));
+
+    atomic_fetch_add(&e->server->n_refused, 1);
+    return http_dress(e, of_bytes(body), status,
+                      has_body ? "application/json" : "text/plain; charset=utf-8", &later,
+                      status == 503);
+}
+
+void http_let_go(struct exchange *e, struct MHD_Response *r, int status)
+{
+    pthread_mutex_lock(&e->lock);
+    assert(e->owner == HTTP_OF_HANDLER || e->owner == HTTP_OF_KEEPER);
+    while (e->is_telling && !pthread_equal(e->teller, pthread_self()))
+        pthread_cond_wait(&e->told, &e->lock);
+    e->owner = HTTP_OF_NOBODY;
+    if (r != NULL && e->connection != NULL && !e->is_cut) {
+        e->response = r;
+        e->status = status;
+        r = NULL;
+        http_resume(e);
+    }
+    pthread_mutex_unlock(&e->lock);
+    if (r != NULL)
+        MHD_destroy_response(r);
+    http_unhold(e);
+}
+
+void http_answer(struct http_exchange *x, int status, const char *content_type, struct str body,
+                 const struct http_pair *headers, size_t n_headers)
+{
+    struct exchange *e = (struct exchange *)x;
+
+    assert(status >= 200 && status <= 599);
+    http_let_go(e, http_dress(e, of_bytes(body), status, content_type, headers, n_headers), status);
+}
+
+void http_answer_file(struct http_exchange *x, const char *path, const char *content_type,
+                      const struct http_pair *headers, size_t n_headers)
+{
+    struct exchange *e = (struct exchange *)x;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        const int status = fd < 0 && errno == ENOENT ? 404 : 500;
+
+        http_log(e->server, "a file that was to be sent cannot be read: %s",
+                 fd < 0 ? strerror(errno) : "it is no regular file");
+        if (fd >= 0)
+            close(fd);
+        http_let_go(
+            e,
+            http_refusal(e, status,
+                         status == 404 ? "the file is not there" : "the file cannot be read"),
+            status);
+        return;
+    }
+    http_let_go(e,
+                http_dress(e, MHD_create_response_from_fd64((uint64_t)st.st_size, fd), 200,
+                           content_type, headers, n_headers),
+                200);
+}
+
+void http_keep(struct http_exchange *x, void (*gone)(void *ctx, struct http_exchange *x), void *ctx)
+{
+    struct exchange *e = (struct exchange *)x;
+
+    pthread_mutex_lock(&e->lock);
+    assert(e->owner == HTTP_OF_HANDLER);
+    e->owner = HTTP_OF_KEEPER;
+    e->gone = gone;
+    e->gone_ctx = ctx;
+    if (e->connection != NULL && gone != NULL)
+        http_watch(e);
+    if (e->connection == NULL || e->is_left || e->is_cut)
+        http_tell_gone(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* ---- handlers ---- */
+
+static bool is_handlers(struct exchange *e)
+{
+    pthread_mutex_lock(&e->lock);
+    const bool is = e->owner == HTTP_OF_HANDLER;
+    pthread_mutex_unlock(&e->lock);
+    return is;
+}
+
+/* What a handler returned without: an answer. */
+static void settle(struct exchange *e, const char *which)
+{
+    if (!is_handlers(e))
+        return;
+    http_log(e->server, "%s of %.*s returned without an answer: 500", which, STR_ARG(e->x.path));
+    http_let_go(e, http_refusal(e, 500, "the server failed to answer"), 500);
+}
+
+static void run_job(struct exchange *e)
+{
+    const struct http_options *opt = &e->server->opt;
+
+    if (e->step == HTTP_STEP_BEGUN || !e->has_body) {
+        if (!opt->begin(opt->ctx, &e->x, &e->plan)) {
+            settle(e, "begin");
+            return;
+        }
+        assert(is_handlers(e)); /* true means: not answered */
+        if (e->has_body) {
+            pthread_mutex_lock(&e->lock);
+            e->owner = HTTP_OF_NETWORK;
+            http_resume(e);
+            /* the client left meanwhile: nobody is there any more to take the body */
+            const bool is_alone = e->connection == NULL;
+            if (is_alone)
+                e->owner = HTTP_OF_NOBODY;
+            pthread_mutex_unlock(&e->lock);
+            if (is_alone)
+                http_unhold(e);
+            return;
+        }
+    }
+    opt->handle(opt->ctx, &e->x);
+    settle(e, "the handler");
+}
+
+static void *handler_thread(void *ctx)
+{
+    struct http_server *s = ctx;
+
+    for (;;) {
+        pthread_mutex_lock(&s->queue_lock);
+        while (s->first_job == NULL && !s->is_stopping)
+            pthread_cond_wait(&s->queue_filled, &s->queue_lock);
+        struct exchange *e = s->first_job;
+        if (e != NULL) {
+            s->first_job = e->next_job;
+            s->n_jobs--;
+        }
+        pthread_mutex_unlock(&s->queue_lock);
+        if (e == NULL)
+            return NULL;
+        run_job(e);
+        http_unhold(e);
+    }
+}
+
+/* ---- the network's threads ---- */
+
+static enum MHD_Result queue(struct exchange *e, struct MHD_Connection *c, struct MHD_Response *r,
+                             int status)
+{
+    const enum MHD_Result ok = MHD_queue_response(c, (unsigned)status, r);
+
+    e->step = HTTP_STEP_SENDING;
+    MHD_destroy_response(r);
+    return ok;
+}
+
+/* The network has the exchange, and says no. */
+static void keep_refusal(struct exchange *e, int status, const char *message)
+{
+    struct MHD_Response *r = http_refusal(e, status, message);
+
+    pthread_mutex_lock(&e->lock);
+    assert(e->owner == HTTP_OF_NETWORK);
+    e->owner = HTTP_OF_NOBODY;
+    e->response = r;
+    e->status = status;
+    pthread_mutex_unlock(&e->lock);
+    http_unhold(e); /* the connection's hold is still there */
+}
+
+/* The answer that is there, to be queued; NULL and *is_cut: none, the connection is to be closed. */
+static struct MHD_Response *take_response(struct exchange *e, int *status, bool *is_cut)
+{
+    pthread_mutex_lock(&e->lock);
+    struct MHD_Response *r = e->response;
+    *status = e->status;
+    *is_cut = e->is_cut;
+    e->response = NULL;
+    pthread_mutex_unlock(&e->lock);
+    return r;
+}
+
+static enum MHD_Result queue_response(struct exchange *e, struct MHD_Connection *c)
+{
+    int status;
+    bool is_cut;
+    struct MHD_Response *r = take_response(e, &status, &is_cut);
+
+    if (r != NULL && !is_cut)
+        return queue(e, c, r, status);
+    if (r != NULL)
+        MHD_destroy_response(r);
+    return MHD_NO;
+}
+
+/*
+ * An answer before the body: libmicrohttpd closes the connection behind it, and a client that still writes may lose it. So a
+ * short body is read over first.
+ */
+static enum MHD_Result answer_before_body(struct exchange *e, struct MHD_Connection *c)
+{
+    if (!e->is_chunked && !e->expects_continue && e->content_length <= HTTP_READ_OVER_BYTES) {
+        e->step = HTTP_STEP_DISCARD;
+        atomic_store(&e->body_began, clock_seconds());
+        atomic_store(&e->is_in_body, true);
+        return MHD_YES;
+    }
+    return queue_response(e, c);
+}
+
+/* To a handler's thread; refused where the queue is full. */
+static enum MHD_Result hand_over(struct exchange *e, struct MHD_Connection *c, bool before_body)
+{
+    struct http_server *s = e->server;
+
+    pthread_mutex_lock(&s->queue_lock);
+    const bool is_full = s->n_jobs >= s->opt.max_waiting, is_stopping = s->is_stopping;
+    if (!is_full && !is_stopping) {
+        pthread_mutex_lock(&e->lock);
+        e->owner = HTTP_OF_HANDLER;
+        e->is_suspended = true;
+        MHD_suspend_connection(c);
+        pthread_mutex_unlock(&e->lock);
+        http_hold(e);
+        e->next_job = NULL;
+        if (s->first_job == NULL)
+            s->first_job = e;
+        else
+            s->last_job->next_job = e;
+        s->last_job = e;
+        s->n_jobs++;
+        pthread_cond_signal(&s->queue_filled);
+    }
+    pthread_mutex_unlock(&s->queue_lock);
+    if (is_stopping)
+        return MHD_NO;
+    if (is_full) {
+        keep_refusal(e, 503, "the server has more requests than it can take; try again later");
+        return before_body ? answer_before_body(e, c) : queue_response(e, c);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result first_call(struct exchange *e, struct MHD_Connection *c, const char *method,
+                                  const char *version)
+{
+    const char *message = NULL;
+    const int status = http_read_head(e, c, method, version, &message);
+
+    atomic_store(&e->has_head, true);
+    if (status != 0) {
+        keep_refusal(e, status, message);
+        return queue_response(e, c); /* and closes: who knows where this request ends */
+    }
+    if (!e->has_body) {
+        e->step = HTTP_STEP_WHOLE; /* called again at once, and may then keep the connection */
+        return MHD_YES;
+    }
+    e->step = HTTP_STEP_BEGUN;
+    return hand_over(e, c, true);
+}
+
+static enum MHD_Result answer_options(struct exchange *e, struct MHD_Connection *c)
+{
+    const char *allow = e->server->opt.allow;
+    const struct http_pair header = {
+        STR("allow"), allow == NULL ? STR("GET, HEAD, POST, DELETE, OPTIONS") : str_of(allow)};
+    struct MHD_Response *r = http_dress(e, of_bytes((struct str){0}), 204, NULL, &header, 1);
+
+    pthread_mutex_lock(&e->lock);
+    e->owner = HTTP_OF_NOBODY;
+    e->status = 204;
+    pthread_mutex_unlock(&e->lock);
+    http_unhold(e);
+    return queue(e, c, r, 204);
+}
+
+static enum MHD_Result whole(struct exchange *e, struct MHD_Connection *c)
+{
+    if (e->x.method == HTTP_OPTIONS)
+        return answer_options(e, c);
+    e->step = HTTP_STEP_HANDLED;
+    return hand_over(e, c, false);
+}
+
+/* begin() is through: wanted, refused, answered or kept. */
+static enum MHD_Result before_body(struct exchange *e, struct MHD_Connection *c)
+{
+    pthread_mutex_lock(&e->lock);
+    const bool is_ours = e->owner == HTTP_OF_NETWORK;
+    pthread_mutex_unlock(&e->lock);
+    if (!is_ours)
+        return answer_before_body(e, c);
+    if (!http_body_open(e)) {
+        keep_refusal(e, e->in.status, e->in.err.message);
+        return answer_before_body(e, c);
+    }
+    e->step = HTTP_STEP_BODY;
+    atomic_store(&e->body_began, clock_seconds());
+    atomic_store(&e->is_in_body, true);
+    return MHD_YES;
+}
+
+static enum MHD_Result take_body(struct exchange *e, const char *bytes, size_t n)
+{
+    if (e->step == HTTP_STEP_BODY) {
+        if (http_body_take(e, (struct str){bytes, n}))
+            return MHD_YES;
+        /* libmicrohttpd sends nothing before the body's end: what comes is read and forgotten */
+        http_body_release(e);
+        keep_refusal(e, e->in.status, e->in.err.message);
+        e->step = HTTP_STEP_DISCARD;
+        return MHD_YES;
+    }
+    atomic_fetch_add(&e->body_bytes, n);
+    e->discarded += n;
+    return e->is_chunked && e->discarded > HTTP_READ_OVER_CHUNKED ? MHD_NO : MHD_YES;
+}
+
+static enum MHD_Result after_body(struct exchange *e, struct MHD_Connection *c)
+{
+    atomic_store(&e->is_in_body, false);
+    if (http_body_end(e))
+        return whole(e, c);
+    http_body_release(e);
+    keep_refusal(e, e->in.status, e->in.err.message);
+    return queue_response(e, c);
+}
+
+static bool is_cut(struct exchange *e)
+{
+    pthread_mutex_lock(&e->lock);
+    const bool is = e->is_cut;
+    pthread_mutex_unlock(&e->lock);
+    return is;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *n, void **of_request)
+{
+    struct exchange *e = *of_request;
+
+    (void)ctx;
+    (void)url;
+    if (e == NULL || is_cut(e))
+        return MHD_NO;
+    if (*n > 0) {
+        const size_t len = *n;
+
+        *n = 0;
+        return take_body(e, bytes, len);
+    }
+    switch (e->step) {
+    case HTTP_STEP_HEAD:
+        return first_call(e, c, method, version);
+    case HTTP_STEP_WHOLE:
+        return whole(e, c);
+    case HTTP_STEP_BEGUN:
+        return before_body(e, c);
+    case HTTP_STEP_BODY:
+        return after_body(e, c);
+    case HTTP_STEP_DISCARD:
+        atomic_store(&e->is_in_body, false);
+        return queue_response(e, c);
+    case HTTP_STEP_HANDLED:
+        return queue_response(e, c);
+    case HTTP_STEP_SENDING:
+        break;
+    }
+    return MHD_YES;
+}
+
+static void make_id(char id[static 40])
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char bytes[16];
+
+    while (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        continue;
+    memcpy(id, "req_", 4);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        id[4 + 2 * i] = digits[bytes[i] >> 4];
+        id[5 + 2 * i] = digits[bytes[i] & 15];
+    }
+    id[36] = '\0';
+}
+
+static struct http_connection *connection_of(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info == NULL ? NULL : info->socket_context;
+}
+
+/* The request line is there: an exchange begins. */
+static void *on_request_line(void *ctx, const char *target, struct MHD_Connection *c)
+{
+    struct http_server *s = ctx;
+    struct http_connection *conn = connection_of(c);
+    struct exchange *e = conn == NULL ? NULL : calloc(1, sizeof *e);
+
+    if (e == NULL)
+        return NULL;
+    e->server = s;
+    atomic_store(&e->holds, 2); /* the connection's and the owner's */
+    e->in.fd = -1;
+    e->connection = c;
+    e->conn = conn;
+    e->fd = conn->fd;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->told, NULL);
+    make_id(e->request_id);
+    e->x.request_id = e->request_id;
+    e->x.began = clock_seconds();
+    e->target_at = target;
+    e->target = str_of(target);
+    if (e->target.len <= s->opt.max_target_bytes)
+        e->target = arena_str(&e->x.arena, e->target);
+    atomic_fetch_add(&s->n_requests, 1);
+    pthread_mutex_lock(&s->lock);
+    conn->now = e;
+    s->n_exchanges++;
+    pthread_mutex_unlock(&s->lock);
+    return e;
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *c, void **of_request,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct http_server *s = ctx;
+    struct exchange *e = *of_request;
+
+    *of_request = NULL;
+    if (e == NULL)
+        return;
+    pthread_mutex_lock(&s->lock);
+    struct http_connection *conn = e->conn;
+    conn->now = NULL;
+    conn->since = clock_seconds();
+    conn->was_used = true;
+    pthread_mutex_unlock(&s->lock);
+    const union MHD_ConnectionInfo *sent =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_HTTP_STATUS);
+
+    pthread_mutex_lock(&e->lock);
+    e->connection = NULL;
+    e->conn = NULL;
+    e->is_suspended = false;
+    if (sent == NULL)
+        e->status = 0;
+    else if (e->status == 0)
+        e->status = (int)sent->http_status; /* libmicrohttpd's own refusal */
+    const bool is_ours = e->owner == HTTP_OF_NETWORK;
+    if (is_ours)
+        e->owner = HTTP_OF_NOBODY;
+    if (e->owner != HTTP_OF_NOBODY) {
+        e->is_left = true;
+        if (e->out.open)
+            http_stream_break(e);
+        http_tell_gone(e);
+    }
+    pthread_mutex_unlock(&e->lock);
+    (void)why;
+    if (is_ours)
+        http_unhold(e);
+    http_unhold(e);
+}
+
+static void set_socket(int fd)
+{
+    const int on = 1, idle = 30, interval = 10, count = 3, unheard_ms = 120000;
+
+    /* a client whose machine is gone says nothing: ask it, and do not wait for ever for what it does not acknowledge */
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *c, void **of_socket,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    static atomic_uint generations;
+    struct http_server *s = ctx;
+    struct http_connection *conn = *of_socket;
+
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (conn == NULL)
+            return;
+        pthread_mutex_lock(&s->lock);
+        s->table[conn->slot] = NULL;
+        s->n_connections--;
+        pthread_mutex_unlock(&s->lock);
+        free(conn); /* its socket leaves the watcher's epoll when it is closed, which comes next */
+        *of_socket = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    conn = info == NULL ? NULL : calloc(1, sizeof *conn);
+    if (conn == NULL)
+        return;
+    conn->fd = info->connect_fd;
+    conn->since = clock_seconds();
+    conn->generation = atomic_fetch_add(&generations, 1);
+    set_socket(conn->fd);
+    pthread_mutex_lock(&s->lock);
+    while (conn->slot < s->n_table && s->table[conn->slot] != NULL)
+        conn->slot++;
+    const bool has_place = conn->slot < s->n_table;
+    if (has_place) {
+        s->table[conn->slot] = conn;
+        s->n_connections++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (!has_place) {
+        shutdown(conn->fd, SHUT_RDWR);
+        free(conn);
+        return;
+    }
+    *of_socket = conn;
+}
+
+/* Which escapes mean what is for handlers to say: after the path was split. */
+static size_t leave_escaped(void *ctx, struct MHD_Connection *c, char *s)
+{
+    (void)ctx;
+    (void)c;
+    return strlen(s);
+}
+
+__attribute__((format(printf, 2, 0))) static void on_log(void *ctx, const char *fmt, va_list args)
+{
+    struct http_server *s = ctx;
+
+    /* while it runs, all it has to say is about clients that break rules */
+    if (atomic_load(&s->is_started))
+        return;
+    vsnprintf(s->log_line, sizeof s->log_line, fmt, args);
+    s->log_line[strcspn(s->log_line, "\n")] = '\0';
+}
+
+/* ---- start and end ---- */
+
+static void set_defaults(struct http_options *o)
+{
+    if (o->host == NULL)
+        o->host = "127.0.0.1";
+    if (o->n_handlers == 0)
+        o->n_handlers = 8;
+    if (o->max_waiting == 0)
+        o->max_waiting = 1024;
+    if (o->max_connections == 0)
+        o->max_connections = 4096;
+    if (o->max_connections < N_NETWORK_THREADS)
+        o->max_connections = N_NETWORK_THREADS;
+    if (o->idle_seconds <= 0)
+        o->idle_seconds = 60;
+    if (o->slowest_seconds <= 0)
+        o->slowest_seconds = 30;
+    if (o->max_header_bytes == 0)
+        o->max_header_bytes = (size_t)16 << 10;
+    if (o->max_target_bytes == 0)
+        o->max_target_bytes = (size_t)8 << 10;
+}
+
+static int listen_at(const struct addrinfo *a)
+{
+    const int on = 1;
+    const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (fd < 0)
+        return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 1024) == 0)
+        return fd;
+    const int why = errno;
+    close(fd);
+    errno = why;
+    return -1;
+}
+
+static bool listen_on(struct http_server *s, int *out, struct error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *found = NULL;
+    struct sockaddr_storage at;
+    socklen_t n = sizeof at;
+    char port[16];
+    int fd = -1;
+
+    snprintf(port, sizeof port, "%d", s->opt.port);
+    const int failed = getaddrinfo(s->opt.host, port, &hints, &found);
+    if (failed != 0)
+        return fail(err, ERR_INVALID, "the host \"%s\" to listen on has no address: %s",
+                    s->opt.host, gai_strerror(failed));
+    for (const struct addrinfo *a = found; a != NULL && fd < 0; a = a->ai_next)
+        fd = listen_at(a);
+    freeaddrinfo(found);
+    if (fd < 0)
+        return fail_errno(err, "the server cannot listen on %s, port %d", s->opt.host, s->opt.port);
+    if (getsockname(fd, (struct sockaddr *)&at, &n) != 0) {
+        close(fd);
+        return fail_errno(err, "the server cannot learn its port");
+    }
+    s->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
+                                             : ((struct sockaddr_in *)&at)->sin_port);
+    *out = fd;
+    return true;
+}
+
+static bool read_pem(const char *path, const char *what, const char *mark, struct arena *a,
+                     const char **out, struct error *err)
+{
+    struct str text;
+
+    if (path == NULL)
+        return fail(err, ERR_INVALID, "TLS needs a certificate and a key, and the %s was not given",
+                    what);
+    if (!file_read(path, MAX_PEM_BYTES, a, &text, err))
+        return fail_while(err, "reading the TLS %s", what);
+    if (strlen(text.ptr) != text.len || strstr(text.ptr, mark) == NULL)
+        return fail(err, ERR_INVALID, "%s holds no TLS %s: there is no \"%s\" in it", path, what,
+                    mark);
+    *out = text.ptr;
+    return true;
+}
+
+static bool start_daemon(struct http_server *s, int fd, struct error *err)
+{
+    const struct http_options *o = &s->opt;
+    const bool has_tls = o->tls_cert != NULL || o->tls_key != NULL;
+    const size_t needed = o->max_header_bytes + o->max_target_bytes + 8192;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct arena a = {0};
+    const char *cert = NULL, *key = NULL;
+
+    if (has_tls &&
+        (!read_pem(o->tls_cert, "certificate", "-----BEGIN CERTIFICATE", &a, &cert, err) ||
+         !read_pem(o->tls_key, "key", "PRIVATE KEY-----", &a, &key, err))) {
+        arena_release(&a);
+        return false;
+    }
+    if (has_tls)
+        flags |= MHD_USE_TLS;
+    union { /* the list's pointers are not const; nothing writes through them */
+        const char *in;
+        void *out;
+    } cert_text = {.in = cert}, key_text = {.in = key};
+    struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, cert_text.out},
+                                   {MHD_OPTION_HTTPS_MEM_KEY, 0, key_text.out},
+                                   {MHD_OPTION_END, 0, NULL}};
+    if (!has_tls)
+        tls[0] = tls[2];
+    s->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)N_NETWORK_THREADS,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->max_connections_per_address,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)o->idle_seconds,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, needed < 32768 ? (size_t)32768 : needed,
+        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+    if (s->daemon == NULL && has_tls)
+        (void)fail(err, ERR_INVALID,
+                   "TLS cannot be started with the certificate %s and the key %s: %s", o->tls_cert,
+                   o->tls_key, s->log_line);
+    else if (s->daemon == NULL)
+        (void)fail(err, ERR_IO, "the HTTP server cannot be started: %s", s->log_line);
+    arena_release(&a);
+    return s->daemon != NULL;
+}
+
+static bool start_handlers(struct http_server *s, struct error *err)
+{
+    s->handlers = calloc(s->opt.n_handlers, sizeof *s->handlers);
+    for (size_t i = 0; s->handlers != NULL && i < s->opt.n_handlers; i++) {
+        const int failed = pthread_create(&s->handlers[i], NULL, handler_thread, s);
+
+        if (failed != 0) {
+            errno = failed;
+            return fail_errno(err, "the server cannot start a thread");
+        }
+        s->n_handlers++;
+    }
+    return s->handlers != NULL ||
+           fail(err, ERR_NO_MEMORY, "no memory for %zu handlers' threads", s->opt.n_handlers);
+}
+
+/* Signals are for the program's own threads: those that start now take none. */
+static void signals_off(sigset_t *before)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+bool http_server_open(const struct http_options *opt, struct http_server **out, struct error *err)
+{
+    struct http_server *s = must_have(calloc(1, sizeof *s));
+    sigset_t before;
+    int fd = -1;
+
+    s->opt = *opt;
+    set_defaults(&s->opt);
+    s->epoll = s->wake = -1;
+    pthread_mutex_init(&s->lock, NULL);
+    condition_init(&s->over);
+    pthread_mutex_init(&s->queue_lock, NULL);
+    pthread_cond_init(&s->queue_filled, NULL);
+    s->n_table = s->opt.max_connections + 64;
+    s->table = must_have(calloc(s->n_table, sizeof(struct http_connection *)));
+    signals_off(&before);
+    bool ok = listen_on(s, &fd, err);
+    if (ok && !(ok = http_watch_open(s, err) && start_handlers(s, err) && start_daemon(s, fd, err)))
+        close(fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!ok) {
+        http_server_close(s);
+        return false;
+    }
+    atomic_store(&s->is_started, true);
+    *out = s;
+    return true;
+}
+
+int http_server_port(const struct http_server *s)
+{
+    return s->port;
+}
+
+struct http_counts http_server_counts(struct http_server *s)
+{
+    struct http_counts c = {.requests = atomic_load(&s->n_requests),
+                            .refused = atomic_load(&s->n_refused),
+                            .streams = atomic_load(&s->n_streams)};
+
+    pthread_mutex_lock(&s->lock);
+    c.connections = s->n_connections;
+    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_lock(&s->queue_lock);
+    c.waiting = s->n_jobs;
+    pthread_mutex_unlock(&s->queue_lock);
+    return c;
+}
+
+/* True: none is left. */
+static bool wait_until_over(struct http_server *s, double deadline)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->n_exchanges > 0 && clock_seconds() < deadline)
+        condition_wait_for(&s->over, &s->lock, deadline - clock_seconds());
+    const bool is_over = s->n_exchanges == 0;
+    pthread_mutex_unlock(&s->lock);
+    return is_over;
+}
+
+/* Calls fn with each exchange that has a connection, its lock held. */
+static void each_exchange(struct http_server *s, void (*fn)(struct exchange *e))
+{
+    size_t n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    struct exchange **held = must_have(calloc(s->n_connections + 1, sizeof *held));
+    for (size_t i = 0; i < s->n_table; i++)
+        if (s->table[i] != NULL && s->table[i]->now != NULL) {
+            http_hold(s->table[i]->now);
+            held[n++] = s->table[i]->now;
+        }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; i < n; i++) {
+        pthread_mutex_lock(&held[i]->lock);
+        fn(held[i]);
+        pthread_mutex_unlock(&held[i]->lock);
+        http_unhold(held[i]);
+    }
+    free(held);
+}
+
+/* A stream ends as if its writer had ended it: the client sees a whole answer. */
+static void end_stream(struct exchange *e)
+{
+    if (e->out.open && !e->out.broken) {
+        e->out.ended = true;
+        http_resume(e);
+    }
+    http_tell_gone(e);
+}
+
+static void stop_listening(struct http_server *s)
+{
+    if (atomic_exchange(&s->is_draining, true))
+        return;
+    const int fd = MHD_quiesce_daemon(s->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+}
+
+void http_server_drain(struct http_server *s, double deadline)
+{
+    stop_listening(s);
+    if (wait_until_over(s, deadline))
+        return;
+    each_exchange(s, end_stream);
+    wait_until_over(s, clock_seconds() + 1);
+}
+
+void http_server_close(struct http_server *s)
+{
+    if (s == NULL)
+        return;
+    if (s->daemon != NULL)
+        stop_listening(s);
+    pthread_mutex_lock(&s->queue_lock);
+    s->is_stopping = true;
+    pthread_cond_broadcast(&s->queue_filled);
+    pthread_mutex_unlock(&s->queue_lock);
+    if (s->daemon != NULL) {
+        each_exchange(s, http_cut);
+        MHD_stop_daemon(
+            s->daemon); /* all that were suspended are resumed: hand_over suspends no more */
+    }
+    for (size_t i = 0; i < s->n_handlers; i++)
+        pthread_join(s->handlers[i], NULL);
+    while (!wait_until_over(
+        s, clock_seconds() + 1)) /* what is kept, until its keeper has been told and lets go */
+        continue;
+    http_watch_close(s);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->over);
+    pthread_mutex_destroy(&s->queue_lock);
+    pthread_cond_destroy(&s->queue_filled);
+    free(s->handlers);
+    free(s->table);
+    free(s);
+}
