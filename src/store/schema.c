@@ -1,0 +1,70 @@
+/*
+ * schema.c - the tables. Times are Unix seconds, 0 for never; seq is the order of lists and their cursor (store.h).
+ */
+#include "store/schema.h"
+#include "base/size.h"
+
+static const char access_tables[] =
+    "CREATE TABLE orgs (\n"
+    "  seq {serial},\n"
+    "  id {text} NOT NULL UNIQUE,\n"
+    "  name {text} NOT NULL,\n"
+    "  slug {text} NOT NULL UNIQUE,\n" /* in model names */
+    "  created_at {int} NOT NULL\n"
+    ") {strict};\n"
+
+    "CREATE TABLE projects (\n"
+    "  seq {serial},\n"
+    "  id {text} NOT NULL UNIQUE,\n"
+    "  org_id {text} NOT NULL REFERENCES orgs (id),\n"
+    "  name {text} NOT NULL,\n"
+    "  quota_bytes {int} NOT NULL,\n" /* of files; 0: none */
+    "  created_at {int} NOT NULL\n"
+    ") {strict};\n"
+    "CREATE INDEX projects_by_org ON projects (org_id, seq);\n"
+
+    "CREATE TABLE api_keys (\n"
+    "  seq {serial},\n"
+    "  id {text} NOT NULL UNIQUE,\n"
+    "  project_id {text} NOT NULL REFERENCES projects (id),\n"
+    "  name {text} NOT NULL,\n"
+    "  hint {text} NOT NULL,\n"
+    "  hash {text} NOT NULL UNIQUE,\n" /* SHA-256, hex: of the key nothing else is kept */
+    "  scopes {int} NOT NULL,\n"
+    "  requests_per_minute {int} NOT NULL,\n" /* 0: no limit */
+    "  concurrent_requests {int} NOT NULL,\n"
+    "  created_at {int} NOT NULL,\n"
+    "  last_used_at {int} NOT NULL,\n"
+    "  revoked_at {int} NOT NULL\n"
+    ") {strict};\n"
+    "CREATE INDEX api_keys_by_project ON api_keys (project_id, seq);\n"
+
+    "CREATE TABLE invitations (\n"
+    "  seq {serial},\n"
+    "  id {text} NOT NULL UNIQUE,\n"
+    "  hash {text} NOT NULL UNIQUE,\n" /* of the code */
+    "  name {text} NOT NULL,\n"
+    "  note {text} NOT NULL,\n"
+    "  created_at {int} NOT NULL,\n"
+    "  expires_at {int} NOT NULL,\n"
+    "  used_at {int} NOT NULL,\n"
+    "  org_id {text} REFERENCES orgs (id)\n" /* once used */
+    ") {strict};\n"
+
+    "CREATE TABLE audit (\n"
+    "  seq {serial},\n"
+    "  at {int} NOT NULL,\n"
+    "  org_id {text},\n"
+    "  project_id {text},\n"
+    "  key_id {text},\n"
+    "  action {text} NOT NULL,\n"
+    "  target {text},\n"
+    "  outcome {text} NOT NULL,\n"
+    "  address {text}\n"
+    ") {strict};\n"
+    "CREATE INDEX audit_by_org ON audit (org_id, seq);\n";
+
+const struct db_migration schema_migrations[] = {
+    {"0001 access", access_tables},
+};
+const size_t schema_n_migrations = COUNT_OF(schema_migrations);
