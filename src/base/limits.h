@@ -20,4 +20,10 @@
 #define LIMIT_GRADER_KEYS ((size_t)64)          /* graders of a multi grader */
 #define LIMIT_WORDNET_BYTES ((size_t)64 << 20)  /* one file of WordNet's */
 #define LIMIT_WORDNET_POOL ((size_t)64 << 20)   /* what is kept of all of them */
+#define LIMIT_ENGINE_ASK ((size_t)64 << 20)     /* one request to the engine process, as text */
+#define LIMIT_ENGINE_HELD ((size_t)1 << 30)     /* all requests that are open, as text */
+#define LIMIT_ENGINE_EVENT ((size_t)1 << 30)    /* one event of its */
+#define LIMIT_ENGINE_CHOICES ((size_t)4096)     /* answers to one request, prompts times n */
+#define LIMIT_LOGIT_BIAS ((size_t)1024)         /* tokens */
+#define LIMIT_EMBED_INPUTS ((size_t)2048)       /* texts of one request for vectors */
 #endif

@@ -13,8 +13,9 @@
 enum { EXIT_DONE, EXIT_FAILED, EXIT_MISUSE };
 
 const struct command *const commands[] = {
-    &cmd_check,    &cmd_train,  &cmd_eval,   &cmd_grade,  &cmd_chat,  &cmd_report,  &cmd_score,
-    &cmd_tokenize, &cmd_render, &cmd_models, &cmd_import, &cmd_graders, &cmd_bench, &cmd_version,
+    &cmd_check,  &cmd_train,   &cmd_eval,     &cmd_grade,   &cmd_chat,
+    &cmd_report, &cmd_score,   &cmd_tokenize, &cmd_render,  &cmd_models,
+    &cmd_import, &cmd_graders, &cmd_bench,    &cmd_version, &cmd_engine,
 };
 const size_t n_commands = COUNT_OF(commands);
 
@@ -47,7 +48,8 @@ static void put_overview(struct buf *b)
              "hone trains language models by reinforcement: sample answers, grade them, strengthen "
              "what led to\ngood ones.\n\n    hone COMMAND [options]\n\n");
     for (size_t i = 0; i < n_commands; i++)
-        buf_printf(b, "  %-10s %s\n", commands[i]->set.command, commands[i]->set.summary);
+        if (!commands[i]->hidden)
+            buf_printf(b, "  %-10s %s\n", commands[i]->set.command, commands[i]->set.summary);
     buf_text(
         b,
         "\nhone COMMAND --help tells more of one, with an example. Every command takes --json for "
@@ -92,7 +94,8 @@ static int unknown_command(const char *name)
     size_t n = 0;
 
     for (size_t i = 0; i < n_commands && n < COUNT_OF(names); i++)
-        names[n++] = commands[i]->set.command;
+        if (!commands[i]->hidden)
+            names[n++] = commands[i]->set.command;
     const char *near = closest_word(name, n, names);
     if (near != NULL)
         fprintf(stderr, "hone: there is no command \"%.100s\"; did you mean \"%s\"?\n", name, near);

@@ -28,6 +28,7 @@ typedef bool command_fn(struct cli *c, struct error *err);
 struct command {
     struct option_set set;
     command_fn *run;
+    bool hidden; /* for hone itself: not in the list of commands */
 };
 extern const struct command *const commands[];
 extern const size_t n_commands;

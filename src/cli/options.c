@@ -138,6 +138,8 @@ static const struct option table[N_OPTIONS] = {
                      .help = "this tier or none; 0 is the strongest that holds here"},
     [OPT_ONLY] = {"only", OPTION_TEXT, "LIST",
                   .help = "these packages and what they need, with commas between"},
+    [OPT_MEMORY] = {"memory", OPTION_INT, "MB", "0", 0, 1 << 30, .hidden = true,
+                    .help = "for models and caches; 0 is no limit"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,

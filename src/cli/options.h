@@ -83,6 +83,8 @@ enum option_id {
     OPT_EMBEDDING_MODEL,
     OPT_SANDBOX,
     OPT_ONLY,
+    /* the engine process */
+    OPT_MEMORY,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/parallel.h"
-#include "job/run_read.h"
 #include "sample/machine.h"
 
 bool machine_setup(struct cli *c, struct error *err)
@@ -30,42 +29,20 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-/* job.json of the run that an adapter comes from, or NULL; a run that cannot be read decides nothing. */
-static json_t *job_file_of(const struct model_ref *ref)
+/* A run that made no adapter decides nothing: the base is as it was. */
+static const char *run_of(const struct model_ref *ref)
 {
-    struct error ignored;
-    json_t *file = NULL;
-
-    return ref->adapter != NULL && ref->run != NULL && run_read_job(ref->run, &file, &ignored)
-               ? file
-               : NULL;
-}
-
-static size_t max_tokens_in(const json_t *job_file)
-{
-    const json_int_t n =
-        json_integer_value(json_object_get(json_object_get(job_file, "resolved"), "max_tokens"));
-
-    return n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
+    return ref->adapter != NULL ? ref->run : NULL;
 }
 
 size_t habitual_max_tokens(const struct model_ref *ref)
 {
-    json_t *file = job_file_of(ref);
-    const size_t n = max_tokens_in(file);
+    struct run_habits habits;
 
-    json_decref(file);
+    run_habits_read(run_of(ref), &habits);
+    const size_t n = habits.max_tokens;
+    run_habits_release(&habits);
     return n;
-}
-
-static void read_habits(struct session *s)
-{
-    s->job_file = job_file_of(&s->ref);
-    s->habits.max_tokens = max_tokens_in(s->job_file);
-    s->habits.reasoning =
-        json_object_get(json_object_get(json_object_get(s->job_file, "job"), "hone"), "reasoning");
-    s->habits.template =
-        json_string_value(json_object_get(json_object_get(s->job_file, "resolved"), "template"));
 }
 
 static bool find_files(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,
@@ -92,9 +69,7 @@ static bool open_template(struct cli *c, struct session *s, struct error *err)
     const char *source;
 
     return template_option(c, &source, err) &&
-           prompter_open(s->model, source != NULL ? source : s->habits.template, &s->prompter,
-                         err) &&
-           prompter_reason(s->prompter, s->habits.reasoning, err);
+           run_habits_prompter(&s->habits, s->model, source, &s->prompter, err);
 }
 
 bool session_open(struct cli *c, const char *name, const char *adapter, bool with_template,
@@ -109,7 +84,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
     if (ok) {
         const struct engine_options opt = engine_defaults(s.model);
 
-        read_habits(&s);
+        run_habits_read(run_of(&s.ref), &s.habits);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&
              (!with_template || open_template(c, &s, err));
     }
@@ -135,7 +110,7 @@ void session_close(struct session *s)
     engine_close(s->engine);
     adapter_close(s->adapter);
     model_close(s->model);
-    json_decref(s->job_file);
+    run_habits_release(&s->habits);
     *s = (struct session){0};
 }
 

@@ -6,18 +6,11 @@
 
 #include "cli/command.h"
 #include "job/model_store.h"
+#include "job/run_habits.h"
 #include "sample/engine.h"
-#include "sample/prompt.h"
 
 /* --threads and --kernels, for commands that compute. */
 MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
-
-/* What a run decided for its own answers, and what is best for its adapter ever since. */
-struct run_habits {
-    size_t max_tokens;       /* of an answer; 0: not known */
-    const json_t *reasoning; /* "reasoning" of its job, or NULL; owned by the session */
-    const char *template;    /* what it was given in place of the model's own, or NULL */
-};
 
 struct session {
     struct model_ref ref;
@@ -25,8 +18,7 @@ struct session {
     struct adapter *adapter; /* or NULL */
     struct engine *engine;
     struct prompter *prompter; /* where it was asked for */
-    struct run_habits habits;
-    json_t *job_file;
+    struct run_habits habits;  /* of the run that made the adapter */
 };
 
 /*

@@ -1,0 +1,51 @@
+#include "job/run_habits.h"
+
+#include "base/limits.h"
+#include "job/run_read.h"
+
+static size_t max_tokens_in(const json_t *job_file)
+{
+    const json_int_t n =
+        json_integer_value(json_object_get(json_object_get(job_file, "resolved"), "max_tokens"));
+
+    return n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
+}
+
+void run_habits_read(const char *run, struct run_habits *out)
+{
+    struct error ignored;
+    json_t *file = NULL;
+
+    *out = (struct run_habits){0};
+    if (run == NULL || !run_read_job(run, &file, &ignored))
+        return;
+    *out = (struct run_habits){
+        .max_tokens = max_tokens_in(file),
+        .reasoning =
+            json_object_get(json_object_get(json_object_get(file, "job"), "hone"), "reasoning"),
+        .template =
+            json_string_value(json_object_get(json_object_get(file, "resolved"), "template")),
+        .job_file = file,
+    };
+}
+
+void run_habits_release(struct run_habits *h)
+{
+    json_decref(h->job_file);
+    *h = (struct run_habits){0};
+}
+
+bool run_habits_prompter(const struct run_habits *h, const struct model *m, const char *template,
+                         struct prompter **out, struct error *err)
+{
+    struct prompter *p = NULL;
+
+    if (!prompter_open(m, template != NULL ? template : h->template, &p, err))
+        return false;
+    if (!prompter_reason(p, h->reasoning, err)) {
+        prompter_close(p);
+        return false;
+    }
+    *out = p;
+    return true;
+}
