@@ -11,6 +11,7 @@
 #include "text/json.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -123,6 +124,10 @@ void adapter_close(struct adapter *a)
 
 void adapter_changed(struct adapter *a)
 {
+    static atomic_uint_fast64_t
+        n_versions; /* so that nothing that was computed is taken for another's */
+
+    a->version = atomic_fetch_add(&n_versions, 1) + 1;
     for (size_t l = 0; l < a->n_layers; l++) {
         for (size_t p = 0; p < N_PROJECTIONS; p++) {
             struct lora *w = &a->layers[l][p];

@@ -33,6 +33,7 @@ struct adapter {
     float *values, *grads;
     struct lora (*layers)[N_PROJECTIONS];
     struct arena arena;
+    uint64_t version; /* of these values, in this process: no other adapter had it, nor will have */
     char base_name[BASE_NAME_SIZE]; /* the model it belongs to, a name or a path; "": not known */
 };
 
@@ -45,6 +46,11 @@ MUST_CHECK bool adapter_load(const struct model_config *c, const char *dir, stru
 /* Writes PEFT's layout into dir (which is there). base_name goes into adapter_config.json. */
 MUST_CHECK bool adapter_save(const struct adapter *a, const char *dir, struct error *err);
 void adapter_close(struct adapter *a);
+/* 0 for NULL, the base as it is. */
+static inline uint64_t adapter_version(const struct adapter *a)
+{
+    return a != NULL ? a->version : 0;
+}
 
 MUST_CHECK bool adapter_want_grads(struct adapter *a,
                                    struct error *err); /* takes memory for gradients, zeroed */

@@ -33,6 +33,8 @@ struct attention_plan {
     size_t *tree_block; /* [n_trees + 1]: first block of each tree */
     float *scratch;     /* [threads][scratch_floats] */
     size_t scratch_floats, ld;
+    struct kv_segment **paths; /* [threads][max_depth] */
+    size_t max_depth;
 };
 
 static const struct kv_segment *root_of(const struct kv_segment *s)
@@ -40,6 +42,15 @@ static const struct kv_segment *root_of(const struct kv_segment *s)
     while (s->parent != NULL)
         s = s->parent;
     return s;
+}
+
+static size_t depth_of(const struct kv_segment *s)
+{
+    size_t n = 0;
+
+    for (; s != NULL; s = s->parent)
+        n++;
+    return n;
 }
 
 struct attention_plan *attention_plan_make(const struct model_config *c, const struct span *spans,
@@ -63,6 +74,8 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
             p->tree_block[p->n_trees++] = p->n_blocks;
         }
         p->max_end = size_max(p->max_end, seg->start + seg->len + spans[i].n_rows);
+        if (i == 0 || spans[i - 1].seg->parent != seg->parent)
+            p->max_depth = size_max(p->max_depth, depth_of(seg));
         for (size_t done = 0; done < spans[i].n_rows;) {
             struct block *b = p->n_blocks > 0 ? &p->blocks[p->n_blocks - 1] : NULL;
 
@@ -85,6 +98,7 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
     const size_t group = c->n_heads / c->n_kv_heads;
     p->scratch_floats =
         size_round_up(size_max(group, 2) * BLOCK_ROWS * p->ld + 2 * c->head_width * KV_PAGE, 16);
+    p->paths = ARENA_ARRAY(a, struct kv_segment *, p->max_depth * (size_t)parallel_threads());
     p->scratch = arena_alloc(a, p->scratch_floats * sizeof(float) * (size_t)parallel_threads());
     return p;
 }
@@ -124,15 +138,11 @@ struct job {
     float scale;
 };
 
-/* The path from the root down to s, s last: at most as many as a tree is deep. */
-#define MAX_DEPTH 512
+/* The path from the root down to s, s last. */
 static size_t path_of(struct kv_segment *s, struct kv_segment **path)
 {
-    size_t n = 0;
+    const size_t n = depth_of(s);
 
-    for (struct kv_segment *t = s; t != NULL; t = t->parent)
-        n++;
-    assert(n <= MAX_DEPTH);
     for (size_t i = n; i > 0; i--, s = s->parent)
         path[i - 1] = s;
     return n;
@@ -180,7 +190,7 @@ static void attend_unit(void *ctx, size_t unit, int thread)
     const struct block *b = &plan->blocks[unit / c->n_kv_heads];
     const size_t head = unit % c->n_kv_heads;
     float *scores = plan->scratch + (size_t)thread * plan->scratch_floats; /* [group][rows][ld] */
-    struct kv_segment *path[MAX_DEPTH];
+    struct kv_segment **path = plan->paths + (size_t)thread * plan->max_depth;
     const size_t depth = path_of(b->parent, path);
 
     for (size_t g = 0; g < group; g++) {
@@ -282,7 +292,7 @@ static void turn_values(const float *values, size_t d, float *out)
 
 /* One run of rows and one query head: everything that its rows saw gets its share. */
 static void back_run(const struct job *job, const struct run *run, size_t head, size_t g,
-                     float *scratch)
+                     float *scratch, struct kv_segment **path)
 {
     const struct attention_plan *plan = job->plan;
     const struct model_config *c = plan->c;
@@ -292,7 +302,6 @@ static void back_run(const struct job *job, const struct run *run, size_t head, 
     const size_t ld = plan->ld, q_at = run->row * hd + (head * group + g) * d, m = run->n;
     const float *q = job->q + q_at, *dout = job->dout + q_at;
     float *p = scratch, *ds = p + BLOCK_ROWS * ld, *turned = ds + BLOCK_ROWS * ld;
-    struct kv_segment *path[MAX_DEPTH];
     const size_t depth = path_of(run->seg, path);
     const size_t end = run->seg->start + run->first + m;
 
@@ -344,7 +353,8 @@ static void back_unit(void *ctx, size_t unit, int thread)
     for (size_t b = plan->tree_block[tree]; b < plan->tree_block[tree + 1]; b++)
         for (size_t r = plan->blocks[b].run; r < plan->blocks[b].run + plan->blocks[b].n_runs; r++)
             for (size_t g = 0; g < plan->c->n_heads / n_kv; g++)
-                back_run(job, &plan->runs[r], head, g, scratch);
+                back_run(job, &plan->runs[r], head, g, scratch,
+                         plan->paths + (size_t)thread * plan->max_depth);
 }
 
 void attention_back(const struct attention_plan *plan, size_t layer, const float *q,

@@ -73,9 +73,41 @@ static void grow_segments(const struct batch *b)
         b->spans[i].seg->len += (uint32_t)b->spans[i].n_rows;
 }
 
-bool forward_saving(const struct model *m, const struct adapter *adapter, struct workspace *w,
-                    const struct batch *b, struct saved_row *const *to, float *hidden,
-                    struct error *err)
+/* Rows of a piece of work where there are several adapters: small enough to be shared among threads. */
+#define PIECE_ROWS 32
+
+struct pieces {
+    struct adapter_rows *by;
+    size_t n, rank; /* the largest */
+};
+
+/* One adapter's rows stay together, and its products are divided over threads; those of several are cut. */
+static struct pieces cut_runs(const struct adapted *runs, size_t n_runs, size_t m, struct arena *a)
+{
+    struct pieces p = {.by = ARENA_ARRAY(a, struct adapter_rows, n_runs + m / PIECE_ROWS)};
+    size_t n_adapted = 0, row = 0;
+
+    for (size_t i = 0; i < n_runs; i++)
+        n_adapted += runs[i].adapter != NULL;
+    for (size_t i = 0; i < n_runs; i++) {
+        const struct adapter *ad = runs[i].adapter;
+        const size_t most = n_adapted > 1 ? PIECE_ROWS : m;
+
+        for (size_t done = 0; ad != NULL && done < runs[i].n_rows; done += most)
+            p.by[p.n++] = (struct adapter_rows){
+                .adapter = ad, .row = row + done, .n_rows = size_min(most, runs[i].n_rows - done)};
+        if (ad != NULL)
+            p.rank = size_max(p.rank, ad->rank);
+        row += runs[i].n_rows;
+    }
+    assert(row == m);
+    return p;
+}
+
+/* to NULL, or one adapter's rows only. */
+static bool pass(const struct model *m, const struct adapted *runs, size_t n_runs,
+                 struct workspace *w, const struct batch *b, struct saved_row *const *to,
+                 float *hidden, struct error *err)
 {
     const struct model_config *c = &m->config;
 
@@ -85,7 +117,8 @@ bool forward_saving(const struct model *m, const struct adapter *adapter, struct
     if (!batch_positions(m, b, pos, err))
         return false;
     const struct attention_plan *plan = attention_plan_make(c, b->spans, b->n_spans, &w->step);
-    struct layer_state s = layer_state_make(m, adapter, b->m, &w->step);
+    const struct pieces p = cut_runs(runs, n_runs, b->m, &w->step);
+    struct layer_state s = layer_state_make(m, p.rank, b->m, &w->step);
     const struct layer_scratch t = layer_scratch_make(m, b->m, &w->step);
     float *x = layer_floats(&w->step, b->m * c->width),
           *next = layer_floats(&w->step, b->m * c->width);
@@ -94,9 +127,9 @@ bool forward_saving(const struct model *m, const struct adapter *adapter, struct
     grow_segments(b);
     for (size_t l = 0; l < c->n_layers; l++) {
         s.x = x;
-        layer_forward(m, adapter, l, b->m, pos, plan, &s, &t, next);
+        layer_forward(m, p.by, p.n, l, b->m, pos, plan, &s, &t, next);
         if (to != NULL)
-            layer_keep(m, adapter, l, b->m, &s, &t, to);
+            layer_keep(m, runs[0].adapter, l, b->m, &s, &t, to);
         float *swap = x;
         x = next;
         next = swap;
@@ -109,10 +142,25 @@ bool forward_saving(const struct model *m, const struct adapter *adapter, struct
     return true;
 }
 
+bool forward_saving(const struct model *m, const struct adapter *adapter, struct workspace *w,
+                    const struct batch *b, struct saved_row *const *to, float *hidden,
+                    struct error *err)
+{
+    const struct adapted all = {.adapter = adapter, .n_rows = b->m};
+
+    return pass(m, &all, 1, w, b, to, hidden, err);
+}
+
 bool forward(const struct model *m, const struct adapter *adapter, struct workspace *w,
              const struct batch *b, float *hidden, struct error *err)
 {
     return forward_saving(m, adapter, w, b, NULL, hidden, err);
+}
+
+bool forward_mixed(const struct model *m, const struct adapted *runs, size_t n_runs,
+                   struct workspace *w, const struct batch *b, float *hidden, struct error *err)
+{
+    return pass(m, runs, n_runs, w, b, NULL, hidden, err);
 }
 
 void logits_of(const struct model *m, size_t rows, const float *hidden, float *logits, size_t ld)

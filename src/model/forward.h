@@ -36,6 +36,20 @@ size_t workspace_bytes(const struct workspace *w);
 MUST_CHECK bool forward(const struct model *m, const struct adapter *adapter, struct workspace *w,
                         const struct batch *b, float *hidden, struct error *err);
 
+/* Rows of a batch that one adapter changes; NULL: none. */
+struct adapted {
+    const struct adapter *adapter;
+    size_t n_rows;
+};
+/*
+ * The same for rows of several adapters: runs [n_runs] follow one another and are the rows of b. What is the base's is
+ * computed for all rows together, so a run of a row costs as much as another row and its adapter's two small products. A
+ * segment belongs to one adapter: what it hangs on was computed with the same.
+ */
+MUST_CHECK bool forward_mixed(const struct model *m, const struct adapted *runs, size_t n_runs,
+                              struct workspace *w, const struct batch *b, float *hidden,
+                              struct error *err);
+
 /* pos[b->m]: the rows' positions. ERR_LIMIT for one past the model's tables. */
 MUST_CHECK bool batch_positions(const struct model *m, const struct batch *b, uint32_t *pos,
                                 struct error *err);

@@ -128,6 +128,37 @@ bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n, struc
     return true;
 }
 
+struct kv_segment *kv_segment_split(struct kv_pool *p, struct kv_segment *s, size_t n)
+{
+    struct kv_segment *front = kv_segment_new(p, s->parent);
+    const uint32_t n_pages = (uint32_t)(n / KV_PAGE);
+
+    assert(n % KV_PAGE == 0 && n > 0 && n <= s->len);
+    front->pages = malloc(n_pages * sizeof *front->pages);
+    if (front->pages == NULL)
+        abort(); /* eight bytes a page */
+    memcpy(front->pages, s->pages, n_pages * sizeof *front->pages);
+    front->n_pages = front->cap_pages = n_pages;
+    front->len = (uint32_t)n;
+    s->n_pages -= n_pages;
+    memmove(s->pages, s->pages + n_pages, s->n_pages * sizeof *s->pages);
+    s->start += (uint32_t)n;
+    s->len -= (uint32_t)n;
+    kv_segment_hang(p, s, front);
+    return front;
+}
+
+void kv_segment_hang(struct kv_pool *p, struct kv_segment *s, struct kv_segment *parent)
+{
+    struct kv_segment *before = s->parent;
+
+    assert(kv_end(parent) == s->start);
+    s->parent = parent;
+    if (parent != NULL)
+        parent->refs++;
+    kv_segment_release(p, before);
+}
+
 void kv_segment_release(struct kv_pool *p, struct kv_segment *s)
 {
     while (s != NULL && --s->refs == 0) {

@@ -44,6 +44,14 @@ struct kv_segment *kv_segment_new_at(struct kv_pool *p, struct kv_segment *paren
 /* Room for n more positions; ERR_LIMIT when the pool's greatest size is met. */
 MUST_CHECK bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n,
                                    struct error *err);
+/*
+ * Cuts s after its first n positions, a multiple of KV_PAGE: they become a new segment between s and its parent, which is
+ * returned with a reference that the caller owns. Pages move and nothing is copied; whoever holds s, or hangs on it, still
+ * has the same path. Not between a plan for s and its use. n may be all of s, which is then empty and may grow.
+ */
+struct kv_segment *kv_segment_split(struct kv_pool *p, struct kv_segment *s, size_t n);
+/* s hangs on another parent from now on, whose path has the same tokens and ends where s begins: so nothing is different. */
+void kv_segment_hang(struct kv_pool *p, struct kv_segment *s, struct kv_segment *parent);
 /* Gives one reference back; the last one frees the segment, and its hold on its parent. NULL is fine. */
 void kv_segment_release(struct kv_pool *p, struct kv_segment *s);
 

@@ -7,20 +7,52 @@
 
 #include <string.h>
 
-/* y (+)= W x, and the adapter's part; u receives s A x where there is an adapter. */
-static void linear(const struct model *m, const struct adapter *ad, size_t layer, enum projection p,
-                   size_t rows, const float *x, float *y, bool accumulate, float *u)
+struct adapting { /* one linear layer's rows, by their adapters */
+    const struct adapter_rows *by;
+    size_t layer, rank;
+    enum projection p;
+    const float *x;
+    float *u, *y;
+};
+
+/* Alone on the machine its products are divided over threads; one of several is a thread's. */
+static void adapt_rows(void *ctx, size_t unit, int thread)
 {
-    const struct packed *w = &m->layers[layer].proj[p];
+    const struct adapting *w = ctx;
+    const struct adapter_rows *by = &w->by[unit];
+    const struct adapter *ad = by->adapter;
+    const struct lora *l = &ad->layers[w->layer][w->p];
+    float *u = w->u + by->row * w->rank;
 
-    matmul(w, rows, x, w->k, y, w->n, accumulate);
-    if (ad != NULL) {
-        const struct lora *l = &ad->layers[layer][p];
+    (void)thread;
+    matmul(&l->pa, by->n_rows, w->x + by->row * l->k, l->k, u, w->rank, false);
+    scale_rows(by->n_rows, ad->rank, ad->scale, u, w->rank);
+    matmul(&l->pb, by->n_rows, u, w->rank, w->y + by->row * l->n, l->n, true);
+}
 
-        matmul(&l->pa, rows, x, w->k, u, ad->rank, false);
-        scale_rows(rows, ad->rank, ad->scale, u, ad->rank);
-        matmul(&l->pb, rows, u, ad->rank, y, w->n, true);
-    }
+/* What a layer's linear parts have in common. */
+struct linear {
+    const struct model *m;
+    const struct adapter_rows *by;
+    size_t n_by, layer, rows;
+    struct layer_state *s;
+};
+
+/* y (+)= W x, and the adapters' parts; u of s receives s A x where there is an adapter. */
+static void linear(const struct linear *w, enum projection p, const float *x, float *y,
+                   bool accumulate)
+{
+    const struct packed *packed = &w->m->layers[w->layer].proj[p];
+    struct adapting a = {.by = w->by,
+                         .layer = w->layer,
+                         .rank = w->s->rank,
+                         .p = p,
+                         .x = x,
+                         .u = w->s->u[p],
+                         .y = y};
+
+    matmul(packed, w->rows, x, packed->k, y, packed->n, accumulate);
+    parallel_for(w->n_by, adapt_rows, &a);
 }
 
 /* dx (+)= the gradient at the input of a linear layer; weights' gradients are added to. dx NULL: only those. */
@@ -53,11 +85,11 @@ float *layer_floats(struct arena *a, size_t n)
     return arena_alloc(a, (n + PANEL) * sizeof(float));
 }
 
-struct layer_state layer_state_make(const struct model *m, const struct adapter *ad, size_t rows,
+struct layer_state layer_state_make(const struct model *m, size_t rank, size_t rows,
                                     struct arena *a)
 {
     const struct model_config *c = &m->config;
-    struct layer_state s = {0};
+    struct layer_state s = {.rank = rank};
 
     s.r1 = layer_floats(a, rows);
     s.r2 = layer_floats(a, rows);
@@ -68,8 +100,8 @@ struct layer_state layer_state_make(const struct model *m, const struct adapter 
     s.mid = layer_floats(a, rows * c->width);
     s.gate = layer_floats(a, rows * c->hidden);
     s.up = layer_floats(a, rows * c->hidden);
-    for (size_t p = 0; p < N_PROJECTIONS && ad != NULL; p++)
-        s.u[p] = layer_floats(a, rows * ad->rank);
+    for (size_t p = 0; p < N_PROJECTIONS && rank > 0; p++)
+        s.u[p] = layer_floats(a, rows * rank);
     return s;
 }
 
@@ -83,31 +115,32 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, stru
                                   .act = layer_floats(a, rows * c->hidden)};
 }
 
-void layer_forward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
-                   const uint32_t *pos, const struct attention_plan *plan, struct layer_state *s,
-                   const struct layer_scratch *t, float *out)
+void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                   size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                   struct layer_state *s, const struct layer_scratch *t, float *out)
 {
     const struct model_config *c = &m->config;
     const struct layer_weights *w = &m->layers[layer];
+    const struct linear of = {.m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s};
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const float eps = (float)c->rms_eps;
 
     rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, t->norm, c->width, s->r1);
-    linear(m, ad, layer, PROJ_Q, rows, t->norm, s->q, false, s->u[PROJ_Q]);
-    linear(m, ad, layer, PROJ_K, rows, t->norm, t->k, false, s->u[PROJ_K]);
-    linear(m, ad, layer, PROJ_V, rows, t->norm, t->v, false, s->u[PROJ_V]);
+    linear(&of, PROJ_Q, t->norm, s->q, false);
+    linear(&of, PROJ_K, t->norm, t->k, false);
+    linear(&of, PROJ_V, t->norm, t->v, false);
     rope_rows(rows, c->n_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, s->q, hd);
     rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, t->k, kd);
     attention_store(plan, layer, t->k, t->v);
     attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
     memcpy(s->mid, s->x, rows * c->width * sizeof(float));
-    linear(m, ad, layer, PROJ_O, rows, s->att, s->mid, true, s->u[PROJ_O]);
+    linear(&of, PROJ_O, s->att, s->mid, true);
     rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, t->norm, c->width, s->r2);
-    linear(m, ad, layer, PROJ_GATE, rows, t->norm, s->gate, false, s->u[PROJ_GATE]);
-    linear(m, ad, layer, PROJ_UP, rows, t->norm, s->up, false, s->u[PROJ_UP]);
+    linear(&of, PROJ_GATE, t->norm, s->gate, false);
+    linear(&of, PROJ_UP, t->norm, s->up, false);
     swiglu(rows, c->hidden, s->gate, s->up, t->act);
     memcpy(out, s->mid, rows * c->width * sizeof(float));
-    linear(m, ad, layer, PROJ_DOWN, rows, t->act, out, true, s->u[PROJ_DOWN]);
+    linear(&of, PROJ_DOWN, t->act, out, true);
 }
 
 void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,

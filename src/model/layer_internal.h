@@ -11,6 +11,12 @@
 /* Floats with room behind them for products that read a whole panel. */
 float *layer_floats(struct arena *a, size_t n);
 
+/* Rows that go through one adapter, row the first of them; a layer's rows are in at most one of these each. */
+struct adapter_rows {
+    const struct adapter *adapter;
+    size_t row, n_rows;
+};
+
 /* What the backward needs of one layer. */
 struct layer_state {
     float *x;                 /* [M, C] the layer's input */
@@ -20,10 +26,11 @@ struct layer_state {
     float *att;               /* [M, H*D] */
     float *mid;               /* [M, C] after attention */
     float *gate, *up;         /* [M, F] */
+    size_t rank;              /* R; of several adapters the largest; 0: there is none */
     float *u[N_PROJECTIONS];  /* [M, R] s A x */
 };
 /* Room for everything but x. */
-struct layer_state layer_state_make(const struct model *m, const struct adapter *ad, size_t rows,
+struct layer_state layer_state_make(const struct model *m, size_t rank, size_t rows,
                                     struct arena *a);
 
 /* Buffers that no one needs after the layer. */
@@ -32,10 +39,13 @@ struct layer_scratch {
 };
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a);
 
-/* s->x in, out [M, C] out; out is not s->x's memory. Keys and values go into the plan's pages, too. */
-void layer_forward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
-                   const uint32_t *pos, const struct attention_plan *plan, struct layer_state *s,
-                   const struct layer_scratch *t, float *out);
+/*
+ * s->x in, out [M, C] out; out is not s->x's memory. Keys and values go into the plan's pages, too. by [n_by]: the adapters
+ * and their rows; each linear layer is computed once for all rows, then each adapter's part for its own.
+ */
+void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                   size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                   struct layer_state *s, const struct layer_scratch *t, float *out);
 
 /*
  * dx [M, C]: the gradient at the layer's output in, at its input out; below the first layer only the unfrozen embedding has

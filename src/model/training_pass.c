@@ -175,13 +175,15 @@ static void compute_lean(const struct training_pass *p, size_t layer, struct lay
     const struct lean *lean = p->lean;
     const size_t w = p->model->config.width;
     const struct layer_scratch t = layer_scratch_make(p->model, lean->m, a);
-    struct layer_state anew = layer_state_make(p->model, p->adapter, lean->m, a);
+    const size_t rank = p->adapter != NULL ? p->adapter->rank : 0;
+    const struct adapter_rows by = {.adapter = p->adapter, .n_rows = lean->m};
+    struct layer_state anew = layer_state_make(p->model, rank, lean->m, a);
 
     anew.x = layer_floats(a, lean->m * w);
     for (size_t i = 0; i < lean->m; i++)
         memcpy(anew.x + i * w, s->x + lean->row[i] * w, w * sizeof *anew.x);
-    layer_forward(p->model, p->adapter, layer, lean->m, lean->pos, lean->plan, &anew, &t,
-                  layer_floats(a, lean->m * w));
+    layer_forward(p->model, &by, p->adapter != NULL, layer, lean->m, lean->pos, lean->plan, &anew,
+                  &t, layer_floats(a, lean->m * w));
     layer_spread(p->model, p->adapter, lean->m, &anew, lean->row, s);
 }
 
@@ -192,7 +194,8 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const bool full = p->adapter == NULL && m->full != NULL;
     struct arena a = {0};
     float *dx = layer_floats(&p->arena, p->m * c->width); /* zeroed */
-    struct layer_state s = layer_state_make(m, p->adapter, p->m, &p->arena);
+    struct layer_state s =
+        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, &p->arena);
 
     s.x = layer_floats(&p->arena, p->m * c->width);
     rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,

@@ -1,72 +1,33 @@
 /*
- * engine.c - the loop of continuous batching.
+ * engine.c - requests come, wait, are let in, and leave; in between rounds of continuous batching (engine_round.c).
  *
  * A node is a place in the tree where at least one answer still grows: a segment and the answers that have come this
- * way. Each round computes the newest token of every node, and the prompts of requests newly let in; then every
- * answer draws its next token from its node's row. Answers that drew the same token stay together.
+ * way. Each round computes the newest token of every node, and pieces of the prompts of requests newly let in; then every
+ * answer whose row is there draws its next token from its node's row. Answers that drew the same token stay together.
  *
- *     round:  admit -> forward(all pending rows) -> logits -> mask -> draw -> end, stay or part
+ *     turn:  admit -> forward(all pending rows) -> logits -> bias, mask -> draw -> end, stay or part
  */
-#include "sample/engine.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/size.h"
+#include "sample/engine_internal.h"
 #include "tensor/cpu/kernels.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
-
-/* How far a thinking span has come: maybe -> open -> none, or at once the last. */
-struct thought {
-    enum { THOUGHT_NONE, THOUGHT_MAYBE, THOUGHT_OPEN } state;
-    size_t n_matched;  /* bytes of the opening that the answer began with */
-    size_t n_tokens;   /* once the span is closed */
-    size_t n_injected; /* closing tokens already written */
-};
-
-/* What a constraint makes of an answer's text behind its thinking; alive: it is the beginning of a value. */
-struct allowed {
-    struct grammar_state *state; /* NULL: the request has no constraint */
-    bool alive; /* false only inside a span, or where the text can still become one alone */
-};
-
-struct node {
-    size_t request;
-    struct kv_segment *seg;
-    const token_id
-        *pending; /* tokens whose rows are to be computed: the prompt, or the newest one */
-    size_t n_pending;
-    token_id newest;
-    uint32_t *who; /* samples that came this way */
-    size_t n_who;
-    size_t n; /* tokens of these samples so far */
-    struct thought thought;
-    struct allowed allowed;
-};
-
-struct engine {
-    const struct model *model;
-    const struct tokenizer *tokenizer;
-    struct engine_options opt;
-    struct kv_pool *pool;
-    struct workspace *work;
-    struct arena run, round;
-    struct picker *pickers;             /* one a thread */
-    struct constraint_scratch *scratch; /* one a thread, open from the first constraint on */
-    int n_pickers;
-    float *logits;
-    size_t ld;
-    struct engine_counts counts;
-};
-
 struct engine_options engine_defaults(const struct model *m)
 {
     (void)m;
     return (struct engine_options){
         .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512};
+}
+
+static void list_init(struct ticket_list *l)
+{
+    l->first = NULL;
+    l->last = &l->first;
 }
 
 bool engine_open(const struct model *m, const struct tokenizer *t, const struct engine_options *opt,
@@ -79,6 +40,8 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
     e->model = m;
     e->tokenizer = t;
     e->opt = *opt;
+    list_init(&e->waiting);
+    list_init(&e->in);
     /* one line more than the vocabulary, so that rows do not fall on the same cache sets */
     e->ld = size_round_up(m->config.vocab, PANEL) + PANEL;
     e->logits = aligned_alloc(64, LOGIT_ROWS * e->ld * sizeof(float));
@@ -89,8 +52,11 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
                   ? true
                   : fail(err, ERR_NO_MEMORY, "no memory for logits");
     ok = ok &&
-         kv_pool_open(&m->config, size_max(opt->kv_bytes, (size_t)(memory_total() / 2)), &e->pool,
-                      err) &&
+         kv_pool_open(&m->config,
+                      size_max(opt->kv_bytes + opt->prefix_bytes, (size_t)(memory_total() / 2)),
+                      &e->pool, err) &&
+         (opt->prefix_bytes == 0 ||
+          prefix_open(&m->config, e->pool, opt->prefix_bytes, &e->prefixes, err)) &&
          workspace_open(m, &e->work, err);
     if (!ok) {
         engine_close(e);
@@ -104,6 +70,7 @@ void engine_close(struct engine *e)
 {
     if (e == NULL)
         return;
+    assert(e->n_tickets == 0); /* every request was cancelled, or is done */
     for (int i = 0; i < e->n_pickers && e->pickers != NULL; i++)
         picker_release(&e->pickers[i]);
     for (int i = 0; i < e->n_pickers && e->scratch != NULL; i++)
@@ -111,6 +78,7 @@ void engine_close(struct engine *e)
     free(e->scratch);
     free(e->pickers);
     free(e->logits);
+    prefix_close(e->prefixes);
     kv_pool_close(e->pool);
     workspace_close(e->work);
     arena_release(&e->run);
@@ -145,33 +113,45 @@ struct engine_counts engine_counts(const struct engine *e)
     return e->counts;
 }
 
-struct run {
-    struct engine *e;
-    const struct adapter *adapter;
-    const struct sample_request *requests;
-    size_t n_requests, next; /* requests not yet let in */
-    const struct engine_hooks *hooks;
-    struct sample **samples;
-    struct node **nodes; /* growing ones, in the order they came to be */
-    size_t n_nodes, cap_nodes;
-    size_t n_live, n_done, n_total;
-    size_t pages_promised;               /* the most that live requests can still need */
-    struct constraint_closing *closings; /* [n_requests], where there are constraints */
-    struct kv_segment *trunk; /* tokens that all prompts begin with, computed once; or NULL */
-};
-
-static void node_put(struct run *r, struct node *n)
+bool engine_keeps(const struct engine *e)
 {
-    if (r->n_nodes == r->cap_nodes) {
-        const size_t cap = size_max(64, 2 * r->cap_nodes);
-        struct node **grown = ARENA_ARRAY(&r->e->run, struct node *, cap);
+    return e->prefixes != NULL && e->hooks == NULL && e->model->full == NULL;
+}
 
-        for (size_t i = 0; i < r->n_nodes; i++)
-            grown[i] = r->nodes[i];
-        r->nodes = grown;
-        r->cap_nodes = cap;
+/* ---- tickets ---- */
+
+static void list_put(struct ticket_list *l, struct engine_ticket *t)
+{
+    t->next = NULL;
+    *l->last = t;
+    l->last = &t->next;
+}
+
+static void list_take(struct ticket_list *l, struct engine_ticket *t)
+{
+    struct engine_ticket **at = &l->first;
+
+    while (*at != t)
+        at = &(*at)->next;
+    *at = t->next;
+    if (l->last == &t->next)
+        l->last = at;
+}
+
+/* Behind the last one of the same adapter. */
+static void list_put_by_adapter(struct ticket_list *l, struct engine_ticket *t)
+{
+    struct engine_ticket *after = NULL;
+
+    for (struct engine_ticket *x = l->first; x != NULL; x = x->next)
+        if (x->adapter == t->adapter)
+            after = x;
+    if (after == NULL || after->next == NULL) {
+        list_put(l, t);
+        return;
     }
-    r->nodes[r->n_nodes++] = n;
+    t->next = after->next;
+    after->next = t;
 }
 
 /* Each answer parts at most once from every other, and each segment wastes at most a page. */
@@ -180,479 +160,327 @@ static size_t pages_of(const struct sample_request *q)
     return q->n_prompt / KV_PAGE + 1 + q->n_samples * (q->max_tokens / KV_PAGE + 2);
 }
 
-static bool is_end(const struct model_config *c, token_id id)
+/* Scratch for each thread, and what may not close a span. before: another ticket, or NULL. */
+static bool prepare_constraint(struct engine_ticket *t, const struct engine_ticket *before,
+                               struct error *err)
 {
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
+    struct engine *e = t->engine;
+    const struct sample_request *q = &t->q;
+
+    if (q->constraint == NULL)
+        return true;
+    for (int i = 0; i < e->n_pickers; i++)
+        if (e->scratch[i].set == NULL &&
+            !constraint_scratch_open(&e->scratch[i], q->constraint, err))
+            return false;
+    if (before != NULL && before->closing != NULL && before->q.constraint == q->constraint &&
+        str_eq(before->closing->close, q->thinking.close)) { /* requests of one grader */
+        t->closing = before->closing;
+    } else if (q->thinking.on || q->thinking.open.len > 0) {
+        t->closing = ARENA_NEW(t->arena, struct constraint_closing);
+        constraint_closing_find(q->constraint, &e->scratch[0], q->thinking.close, t->arena,
+                                t->closing);
+    }
+    return true;
 }
 
-static void admit(struct run *r)
+static void make_samples(struct engine_ticket *t, bool save)
 {
-    struct engine *e = r->e;
+    const struct sample_request *q = &t->q;
+    struct saved_row **prompt_rows =
+        save ? ARENA_ARRAY(t->arena, struct saved_row *, q->n_prompt) : NULL;
+
+    t->samples = ARENA_ARRAY(t->arena, struct sample, q->n_samples);
+    for (size_t i = 0; i < q->n_samples; i++) {
+        struct sample *s = &t->samples[i];
+
+        s->tokens = ARENA_ARRAY(t->arena, token_id, q->max_tokens);
+        s->logprobs = ARENA_ARRAY(t->arena, float, q->max_tokens);
+        s->injected = ARENA_ARRAY(t->arena, bool, q->max_tokens);
+        s->stop_bytes = SIZE_MAX;
+        s->prompt_rows = prompt_rows;
+        if (save)
+            s->rows = ARENA_ARRAY(t->arena, struct saved_row *, q->max_tokens);
+    }
+}
+
+static bool fits_positions(const struct engine *e, const struct sample_request *q,
+                           struct error *err)
+{
+    assert(q->n_prompt > 0 && q->max_tokens > 0 && q->n_samples > 0 && q->n_top <= PICK_MAX_TOP);
+    if (q->n_prompt + q->max_tokens <= e->model->max_positions)
+        return true;
+    return fail(
+        err, ERR_LIMIT,
+        "a prompt of %zu tokens and %zu more for its answer do not fit the %zu positions available",
+        q->n_prompt, q->max_tokens, e->model->max_positions);
+}
+
+/* t's engine, arena, adapter, request and calls are there. */
+static bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
+                         struct error *err)
+{
+    struct engine *e = t->engine;
+
+    if (!prepare_constraint(t, before, err))
+        return false;
+    make_samples(t, save);
+    t->nodes = ARENA_ARRAY(t->arena, struct node *, t->q.n_samples);
+    t->next_nodes = ARENA_ARRAY(t->arena, struct node *, t->q.n_samples);
+    t->n_growing = t->q.n_samples;
+    t->n_pages = pages_of(&t->q);
+    t->state = TICKET_WAITS;
+    list_put(&e->waiting, t);
+    e->n_tickets++;
+    return true;
+}
+
+void ticket_drop(struct engine_ticket *t)
+{
+    struct engine *e = t->engine;
+
+    if (t->state == TICKET_DONE)
+        return;
+    e->n_tickets--;
+    list_take(t->state == TICKET_WAITS ? &e->waiting : &e->in, t);
+    if (t->state == TICKET_IN) {
+        e->pages_promised -= t->n_pages;
+        e->n_growing -= t->n_growing;
+    }
+    for (size_t i = 0; i < t->n_nodes; i++) {
+        const struct node *n = t->nodes[i];
+
+        for (size_t k = 0; k < n->n_who; k++) {
+            struct sample *s = &t->samples[n->who[k]];
+
+            s->end = SAMPLE_CANCELLED;
+            s->n_thinking = n->thought.state == THOUGHT_OPEN ? s->n : n->thought.n_tokens;
+        }
+        kv_segment_release(e->pool, n->seg);
+    }
+    for (size_t i = 0; i < t->q.n_samples && t->state == TICKET_WAITS; i++)
+        t->samples[i].end = SAMPLE_CANCELLED;
+    t->n_nodes = 0;
+    t->state = TICKET_DONE;
+}
+
+/* ---- letting in ---- */
+
+/* The node that a request begins with; what is known of its prompt lies before it. */
+static struct node *first_node(struct engine_ticket *t)
+{
+    struct engine *e = t->engine;
+    const struct sample_request *q = &t->q;
+    struct node *n = ARENA_NEW(t->arena, struct node);
+    struct kv_segment *known = e->trunk;
+
+    if (engine_keeps(e)) {
+        known = prefix_find(e->prefixes, adapter_version(t->adapter), q->prompt, q->n_prompt);
+        t->n_cached = kv_end(known);
+        e->counts.cached_tokens += t->n_cached;
+    }
+    *n = (struct node){.ticket = t,
+                       .seg = kv_segment_new(e->pool, known),
+                       .pending = q->prompt + kv_end(known),
+                       .n_pending = q->n_prompt - kv_end(known),
+                       .thought.state = q->thinking.on             ? THOUGHT_OPEN
+                                        : q->thinking.open.len > 0 ? THOUGHT_MAYBE
+                                                                   : THOUGHT_NONE,
+                       .n_who = q->n_samples,
+                       .who = ARENA_ARRAY(t->arena, uint32_t, q->n_samples)};
+    if (engine_keeps(e))
+        kv_segment_release(e->pool, known); /* the node's segment holds it now */
+    for (size_t s = 0; s < q->n_samples; s++)
+        n->who[s] = (uint32_t)s;
+    if (q->constraint != NULL) {
+        n->allowed.state = ARENA_NEW(t->arena, struct grammar_state);
+        n->allowed.alive = true;
+        grammar_begin(n->allowed.state);
+    }
+    return n;
+}
+
+/* Readers a turn has room for, where all have long prompts: each gets that part of its rows, or more. */
+#define READERS 8
+
+static size_t first_rows(const struct engine *e, size_t n_pending)
+{
+    return size_min(n_pending, size_max(1, e->opt.prefill_rows / READERS));
+}
+
+/* The oldest first, so that none waits for ever: what does not fit holds up those behind it. */
+static void admit(struct engine *e)
+{
     const size_t max_pages = e->opt.kv_bytes / kv_page_bytes(&e->model->config);
     size_t rows = 0;
 
-    while (r->next < r->n_requests) {
-        const struct sample_request *q = &r->requests[r->next];
-        const size_t pages = pages_of(q);
-
-        if (r->n_live > 0 &&
-            (r->n_live + q->n_samples > e->opt.max_live || r->pages_promised + pages > max_pages ||
-             rows + q->n_prompt > e->opt.prefill_rows))
+    for (const struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
+        if (t->nodes[0]->n == 0)
+            rows += first_rows(e, t->nodes[0]->n_pending);
+    for (struct engine_ticket *t; (t = e->waiting.first) != NULL;) {
+        if (e->n_growing > 0 &&
+            (e->n_growing + t->q.n_samples > e->opt.max_live ||
+             e->pages_promised + t->n_pages > max_pages ||
+             rows + first_rows(e, t->q.n_prompt - kv_end(e->trunk)) > e->opt.prefill_rows))
             return;
-        struct node *n = ARENA_NEW(&e->run, struct node);
-        *n = (struct node){.request = r->next,
-                           .seg = kv_segment_new(e->pool, r->trunk),
-                           .pending = q->prompt + kv_end(r->trunk),
-                           .n_pending = q->n_prompt - kv_end(r->trunk),
-                           .thought.state = q->thinking.on             ? THOUGHT_OPEN
-                                            : q->thinking.open.len > 0 ? THOUGHT_MAYBE
-                                                                       : THOUGHT_NONE,
-                           .n_who = q->n_samples,
-                           .who = ARENA_ARRAY(&e->run, uint32_t, q->n_samples)};
-        for (size_t s = 0; s < q->n_samples; s++)
-            n->who[s] = (uint32_t)s;
-        if (q->constraint != NULL) {
-            n->allowed.state = ARENA_NEW(&e->run, struct grammar_state);
-            n->allowed.alive = true;
-            grammar_begin(n->allowed.state);
-        }
-        node_put(r, n);
-        r->n_live += q->n_samples;
-        r->pages_promised += pages;
-        rows += q->n_prompt;
-        r->next++;
+        list_take(&e->waiting, t);
+        t->nodes[t->n_nodes++] = first_node(t);
+        list_put_by_adapter(&e->in, t);
+        t->state = TICKET_IN;
+        e->n_growing += t->n_growing;
+        e->pages_promised += t->n_pages;
+        rows += first_rows(e, t->nodes[0]->n_pending);
     }
 }
 
-/* The text of a sample's tokens so far, end tokens left out. */
-static void text_of(const struct engine *e, const struct sample *s, struct buf *out)
+/* ---- serving ---- */
+
+static bool fits_engine(const struct engine *e, const struct sample_request *q, struct error *err)
 {
-    for (size_t i = 0; i < s->n; i++)
-        if (!is_end(&e->model->config, s->tokens[i]))
-            buf_str(out, tokenizer_bytes(e->tokenizer, s->tokens[i]));
+    const size_t page = kv_page_bytes(&e->model->config), pages = pages_of(q);
+
+    if (q->n_samples > e->opt.max_live)
+        return fail(err, ERR_LIMIT, "%zu answers are asked for at once, and at most %zu are given",
+                    q->n_samples, e->opt.max_live);
+    if (pages > e->opt.kv_bytes / page)
+        return fail(
+            err, ERR_LIMIT,
+            "a prompt of %zu tokens with %zu answers of up to %zu needs %zu MiB of the key-value cache, which "
+            "has %zu; fewer answers or shorter ones would fit",
+            q->n_prompt, q->n_samples, q->max_tokens, (pages * page >> 20) + 1,
+            e->opt.kv_bytes >> 20);
+    return true;
 }
 
-/* Whether the newest token completed `what` in the text; *at: where it begins. */
-static bool text_has(const struct engine *e, const struct sample *s, struct str what, size_t *at)
+bool engine_submit(struct engine *e, const struct adapter *adapter, const struct sample_request *q,
+                   const struct engine_calls *calls, struct engine_ticket **out, struct error *err)
 {
-    struct buf b;
-    bool found = false;
+    struct engine_ticket *t;
 
-    buf_init(&b, (size_t)64 << 20);
-    text_of(e, s, &b);
-    *at = str_find(buf_view(&b), what, 0);
-    found = *at < b.len;
-    buf_release(&b);
-    return found;
-}
-
-/* Reads on in the opening, white space before it aside. */
-static void match_opening(struct thought *t, struct str open, struct str bytes)
-{
-    for (size_t i = 0; i < bytes.len && t->state == THOUGHT_MAYBE; i++) {
-        if (t->n_matched == 0 && thinking_is_space(bytes.ptr[i]))
-            continue;
-        if (bytes.ptr[i] != open.ptr[t->n_matched])
-            t->state = THOUGHT_NONE;
-        else if (++t->n_matched == open.len)
-            t->state = THOUGHT_OPEN;
-    }
-}
-
-/* What its newest token makes of a sample's span; t: before it. */
-static struct thought thought_after(const struct engine *e, const struct thinking_options *opt,
-                                    struct thought t, const struct sample *s)
-{
-    const token_id newest = s->tokens[s->n - 1];
-    bool closed = false;
-    size_t at;
-
-    if (t.state == THOUGHT_MAYBE && !is_end(&e->model->config, newest))
-        match_opening(&t, opt->open, tokenizer_bytes(e->tokenizer, newest));
-    if (t.state != THOUGHT_OPEN)
-        return t;
-    if (s->injected[s->n - 1])
-        closed = ++t.n_injected == opt->n_close_ids;
-    else
-        closed = text_has(e, s, opt->close, &at);
-    if (closed) {
-        t.state = THOUGHT_NONE;
-        t.n_tokens = s->n;
-    }
-    return t;
-}
-
-/*
- * What its newest token makes of a constrained sample's text: into *state; whether that begins a value. before, after: its
- * span without the token and with it; was: the text before.
- */
-static bool value_after(struct engine *e, const struct sample_request *q, struct thought before,
-                        struct thought after, struct allowed was, const struct sample *s,
-                        struct grammar_state *state)
-{
-    size_t at = 0;
-    struct buf b;
-
-    if (after.state == THOUGHT_OPEN || (before.state == THOUGHT_NONE && !was.alive))
+    assert(!e->in_turn && e->hooks == NULL);
+    if (!fits_positions(e, q, err) || !fits_engine(e, q, err))
         return false;
-    if (after.state == THOUGHT_MAYBE && after.n_matched == 0) { /* white space so far */
-        grammar_begin(state);
-        return true;
+    t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a request");
+    t->engine = e;
+    t->adapter = adapter;
+    t->q = *q;
+    if (calls != NULL)
+        t->calls = *calls;
+    t->arena = &t->own;
+    if (!ticket_begin(t, NULL, false, err)) {
+        arena_release(&t->own);
+        free(t);
+        return false;
     }
-    if (before.state == THOUGHT_NONE || after.n_tokens != s->n) { /* no span was closed */
-        grammar_copy(state, was.state);
-        return was.alive &&
-               constraint_accepts(q->constraint, &e->scratch[0], state, s->tokens[s->n - 1]);
+    *out = t;
+    return true;
+}
+
+void engine_cancel(struct engine_ticket *t)
+{
+    if (t->engine->in_turn)
+        t->cancelled = true;
+    else
+        ticket_drop(t);
+}
+
+void engine_release(struct engine_ticket *t)
+{
+    if (t == NULL)
+        return;
+    assert(!t->engine->in_turn);
+    ticket_drop(t);
+    arena_release(&t->own);
+    free(t);
+}
+
+static void drop_cancelled(struct ticket_list *l)
+{
+    for (struct engine_ticket *t = l->first, *next; t != NULL; t = next) {
+        next = t->next;
+        if (t->cancelled)
+            ticket_drop(t);
     }
-    buf_init(&b, (size_t)64 << 20);
-    text_of(e, s, &b);
-    at = s->injected[s->n - 1]
-             ? b.len
-             : str_find(buf_view(&b), q->thinking.close, 0) + q->thinking.close.len;
-    const bool ok = constraint_begins(q->constraint, &e->scratch[0], state,
-                                      str_from(buf_view(&b), size_min(at, b.len)));
-    buf_release(&b);
+}
+
+bool engine_turn(struct engine *e, size_t *n_live, struct error *err)
+{
+    assert(!e->in_turn);
+    e->in_turn = true;
+    admit(e);
+    const bool ok = engine_round(e, err);
+    e->in_turn = false;
+    drop_cancelled(&e->waiting);
+    drop_cancelled(&e->in);
+    *n_live = e->n_tickets;
     return ok;
 }
 
-static void end_sample(struct run *r, struct node *n, uint32_t who, enum sample_end why)
+bool engine_is_done(const struct engine_ticket *t)
 {
-    struct sample *s = &r->samples[n->request][who];
-    const struct thought t = thought_after(r->e, &r->requests[n->request].thinking, n->thought, s);
-
-    s->end = why;
-    s->n_thinking = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
-    r->n_live--;
-    r->n_done++;
-    if (r->hooks->done != NULL)
-        r->hooks->done(r->hooks->ctx, n->request, who, s);
+    return t->state == TICKET_DONE;
 }
 
-/*
- * Whether a constrained sample is still the beginning of something. It always is, but for a token that opens and closes a
- * span at once, and schemas past the limits of grammar_advance.
- */
-static bool goes_on(struct engine *e, const struct sample_request *q, const struct node *n,
-                    const struct sample *s)
+const struct sample *engine_samples(const struct engine_ticket *t)
 {
-    const struct thought after = thought_after(e, &q->thinking, n->thought, s);
-    struct grammar_state state;
-
-    return after.state != THOUGHT_NONE ||
-           value_after(e, q, n->thought, after, n->allowed, s, &state);
+    return t->samples;
 }
 
-/* Whether a sample that just got its newest token ends with it. */
-static bool ends(const struct run *r, const struct node *n, struct sample *s, enum sample_end *why)
+size_t engine_cached_tokens(const struct engine_ticket *t)
 {
-    const struct sample_request *q = &r->requests[n->request];
-    size_t at;
-
-    *why = SAMPLE_STOP;
-    if (is_end(&r->e->model->config, s->tokens[s->n - 1]))
-        return true;
-    for (size_t i = 0; i < q->n_stop; i++) /* of several the one that begins first counts */
-        if (text_has(r->e, s, q->stop[i], &at))
-            s->stop_bytes = size_min(s->stop_bytes, at);
-    if (s->stop_bytes != SIZE_MAX)
-        return true;
-    *why = SAMPLE_LENGTH;
-    return s->n >= q->max_tokens || (q->constraint != NULL && !goes_on(r->e, q, n, s));
+    return t->n_cached;
 }
 
-static void give(struct run *r, const struct node *n, uint32_t who, token_id id, float logp,
-                 bool injected)
+void engine_forget(struct engine *e, const struct adapter *adapter)
 {
-    struct sample *s = &r->samples[n->request][who];
-
-    s->tokens[s->n] = id;
-    s->logprobs[s->n] = logp;
-    s->injected[s->n++] = injected;
-    r->e->counts.sampled_tokens++;
-    if (r->hooks->token != NULL)
-        r->hooks->token(r->hooks->ctx, n->request, who, id, logp);
+    for (const struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
+        assert(t->adapter != adapter);
+    for (const struct engine_ticket *t = e->waiting.first; t != NULL; t = t->next)
+        assert(t->adapter != adapter);
+    if (e->prefixes != NULL)
+        prefix_forget(e->prefixes, adapter_version(adapter));
 }
 
-struct draws { /* of one round */
-    struct run *r;
-    size_t first, n; /* nodes whose rows of logits are in memory */
-    token_id **ids;  /* [node][sample of it] */
-    float **logps;
-    float *entropies; /* [node] */
+/* ---- a run: requests of one adapter, until all are done ---- */
+
+struct run {
+    const struct engine_hooks *hooks;
+    size_t n_done, n_total;
 };
 
-/* Whether the node writes a token of its own now instead of drawing: the budget of thinking is used up. */
-static bool injects(const struct run *r, const struct node *n)
-{
-    const struct thinking_options *t = &r->requests[n->request].thinking;
+struct run_call { /* a request's */
+    struct run *run;
+    size_t request;
+};
 
-    return n->thought.state == THOUGHT_OPEN && t->n_close_ids > 0 &&
-           (n->thought.n_injected > 0 || (t->budget > 0 && n->n >= t->budget));
+static void run_token(void *ctx, size_t sample, const struct token_told *t)
+{
+    const struct run_call *c = ctx;
+    const struct engine_hooks *h = c->run->hooks;
+
+    h->token(h->ctx, c->request, sample, t->id, t->logp);
 }
 
-/* Rules out what a constrained node must not draw. */
-static void mask_node(const struct run *r, const struct node *n, int thread, float *logits)
+static void run_done(void *ctx, size_t sample, const struct sample *s)
 {
-    struct engine *e = r->e;
-    const struct sample_request *q = &r->requests[n->request];
-    struct constraint_scratch *scratch = &e->scratch[thread];
+    const struct run_call *c = ctx;
+    const struct engine_hooks *h = c->run->hooks;
 
-    if (n->thought.state == THOUGHT_OPEN) {
-        struct buf before;
-
-        buf_init(&before, (size_t)64 << 20);
-        text_of(e, &r->samples[n->request][n->who[0]], &before);
-        constraint_mask_closing(q->constraint, &r->closings[n->request], buf_view(&before), logits);
-        buf_release(&before);
-    } else if (n->thought.state == THOUGHT_MAYBE) {
-        constraint_mask_opening(q->constraint, scratch, n->allowed.alive ? n->allowed.state : NULL,
-                                q->thinking.open, n->thought.n_matched, n->n == 0, logits);
-    } else {
-        constraint_mask(q->constraint, scratch, n->allowed.state, logits);
-    }
+    c->run->n_done++;
+    if (h->done != NULL)
+        h->done(h->ctx, c->request, sample, s);
 }
 
-static void draw_node(void *ctx, size_t unit, int thread)
+struct saved_row **engine_take_rows(struct engine *e, size_t m)
 {
-    struct draws *d = ctx;
-    struct run *r = d->r;
-    struct engine *e = r->e;
-    const struct node *n = r->nodes[d->first + unit];
-    const struct sample_request *q = &r->requests[n->request];
-    const size_t v = e->model->config.vocab;
-    float *logits = e->logits + unit * e->ld;
-    struct picker *picker = &e->pickers[thread];
-    const bool inject = injects(r, n);
-
-    if (q->constraint != NULL && !inject)
-        mask_node(r, n, thread, logits);
-    const struct picked_row row =
-        pick_row(picker, logits, v, pick_inv_t(&q->pick), q->want_entropy);
-
-    d->entropies[d->first + unit] = row.entropy;
-    for (size_t i = 0; i < n->n_who; i++) {
-        const uint32_t who = n->who[i];
-        const struct sample *s = &r->samples[n->request][who];
-        const float u = philox_uniform(q->seed, q->purpose, q->step, q->item, who, (uint32_t)n->n);
-        token_id id;
-
-        if (inject)
-            id = q->thinking.close_ids[n->thought.n_injected];
-        else if (!pick_is_plain(&q->pick))
-            id = pick_filtered(picker, &q->pick, logits, v, s->tokens, s->n, u);
-        else
-            id = q->pick.temperature > 0 ? pick_plain(&row, u) : pick_greedy(logits, v);
-        d->ids[d->first + unit][i] = id;
-        d->logps[d->first + unit][i] = pick_logp(&row, id);
-    }
-}
-
-/* A node after its samples drew: those that end leave, those that go on stay together or part. */
-static void grow(struct run *r, struct node *n, const token_id *ids, const float *logps,
-                 float entropy, struct node **next, size_t *n_next)
-{
-    struct engine *e = r->e;
-    const struct sample_request *q = &r->requests[n->request];
-    const bool inject = injects(r, n);
-    bool *placed = arena_alloc(&e->round, n->n_who);
-    uint32_t *going = ARENA_ARRAY(&e->round, uint32_t, n->n_who);
-    size_t n_going = 0, n_alive = n->n_who;
-
-    for (size_t i = 0; i < n->n_who; i++) {
-        struct sample *s = &r->samples[n->request][n->who[i]];
-        enum sample_end why;
-
-        give(r, n, n->who[i], ids[i], logps[i], inject);
-        if (!inject) {
-            s->entropy_sum += entropy;
-            s->n_drawn++;
-        }
-        if (ends(r, n, s, &why)) {
-            placed[i] = true;
-            n_alive--;
-            end_sample(r, n, n->who[i], why);
-        }
-    }
-    for (size_t i = 0; i < n->n_who; i++) {
-        if (placed[i])
-            continue;
-        struct node *child = NULL;
-        n_going = 0;
-        for (size_t j = i; j < n->n_who; j++) {
-            if (!placed[j] && ids[j] == ids[i]) {
-                placed[j] = true;
-                going[n_going++] = n->who[j];
-            }
-        }
-        child = ARENA_NEW(&e->run, struct node);
-        *child = *n;
-        child->n = n->n + 1;
-        child->newest = ids[i];
-        child->pending = &child->newest;
-        child->n_pending = 1;
-        child->n_who = n_going;
-        child->who = ARENA_ARRAY(&e->run, uint32_t, n_going);
-        memcpy(child->who, going, n_going * sizeof *going);
-        const struct sample *first = &r->samples[n->request][going[0]];
-        child->thought = thought_after(e, &q->thinking, n->thought, first);
-        if (q->constraint != NULL) {
-            child->allowed.state =
-                n_going == n_alive ? n->allowed.state : ARENA_NEW(&e->run, struct grammar_state);
-            child->allowed.alive = value_after(e, q, n->thought, child->thought, n->allowed, first,
-                                               child->allowed.state);
-        }
-        if (n_going == n_alive) { /* all that go on stay together: the segment grows on */
-            next[(*n_next)++] = child;
-            n->seg = NULL;
-            return;
-        }
-        child->seg = kv_segment_new(e->pool, n->seg);
-        next[(*n_next)++] = child;
-    }
-    kv_segment_release(e->pool, n->seg);
-    n->seg = NULL;
-}
-
-/* Places for m rows, as far as there is room; NULL where none are wanted. */
-static struct saved_row **take_rows(struct engine *e, const struct engine_hooks *hooks, size_t m)
-{
-    if (hooks->save == NULL)
+    if (e->hooks == NULL || e->hooks->save == NULL)
         return NULL;
     struct saved_row **to = ARENA_ARRAY(&e->round, struct saved_row *, m);
     for (size_t i = 0; i < m; i++)
-        to[i] = saved_take(hooks->save, hooks->save_leave);
+        to[i] = saved_take(e->hooks->save, e->hooks->save_leave);
     return to;
-}
-
-/* Says where a node's pending rows were kept. */
-static void note_rows(struct run *r, const struct node *n, struct saved_row *const *rows)
-{
-    if (n->n == 0) {
-        struct sample *s = &r->samples[n->request][n->who[0]];
-
-        saved_places(s->prompt_rows + kv_end(r->trunk), rows, n->n_pending);
-        return;
-    }
-    for (size_t i = 0; i < n->n_who; i++)
-        r->samples[n->request][n->who[i]].rows[n->n - 1] = rows[0];
-}
-
-static bool one_round(struct run *r, struct error *err)
-{
-    struct engine *e = r->e;
-    const size_t c = e->model->config.width;
-    size_t m = 0, at = 0;
-
-    arena_reset(&e->round);
-    for (size_t i = 0; i < r->n_nodes; i++)
-        m += r->nodes[i]->n_pending;
-    token_id *tokens = ARENA_ARRAY(&e->round, token_id, m);
-    struct span *spans = ARENA_ARRAY(&e->round, struct span, r->n_nodes);
-    float *hidden = arena_alloc(&e->round, m * c * sizeof(float));
-    float *last = arena_alloc(&e->round, r->n_nodes * c * sizeof(float));
-    for (size_t i = 0; i < r->n_nodes; i++) {
-        struct node *n = r->nodes[i];
-
-        if (!kv_segment_reserve(e->pool, n->seg, n->n_pending, err))
-            return false;
-        spans[i] = (struct span){.seg = n->seg, .n_rows = n->n_pending};
-        memcpy(tokens + at, n->pending, n->n_pending * sizeof *tokens);
-        at += n->n_pending;
-    }
-    const struct batch b = {.m = m, .tokens = tokens, .spans = spans, .n_spans = r->n_nodes};
-    struct saved_row **to = take_rows(e, r->hooks, m);
-    if (!forward_saving(e->model, r->adapter, e->work, &b, to, hidden, err))
-        return false;
-    e->counts.rows += m;
-    at = 0;
-    for (size_t i = 0; i < r->n_nodes; i++) {
-        if (to != NULL)
-            note_rows(r, r->nodes[i], to + at);
-        at += r->nodes[i]->n_pending;
-        if (r->nodes[i]->n == 0)
-            e->counts.prompt_tokens += r->nodes[i]->n_pending;
-        memcpy(last + i * c, hidden + (at - 1) * c, c * sizeof *last);
-    }
-    struct draws d = {.r = r,
-                      .ids = ARENA_ARRAY(&e->round, token_id *, r->n_nodes),
-                      .logps = ARENA_ARRAY(&e->round, float *, r->n_nodes),
-                      .entropies = ARENA_ARRAY(&e->round, float, r->n_nodes)};
-    for (size_t i = 0; i < r->n_nodes; i++) {
-        d.ids[i] = ARENA_ARRAY(&e->round, token_id, r->nodes[i]->n_who);
-        d.logps[i] = ARENA_ARRAY(&e->round, float, r->nodes[i]->n_who);
-    }
-    for (d.first = 0; d.first < r->n_nodes; d.first += d.n) {
-        d.n = size_min(LOGIT_ROWS, r->n_nodes - d.first);
-        logits_of(e->model, d.n, last + d.first * c, e->logits, e->ld);
-        parallel_for(d.n, draw_node, &d);
-    }
-    struct node **next = ARENA_ARRAY(&e->round, struct node *, r->n_live + 1);
-    size_t n_next = 0;
-    for (size_t i = 0; i < r->n_nodes; i++)
-        grow(r, r->nodes[i], d.ids[i], d.logps[i], d.entropies[i], next, &n_next);
-    r->n_nodes = 0;
-    r->pages_promised = 0;
-    size_t counted = SIZE_MAX;
-    for (size_t i = 0; i < n_next; i++) {
-        node_put(r, next[i]);
-        if (next[i]->request != counted) { /* nodes of one request lie together */
-            counted = next[i]->request;
-            r->pages_promised += pages_of(&r->requests[counted]);
-        }
-    }
-    return true;
-}
-
-static struct sample **samples_make(struct engine *e, const struct sample_request *requests,
-                                    size_t n_requests, bool save)
-{
-    struct sample **all = ARENA_ARRAY(&e->run, struct sample *, n_requests);
-
-    for (size_t i = 0; i < n_requests; i++) {
-        struct saved_row **prompt_rows =
-            save ? ARENA_ARRAY(&e->run, struct saved_row *, requests[i].n_prompt) : NULL;
-
-        all[i] = ARENA_ARRAY(&e->run, struct sample, requests[i].n_samples);
-        for (size_t s = 0; s < requests[i].n_samples; s++) {
-            all[i][s].tokens = ARENA_ARRAY(&e->run, token_id, requests[i].max_tokens);
-            all[i][s].logprobs = ARENA_ARRAY(&e->run, float, requests[i].max_tokens);
-            all[i][s].injected = ARENA_ARRAY(&e->run, bool, requests[i].max_tokens);
-            all[i][s].stop_bytes = SIZE_MAX;
-            all[i][s].prompt_rows = prompt_rows;
-            if (save)
-                all[i][s].rows = ARENA_ARRAY(&e->run, struct saved_row *, requests[i].max_tokens);
-        }
-    }
-    return all;
-}
-
-/* Scratch for each thread, and what may not close a span; for a run in which some request has a constraint. */
-static bool prepare_constraints(struct run *r, struct error *err)
-{
-    struct engine *e = r->e;
-
-    for (size_t i = 0; i < r->n_requests; i++) {
-        const struct sample_request *q = &r->requests[i];
-
-        if (q->constraint == NULL)
-            continue;
-        for (int t = 0; t < e->n_pickers; t++)
-            if (e->scratch[t].set == NULL &&
-                !constraint_scratch_open(&e->scratch[t], q->constraint, err))
-                return false;
-        if (r->closings == NULL)
-            r->closings = ARENA_ARRAY(&e->run, struct constraint_closing, r->n_requests);
-        if (i > 0 && r->requests[i - 1].constraint == q->constraint &&
-            str_eq(r->closings[i - 1].close, q->thinking.close)) /* requests of one grader */
-            r->closings[i] = r->closings[i - 1];
-        else if (q->thinking.on || q->thinking.open.len > 0)
-            constraint_closing_find(q->constraint, &e->scratch[0], q->thinking.close, &e->run,
-                                    &r->closings[i]);
-    }
-    return true;
 }
 
 #define TRUNK_MIN 16 /* tokens in common that are worth a pass of their own */
@@ -672,20 +500,20 @@ static size_t common_prefix(const struct sample_request *q, size_t n)
     return n < 2 || len < TRUNK_MIN ? 0 : len;
 }
 
-/* Computes tokens at the end of seg, in pieces; hidden states are not wanted. rows [n]: where they were kept. */
-static bool read_tokens(struct engine *e, const struct adapter *adapter, struct kv_segment *seg,
-                        const token_id *tokens, size_t n, const struct engine_hooks *hooks,
-                        struct saved_row **rows, struct error *err)
+/* Computes the trunk, in pieces; hidden states are not wanted. rows [n]: where they were kept. */
+static bool read_trunk(struct engine *e, const struct adapter *adapter, const token_id *tokens,
+                       size_t n, struct saved_row **rows, struct error *err)
 {
+    e->trunk = kv_segment_new(e->pool, NULL);
     for (size_t at = 0; at < n; at += e->opt.prefill_rows) {
         const size_t m = size_min(e->opt.prefill_rows, n - at);
-        const struct span span = {.seg = seg, .n_rows = m};
+        const struct span span = {.seg = e->trunk, .n_rows = m};
         const struct batch b = {.m = m, .tokens = tokens + at, .spans = &span, .n_spans = 1};
 
         arena_reset(&e->round);
         float *hidden = arena_alloc(&e->round, m * e->model->config.width * sizeof(float));
-        struct saved_row **to = take_rows(e, hooks, m);
-        if (!kv_segment_reserve(e->pool, seg, m, err) ||
+        struct saved_row **to = engine_take_rows(e, m);
+        if (!kv_segment_reserve(e->pool, e->trunk, m, err) ||
             !forward_saving(e->model, adapter, e->work, &b, to, hidden, err))
             return false;
         if (to != NULL)
@@ -696,57 +524,85 @@ static bool read_tokens(struct engine *e, const struct adapter *adapter, struct 
     return true;
 }
 
+/* The common beginning of all prompts, where it is worth it. */
+static bool begin_trunk(struct engine *e, const struct adapter *adapter,
+                        const struct sample_request *requests, size_t n_requests,
+                        struct sample **samples, struct error *err)
+{
+    const size_t n = common_prefix(requests, n_requests);
+
+    if (n == 0)
+        return true;
+    struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, n);
+    if (!read_trunk(e, adapter, requests[0].prompt, n, rows, err))
+        return false;
+    for (size_t i = 0; i < n_requests && e->hooks->save != NULL; i++) {
+        saved_places(samples[i][0].prompt_rows, rows, n);
+        for (size_t s = 0; s < requests[i].n_samples; s++)
+            samples[i][s].n_shared = n;
+    }
+    return true;
+}
+
+/* A ticket for each request, in the run's arena. */
+static bool submit_all(struct run *r, struct engine *e, const struct adapter *adapter,
+                       const struct sample_request *requests, size_t n, struct sample **samples,
+                       struct error *err)
+{
+    struct engine_ticket *before = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        struct engine_ticket *t = ARENA_NEW(&e->run, struct engine_ticket);
+        struct run_call *call = ARENA_NEW(&e->run, struct run_call);
+
+        *call = (struct run_call){.run = r, .request = i};
+        t->engine = e;
+        t->adapter = adapter;
+        t->q = requests[i];
+        t->calls = (struct engine_calls){
+            .ctx = call, .token = r->hooks->token != NULL ? run_token : NULL, .done = run_done};
+        t->arena = &e->run;
+        r->n_total += requests[i].n_samples;
+        if (!ticket_begin(t, before, r->hooks->save != NULL, err))
+            return false;
+        samples[i] = t->samples;
+        before = t;
+    }
+    return true;
+}
+
 bool engine_run(struct engine *e, const struct adapter *adapter,
                 const struct sample_request *requests, size_t n_requests,
                 const struct engine_hooks *hooks, struct sample ***samples, struct error *err)
 {
     static const struct engine_hooks none;
-    struct run r = {.e = e,
-                    .adapter = adapter,
-                    .requests = requests,
-                    .n_requests = n_requests,
-                    .hooks = hooks != NULL ? hooks : &none};
-    bool ok = true;
+    struct run r = {.hooks = hooks != NULL ? hooks : &none};
 
+    assert(e->n_tickets == 0 && !e->in_turn);
     arena_reset(&e->run);
-    for (size_t i = 0; i < n_requests; i++) {
-        assert(requests[i].n_prompt > 0 && requests[i].max_tokens > 0 && requests[i].n_samples > 0);
-        r.n_total += requests[i].n_samples;
-        if (requests[i].n_prompt + requests[i].max_tokens > e->model->max_positions)
-            return fail(
-                err, ERR_LIMIT,
-                "a prompt of %zu tokens and %zu more for its answer do not fit the %zu positions available",
-                requests[i].n_prompt, requests[i].max_tokens, e->model->max_positions);
-    }
-    r.samples = samples_make(e, requests, n_requests, r.hooks->save != NULL);
-    if (!prepare_constraints(&r, err))
-        return false;
-    const size_t trunk = n_requests == 0 ? 0 : common_prefix(requests, n_requests);
-    if (trunk > 0) {
-        r.trunk = kv_segment_new(e->pool, NULL);
-        struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, trunk);
-
-        ok = read_tokens(e, adapter, r.trunk, requests[0].prompt, trunk, r.hooks, rows, err);
-        for (size_t i = 0; i < n_requests && r.hooks->save != NULL; i++) {
-            saved_places(r.samples[i][0].prompt_rows, rows, trunk);
-            for (size_t s = 0; s < requests[i].n_samples; s++)
-                r.samples[i][s].n_shared = trunk;
-        }
-    }
-    while (ok && (r.n_nodes > 0 || r.next < n_requests)) {
-        if (r.hooks->stop != NULL && atomic_load(r.hooks->stop)) {
+    struct sample **all = ARENA_ARRAY(&e->run, struct sample *, n_requests);
+    for (size_t i = 0; i < n_requests; i++)
+        if (!fits_positions(e, &requests[i], err))
+            return false;
+    e->hooks = r.hooks;
+    bool ok = submit_all(&r, e, adapter, requests, n_requests, all, err) &&
+              (n_requests == 0 || begin_trunk(e, adapter, requests, n_requests, all, err));
+    for (size_t n_live = n_requests; ok && n_live > 0;) {
+        if (r.hooks->stop != NULL && atomic_load(r.hooks->stop))
             ok = fail(err, ERR_CANCELLED, "stopped on request");
-            break;
-        }
-        admit(&r);
-        ok = one_round(&r, err);
-        if (r.hooks->tick != NULL)
+        else
+            ok = engine_turn(e, &n_live, err);
+        if (ok && r.hooks->tick != NULL)
             r.hooks->tick(r.hooks->ctx, r.n_done, r.n_total);
     }
-    for (size_t i = 0; i < r.n_nodes; i++)
-        kv_segment_release(e->pool, r.nodes[i]->seg);
-    kv_segment_release(e->pool, r.trunk);
-    *samples = r.samples;
+    while (e->in.first != NULL)
+        ticket_drop(e->in.first);
+    while (e->waiting.first != NULL)
+        ticket_drop(e->waiting.first);
+    kv_segment_release(e->pool, e->trunk);
+    e->trunk = NULL;
+    e->hooks = NULL;
+    *samples = all;
     return ok;
 }
 

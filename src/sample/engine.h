@@ -3,7 +3,12 @@
  *
  * Continuous batching over a tree: a prompt is read once for all its answers; answers whose tokens are equal so far are
  * one row, computed once, and part into rows of their own where they part. A place is filled anew the moment an answer
- * ends. What an answer is depends on its own prompt, options and counters alone: never on what was sampled beside it.
+ * ends. What an answer is depends on its own prompt, adapter, options and counters alone: never on what was sampled beside
+ * it, nor on when it came.
+ *
+ * There are two ways in. engine_run takes a list of requests for one adapter and returns when all are answered: training,
+ * evaluation. engine_submit takes a request at any time, each with an adapter of its own over the one base, and engine_turn
+ * goes one token on with all of them: serving. One thread owns an engine and makes all calls.
  */
 #ifndef HONE_SAMPLE_ENGINE_H
 #define HONE_SAMPLE_ENGINE_H
@@ -32,6 +37,7 @@ struct sample_request {
      */
     const struct constraint *constraint;
     bool want_entropy;
+    size_t n_top; /* likeliest tokens told with each token, 0 to PICK_MAX_TOP; 0 costs nothing */
     /* the counters of every random number: token t of sample s is drawn with (purpose, step, item, s, t) */
     uint64_t seed;
     enum philox_purpose purpose;
@@ -40,7 +46,7 @@ struct sample_request {
 
 enum sample_end { SAMPLE_STOP, SAMPLE_LENGTH, SAMPLE_CANCELLED };
 
-struct sample {       /* one answer; arrays in the engine's arena, until the next engine_run */
+struct sample { /* one answer; its arrays live until the next engine_run, or the ticket's release */
     token_id *tokens; /* [n] the end token included */
     float *logprobs;  /* [n] */
     bool *injected;   /* [n] written by us, not drawn: no gradient */
@@ -60,7 +66,9 @@ struct engine;
 struct engine_options {
     size_t max_live;     /* answers in flight */
     size_t kv_bytes;     /* cache that requests are let in for; one alone may take more */
-    size_t prefill_rows; /* prompt tokens read in one pass */
+    size_t prefill_rows; /* prompt tokens read in one pass, or in one turn */
+    size_t
+        prefix_bytes; /* more of it, for beginnings of texts that may come again; 0: none are kept */
 };
 struct engine_options engine_defaults(const struct model *m);
 
@@ -86,14 +94,74 @@ struct engine_hooks { /* each may be NULL; called from the thread that runs the 
     size_t save_leave; /* so many are left free */
 };
 
-/* samples[r][s] for each request's samples, in arrays that the engine owns until the next call. */
+/*
+ * samples[r][s] for each request's samples, in arrays that the engine owns until the next call. No ticket is in flight. What
+ * was kept of texts for serving is neither used nor added to.
+ */
 MUST_CHECK bool engine_run(struct engine *e, const struct adapter *adapter,
                            const struct sample_request *requests, size_t n_requests,
                            const struct engine_hooks *hooks, struct sample ***samples,
                            struct error *err);
 
+/* ---- serving ---- */
+
+struct token_told {
+    token_id id;
+    float logp;
+    bool injected;
+    size_t n_top; /* of the request's n_top, those that were not ruled out */
+    const token_id
+        *top_ids; /* [n_top] the likeliest of the row that id was drawn from; during the call */
+    const float *top_logps;
+};
+struct engine_calls { /* each may be NULL; called from within engine_turn */
+    void *ctx;
+    void (*token)(void *ctx, size_t sample, const struct token_told *t);
+    void (*done)(void *ctx, size_t sample, const struct sample *s); /* the moment an answer ends */
+};
+
+struct engine_ticket; /* one request in flight */
+
+/*
+ * q is copied; what it points to stays the caller's, as the adapter does (NULL: the base as it is), until engine_release.
+ * It waits until engine_turn lets it in, behind those that came before it.
+ *
+ * Fails with ERR_LIMIT where prompt and answer are longer than the model's positions, or could never be let in: more than
+ * max_live answers, or more keys and values than kv_bytes hold. Not from within a call back.
+ */
+MUST_CHECK bool engine_submit(struct engine *e, const struct adapter *adapter,
+                              const struct sample_request *q, const struct engine_calls *calls,
+                              struct engine_ticket **out, struct error *err);
+/*
+ * Nobody waits for the answers any more: they end with SAMPLE_CANCELLED and are not called back. At once, or from within a
+ * call back at the end of this turn.
+ */
+void engine_cancel(struct engine_ticket *t);
+/*
+ * Lets in what fits, computes one token of every answer and at most prefill_rows tokens of prompts, which share them evenly,
+ * and calls back. *n_live: requests that wait or are in; 0: there is nothing to do until the next engine_submit.
+ *
+ * Fails for want of memory alone, and then nothing has gone on: the caller may cancel some and try again, or all.
+ */
+MUST_CHECK bool engine_turn(struct engine *e, size_t *n_live, struct error *err);
+/* All its memory goes back; cancels it where it is not done. NULL is fine. Not from within a call back. */
+void engine_release(struct engine_ticket *t);
+
+bool engine_is_done(
+    const struct engine_ticket *t); /* every answer has ended, or it was cancelled */
+const struct sample *
+engine_samples(const struct engine_ticket *t); /* [n_samples] as far as they are */
+/* Tokens of the prompt that need not be computed, since another text began so; known once it is let in. */
+size_t engine_cached_tokens(const struct engine_ticket *t);
+/*
+ * An adapter is about to be closed: what is kept of its texts goes. None of its tickets is in flight. (One whose values
+ * changed is another to the engine: what is left of the old values goes when it is the oldest.)
+ */
+void engine_forget(struct engine *e, const struct adapter *adapter);
+
 struct engine_counts {
-    size_t prompt_tokens, sampled_tokens; /* sampled: as the user counts them */
+    size_t prompt_tokens, sampled_tokens; /* prompt: computed; sampled: as the user counts them */
+    size_t cached_tokens;                 /* of prompts, that were not computed */
     size_t rows;                          /* rows really computed */
 };
 struct engine_counts engine_counts(const struct engine *e); /* since it was opened */

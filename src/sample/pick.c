@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,41 @@ token_id pick_plain(const struct picked_row *r, float u)
 float pick_logp(const struct picked_row *r, token_id id)
 {
     return softmax_logp(&r->softmax, r->logits[id], r->inv_t);
+}
+
+#define BANNED (-1e20f) /* CONSTRAINT_NEVER is lower still */
+
+/* The list of the best so far is short, and few logits of a vocabulary come into it. */
+size_t pick_top(const struct picked_row *r, size_t n, token_id *ids, float *logps)
+{
+    size_t have = 0;
+
+    assert(n <= PICK_MAX_TOP);
+    for (size_t i = 0; i < r->v && n > 0; i++) {
+        if (!(r->logits[i] > BANNED) || (have == n && !(r->logits[i] > r->logits[ids[n - 1]])))
+            continue;
+        size_t at = have < n ? have++ : n - 1;
+        for (; at > 0 && r->logits[i] > r->logits[ids[at - 1]]; at--)
+            ids[at] = ids[at - 1];
+        ids[at] = (token_id)i;
+    }
+    for (size_t i = 0; i < have; i++)
+        logps[i] = pick_logp(r, ids[i]);
+    return have;
+}
+
+void pick_bias(const struct pick_options *o, float *logits, size_t v)
+{
+    for (size_t i = 0; i < o->n_bias; i++) {
+        const token_id id = o->bias[i].id;
+
+        if (id < 0 || (size_t)id >= v)
+            continue;
+        if (o->bias[i].bias > PICK_BAN)
+            logits[id] += o->bias[i].bias;
+        else
+            logits[id] = BANNED;
+    }
 }
 
 static void punish(const struct pick_options *o, const token_id *history, size_t n, float *logits,

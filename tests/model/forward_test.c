@@ -133,6 +133,95 @@ static void logits_of_a_row_do_not_depend_on_the_rows_beside_it(void **state)
     }
 }
 
+#define N_TEXTS 9
+
+/* Texts that are read side by side, each with its adapter and in pieces of its own. */
+struct reading {
+    size_t n, at;
+    token_id *tokens;
+    const struct adapter *adapter;
+    struct kv_segment *seg;
+    const float *want; /* [n, C] read alone */
+};
+
+/* The next pieces of all texts, in one pass; false: all were read. Compares. */
+static bool read_on(struct rig *r, struct reading *x, struct dice *d, const char *what)
+{
+    const size_t c = r->model->config.width;
+    struct adapted runs[N_TEXTS];
+    struct span spans[N_TEXTS];
+    token_id tokens[N_TEXTS * 100];
+    size_t m = 0, n = 0, of[N_TEXTS];
+    struct error err = {0};
+
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        const size_t left = x[i].n - x[i].at, piece = size_min(left, 1 + dice_below(d, 70));
+
+        if (left == 0 || dice_below(d, 4) == 0)
+            continue;
+        ASSERT_OK(kv_segment_reserve(r->pool, x[i].seg, piece, &err));
+        memcpy(tokens + m, x[i].tokens + x[i].at, piece * sizeof *tokens);
+        spans[n] = (struct span){.seg = x[i].seg, .n_rows = piece};
+        runs[n] = (struct adapted){.adapter = x[i].adapter, .n_rows = piece};
+        of[n++] = i;
+        m += piece;
+    }
+    const struct batch b = {.m = m, .tokens = tokens, .spans = spans, .n_spans = n};
+    float *hidden = ARENA_ARRAY(&r->arena, float, size_max(m, 1) * c);
+    if (m > 0)
+        ASSERT_OK(forward_mixed(r->model, runs, n, r->work, &b, hidden, &err));
+    for (size_t k = 0; k < n; k++) {
+        struct reading *t = &x[of[k]];
+
+        ASSERT_SAME(what, runs[k].n_rows * c, hidden, t->want + t->at * c);
+        t->at += runs[k].n_rows;
+        hidden += runs[k].n_rows * c;
+    }
+    for (size_t i = 0; i < N_TEXTS; i++)
+        if (x[i].at < x[i].n)
+            return true;
+    return false;
+}
+
+static void rows_of_several_adapters_are_each_as_if_alone(void **state)
+{
+    static const int threads[] = {1, 2, 5};
+    struct rig *r = *state;
+    const struct model_config *config = &r->model->config;
+    const struct kernels *const *all;
+    const size_t n_tables = kernels_available(&all);
+    struct adapter *adapters[] = {NULL, random_adapter(config, 3, 1), random_adapter(config, 16, 2),
+                                  random_adapter(config, 1, 3)};
+    struct dice d = {7};
+    char what[120];
+
+    for (int round = 0; round < 60; round++) {
+        struct reading x[N_TEXTS] = {0};
+
+        for (size_t i = 0; i < N_TEXTS; i++) {
+            x[i].n = 1 + dice_below(&d, 90);
+            x[i].tokens = random_tokens(r, &d, x[i].n);
+            x[i].adapter = adapters[dice_below(&d, round % 5 == 0 ? 2 : COUNT_OF(adapters))];
+            x[i].seg = kv_segment_new(r->pool, NULL);
+            x[i].want = rig_read(r, x[i].adapter, x[i].tokens, x[i].n);
+        }
+        parallel_set_threads(threads[round % 3]);
+        assert_true(ops_choose_machine(all[(size_t)round / 3 % n_tables]->name));
+        snprintf(what, sizeof what, "round %d, %s", round, ops_machine());
+        while (read_on(r, x, &d, what)) {
+        }
+        assert_true(ops_choose_machine(NULL));
+        parallel_set_threads(0);
+        for (size_t i = 0; i < N_TEXTS; i++)
+            kv_segment_release(r->pool, x[i].seg);
+    }
+    assert_true(memcmp(rig_read(r, NULL, (const token_id[]){1, 2}, 2),
+                       rig_read(r, adapters[3], (const token_id[]){1, 2}, 2),
+                       2 * config->width * sizeof(float)) != 0);
+    for (size_t i = 0; i < COUNT_OF(adapters); i++)
+        adapter_close(adapters[i]);
+}
+
 static void what_stands_later_changes_nothing_before_it(void **state)
 {
     struct rig *r = *state;
@@ -203,6 +292,7 @@ int main(void)
         cmocka_unit_test(token_by_token_is_the_same_as_in_one_pass),
         cmocka_unit_test(a_tree_computed_anyhow_is_its_paths_read_one_by_one),
         cmocka_unit_test(logits_of_a_row_do_not_depend_on_the_rows_beside_it),
+        cmocka_unit_test(rows_of_several_adapters_are_each_as_if_alone),
         cmocka_unit_test(what_stands_later_changes_nothing_before_it),
         cmocka_unit_test(a_new_adapter_changes_no_bit),
         cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),

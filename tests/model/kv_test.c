@@ -137,6 +137,59 @@ static void a_full_pool_says_so_and_loses_nothing(void **state)
 }
 
 /* Against a count kept beside it, over a long random life. */
+/* Pages of the path to s from position 0 on. */
+static size_t pages_of_path(const struct kv_segment *s, float *out[64])
+{
+    const size_t n = s->parent == NULL ? 0 : pages_of_path(s->parent, out);
+
+    assert_int_equal(s->start, kv_end(s->parent));
+    memcpy(out + n, s->pages, s->n_pages * sizeof *out);
+    return n + s->n_pages;
+}
+
+static void a_cut_segment_has_the_same_path_for_all_that_hang_on_it(void **state)
+{
+    struct dice d = {4};
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct kv_pool *p = pool_of(64);
+        struct kv_segment *root = kv_segment_new(p, NULL), *leaf, *cut[8];
+        float *want[64], *got[64];
+        size_t n_cuts = 0;
+
+        grow(p, root, KV_PAGE * (1 + dice_below(&d, 6)));
+        leaf = kv_segment_new(p, root);
+        grow(p, leaf, 1 + dice_below(&d, 100));
+        const size_t n = pages_of_path(leaf, want), end = kv_end(leaf);
+        for (int i = 0; i < 6; i++) {
+            struct kv_segment *s = dice_below(&d, 2) == 0 ? root : leaf;
+            const size_t n_whole = s->len / KV_PAGE;
+
+            if (n_whole == 0)
+                continue;
+            const size_t at = KV_PAGE * (1 + dice_below(&d, n_whole)), before = kv_end(s);
+            cut[n_cuts] = kv_segment_split(p, s, at);
+            assert_ptr_equal(s->parent, cut[n_cuts]);
+            assert_int_equal(cut[n_cuts++]->len, at);
+            assert_int_equal(kv_end(s), before);
+            assert_int_equal(kv_end(leaf), end);
+            assert_int_equal(pages_of_path(leaf, got), n);
+            assert_memory_equal(got, want, n * sizeof *got);
+        }
+        grow(p, leaf, 20); /* it still may */
+        assert_int_equal(kv_end(leaf), end + 20);
+        kv_segment_release(p, root); /* in any order */
+        while (n_cuts > 0)
+            kv_segment_release(p, cut[--n_cuts]);
+        assert_int_equal(pages_of_path(leaf, got), kv_pool_pages_in_use(p));
+        assert_memory_equal(got, want, n * sizeof *got);
+        kv_segment_release(p, leaf);
+        assert_int_equal(kv_pool_pages_in_use(p), 0);
+        kv_pool_close(p);
+    }
+}
+
 static void whatever_is_taken_and_given_back_the_count_is_right(void **state)
 {
     enum { MOST = 40 };
@@ -184,6 +237,7 @@ int main(void)
         cmocka_unit_test(a_released_page_is_used_again),
         cmocka_unit_test(a_trunk_lives_as_long_as_anything_hangs_on_it),
         cmocka_unit_test(a_full_pool_says_so_and_loses_nothing),
+        cmocka_unit_test(a_cut_segment_has_the_same_path_for_all_that_hang_on_it),
         cmocka_unit_test(whatever_is_taken_and_given_back_the_count_is_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,34 +5,12 @@
 #include "base/size.h"
 #include "sample/engine.h"
 #include "support/numbers.h"
-#include "support/rig.h"
+#include "support/requests.h"
 #include "tensor/cpu/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-struct setting {
-    struct rig rig;
-    const struct model *m;
-    const struct tokenizer *t;
-    struct adapter *ad;
-    struct engine *e; /* with the default options */
-};
-
-static struct engine *open_engine(const struct setting *s, size_t max_live, size_t kv_bytes,
-                                  size_t prefill_rows)
-{
-    struct engine_options opt = engine_defaults(s->m);
-    struct engine *e = NULL;
-    struct error err = {0};
-
-    opt.max_live = max_live > 0 ? max_live : opt.max_live;
-    opt.kv_bytes = kv_bytes > 0 ? kv_bytes : opt.kv_bytes;
-    opt.prefill_rows = prefill_rows > 0 ? prefill_rows : opt.prefill_rows;
-    ASSERT_OK(engine_open(s->m, s->t, &opt, &e, &err));
-    return e;
-}
 
 static int set_up(void **state)
 {
@@ -60,56 +38,6 @@ static int tear_down(void **state)
     return 0;
 }
 
-static token_id *tokens_of(struct setting *s, const char *text, size_t *n)
-{
-    struct token_list list = {0};
-    struct error err = {0};
-
-    ASSERT_OK(tokenizer_encode(s->t, str_of(text), true, &list, &err));
-    token_id *ids = ARENA_ARRAY(&s->rig.arena, token_id, list.n + 1);
-    memcpy(ids, list.ids, list.n * sizeof *ids);
-    *n = list.n;
-    token_list_release(&list);
-    return ids;
-}
-
-static struct sample_request request(struct setting *s, const char *prompt, size_t n_samples,
-                                     size_t max_tokens)
-{
-    struct sample_request q = {.n_samples = n_samples,
-                               .max_tokens = max_tokens,
-                               .pick = pick_defaults(),
-                               .seed = 1,
-                               .purpose = PHILOX_TEST};
-
-    q.prompt = tokens_of(s, prompt, &q.n_prompt);
-    return q;
-}
-
-/* A copy of a run's answers that outlives the next run. */
-static struct sample **keep(struct setting *s, struct sample **samples,
-                            const struct sample_request *q, size_t n)
-{
-    struct arena *a = &s->rig.arena;
-    struct sample **kept = ARENA_ARRAY(a, struct sample *, n);
-
-    for (size_t i = 0; i < n; i++) {
-        kept[i] = ARENA_ARRAY(a, struct sample, q[i].n_samples);
-        for (size_t k = 0; k < q[i].n_samples; k++) {
-            struct sample *c = &kept[i][k];
-
-            *c = samples[i][k];
-            c->tokens = ARENA_ARRAY(a, token_id, c->n);
-            c->logprobs = ARENA_ARRAY(a, float, c->n);
-            c->injected = ARENA_ARRAY(a, bool, c->n);
-            memcpy(c->tokens, samples[i][k].tokens, c->n * sizeof *c->tokens);
-            memcpy(c->logprobs, samples[i][k].logprobs, c->n * sizeof *c->logprobs);
-            memcpy(c->injected, samples[i][k].injected, c->n * sizeof *c->injected);
-        }
-    }
-    return kept;
-}
-
 static struct sample **run(struct setting *s, struct engine *e, const struct adapter *ad,
                            const struct sample_request *q, size_t n)
 {
@@ -118,72 +46,7 @@ static struct sample **run(struct setting *s, struct engine *e, const struct ada
 
     ASSERT_OK(engine_run(e, ad, q, n, NULL, &samples, &err));
     assert_int_equal(kv_pool_pages_in_use(engine_pool(e)), 0);
-    return keep(s, samples, q, n);
-}
-
-static void assert_same_sample(const char *what, const struct sample *got,
-                               const struct sample *want)
-{
-    char text[160];
-
-    snprintf(text, sizeof text, "%s: log-probabilities", what);
-    if (got->n != want->n)
-        fail_msg("%s: %zu tokens, expected %zu", what, got->n, want->n);
-    for (size_t i = 0; i < want->n; i++)
-        if (got->tokens[i] != want->tokens[i])
-            fail_msg("%s: token %zu is %d, expected %d", what, i, got->tokens[i], want->tokens[i]);
-    ASSERT_SAME(text, want->n, got->logprobs, want->logprobs);
-    assert_memory_equal(got->injected, want->injected, want->n);
-    assert_int_equal(got->end, want->end);
-    assert_int_equal(got->n_thinking, want->n_thinking);
-    assert_int_equal(got->n_drawn, want->n_drawn);
-    assert_true(float_same(got->entropy_sum, want->entropy_sum));
-    assert_true(got->stop_bytes == want->stop_bytes);
-}
-
-#define N_MIXED 12
-#define COMMON "<|im_start|>user\nName one gene behind a rare disease, and why.<|im_end|>\n"
-
-/* Requests of every kind: long and short, with a common beginning or not, plain, greedy, filtered, thinking, stopped. */
-static void mixed(struct setting *s, struct sample_request q[N_MIXED])
-{
-    static struct str stop[] = {{"e", 1}, {" t", 2}};
-    static token_id close_ids[3];
-    size_t n;
-
-    memcpy(close_ids, tokens_of(s, "</t", &n), 3 * sizeof *close_ids);
-    q[0] = request(s, COMMON "A", 6, 40);
-    q[1] = request(s, COMMON "A fever.", 3, 30);
-    q[1].pick.temperature = 0.6f;
-    q[1].want_entropy = true;
-    q[2] = request(s, COMMON "A", 4, 25);
-    q[2].pick.temperature = 0;
-    q[3] = request(s, COMMON "Long fingers", 5, 35);
-    q[3].pick = (struct pick_options){.temperature = 1.3f,
-                                      .top_p = 0.9f,
-                                      .top_k = 50,
-                                      .min_p = 0.01f,
-                                      .frequency_penalty = 0.5f,
-                                      .presence_penalty = 0.2f,
-                                      .repetition_penalty = 1.1f};
-    q[4] = request(s, COMMON "one", 1, 20);
-    q[5] = request(s, COMMON "think", 4, 30);
-    q[5].thinking = (struct thinking_options){
-        .on = true, .close = STR("</t"), .close_ids = close_ids, .n_close_ids = n, .budget = 7};
-    q[6] = request(s, COMMON "stop", 8, 60);
-    q[6].stop = stop;
-    q[6].n_stop = 2;
-    q[7] = request(s, COMMON "eight", 12, 1);
-    q[8] = request(s, COMMON COMMON COMMON COMMON COMMON "a longer prompt", 3, 20);
-    q[9] = request(s, COMMON, 40,
-                   30); /* what the others begin with; and answers that stay together for long */
-    q[9].pick.temperature = 0.15f;
-    q[10] = request(s, COMMON "A", 12, 25);
-    q[10].pick.temperature = 0.3f;
-    q[11] = q[9];
-    q[11].n_samples = 4;
-    for (uint32_t i = 0; i < N_MIXED; i++)
-        q[i].item = i;
+    return keep_samples(s, samples, q, n);
 }
 
 /* Pairs that have two tokens in common or more, but not all: without them the tree is only a star. */
@@ -218,7 +81,7 @@ static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
     char what[120];
     struct dice d = {1};
 
-    mixed(s, q);
+    mixed_requests(s, q);
     for (int with = 0; with < 2; with++) {
         const struct adapter *ad = with ? s->ad : NULL;
 
@@ -266,7 +129,7 @@ static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
 static void the_first_answers_are_the_same_however_many_are_wanted(void **state)
 {
     struct setting *s = *state;
-    struct sample_request many = request(s, COMMON, 30, 20), few = many;
+    struct sample_request many = request_of(s, COMMON, 30, 20), few = many;
     struct sample **all = run(s, s->e, NULL, &many, 1);
 
     few.n_samples = 4;
@@ -288,7 +151,7 @@ static void other_counters_give_other_answers(void **state)
     struct sample_request q[6];
 
     for (size_t i = 0; i < COUNT_OF(q); i++)
-        q[i] = request(s, COMMON, 2, 12);
+        q[i] = request_of(s, COMMON, 2, 12);
     q[1].seed = 2;
     q[2].step = 1;
     q[3].item = 1;
@@ -304,7 +167,7 @@ static void other_counters_give_other_answers(void **state)
 static void each_token_is_drawn_with_the_number_of_its_own_place(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 25, 12);
+    struct sample_request q = request_of(s, COMMON, 25, 12);
     const size_t v = s->m->config.vocab;
     struct picker picker = {0};
 
@@ -343,7 +206,7 @@ static void a_token_s_log_probability_is_what_scoring_finds_to_the_bit(void **st
     struct error err = {0};
     size_t n_compared = 0;
 
-    mixed(s, q);
+    mixed_requests(s, q);
     for (int with = 0; with < 2; with++) {
         const struct adapter *ad = with ? s->ad : NULL;
         struct sample **got = run(s, s->e, ad, q, N_MIXED);
@@ -414,7 +277,7 @@ static bool is_end(const struct model *m, token_id id)
 static void an_answer_ends_with_an_end_token_or_at_its_length(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, "A gene", 400, 50);
+    struct sample_request q = request_of(s, "A gene", 400, 50);
     struct sample **got = run(s, s->e, NULL, &q, 1);
     size_t n_ended = 0;
 
@@ -451,7 +314,7 @@ static struct str text_of(struct setting *s, const struct sample *x, size_t n)
 static void a_stop_text_ends_an_answer_where_its_last_byte_appears(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 10, 40);
+    struct sample_request q = request_of(s, COMMON, 10, 40);
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     struct dice d = {2};
     size_t n_stopped = 0, n_across = 0;
@@ -495,7 +358,7 @@ static bool has(struct str text, struct str part)
 static void of_stop_texts_that_appear_together_the_one_that_begins_first_counts(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 10, 40);
+    struct sample_request q = request_of(s, COMMON, 10, 40);
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     struct dice d = {3};
     size_t n_together = 0;
@@ -538,7 +401,7 @@ static void of_stop_texts_that_appear_together_the_one_that_begins_first_counts(
 static void a_budget_of_thinking_ends_with_the_closing_written_for_the_model(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON "<think>", 6, 30), thinking = q;
+    struct sample_request q = request_of(s, COMMON "<think>", 6, 30), thinking = q;
     size_t n_close;
     const token_id *close_ids = tokens_of(s, "</think>", &n_close);
     struct sample **free_run = run(s, s->e, s->ad, &q, 1);
@@ -591,7 +454,7 @@ static void a_budget_of_thinking_ends_with_the_closing_written_for_the_model(voi
 static void a_span_that_the_model_closes_itself_is_left_as_it_is(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample_request q = request_of(s, COMMON, 8, 30), thinking = q;
     static const token_id close_ids[] = {7, 8};
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     size_t n_closed = 0;
@@ -642,7 +505,7 @@ static struct str without_space(struct str text)
 static void a_span_that_the_model_opens_is_counted(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample_request q = request_of(s, COMMON, 8, 30), thinking = q;
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     size_t n_spans = 0, n_plain = 0, n_closed = 0;
 
@@ -678,7 +541,7 @@ static void a_span_that_the_model_opens_is_counted(void **state)
 static void a_budget_ends_a_span_that_the_model_opened(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample_request q = request_of(s, COMMON, 8, 30), thinking = q;
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     size_t n_close, n_early = 0, n_on = 0;
     const token_id *close_ids = tokens_of(s, "</think>", &n_close);
@@ -724,7 +587,7 @@ static void a_budget_ends_a_span_that_the_model_opened(void **state)
 static void a_second_opening_opens_nothing(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 8, 30), thinking = q;
+    struct sample_request q = request_of(s, COMMON, 8, 30), thinking = q;
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     size_t n_close, n_on = 0;
     const token_id *close_ids = tokens_of(s, "</think>", &n_close);
@@ -760,7 +623,7 @@ static void a_second_opening_opens_nothing(void **state)
 static void an_opening_may_be_all_that_there_is(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 8, 3), thinking = q;
+    struct sample_request q = request_of(s, COMMON, 8, 3), thinking = q;
     struct sample **free_run = run(s, s->e, NULL, &q, 1);
     size_t n_whole = 0;
 
@@ -783,7 +646,7 @@ static void an_opening_may_be_all_that_there_is(void **state)
 static void answers_that_are_equal_so_far_cost_one_row(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 64, 20);
+    struct sample_request q = request_of(s, COMMON, 64, 20);
     const struct engine_counts before = engine_counts(s->e);
 
     q.pick.temperature = 0;
@@ -799,8 +662,9 @@ static void answers_that_are_equal_so_far_cost_one_row(void **state)
 static void a_common_beginning_of_prompts_is_read_once(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q[3] = {request(s, COMMON "one", 1, 1), request(s, COMMON "two", 1, 1),
-                                  request(s, COMMON "three", 1, 1)};
+    struct sample_request q[3] = {request_of(s, COMMON "one", 1, 1),
+                                  request_of(s, COMMON "two", 1, 1),
+                                  request_of(s, COMMON "three", 1, 1)};
     const struct engine_counts before = engine_counts(s->e);
     size_t common = 0, all = 0;
 
@@ -818,7 +682,7 @@ static void a_common_beginning_of_prompts_is_read_once(void **state)
 static void entropies_are_those_of_the_rows_that_were_drawn_from(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, COMMON, 3, 10);
+    struct sample_request q = request_of(s, COMMON, 3, 10);
     const size_t v = s->m->config.vocab;
 
     q.want_entropy = true;
@@ -854,7 +718,7 @@ static void entropies_are_those_of_the_rows_that_were_drawn_from(void **state)
 static void first_tokens_come_as_often_as_the_model_finds_them_likely(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q = request(s, "A gene", 20000, 1);
+    struct sample_request q = request_of(s, "A gene", 20000, 1);
     const size_t v = s->m->config.vocab;
     float *logits = ARENA_ARRAY(&s->rig.arena, float, q.n_prompt *v);
     size_t *hits = ARENA_ARRAY(&s->rig.arena, size_t, v);
@@ -931,8 +795,8 @@ static void hooks_hear_of_every_token_and_of_every_end_once(void **state)
     static struct told t;
     const struct engine_hooks hooks = {
         .ctx = &t, .done = on_done, .token = on_token, .tick = on_tick, .stop = &t.stop};
-    struct sample_request q[] = {request(s, COMMON, 5, 30), request(s, "x", 3, 10),
-                                 request(s, COMMON, 7, 20)};
+    struct sample_request q[] = {request_of(s, COMMON, 5, 30), request_of(s, "x", 3, 10),
+                                 request_of(s, COMMON, 7, 20)};
     struct sample **got;
     struct error err = {0};
 
@@ -957,7 +821,8 @@ static void a_run_can_be_stopped_at_any_token_and_leaves_nothing_behind(void **s
     static struct told t;
     const struct engine_hooks hooks = {
         .ctx = &t, .done = on_done, .token = on_token, .tick = on_tick, .stop = &t.stop};
-    struct sample_request q[] = {request(s, COMMON "a", 5, 30), request(s, COMMON "b", 3, 10)};
+    struct sample_request q[] = {request_of(s, COMMON "a", 5, 30),
+                                 request_of(s, COMMON "b", 3, 10)};
     struct sample **got;
     struct error err = {0};
     struct sample **want = run(s, s->e, NULL, q, 2);
@@ -981,7 +846,7 @@ static void a_run_can_be_stopped_at_any_token_and_leaves_nothing_behind(void **s
 static void what_does_not_fit_the_model_s_positions_is_refused(void **state)
 {
     struct setting *s = *state;
-    struct sample_request q[2] = {request(s, COMMON, 2, 10), request(s, COMMON, 1, 10)};
+    struct sample_request q[2] = {request_of(s, COMMON, 2, 10), request_of(s, COMMON, 1, 10)};
     struct sample **got;
     struct error err = {0};
     const struct engine_counts before = engine_counts(s->e);

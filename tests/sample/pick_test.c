@@ -479,6 +479,98 @@ static void a_picker_serves_rows_of_any_size_one_after_another(void **state)
     picker_release(&picker);
 }
 
+static void biases_are_added_and_a_ban_is_never_drawn(void **state)
+{
+    const struct token_bias bias[] = {{3, 2.5f}, {0, -100}, {49, -1000},
+                                      {-1, 5},   {50, 5},   {7, -99}};
+    struct pick_options o = pick_defaults();
+    struct picker p = {0};
+    struct dice d = {5};
+
+    (void)state;
+    o.bias = bias;
+    o.n_bias = COUNT_OF(bias);
+    assert_true(pick_is_plain(&o));
+    for (int round = 0; round < 200; round++) {
+        float *z = random_logits(&d, 51, 4), was[51];
+
+        memcpy(was, z, sizeof was);
+        was[50] = z[50] = 1; /* past the vocabulary */
+        pick_bias(&o, z, 50);
+        for (size_t i = 0; i < 51; i++)
+            if (i != 0 && i != 49)
+                assert_true(z[i] == was[i] + (i == 3 ? 2.5f : i == 7 ? -99.0f : 0.0f));
+        for (float temperature = 0.01f; temperature < 1e6f; temperature *= 10) {
+            const struct picked_row row = pick_row(&p, z, 50, 1 / temperature, false);
+
+            for (uint32_t i = 0; i < 20; i++) {
+                const token_id id = pick_plain(&row, i == 0 ? 0 : uniform(i));
+
+                assert_true(id != 0 && id != 49);
+            }
+            assert_true(exp((double)pick_logp(&row, 0)) == 0 && isfinite(pick_logp(&row, 0)));
+        }
+        z[49] = 9;
+        z[0] = -1e30f; /* by a constraint, and all others banned */
+        for (size_t i = 1; i < 50; i++)
+            z[i] = -1e20f;
+        const struct picked_row row = pick_row(&p, z, 50, 1, false);
+        assert_true(pick_plain(&row, uniform((uint32_t)round)) != 0);
+        free(z);
+    }
+    picker_release(&p);
+}
+
+static const float *sorted_by;
+
+static int likelier_first(const void *a, const void *b)
+{
+    const token_id i = *(const token_id *)a, j = *(const token_id *)b;
+
+    if (sorted_by[i] != sorted_by[j])
+        return sorted_by[i] > sorted_by[j] ? -1 : 1;
+    return i < j ? -1 : 1;
+}
+
+static void the_likeliest_are_those_that_sorting_puts_first(void **state)
+{
+    struct picker p = {0};
+    struct dice d = {6};
+    token_id ids[PICK_MAX_TOP];
+    float logps[PICK_MAX_TOP];
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        const size_t v = 1 + dice_below(&d, round % 2 == 0 ? 30 : 3000),
+                     n = dice_below(&d, PICK_MAX_TOP + 1);
+        float *z = random_logits(&d, v, 3);
+        token_id *order = malloc(v * sizeof *order);
+        size_t n_banned = 0;
+
+        for (size_t i = 0; i < v; i++) {
+            if (round % 3 == 0) /* many equals */
+                z[i] = roundf(z[i]);
+            if (round % 5 == 0 && dice_below(&d, 3) == 0) {
+                z[i] = i % 2 == 0 ? -1e20f : -1e30f;
+                n_banned++;
+            }
+            order[i] = (token_id)i;
+        }
+        sorted_by = z;
+        qsort(order, v, sizeof *order, likelier_first);
+        const struct picked_row row = pick_row(&p, z, v, 0.7f, false);
+        const size_t have = pick_top(&row, n, ids, logps);
+        assert_int_equal(have, size_min(n, v - n_banned));
+        for (size_t i = 0; i < have; i++) {
+            assert_int_equal(ids[i], order[i]);
+            assert_true(logps[i] == pick_logp(&row, ids[i]));
+        }
+        free(order);
+        free(z);
+    }
+    picker_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +586,8 @@ int main(void)
         cmocka_unit_test(penalties_count_what_was_produced),
         cmocka_unit_test(without_temperature_the_likeliest_after_penalties_is_taken),
         cmocka_unit_test(a_picker_serves_rows_of_any_size_one_after_another),
+        cmocka_unit_test(biases_are_added_and_a_ban_is_never_drawn),
+        cmocka_unit_test(the_likeliest_are_those_that_sorting_puts_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,123 @@
+/*
+ * engine_internal.h - what the engine's sources share: requests in flight and the places where their answers grow.
+ */
+#ifndef HONE_SAMPLE_ENGINE_INTERNAL_H
+#define HONE_SAMPLE_ENGINE_INTERNAL_H
+
+#include "sample/engine.h"
+#include "sample/prefix.h"
+
+#define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
+
+/* How far a thinking span has come: maybe -> open -> none, or at once the last. */
+struct thought {
+    enum { THOUGHT_NONE, THOUGHT_MAYBE, THOUGHT_OPEN } state;
+    size_t n_matched;  /* bytes of the opening that the answer began with */
+    size_t n_tokens;   /* once the span is closed */
+    size_t n_injected; /* closing tokens already written */
+};
+
+/* What a constraint makes of an answer's text behind its thinking; alive: it is the beginning of a value. */
+struct allowed {
+    struct grammar_state *state; /* NULL: the request has no constraint */
+    bool alive; /* false only inside a span, or where the text can still become one alone */
+};
+
+/* A place in the tree where at least one answer still grows. */
+struct node {
+    struct engine_ticket *ticket;
+    struct kv_segment *seg;
+    const token_id
+        *pending; /* tokens whose rows are to be computed: of the prompt, or the newest */
+    size_t n_pending;
+    size_t n_now; /* so many of them in this round */
+    token_id newest;
+    uint32_t *who; /* samples that came this way */
+    size_t n_who;
+    size_t n; /* tokens of these samples so far */
+    struct thought thought;
+    struct allowed allowed;
+};
+
+struct engine_ticket {
+    struct engine_ticket
+        *next; /* in the engine's list of those that wait, or of those that are in */
+    enum { TICKET_WAITS, TICKET_IN, TICKET_DONE } state;
+    bool cancelled; /* during a turn: gone at its end */
+    struct engine *engine;
+    struct arena own, *arena; /* where all of it lies: its own, or that of the engine's run */
+    const struct adapter *adapter;
+    struct sample_request q;
+    struct engine_calls calls;
+    struct sample *samples;             /* [q.n_samples] */
+    struct constraint_closing *closing; /* where there is a constraint */
+    struct node **nodes, **next_nodes;  /* [n_samples] growing ones, in the order they came to be */
+    size_t n_nodes, n_growing;          /* places, and answers there */
+    size_t n_pages;                     /* of the cache, at most */
+    size_t n_cached;                    /* tokens of the prompt that were known */
+};
+
+struct ticket_list {
+    struct engine_ticket *first, **last;
+};
+
+struct engine {
+    const struct model *model;
+    const struct tokenizer *tokenizer;
+    struct engine_options opt;
+    struct kv_pool *pool;
+    struct prefix_cache *prefixes; /* NULL: none are kept */
+    struct workspace *work;
+    struct arena run, round;
+    struct picker *pickers;             /* one a thread */
+    struct constraint_scratch *scratch; /* one a thread, open from the first constraint on */
+    int n_pickers;
+    float *logits;
+    size_t ld;
+    struct engine_counts counts;
+
+    struct ticket_list waiting; /* the oldest first */
+    struct ticket_list in;      /* those of an adapter lie together */
+    size_t n_tickets;           /* of both */
+    size_t n_growing;           /* answers of those that are in */
+    size_t pages_promised;      /* the most that those can still need */
+    bool in_turn;
+
+    /* of engine_run alone */
+    const struct engine_hooks *hooks; /* NULL: none is going on */
+    struct kv_segment *trunk; /* tokens that all prompts begin with, computed once; or NULL */
+};
+
+/* ---- engine_answer.c ---- */
+
+/* What its newest token makes of a sample's span; t: before it. */
+struct thought thought_after(const struct engine *e, const struct thinking_options *opt,
+                             struct thought t, const struct sample *s);
+/*
+ * What its newest token makes of a constrained sample's text: into *state; whether that begins a value. before, after: its
+ * span without the token and with it; was: the text before.
+ */
+bool value_after(struct engine *e, const struct sample_request *q, struct thought before,
+                 struct thought after, struct allowed was, const struct sample *s,
+                 struct grammar_state *state);
+/* Whether a sample that just got its newest token ends with it. */
+bool answer_ends(struct engine *e, const struct node *n, struct sample *s, enum sample_end *why);
+/* Whether the node writes a token of its own now instead of drawing: the budget of thinking is used up. */
+bool node_injects(const struct node *n);
+/* Rules out what a constrained node must not draw. */
+void node_mask(struct engine *e, const struct node *n, int thread, float *logits);
+
+/* ---- engine.c ---- */
+
+/* Ends a ticket where it stands: out of its list, its places given back. */
+void ticket_drop(struct engine_ticket *t);
+/* Whether beginnings of texts are kept: not in a run, whose adapter changes after it, nor where the base changes. */
+bool engine_keeps(const struct engine *e);
+/* Places for m rows, as far as there is room; NULL where none are wanted. */
+struct saved_row **engine_take_rows(struct engine *e, size_t m);
+
+/* ---- engine_round.c ---- */
+
+/* Computes the rows of all who are in, the prompts' as far as they come; lets all draw; calls back. */
+MUST_CHECK bool engine_round(struct engine *e, struct error *err);
+#endif
