@@ -7,25 +7,20 @@
 #include "cli/job_file.h"
 #include "cli/live.h"
 #include "cli/output.h"
+#include "cli/run_job.h"
 #include "cli/run_place.h"
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
-#include "job/run_folder.h"
-#include "job/run_read.h"
+#include "job/metrics.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct training {
     struct cli *c;
     struct job_parts parts;
-    const char *dir;
-    bool resume;
-    char id[40];
-    const char *model_name; /* "ft:..." */
-    struct run_folder *folder;
+    struct run_job run;
     struct valid_evals evals;
     struct tee tee;
     struct progress_sink sink;
@@ -91,6 +86,36 @@ static bool json_step(void *ctx, const struct step_metrics *m, struct error *err
     return true;
 }
 
+static void put_measure(json_t *j, const char *name, bool dpo, const struct fit_measure *m)
+{
+    json_t *o = json_pack("{s:o, s:o}", "loss", number(m->loss), "mean_token_accuracy",
+                          number(m->token_accuracy));
+
+    if (dpo) {
+        json_object_set_new(o, "rewards/accuracies", number(m->reward_accuracy));
+        json_object_set_new(o, "rewards/margins", number(m->reward_margin));
+    }
+    json_object_set_new(j, name, o);
+}
+
+/* What is written down of it, with its type and the time that is left. */
+static bool json_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    const struct training *t = ctx;
+    struct error gone;
+    json_t *tree = metrics_fit_tree(m, t->parts.method), *j = json_object();
+    json_t *data = metrics_fit_data(m, tree);
+
+    (void)err;
+    json_object_set_new(j, "type", json_string("metrics"));
+    json_object_update(j, data);
+    json_object_set_new(j, "seconds_left", number(m->seconds_left));
+    json_decref(tree);
+    json_decref(data);
+    (void)!out_json_new(j, &gone);
+    return true;
+}
+
 static bool json_checkpoint(void *ctx, const struct checkpoint_info *i, struct error *err)
 {
     struct error gone;
@@ -104,106 +129,12 @@ static bool json_checkpoint(void *ctx, const struct checkpoint_info *i, struct e
     return true;
 }
 
-/* ---- the folder ---- */
-
-static void make_id(struct training *t)
-{
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    unsigned char random[24] = {0};
-    char text[sizeof random + 1] = "";
-
-    (void)!getrandom(random, sizeof random, 0);
-    for (size_t i = 0; i < sizeof random; i++)
-        text[i] = letters[random[i] % (sizeof letters - 1)];
-    snprintf(t->id, sizeof t->id, "ftjob-%s", text);
-    t->model_name = arena_printf(t->c->arena, "ft:%s:local:%s:%.8s",
-                                 model_plain_name(t->parts.job.model.name, t->c->arena),
-                                 t->parts.recipe.suffix, text);
-}
-
-/* On resume: what the run was named when it began. */
-static bool read_names(struct training *t, struct error *err)
-{
-    json_t *file = NULL;
-
-    if (!run_read_job(t->dir, &file, err))
-        return false;
-    const json_t *name = json_object_get(json_object_get(file, "resolved"), "fine_tuned_model");
-    t->model_name = json_is_string(name) ? arena_text(t->c->arena, json_str(name)) : NULL;
-    json_decref(file);
-    return true;
-}
-
-/* Where the job's files lie as seen from the run, and what the job does not know; the loop tells what its "auto"s became. */
-static json_t *resolved_of(const struct training *t, const char *template)
-{
-    const struct job_file *job = &t->parts.job;
-    struct arena *a = t->c->arena;
-    json_t *r = json_object();
-
-    json_object_set_new(r, "model_path", json_string(path_from(t->dir, job->model.path, a)));
-    json_object_set_new(r, "training_path", json_string(path_from(t->dir, job->train, a)));
-    if (job->valid != NULL)
-        json_object_set_new(r, "validation_path", json_string(path_from(t->dir, job->valid, a)));
-    if (template != NULL)
-        json_object_set_new(r, "template", json_string(template));
-    json_object_set_new(r, "fine_tuned_model", json_string(t->model_name));
-    return r;
-}
-
-static struct str token_text(void *ctx, int32_t id)
-{
-    return tokenizer_bytes(ctx, id);
-}
-
-static bool open_folder(struct training *t, struct error *err)
-{
-    const struct grader *g = t->parts.grader.grader;
-    const size_t n = grader_count(g);
-    const char **names = ARENA_ARRAY(t->c->arena, const char *, n);
-    const char **types = ARENA_ARRAY(t->c->arena, const char *, n);
-    const char **models = ARENA_ARRAY(t->c->arena, const char *, n);
-    bool *shadows = ARENA_ARRAY(t->c->arena, bool, n);
-    const char *template;
-
-    for (size_t i = 0; i < n; i++) {
-        names[i] = grader_name(g, i);
-        types[i] = grader_type(g, i);
-        models[i] = grader_model(g, i);
-        shadows[i] = grader_is_shadow(g, i);
-    }
-    if (t->resume ? !read_names(t, err) : !file_make_dirs(t->dir, err))
-        return false;
-    if (!t->resume)
-        make_id(t);
-    if (!template_option(t->c, &template, err))
-        return false;
-    json_t *resolved = t->resume ? NULL : resolved_of(t, template);
-    const struct run_folder_options opt = {
-        .job = t->parts.job.body,
-        .resolved = resolved,
-        .id = t->resume ? NULL : t->id,
-        .fine_tuned_model = t->model_name,
-        .n_graders = n,
-        .grader_names = names,
-        .grader_types = types,
-        .grader_models = models,
-        .grader_shadows = shadows,
-        .resume = t->resume,
-        .tokens = {.text = token_text,
-                   .ctx = (void *)(uintptr_t)prompter_tokenizer(t->parts.prompter)},
-    };
-    const bool ok = run_folder_open(t->dir, &opt, &t->folder, err);
-    json_decref(resolved);
-    return ok;
-}
-
 /* ---- the end ---- */
 
 static bool tell_folder(struct training *t, enum event_level level, const char *message,
                         struct error *err)
 {
-    const struct progress_sink sink = run_folder_sink(t->folder);
+    const struct progress_sink sink = run_folder_sink(t->run.folder);
 
     return sink.event(sink.ctx, level, message, err);
 }
@@ -213,8 +144,8 @@ static bool tell_end(struct training *t, struct error *err)
     char message[512];
 
     snprintf(message, sizeof message, "New fine-tuned model created: %s",
-             t->model_name != NULL ? t->model_name : "");
-    return (t->model_name == NULL || tell_folder(t, EVENT_INFO, message, err)) &&
+             t->run.model_name != NULL ? t->run.model_name : "");
+    return (t->run.model_name == NULL || tell_folder(t, EVENT_INFO, message, err)) &&
            tell_folder(t, EVENT_INFO, "The job has successfully completed", err);
 }
 
@@ -224,7 +155,7 @@ static const char *how_to_resume(const struct training *t)
     const char *job = t->parts.job.file;
 
     return arena_printf(t->c->arena, "hone train%s%s --out %s --resume", job != NULL ? " " : "",
-                        job != NULL ? job : "", t->dir);
+                        job != NULL ? job : "", t->run.dir);
 }
 
 static bool tell_failure(struct training *t, struct error *err)
@@ -244,19 +175,19 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
     const char *step =
         arena_printf(t->c->arena, "step-%zu", r->best_step > 0 ? r->best_step : r->steps);
     const char *adapter =
-        file_join(t->c->arena, file_join(t->c->arena, t->dir, "checkpoints"), step);
+        file_join(t->c->arena, file_join(t->c->arena, t->run.dir, "checkpoints"), step);
     const bool valid = t->parts.job.valid != NULL;
 
     if (t->c->json)
         return out_json_new(
             json_pack("{s:s, s:s, s:s, s:s?, s:I, s:I, s:o, s:o, s:o, s:f, s:s, s:s}", "type",
-                      "result", "id", run_folder_id(t->folder), "run", t->dir, "fine_tuned_model",
-                      t->model_name, "steps", (json_int_t)r->steps, "best_step",
-                      (json_int_t)r->best_step, "first_reward", number(r->first_reward),
-                      "base_valid_reward", valid ? number(r->base_valid_reward) : json_null(),
-                      "best_valid_reward", valid ? number(r->best_valid_reward) : json_null(),
-                      "max_dlogp", r->max_dlogp, "adapter_sha256", r->adapter_sha256, "adapter",
-                      adapter),
+                      "result", "id", run_folder_id(t->run.folder), "run", t->run.dir,
+                      "fine_tuned_model", t->run.model_name, "steps", (json_int_t)r->steps,
+                      "best_step", (json_int_t)r->best_step, "first_reward",
+                      number(r->first_reward), "base_valid_reward",
+                      valid ? number(r->base_valid_reward) : json_null(), "best_valid_reward",
+                      valid ? number(r->best_valid_reward) : json_null(), "max_dlogp", r->max_dlogp,
+                      "adapter_sha256", r->adapter_sha256, "adapter", adapter),
             err);
     return out_printf(
                err,
@@ -269,62 +200,112 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
                       "  its values  sha256 %s after the last step\n"
                       "  next        hone report %s\n"
                       "              hone chat --model %s\n",
-                      adapter, r->adapter_sha256, t->dir, t->dir);
+                      adapter, r->adapter_sha256, t->run.dir, t->run.dir);
+}
+
+static bool tell_fit_result(const struct training *t, const struct fit_result *r, struct error *err)
+{
+    const bool dpo = t->parts.method == METHOD_DPO;
+    const char *adapter =
+        arena_printf(t->c->arena, "%s/checkpoints/step-%zu", t->run.dir, r->steps);
+
+    if (t->c->json) {
+        json_t *j = json_pack(
+            "{s:s, s:s, s:s, s:s?, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "type", "result", "id",
+            run_folder_id(t->run.folder), "run", t->run.dir, "fine_tuned_model", t->run.model_name,
+            "method", train_method_name(t->parts.method), "steps", (json_int_t)r->steps, "n_epochs",
+            (json_int_t)r->n_epochs, "trained_tokens", (json_int_t)r->trained_tokens, "first_loss",
+            number(r->first_loss), "last_loss", number(r->last_loss), "adapter_sha256",
+            r->adapter_sha256, "adapter", adapter);
+        if (r->has_valid) {
+            put_measure(j, "base_valid", dpo, &r->base_valid);
+            put_measure(j, "valid", dpo, &r->valid);
+        }
+        return out_json_new(j, err);
+    }
+    return out_printf(err,
+                      "\nDone: %zu steps in %zu epochs, %zu tokens learned\n"
+                      "  loss        %.4f in the first step, %.4f in the last\n",
+                      r->steps, r->n_epochs, r->trained_tokens, r->first_loss, r->last_loss) &&
+           (!r->has_valid ||
+            out_printf(err,
+                       "  validation  %.4f before, %.4f after; right tokens %.1f %%, %.1f %%\n",
+                       r->base_valid.loss, r->valid.loss, 100 * r->base_valid.token_accuracy,
+                       100 * r->valid.token_accuracy)) &&
+           (!r->has_valid || !dpo ||
+            out_printf(err, "  pairs       %.1f %% right, by %.3f on average\n",
+                       100 * r->valid.reward_accuracy, r->valid.reward_margin)) &&
+           out_printf(err,
+                      "  adapter     %s\n"
+                      "  its values  sha256 %s after the last step\n"
+                      "  next        hone chat --model %s\n",
+                      adapter, r->adapter_sha256, t->run.dir);
 }
 
 /* For people the run is drawn, or told in lines where there is no terminal; for scripts it is told in JSON. */
-static bool reinforce_and_show(struct training *t, struct reinforce_inputs *in,
-                               struct reinforce_result *result, struct error *err)
+static bool run_and_show(struct training *t, struct reinforce_result *result,
+                         struct fit_result *fitted, struct error *err)
 {
+    const bool reinforcement = t->parts.method == METHOD_REINFORCEMENT;
     const struct live_options opt = {
         .fd = STDOUT_FILENO,
-        .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->dir, t->c->arena),
+        .title = arena_printf(t->c->arena, "%s, %s", model_plain_name(t->run.dir, t->c->arena),
                               model_plain_name(t->parts.job.model.name, t->c->arena)),
-        .run_dir = t->resume ? t->dir : NULL,
+        .plain = !reinforcement,
+        .run_dir = t->run.resume ? t->run.dir : NULL,
         .grader = t->parts.grader.grader,
     };
     struct live *live = NULL;
 
-    t->tee =
-        (struct tee){.sinks = {run_folder_sink(t->folder), valid_evals_sink(&t->evals)}, .n = 2};
+    t->tee = (struct tee){.sinks = {run_folder_sink(t->run.folder)}, .n = 1};
+    if (reinforcement)
+        t->tee.sinks[t->tee.n++] = valid_evals_sink(&t->evals);
     if (t->c->json)
-        t->tee.sinks[t->tee.n++] = (struct progress_sink){
-            .ctx = t, .event = json_event, .step = json_step, .checkpoint = json_checkpoint};
-    else if (!out_printf(err, "The run is in %s\n", t->dir) || !out_flush(err) ||
+        t->tee.sinks[t->tee.n++] = (struct progress_sink){.ctx = t,
+                                                          .event = json_event,
+                                                          .step = json_step,
+                                                          .fit_step = json_fit_step,
+                                                          .checkpoint = json_checkpoint};
+    else if (!out_printf(err, "The run is in %s\n", t->run.dir) || !out_flush(err) ||
              !live_open(&opt, &live, err))
         return false;
     if (live != NULL)
         t->tee.sinks[t->tee.n++] = live_sink(live);
     t->sink = tee_sink(&t->tee);
-    in->sink = &t->sink;
-    const bool ok = reinforce(in, result, err);
+    struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
+    struct fit_inputs fit_in = job_parts_fit_inputs(&t->parts, t->c);
+    in.run_dir = fit_in.run_dir = t->run.dir;
+    in.resume = fit_in.resume = t->run.resume;
+    in.sink = fit_in.sink = &t->sink;
+    const bool ok = reinforcement ? reinforce(&in, result, err) : fit(&fit_in, fitted, err);
     live_close(live);
     return ok;
 }
 
 static bool train(struct training *t, struct error *err)
 {
-    struct reinforce_inputs in = job_parts_inputs(&t->parts, t->c);
     struct reinforce_result result;
+    struct fit_result fitted;
     const char *valid = t->parts.job.valid;
 
-    valid_evals_init(&t->evals, t->dir, valid != NULL ? valid : "", t->parts.valid.n_rows,
+    valid_evals_init(&t->evals, t->run.dir, valid != NULL ? valid : "", t->parts.valid.n_rows,
                      t->c->arena);
-    in.run_dir = t->dir;
-    in.resume = t->resume;
-    if (!reinforce_and_show(t, &in, &result, err) || !tell_end(t, err))
+    if (!run_and_show(t, &result, &fitted, err) || !tell_end(t, err))
         return tell_failure(t, err);
-    return tell_result(t, &result, err);
+    return t->parts.method == METHOD_REINFORCEMENT ? tell_result(t, &result, err)
+                                                   : tell_fit_result(t, &fitted, err);
 }
 
 static bool run(struct cli *c, struct error *err)
 {
-    struct training t = {.c = c, .resume = option_on(c->options, OPT_RESUME)};
-    const bool ok = job_parts_open(c, &t.parts, err) && job_parts_check(&t.parts, err) &&
-                    run_place(c, &t.parts.job, t.resume, &t.dir, err) && open_folder(&t, err) &&
-                    train(&t, err);
+    struct training t = {.c = c};
+    bool ok = job_parts_open(c, &t.parts, err) && job_parts_check(&t.parts, err);
 
-    run_folder_close(t.folder);
+    t.run =
+        (struct run_job){.c = c, .parts = &t.parts, .resume = option_on(c->options, OPT_RESUME)};
+    ok = ok && run_place(c, &t.parts.job, t.run.resume, &t.run.dir, err) &&
+         template_option(c, &t.run.template, err) && run_job_open(&t.run, err) && train(&t, err);
+    run_job_close(&t.run);
     job_parts_close(&t.parts);
     return ok;
 }
@@ -337,12 +318,15 @@ const struct command cmd_train = {
          .args = "[JOB.json]",
          .max_args = 1,
          .summary =
-             "train by reinforcement: sample answers, grade them, strengthen what led to good ones",
-         .details = "A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where "
-                    "the API has file ids: relative to the job's own folder, or to this one. "
-                    "Options stand above what it says. The run's folder is --out, else "
-                    "runs/NAME in the store; --resume alone goes on with the run in --out. "
-                    "Ctrl-C stops after a checkpoint.",
+             "train by reinforcement (sample answers, grade them, strengthen what led to good ones), "
+             "on given answers, or on preferences",
+         .details =
+             "The job's \"method\" is reinforcement, supervised or dpo; without one it is "
+             "supervised. A job is the body of the API's POST /v1/fine_tuning/jobs, with paths where "
+             "the API has file ids: relative to the job's own folder, or to this one. "
+             "Options stand above what it says. The run's folder is --out, else "
+             "runs/NAME in the store; --resume alone goes on with the run in --out. "
+             "Ctrl-C stops after a checkpoint.",
          .examples =
              "  hone train examples/rare-disease/job.json --out runs/demo\n"
              "  hone train examples/rare-disease/job.json --out runs/demo --resume\n"

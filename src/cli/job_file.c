@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "cli/grader_file.h"
 #include "job/run_read.h"
+#include "train/fit_rows.h"
 
 #include <stdlib.h>
 
@@ -16,6 +17,8 @@ static const char *const hyperparameters[] = {
     "batch_size",   "learning_rate_multiplier", "n_epochs", "compute_multiplier", "eval_interval",
     "eval_samples", "reasoning_effort",
 };
+static const char *const fit_hyperparameters[] = {"batch_size", "learning_rate_multiplier",
+                                                  "n_epochs", "beta"};
 static const char *const top_level[] = {"seed",  "suffix",        "metadata",
                                         "model", "training_file", "validation_file"};
 
@@ -49,6 +52,28 @@ static bool set_path(json_t *body, const char *path, json_t *value)
     }
 }
 
+/* The method that options are for: what the job says, or what it has hyperparameters or a grader of. */
+static const char *method_of(const json_t *body)
+{
+    static const enum train_method all[] = {METHOD_REINFORCEMENT, METHOD_DPO, METHOD_SUPERVISED};
+    const json_t *method = json_object_get(body, "method"), *type = json_object_get(method, "type");
+
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        const char *name = train_method_name(all[i]);
+
+        if (type != NULL ? str_is(json_str(type), name) : json_object_get(method, name) != NULL)
+            return name;
+    }
+    return train_method_name(METHOD_SUPERVISED);
+}
+
+static bool is_hyperparameter(const char *key, const char *method)
+{
+    return strcmp(method, train_method_name(METHOD_REINFORCEMENT)) == 0
+               ? is_among(key, COUNT_OF(hyperparameters), hyperparameters)
+               : is_among(key, COUNT_OF(fit_hyperparameters), fit_hyperparameters);
+}
+
 static bool set_option(struct cli *c, json_t *body, const char *text, struct error *err)
 {
     const char *equals = strchr(text, '=');
@@ -59,8 +84,8 @@ static bool set_option(struct cli *c, json_t *body, const char *text, struct err
     key = arena_text(c->arena, (struct str){text, (size_t)(equals - text)});
     if (strchr(key, '.') != NULL || is_among(key, COUNT_OF(top_level), top_level))
         path = key;
-    else if (is_among(key, COUNT_OF(hyperparameters), hyperparameters))
-        path = arena_printf(c->arena, "method.reinforcement.hyperparameters.%s", key);
+    else if (is_hyperparameter(key, method_of(body)))
+        path = arena_printf(c->arena, "method.%s.hyperparameters.%s", method_of(body), key);
     else
         path = arena_printf(c->arena, "hone.%s", key);
     json_t *value = json_loads(equals + 1, JSON_DECODE_ANY, NULL);
@@ -108,9 +133,10 @@ static bool apply_options(struct cli *c, json_t *body, struct error *err)
     ok = ok && set_grader(c, body, err);
     for (size_t i = 0; ok && i < set->n; i++)
         ok = set_option(c, body, set->list[i], err);
-    if (ok && json_object_get(json_object_get(body, "method"), "type") == NULL &&
-        json_object_get(json_object_get(body, "method"), "reinforcement") != NULL)
-        ok = set_path(body, "method.type", json_string("reinforcement"));
+    const json_t *method = json_object_get(body, "method");
+    if (ok && json_is_object(method) && json_object_get(method, "type") == NULL &&
+        json_object_get(method, method_of(body)) != NULL)
+        ok = set_path(body, "method.type", json_string(method_of(body)));
     return ok;
 }
 
@@ -220,11 +246,6 @@ static bool find_model(struct cli *c, struct job_file *j, struct error *err)
     const char *path = find_path(c, j, OPT_MODEL, name, "model_path");
     if (!model_store_find(c->home, path != NULL ? path : name, c->arena, &j->model, err))
         return j->file != NULL && fail_while(err, "looking for the \"model\" of %s", j->file);
-    if (j->model.adapter != NULL)
-        return fail_param(
-            err, ERR_UNSUPPORTED, "model",
-            "%s is an adapter; training begins with a base model, and its own adapter begins anew",
-            name);
     j->model.name = name;
     return true;
 }
@@ -264,8 +285,8 @@ static bool open_grader(struct cli *c, struct job_parts *p, struct error *err)
     const json_t *method = json_object_get(p->job.body, "method");
     const json_t *spec = json_object_get(json_object_get(method, "reinforcement"), "grader");
 
-    if (spec == NULL && method == NULL && p->job.file == NULL && p->job.run == NULL)
-        return is_missing(c, &p->job, "grader", err);
+    if (p->method != METHOD_REINFORCEMENT)
+        return true;
     if (spec == NULL)
         return fail_param(err, ERR_INVALID, "method.reinforcement.grader",
                           "%s: \"method.reinforcement.grader\" is missing", what_of(&p->job));
@@ -283,20 +304,33 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
                       err) &&
            (recipe_from_job(p->job.body, &p->model->config, &p->recipe, err) ||
             fail_while(err, "reading %s", what_of(&p->job))) &&
+           (p->job.model.adapter == NULL ||
+            adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) &&
            prompter_open(p->model, template, &p->prompter, err) &&
            prompter_reason(p->prompter, p->recipe.reasoning, err) &&
-           services_lend_base(p->grader.services, p->model, p->prompter, p->recipe.lora_rank == 0,
-                              err);
+           (p->method != METHOD_REINFORCEMENT ||
+            services_lend_base(p->grader.services, p->model, p->prompter, p->recipe.lora_rank == 0,
+                               err));
 }
 
-bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
+static bool open_data(struct job_parts *p, struct error *err)
 {
-    struct job_parts p = {0};
-    bool ok = machine_setup(c, err) && job_file_read(c, &p.job, err) &&
-              dataset_open(p.job.train, &p.train, err) &&
-              (p.job.valid == NULL || dataset_open(p.job.valid, &p.valid, err)) &&
-              open_grader(c, &p, err) && open_model(c, &p, err);
+    const enum dataset_format format = fit_format(p->method);
 
+    return dataset_open_as(p->job.train, format, &p->train, err) &&
+           (p->job.valid == NULL || dataset_open_as(p->job.valid, format, &p->valid, err));
+}
+
+bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
+                        struct error *err)
+{
+    struct job_parts p = {.job = *job};
+    bool ok = machine_setup(c, err) &&
+              (recipe_method(p.job.body, &p.method, err) ||
+               fail_while(err, "reading %s", what_of(&p.job))) &&
+              open_data(&p, err) && open_grader(c, &p, err) && open_model(c, &p, err);
+
+    *job = (struct job_file){0};
     if (!ok) {
         job_parts_close(&p);
         return false;
@@ -305,10 +339,19 @@ bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
     return true;
 }
 
+bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
+{
+    struct job_file job = {0};
+
+    return machine_setup(c, err) && job_file_read(c, &job, err) &&
+           job_parts_open_job(c, &job, out, err);
+}
+
 void job_parts_close(struct job_parts *p)
 {
     served_grader_close(&p->grader); /* it may ask the model */
     prompter_close(p->prompter);
+    adapter_close(p->start);
     model_close(p->model);
     dataset_close(&p->train);
     dataset_close(&p->valid);
@@ -343,7 +386,8 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
 
 bool job_parts_check(const struct job_parts *p, struct error *err)
 {
-    return check_rows(p, &p->train, err) && check_rows(p, &p->valid, err);
+    return p->method != METHOD_REINFORCEMENT ||
+           (check_rows(p, &p->train, err) && check_rows(p, &p->valid, err));
 }
 
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c)
@@ -355,5 +399,18 @@ struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *
                                      .grader = p->grader.grader,
                                      .recipe = &p->recipe,
                                      .base_name = model_plain_name(p->job.model.name, c->arena),
+                                     .start = p->start,
                                      .stop = c->stop};
+}
+
+struct fit_inputs job_parts_fit_inputs(const struct job_parts *p, struct cli *c)
+{
+    return (struct fit_inputs){.model = p->model,
+                               .prompter = p->prompter,
+                               .train = &p->train,
+                               .valid = p->job.valid != NULL ? &p->valid : NULL,
+                               .recipe = &p->recipe,
+                               .base_name = model_plain_name(p->job.model.name, c->arena),
+                               .start = p->start,
+                               .stop = c->stop};
 }

@@ -11,6 +11,7 @@
 #include "cli/session.h"
 #include "grade/grader.h"
 #include "text/dataset.h"
+#include "train/fit.h"
 #include "train/reinforce.h"
 
 struct job_file {
@@ -26,18 +27,25 @@ void job_file_release(struct job_file *j); /* all zeros is fine */
 /* Everything that a job needs, open and checked as far as that costs nothing. */
 struct job_parts {
     struct job_file job;
+    enum train_method method;
     struct dataset train, valid;
-    struct served_grader grader;
+    struct served_grader grader; /* of reinforcement */
     struct model *model;
+    struct adapter *start; /* of a fine-tuned model that training goes on from; or NULL */
     struct prompter *prompter;
     struct recipe recipe;
 };
 MUST_CHECK bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err);
+/* The same for a job that was put together elsewhere; it is taken, whatever comes of it. */
+MUST_CHECK bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
+                                   struct error *err);
 void job_parts_close(struct job_parts *p); /* all zeros is fine */
-/* Finds the rows that cannot be answered or graded, before anything is written. */
+/* Finds the rows that cannot be answered or graded, before anything is written; what is learned by supervised and dpo is
+   checked by fit, before it writes. */
 MUST_CHECK bool job_parts_check(const struct job_parts *p, struct error *err);
 /* What training and its check are given; run_dir, sink and resume are the caller's to set. */
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c);
+struct fit_inputs job_parts_fit_inputs(const struct job_parts *p, struct cli *c);
 
 /* The options that job_file_read and job_parts_open look at. */
 #define JOB_OPTIONS                                                                                \

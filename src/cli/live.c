@@ -181,6 +181,19 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
     return true;
 }
 
+/* Always a line: live_open was asked for lines. */
+static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    struct live *l = ctx;
+
+    if (l->next.fit_step != NULL && !l->next.fit_step(l->next.ctx, m, err))
+        return false;
+    buf_clear(&l->bytes);
+    live_view_fit_line(m, &l->bytes);
+    write_out(l->opt.fd, buf_view(&l->bytes));
+    return true;
+}
+
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
     struct live *l = ctx;
@@ -230,6 +243,7 @@ struct progress_sink live_sink(struct live *l)
                                   .event = sink_event,
                                   .rollout = sink_rollout,
                                   .step = sink_step,
+                                  .fit_step = sink_fit_step,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
                                   .settled = sink_settled,

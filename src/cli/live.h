@@ -12,7 +12,7 @@
 
 struct live_options {
     int fd;                      /* where to draw or to write lines */
-    bool plain;                  /* lines, even on a terminal */
+    bool plain;                  /* lines, even on a terminal; always for supervised and dpo */
     const char *title;           /* "organ, SmolLM2-135M-Instruct"; must stay */
     const struct grader *grader; /* whose shadows are shown; NULL: none; must stay */
     const char *run_dir;         /* of a run that goes on: its earlier curve; or NULL; must stay */

@@ -612,6 +612,27 @@ void live_view_step_line(const struct step_metrics *m, struct buf *out)
     buf_char(out, '\n');
 }
 
+void live_view_fit_line(const struct fit_metrics *m, struct buf *out)
+{
+    char left[40];
+
+    buf_printf(out, "step %zu/%zu  epoch %zu  loss %.4f  right tokens %.1f %%", m->step,
+               m->total_steps, m->epoch, m->train.loss, 100 * m->train.token_accuracy);
+    if (m->train.reward_margin != 0) /* NOLINT: of dpo, from its second step on */
+        buf_printf(out, "  margin %.3f  pairs right %.0f %%", m->train.reward_margin,
+                   100 * m->train.reward_accuracy);
+    if (m->has_full_valid)
+        buf_printf(out, "  validation %.4f, right tokens %.1f %%", m->full_valid.loss,
+                   100 * m->full_valid.token_accuracy);
+    else if (m->has_valid)
+        buf_printf(out, "  validation of %zu rows %.4f", m->valid.n_rows, m->valid.loss);
+    if (m->step < m->total_steps) {
+        time_text(left, sizeof left, m->seconds_left);
+        buf_printf(out, "  %s left", left);
+    }
+    buf_char(out, '\n');
+}
+
 void live_view_event_line(enum event_level level, const char *message, struct buf *out)
 {
     buf_text(out, level == EVENT_INFO ? "" : level == EVENT_WARN ? "warning: " : "error: ");

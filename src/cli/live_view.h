@@ -74,6 +74,8 @@ struct live_frame {
 size_t live_view_render(const struct live_view *v, const struct live_frame *frame, struct buf *out);
 
 /* One line for a log, line break included: of a step, and of an event. */
+/* A step of supervised fine-tuning or dpo, in a line. */
+void live_view_fit_line(const struct fit_metrics *m, struct buf *out);
 void live_view_step_line(const struct step_metrics *m, struct buf *out);
 void live_view_event_line(enum event_level level, const char *message, struct buf *out);
 

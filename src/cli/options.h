@@ -67,6 +67,14 @@ enum option_id {
     OPT_NAME,
     OPT_LINK,
     OPT_HOME,
+    OPT_DATABASE,
+    /* jobs of a server */
+    OPT_JOB_MEMORY,
+    OPT_NICE,
+    OPT_ONCE,
+    OPT_LEASE,
+    OPT_WORKER_NAME,
+    OPT_LEAVE_WITHOUT,
     /* the machine */
     OPT_DEVICE,
     OPT_THREADS,
@@ -85,6 +93,12 @@ enum option_id {
     OPT_ONLY,
     /* the engine process */
     OPT_MEMORY,
+    /* serving */
+    OPT_HOST,
+    OPT_PORT,
+    OPT_ANONYMOUS,
+    OPT_ALLOW_REQUEST_ADDRESSES,
+    OPT_ALLOW_PRIVATE_WEBHOOKS,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

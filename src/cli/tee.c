@@ -33,6 +33,16 @@ static bool on_step(void *ctx, const struct step_metrics *m, struct error *err)
     return true;
 }
 
+static bool on_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    const struct tee *t = ctx;
+
+    for (size_t i = 0; i < t->n; i++)
+        if (t->sinks[i].fit_step != NULL && !t->sinks[i].fit_step(t->sinks[i].ctx, m, err))
+            return false;
+    return true;
+}
+
 static bool on_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
     const struct tee *t = ctx;
@@ -78,6 +88,7 @@ struct progress_sink tee_sink(struct tee *t)
                                   .event = on_event,
                                   .rollout = on_rollout,
                                   .step = on_step,
+                                  .fit_step = on_fit_step,
                                   .checkpoint = on_checkpoint,
                                   .rewind = on_rewind,
                                   .settled = on_settled,

@@ -403,6 +403,121 @@ void metrics_message(struct buf *out, const json_t *tree)
     }
 }
 
+/* ---- supervised and dpo ---- */
+
+/* Of the training batch, a batch of the validation file and all of it. */
+static const char *const fit_parts[] = {"train", "valid", "full_valid"};
+
+static void put_measure(json_t *tree, const char *part, bool measured, const struct fit_measure *m)
+{
+    char key[64];
+
+    snprintf(key, sizeof key, "%s_loss", part);
+    put(tree, key, number_if(measured, m->loss));
+    snprintf(key, sizeof key, "%s_mean_token_accuracy", part);
+    put(tree, key, number_if(measured, m->token_accuracy));
+}
+
+/* prefix: "" of the training batch, "valid_" or "full_valid_" */
+static void put_rewards(json_t *tree, const char *prefix, bool measured,
+                        const struct fit_measure *m)
+{
+    const struct {
+        const char *name;
+        double value;
+    } rewards[] = {{"chosen", m->reward_chosen},
+                   {"rejected", m->reward_rejected},
+                   {"accuracies", m->reward_accuracy},
+                   {"margins", m->reward_margin}};
+    char key[64];
+
+    for (size_t i = 0; i < COUNT_OF(rewards); i++) {
+        snprintf(key, sizeof key, "%srewards/%s", prefix, rewards[i].name);
+        put(tree, key, number_if(measured, rewards[i].value));
+    }
+}
+
+json_t *metrics_fit_tree(const struct fit_metrics *m, enum train_method method)
+{
+    json_t *tree = json_object();
+
+    put(tree, "step", count(m->step));
+    put_measure(tree, fit_parts[0], true, &m->train);
+    put_measure(tree, fit_parts[1], m->has_valid, &m->valid);
+    put_measure(tree, fit_parts[2], m->has_full_valid, &m->full_valid);
+    if (method == METHOD_DPO) {
+        put_rewards(tree, "", true, &m->train);
+        put_rewards(tree, "full_valid_", m->has_full_valid, &m->full_valid);
+    }
+    return tree;
+}
+
+json_t *metrics_fit_data(const struct fit_metrics *m, const json_t *tree)
+{
+    json_t *data = json_object(), *value;
+    const char *key;
+
+    put(data, "step", count(m->step));
+    put(data, "total_steps", count(m->total_steps));
+    json_object_foreach((json_t *)(uintptr_t)tree, key, value)
+    {
+        if (!json_is_null(value))
+            put(data, key, json_incref(value));
+    }
+    put(data, "epoch", count(m->epoch));
+    put(data, "train_tokens", count(m->train.n_tokens));
+    put(data, "learning_rate", number(m->learning_rate));
+    put(data, "grad_norm", number(m->grad_norm));
+    put(data, "adapter_sha256", json_string(m->adapter_sha256));
+    put(data, "timing",
+        json_pack("{s:{s:o, s:o, s:o}}", "step", "training", number(m->seconds_training), "eval",
+                  number(m->seconds_eval), "full_iteration", number(m->seconds_total)));
+    put(data, "peak_rss_bytes", count(m->peak_rss_bytes));
+    return data;
+}
+
+void metrics_fit_message(struct buf *out, const json_t *data)
+{
+    static const struct {
+        const char *key, *text;
+    } parts[] = {
+        {"train_loss", ": training loss"},
+        {"valid_loss", ", validation loss"},
+        {"full_valid_loss", ", full validation loss"},
+    };
+
+    buf_printf(out, "Step %lld/%lld", (long long)json_integer_value(json_object_get(data, "step")),
+               (long long)json_integer_value(json_object_get(data, "total_steps")));
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const json_t *v = json_object_get(data, parts[i].key);
+
+        if (json_is_number(v))
+            buf_printf(out, "%s=%.2f", parts[i].text, json_number_value(v));
+    }
+}
+
+json_t *metrics_fit_checkpoint(const json_t *data)
+{
+    json_t *out = json_object();
+
+    put(out, "step", json_incref(json_object_get(data, "step")));
+    for (size_t i = 0; i < COUNT_OF(fit_parts); i++) {
+        static const char *const kinds[] = {"loss", "mean_token_accuracy"};
+
+        for (size_t k = 0; k < COUNT_OF(kinds); k++) {
+            char key[64];
+
+            snprintf(key, sizeof key, "%s_%s", fit_parts[i], kinds[k]);
+            const json_t *v = json_object_get(data, key);
+            if (json_is_number(v))
+                put(out, key, json_incref((json_t *)(uintptr_t)v));
+        }
+    }
+    return out;
+}
+
+/* ---- CSV ---- */
+
 static void csv_cell(struct buf *out, const char *text)
 {
     if (text[strcspn(text, "\",\r\n")] == '\0') {

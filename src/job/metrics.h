@@ -46,6 +46,18 @@ json_t *metrics_event_data(const json_t *tree);
 /* "Step 10/20 , train mean reward=0.42, full validation mean reward=0.68, full validation mean parse error=0.00" */
 void metrics_message(struct buf *out, const json_t *tree);
 
+/*
+ * The same for a step of supervised fine-tuning or dpo, by the API's names: train_loss, train_mean_token_accuracy, valid_...
+ * of a batch, full_valid_... of the whole validation file; of dpo rewards/chosen, /rejected, /accuracies and /margins beside.
+ * The tree is flat, so its keys are the columns; metrics_fit_data has what else was measured.
+ */
+json_t *metrics_fit_tree(const struct fit_metrics *m, enum train_method method);
+json_t *metrics_fit_data(const struct fit_metrics *m, const json_t *tree);
+/* "Step 300/300: training loss=0.00, validation loss=0.00, full validation loss=0.05" */
+void metrics_fit_message(struct buf *out, const json_t *data);
+/* What a checkpoint shows of it: the API's typed keys, as far as they were measured; data: of the step's event. */
+json_t *metrics_fit_checkpoint(const json_t *data);
+
 /* Lines of CSV, line break included: the names of the leaves, and their values (an empty cell for null). */
 void metrics_csv_header(struct buf *out, const json_t *tree);
 void metrics_csv_row(struct buf *out, const json_t *tree);

@@ -5,11 +5,13 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/sha256.h"
 #include "base/size.h"
 #include "job/line_file.h"
 #include "job/metrics.h"
 #include "job/rollout_line.h"
 #include "job/run_read.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -28,8 +30,10 @@ struct run_folder {
     int lock_fd;
     json_t *job_file; /* job.json */
     const char *fine_tuned_model;
+    enum train_method method;
     struct metrics_graders graders;
     struct rollout_tokens tokens;
+    struct run_listener listener;
 
     struct line_file events, metrics, train, valid; /* the last two: of step now */
     size_t now;                                     /* the newest step that was told of */
@@ -179,7 +183,8 @@ static bool sink_settled(void *ctx, const json_t *values, struct error *err)
         json_object_set_new(f->job_file, "resolved", resolved);
     }
     json_object_update(resolved, (json_t *)(uintptr_t)values);
-    return write_json(path_of(f, "job.json"), f->job_file, err);
+    return (f->listener.settled == NULL || f->listener.settled(f->listener.ctx, resolved, err)) &&
+           write_json(path_of(f, "job.json"), f->job_file, err);
 }
 
 /* ---- opening ---- */
@@ -190,7 +195,7 @@ static bool lock_folder(struct run_folder *f, struct error *err)
     if (f->lock_fd < 0)
         return fail_errno(err, "cannot open the folder %s", f->dir);
     if (flock(f->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return fail(err, ERR_INVALID,
+        return fail(err, ERR_TIMEOUT,
                     "another process is writing the run in %s: choose another folder", f->dir);
     return true;
 }
@@ -220,7 +225,10 @@ static bool start_afresh(struct run_folder *f, struct error *err)
 static bool open_metrics(struct run_folder *f, struct error *err)
 {
     const struct step_metrics nothing = {0};
-    json_t *tree = metrics_tree(&nothing, &f->tally, &f->graders);
+    const struct fit_metrics none = {0};
+    json_t *tree = f->method == METHOD_REINFORCEMENT
+                       ? metrics_tree(&nothing, &f->tally, &f->graders)
+                       : metrics_fit_tree(&none, f->method);
     struct arena a = {0};
     struct str text;
     bool ok = line_file_open(&f->metrics, path_of(f, "metrics.csv"), false, err);
@@ -291,13 +299,16 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
 bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,
                      struct error *err)
 {
-    assert(opt->n_graders >= 1 && opt->n_graders <= GRADE_MAX_PARTS);
+    assert(opt->method != METHOD_REINFORCEMENT ||
+           (opt->n_graders >= 1 && opt->n_graders <= GRADE_MAX_PARTS));
     struct run_folder *f = calloc(1, sizeof *f);
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory to open the run in %s", dir);
     f->lock_fd = -1;
     f->dir = arena_text(&f->arena, str_of(dir));
     f->tokens = opt->tokens;
+    f->listener = opt->listener;
+    f->method = opt->method;
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
     buf_init(&f->line, LIMIT_LINE_BYTES);
@@ -356,24 +367,46 @@ static bool put_line(struct run_folder *f, struct line_file *to, struct error *e
     return buf_ok(&f->line, to->path, err) && line_file_put(to, buf_view(&f->line), err);
 }
 
-/* data is the event's own; message of any bytes */
-static bool put_event(struct run_folder *f, const char *level, const char *type, struct str message,
-                      const json_t *data, struct error *err)
+/* Valid UTF-8 of any bytes, as a JSON string. */
+static json_t *json_of_bytes(struct str bytes)
 {
-    char id[40];
+    json_t *value = json_stringn(bytes.ptr, bytes.len), *parsed = NULL;
+    struct error ignored;
+    struct buf b;
 
-    make_id(id, sizeof id, "ftevent-");
+    if (value != NULL)
+        return value;
+    buf_init(&b, LIMIT_LINE_BYTES);
+    json_write_string(&b, bytes, false);
+    (void)!json_parse(buf_view(&b), "a message", &parsed, &ignored);
+    buf_release(&b);
+    return parsed != NULL ? parsed : json_string("");
+}
+
+/* An id that the same thing has whenever it is told: made of the job's and what names it there. */
+static const char *id_of(struct run_folder *f, const char *prefix, const char *key, struct arena *a)
+{
+    return store_id_of(prefix, str_of(arena_printf(a, "%s %s", f->id, key)), a);
+}
+
+/* data is the event's own; message of any bytes; key: see struct run_listener */
+static bool put_event(struct run_folder *f, const char *level, const char *type, const char *key,
+                      struct str message, const json_t *data, struct error *err)
+{
+    struct arena a = {0};
+    json_t *event =
+        json_pack("{s:s, s:s, s:I, s:s, s:s, s:o, s:O}", "object", "fine_tuning.job.event", "id",
+                  id_of(f, "ftevent-", key, &a), "created_at", (json_int_t)clock_unix(), "level",
+                  level, "type", type, "message", json_of_bytes(message), "data", data);
+    bool ok = f->listener.event == NULL || f->listener.event(f->listener.ctx, event, key, err);
+
     buf_clear(&f->line);
-    buf_printf(
-        &f->line,
-        "{\"object\":\"fine_tuning.job.event\",\"id\":\"%s\",\"created_at\":%lld,\"level\":\"%s\","
-        "\"type\":\"%s\",\"message\":",
-        id, (long long)clock_unix(), level, type);
-    json_write_string(&f->line, message, false);
-    buf_text(&f->line, ",\"data\":");
-    json_write(&f->line, data, NULL);
-    buf_text(&f->line, "}\n");
-    return put_line(f, &f->events, err);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+    ok = ok && put_line(f, &f->events, err);
+    json_decref(event);
+    arena_release(&a);
+    return ok;
 }
 
 /* A step is explained before its answers are told: "Step 7: ..." belongs to step 7. */
@@ -389,9 +422,14 @@ static bool sink_event(void *ctx, enum event_level level, const char *message, s
     static const char *const levels[] = {
         [EVENT_INFO] = "info", [EVENT_WARN] = "warn", [EVENT_ERROR] = "error"};
     struct run_folder *f = ctx;
-    json_t *data = json_pack("{s:I}", "step", (json_int_t)step_of(f, message));
-    const bool ok = put_event(f, levels[level], "message", str_of(message), data, err);
+    const size_t step = step_of(f, message);
+    const struct sha256_text sum = sha256_of(message, strlen(message));
+    json_t *data = json_pack("{s:I}", "step", (json_int_t)step);
+    char key[96];
 
+    /* the same words of the same step are the same event */
+    snprintf(key, sizeof key, "message %zu %.40s", step, sum.hex);
+    const bool ok = put_event(f, levels[level], "message", key, str_of(message), data, err);
     json_decref(data);
     return ok;
 }
@@ -427,6 +465,29 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
 
 /* ---- steps ---- */
 
+/* What was measured of a step, in the words of its method. */
+struct step_told {
+    size_t step, total_steps;
+    double seconds_left;
+    bool sync; /* a kill takes nothing from the system's memory; a power cut may: written through */
+};
+
+static bool put_step(struct run_folder *f, const struct step_told *m, const json_t *tree,
+                     const json_t *data, struct str message, struct error *err)
+{
+    const struct run_listener *l = &f->listener;
+    char key[40];
+
+    snprintf(key, sizeof key, "metrics %zu", m->step);
+    if (l->progress != NULL && !l->progress(l->ctx, m->step, m->total_steps, m->seconds_left, err))
+        return false;
+    buf_clear(&f->line);
+    metrics_csv_row(&f->line, tree);
+    return put_line(f, &f->metrics, err) &&
+           put_event(f, "info", "metrics", key, message, data, err) &&
+           (!m->sync || (line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err)));
+}
+
 static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err)
 {
     struct run_folder *f = ctx;
@@ -438,15 +499,33 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
         f->now = m->step;
     }
     json_t *tree = metrics_tree(m, &f->tally, &f->graders), *data = metrics_event_data(tree);
-    buf_clear(&f->line);
-    metrics_csv_row(&f->line, tree);
-    bool ok = put_line(f, &f->metrics, err);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    ok = ok && put_event(f, "info", "metrics", buf_view(&message), data, err);
-    /* A kill takes nothing from the system's memory; a power cut may, so that what a checkpoint rests on is written through */
-    if (ok && (m->has_valid || m->step == m->total_steps))
-        ok = line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err);
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .sync = m->has_valid || m->step == m->total_steps};
+    const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
+    buf_release(&message);
+    json_decref(tree);
+    json_decref(data);
+    return ok;
+}
+
+static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *err)
+{
+    struct run_folder *f = ctx;
+    json_t *tree = metrics_fit_tree(m, f->method), *data = metrics_fit_data(m, tree);
+    struct buf message;
+
+    f->now = m->step;
+    buf_init(&message, 4096);
+    metrics_fit_message(&message, data);
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .sync = m->epoch_ends || m->step == m->total_steps};
+    const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
     json_decref(data);
@@ -471,25 +550,39 @@ static json_t *checkpoints_until(struct run_folder *f, double last_step)
     return kept;
 }
 
-static bool note_checkpoint(struct run_folder *f, size_t step, double reward, struct error *err)
+static json_t *reward_metrics(size_t step, double reward)
 {
-    char id[40], message[256], model[200] = "";
-    json_t *list = checkpoints_until(f, (double)step - 0.5), *metrics = json_object();
+    json_t *metrics = json_object();
 
-    make_id(id, sizeof id, "ftckpt_");
-    if (f->fine_tuned_model != NULL)
-        snprintf(model, sizeof model, "%s:", f->fine_tuned_model);
-    snprintf(message, sizeof message, "%sckpt-step-%zu", model, step);
     json_object_set_new(metrics, "step", json_integer((json_int_t)step));
     if (isfinite(reward))
         json_object_set_new(metrics, "full_valid_mean_reward", json_real(reward));
-    json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object",
-                                          "fine_tuning.job.checkpoint", "id", id, "created_at",
-                                          (json_int_t)clock_unix(), "fine_tuned_model_checkpoint",
-                                          message, "fine_tuning_job_id", f->id, "metrics", metrics,
-                                          "step_number", (json_int_t)step));
-    bool ok = write_json(path_of(f, "checkpoints.json"), list, err);
+    return metrics;
+}
+
+/* metrics is given up. */
+static bool note_checkpoint(struct run_folder *f, size_t step, json_t *metrics, struct error *err)
+{
+    char key[40], dir[40], message[256], model[200] = "";
+    json_t *list = checkpoints_until(f, (double)step - 0.5);
+    struct arena a = {0};
+
+    snprintf(key, sizeof key, "checkpoint %zu", step);
+    snprintf(dir, sizeof dir, "step-%zu", step);
+    if (f->fine_tuned_model != NULL)
+        snprintf(model, sizeof model, "%s:", f->fine_tuned_model);
+    snprintf(message, sizeof message, "%sckpt-step-%zu", model, step);
+    json_t *c =
+        json_pack("{s:s,s:s,s:I,s:s,s:s,s:o,s:I}", "object", "fine_tuning.job.checkpoint", "id",
+                  id_of(f, "ftckpt_", key, &a), "created_at", (json_int_t)clock_unix(),
+                  "fine_tuned_model_checkpoint", message, "fine_tuning_job_id", f->id, "metrics",
+                  metrics, "step_number", (json_int_t)step);
+    bool ok =
+        f->listener.checkpoint == NULL || f->listener.checkpoint(f->listener.ctx, c, dir, err);
+    json_array_append_new(list, c);
+    ok = ok && write_json(path_of(f, "checkpoints.json"), list, err);
     json_decref(list);
+    arena_release(&a);
     snprintf(message, sizeof message,
              "Checkpoint created at step %zu with Snapshot ID: %sckpt-step-%zu", step, model, step);
     return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
@@ -497,7 +590,13 @@ static bool note_checkpoint(struct run_folder *f, size_t step, double reward, st
 
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
-    return note_checkpoint(ctx, c->step, c->valid_mean_reward, err);
+    struct run_folder *f = ctx;
+
+    if (c->fit == NULL)
+        return note_checkpoint(f, c->step, reward_metrics(c->step, c->valid_mean_reward), err);
+    json_t *tree = metrics_fit_tree(c->fit, f->method), *metrics = metrics_fit_checkpoint(tree);
+    json_decref(tree);
+    return note_checkpoint(f, c->step, metrics, err);
 }
 
 /* ---- going back ---- */
@@ -505,8 +604,9 @@ static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct e
 struct cut {
     size_t step;
     size_t at; /* where the first line of a later step starts */
-    bool found, checkpoint_told;
-    double reward; /* the validation's at step, NaN where there was none */
+    bool found, checkpoint_told, is_fit;
+    double reward;   /* the validation's at step, NaN where there was none */
+    json_t *metrics; /* of supervised and dpo: the step's, or NULL */
 };
 
 /* Right behind the event of the checkpoint, or at the first event of a later step. */
@@ -534,6 +634,10 @@ static bool cut_event(void *ctx, struct str line, size_t offset)
 
         c->checkpoint_told = str_starts(message, STR("Checkpoint created at step "));
         c->reward = json_is_number(reward) ? json_number_value(reward) : c->reward;
+        if (c->is_fit && json_object_get(data, "train_loss") != NULL) {
+            json_decref(c->metrics);
+            c->metrics = metrics_fit_checkpoint(data);
+        }
     }
     json_decref(event);
     return !c->found;
@@ -580,19 +684,27 @@ static bool remove_rollouts_after(struct run_folder *f, size_t step, struct erro
 static bool sink_rewind(void *ctx, size_t step, struct error *err)
 {
     struct run_folder *f = ctx;
-    struct cut c = {.step = step, .reward = (double)NAN};
+    struct cut c = {
+        .step = step, .reward = (double)NAN, .is_fit = f->method != METHOD_REINFORCEMENT};
 
     close_rollouts(f);
     f->tally = (struct metrics_tally){0};
     f->now = step;
     if (!cut_file(&f->events, cut_event, &c, err) || !cut_file(&f->metrics, cut_row, &c, err) ||
-        !remove_rollouts_after(f, step, err))
+        !remove_rollouts_after(f, step, err)) {
+        json_decref(c.metrics);
         return fail_while(err, "going back to step %zu", step);
+    }
     json_t *kept = checkpoints_until(f, (double)step);
-    const bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
+    bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
     json_decref(kept);
     /* killed between saving the checkpoint that we go back to and telling of it */
-    return ok && (step == 0 || c.checkpoint_told || note_checkpoint(f, step, c.reward, err));
+    if (ok && step > 0 && !c.checkpoint_told)
+        ok = note_checkpoint(
+            f, step, c.metrics != NULL ? json_incref(c.metrics) : reward_metrics(step, c.reward),
+            err);
+    json_decref(c.metrics);
+    return ok;
 }
 
 struct progress_sink run_folder_sink(struct run_folder *f)
@@ -601,6 +713,7 @@ struct progress_sink run_folder_sink(struct run_folder *f)
                                   .event = sink_event,
                                   .rollout = sink_rollout,
                                   .step = sink_step,
+                                  .fit_step = sink_fit_step,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
                                   .settled = sink_settled};

@@ -10,6 +10,8 @@
  *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
  *         report.html           report.h
  *
+ * A run of supervised fine-tuning or dpo has no graders and no rollouts; reference.json is the trainer's, too.
+ *
  * A line of rollouts/:
  *
  *     {"step":3,"item":17,"sample":0,"count":3,"samples":[0,4,5],"prompt":"...","reference":{...},"tokens":[ids],
@@ -26,7 +28,7 @@
  * Every event belongs to a step (data.step): that of the newest rollout or step told before it, or the next one
  * where it begins with "Step N:". A run that was killed is
  * cut back to its checkpoint, right behind the event of that checkpoint; what is told again from there makes the same files
- * as an unbroken run, times and ids apart. For that the loop tells all of step N before it saves checkpoint N.
+ * as an unbroken run, times apart. For that the loop tells all of step N before it saves checkpoint N.
  *
  * A line is there whole or not at all: line_file.h. One process writes (the folder is locked), one thread tells.
  */
@@ -37,24 +39,42 @@
 #include "text/json.h"
 #include "train/progress.h"
 
+/*
+ * Whoever else wants to know what is written, before it is: when a checkpoint is there, all that was told before it has been
+ * heard. Each function may be NULL; false stops the run. The objects are the API's and are lent.
+ */
+struct run_listener {
+    void *ctx;
+    /* key: what makes it this event of the job. Told again by a run that went back to a checkpoint, it has the same key and id. */
+    bool (*event)(void *ctx, const json_t *event, const char *key, struct error *err);
+    /* Right before a step's metrics event. */
+    bool (*progress)(void *ctx, size_t step, size_t total_steps, double seconds_left,
+                     struct error *err);
+    /* dir: its name in checkpoints/ */
+    bool (*checkpoint)(void *ctx, const json_t *checkpoint, const char *dir, struct error *err);
+    bool (*settled)(void *ctx, const json_t *resolved, struct error *err);
+};
+
 struct run_folder_options {
     const json_t *job;            /* body of POST /v1/fine_tuning/jobs; NULL on resume: as it was */
     const json_t *resolved;       /* what is known beside it: paths, names; or NULL */
     const char *id;               /* "ftjob-..."; NULL: made up */
     const char *fine_tuned_model; /* "ft:...", which checkpoints are named after, or NULL */
-    size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count */
+    enum train_method method;     /* whose metrics are told; graders are of reinforcement alone */
+    size_t n_graders;             /* 1..GRADE_MAX_PARTS: grader_count; 0 for other methods */
     const char *const *grader_names, *const *grader_types;
     const char *const *grader_models; /* [n_graders] grader_model; NULL: none asks one */
     const bool *grader_shadows;       /* [n_graders] grader_is_shadow; NULL: none is */
     bool resume;                      /* the folder holds a run that is to go on */
     struct rollout_tokens tokens;     /* for "pieces"; all zeros: none are written */
+    struct run_listener listener;     /* all zeros: none */
 };
 
 struct run_folder;
 /*
  * Without resume the folder is made, and must not hold a run. With resume it must hold one of the same job: fails with
  * ERR_INVALID naming what differs. A run that has no checkpoint yet starts afresh then, under its old id.
- * Fails with ERR_INVALID, too, where another process writes into the folder.
+ * Fails with ERR_TIMEOUT where another process writes into the folder.
  */
 MUST_CHECK bool run_folder_open(const char *dir, const struct run_folder_options *opt,
                                 struct run_folder **out, struct error *err);

@@ -1,22 +1,11 @@
 /*
  * prompt.c - template and tokenizer around the engine.
  */
-#include "sample/prompt.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "sample/prompt_internal.h"
 
 #include <stdlib.h>
-
-struct prompter {
-    const struct model *model;
-    const struct tokenizer *tokenizer;
-    struct chat_template *template;
-    struct str source; /* of the template */
-    struct str bos, eos;
-    struct reasoning reasoning;
-    struct forms *forms;
-    struct arena arena;
-};
 
 bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
                    struct error *err)
@@ -162,8 +151,8 @@ static bool ends_open(const struct reasoning *r, struct str text)
     return r->on && open.len > 0 && str_ends(thinking_trim_end(text), open);
 }
 
-static json_t *variables(const struct prompter *p, const json_t *messages, const json_t *tools,
-                         const json_t *extra)
+json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
+                           const json_t *extra, bool generation)
 {
     json_t *vars = json_object();
 
@@ -172,7 +161,7 @@ static json_t *variables(const struct prompter *p, const json_t *messages, const
     json_object_set_new(vars, "messages", json_incref((json_t *)(uintptr_t)messages));
     if (tools != NULL)
         json_object_set_new(vars, "tools", json_incref((json_t *)(uintptr_t)tools));
-    json_object_set_new(vars, "add_generation_prompt", json_true());
+    json_object_set_new(vars, "add_generation_prompt", json_boolean(generation));
     json_object_set_new(vars, "bos_token", json_stringn(p->bos.ptr, p->bos.len));
     json_object_set_new(vars, "eos_token", json_stringn(p->eos.ptr, p->eos.len));
     return vars;
@@ -181,7 +170,7 @@ static json_t *variables(const struct prompter *p, const json_t *messages, const
 bool prompter_render(const struct prompter *p, const json_t *messages, const json_t *tools,
                      const json_t *extra, struct arena *a, struct prompt *out, struct error *err)
 {
-    json_t *vars = variables(p, messages, tools, extra);
+    json_t *vars = prompter_variables(p, messages, tools, extra, true);
     struct token_list tokens = {0};
     struct buf text;
     size_t n_spans;
@@ -210,7 +199,7 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
     return ok;
 }
 
-static bool is_end(const struct prompter *p, token_id id)
+bool prompter_is_end(const struct prompter *p, token_id id)
 {
     for (size_t i = 0; i < p->model->config.n_eos; i++)
         if (p->model->config.eos[i] == id)
@@ -231,7 +220,7 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
         struct str bytes = tokenizer_bytes(p->tokenizer, s->tokens[i]);
         const size_t begin = at;
 
-        if (is_end(p, s->tokens[i]))
+        if (prompter_is_end(p, s->tokens[i]))
             continue;
         at += bytes.len;
         if (at <= from || begin >= to ||
@@ -254,7 +243,7 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
 
     buf_init(&b, LIMIT_RENDER_BYTES);
     for (size_t i = 0; i < s->n; i++)
-        if (!is_end(p, s->tokens[i]))
+        if (!prompter_is_end(p, s->tokens[i]))
             buf_str(&b, tokenizer_bytes(p->tokenizer, s->tokens[i]));
     const struct str all = {buf_view(&b).ptr, size_min(b.len, s->stop_bytes)};
     const size_t at = str_find(all, p->reasoning.close, 0);

@@ -51,6 +51,7 @@ struct job_row {
     /* whoever works on it */
     char *worker; /* or NULL */
     int64_t lease_until, attempt;
+    int64_t tries;        /* times it was taken since a step was done last */
     char *ask;            /* "pause", "cancel", or "" */
     int64_t memory_bytes; /* it needs; 0: not known yet */
     int64_t step, total_steps;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "text/dataset_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,122 +86,9 @@ bool jsonl_each(const char *path, dataset_line_fn *fn, void *ctx, struct error *
     return each_row(path, fn, ctx, &size_bytes, err);
 }
 
-static bool is_role(struct str s)
-{
-    static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
-
-    for (size_t i = 0; i < COUNT_OF(roles); i++)
-        if (str_is(s, roles[i]))
-            return true;
-    return false;
-}
-
-/* Content that is a list: of {"type": "text", "text": "..."} alone. */
-static bool check_parts(const json_t *parts, const char *param, const char *what, struct error *err)
-{
-    if (json_array_size(parts) == 0)
-        return fail_param(err, ERR_INVALID, param, "%s: %s is an empty list", what, param);
-    for (size_t i = 0; i < json_array_size(parts); i++) {
-        const json_t *part = json_array_get(parts, i), *type = json_object_get(part, "type");
-
-        if (!json_is_object(part) || !json_is_string(type))
-            return fail_param(err, ERR_INVALID, param,
-                              "%s: part %zu of %s is %s, an object with a type was expected", what,
-                              i, param, json_kind(part));
-        if (!str_is(json_str(type), "text"))
-            return fail_param(
-                err, ERR_UNSUPPORTED, param,
-                "%s: part %zu of %s is of type \"" STR_FMT "\", only \"text\" is offered", what, i,
-                param, (int)size_min(json_str(type).len, 100), json_str(type).ptr);
-        if (!json_is_string(json_object_get(part, "text")))
-            return fail_param(err, ERR_INVALID, param,
-                              "%s: the text of part %zu of %s is %s, a string was expected", what,
-                              i, param, json_kind(json_object_get(part, "text")));
-    }
-    return true;
-}
-
-static bool check_message(const json_t *m, size_t i, const char *what, struct error *err)
-{
-    const json_t *role = json_object_get(m, "role"), *content = json_object_get(m, "content");
-    char param[64];
-
-    snprintf(param, sizeof param, "messages[%zu]", i);
-    if (!json_is_object(m))
-        return fail_param(err, ERR_INVALID, param, "%s: %s is %s, an object was expected", what,
-                          param, json_kind(m));
-    snprintf(param, sizeof param, "messages[%zu].role", i);
-    if (!json_is_string(role))
-        return fail_param(err, ERR_INVALID, param, "%s: %s is %s, a string was expected", what,
-                          param, json_kind(role));
-    if (!is_role(json_str(role)))
-        return fail_param(err, ERR_INVALID, param,
-                          "%s: %s is \"" STR_FMT
-                          "\", expected is system, developer, user, assistant or tool",
-                          what, param, (int)size_min(json_str(role).len, 100), json_str(role).ptr);
-    snprintf(param, sizeof param, "messages[%zu].content", i);
-    if (json_is_array(content))
-        return check_parts(content, param, what, err);
-    if (json_is_string(content))
-        return true;
-    if ((content == NULL || json_is_null(content)) && str_is(json_str(role), "assistant") &&
-        json_array_size(json_object_get(m, "tool_calls")) > 0)
-        return true;
-    return fail_param(err, ERR_INVALID, param,
-                      "%s: %s is %s, a string or a list of text parts was expected", what, param,
-                      json_kind(content));
-}
-
-static bool check_tools(const json_t *tools, const char *what, struct error *err)
-{
-    if (!json_is_array(tools))
-        return fail_param(err, ERR_INVALID, "tools", "%s: \"tools\" is %s, a list was expected",
-                          what, json_kind(tools));
-    for (size_t i = 0; i < json_array_size(tools); i++)
-        if (!json_is_object(json_array_get(tools, i)))
-            return fail_param(err, ERR_INVALID, "tools",
-                              "%s: tools[%zu] is %s, an object was expected", what, i,
-                              json_kind(json_array_get(tools, i)));
-    return true;
-}
-
-static bool check_row(const json_t *item, const char *what, struct dataset_row *row,
-                      struct error *err)
-{
-    const json_t *messages = json_object_get(item, "messages"),
-                 *tools = json_object_get(item, "tools");
-    const size_t n = json_array_size(messages);
-
-    if (!json_is_object(item))
-        return fail(err, ERR_INVALID, "%s: the line is %s, an object was expected", what,
-                    json_kind(item));
-    if (messages == NULL)
-        return fail_param(err, ERR_INVALID, "messages", "%s: \"messages\" is missing", what);
-    if (!json_is_array(messages))
-        return fail_param(err, ERR_INVALID, "messages",
-                          "%s: \"messages\" is %s, a list was expected", what, json_kind(messages));
-    if (n == 0)
-        return fail_param(err, ERR_INVALID, "messages", "%s: \"messages\" is empty", what);
-    for (size_t i = 0; i < n; i++)
-        if (!check_message(json_array_get(messages, i), i, what, err))
-            return false;
-    const struct str last = json_str(json_object_get(json_array_get(messages, n - 1), "role"));
-    if (!str_is(last, "user"))
-        return fail_param(err, ERR_INVALID, "messages",
-                          "%s: the last message is of role \"" STR_FMT
-                          "\", \"user\" was expected: the model answers it",
-                          what, STR_ARG(last));
-    if (tools != NULL && json_is_null(tools))
-        tools = NULL;
-    if (tools != NULL && !check_tools(tools, what, err))
-        return false;
-    row->messages = messages;
-    row->tools = tools;
-    return true;
-}
-
 struct filling {
     struct dataset *d;
+    enum dataset_format format;
     size_t cap;
 };
 
@@ -209,7 +97,7 @@ static bool add_row(void *ctx, json_t *value, const char *what, size_t line, str
     struct filling *f = ctx;
     struct dataset_row row = {.item = value, .line = line};
 
-    if (!check_row(value, what, &row, err))
+    if (!dataset_check_row(value, f->format, what, &row, err))
         return false;
     if (f->d->n_rows == LIMIT_DATA_ROWS)
         return fail(err, ERR_LIMIT, "%s: more than the %zu rows allowed", what, LIMIT_DATA_ROWS);
@@ -229,8 +117,14 @@ static bool add_row(void *ctx, json_t *value, const char *what, size_t line, str
 
 bool dataset_open(const char *path, struct dataset *out, struct error *err)
 {
+    return dataset_open_as(path, DATASET_PROMPTS, out, err);
+}
+
+bool dataset_open_as(const char *path, enum dataset_format format, struct dataset *out,
+                     struct error *err)
+{
     struct dataset d = {.path = strdup(path)};
-    struct filling f = {.d = &d};
+    struct filling f = {.d = &d, .format = format};
     bool ok = d.path != NULL || fail(err, ERR_NO_MEMORY, "%s: no memory to read it", path);
 
     ok = ok && each_row(path, add_row, &f, &d.size_bytes, err) &&

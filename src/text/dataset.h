@@ -1,5 +1,5 @@
 /*
- * dataset.h - a JSONL file becomes rows: messages for the model, the whole row for the grader.
+ * dataset.h - a JSONL file becomes rows: messages for the model, and what is graded or learned of them.
  *
  * Every row is checked before any compute is spent; a bad one is reported as "train.jsonl, line 14: ...".
  */
@@ -8,11 +8,19 @@
 
 #include "text/json.h"
 
+enum dataset_format {
+    DATASET_PROMPTS,    /* what the model answers: method reinforcement, and evaluations */
+    DATASET_SUPERVISED, /* conversations whose assistant's messages are learned: method supervised */
+    DATASET_PREFERENCE, /* a prompt with a better and a worse answer: method dpo */
+};
+
 struct dataset_row {
     json_t *item;           /* the whole object, as graders see it */
-    const json_t *messages; /* item.messages: a non-empty list, the last from the user */
-    const json_t *tools;    /* item.tools, or NULL */
+    const json_t *messages; /* a non-empty list; NULL in a row of prompt and completion */
+    const json_t *tools;    /* a list, or NULL */
     size_t line;            /* 1 for the first */
+    const json_t *prompt, *completion;  /* supervised, without messages: strings */
+    const json_t *preferred, *rejected; /* preference: the assistant's messages */
 };
 
 struct dataset {
@@ -30,6 +38,22 @@ struct dataset {
  * rows past base/limits.h.
  */
 MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error *err);
+/*
+ * The same for any format:
+ *
+ *     DATASET_PROMPTS     {"messages": [..., {"role": "user", ...}], "tools"?, ...}
+ *     DATASET_SUPERVISED  {"messages": [..., {"role": "assistant", ...}], "tools"?, "parallel_tool_calls"?, "functions"?}
+ *                         or {"prompt": "...", "completion": "..."}
+ *     DATASET_PREFERENCE  {"input": {"messages": [...], "tools"?, "parallel_tool_calls"?},
+ *                         "preferred_output": [{assistant}], "non_preferred_output": [{assistant}]}: text alone
+ *
+ * Supervised: an assistant's message may have "weight" 0, not learned, or 1; at least one is learned. Of what is
+ * deprecated the present form is made: functions become tools, a function_call becomes tool_calls, the role function tool.
+ * The arguments of tool calls, a string of JSON in the file, become the object that chat templates want. A row of another
+ * format fails saying which method takes it.
+ */
+MUST_CHECK bool dataset_open_as(const char *path, enum dataset_format format, struct dataset *out,
+                                struct error *err);
 void dataset_close(struct dataset *d); /* all zeros is fine */
 
 /*

@@ -46,7 +46,7 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
 
     for (size_t i = 0; i < n_rows; i++)
         items[i] = order[s->n_rows + i];
-    const bool ok = answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt,
+    const bool ok = answers_get(e, in->start, in->prompter, in->train, items, n_rows, queue, &opt,
                                 in->sink, &a, &x, err);
 
     for (size_t i = 0; ok && i < n_rows * s->n_samples; i++) {

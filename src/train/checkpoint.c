@@ -40,6 +40,69 @@ static const struct field fields[] = {
     REAL(entropy_bonus),   REAL(max_dlogp),     REAL(first_reward), REAL(base_valid_reward),
 };
 
+/* ---- of supervised and dpo ---- */
+
+static const struct {
+    const char *name;
+    size_t at;
+} measured[] = {
+    {"loss", offsetof(struct fit_measure, loss)},
+    {"token_accuracy", offsetof(struct fit_measure, token_accuracy)},
+    {"reward_chosen", offsetof(struct fit_measure, reward_chosen)},
+    {"reward_rejected", offsetof(struct fit_measure, reward_rejected)},
+    {"reward_accuracy", offsetof(struct fit_measure, reward_accuracy)},
+    {"reward_margin", offsetof(struct fit_measure, reward_margin)},
+};
+
+static json_t *measure_to_json(const struct fit_measure *m)
+{
+    json_t *j = json_pack("{s:I, s:I}", "n_rows", (json_int_t)m->n_rows, "n_tokens",
+                          (json_int_t)m->n_tokens);
+
+    for (size_t i = 0; i < COUNT_OF(measured); i++)
+        json_object_set_new(
+            j, measured[i].name,
+            json_real(*(const double *)(const void *)((const char *)m + measured[i].at)));
+    return j;
+}
+
+/* What is not a finite number is not in the file, and reads as 0. */
+static struct fit_measure measure_from_json(const json_t *j)
+{
+    struct fit_measure m = {.n_rows = (size_t)json_integer_value(json_object_get(j, "n_rows")),
+                            .n_tokens = (size_t)json_integer_value(json_object_get(j, "n_tokens"))};
+
+    for (size_t i = 0; i < COUNT_OF(measured); i++)
+        *(double *)(void *)((char *)&m + measured[i].at) =
+            json_number_value(json_object_get(j, measured[i].name));
+    return m;
+}
+
+static json_t *fit_to_json(const struct fit_state *s)
+{
+    json_t *j = json_object();
+
+    json_object_set_new(j, "first_loss", json_real(s->first_loss));
+    json_object_set_new(j, "last_loss", json_real(s->last_loss));
+    if (s->has_valid) {
+        json_object_set_new(j, "base_valid", measure_to_json(&s->base_valid));
+        json_object_set_new(j, "valid", measure_to_json(&s->valid));
+    }
+    return j;
+}
+
+static struct fit_state fit_from_json(const json_t *j)
+{
+    return (struct fit_state){.on = json_is_object(j),
+                              .first_loss = json_number_value(json_object_get(j, "first_loss")),
+                              .last_loss = json_number_value(json_object_get(j, "last_loss")),
+                              .has_valid = json_is_object(json_object_get(j, "valid")),
+                              .base_valid = measure_from_json(json_object_get(j, "base_valid")),
+                              .valid = measure_from_json(json_object_get(j, "valid"))};
+}
+
+/* ---- the whole state ---- */
+
 static json_t *state_to_json(const struct train_state *s, const struct optimizer *o)
 {
     json_t *j = json_object(), *best = json_array();
@@ -60,7 +123,10 @@ static json_t *state_to_json(const struct train_state *s, const struct optimizer
         json_array_append_new(best, json_pack("{s:I, s:f}", "step", (json_int_t)s->best_step[i],
                                               "reward", s->best_reward[i]));
     json_object_set_new(j, "best", best);
-    json_object_set_new(j, "ledger", ledger_state_json(&s->ledger));
+    if (s->fit.on)
+        json_object_set_new(j, "fit", fit_to_json(&s->fit));
+    else
+        json_object_set_new(j, "ledger", ledger_state_json(&s->ledger));
     return j;
 }
 
@@ -86,6 +152,7 @@ static bool state_from_json(const json_t *j, const char *what, struct train_stat
     }
     s->collapse_told = json_is_true(json_object_get(j, "collapse_told"));
     s->group_auto = json_is_true(json_object_get(j, "group_auto"));
+    s->fit = fit_from_json(json_object_get(j, "fit"));
     if (!json_get_int(j, "optimizer_updates", what, 0, 0, INT64_MAX, &whole, err))
         return false;
     o->t = (uint64_t)whole;

@@ -13,8 +13,17 @@
 #include "model/model.h"
 #include "train/ledger.h"
 #include "train/optimizer.h"
+#include "train/progress.h"
 
 #define CHECKPOINT_BEST 100
+
+/* Of a run of supervised or dpo. */
+struct fit_state {
+    bool on;
+    double first_loss, last_loss;
+    bool has_valid;
+    struct fit_measure base_valid, valid;
+};
 
 struct train_state {
     uint64_t step;                   /* steps done */
@@ -30,7 +39,9 @@ struct train_state {
     struct ledger_state ledger;
     size_t n_best; /* best validation rewards so far, best first */
     uint64_t best_step[CHECKPOINT_BEST];
-    double best_reward[CHECKPOINT_BEST];
+    double best_reward
+        [CHECKPOINT_BEST]; /* of supervised and dpo: the newest ends of epochs, newest first */
+    struct fit_state fit;
 };
 
 /* What is saved: an adapter, or with adapter NULL the unfrozen model. */

@@ -40,6 +40,7 @@ static void turn_row(void *ctx, size_t i, int thread)
         struct target *x = &c->t->targets[k];
 
         x->logp = softmax_logp(&s, logits[x->id], inv_t);
+        x->top = logits[x->id] >= s.max;
         sum += x->coefficient;
         count += (float)x->count;
     }
@@ -150,17 +151,20 @@ static void look_row(void *ctx, size_t i, int thread)
     if (block_sums == NULL)
         abort();
     const struct softmax_row s = softmax_row_of(v, logits, c->opt->inv_t, block_sums);
-    for (size_t k = c->first[i]; k < c->first[i + 1]; k++)
-        c->t->targets[k].logp = softmax_logp(&s, logits[c->t->targets[k].id], c->opt->inv_t);
+    for (size_t k = c->first[i]; k < c->first[i + 1]; k++) {
+        struct target *x = &c->t->targets[k];
+
+        x->logp = softmax_logp(&s, logits[x->id], c->opt->inv_t);
+        x->top = logits[x->id] >= s.max;
+    }
     free(block_sums);
 }
 
-double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
+void loss_look(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
                float *logits, size_t logit_rows, size_t ld)
 {
     const struct loss_options opt = {.inv_t = inv_t, .n = 1};
     struct rows_at rows = rows_at_make(m, t, logit_rows);
-    double kl = 0, n = 0;
 
     while (rows_at_next(&rows, hidden)) {
         struct chunk c = {
@@ -169,6 +173,15 @@ double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const f
         logits_of(m, rows.n, rows.h, logits, ld);
         parallel_for(rows.n, look_row, &c);
     }
+    arena_release(&rows.arena);
+}
+
+double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
+               float *logits, size_t logit_rows, size_t ld)
+{
+    double kl = 0, n = 0;
+
+    loss_look(m, t, inv_t, hidden, logits, logit_rows, ld);
     for (size_t k = 0; k < t->n_targets; k++) {
         const struct target *x = &t->targets[k];
         const double d = (double)x->logp - (double)x->sampled;
@@ -176,6 +189,5 @@ double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const f
         kl += (double)x->count * (exp(d) - 1 - d);
         n += (double)x->count;
     }
-    arena_release(&rows.arena);
     return n > 0 ? kl / n : 0;
 }

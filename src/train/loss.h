@@ -26,15 +26,18 @@ struct loss_sums { /* added to, so that several passes make one */
 };
 
 /*
- * d_hidden [m, C] is set (rows without targets: zero); targets' logp are filled; the head's own gradient is added to
+ * d_hidden [m, C] is set (rows without targets: zero); targets' logp and top are filled; the head's own gradient is added to
  * where the model is unfrozen. scratch: rows of logits from engine_logits.
  */
 void loss_back(const struct model *m, bool train_head, struct train_tree *t,
                const struct loss_options *opt, const float *hidden, float *logits,
                size_t logit_rows, size_t ld, float *d_hidden, struct loss_sums *sums);
 
+/* Fills the targets' logp and top alone; no gradient. */
+void loss_look(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,
+               float *logits, size_t logit_rows, size_t ld);
 /*
- * Fills the targets' logp alone; no gradient. Returns the estimate of KL(drawn || now) in nats a token,
+ * The same. Returns the estimate of KL(drawn || now) in nats a token,
  *
  *     mean over drawn tokens of exp(d) - 1 - d,  d = ln p now - ln p when drawn
  *

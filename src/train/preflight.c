@@ -83,8 +83,8 @@ static bool probe_lengths(struct engine *e, const struct reinforce_inputs *in,
         items[i] = i * in->train->n_rows / n_rows;
     *out = (struct probe){.longest = longest, .n_rows = n_rows};
     bool ok = grade_queue_open(in->grader, 0, &queue, err) &&
-              answers_get(e, NULL, in->prompter, in->train, items, n_rows, queue, &opt, in->sink,
-                          &a, &x, err);
+              answers_get(e, in->start, in->prompter, in->train, items, n_rows, queue, &opt,
+                          in->sink, &a, &x, err);
     for (size_t length = SHORTEST; ok && length <= longest; length *= 2)
         ok = grade_cut(in, queue, &x, length, &a, out, err);
     grade_queue_close(queue);

@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+enum train_method { METHOD_REINFORCEMENT, METHOD_SUPERVISED, METHOD_DPO };
+
 enum event_level { EVENT_INFO, EVENT_WARN, EVENT_ERROR };
 
 /* One sampled answer, graded. Everything belongs to the caller and lives during the call. */
@@ -69,11 +71,36 @@ struct step_metrics {
     size_t peak_rss_bytes;
 };
 
+/* What a model makes of rows of data that say what to answer: means over them. */
+struct fit_measure {
+    size_t n_rows, n_tokens; /* tokens: those learned; of dpo: of the preferred answers */
+    double loss;
+    double token_accuracy; /* share of these tokens that no other token was likelier than */
+    /* of dpo: beta (ln pi - ln ref) of the better and the worse answer; rows where that of the better is greater */
+    double reward_chosen, reward_rejected, reward_accuracy, reward_margin;
+};
+
+/* A step of supervised fine-tuning or dpo. */
+struct fit_metrics {
+    size_t step, total_steps, epoch; /* epoch: 1 for the first */
+    bool epoch_ends;
+    struct fit_measure train; /* of the step's batch, before its update */
+    bool has_valid, has_full_valid;
+    struct fit_measure valid,
+        full_valid; /* after it: of a batch of the validation file; of all of it */
+    double grad_norm, learning_rate;
+    size_t rows_trained; /* computed: what is shared counts once */
+    double seconds_training, seconds_eval, seconds_total, seconds_left;
+    char adapter_sha256[65]; /* after this step's update */
+    size_t peak_rss_bytes;
+};
+
 struct checkpoint_info {
     size_t step;
-    double valid_mean_reward; /* NaN: not measured */
-    bool best;                /* among the best three */
-    const char *dir;          /* checkpoints/step-N, already whole */
+    double valid_mean_reward;      /* NaN: not measured */
+    bool best;                     /* among the best three */
+    const struct fit_metrics *fit; /* of this step, where it was a step of fitting; or NULL */
+    const char *dir;               /* checkpoints/step-N, already whole */
 };
 
 struct progress_sink {
@@ -81,6 +108,7 @@ struct progress_sink {
     bool (*event)(void *ctx, enum event_level level, const char *message, struct error *err);
     bool (*rollout)(void *ctx, const struct rollout *r, struct error *err);
     bool (*step)(void *ctx, const struct step_metrics *m, struct error *err);
+    bool (*fit_step)(void *ctx, const struct fit_metrics *m, struct error *err);
     bool (*checkpoint)(void *ctx, const struct checkpoint_info *c, struct error *err);
     /* after a resume: everything told of steps past this one is to be forgotten */
     bool (*rewind)(void *ctx, size_t step, struct error *err);

@@ -51,6 +51,39 @@ struct recipe recipe_defaults(const struct model_config *c)
     };
 }
 
+static const char *const method_names[] = {[METHOD_REINFORCEMENT] = "reinforcement",
+                                           [METHOD_SUPERVISED] = "supervised",
+                                           [METHOD_DPO] = "dpo"};
+
+const char *train_method_name(enum train_method method)
+{
+    return method_names[method];
+}
+
+/*
+ * Rows say what to answer, so there is no noise of chance in the gradient but that of the batch, and the rate falls on a line.
+ * dpo moves a model that answers well already: a tenth of the rate.
+ */
+struct recipe recipe_defaults_of(enum train_method method, const struct model_config *c)
+{
+    struct recipe r = recipe_defaults(c);
+
+    r.method = method;
+    if (method == METHOD_REINFORCEMENT)
+        return r;
+    r.batch_size = 0;
+    r.beta = 0.1;
+    r.warmup_steps = RECIPE_AUTO;
+    r.schedule = RATE_LINEAR;
+    r.checkpoint_interval = 0;
+    r.kl_slow = r.kl_undo = 0;
+    if (method == METHOD_DPO)
+        r.learning_rate /= 10;
+    return r;
+}
+
+/* In the order of enum rate_schedule. */
+static const char *const schedules[] = {"constant", "linear"};
 /* In the order of enum advantage_scale. */
 static const char *const scales[] = {"mean", "batch", "group", "none"};
 
@@ -102,6 +135,26 @@ static const struct setting settings[] = {
     COUNT(max_live, 2, 4096),
 };
 
+/* Those of supervised and dpo. */
+static const struct setting fit_settings[] = {
+    COUNT(max_steps, 1, 1e6),      COUNT(lora_rank, 0, 1024),    NUMBER(lora_alpha, 1e-3, 1e4),
+    NUMBER(learning_rate, 0, 1),   COUNT(warmup_steps, 0, 1e6),  NUMBER(beta1, 0, 0.99999),
+    NUMBER(beta2, 0, 0.99999),     NUMBER(eps, 1e-20, 1),        NUMBER(weight_decay, 0, 10),
+    NUMBER(max_grad_norm, 0, 1e9), COUNT(eval_interval, 1, 1e6), COUNT(checkpoint_interval, 1, 1e6),
+    COUNT(keep_best, 1, 100),      COUNT(pass_rows, 16, 1e6),    NUMBER(memory_bytes, 0, 1e15),
+};
+
+struct settings {
+    const struct setting *all;
+    size_t n;
+};
+
+static struct settings settings_of(enum train_method method)
+{
+    return method == METHOD_REINFORCEMENT ? (struct settings){settings, COUNT_OF(settings)}
+                                          : (struct settings){fit_settings, COUNT_OF(fit_settings)};
+}
+
 static bool is_auto(const json_t *v)
 {
     return v == NULL || json_is_null(v) || (json_is_string(v) && str_is(json_str(v), "auto"));
@@ -132,22 +185,37 @@ static bool read_setting(const struct setting *s, const char *where, const json_
     return true;
 }
 
-/* The API's hyperparameters of a reinforcement job: openai-api 5.1. */
+/* The API's hyperparameters: openai-api 5.1. */
 static const struct setting hyperparameters[] = {
     COUNT(batch_size, 1, 256),    NUMBER(learning_rate_multiplier, 1e-9, 1e6),
     COUNT(n_epochs, 1, 50),       NUMBER(compute_multiplier, 1e-5, 10),
     COUNT(eval_interval, 1, 1e6), COUNT(eval_samples, 1, 1024),
 };
+static const struct setting fit_hyperparameters[] = {
+    COUNT(batch_size, 1, 256), NUMBER(learning_rate_multiplier, 1e-9, 1e6), COUNT(n_epochs, 1, 50),
+    NUMBER(beta, 1e-9, 2), /* the last: of dpo alone */
+};
 
-static bool read_hyperparameters(const json_t *h, struct recipe *r, struct error *err)
+static struct settings hyperparameters_of(enum train_method method)
 {
-    static const char where[] = "method.reinforcement.hyperparameters";
+    return method == METHOD_REINFORCEMENT
+               ? (struct settings){hyperparameters, COUNT_OF(hyperparameters)}
+               : (struct settings){fit_hyperparameters,
+                                   COUNT_OF(fit_hyperparameters) - (method != METHOD_DPO)};
+}
+
+static const struct setting *find_setting(struct settings of, const char *name)
+{
+    for (size_t i = 0; i < of.n; i++)
+        if (strcmp(of.all[i].name, name) == 0)
+            return &of.all[i];
+    return NULL;
+}
+
+static bool read_effort(const json_t *h, struct recipe *r, struct error *err)
+{
     const json_t *effort = json_object_get(h, "reasoning_effort");
 
-    for (size_t i = 0; i < COUNT_OF(hyperparameters); i++)
-        if (!read_setting(&hyperparameters[i], where, json_object_get(h, hyperparameters[i].name),
-                          r, err))
-            return false;
     if (!is_auto(effort)) {
         static const char *const efforts[] = {"default", "low", "medium", "high"};
         bool known = false;
@@ -164,39 +232,87 @@ static bool read_hyperparameters(const json_t *h, struct recipe *r, struct error
     return true;
 }
 
+/* where: the place of h in the job */
+static bool read_hyperparameters(const json_t *h, const char *where, struct recipe *r,
+                                 struct error *err)
+{
+    const struct settings known = hyperparameters_of(r->method);
+
+    if (h == NULL || json_is_null(h))
+        return true;
+    if (!json_is_object(h))
+        return fail_param(err, ERR_INVALID, where,
+                          "\"hyperparameters\" is %s, an object was expected", json_kind(h));
+    for (size_t i = 0; i < known.n; i++)
+        if (!read_setting(&known.all[i], where, json_object_get(h, known.all[i].name), r, err))
+            return false;
+    if (r->method == METHOD_REINFORCEMENT)
+        return read_effort(h, r, err);
+    for (void *it = json_object_iter((json_t *)(uintptr_t)h); it != NULL;
+         it = json_object_iter_next((json_t *)(uintptr_t)h, it))
+        if (find_setting(known, json_object_iter_key(it)) == NULL)
+            return fail_param(err, ERR_INVALID, where,
+                              "\"%s.%.64s\" is no hyperparameter of method %s", where,
+                              json_object_iter_key(it), train_method_name(r->method));
+    return true;
+}
+
+/* *out: the name's place among n; false for one that is not there. */
+static bool find_name(const json_t *v, const char *const *names, size_t n, size_t *out)
+{
+    for (size_t k = 0; k < n; k++)
+        if (str_is(json_str(v), names[k])) {
+            *out = k;
+            return true;
+        }
+    return false;
+}
+
+/* A setting of reinforcement that is no number; *taken: it was one. */
+static bool read_reinforcement(const char *key, const json_t *v, struct recipe *r, bool *taken,
+                               struct error *err)
+{
+    size_t k;
+
+    *taken = true;
+    if (strcmp(key, "reasoning") == 0) {
+        r->reasoning = (json_t *)(uintptr_t)v;
+    } else if (strcmp(key, "advantage_scale") == 0) {
+        if (!find_name(v, scales, COUNT_OF(scales), &k))
+            return fail_param(err, ERR_INVALID, "hone.advantage_scale",
+                              "\"hone.advantage_scale\" must be \"mean\", \"batch\", "
+                              "\"group\" or \"none\"");
+        r->advantage.scale = (enum advantage_scale)k;
+    } else if (strcmp(key, "shadow_graders") != 0 && strcmp(key, "judges") != 0 &&
+               strcmp(key, "embedding_model") != 0) { /* whoever opens the grader reads those */
+        *taken = false;
+    }
+    return true;
+}
+
 static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
 {
     for (void *it = json_object_iter((json_t *)(uintptr_t)hone); it != NULL;
          it = json_object_iter_next((json_t *)(uintptr_t)hone, it)) {
         const char *key = json_object_iter_key(it);
         const json_t *v = json_object_iter_value(it);
-        const struct setting *found = NULL;
+        const struct setting *found = find_setting(settings_of(r->method), key);
+        bool taken = false;
+        size_t k = 0;
 
-        for (size_t i = 0; i < COUNT_OF(settings); i++)
-            if (strcmp(settings[i].name, key) == 0)
-                found = &settings[i];
-        if (strcmp(key, "reasoning") == 0) {
-            r->reasoning = (json_t *)(uintptr_t)v;
-        } else if (strcmp(key, "shadow_graders") == 0 || strcmp(key, "judges") == 0 ||
-                   strcmp(key, "embedding_model") == 0) {
-            continue; /* whoever opens the grader reads them */
-        } else if (strcmp(key, "advantage_scale") == 0) {
-            const struct str s = json_str(v);
-
-            size_t k = 0;
-
-            while (k < COUNT_OF(scales) && !str_is(s, scales[k]))
-                k++;
-            if (k == COUNT_OF(scales))
-                return fail_param(err, ERR_INVALID, "hone.advantage_scale",
-                                  "\"hone.advantage_scale\" must be \"mean\", \"batch\", "
-                                  "\"group\" or \"none\"");
-            r->advantage.scale = (enum advantage_scale)k;
+        if (r->method == METHOD_REINFORCEMENT && !read_reinforcement(key, v, r, &taken, err))
+            return false;
+        if (taken)
+            continue;
+        if (r->method != METHOD_REINFORCEMENT && strcmp(key, "schedule") == 0) {
+            if (!is_auto(v) && !find_name(v, schedules, COUNT_OF(schedules), &k))
+                return fail_param(err, ERR_INVALID, "hone.schedule",
+                                  "\"hone.schedule\" must be \"linear\" or \"constant\"");
+            r->schedule = is_auto(v) ? r->schedule : (enum rate_schedule)k;
         } else if (found == NULL) {
-            return fail_param(
-                err, ERR_INVALID, "hone",
-                "\"hone.%s\" is no setting of a reinforcement job; docs/TRAINING.md lists them",
-                key);
+            return fail_param(err, ERR_INVALID, "hone",
+                              "\"hone.%s\" is no setting of a %s job; docs/TRAINING.md lists them",
+                              key, train_method_name(r->method));
         } else if (!read_setting(found, "hone", v, r, err)) {
             return false;
         }
@@ -204,17 +320,18 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
     return true;
 }
 
-bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
-                     struct error *err)
+bool recipe_method(const json_t *job, enum train_method *out, struct error *err)
 {
-    struct recipe r = recipe_defaults(c);
     const json_t *method = json_object_get(job, "method");
-    const json_t *hone = json_object_get(job, "hone");
-    struct str type, suffix;
-    int64_t seed = 0;
+    struct str type;
+    size_t k;
 
     if (!json_is_object(job))
         return fail(err, ERR_INVALID, "a job is a JSON object, this is %s", json_kind(job));
+    if (method == NULL || json_is_null(method)) {
+        *out = METHOD_SUPERVISED;
+        return true;
+    }
     if (!json_is_object(method))
         return fail_param(
             err, ERR_INVALID, "method",
@@ -222,24 +339,56 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
             json_kind(method));
     if (!json_get_str(method, "type", "the job's \"method\"", &type, err))
         return false;
-    if (!str_is(type, "reinforcement"))
+    if (!find_name(json_object_get(method, "type"), method_names, COUNT_OF(method_names), &k))
         return fail_param(err, ERR_UNSUPPORTED, "method.type",
-                          "\"method.type\" is \"" STR_FMT "\", \"reinforcement\" is offered",
+                          "\"method.type\" is \"" STR_FMT
+                          "\", \"reinforcement\", \"supervised\" and \"dpo\" are offered",
                           STR_ARG(type));
-    const json_t *rft = json_object_get(method, "reinforcement");
-    if (!json_is_object(rft))
+    *out = (enum train_method)k;
+    return true;
+}
+
+/* The hyperparameters under the method, or of a job without method at its top. */
+static bool read_method(const json_t *job, struct recipe *r, struct error *err)
+{
+    const char *name = train_method_name(r->method);
+    const json_t *method = json_object_get(job, "method"), *spec = json_object_get(method, name);
+    const json_t *top = json_object_get(job, "hyperparameters");
+    char where[64];
+
+    if (r->method == METHOD_REINFORCEMENT && !json_is_object(spec))
         return fail_param(err, ERR_INVALID, "method.reinforcement",
                           "\"method.reinforcement\" is %s, an object with \"grader\" was expected",
-                          json_kind(rft));
-    const json_t *h = json_object_get(rft, "hyperparameters");
-    if (h != NULL && !json_is_null(h) && !json_is_object(h))
-        return fail_param(err, ERR_INVALID, "method.reinforcement.hyperparameters",
-                          "\"hyperparameters\" is %s, an object was expected", json_kind(h));
+                          json_kind(spec));
+    snprintf(where, sizeof where, "method.%s", name);
+    if (spec != NULL && !json_is_null(spec) && !json_is_object(spec))
+        return fail_param(err, ERR_INVALID, where, "\"%s\" is %s, an object was expected", where,
+                          json_kind(spec));
+    if (r->method == METHOD_SUPERVISED && json_object_get(spec, "hyperparameters") == NULL)
+        return read_hyperparameters(top, "hyperparameters", r, err);
+    snprintf(where, sizeof where, "method.%s.hyperparameters", name);
+    return read_hyperparameters(json_object_get(spec, "hyperparameters"), where, r, err);
+}
+
+bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
+                     struct error *err)
+{
+    const json_t *hone = json_object_get(job, "hone");
+    enum train_method method;
+    struct str suffix;
+    int64_t seed = 0;
+
+    if (!recipe_method(job, &method, err))
+        return false;
+    struct recipe r = recipe_defaults_of(method, c);
+    if (hone != NULL && json_is_null(hone))
+        hone = NULL;
     if (hone != NULL && !json_is_object(hone))
         return fail_param(err, ERR_INVALID, "hone", "\"hone\" is %s, an object was expected",
                           json_kind(hone));
-    if (!json_get_int(job, "seed", "the job", 1, 0, 2147483647, &seed, err) ||
-        !read_hyperparameters(h, &r, err) || !read_ours(hone, &r, err))
+    if (!read_method(job, &r, err) ||
+        !json_get_int(job, "seed", "the job", 1, 0, 2147483647, &seed, err) ||
+        !read_ours(hone, &r, err))
         return false;
     if (json_object_get(job, "suffix") != NULL && !json_is_null(json_object_get(job, "suffix"))) {
         if (!json_get_str(job, "suffix", "the job", &suffix, err))
@@ -251,7 +400,8 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
     }
     r.seed = (uint64_t)seed;
     if (r.lora_rank == 0 && json_object_get(hone, "learning_rate") == NULL)
-        r.learning_rate = 1e-6; /* every weight moves: about a hundredth of an adapter's rate */
+        r.learning_rate = method == METHOD_SUPERVISED ? recipe_defaults(c).learning_rate / 10
+                                                      : 1e-6; /* every weight moves */
     *out = r;
     return true;
 }
@@ -280,21 +430,27 @@ static void show(json_t *o, const struct setting *s, const struct recipe *r)
 
 json_t *recipe_hyperparameters(const struct recipe *r)
 {
+    const struct settings known = hyperparameters_of(r->method);
     json_t *o = json_object();
 
-    for (size_t i = 0; i < COUNT_OF(hyperparameters); i++)
-        show(o, &hyperparameters[i], r);
-    json_object_set_new(o, "reasoning_effort", json_string(r->reasoning_effort));
+    for (size_t i = 0; i < known.n; i++)
+        show(o, &known.all[i], r);
+    if (r->method == METHOD_REINFORCEMENT)
+        json_object_set_new(o, "reasoning_effort", json_string(r->reasoning_effort));
     return o;
 }
 
 json_t *recipe_all(const struct recipe *r)
 {
+    const struct settings known = settings_of(r->method);
     json_t *o = json_object();
 
-    for (size_t i = 0; i < COUNT_OF(settings); i++)
-        show(o, &settings[i], r);
-    json_object_set_new(o, "advantage_scale", json_string(scales[r->advantage.scale]));
+    for (size_t i = 0; i < known.n; i++)
+        show(o, &known.all[i], r);
+    if (r->method == METHOD_REINFORCEMENT)
+        json_object_set_new(o, "advantage_scale", json_string(scales[r->advantage.scale]));
+    else
+        json_object_set_new(o, "schedule", json_string(schedules[r->schedule]));
     if (r->reasoning != NULL)
         json_object_set(o, "reasoning", r->reasoning);
     return o;

@@ -1,8 +1,9 @@
 /*
- * recipe.h - every number of a reinforcement fine-tuning job, with its default, from the body of POST /fine_tuning/jobs.
+ * recipe.h - every number of a fine-tuning job, with its default, from the body of POST /fine_tuning/jobs.
  *
- * The API's hyperparameters stand in method.reinforcement.hyperparameters; what the API does not know stands in "hone":
- * {...} at the top of the body, under the names below. "auto" and a missing key mean the default.
+ * The API's hyperparameters stand in method.TYPE.hyperparameters; what the API does not know stands in "hone":
+ * {...} at the top of the body, under the names below. "auto" and a missing key mean the default. A body without "method" is
+ * of method supervised, as in the API, where "hyperparameters" may stand at the top.
  */
 #ifndef HONE_TRAIN_RECIPE_H
 #define HONE_TRAIN_RECIPE_H
@@ -10,16 +11,25 @@
 #include "model/config.h"
 #include "text/json.h"
 #include "train/advantage.h"
+#include "train/progress.h"
+
+enum rate_schedule {
+    RATE_CONSTANT, /* after the warm-up */
+    RATE_LINEAR,   /* falls on a line that reaches 0 behind the last step */
+};
 
 struct recipe {
+    enum train_method method;
     /* the API's */
-    size_t batch_size; /* B: prompts a step */
+    size_t
+        batch_size; /* B: prompts a step; of supervised and dpo: rows, 0 there: by their number */
     double learning_rate_multiplier;
     size_t n_epochs; /* 0: from max_steps */
     double compute_multiplier;
     size_t eval_interval; /* steps */
     size_t eval_samples;  /* answers per validation item */
     char reasoning_effort[16];
+    double beta; /* of dpo */
     uint64_t seed;
     char suffix[65];
     /* ours */
@@ -32,7 +42,8 @@ struct recipe {
     size_t lora_rank; /* 0: full fine-tuning */
     double lora_alpha;
     double learning_rate; /* before the multiplier */
-    size_t warmup_steps;
+    size_t warmup_steps;  /* RECIPE_AUTO: by the number of steps */
+    enum rate_schedule schedule;
     double beta1, beta2, eps, weight_decay, max_grad_norm;
     struct advantage_options advantage;
     size_t refill; /* at most this many times B prompts are sampled for a step */
@@ -55,8 +66,15 @@ struct recipe {
     json_t *reasoning; /* {"open","close","budget"} or NULL; borrowed from the job */
 };
 
-struct recipe recipe_defaults(const struct model_config *c);
-/* From a job's body, names checked: an unknown key under "hone" or a value out of range is refused, naming it. */
+#define RECIPE_AUTO SIZE_MAX
+
+struct recipe recipe_defaults(const struct model_config *c); /* of reinforcement */
+struct recipe recipe_defaults_of(enum train_method method, const struct model_config *c);
+const char *train_method_name(enum train_method method); /* "reinforcement", "supervised", "dpo" */
+/* What a job's body says its method is; supervised where it says nothing. */
+MUST_CHECK bool recipe_method(const json_t *job, enum train_method *out, struct error *err);
+/* From a job's body, names checked: an unknown key under "hone" or a value out of range is refused, naming it;
+   so is a setting of another method. */
 MUST_CHECK bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
                                 struct error *err);
 /* memory_bytes, or where it is 0 what this machine can spare now. It changes speed, never a result. */

@@ -16,6 +16,7 @@
 #include "train/groups.h"
 #include "train/ledger.h"
 #include "train/preflight.h"
+#include "train/trained.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -30,9 +31,8 @@ struct loop {
     struct engine *engine;
     struct grade_queue *queue;
     struct saved_pool *saved; /* activations: of what was sampled, until it is trained on */
-    struct adapter *adapter;  /* NULL: full fine-tuning */
-    float *values, *grads;    /* what the optimizer moves */
-    struct optimizer optimizer;
+    struct trained trained;
+    char rank_note[256]; /* why the adapter has another rank than the job says; "" */
     struct train_state state;
     struct references references; /* of the training rows */
     struct arena run, step;
@@ -100,8 +100,8 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
 
         for (size_t i = 0; i < n; i++)
             items[i] = row_at(l, l->state.cursor++);
-        if (!answers_get(l->engine, l->adapter, l->in->prompter, l->in->train, items, n, l->queue,
-                         &opt, l->in->sink, &l->step, x, err))
+        if (!answers_get(l->engine, l->trained.adapter, l->in->prompter, l->in->train, items, n,
+                         l->queue, &opt, l->in->sink, &l->step, x, err))
             return false;
         m->seconds_sampling += x->seconds_sampling;
         m->seconds_grading_wait += x->seconds_waiting;
@@ -111,14 +111,6 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
 }
 
 /* ---- one step's update ---- */
-
-static void values_changed(const struct loop *l)
-{
-    if (l->adapter != NULL)
-        adapter_changed(l->adapter);
-    else
-        model_changed(l->in->model);
-}
 
 static double learning_rate(const struct loop *l)
 {
@@ -135,8 +127,8 @@ static bool guard(struct loop *l, const struct gradient *x, const struct trained
     if (!gradient_kl(x, t->all, t->n, inv_t, &m->kl, err))
         return false;
     if (l->recipe.kl_undo > 0 && (m->kl > l->recipe.kl_undo || isnan(m->kl))) {
-        optimizer_undo(&l->optimizer, l->values);
-        values_changed(l);
+        optimizer_undo(&l->trained.optimizer, l->trained.values);
+        trained_changed(&l->trained);
         m->rolled_back = true;
         l->state.rate_scale *= 0.5;
         return tell(
@@ -216,7 +208,7 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
                                      .entropy_bonus = entropy_price(l, m->entropy)};
     struct passing passing = {.l = l, .t = &t};
     const struct gradient gradient = {.model = l->in->model,
-                                      .adapter = l->adapter,
+                                      .adapter = l->trained.adapter,
                                       .engine = l->engine,
                                       .saved = l->saved,
                                       .pass_rows = l->recipe.pass_rows,
@@ -239,8 +231,9 @@ static bool update(struct loop *l, const struct groups *g, struct step_metrics *
             "Step %zu: a token was sampled and trained with log-probabilities that differ by %g; they must be equal. This is a defect of hone.",
             m->step, sums.max_dlogp))
         return false;
-    m->grad_norm = optimizer_step(&l->optimizer, m->learning_rate, l->values, l->grads);
-    values_changed(l);
+    m->grad_norm = optimizer_step(&l->trained.optimizer, m->learning_rate, l->trained.values,
+                                  l->trained.grads);
+    trained_changed(&l->trained);
     if (!isfinite(m->grad_norm))
         ok = tell(l, err, EVENT_WARN,
                   "Step %zu: the gradient is not a finite number; nothing was changed.", m->step);
@@ -267,12 +260,12 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         .step = (uint32_t)step,
         .stop = in->stop};
     struct evaluate_result sampled, greedy;
-    bool ok = evaluate(l->engine, l->adapter, in->prompter, in->valid, in->grader, &opt, in->sink,
-                       &a, &sampled, err);
+    bool ok = evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
+                       in->sink, &a, &sampled, err);
 
     opt.greedy = true;
-    ok = ok && evaluate(l->engine, l->adapter, in->prompter, in->valid, in->grader, &opt, NULL, &a,
-                        &greedy, err);
+    ok = ok && evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
+                        NULL, &a, &greedy, err);
     if (ok) {
         m->has_valid = true;
         m->valid_mean_reward = sampled.reward_mean;
@@ -311,9 +304,9 @@ static bool among_best(struct train_state *s, uint64_t step, double reward, size
 
 static bool save(struct loop *l, const struct step_metrics *m, bool best, struct error *err)
 {
-    const struct checkpoint_parts parts = {.adapter = l->adapter,
+    const struct checkpoint_parts parts = {.adapter = l->trained.adapter,
                                            .model = l->in->model,
-                                           .optimizer = &l->optimizer,
+                                           .optimizer = &l->trained.optimizer,
                                            .state = &l->state};
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
@@ -336,14 +329,6 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
 
 #define SOLVED_STEPS                                                                               \
     10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
-
-static void adapter_hash(const struct loop *l, char hex[65])
-{
-    if (l->adapter != NULL)
-        adapter_sha256(l->adapter, hex);
-    else
-        values_sha256(l->values, l->optimizer.n, hex);
-}
 
 /* All steps are done, or there is nothing left to learn. */
 static bool is_over(const struct loop *l)
@@ -411,7 +396,7 @@ static bool one_step(struct loop *l, struct error *err)
             return false;
         best = among_best(&l->state, l->state.step, m.valid_mean_reward, l->recipe.keep_best);
     }
-    adapter_hash(l, m.adapter_sha256);
+    trained_sha256(&l->trained, m.adapter_sha256);
     const struct ledger_inputs ledger = {
         .groups = &g, .grader = l->in->grader, .references = &l->references};
     if (!explain_step(&m, &l->recipe, &l->state, l->in->sink, err) ||
@@ -434,34 +419,17 @@ static bool one_step(struct loop *l, struct error *err)
 static bool set_up(struct loop *l, struct error *err)
 {
     const struct reinforce_inputs *in = l->in;
-    const struct optimizer_options oo = {.beta1 = l->recipe.beta1,
-                                         .beta2 = l->recipe.beta2,
-                                         .eps = l->recipe.eps,
-                                         .weight_decay = l->recipe.weight_decay,
-                                         .max_grad_norm = l->recipe.max_grad_norm};
-    size_t n;
+    const struct trained_options opt = {.recipe = &l->recipe,
+                                        .start = in->start,
+                                        .base_name = in->base_name,
+                                        .keep_old = l->recipe.kl_undo > 0};
 
-    if (l->recipe.lora_rank > 0) {
-        if (!adapter_new(&in->model->config, l->recipe.lora_rank, (float)l->recipe.lora_alpha,
-                         l->recipe.seed, &l->adapter, err) ||
-            !adapter_want_grads(l->adapter, err))
-            return false;
-        snprintf(l->adapter->base_name, sizeof l->adapter->base_name, "%s", in->base_name);
-        l->values = l->adapter->values;
-        l->grads = l->adapter->grads;
-        n = l->adapter->n_values;
-    } else {
-        if (!model_unfreeze(in->model, err))
-            return false;
-        l->values = in->model->full->values;
-        l->grads = in->model->full->grads;
-        n = in->model->full->n_values;
-    }
+    if (!trained_open(in->model, &opt, &l->run, &l->trained, err))
+        return false;
     l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
     references_find(in->train, in->grader, &l->run, &l->references);
     return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
                            &l->saved, err) &&
-           optimizer_init(&l->optimizer, &oo, n, l->recipe.kl_undo > 0, &l->run, err) &&
            grade_queue_open(in->grader, 0, &l->queue, err);
 }
 
@@ -494,18 +462,6 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
     }
     arena_release(&a);
     return ok;
-}
-
-/* How many values a job moves. */
-static size_t trained_values(const struct model_config *c, size_t rank)
-{
-    size_t per_layer = 0, n, k;
-
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
-        projection_shape(c, (enum projection)p, &n, &k);
-        per_layer += rank > 0 ? rank * (n + k) : n * k;
-    }
-    return c->n_layers * per_layer + (rank > 0 ? 0 : c->vocab * c->width);
 }
 
 static void settle_steps(struct loop *l)
@@ -547,9 +503,10 @@ static bool begin(struct loop *l, struct error *err)
 
     l->state = (struct train_state){.rate_scale = 1};
     if (at > 0) {
-        if (!checkpoint_load(in->run_dir, at, in->model, l->adapter, &l->optimizer, &l->state, err))
+        if (!checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
+                             &l->state, err))
             return false;
-        values_changed(l);
+        trained_changed(&l->trained);
         l->recipe.max_tokens = (size_t)l->state.max_tokens;
         l->recipe.group_size = (size_t)l->state.group_size;
         l->recipe.group_auto = l->state.group_auto;
@@ -565,6 +522,7 @@ static bool begin(struct loop *l, struct error *err)
     if (!tell(l, err, EVENT_INFO,
               "Fine-tuning job started: %zu rows, %zu prompts a step, %" PRIu64 " steps.",
               in->train->n_rows, l->recipe.batch_size, l->total_steps) ||
+        (l->rank_note[0] != '\0' && !tell(l, err, EVENT_INFO, "%s", l->rank_note)) ||
         !preflight_settle(l->engine, in, &l->recipe, err))
         return false;
     l->state.max_tokens = l->recipe.max_tokens;
@@ -597,7 +555,7 @@ static void result_of(const struct loop *l, struct reinforce_result *out)
         out->best_step = (size_t)l->state.best_step[0];
         out->best_valid_reward = l->state.best_reward[0];
     }
-    adapter_hash(l, out->adapter_sha256);
+    trained_sha256(&l->trained, out->adapter_sha256);
 }
 
 bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, struct error *err)
@@ -607,6 +565,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     bool ok;
 
     eo.max_live = l.recipe.max_live;
+    trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
@@ -632,10 +591,17 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     grade_queue_close(l.queue);
     engine_close(l.engine);
     saved_pool_close(l.saved);
-    adapter_close(l.adapter);
+    trained_close(&l.trained);
     arena_release(&l.step);
     arena_release(&l.run);
     return ok;
+}
+
+double reinforce_least_bytes(const struct model *m, const struct recipe *recipe)
+{
+    /* values, gradients, two moments, and the three arrays that an update is undone from */
+    return (double)model_bytes(m) + (double)trained_values(&m->config, recipe->lora_rank) * 4 *
+                                        (recipe->kl_undo > 0 ? 7 : 4);
 }
 
 bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out, struct error *err)
@@ -645,16 +611,13 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     bool ok;
 
     eo.max_live = l.recipe.max_live;
+    trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
     if (ok) {
-        /* values, gradients, two moments, and the three arrays that an update is undone from */
-        const double moved = (double)trained_values(&in->model->config, l.recipe.lora_rank) * 4 *
-                             (l.recipe.kl_undo > 0 ? 7 : 4);
-
         ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps,
-                       (double)model_bytes(in->model) + moved, out, err);
+                       reinforce_least_bytes(in->model, &l.recipe), out, err);
     }
     engine_close(l.engine);
     return ok;

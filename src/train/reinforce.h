@@ -20,9 +20,10 @@ struct reinforce_inputs {
     const struct dataset *valid; /* or NULL */
     struct grader *grader;
     const struct recipe *recipe;
-    const char *run_dir;   /* checkpoints go into run_dir/checkpoints */
-    const char *base_name; /* the model's name, for adapter_config.json */
-    bool resume;           /* go on from the last checkpoint in run_dir, where there is one */
+    const char *run_dir;         /* checkpoints go into run_dir/checkpoints */
+    const char *base_name;       /* the model's name, for adapter_config.json */
+    const struct adapter *start; /* of a fine-tuned model: where the new adapter begins; or NULL */
+    bool resume;                 /* go on from the last checkpoint in run_dir, where there is one */
     const struct progress_sink *sink;
     const atomic_bool *stop; /* set: the loop ends after a checkpoint, with ERR_CANCELLED */
 };
@@ -37,6 +38,9 @@ struct reinforce_result {
 
 MUST_CHECK bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out,
                           struct error *err);
+
+/* The least memory that training takes, the model's own bytes with it: what cannot be computed anew instead of being kept. */
+double reinforce_least_bytes(const struct model *m, const struct recipe *recipe);
 
 /* What a job would meet before it starts. */
 struct check_report {

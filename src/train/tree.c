@@ -23,6 +23,8 @@ struct trie {
     struct node *nodes;
     struct link *links;
     uint32_t n_nodes, n_links;
+    uint32_t *path; /* [n_path] of each token of each answer: its link, or NO_TARGET */
+    size_t n_path;
 };
 
 static uint32_t step_to(struct trie *t, uint32_t at, token_id token)
@@ -46,7 +48,9 @@ static void note_known(struct trie *t, uint32_t at, struct saved_row *const *row
         t->nodes[at].known = rows[i];
 }
 
-static void add_target(struct trie *t, uint32_t at, token_id id, float coefficient, float sampled)
+/* Returns the link. */
+static uint32_t add_target(struct trie *t, uint32_t at, token_id id, float coefficient,
+                           float sampled)
 {
     struct node *n = &t->nodes[at];
 
@@ -56,7 +60,7 @@ static void add_target(struct trie *t, uint32_t at, token_id id, float coefficie
         if (x->id == id) {
             x->count++;
             x->coefficient += coefficient;
-            return;
+            return l - 1;
         }
     }
     const uint32_t fresh = ++t->n_links;
@@ -67,6 +71,7 @@ static void add_target(struct trie *t, uint32_t at, token_id id, float coefficie
     else
         t->links[n->last_target - 1].next = fresh;
     n->last_target = fresh;
+    return fresh - 1;
 }
 
 static struct trie trie_of(const struct tree_group *groups, size_t n_groups, struct arena *a)
@@ -83,6 +88,7 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
     }
     t.nodes = ARENA_ARRAY(a, struct node, most);
     t.links = ARENA_ARRAY(a, struct link, targets + 1);
+    t.path = ARENA_ARRAY(a, uint32_t, targets + 1);
     for (size_t g = 0; g < n_groups; g++) {
         struct saved_row *const *rows = groups[g].anew == NULL ? groups[g].prompt_rows : NULL;
         uint32_t prompt_end = 0;
@@ -96,8 +102,10 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
             uint32_t at = prompt_end;
 
             for (size_t k = 0; k < s->n; k++) {
-                if (s->masked == NULL || !s->masked[k])
-                    add_target(&t, at, s->tokens[k], s->coefficient, s->logprobs[k]);
+                t.path[t.n_path++] =
+                    s->masked == NULL || !s->masked[k]
+                        ? add_target(&t, at, s->tokens[k], s->coefficient, s->logprobs[k])
+                        : NO_TARGET;
                 if (k + 1 == s->n)
                     break; /* after the last token nothing is asked */
                 at = step_to(&t, at, s->tokens[k]);
@@ -170,15 +178,22 @@ bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool
         at.seg = seg;
         at.end += tree.m - before;
     }
+    uint32_t *place = ARENA_ARRAY(a, uint32_t, t.n_links + 1); /* of each link's target */
     for (uint32_t i = 1; i < t.n_nodes; i++) {
         for (uint32_t l = t.nodes[i].target; l != 0; l = t.links[l - 1].next) {
             struct target x = t.links[l - 1].t;
+
+            place[l - 1] = (uint32_t)tree.n_targets;
 
             x.row = t.nodes[i].row;
             tree.n_tokens += x.count;
             tree.targets[tree.n_targets++] = x;
         }
     }
+    tree.path = t.path;
+    for (size_t i = 0; i < t.n_path; i++)
+        if (t.path[i] != NO_TARGET)
+            t.path[i] = place[t.path[i]];
     for (size_t i = 0; ok && i < tree.n_spans; i++)
         ok = kv_segment_reserve(pool, tree.spans[i].seg, tree.spans[i].n_rows, err);
     if (!ok) {
@@ -187,6 +202,41 @@ bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool
     }
     *out = tree;
     return true;
+}
+
+void tree_measure(const struct train_tree *t, const struct tree_group *groups, size_t n_groups,
+                  struct answer_logp *answers)
+{
+    const uint32_t *path = t->path;
+
+    for (size_t g = 0; g < n_groups; g++) {
+        for (size_t i = 0; i < groups[g].n_answers; i++) {
+            struct answer_logp m = {0};
+
+            for (size_t k = 0; k < groups[g].answers[i].n; k++, path++) {
+                if (*path == NO_TARGET)
+                    continue;
+                m.logp += (double)t->targets[*path].logp;
+                m.n++;
+                m.n_top += t->targets[*path].top;
+            }
+            *answers++ = m;
+        }
+    }
+}
+
+void tree_weigh(struct train_tree *t, const struct tree_group *groups, size_t n_groups,
+                const float *coefficients)
+{
+    const uint32_t *path = t->path;
+
+    for (size_t i = 0; i < t->n_targets; i++)
+        t->targets[i].coefficient = 0;
+    for (size_t g = 0; g < n_groups; g++)
+        for (size_t i = 0; i < groups[g].n_answers; i++, coefficients++)
+            for (size_t k = 0; k < groups[g].answers[i].n; k++, path++)
+                if (*path != NO_TARGET)
+                    t->targets[*path].coefficient += *coefficients;
 }
 
 void tree_release(struct train_tree *t, struct kv_pool *pool)

@@ -37,7 +37,10 @@ struct target {
     float coefficient; /* the sum of theirs */
     float sampled;     /* log-probability when it was drawn */
     float logp;        /* filled by the loss: log-probability now */
+    bool top;          /* filled by the loss: no token is likelier */
 };
+
+#define NO_TARGET UINT32_MAX
 
 struct train_tree {
     size_t m;                 /* rows */
@@ -48,6 +51,7 @@ struct train_tree {
     struct target *targets; /* those of a row together, in the order of the answers */
     size_t n_targets;
     size_t n_tokens; /* drawn tokens that the targets stand for: the sum of their counts */
+    uint32_t *path;  /* of each answer's tokens, one after another: their target, or NO_TARGET */
 };
 
 /* Segments come from the pool and go back with tree_release. Everything else lives in the arena. */
@@ -56,6 +60,18 @@ MUST_CHECK bool tree_build(const struct tree_group *groups, size_t n_groups, str
 void tree_release(struct train_tree *t, struct kv_pool *pool);
 /* Its rows as a forward pass takes them. */
 struct batch tree_batch(const struct train_tree *t);
+
+/* What a forward pass says of an answer: of its tokens that are not masked. */
+struct answer_logp {
+    double logp;     /* their sum, in the order of the tokens */
+    size_t n, n_top; /* tokens; those that no other was likelier than */
+};
+/* answers[]: of all groups, one after another. After the targets were filled. */
+void tree_measure(const struct train_tree *t, const struct tree_group *groups, size_t n_groups,
+                  struct answer_logp *answers);
+/* Gives the targets the coefficients that tree_build would give them, were these the answers'. */
+void tree_weigh(struct train_tree *t, const struct tree_group *groups, size_t n_groups,
+                const float *coefficients);
 /* Rows that tree_build would make: to cut a step into passes. */
 size_t tree_rows(const struct tree_group *groups, size_t n_groups, struct arena *a);
 #endif

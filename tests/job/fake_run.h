@@ -463,6 +463,8 @@ static inline json_t *fake_job(void)
         "auto");
 }
 
+static struct run_listener fake_listener; /* of every folder opened below */
+
 /* Opens DIR for such a run. */
 static inline bool fake_folder_open(const char *dir, const struct fake_run *f,
                                     struct fake_words *words, bool resume, struct run_folder **out,
@@ -479,6 +481,7 @@ static inline bool fake_folder_open(const char *dir, const struct fake_run *f,
                                            .grader_names = fake_grader_names,
                                            .grader_types = fake_grader_types,
                                            .resume = resume,
+                                           .listener = fake_listener,
                                            .tokens = {.text = fake_token_text, .ctx = words}};
     const bool ok = run_folder_open(dir, &opt, out, err);
 

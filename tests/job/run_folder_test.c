@@ -732,6 +732,95 @@ static void a_checkpoint_that_was_saved_and_not_told_of_is_told_of_on_resume(voi
     test_dir_remove(whole);
 }
 
+/* What was heard, as a store keeps it: the first time counts. Breaks the run at its break_at-th call. */
+struct heard {
+    json_t *events, *checkpoints; /* by key, by name of the folder */
+    size_t n, break_at;
+};
+
+static bool hears(struct heard *h, struct error *e)
+{
+    return ++h->n != h->break_at || fail(e, ERR_IO, "the store is gone");
+}
+
+static bool hear_event(void *ctx, const json_t *event, const char *key, struct error *e)
+{
+    struct heard *h = ctx;
+    const json_t *was = json_object_get(h->events, key);
+
+    if (!hears(h, e))
+        return false;
+    if (was == NULL)
+        json_object_set(h->events, key, (json_t *)(uintptr_t)event);
+    else
+        assert_true(json_equal(json_object_get(was, "id"), json_object_get(event, "id")));
+    return true;
+}
+
+static bool hear_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, struct error *e)
+{
+    struct heard *h = ctx;
+
+    if (!hears(h, e))
+        return false;
+    json_object_set(h->checkpoints, dir, (json_t *)(uintptr_t)checkpoint);
+    return true;
+}
+
+static void listen(struct heard *h, size_t break_at)
+{
+    *h = (struct heard){
+        .events = json_object(), .checkpoints = json_object(), .break_at = break_at};
+    fake_listener =
+        (struct run_listener){.ctx = h, .event = hear_event, .checkpoint = hear_checkpoint};
+}
+
+static void stop_listening(struct heard *h)
+{
+    json_decref(h->events);
+    json_decref(h->checkpoints);
+    fake_listener = (struct run_listener){0};
+}
+
+static void a_listener_has_heard_everything_wherever_the_run_broke(void **state)
+{
+    struct fake_run f = small_run();
+    struct heard whole, h;
+
+    (void)state;
+    listen(&whole, 0);
+    test_dir_remove(make_run(&f, f.n_steps));
+    assert_true(whole.n > 30);
+    assert_int_equal(json_object_size(whole.checkpoints), 3);
+    for (size_t at = 1; at <= whole.n; at++) {
+        char *dir = test_dir_make(&arena);
+        struct run_folder *folder = NULL;
+
+        listen(&h, at);
+        f.dir = dir;
+        ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+        assert_false(fake_run_tell(&f, run_folder_sink(folder), &words, 0, f.n_steps, &err));
+        run_folder_close(folder);
+        go_on(&f, dir);
+        const char *key;
+        json_t *value;
+        json_object_foreach(whole.events, key, value)
+        {
+            const json_t *mine = json_object_get(h.events, key);
+
+            if (mine == NULL)
+                fail_msg("broken at call %zu, the event \"%s\" was never heard", at, key);
+            assert_true(json_equal(json_object_get(value, "message"),
+                                   json_object_get(mine, "message")));
+        }
+        assert_int_equal(json_object_size(h.events), json_object_size(whole.events));
+        assert_int_equal(json_object_size(h.checkpoints), 3);
+        stop_listening(&h);
+        test_dir_remove(dir);
+    }
+    stop_listening(&whole);
+}
+
 static void a_run_goes_on_only_as_it_was_started(void **state)
 {
     struct fake_run f = small_run();
@@ -758,7 +847,7 @@ static void a_run_goes_on_only_as_it_was_started(void **state)
     ASSERT_FAILS(run_folder_open(dir, &opt, &folder, &err), ERR_CORRUPT, "has other columns");
     opt.n_graders = 2;
     ASSERT_OK(run_folder_open(dir, &opt, &folder, &err));
-    ASSERT_FAILS(run_folder_open(dir, &opt, &folder, &err), ERR_INVALID,
+    ASSERT_FAILS(run_folder_open(dir, &opt, &folder, &err), ERR_TIMEOUT,
                  "another process is writing");
     ASSERT_STR(json_str(json_object_get(run_folder_job(folder), "suffix")), "organ");
     run_folder_close(folder);
@@ -1003,6 +1092,7 @@ int main(void)
         cmocka_unit_test(a_resumed_run_equals_an_unbroken_one),
         cmocka_unit_test(a_run_survives_being_killed_at_any_moment),
         cmocka_unit_test(a_checkpoint_that_was_saved_and_not_told_of_is_told_of_on_resume),
+        cmocka_unit_test(a_listener_has_heard_everything_wherever_the_run_broke),
         cmocka_unit_test(a_run_goes_on_only_as_it_was_started),
         cmocka_unit_test(a_full_disk_is_one_error_and_costs_no_line),
         cmocka_unit_test(a_line_that_failed_can_be_written_again),

@@ -162,6 +162,170 @@ static void the_field_at_fault_is_in_the_error(void **state)
     assert_string_equal(err.param, "messages[1].role");
 }
 
+/* ---- rows that say what to answer ---- */
+
+#define SAID(content) "{\"role\":\"assistant\",\"content\":" content "}"
+#define PAIR(better, worse)                                                                        \
+    "{\"input\":{\"messages\":[" USER("\"x\"") "],\"tools\":[],\"parallel_tool_calls\":true},"     \
+                                               "\"preferred_output\":[" better                     \
+                                               "],\"non_preferred_output\":[" worse "]}\n"
+
+static void conversations_are_read(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    put(f,
+        STR("{\"messages\":[" USER("\"hi\"") "," SAID(
+            "\"ho\"") "]}\n"
+                      "{\"messages\":[{\"role\":\"assistant\",\"content\":\"a\",\"weight\":0}," USER(
+                          "\"b\"") ",{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"c\"}],"
+                                   "\"weight\":1}],\"tools\":[],\"parallel_tool_calls\":false}\n"
+                                   "{\"prompt\":\"once\",\"completion\":\" upon\"}\n"));
+    ASSERT_OK(dataset_open_as(f->path, DATASET_SUPERVISED, &d, &err));
+    assert_int_equal(d.n_rows, 3);
+    assert_int_equal(json_array_size(d.rows[1].messages), 3);
+    assert_null(d.rows[2].messages);
+    ASSERT_STR(json_str(d.rows[2].prompt), "once");
+    ASSERT_STR(json_str(d.rows[2].completion), " upon");
+    dataset_close(&d);
+}
+
+static void calls_become_what_templates_want(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+    struct buf b;
+
+    put(f,
+        STR("{\"functions\":[{\"name\":\"add\"}],\"messages\":[" USER(
+            "\"1+2\"") ",{\"role\":\"assistant\",\"function_call\":{\"name\":\"add\","
+                       "\"arguments\":\"{\\\"a\\\": 1, \\\"b\\\": 2}\"}},"
+                       "{\"role\":\"function\",\"name\":\"add\",\"content\":\"3\"},"
+                       "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\","
+                       "\"type\":\"function\",\"function\":{\"name\":\"say\",\"arguments\":\"{}\"}}]}]}"));
+    ASSERT_OK(dataset_open_as(f->path, DATASET_SUPERVISED, &d, &err));
+    buf_init(&b, 1 << 12);
+    json_write(&b, d.rows[0].messages, NULL);
+    ASSERT_STR(buf_view(&b),
+               "[{\"role\":\"user\",\"content\":\"1+2\"},{\"role\":\"assistant\",\"tool_calls\":"
+               "[{\"type\":\"function\",\"function\":{\"name\":\"add\",\"arguments\":{\"a\":1,"
+               "\"b\":2}}}]},{\"role\":\"tool\",\"name\":\"add\",\"content\":\"3\"},"
+               "{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":"
+               "\"function\",\"function\":{\"name\":\"say\",\"arguments\":{}}}]}]");
+    buf_clear(&b);
+    json_write(&b, d.rows[0].tools, NULL);
+    ASSERT_STR(buf_view(&b), "[{\"type\":\"function\",\"function\":{\"name\":\"add\"}}]");
+    buf_release(&b);
+    dataset_close(&d);
+}
+
+static void pairs_are_read(void **state)
+{
+    const struct fixture *f = *state;
+    struct dataset d = {0};
+    struct error err;
+
+    put(f, STR(PAIR(SAID("\"good\""), SAID("\"bad\""))));
+    ASSERT_OK(dataset_open_as(f->path, DATASET_PREFERENCE, &d, &err));
+    ASSERT_STR(json_str(json_object_get(d.rows[0].preferred, "content")), "good");
+    ASSERT_STR(json_str(json_object_get(d.rows[0].rejected, "content")), "bad");
+    assert_int_equal(json_array_size(d.rows[0].messages), 1);
+    assert_int_equal(json_array_size(d.rows[0].tools), 0);
+    dataset_close(&d);
+}
+
+static void what_cannot_be_learned_is_named(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct {
+        enum dataset_format format;
+        const char *row;
+        enum error_kind kind;
+        const char *text;
+    } cases[] = {
+        {DATASET_SUPERVISED,
+         "{\"messages\":[" USER("\"x\"") ",{\"role\":\"tool\",\"content\":\"y\"}]}", ERR_INVALID,
+         ": the last message is of role \"tool\", \"assistant\" was expected"},
+        {DATASET_SUPERVISED,
+         "{\"messages\":[" USER(
+             "\"x\"") ",{\"role\":\"assistant\",\"content\":\"y\",\"weight\":0}]}",
+         ERR_INVALID, ": every message of the assistant has \"weight\" 0"},
+        {DATASET_SUPERVISED,
+         "{\"messages\":[" USER(
+             "\"x\"") ",{\"role\":\"assistant\",\"content\":\"y\",\"weight\":2}]}",
+         ERR_INVALID, ": messages[1].weight is another number, 0 or 1 was expected"},
+        {DATASET_SUPERVISED,
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"weight\":1}," SAID("\"y\"") "]}",
+         ERR_INVALID, ": messages[0].weight stands in a message that is not the assistant's"},
+        {DATASET_SUPERVISED,
+         "{\"messages\":[" USER("\"x\"") ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
+                                         "{\"name\":\"f\",\"arguments\":\"[\"}}]}]}",
+         ERR_INVALID,
+         ": messages[1].tool_calls[0].function.arguments is a string that holds no JSON object"},
+        {DATASET_SUPERVISED,
+         "{\"messages\":[" USER("\"x\"") ",{\"role\":\"assistant\",\"tool_calls\":[{\"function\":"
+                                         "{\"arguments\":\"{}\"}}]}]}",
+         ERR_INVALID,
+         ": messages[1].tool_calls[0].function.name is nothing, a string was expected"},
+        {DATASET_SUPERVISED, "{\"messages\":[" USER("\"x\"") "," SAID("3") "]}", ERR_INVALID,
+         ": messages[1].content is a number"},
+        {DATASET_SUPERVISED, "{\"messages\":[" SAID("\"x\"") "],\"functions\":[1]}", ERR_INVALID,
+         ": functions[0] is a number, an object was expected"},
+        {DATASET_SUPERVISED, "{\"messages\":[" SAID("\"x\"") "],\"parallel_tool_calls\":1}",
+         ERR_INVALID, ": \"parallel_tool_calls\" is a number, true or false was expected"},
+        {DATASET_SUPERVISED, "{\"prompt\":\"x\"}", ERR_INVALID, ": \"completion\" is missing"},
+        {DATASET_SUPERVISED, "{\"completion\":\"x\"}", ERR_INVALID, ": \"prompt\" is missing"},
+        {DATASET_SUPERVISED, "{}", ERR_INVALID, ": \"messages\" is missing"},
+        {DATASET_PREFERENCE, "{}", ERR_INVALID, ": \"input\" is missing, an object was expected"},
+        {DATASET_PREFERENCE, PAIR(SAID("\"a\"") "," SAID("\"b\""), SAID("\"c\"")), ERR_INVALID,
+         ": \"preferred_output\" has 2 messages, exactly one was expected"},
+        {DATASET_PREFERENCE, PAIR(SAID("\"a\""), ""), ERR_INVALID,
+         ": \"non_preferred_output\" is empty"},
+        {DATASET_PREFERENCE, PAIR(SAID("\"a\""), USER("\"b\"")), ERR_INVALID,
+         ": non_preferred_output[0] is of role \"user\", \"assistant\" was expected"},
+        {DATASET_PREFERENCE,
+         PAIR("{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}", SAID("\"b\"")),
+         ERR_UNSUPPORTED, ": preferred_output[0] calls tools"},
+        {DATASET_PREFERENCE, PAIR(SAID("[{\"type\":\"image_url\"}]"), SAID("\"b\"")),
+         ERR_UNSUPPORTED, ": part 0 of preferred_output[0].content is of type \"image_url\""},
+        {DATASET_PREFERENCE,
+         "{\"input\":{\"messages\":[" SAID("\"x\"") "]},\"preferred_output\":[" SAID(
+             "\"a\"") "],\"non_preferred_output\":[" SAID("\"b\"") "]}",
+         ERR_INVALID, ": the last message of \"input\" is the assistant's"},
+        /* of another method */
+        {DATASET_SUPERVISED, PAIR(SAID("\"a\""), SAID("\"b\"")), ERR_INVALID,
+         " has \"preferred_output\": that is a file for method dpo, and this job's method is "
+         "supervised"},
+        {DATASET_SUPERVISED, "{\"messages\":[" USER("\"x\"") "]}", ERR_INVALID,
+         " has \"messages\" that end with one of the user: that is a file for method "
+         "reinforcement, and this job's method is supervised"},
+        {DATASET_PREFERENCE, "{\"messages\":[" SAID("\"x\"") "]}", ERR_INVALID,
+         " has \"messages\" that end with one of the assistant: that is a file for method "
+         "supervised, and this job's method is dpo"},
+        {DATASET_PREFERENCE, "{\"prompt\":\"a\",\"completion\":\"b\"}", ERR_INVALID,
+         " has \"completion\": that is a file for method supervised"},
+        {DATASET_PROMPTS, PAIR(SAID("\"a\""), SAID("\"b\"")), ERR_INVALID,
+         " has \"preferred_output\": that is a file for method dpo, and rows for the model to "
+         "answer are expected here"},
+        {DATASET_PROMPTS, "{\"messages\":[" SAID("\"x\"") "]}", ERR_INVALID,
+         "the model answers it; files for method supervised end so"},
+    };
+    struct dataset d = {0};
+    struct error err;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        put(f, str_of(cases[i].row));
+        ASSERT_FAILS(dataset_open_as(f->path, cases[i].format, &d, &err), cases[i].kind,
+                     cases[i].text);
+        ASSERT_FAILS(dataset_open_as(f->path, cases[i].format, &d, &err), cases[i].kind,
+                     "train.jsonl, line 1");
+        assert_true(err.param[0] != '\0');
+    }
+}
+
 static void a_file_without_rows_is_refused(void **state)
 {
     const struct fixture *f = *state;
@@ -255,6 +419,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(rows_keep_their_fields_and_their_line_numbers, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_conversation_may_hold_calls_of_tools, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(conversations_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(calls_become_what_templates_want, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pairs_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_learned_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_first_bad_row_is_named, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_field_at_fault_is_in_the_error, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_file_without_rows_is_refused, set_up, tear_down),

@@ -22,6 +22,63 @@ static bool read(const char *body, struct recipe *out, struct error *err)
     "{\"method\":{\"type\":\"reinforcement\",\"reinforcement\":{\"grader\":{},"                    \
     "\"hyperparameters\":" hyper "}},\"seed\":7,\"hone\":" ours "}"
 
+#define OF(type, hyper, ours)                                                                      \
+    "{\"method\":{\"type\":\"" type "\",\"" type "\":{\"hyperparameters\":" hyper                  \
+    "}},\"hone\":" ours "}"
+#define SFT(hyper, ours) OF("supervised", hyper, ours)
+#define DPO(hyper, ours) OF("dpo", hyper, ours)
+
+static void a_body_without_method_is_supervised(void **state)
+{
+    (void)state;
+    struct recipe r;
+    struct error err;
+
+    ASSERT_OK(read("{\"method\":null,\"hone\":null}", &r, &err));
+    assert_int_equal(r.method, METHOD_SUPERVISED);
+    assert_int_equal(r.batch_size, 0);
+    assert_int_equal(r.n_epochs, 0);
+    assert_true(r.learning_rate_multiplier == 1);
+    ASSERT_OK(read("{\"hyperparameters\":{\"batch_size\":3,\"n_epochs\":\"auto\"}}", &r, &err));
+    assert_int_equal(r.batch_size, 3);
+    assert_int_equal(r.n_epochs, 0);
+    ASSERT_OK(read("{\"method\":{\"type\":\"supervised\"},"
+                   "\"hyperparameters\":{\"n_epochs\":7}}",
+                   &r, &err));
+    assert_int_equal(r.n_epochs, 7);
+    ASSERT_OK(read("{\"method\":{\"type\":\"dpo\"}}", &r, &err));
+    assert_int_equal(r.method, METHOD_DPO);
+    assert_true(r.beta == 0.1);
+}
+
+static void settings_of_dpo_can_be_given_back(void **state)
+{
+    (void)state;
+    struct recipe r, again;
+    struct error err;
+    struct buf b;
+
+    ASSERT_OK(read(DPO("{\"beta\":0.3,\"batch_size\":2,\"n_epochs\":4}",
+                       "{\"schedule\":\"constant\",\"warmup_steps\":3,\"eval_interval\":5,"
+                       "\"checkpoint_interval\":6,\"max_steps\":9}"),
+                   &r, &err));
+    json_t *method = json_pack("{s:s, s:{s:o}}", "type", "dpo", "dpo", "hyperparameters",
+                               recipe_hyperparameters(&r));
+    json_t *job = json_pack("{s:o, s:o}", "method", method, "hone", recipe_all(&r));
+    buf_init(&b, 1 << 16);
+    json_write(&b, job, NULL);
+    ASSERT_OK(read(b.ptr, &again, &err));
+    assert_true(again.beta == 0.3 && again.schedule == RATE_CONSTANT);
+    assert_int_equal(again.batch_size, 2);
+    assert_int_equal(again.n_epochs, 4);
+    assert_int_equal(again.warmup_steps, 3);
+    assert_int_equal(again.eval_interval, 5);
+    assert_int_equal(again.checkpoint_interval, 6);
+    assert_int_equal(again.max_steps, 9);
+    buf_release(&b);
+    json_decref(job);
+}
+
 static void auto_and_missing_mean_the_default(void **state)
 {
     (void)state;
@@ -91,8 +148,21 @@ static void mistakes_are_named_with_their_place(void **state)
         const char *body, *says;
     } cases[] = {
         {"[1]", "a job is a JSON object"},
-        {"{}", "\"method\""},
-        {"{\"method\":{\"type\":\"supervised\"}}", "\"supervised\""},
+        {"{\"method\":\"dpo\"}", "\"method\" is a string"},
+        {"{\"method\":{}}", "\"type\""},
+        {"{\"method\":{\"type\":\"sft\"}}",
+         "\"method.type\" is \"sft\", \"reinforcement\", \"supervised\" and \"dpo\""},
+        {"{\"method\":{\"type\":\"dpo\",\"dpo\":[]}}", "\"method.dpo\" is a list"},
+        {DPO("{\"beta\":0}", "{}"), "\"method.dpo.hyperparameters.beta\" is 0"},
+        {DPO("{\"beta\":2.5}", "{}"), "expected 1e-09 to 2"},
+        {SFT("{\"beta\":0.1}", "{}"),
+         "\"method.supervised.hyperparameters.beta\" is no hyperparameter of method supervised"},
+        {SFT("{\"n_epochs\":0}", "{}"), "hyperparameters.n_epochs\" is 0"},
+        {SFT("{}", "{\"group_size\":8}"), "\"hone.group_size\" is no setting of a supervised job"},
+        {DPO("{}", "{\"reasoning\":{}}"), "\"hone.reasoning\" is no setting of a dpo job"},
+        {DPO("{}", "{\"schedule\":\"cosine\"}"), "\"hone.schedule\" must be"},
+        {"{\"hyperparameters\":{\"batch_size\":0}}", "\"hyperparameters.batch_size\" is 0"},
+        {JOB("{}", "{\"schedule\":\"linear\"}"), "no setting of a reinforcement job"},
         {"{\"method\":{\"type\":\"reinforcement\"}}", "method.reinforcement"},
         {JOB("{\"batch_size\":0}", "{}"), "hyperparameters.batch_size\" is 0"},
         {JOB("{\"batch_size\":257}", "{}"), "expected 1 to 256"},
@@ -142,6 +212,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(auto_and_missing_mean_the_default),
         cmocka_unit_test(every_setting_that_is_shown_can_be_given_back),
+        cmocka_unit_test(a_body_without_method_is_supervised),
+        cmocka_unit_test(settings_of_dpo_can_be_given_back),
         cmocka_unit_test(mistakes_are_named_with_their_place),
         cmocka_unit_test(the_rate_falls_with_the_width),
         cmocka_unit_test(full_fine_tuning_has_a_rate_of_its_own),

@@ -1,0 +1,80 @@
+/*
+ * cmd_worker.c - a process that works on the jobs of a server: `hone serve` starts its own, more may run elsewhere.
+ */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/job_file.h"
+#include "cli/session.h"
+#include "cli/work_job.h"
+#include "store/store.h"
+#include "text/json.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* One JSON object a line on standard error; no user's text in it. */
+static void log_line(void *ctx, const char *what, const char *job, const char *message)
+{
+    struct buf b;
+
+    (void)ctx;
+    buf_init(&b, 1 << 16);
+    buf_printf(&b,
+               "{\"time\":%lld,\"module\":\"worker\",\"pid\":%ld,\"event\":\"%s\",\"job\":\"%s\"",
+               (long long)clock_unix(), (long)getpid(), what, job);
+    buf_text(&b, ",\"message\":");
+    json_write_string(&b, str_of(message), false);
+    buf_text(&b, "}\n");
+    fwrite(buf_view(&b).ptr, 1, b.len, stderr);
+    buf_release(&b);
+}
+
+static bool run(struct cli *c, struct error *err)
+{
+    const struct options *o = c->options;
+    const int64_t mb = option_int(o, OPT_JOB_MEMORY);
+    const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
+    struct store *store = NULL;
+
+    (void)!nice((int)option_int(o, OPT_NICE));
+    if (!machine_setup(c, err) || !store_open(&so, &store, err))
+        return false;
+    const struct worker_options wo = {.store = store,
+                                      .machine_bytes =
+                                          mb > 0 ? mb << 20 : (int64_t)(0.8 * memory_total()),
+                                      .lease_seconds = option_int(o, OPT_LEASE),
+                                      .stop = c->stop,
+                                      .once = option_on(o, OPT_ONCE),
+                                      .work = work_job,
+                                      .ctx = c,
+                                      .log = log_line};
+    const bool ok = worker_run(&wo, err);
+    store_close(store);
+    return ok;
+}
+
+static const enum option_id ids[] = {
+    OPT_DATABASE,       OPT_JOB_MEMORY,    OPT_LEASE,           OPT_NICE,   OPT_ONCE,
+    OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS,  OPT_PYTHON, OPT_SANDBOX,
+    OPT_JUDGE,          OPT_JUDGE_TIMEOUT, OPT_EMBEDDING_MODEL, OPT_DEVICE, OPT_THREADS,
+    OPT_PRECISION,      OPT_CONTEXT,       OPT_KERNELS,         OPT_HOME,
+};
+
+const struct command cmd_worker = {
+    .set =
+        {.command = "worker",
+         .args = "",
+         .summary = "work on the jobs of a server; hone serve starts workers of its own",
+         .details =
+             "Takes jobs from the store one after another, under a lease: a worker that dies loses its "
+             "job to another, which goes on from the last step. Any number may run, on any "
+             "number of machines that share the database and the store's folders. Ctrl-C saves a checkpoint and "
+             "gives the job back.",
+         .examples = "  hone worker\n"
+                     "  HONE_DATABASE=postgresql://hone@db/hone hone worker --home /srv/hone\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
+    .run = run,
+};

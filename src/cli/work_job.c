@@ -1,0 +1,263 @@
+/*
+ * work_job.c - a row becomes job_parts, these a run, and its end the row's next state.
+ */
+#include "cli/work_job.h"
+#include "base/file.h"
+#include "cli/run_job.h"
+#include "cli/tee.h"
+#include "cli/valid_evals.h"
+#include "job/job_record.h"
+#include "store/files.h"
+
+#include <stdio.h>
+
+/* One job under way: the command's own settings with the job's stop flag. */
+struct doing {
+    struct work *work;
+    struct cli cli;
+    struct job_parts parts;
+    struct run_job run;
+    struct job_record record;
+    struct valid_evals evals;
+};
+
+/* ---- from the row ---- */
+
+static const char *in_home(struct doing *d, const char *folder, const char *name)
+{
+    struct arena *a = d->work->arena;
+
+    return file_join(a, file_join(a, store_home(d->work->store), folder), name);
+}
+
+/* What the job's model stands for: a base in the store, or what another job made. */
+static bool find_model(struct doing *d, struct model_ref *out, struct error *err)
+{
+    const struct job_row *job = &d->work->job;
+    struct arena *a = d->work->arena;
+    struct tuned_model tuned;
+    const char *name = job->model;
+
+    if (strncmp(name, "ft:", 3) == 0) {
+        if (!models_get(d->work->store, job->project_id, str_of(name), a, &tuned, err))
+            return false;
+        name = file_join(a, file_join(a, in_home(d, "runs", tuned.run_dir), "checkpoints"),
+                         tuned.checkpoint_dir);
+    }
+    if (!model_store_find(d->cli.home, name, a, out, err))
+        return false;
+    out->name = job->model;
+    return true;
+}
+
+static bool find_file(struct doing *d, const char *id, const char *param, const char **path,
+                      struct error *err)
+{
+    struct stored_file f;
+
+    *path = NULL;
+    if (id == NULL)
+        return true;
+    if (!files_get(d->work->store, d->work->job.project_id, str_of(id), d->work->arena, &f, err))
+        return fail_param(err, ERR_NOT_FOUND, param, "the file %s is gone: upload it again", id);
+    *path = files_path(d->work->store, f.id, d->work->arena);
+    return true;
+}
+
+static bool read_row(struct doing *d, struct job_file *out, struct error *err)
+{
+    const struct job_row *job = &d->work->job;
+    struct job_file j = {0};
+
+    if (!find_file(d, job->training_file, "training_file", &j.train, err) ||
+        !find_file(d, job->validation_file, "validation_file", &j.valid, err) ||
+        !find_model(d, &j.model, err) || !json_parse(str_of(job->body), job->id, &j.body, err))
+        return false;
+    j.file = job->id;
+    json_object_set_new(j.body, "seed", json_integer(job->seed));
+    *out = j;
+    return true;
+}
+
+/* Messages name the file as its owner knows it: by the id that was uploaded, not by where we keep it. */
+static void name_files(const struct doing *d, const struct job_file *j, struct error *err)
+{
+    const struct {
+        const char *path, *id, *param;
+    } files[] = {{j->train, d->work->job.training_file, "training_file"},
+                 {j->valid, d->work->job.validation_file, "validation_file"}};
+    char text[sizeof err->message];
+
+    for (size_t i = 0; i < 2; i++) {
+        const char *at = files[i].path != NULL ? strstr(err->message, files[i].path) : NULL;
+
+        if (at == NULL)
+            continue;
+        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - err->message), err->message, files[i].id,
+                 at + strlen(files[i].path));
+        memcpy(err->message, text, sizeof text);
+        snprintf(err->param, sizeof err->param, "%s", files[i].param);
+    }
+}
+
+static bool open_parts(struct doing *d, struct error *err)
+{
+    struct job_file job = {0}, names;
+
+    if (!read_row(d, &job, err))
+        return false;
+    names = job; /* its paths live in the arena */
+    if (job_parts_open_job(&d->cli, &job, &d->parts, err) && job_parts_check(&d->parts, err))
+        return true;
+    name_files(d, &names, err);
+    return false;
+}
+
+/* ---- states ---- */
+
+/* Whether the job itself is at fault, and another try would meet the same. */
+static bool is_final(const struct error *err)
+{
+    switch (err->kind) {
+    case ERR_INVALID:
+    case ERR_NOT_FOUND:
+    case ERR_LIMIT:
+    case ERR_CORRUPT:
+    case ERR_UNSUPPORTED:
+    case ERR_NO_MEMORY:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool end_badly(struct doing *d, struct error *err)
+{
+    const struct error why = *err;
+
+    return is_final(&why) && job_failed(d->work, &why, err);
+}
+
+static bool validate(struct doing *d, struct error *err)
+{
+    struct work *w = d->work;
+    const char *files =
+        w->job.validation_file == NULL
+            ? arena_printf(w->arena, "Validating training file: %s", w->job.training_file)
+            : arena_printf(w->arena, "Validating training file: %s and validation file: %s",
+                           w->job.training_file, w->job.validation_file);
+
+    if (!job_record_event(w, "info", "validating", files, err))
+        return false;
+    if (!open_parts(d, err))
+        return end_badly(d, err);
+    return job_validated(w, (int64_t)reinforce_least_bytes(d->parts.model, &d->parts.recipe), err);
+}
+
+/* The loop ended before its end: because somebody asked, or because it could not go on. */
+static bool end_early(struct doing *d, struct error *err)
+{
+    struct work *w = d->work;
+    const struct error why = *err;
+
+    switch ((enum work_ask)atomic_load(&w->ask)) {
+    case WORK_PAUSE:
+        return job_paused(w, d->run.model_name, "The job was paused on request", err);
+    case WORK_LEAVE:
+        return job_requeued(w, err);
+    case WORK_CANCEL:
+    case WORK_LOST:
+        return true; /* what it became was written by another */
+    case WORK_GO_ON:
+        break;
+    }
+    if (why.kind == ERR_IO)
+        return job_paused(
+            w, d->run.model_name,
+            arena_printf(w->arena,
+                         "The job was paused because of this machine: %s. Nothing that was done is "
+                         "lost; resume the job when that is mended",
+                         why.message),
+            err);
+    return end_badly(d, err);
+}
+
+/* The loop of the job's method; *tokens: trained on. */
+static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tokens,
+                 struct error *err)
+{
+    struct reinforce_result result;
+    struct fit_result fitted;
+
+    if (d->parts.method == METHOD_REINFORCEMENT) {
+        struct reinforce_inputs in = job_parts_inputs(&d->parts, &d->cli);
+
+        in.run_dir = d->run.dir;
+        in.resume = d->run.resume;
+        in.sink = sink;
+        if (!reinforce(&in, &result, err))
+            return false;
+        *tokens = (int64_t)result.trained_tokens;
+        return true;
+    }
+    struct fit_inputs in = job_parts_fit_inputs(&d->parts, &d->cli);
+    in.run_dir = d->run.dir;
+    in.resume = d->run.resume;
+    in.sink = sink;
+    if (!fit(&in, &fitted, err))
+        return false;
+    *tokens = (int64_t)fitted.trained_tokens;
+    return true;
+}
+
+static bool train(struct doing *d, struct error *err)
+{
+    const char *valid = d->parts.job.valid;
+    struct tee tee = {.sinks = {run_folder_sink(d->run.folder)}, .n = 1};
+    const struct progress_sink sink = tee_sink(&tee);
+    int64_t tokens;
+
+    valid_evals_init(&d->evals, d->run.dir, valid != NULL ? d->work->job.validation_file : "",
+                     d->parts.valid.n_rows, d->work->arena);
+    if (d->parts.method == METHOD_REINFORCEMENT)
+        tee.sinks[tee.n++] = valid_evals_sink(&d->evals);
+    if (!loop(d, &sink, &tokens, err))
+        return end_early(d, err);
+    return job_succeeded(d->work, d->run.model_name,
+                         file_join(d->work->arena, d->run.dir, "metrics.csv"), tokens, err);
+}
+
+static bool run(struct doing *d, struct error *err)
+{
+    struct work *w = d->work;
+
+    if (!job_started(w, err))
+        return false;
+    if (!open_parts(d, err))
+        return end_badly(d, err);
+    d->record.run_dir = in_home(d, "runs", w->job.run_dir);
+    d->run = (struct run_job){.c = &d->cli,
+                              .parts = &d->parts,
+                              .dir = d->record.run_dir,
+                              .id = w->job.id,
+                              .model_name = w->job.fine_tuned_model,
+                              .listener = job_record_listener(&d->record)};
+    d->run.resume = file_exists(file_join(w->arena, d->run.dir, "job.json"));
+    if (!run_job_open(&d->run, err))
+        return false; /* another may still be writing there: later */
+    return train(d, err);
+}
+
+bool work_job(void *ctx, struct work *w, struct error *err)
+{
+    struct doing d = {.work = w, .cli = *(const struct cli *)ctx, .record.work = w};
+
+    d.cli.arena = w->arena;
+    d.cli.stop = &w->stop;
+    const bool ok =
+        strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err) : run(&d, err);
+    run_job_close(&d.run);
+    job_record_release(&d.record);
+    job_parts_close(&d.parts);
+    return ok;
+}

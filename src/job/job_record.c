@@ -1,0 +1,299 @@
+/*
+ * job_record.c - rows from what is told, and the ends of a job.
+ */
+#include "job/job_record.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "job/run_read.h"
+#include "store/files.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static char *text_of(const json_t *value, struct arena *a)
+{
+    struct buf b;
+
+    buf_init(&b, LIMIT_LINE_BYTES);
+    json_write(&b, value, NULL);
+    char *text = arena_text(a, buf_view(&b));
+    buf_release(&b);
+    return text;
+}
+
+static const char *member(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+/* ---- what a run tells ---- */
+
+static int64_t whole(const json_t *object, const char *key)
+{
+    const json_t *v = json_object_get(object, key);
+
+    return json_is_integer(v) ? json_integer_value(v) : INT64_MIN;
+}
+
+/* With the metrics event of the same step, which follows. */
+static bool on_progress(void *ctx, size_t step, size_t total_steps, double seconds_left,
+                        struct error *err)
+{
+    struct job_record *r = ctx;
+
+    (void)err;
+    r->progress = job_change_none();
+    r->progress.step = (int64_t)step;
+    r->progress.total_steps = (int64_t)total_steps;
+    if (seconds_left >= 0 && seconds_left < 1e9)
+        r->progress.estimated_finish = clock_unix() + (int64_t)(seconds_left + 0.5);
+    r->has_progress = true;
+    return true;
+}
+
+/* The newest measurements stand with the checkpoint that is made of them. */
+static void note_metrics(struct job_record *r, const json_t *event)
+{
+    const struct str type = json_str(json_object_get(event, "type"));
+
+    if (!str_is(type, "metrics"))
+        return;
+    json_decref(r->metrics);
+    r->metrics = json_incref(json_object_get(event, "data"));
+}
+
+static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
+{
+    struct job_record *r = ctx;
+    struct arena a = {0};
+    const struct job_change c = r->has_progress ? r->progress : job_change_none();
+    const struct job_event e = {.key = key,
+                                .id = member(event, "id"),
+                                .level = member(event, "level"),
+                                .type = member(event, "type"),
+                                .message = member(event, "message"),
+                                .data = text_of(json_object_get(event, "data"), &a),
+                                .created_at = whole(event, "created_at")};
+
+    note_metrics(r, event);
+    r->has_progress = false;
+    const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
+    arena_release(&a);
+    return ok;
+}
+
+/* The plain numbers of the step's metrics stand with the checkpoint, as the API's typed ones do. */
+static char *metrics_of(const struct job_record *r, const json_t *checkpoint, int64_t step,
+                        struct arena *a)
+{
+    json_t *metrics = json_copy(json_object_get(checkpoint, "metrics")), *value;
+    const char *key;
+
+    if (metrics == NULL)
+        metrics = json_object();
+    if (whole(r->metrics, "step") == step)
+        json_object_foreach(r->metrics, key, value)
+        {
+            if (json_is_number(value) && strcmp(key, "total_steps") != 0)
+                json_object_set(metrics, key, value);
+        }
+    char *text = text_of(metrics, a);
+    json_decref(metrics);
+    return text;
+}
+
+/* The steps whose folders are there. */
+static bool keep_those_there(struct job_record *r, struct arena *a, struct error *err)
+{
+    struct run_checkpoint *all;
+    size_t n;
+
+    if (!run_read_checkpoints(r->run_dir, a, &all, &n, err))
+        return false;
+    int64_t *steps = ARENA_ARRAY(a, int64_t, n + 1);
+    for (size_t i = 0; i < n; i++)
+        steps[i] = (int64_t)all[i].step;
+    return checkpoints_keep(r->work->store, &r->work->lease, steps, n, err);
+}
+
+static bool on_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, struct error *err)
+{
+    struct job_record *r = ctx;
+    struct arena a = {0};
+    const int64_t step = whole(checkpoint, "step_number");
+    const struct checkpoint_row row = {
+        .step = step,
+        .created_at = whole(checkpoint, "created_at"),
+        .id = arena_text(&a, json_str(json_object_get(checkpoint, "id"))),
+        .job_id = r->work->job.id,
+        .name =
+            arena_text(&a, json_str(json_object_get(checkpoint, "fine_tuned_model_checkpoint"))),
+        .metrics = metrics_of(r, checkpoint, step, &a),
+        .dir = arena_text(&a, str_of(dir)),
+        .kept = true};
+    const bool ok =
+        checkpoints_put(r->work->store, &r->work->lease, &row, err) && keep_those_there(r, &a, err);
+
+    arena_release(&a);
+    return ok;
+}
+
+static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
+{
+    struct job_record *r = ctx;
+    struct arena a = {0};
+    struct job_change c = job_change_none();
+
+    c.resolved = text_of(resolved, &a);
+    c.total_steps = whole(resolved, "total_steps");
+    const bool ok = jobs_change(r->work->store, &r->work->lease, &c, NULL, 0, err);
+    arena_release(&a);
+    return ok;
+}
+
+struct run_listener job_record_listener(struct job_record *r)
+{
+    return (struct run_listener){.ctx = r,
+                                 .event = on_event,
+                                 .progress = on_progress,
+                                 .checkpoint = on_checkpoint,
+                                 .settled = on_settled};
+}
+
+void job_record_release(struct job_record *r)
+{
+    json_decref(r->metrics);
+    *r = (struct job_record){0};
+}
+
+/* ---- the ends ---- */
+
+static struct job_event event_of(const char *level, const char *key, const char *message)
+{
+    return (struct job_event){.key = key,
+                              .level = level,
+                              .type = "message",
+                              .message = message,
+                              .data = "{}",
+                              .created_at = clock_unix()};
+}
+
+bool job_record_event(struct work *w, const char *level, const char *key, const char *message,
+                      struct error *err)
+{
+    const struct job_change c = job_change_none();
+    const struct job_event e = event_of(level, key, message);
+
+    return jobs_change(w->store, &w->lease, &c, &e, 1, err);
+}
+
+static bool end(struct work *w, struct job_change *c, const struct job_event *events, size_t n,
+                struct error *err)
+{
+    c->end_lease = true;
+    return jobs_change(w->store, &w->lease, c, events, n, err);
+}
+
+bool job_validated(struct work *w, int64_t memory_bytes, struct error *err)
+{
+    struct job_change c = job_change_none();
+    const struct job_event e =
+        event_of("info", "validated", "Files validated, moving job to queued state");
+
+    c.status = "queued";
+    c.memory_bytes = memory_bytes;
+    return end(w, &c, &e, 1, err);
+}
+
+bool job_started(struct work *w, struct error *err)
+{
+    struct job_change c = job_change_none();
+
+    c.status = "running";
+    return jobs_change(w->store, &w->lease, &c, NULL, 0, err);
+}
+
+/* The job's result file, under an id that is its own: made once, however often it is asked for. */
+static bool add_result(struct work *w, const char *metrics_csv, const char **id, struct error *err)
+{
+    struct stored_file f = {
+        .id =
+            store_id_of("file-", str_of(arena_printf(w->arena, "%s results", w->job.id)), w->arena),
+        .project_id = w->job.project_id,
+        .filename = arena_text(w->arena, STR("step_metrics.csv")),
+        .purpose = arena_text(w->arena, STR("fine-tune-results")),
+        .status = arena_text(w->arena, STR("processed")),
+        .created_at = clock_unix()};
+    struct str text;
+    char *path;
+
+    *id = f.id;
+    return file_read(metrics_csv, LIMIT_DATA_BYTES, w->arena, &text, err) &&
+           files_incoming(w->store, w->arena, &path, err) && file_put(path, text, err) &&
+           files_add(w->store, path, &f, w->arena, err);
+}
+
+bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
+                   int64_t trained_tokens, struct error *err)
+{
+    struct job_change c = job_change_none();
+    const char *file;
+
+    if (!add_result(w, metrics_csv, &file, err))
+        return fail_while(err, "keeping the result file of %s", w->job.id);
+    const struct job_event events[] = {
+        event_of("info", "created model",
+                 arena_printf(w->arena, "New fine-tuned model created: %s", model)),
+        event_of("info", "succeeded", "The job has successfully completed"),
+    };
+    c.status = "succeeded";
+    c.fine_tuned_model = model;
+    c.result_files = arena_printf(w->arena, "[\"%s\"]", file);
+    c.trained_tokens = trained_tokens;
+    c.finished_at = clock_unix();
+    c.estimated_finish = 0;
+    return end(w, &c, events, 2, err);
+}
+
+bool job_paused(struct work *w, const char *model, const char *why, struct error *err)
+{
+    struct job_change c = job_change_none();
+    const struct job_event e =
+        event_of("info", arena_printf(w->arena, "paused %" PRId64, w->lease.attempt), why);
+
+    c.status = "paused";
+    c.fine_tuned_model = model;
+    c.estimated_finish = 0;
+    return end(w, &c, &e, 1, err);
+}
+
+bool job_failed(struct work *w, const struct error *why, struct error *err)
+{
+    struct job_change c = job_change_none();
+    const bool train = strcmp(why->param, "training_file") == 0,
+               valid = strcmp(why->param, "validation_file") == 0;
+    const struct job_event e = event_of("error", "failed", why->message);
+
+    c.status = "failed";
+    c.error_code = train                        ? "invalid_training_file"
+                   : valid                      ? "invalid_validation_file"
+                   : why->kind == ERR_NO_MEMORY ? "out_of_memory"
+                   : why->kind == ERR_IO        ? "server_error"
+                                                : "invalid_job";
+    c.error_param = why->param[0] != '\0' ? why->param : NULL;
+    c.error_message = why->message;
+    c.finished_at = clock_unix();
+    c.estimated_finish = 0;
+    return end(w, &c, &e, 1, err);
+}
+
+bool job_requeued(struct work *w, struct error *err)
+{
+    struct job_change c = job_change_none();
+
+    if (strcmp(w->job.status, "validating_files") != 0)
+        c.status = "queued";
+    return end(w, &c, NULL, 0, err);
+}

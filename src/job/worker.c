@@ -1,0 +1,289 @@
+/*
+ * worker.c - the loop, and the thread that keeps the lease.
+ */
+#include "job/worker.h"
+#include "base/clock.h"
+#include "base/condition.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define LEASE_SECONDS 15
+#define IDLE_MS 500
+#define STORE_PATIENCE 600 /* seconds without the store after which a worker gives up */
+
+struct worker {
+    const struct worker_options *opt;
+    char name[80], machine[80];
+    int64_t started_at;
+    double seen; /* clock_seconds() when the store last heard of this worker */
+};
+
+/* Keeps one job's lease while it is worked on. */
+struct keeper {
+    const struct worker *worker;
+    struct work *work;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards done */
+    pthread_cond_t changed;
+    bool done;
+};
+
+static void say(const struct worker *w, const char *what, const char *job, const char *message)
+{
+    if (w->opt->log != NULL)
+        w->opt->log(w->opt->ctx, what, job, message);
+}
+
+static void ask_for(struct work *w, enum work_ask ask)
+{
+    int none = WORK_GO_ON;
+
+    if (atomic_compare_exchange_strong(&w->ask, &none, (int)ask))
+        atomic_store(&w->stop, true);
+    else if (ask == WORK_CANCEL || ask == WORK_LOST)
+        atomic_store(&w->ask, (int)ask); /* it matters more than a pause */
+}
+
+static enum work_ask ask_of(const char *text)
+{
+    return strcmp(text, "cancel") == 0  ? WORK_CANCEL
+           : strcmp(text, "pause") == 0 ? WORK_PAUSE
+                                        : WORK_GO_ON;
+}
+
+static void tell_seen(struct worker *w, const char *job)
+{
+    const double now = clock_seconds();
+    struct worker_row row = {.name = w->name,
+                             .machine = w->machine,
+                             .version = (char *)(uintptr_t)HONE_VERSION,
+                             .job_id = (char *)(uintptr_t)job,
+                             .started_at = w->started_at,
+                             .memory_bytes = w->opt->machine_bytes};
+    struct error ignored;
+
+    if (now - w->seen < 5)
+        return;
+    w->seen = now;
+    (void)!workers_seen(w->opt->store, &row, &ignored);
+}
+
+/* ---- keeping a lease ---- */
+
+/* What was heard of a job last, or that nothing is heard any more: then the lease may be another's already. */
+static void renew(struct keeper *k, double *renewed)
+{
+    const struct worker_options *opt = k->worker->opt;
+    struct error err = {0};
+    char ask[16] = "";
+    const double now = clock_seconds();
+
+    if (jobs_renew(opt->store, &k->work->lease, opt->lease_seconds, ask, &err)) {
+        *renewed = now;
+        if (ask_of(ask) != WORK_GO_ON)
+            ask_for(k->work, ask_of(ask));
+    } else if (err.kind == ERR_CANCELLED) {
+        ask_for(k->work, WORK_LOST);
+    } else if (now - *renewed > (double)opt->lease_seconds) {
+        say(k->worker, "cut off", k->work->job.id, err.message);
+        ask_for(k->work, WORK_LOST);
+    }
+}
+
+static void *keep(void *ctx)
+{
+    struct keeper *k = ctx;
+    const struct worker_options *opt = k->worker->opt;
+    double renewed = clock_seconds();
+
+    pthread_mutex_lock(&k->lock);
+    while (!k->done) {
+        pthread_mutex_unlock(&k->lock);
+        if (opt->stop != NULL && atomic_load(opt->stop))
+            ask_for(k->work, WORK_LEAVE);
+        renew(k, &renewed);
+        pthread_mutex_lock(&k->lock);
+        for (int i = 0; i < 4 && !k->done;
+             i++) { /* a stop is heard sooner than a lease needs renewing */
+            condition_wait_for(&k->changed, &k->lock, (double)opt->lease_seconds / 20);
+            if (opt->stop != NULL && atomic_load(opt->stop))
+                ask_for(k->work, WORK_LEAVE);
+        }
+    }
+    pthread_mutex_unlock(&k->lock);
+    return NULL;
+}
+
+static bool keeper_start(struct keeper *k, struct error *err)
+{
+    pthread_mutex_init(&k->lock, NULL);
+    condition_init(&k->changed);
+    return pthread_create(&k->thread, NULL, keep, k) == 0 ||
+           fail(err, ERR_NO_MEMORY, "no thread can be started to keep the lease of %s",
+                k->work->job.id);
+}
+
+static void keeper_stop(struct keeper *k)
+{
+    pthread_mutex_lock(&k->lock);
+    k->done = true;
+    pthread_cond_signal(&k->changed);
+    pthread_mutex_unlock(&k->lock);
+    pthread_join(k->thread, NULL);
+    pthread_cond_destroy(&k->changed);
+    pthread_mutex_destroy(&k->lock);
+}
+
+/* ---- one job ---- */
+
+/* Back into the queue, where the lease still is ours. */
+static void give_back(struct worker *w, struct work *work)
+{
+    struct job_change c = job_change_none();
+    struct error err = {0};
+
+    if (strcmp(work->job.status, "running") == 0)
+        c.status = "queued";
+    c.end_lease = true;
+    if (!jobs_change(w->opt->store, &work->lease, &c, NULL, 0, &err) && err.kind != ERR_CANCELLED)
+        say(w, "not given back", work->job.id, err.message);
+}
+
+/* It kills whoever works on it, or cannot be worked on: somebody has to look. */
+static void give_up(struct worker *w, struct work *work, const char *why)
+{
+    struct job_change c = job_change_none();
+    char message[600];
+    struct error err = {0};
+    const struct job_event event = {.key = "given up",
+                                    .level = "error",
+                                    .type = "message",
+                                    .message = message,
+                                    .created_at = clock_unix()};
+
+    snprintf(message, sizeof message, "%s", why);
+    c.status = "failed";
+    c.error_code = "server_error";
+    c.error_message = message;
+    c.finished_at = clock_unix();
+    c.end_lease = true;
+    if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
+        say(w, "not given up", work->job.id, err.message);
+}
+
+static void work_on(struct worker *w, struct work *work)
+{
+    struct keeper k = {.worker = w, .work = work};
+    struct error err = {0};
+    char message[600];
+    bool ok;
+
+    say(w, "taken", work->job.id, work->job.status);
+    if (work->job.tries > WORKER_TRIES) {
+        snprintf(message, sizeof message,
+                 "The job was begun %" PRId64
+                 " times without a step done, and each time its worker died: %s",
+                 work->job.tries - 1,
+                 "it may need more memory than this machine has. The workers' log tells more.");
+        give_up(w, work, message);
+        say(w, "given up", work->job.id, message);
+        return;
+    }
+    ok = keeper_start(&k, &err);
+    if (ok) {
+        ok = w->opt->work(w->opt->ctx, work, &err);
+        keeper_stop(&k);
+    }
+    if (ok) {
+        say(w, "done", work->job.id, "");
+        return;
+    }
+    say(w, "not done", work->job.id, err.message);
+    if (atomic_load(&work->ask) == WORK_LOST || atomic_load(&work->ask) == WORK_CANCEL)
+        return;
+    if (work->job.tries >= WORKER_TRIES)
+        give_up(w, work, err.message);
+    else
+        give_back(w, work);
+}
+
+/* ---- the loop ---- */
+
+char *worker_machine(struct arena *a)
+{
+    char host[65] = "";
+
+    if (gethostname(host, sizeof host - 1) != 0 || host[0] == '\0')
+        snprintf(host, sizeof host, "localhost");
+    return arena_text(a, str_of(host));
+}
+
+static void name_worker(struct worker *w)
+{
+    struct arena a = {0};
+    unsigned random = 0;
+
+    snprintf(w->machine, sizeof w->machine, "%s", worker_machine(&a));
+    (void)!getrandom(&random, sizeof random, 0);
+    if (w->opt->name != NULL)
+        snprintf(w->name, sizeof w->name, "%s", w->opt->name);
+    else
+        snprintf(w->name, sizeof w->name, "%.50s:%ld:%08x", w->machine, (long)getpid(), random);
+    arena_release(&a);
+}
+
+/* *found: there was a job, and it has been worked on. */
+static bool take_one(struct worker *w, bool *found, struct error *err)
+{
+    struct arena a = {0};
+    struct work *work = ARENA_NEW(&a, struct work);
+    const struct worker_offer offer = {.worker = w->name,
+                                       .machine = w->machine,
+                                       .machine_bytes = w->opt->machine_bytes,
+                                       .lease_seconds = w->opt->lease_seconds};
+    const bool ok = jobs_take(w->opt->store, &offer, &a, found, &work->job, &work->lease, err);
+
+    if (ok && *found) {
+        work->store = w->opt->store;
+        work->arena = &a;
+        w->seen = 0;
+        tell_seen(w, work->job.id);
+        work_on(w, work);
+        w->seen = 0;
+    }
+    arena_release(&a);
+    return ok;
+}
+
+bool worker_run(const struct worker_options *options, struct error *err)
+{
+    struct worker_options opt = *options;
+    struct worker w = {.opt = &opt, .started_at = clock_unix(), .seen = -60};
+    double heard = clock_seconds();
+
+    opt.lease_seconds = opt.lease_seconds > 0 ? opt.lease_seconds : LEASE_SECONDS;
+    opt.idle_ms = opt.idle_ms > 0 ? opt.idle_ms : IDLE_MS;
+    name_worker(&w);
+    while (opt.stop == NULL || !atomic_load(opt.stop)) {
+        bool found = false;
+
+        tell_seen(&w, NULL);
+        if (take_one(&w, &found, err)) {
+            heard = clock_seconds();
+        } else {
+            say(&w, "no store", "", err->message);
+            if (clock_seconds() - heard > STORE_PATIENCE)
+                return fail_while(err, "looking for work");
+        }
+        if (!found && (opt.once || (opt.parent != 0 && (long)getppid() != opt.parent)))
+            return true;
+        if (!found)
+            (void)!clock_sleep_unless(opt.stop, clock_seconds() + (double)opt.idle_ms / 1000);
+    }
+    return true;
+}

@@ -1,0 +1,62 @@
+/*
+ * worker.h - a process that takes jobs from the store, one after another, and works on each under its lease.
+ *
+ *     take -> work (a thread renews the lease meanwhile) -> the job's next state, or the lease ends and another goes on
+ *
+ * A worker may be killed at any moment: what it had told the store stays, its lease ends by itself, and the job is taken
+ * again from its last checkpoint. One that lost its lease (it was stopped for too long, or cut off from the database) may
+ * write nothing any more, and is told by work->stop.
+ */
+#ifndef HONE_JOB_WORKER_H
+#define HONE_JOB_WORKER_H
+
+#include "store/jobs.h"
+
+#include <stdatomic.h>
+
+enum work_ask {
+    WORK_GO_ON,
+    WORK_PAUSE,  /* somebody paused the job: a checkpoint, then the state paused */
+    WORK_CANCEL, /* it was cancelled: nothing more is written */
+    WORK_LEAVE,  /* the worker is to end: a checkpoint, and the job goes back into the queue */
+    WORK_LOST,   /* the lease is another's */
+};
+
+/* One job, as it is worked on. */
+struct work {
+    struct store *store;
+    struct job_row job;
+    struct lease lease;
+    struct arena *arena; /* as long as the job is worked on */
+    atomic_bool stop;    /* ask is no longer WORK_GO_ON: read once a token */
+    atomic_int ask;      /* enum work_ask; once it is something else it stays */
+};
+
+/*
+ * Does what the job's state asks for, and brings it into its next one by jobs_change (work_end.h); true: it is done with it,
+ * however that went. False with err where it could not be: the job goes back into the queue and is tried again later, at most
+ * WORKER_TRIES times in a row without a step done.
+ */
+typedef bool work_fn(void *ctx, struct work *w, struct error *err);
+#define WORKER_TRIES 20
+
+struct worker_options {
+    struct store *store;
+    const char *name;      /* "host:pid:..."; NULL: made */
+    int64_t machine_bytes; /* for all jobs on this machine together */
+    int64_t lease_seconds; /* 0: 15 */
+    int64_t idle_ms;       /* between two looks into the queue; 0: 500 */
+    const atomic_bool *stop;
+    bool once;   /* ends when there is nothing to do */
+    long parent; /* the process that started it: once that is gone, as with once; 0: none */
+    work_fn *work;
+    void *ctx;
+    /* For a log: one line a thing done. May be NULL. */
+    void (*log)(void *ctx, const char *what, const char *job_id, const char *message);
+};
+/* Until stop. Fails only where the store could not be reached for long. */
+MUST_CHECK bool worker_run(const struct worker_options *opt, struct error *err);
+
+/* "host": what the machine calls itself, and the name under which memory on it is counted. In the arena. */
+char *worker_machine(struct arena *a);
+#endif

@@ -1,0 +1,24 @@
+/*
+ * prompt_internal.h - what prompt.c and turn.c both see of a prompter.
+ */
+#ifndef HONE_SAMPLE_PROMPT_INTERNAL_H
+#define HONE_SAMPLE_PROMPT_INTERNAL_H
+
+#include "sample/prompt.h"
+
+struct prompter {
+    const struct model *model;
+    const struct tokenizer *tokenizer;
+    struct chat_template *template;
+    struct str source; /* of the template */
+    struct str bos, eos;
+    struct reasoning reasoning;
+    struct forms *forms;
+    struct arena arena;
+};
+
+/* What a template reads, the caller's; generation: add_generation_prompt. */
+json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
+                           const json_t *extra, bool generation);
+bool prompter_is_end(const struct prompter *p, token_id id);
+#endif
