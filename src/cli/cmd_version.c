@@ -9,6 +9,7 @@
 #include "cli/session.h"
 #include "grade/grader.h"
 #include "sample/machine.h"
+#include "store/db.h"
 
 #include <curl/curl.h>
 #include <nettle/version.h>
@@ -30,7 +31,7 @@ static size_t libraries(struct library *out, size_t max)
     struct library *at = out;
     char pcre2[64] = "";
 
-    if (max < 6)
+    if (max < 8)
         return 0;
     pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
     *at = (struct library){.name = "jansson"};
@@ -48,6 +49,12 @@ static size_t libraries(struct library *out, size_t max)
     *at = (struct library){.name = "libcurl"};
     snprintf((at++)->version, sizeof at->version, "%s",
              curl_version_info(CURLVERSION_NOW)->version);
+    *at = (struct library){.name = "sqlite"};
+    snprintf((at++)->version, sizeof at->version, "%s", db_sqlite_version());
+    if (db_postgres_version() != NULL) { /* left out of the build where it is not found */
+        *at = (struct library){.name = "libpq"};
+        snprintf((at++)->version, sizeof at->version, "%s", db_postgres_version());
+    }
     return (size_t)(at - out);
 }
 
@@ -105,9 +112,11 @@ static bool run(struct cli *c, struct error *err)
                    "  sandbox    %s\n"
                    "  home       %s\n"
                    "  compiler   %s\n"
+                   "  store      SQLite%s\n"
                    "  libraries ",
                    HONE_VERSION, machine, parallel_threads(), parallel_threads() == 1 ? "" : "s",
-                   machine_kernels(), list.ptr, sandbox, c->home, __VERSION__);
+                   machine_kernels(), list.ptr, sandbox, c->home, __VERSION__,
+                   db_postgres_version() != NULL ? ", PostgreSQL" : "; built without PostgreSQL");
     buf_release(&list);
     for (size_t i = 0; ok && i < n; i++)
         ok = out_printf(err, "%s %s %s", i > 0 ? "," : "", lib[i].name, lib[i].version);

@@ -1,8 +1,9 @@
 /*
  * access.h - organisations, projects, API keys: who is asking, and what that key may do.
  *
- * A key is "sk-" and 48 letters and digits; only its SHA-256 is kept, and it is looked up by that: comparing takes the same
- * time whatever is wrong. A key belongs to a project; admin keys ("sk-admin-") may act on all of an organisation's projects.
+ * A key is "sk-" and 48 letters and digits ("sk-admin-" where it has SCOPE_ADMIN); only its SHA-256 is kept, and it is looked
+ * up by that: how long it takes tells nothing of a key. A key belongs to a project; one with SCOPE_ADMIN may act on all
+ * of its organisation's projects. Names are 1 to 200 characters without control characters.
  */
 #ifndef HONE_STORE_ACCESS_H
 #define HONE_STORE_ACCESS_H
@@ -30,18 +31,18 @@ struct api_key {
     int64_t created_at, last_used_at, revoked_at;     /* 0: never */
     int64_t requests_per_minute, concurrent_requests; /* 0: no limit */
 };
-struct access { /* whoever asks */
-    char *key_id, *project_id, *org_id, *org_slug;
-    unsigned scopes;
+struct access {                                    /* whoever asks */
+    char *key_id, *project_id, *org_id, *org_slug; /* key_id NULL: without a key */
+    unsigned scopes; /* with what they contain: SCOPE_ADMIN alone never stands here */
     int64_t requests_per_minute, concurrent_requests;
 };
 
 /* The first start: an organisation, a project, a key. *key in the arena, told only here; NULL where there was one already. */
 MUST_CHECK bool access_begin(struct store *s, struct arena *a, char **key, struct error *err);
-/* ERR_NOT_FOUND: no such key, or it was revoked. Notes when it was used, at most once a minute. */
+/* ERR_NOT_FOUND: no such key, or it was revoked. Notes when it was used, at most once a minute, and waits for no writer. */
 MUST_CHECK bool access_of_key(struct store *s, struct str key, struct arena *a, struct access *out,
                               struct error *err);
-/* Without a key, where the server was told to allow that: the first project. */
+/* Without a key, where the server was told to allow that: the first project, SCOPE_USE and SCOPE_TRAIN. */
 MUST_CHECK bool access_anonymous(struct store *s, struct arena *a, struct access *out,
                                  struct error *err);
 
@@ -55,6 +56,10 @@ MUST_CHECK bool access_projects(struct store *s, const char *org_id, struct aren
                                 struct project **out, size_t *n, struct error *err);
 MUST_CHECK bool access_project(struct store *s, const char *id, struct arena *a,
                                struct project *out, struct error *err);
+/* Of its files; 0: none. */
+MUST_CHECK bool access_set_quota(struct store *s, const char *project_id, int64_t quota_bytes,
+                                 struct error *err);
+/* At least one scope; limits of 0 are none. *secret, in the arena, is told only here. */
 struct new_key {
     const char *project_id, *name;
     unsigned scopes;
@@ -64,6 +69,7 @@ MUST_CHECK bool access_new_key(struct store *s, const struct new_key *k, struct 
                                struct api_key *out, char **secret, struct error *err);
 MUST_CHECK bool access_keys(struct store *s, const char *project_id, struct arena *a,
                             struct api_key **out, size_t *n, struct error *err);
+/* From then on it is no key any more; revoking it again is fine. ERR_NOT_FOUND for a key of another project. */
 MUST_CHECK bool access_revoke_key(struct store *s, const char *project_id, const char *id,
                                   struct error *err);
 
@@ -76,18 +82,20 @@ struct invitation {
 MUST_CHECK bool access_invite(struct store *s, const char *name, const char *note,
                               int64_t expires_at, struct arena *a, struct invitation *out,
                               char **code, struct error *err);
+/* ERR_NOT_FOUND: no such code. ERR_INVALID: it was used, or it is too late. The key is one for the whole organisation. */
 MUST_CHECK bool access_accept(struct store *s, struct str code, struct arena *a, struct org *org,
                               struct project *project, char **key, struct error *err);
 MUST_CHECK bool access_invitations(struct store *s, struct arena *a, struct invitation **out,
                                    size_t *n, struct error *err);
 
-/* The audit log only grows. No user's text, no key. */
+/* The audit log only grows. No user's text, no key. Everything but action and outcome may be NULL. */
 struct audit_entry {
     int64_t seq, at;
     const char *org_id, *project_id, *key_id, *action, *target, *outcome,
         *address; /* "fine_tuning.job.create", "ftjob-...", "ok" */
 };
 MUST_CHECK bool audit_put(struct store *s, const struct audit_entry *e, struct error *err);
+/* Behind after_seq (0: from the beginning), oldest first, at most limit; org_id NULL: of all. */
 MUST_CHECK bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t limit,
                            struct arena *a, struct audit_entry **out, size_t *n, struct error *err);
 #endif

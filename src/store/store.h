@@ -46,7 +46,8 @@ struct store_page {
 };
 /*
  * A live store into a new folder that can be opened as a home: rows as of one moment, every file and run folder that they name.
- * PostgreSQL's rows are not in it: ERR_UNSUPPORTED, naming pg_dump.
+ * Files and checkpoints are hard links where it is on the same disk. The models of the home are not in it.
+ * Where the rows are in PostgreSQL: ERR_UNSUPPORTED, naming pg_dump.
  */
 MUST_CHECK bool store_backup(struct store *s, const char *dir, struct error *err);
 #endif

@@ -1,0 +1,311 @@
+/*
+ * access.c - keys: made, looked up by their SHA-256, revoked.
+ */
+#include "store/access.h"
+#include "base/clock.h"
+#include "base/size.h"
+#include "store/access_internal.h"
+#include "store/key_uses.h"
+#include "store/store_internal.h"
+
+#define KEY_LETTERS 48 /* 285 bits */
+#define KEY_BYTES 256  /* longer is no key */
+#define NOTED_EVERY 60 /* seconds */
+
+/* ---- what the other files share ---- */
+
+bool access_name_is_fit(const char *name, const char *what, struct error *err)
+{
+    size_t n = 0;
+
+    if (name == NULL)
+        return fail_param(err, ERR_INVALID, "name", "%s needs a name", what);
+    for (const unsigned char *c = (const unsigned char *)name; *c != '\0'; c++) {
+        if (*c < ' ' || *c == 0x7f)
+            return fail_param(err, ERR_INVALID, "name",
+                              "the name of %s must not have control characters", what);
+        n += (*c & 0xc0) != 0x80;
+    }
+    if (n < 1 || n > ACCESS_NAME_MAX)
+        return fail_param(err, ERR_INVALID, "name",
+                          "the name of %s has %zu characters; 1 to %d are expected", what, n,
+                          ACCESS_NAME_MAX);
+    return true;
+}
+
+void *grown_next(struct grown *g, size_t size)
+{
+    if (g->n == g->max) {
+        const size_t max = size_max(16, 2 * g->max);
+        void *items = arena_alloc(g->arena, max * size);
+
+        if (g->n > 0)
+            memcpy(items, g->items, g->n * size);
+        g->items = items;
+        g->max = max;
+    }
+    return (char *)g->items + g->n++ * size;
+}
+
+static bool one_row(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct listing *l = ctx;
+
+    (void)err;
+    l->fill(row, grown_next(&l->list, l->item_bytes), l->list.arena);
+    return true;
+}
+
+bool listing_run(struct db *db, struct listing *l, struct error *err)
+{
+    l->list = (struct grown){.arena = l->list.arena};
+    return db_run(db, l->sql, l->v, l->n_v, one_row, l, NULL, err);
+}
+
+static bool listing_in(struct db *db, void *ctx, struct error *err)
+{
+    return listing_run(db, ctx, err);
+}
+
+bool listing_read(struct store *s, struct listing *l, struct arena *a, void **out, size_t *n,
+                  struct error *err)
+{
+    l->list.arena = a;
+    if (!db_read(store_db(s), listing_in, l, err))
+        return false;
+    *out = l->list.items;
+    *n = l->list.n;
+    return true;
+}
+
+/* ---- keys ---- */
+
+struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
+                        struct sha256_text *hash)
+{
+    char text[KEY_LETTERS + 1];
+
+    store_random_text(text, KEY_LETTERS);
+    *secret = arena_printf(a, "%s%s", (k->scopes & SCOPE_ADMIN) != 0 ? "sk-admin-" : "sk-", text);
+    *hash = sha256_of(*secret, strlen(*secret));
+    return (struct api_key){
+        .id = store_new_id("key_", a),
+        .project_id = arena_text(a, str_of(k->project_id)),
+        .name = arena_text(a, str_of(k->name)),
+        .hint = arena_printf(a, "sk-...%s", text + KEY_LETTERS - 4),
+        .scopes = k->scopes,
+        .created_at = clock_unix(),
+        .requests_per_minute = k->requests_per_minute,
+        .concurrent_requests = k->concurrent_requests,
+    };
+}
+
+bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *hash,
+             struct error *err)
+{
+    const struct db_value v[] = {
+        db_text(k->id),
+        db_text(k->project_id),
+        db_text(k->name),
+        db_text(k->hint),
+        db_text(hash->hex),
+        db_int((int64_t)k->scopes),
+        db_int(k->created_at),
+        db_int(k->requests_per_minute),
+        db_int(k->concurrent_requests),
+    };
+
+    return db_run(db,
+                  "INSERT INTO api_keys (id, project_id, name, hint, hash, scopes, created_at, "
+                  "requests_per_minute, concurrent_requests, last_used_at, revoked_at) "
+                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0)",
+                  v, COUNT_OF(v), NULL, NULL, NULL, err);
+}
+
+struct key_to_put {
+    struct api_key key;
+    struct sha256_text hash;
+};
+
+static bool put_key(struct db *db, void *ctx, struct error *err)
+{
+    const struct key_to_put *k = ctx;
+    const struct db_value v = db_text(k->key.project_id);
+    size_t n = 0;
+
+    if (!db_run(db, "SELECT id FROM projects WHERE id = ?1", &v, 1, NULL, NULL, &n, err))
+        return false;
+    if (n == 0)
+        return fail_param(err, ERR_NOT_FOUND, "project_id", "there is no project \"%.80s\"",
+                          k->key.project_id);
+    return key_put(db, &k->key, &k->hash, err);
+}
+
+bool access_new_key(struct store *s, const struct new_key *k, struct arena *a, struct api_key *out,
+                    char **secret, struct error *err)
+{
+    const unsigned all = SCOPE_USE | SCOPE_TRAIN | SCOPE_ADMIN;
+    struct key_to_put put;
+    char *text = NULL;
+
+    if (!access_name_is_fit(k->name, "a key", err))
+        return false;
+    if (k->scopes == 0 || (k->scopes & ~all) != 0)
+        return fail_param(err, ERR_INVALID, "scopes",
+                          "a key may do at least one thing: use, train or admin");
+    if (k->requests_per_minute < 0 || k->concurrent_requests < 0)
+        return fail_param(err, ERR_INVALID, "limits", "a key's limits are 0 (none) or more");
+    put.key = key_make(k, a, &text, &put.hash);
+    if (!db_write(store_db(s), put_key, &put, err))
+        return false;
+    *out = put.key;
+    *secret = text;
+    return true;
+}
+
+static void fill_key(const struct db_row *row, void *item, struct arena *a)
+{
+    *(struct api_key *)item = (struct api_key){
+        .id = db_row_text(row, 0, a),
+        .project_id = db_row_text(row, 1, a),
+        .name = db_row_text(row, 2, a),
+        .hint = db_row_text(row, 3, a),
+        .scopes = (unsigned)db_row_int(row, 4),
+        .created_at = db_row_int(row, 5),
+        .last_used_at = db_row_int(row, 6),
+        .revoked_at = db_row_int(row, 7),
+        .requests_per_minute = db_row_int(row, 8),
+        .concurrent_requests = db_row_int(row, 9),
+    };
+}
+
+bool access_keys(struct store *s, const char *project_id, struct arena *a, struct api_key **out,
+                 size_t *n, struct error *err)
+{
+    struct listing l = {
+        .sql = "SELECT id, project_id, name, hint, scopes, created_at, last_used_at, revoked_at, "
+               "requests_per_minute, concurrent_requests FROM api_keys WHERE project_id = ?1 "
+               "ORDER BY seq",
+        .v = {db_text(project_id)},
+        .n_v = 1,
+        .fill = fill_key,
+        .item_bytes = sizeof **out,
+    };
+    void *items = NULL;
+
+    if (!listing_read(s, &l, a, &items, n, err))
+        return false;
+    *out = items;
+    return true;
+}
+
+struct revocation {
+    const char *project_id, *id;
+    int64_t at;
+};
+
+static bool revoke(struct db *db, void *ctx, struct error *err)
+{
+    const struct revocation *r = ctx;
+    const struct db_value v[] = {db_text(r->project_id), db_text(r->id), db_int(r->at)};
+    size_t n = 0;
+
+    if (!db_run(db,
+                "UPDATE api_keys SET revoked_at = CASE WHEN revoked_at = 0 THEN ?3 ELSE revoked_at "
+                "END WHERE project_id = ?1 AND id = ?2",
+                v, COUNT_OF(v), NULL, NULL, &n, err))
+        return false;
+    return n == 1 || fail_param(err, ERR_NOT_FOUND, "key_id",
+                                "there is no key \"%.80s\" in this project", r->id);
+}
+
+bool access_revoke_key(struct store *s, const char *project_id, const char *id, struct error *err)
+{
+    struct revocation r = {project_id, id, clock_unix()};
+
+    return db_write(store_db(s), revoke, &r, err);
+}
+
+/* ---- who is asking ---- */
+
+struct asked {
+    struct access access;
+    int64_t last_used_at;
+};
+
+static unsigned with_contained(unsigned scopes)
+{
+    if ((scopes & SCOPE_ADMIN) != 0)
+        scopes |= SCOPE_TRAIN;
+    if ((scopes & SCOPE_TRAIN) != 0)
+        scopes |= SCOPE_USE;
+    return scopes;
+}
+
+static void fill_asked(const struct db_row *row, void *item, struct arena *a)
+{
+    *(struct asked *)item = (struct asked){
+        .access =
+            {
+                .key_id = db_row_text(row, 0, a),
+                .project_id = db_row_text(row, 1, a),
+                .org_id = db_row_text(row, 2, a),
+                .org_slug = db_row_text(row, 3, a),
+                .scopes = with_contained((unsigned)db_row_int(row, 4)),
+                .requests_per_minute = db_row_int(row, 5),
+                .concurrent_requests = db_row_int(row, 6),
+            },
+        .last_used_at = db_row_int(row, 7),
+    };
+}
+
+bool access_of_key(struct store *s, struct str key, struct arena *a, struct access *out,
+                   struct error *err)
+{
+    const size_t n_hashed = size_min(key.len, KEY_BYTES);
+    const struct sha256_text hash = sha256_of(n_hashed > 0 ? key.ptr : "", n_hashed);
+    struct listing l = {
+        .sql = "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
+               "k.concurrent_requests, k.last_used_at FROM api_keys k "
+               "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
+               "WHERE k.hash = ?1 AND k.revoked_at = 0",
+        .v = {db_text(hash.hex)},
+        .n_v = 1,
+        .fill = fill_asked,
+        .item_bytes = sizeof(struct asked),
+    };
+    void *items = NULL;
+    size_t n = 0;
+
+    if (!listing_read(s, &l, a, &items, &n, err))
+        return false;
+    if (n == 0)
+        return fail(err, ERR_NOT_FOUND, "there is no such API key, or it was revoked");
+    const struct asked *asked = items;
+    const int64_t now = clock_unix();
+    if (now - asked->last_used_at >= NOTED_EVERY)
+        key_uses_note(store_key_uses(s), asked->access.key_id, now);
+    *out = asked->access;
+    return true;
+}
+
+bool access_anonymous(struct store *s, struct arena *a, struct access *out, struct error *err)
+{
+    struct listing l = {
+        .sql = "SELECT NULL, p.id, p.org_id, o.slug, ?1, 0, 0, 0 FROM projects p "
+               "JOIN orgs o ON o.id = p.org_id ORDER BY p.seq LIMIT 1",
+        .v = {db_int(SCOPE_USE | SCOPE_TRAIN)},
+        .n_v = 1,
+        .fill = fill_asked,
+        .item_bytes = sizeof(struct asked),
+    };
+    void *items = NULL;
+    size_t n = 0;
+
+    if (!listing_read(s, &l, a, &items, &n, err))
+        return false;
+    if (n == 0)
+        return fail(err, ERR_NOT_FOUND, "there is no project yet");
+    *out = ((const struct asked *)items)->access;
+    return true;
+}

@@ -1,0 +1,49 @@
+/*
+ * access_internal.h - rows of access.h within a transaction of their caller's: an organisation, its project and its key are made
+ * together.
+ *
+ * What is made by chance is made before the transaction, which may be done twice.
+ */
+#ifndef HONE_STORE_ACCESS_INTERNAL_H
+#define HONE_STORE_ACCESS_INTERNAL_H
+
+#include "base/sha256.h"
+#include "store/access.h"
+
+#define ACCESS_NAME_MAX 200
+
+bool access_name_is_fit(const char *name, const char *what, struct error *err);
+
+/* Fills all but what the row gives; nothing is written yet. */
+struct org org_make(const char *name, struct arena *a);
+struct project project_make(const char *org_id, const char *name, struct arena *a);
+struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
+                        struct sha256_text *hash);
+
+/* Chooses o->slug, of the name and not there yet. */
+bool org_put(struct db *db, struct org *o, struct arena *a, struct error *err);
+bool project_put(struct db *db, const struct project *p, struct error *err);
+bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *hash,
+             struct error *err);
+
+/* A list that grows in an arena: the next item of size bytes. */
+struct grown {
+    struct arena *arena;
+    void *items;
+    size_t n, max;
+};
+void *grown_next(struct grown *g, size_t size);
+
+/* One statement as a transaction that reads, its rows into a list. */
+struct listing {
+    const char *sql;
+    struct db_value v[4];
+    size_t n_v;
+    void (*fill)(const struct db_row *row, void *item, struct arena *a);
+    size_t item_bytes;
+    struct grown list;
+};
+bool listing_read(struct store *s, struct listing *l, struct arena *a, void **out, size_t *n,
+                  struct error *err);
+bool listing_run(struct db *db, struct listing *l, struct error *err); /* within a transaction */
+#endif

@@ -1,0 +1,63 @@
+/*
+ * audit.c - who did what, when, from where: rows that are only ever added.
+ */
+#include "base/size.h"
+#include "store/access_internal.h"
+
+static bool put(struct db *db, void *ctx, struct error *err)
+{
+    const struct audit_entry *e = ctx;
+    const struct db_value v[] = {
+        db_int(e->at),      db_text(e->org_id), db_text(e->project_id), db_text(e->key_id),
+        db_text(e->action), db_text(e->target), db_text(e->outcome),    db_text(e->address),
+    };
+
+    return db_run(db,
+                  "INSERT INTO audit (at, org_id, project_id, key_id, action, target, outcome, "
+                  "address) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                  v, COUNT_OF(v), NULL, NULL, NULL, err);
+}
+
+bool audit_put(struct store *s, const struct audit_entry *e, struct error *err)
+{
+    struct audit_entry copy = *e;
+
+    return db_write(store_db(s), put, &copy, err);
+}
+
+static void fill(const struct db_row *row, void *item, struct arena *a)
+{
+    *(struct audit_entry *)item = (struct audit_entry){
+        .seq = db_row_int(row, 0),
+        .at = db_row_int(row, 1),
+        .org_id = db_row_text(row, 2, a),
+        .project_id = db_row_text(row, 3, a),
+        .key_id = db_row_text(row, 4, a),
+        .action = db_row_text(row, 5, a),
+        .target = db_row_text(row, 6, a),
+        .outcome = db_row_text(row, 7, a),
+        .address = db_row_text(row, 8, a),
+    };
+}
+
+bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t limit,
+                struct arena *a, struct audit_entry **out, size_t *n, struct error *err)
+{
+    struct listing l = {
+        .sql = org_id != NULL
+                   ? "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
+                     "FROM audit WHERE seq > ?1 AND org_id = ?3 ORDER BY seq LIMIT ?2"
+                   : "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
+                     "FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        .v = {db_int(after_seq), db_int((int64_t)size_min(limit, INT64_MAX)), db_text(org_id)},
+        .n_v = org_id != NULL ? 3 : 2,
+        .fill = fill,
+        .item_bytes = sizeof **out,
+    };
+    void *items = NULL;
+
+    if (!listing_read(s, &l, a, &items, n, err))
+        return false;
+    *out = items;
+    return true;
+}
