@@ -55,12 +55,6 @@ json_t *job_event_json(const struct job_event *e)
                      e->message, "type", e->type, "data", data != NULL ? data : json_object());
 }
 
-bool job_has_ended(const char *status)
-{
-    return strcmp(status, "succeeded") == 0 || strcmp(status, "failed") == 0 ||
-           strcmp(status, "cancelled") == 0;
-}
-
 static void tell(struct stream *s, const struct job_event *e)
 {
     json_t *json = job_event_json(e);

@@ -26,6 +26,4 @@ MUST_CHECK bool event_feed_add(struct event_feed *f, struct http_exchange *x,
 size_t event_feed_streams(struct event_feed *f); /* open now */
 
 json_t *job_event_json(const struct job_event *e);
-/* succeeded, failed, cancelled */
-bool job_has_ended(const char *status);
 #endif
