@@ -7,7 +7,7 @@
 #include "store/jobs.h"
 #include "text/json.h"
 
-/* A new tree, the caller's. "resolved" of the row: {"hyperparameters": {...}, ...}. */
+/* A new tree, the caller's. "resolved" of the row: every setting by its name, as train/progress.h tells it. */
 json_t *job_json(const struct job_row *j, const struct label *labels, size_t n_labels,
                  const char *org_id);
 json_t *checkpoint_json(const struct checkpoint_row *c);

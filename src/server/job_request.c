@@ -161,7 +161,7 @@ static bool check_reinforcement(const json_t *m, const json_t *body, const struc
     return (rules->request_addresses ||
             (job_grader_stays_here(out->grader, "method.reinforcement.grader", err) &&
              job_grader_stays_here(out->shadows, "hone.shadow_graders", err))) &&
-           check_format(json_object_get(m, "response_format"), err) && check_recipe(body, err);
+           check_format(json_object_get(m, "response_format"), err);
 }
 
 #define DEEPEST_GRADER 8
@@ -207,7 +207,7 @@ static bool read_method(const json_t *body, const struct job_rules *rules, struc
 
     if (is_none(method)) {
         out->method = "supervised";
-        return check_hyperparameters(old, SFT, "hyperparameters", err);
+        return check_hyperparameters(old, SFT, "hyperparameters", err) && check_recipe(body, err);
     }
     if (!json_is_object(method))
         return wrong_type(method, "method", "an object", err);
@@ -225,12 +225,13 @@ static bool read_method(const json_t *body, const struct job_rules *rules, struc
                           "\"reinforcement\"",
                           json_string_value(type));
     out->method = found->name;
-    if (!is_none(old) && json_object_size(old) > 0)
+    const json_t *m = json_object_get(method, found->name);
+    if (json_object_size(old) > 0 &&
+        (found->bit != SFT || !is_none(json_object_get(m, "hyperparameters"))))
         return fail_param(err, ERR_INVALID, "hyperparameters",
                           "\"hyperparameters\" stands beside \"method\": they belong into "
                           "\"method.%s.hyperparameters\"",
                           found->name);
-    const json_t *m = json_object_get(method, found->name);
     snprintf(where, sizeof where, "method.%s", found->name);
     if (!is_none(m) && !json_is_object(m))
         return wrong_type(m, where, "an object", err);
@@ -238,7 +239,9 @@ static bool read_method(const json_t *body, const struct job_rules *rules, struc
         return missing("method.reinforcement", err);
     snprintf(where, sizeof where, "method.%s.hyperparameters", found->name);
     return check_hyperparameters(json_object_get(m, "hyperparameters"), found->bit, where, err) &&
-           (found->bit != RFT || check_reinforcement(m, body, rules, out, err));
+           check_hyperparameters(old, SFT, "hyperparameters", err) &&
+           (found->bit != RFT || check_reinforcement(m, body, rules, out, err)) &&
+           check_recipe(body, err);
 }
 
 /* ---- the rest ---- */
@@ -422,12 +425,10 @@ json_t *job_method_shown(const json_t *body, const char *method, const json_t *r
     for (size_t i = 0; i < COUNT_OF(methods); i++)
         if (strcmp(methods[i].name, method) == 0)
             bit = methods[i].bit;
-    if (given == NULL && bit == SFT)
+    if (is_none(h) && bit == SFT)
         h = json_object_get(body, "hyperparameters");
     if (bit == RFT && json_object_get(inner, "response_format") == NULL)
         json_object_set_new(inner, "response_format", json_null());
-    json_object_set_new(
-        inner, "hyperparameters",
-        shown_hyperparameters(h, bit, json_object_get(resolved, "hyperparameters")));
+    json_object_set_new(inner, "hyperparameters", shown_hyperparameters(h, bit, resolved));
     return json_pack("{s:s, s:o}", "type", method, method, inner);
 }

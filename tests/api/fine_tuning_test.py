@@ -70,7 +70,11 @@ class Create(JobsTest):
         self.assertEqual(job.method.dpo.hyperparameters.beta, 0.1)
         self.assertEqual(job.hyperparameters.to_dict(), {})
         self.assertTrue(0 <= job.seed < 2**31)
-        self.bad("hyperparameters", method={"type": "supervised"}, hyperparameters={"n_epochs": 1})
+        job = self.jobs.create(model="tiny", training_file=data, method={"type": "supervised"},
+                               hyperparameters={"n_epochs": 3})
+        self.assertEqual(job.hyperparameters.n_epochs, 3)
+        self.bad("hyperparameters", hyperparameters={"n_epochs": 1})
+        self.bad("hyperparameters.n_epochs", method=None, hyperparameters={"n_epochs": 51})
 
     def test_nulls_are_as_nothing(self):
         job = self.create(suffix=None, seed=None, metadata=None, validation_file=None, integrations=None,
@@ -168,6 +172,7 @@ class Create(JobsTest):
                  extra_body={"hone": {"judges": {"*": {"base_url": "http://169.254.169.254/"}}}})
         self.bad("hone.embedding_model", "model_not_found", kind=openai.NotFoundError,
                  extra_body={"hone": {"embedding_model": "/etc/passwd"}})
+        self.bad("hone", method={"type": "supervised"}, extra_body={"hone": {"max_stepz": 2}})
         self.bad("hone.lora_rank", extra_body={"hone": {"lora_rank": 0}})
         self.bad("hone.memory_bytes", extra_body={"hone": {"memory_bytes": 1e14}})
 
@@ -295,6 +300,7 @@ class Trained(JobsTest):
         events = list(self.jobs.list_events(job.id))
         self.assertTrue(any(e.type == "metrics" and e.data["total_steps"] == 2 for e in events))
         self.assertEqual(events[0].message, "The job has successfully completed")
+        self.assertEqual((h.n_epochs, h.eval_interval), (1, 1))
         points = list(self.jobs.checkpoints.list(job.id))
         self.assertTrue(points)
         self.assertEqual(points[0].fine_tuning_job_id, job.id)
