@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <curl/curl.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,6 +199,7 @@ static void put_handle(struct http *h, struct handle *handle)
 /* ---- one request ---- */
 
 struct transfer {
+    bool public_only, refused; /* refused: the address led to this machine or a private network */
     struct http_reply reply;
     struct buf body;
     char why[CURL_ERROR_SIZE];
@@ -273,11 +275,86 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
+static bool within(const uint8_t *a, const uint8_t *net, unsigned bits)
+{
+    const unsigned whole = bits / 8, rest = bits % 8;
+
+    return memcmp(a, net, whole) == 0 &&
+           (rest == 0 || ((a[whole] ^ net[whole]) & (uint8_t)(0xff << (8 - rest))) == 0);
+}
+
+/* What the registries of special addresses (RFC 6890 and its successors) do not call global. */
+static bool is_public_4(const uint8_t *a)
+{
+    static const struct {
+        uint8_t net[4];
+        unsigned bits;
+    } special[] = {
+        {{0}, 8},
+        {{10}, 8},
+        {{100, 64}, 10},
+        {{127}, 8},
+        {{169, 254}, 16},
+        {{172, 16}, 12},
+        {{192, 0, 0}, 24},
+        {{192, 0, 2}, 24},
+        {{192, 88, 99}, 24},
+        {{192, 168}, 16},
+        {{198, 18}, 15},
+        {{198, 51, 100}, 24},
+        {{203, 0, 113}, 24},
+        {{224}, 3}, /* multicast, reserved, broadcast */
+    };
+
+    for (size_t i = 0; i < COUNT_OF(special); i++)
+        if (within(a, special[i].net, special[i].bits))
+            return false;
+    return true;
+}
+
+bool http_is_public(const uint8_t *address, size_t n)
+{
+    static const uint8_t global[16] = {0x20}, mapped[16] = {[10] = 0xff, [11] = 0xff},
+                         nat64[16] = {0, 0x64, 0xff, 0x9b}, six_to_four[16] = {0x20, 0x02},
+                         teredo[16] = {0x20, 0x01}, documents[16] = {0x20, 0x01, 0x0d, 0xb8};
+
+    if (n == 4)
+        return is_public_4(address);
+    if (n != 16)
+        return false;
+    if (within(address, mapped, 96) || within(address, nat64, 96))
+        return is_public_4(address + 12);
+    if (within(address, six_to_four, 16))
+        return is_public_4(address + 2);
+    return within(address, global, 3) && !within(address, teredo, 23) &&
+           !within(address, documents, 32);
+}
+
+static bool may_reach(const struct sockaddr *to)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+
+    if (to->sa_family == AF_INET) {
+        memcpy(&v4, to, sizeof v4);
+        return http_is_public((const uint8_t *)&v4.sin_addr, 4);
+    }
+    if (to->sa_family != AF_INET6)
+        return false;
+    memcpy(&v6, to, sizeof v6);
+    return http_is_public((const uint8_t *)&v6.sin6_addr, 16);
+}
+
 /* libcurl opens sockets that a process started later would inherit, a Python grader in its sandbox among them. */
 static curl_socket_t on_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void)ctx;
+    struct transfer *t = ctx;
+
     (void)purpose;
+    if (t->public_only && !may_reach(&address->addr)) {
+        t->refused = true;
+        return CURL_SOCKET_BAD;
+    }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
@@ -338,6 +415,7 @@ static bool set_options(CURL *c, const struct http_request *rq, struct transfer 
            SET(CURLOPT_CONNECTTIMEOUT_MS, ms_of(fmin(connect_s, left_s))) &&
            SET(CURLOPT_USERAGENT, "hone/" HONE_VERSION) && SET(CURLOPT_HTTPHEADER, headers) &&
            SET(CURLOPT_ERRORBUFFER, t->why) && SET(CURLOPT_OPENSOCKETFUNCTION, on_socket) &&
+           SET(CURLOPT_OPENSOCKETDATA, t) && (!rq->public_only || SET(CURLOPT_PROXY, "")) &&
            (rq->stop == NULL || (SET(CURLOPT_XFERINFOFUNCTION, on_progress) &&
                                  SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)rq->stop) &&
                                  SET(CURLOPT_NOPROGRESS, 0L))) &&
@@ -356,6 +434,11 @@ static bool tell(const struct http_request *rq, CURLcode code, const struct tran
     const struct http_place place = http_place_of(rq->url);
     const char *why = t->why[0] != '\0' ? t->why : curl_easy_strerror(code);
 
+    if (t->refused)
+        return fail(err, ERR_INVALID,
+                    "%s: this leads to an address of this machine or of a private network, where "
+                    "nothing is sent",
+                    place.text);
     if (t->body.overflowed)
         return fail(err, ERR_LIMIT, "%s: the reply is longer than the %zu bytes allowed",
                     place.text, rq->max_reply_bytes);
@@ -427,7 +510,8 @@ static bool perform(CURL *c, const struct http_request *rq, struct transfer *t,
 bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
                struct http_reply *out, struct error *err)
 {
-    struct transfer t = {.reply = {.retry_after_s = -1, .should_retry = -1}};
+    struct transfer t = {.public_only = rq->public_only,
+                         .reply = {.retry_after_s = -1, .should_retry = -1}};
     struct curl_slist *headers = NULL;
     struct handle *handle;
     bool ok;

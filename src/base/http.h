@@ -52,7 +52,15 @@ struct http_request {
     double deadline;                   /* of clock_seconds(): all is over by then */
     double connect_timeout_s;          /* 0: 10 */
     const atomic_bool *stop;           /* ends it within some seconds once set; or NULL */
+    /*
+     * The address is a stranger's: no connection to this machine, a private network or any other address that is not of the public
+     * internet, whatever name led there (ERR_INVALID), and no proxy, which would look the name up by itself. Through one client either all
+     * requests are so or none is: an open connection is used again.
+     */
+    bool public_only;
 };
+/* Whether an address (4 bytes of IPv4, or 16 of IPv6) is of the public internet. */
+bool http_is_public(const uint8_t *address, size_t n);
 struct http_reply {
     int status;            /* 200 ... 599 */
     double retry_after_s;  /* what retry-after-ms or Retry-After ask for, or -1 */

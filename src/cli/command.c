@@ -13,9 +13,9 @@
 enum { EXIT_DONE, EXIT_FAILED, EXIT_MISUSE };
 
 const struct command *const commands[] = {
-    &cmd_check,  &cmd_train,    &cmd_eval,    &cmd_grade,  &cmd_chat,   &cmd_report,
-    &cmd_score,  &cmd_tokenize, &cmd_render,  &cmd_models, &cmd_import, &cmd_graders,
-    &cmd_worker, &cmd_bench,    &cmd_version, &cmd_engine,
+    &cmd_check, &cmd_train,    &cmd_eval,   &cmd_grade,   &cmd_chat,   &cmd_report,
+    &cmd_score, &cmd_tokenize, &cmd_render, &cmd_models,  &cmd_import, &cmd_graders,
+    &cmd_serve, &cmd_worker,   &cmd_bench,  &cmd_version, &cmd_engine,
 };
 const size_t n_commands = COUNT_OF(commands);
 

@@ -154,6 +154,20 @@ static const struct option table[N_OPTIONS] = {
                   .help = "these packages and what they need, with commas between"},
     [OPT_MEMORY] = {"memory", OPTION_INT, "MB", "0", 0, 1 << 30, .hidden = true,
                     .help = "for models and caches; 0 is no limit"},
+    [OPT_HOST] = {"host", OPTION_TEXT, "ADDRESS", "127.0.0.1", .setting = true,
+                  .help =
+                      "whom to listen to: this machine alone unless given; 0.0.0.0 is everyone"},
+    [OPT_PORT] = {"port", OPTION_INT, "N", "8080", 0, 65535, .setting = true,
+                  .help = "0 is any free one"},
+    [OPT_ANONYMOUS] = {"anonymous", OPTION_SWITCH, .setting = true,
+                       .help = "programs on this machine need no key"},
+    [OPT_ALLOW_REQUEST_ADDRESSES] =
+        {"allow-request-addresses", OPTION_SWITCH, .setting = true,
+         .help = "graders may send to addresses that requests name: endpoint graders, and "
+                 "hone.judges of a job"},
+    [OPT_ALLOW_PRIVATE_WEBHOOKS] = {"allow-private-webhooks", OPTION_SWITCH, .setting = true,
+                                    .help =
+                                        "webhooks may go to this machine and to private networks"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,

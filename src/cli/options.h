@@ -93,6 +93,12 @@ enum option_id {
     OPT_ONLY,
     /* the engine process */
     OPT_MEMORY,
+    /* serving */
+    OPT_HOST,
+    OPT_PORT,
+    OPT_ANONYMOUS,
+    OPT_ALLOW_REQUEST_ADDRESSES,
+    OPT_ALLOW_PRIVATE_WEBHOOKS,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -6,6 +6,9 @@
 #include "base/size.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
+#include "server/event_feed.h"
+#include "server/grading_pool.h"
+#include "server/webhook_sender.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,7 +295,11 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     a->opt = *opt;
     a->keys = key_cache_open();
     a->limits = limits_open();
-    if (!judges_open(&a->opt, &a->judges, err)) {
+    const struct webhook_sender_options sending = {.store = opt->store,
+                                                   .allow_private = opt->private_webhooks};
+    if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
+        !event_feed_open(opt->store, &a->feed, err) ||
+        !webhook_sender_open(&sending, &a->sender, err)) {
         api_close(a);
         return false;
     }
@@ -300,10 +307,20 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     return true;
 }
 
+void api_stop(struct api *a)
+{
+    atomic_store(&a->stopping, true);
+    event_feed_stop(a->feed);
+    grading_pool_stop(a->grading);
+}
+
 void api_close(struct api *a)
 {
     if (a == NULL)
         return;
+    webhook_sender_close(a->sender);
+    event_feed_close(a->feed);
+    grading_pool_close(a->grading);
     judges_close(a->judges);
     limits_close(a->limits);
     key_cache_close(a->keys);

@@ -12,6 +12,7 @@
  *   api_reply.c    answers, lists, pages, metadata
  *   api_model.c    names of models
  *   api_grading.c  what graders ask
+ *   api_later.c    calls that take their time
  */
 #ifndef HONE_SERVER_API_H
 #define HONE_SERVER_API_H
@@ -23,6 +24,8 @@
 #include "store/files.h"
 #include "store/jobs.h"
 #include "text/json.h"
+
+#include <stdatomic.h>
 
 #define API_JSON_BYTES ((uint64_t)32 << 20)
 #define API_FILE_BYTES ((uint64_t)8 << 30)
@@ -41,16 +44,19 @@ struct api_options {
     const char *public_url;  /* "http://127.0.0.1:8080" */
     /*
      * The operator's judges: name -> an address, a model of this server, or {"base_url", "model", "api_key_env"}; "*" is any name.
-     * What a request says of addresses and variables is never used, unless job_judges allows it for jobs.
+     * What a request says of addresses and variables is refused, unless request_addresses allows it: "hone.judges" of a
+     * job, and graders of the type endpoint.
      */
     const json_t *judges;
-    bool job_judges;
+    bool request_addresses;
     const char *embedding_model; /* for graders; NULL: none */
     bool
         private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
 };
 struct api;
 MUST_CHECK bool api_open(const struct api_options *opt, struct api **out, struct error *err);
+/* Between http_server_drain and http_server_close: ends streams and answers whatever was kept. No call is kept after it. */
+void api_stop(struct api *a);
 void api_close(struct api *a); /* the HTTP server is closed; NULL is fine */
 /* For http_options. */
 bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan);
@@ -73,6 +79,7 @@ struct api_call {
     json_t *body;     /* of a JSON request: an object; NULL where none came. Released at the end */
     const char *target; /* for the audit log: the object's id; NULL: id[0] or the answer's "id" */
     struct limit_state *limit; /* what is left of the key's requests; NULL: no limit */
+    atomic_bool gone;          /* of a call that was kept: its client has left */
     bool counted;              /* among the key's concurrent requests */
 };
 
@@ -112,6 +119,12 @@ bool api_reply_error(struct api_call *c, const struct error *err);
 size_t api_headers(struct api_call *c, struct http_pair out[API_MAX_HEADERS]);
 /* What api_reply does for an action, for routes that answer by themselves. outcome: "ok" or an error's code. */
 void api_audit(struct api_call *c, const char *target, const char *outcome);
+
+/*
+ * Keeps the call, and runs fn in a thread of the grading pool (grading_pool.h), where it may take minutes; fn answers or fails as a
+ * route's function does. A route ends with it. c->gone is set when the client leaves.
+ */
+MUST_CHECK bool api_later(struct api_call *c, api_fn *fn, struct error *err);
 
 /* ---- what a call says ---- */
 

@@ -20,6 +20,7 @@ struct api {
     struct event_feed *feed;
     struct grading_pool *grading;
     struct webhook_sender *sender;
+    atomic_bool stopping; /* what takes long gives up */
 };
 
 /* ---- api_access.c ---- */

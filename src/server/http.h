@@ -77,7 +77,7 @@ struct http_plan {
     enum http_body body;
     uint64_t
         max_bytes; /* of the whole body: 413 before a byte of it is read where Content-Length says more, as soon as it is passed otherwise */
-    /* Names a new file for a multipart's file part; NULL with err: refused. On a network thread: it may not wait. */
+    /* Names a file for a multipart's file part, made or yet to be made; NULL with err: refused. On a network thread: it may not wait. */
     const char *(*incoming)(void *ctx, struct http_exchange *x, struct error *err);
 };
 

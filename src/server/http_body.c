@@ -73,7 +73,7 @@ static bool begin_part(void *ctx, const struct multipart_head *head, struct erro
         if (path == NULL)
             return refused(e, err->kind == ERR_IO || err->kind == ERR_NO_MEMORY ? 500 : 400);
         path = arena_text(&e->x.arena, str_of(path));
-        e->in.fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        e->in.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (e->in.fd < 0) {
             (void)fail_errno(err, "the file that was sent cannot be kept");
             return refused(e, 500);

@@ -6,6 +6,12 @@
 
 #include "server/api.h"
 
-extern const struct api_table files_routes, models_routes, chat_routes, completions_routes,
-    responses_routes;
+extern const struct api_table files_routes;
+extern const struct api_table uploads_routes;
+extern const struct api_table models_routes;
+extern const struct api_table fine_tuning_routes;
+extern const struct api_table graders_routes;
+extern const struct api_table webhooks_routes;
+extern const struct api_table chat_routes;
+extern const struct api_table completions_routes, responses_routes;
 #endif

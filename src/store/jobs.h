@@ -73,6 +73,7 @@ MUST_CHECK bool jobs_get(struct store *s, const char *project_id, struct str id,
                          struct job_row *out, struct error *err);
 MUST_CHECK bool jobs_labels(struct store *s, const char *job_id, struct arena *a,
                             struct label **out, size_t *n, struct error *err);
+bool job_has_ended(const char *status); /* succeeded, failed or cancelled */
 MUST_CHECK bool jobs_list(struct store *s, const char *project_id, const struct store_page *page,
                           struct arena *a, struct job_row **out, size_t *n, bool *has_more,
                           struct error *err);

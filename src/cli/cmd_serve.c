@@ -1,0 +1,124 @@
+/*
+ * cmd_serve.c - the API, as long as nobody stops it.
+ */
+#include "base/clock.h"
+#include "base/size.h"
+#include "cli/commands.h"
+#include "cli/grader_env.h"
+#include "cli/output.h"
+#include "cli/session.h"
+#include "cli/signals.h"
+#include "server/api.h"
+
+#include <stdio.h>
+
+#define DRAIN_SECONDS 10.0
+
+struct serving {
+    struct store *store;
+    struct engine_client *engine;
+    struct api *api;
+    struct http_server *http;
+};
+
+static void close_all(struct serving *s)
+{
+    http_server_close(s->http);
+    api_close(s->api);
+    engine_client_close(s->engine);
+    store_close(s->store);
+}
+
+/* {"*": WHO} of --judge. */
+static json_t *judges_of(const struct cli *c)
+{
+    const char *who = option_text(c->options, OPT_JUDGE);
+
+    return who != NULL ? json_pack("{s:s}", "*", who) : NULL;
+}
+
+static bool open_all(struct cli *c, struct serving *s, char **key, struct error *err)
+{
+    const struct options *o = c->options;
+    const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
+    const struct engine_client_options eo = {.threads = (int)option_int(o, OPT_THREADS)};
+    json_t *judges = judges_of(c);
+    struct api_options ao = {
+        .home = c->home,
+        .python = grader_env_python(c),
+        .anonymous = option_on(o, OPT_ANONYMOUS),
+        .judges = judges,
+        .request_addresses = option_on(o, OPT_ALLOW_REQUEST_ADDRESSES),
+        .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
+        .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
+    };
+    bool ok = store_open(&so, &s->store, err) && access_begin(s->store, c->arena, key, err) &&
+              engine_client_open(&eo, &s->engine, err);
+
+    ao.store = s->store;
+    ao.engine = s->engine;
+    ok = ok && api_open(&ao, &s->api, err);
+    json_decref(judges);
+    const struct http_options ho = {.host = option_text(o, OPT_HOST),
+                                    .port = (int)option_int(o, OPT_PORT),
+                                    .ctx = s->api,
+                                    .begin = api_begin,
+                                    .handle = api_handle,
+                                    .done = api_done,
+                                    .refusal = api_refusal};
+    return ok && http_server_open(&ho, &s->http, err);
+}
+
+static bool run(struct cli *c, struct error *err)
+{
+    const atomic_bool *stop = signals_watch();
+    const char *host = option_text(c->options, OPT_HOST);
+    struct serving s = {0};
+    char *key = NULL;
+
+    if (!open_all(c, &s, &key, err)) {
+        close_all(&s);
+        return false;
+    }
+    const bool v6 = strchr(host, ':') != NULL;
+    bool ok = out_printf(err, "hone serves at http://%s%s%s:%d/v1\n", v6 ? "[" : "", host,
+                         v6 ? "]" : "", http_server_port(s.http)) &&
+              (key == NULL || out_printf(err, "the first key, told only now: %s\n", key)) &&
+              out_flush(err);
+    while (ok && !atomic_load(stop))
+        clock_sleep_unless(stop, clock_seconds() + 3600);
+    http_server_drain(s.http, clock_seconds() + DRAIN_SECONDS);
+    api_stop(s.api);
+    close_all(&s);
+    return ok;
+}
+
+static const enum option_id ids[] = {
+    OPT_HOST,
+    OPT_PORT,
+    OPT_ANONYMOUS,
+    OPT_ALLOW_REQUEST_ADDRESSES,
+    OPT_ALLOW_PRIVATE_WEBHOOKS,
+    OPT_DATABASE,
+    OPT_PYTHON,
+    OPT_JUDGE,
+    OPT_EMBEDDING_MODEL,
+    OPT_THREADS,
+    OPT_HOME,
+};
+
+const struct command cmd_serve = {
+    .set =
+        {.command = "serve",
+         .args = "",
+         .summary = "the API of OpenAI for fine-tuning, on your own machine",
+         .details =
+             "Clients of the OpenAI API work with it unchanged: their base address is the one that is "
+             "printed. The first start makes a key and prints it. Each call is one line of JSON on "
+             "standard error, without anybody's text or key. Ctrl-C ends it.",
+         .examples = "  hone serve\n"
+                     "  hone serve --host 0.0.0.0 --port 8443\n",
+         .ids = ids,
+         .n_ids = COUNT_OF(ids)},
+    .run = run,
+};

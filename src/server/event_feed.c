@@ -1,0 +1,346 @@
+/*
+ * event_feed.c - the poller: what is new of any job goes to the streams of that job.
+ *
+ * A job has one writer, so its events become visible in the order of their numbers, and a stream that remembers the last number it
+ * was told misses none and is told none twice. Between jobs that order does not hold: a number may become visible after a higher
+ * one of another job's, so each look begins where the one OVERLAP_SECONDS ago ended.
+ */
+#include "server/event_feed.h"
+#include "base/clock.h"
+#include "base/condition.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_STREAMS 4096
+#define POLL_SECONDS 0.5
+#define OVERLAP_SECONDS 10.0
+#define CHECK_SECONDS 30.0 /* an ended job is noticed by its last event, or after so long */
+#define KEEP_ALIVE_MS 15000
+#define PAGE 1000
+
+struct stream {
+    struct stream *next;
+    struct http_exchange *x;
+    char job_id[72], project_id[72];
+    int64_t seq;      /* of the last event told */
+    char last_id[72]; /* its id, or "" */
+    bool caught_up;   /* everything before it came to the poller is told */
+    bool news;        /* something was told since its job's state was looked at */
+    double checked_at;
+    atomic_bool gone;
+};
+
+struct event_feed {
+    struct store *store;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards added, n, stopping */
+    pthread_cond_t changed;
+    struct stream *added; /* not yet the poller's */
+    size_t n;
+    bool stopping;
+    struct stream *streams; /* the poller's alone, like all below */
+    int64_t at, before;     /* numbers that were the newest now, and OVERLAP_SECONDS ago at least */
+    double before_at;
+};
+
+json_t *job_event_json(const struct job_event *e)
+{
+    json_t *data = e->data != NULL ? json_loads(e->data, JSON_DECODE_ANY, NULL) : NULL;
+
+    return json_pack("{s:s, s:s, s:I, s:s, s:s, s:s, s:o}", "object", "fine_tuning.job.event", "id",
+                     e->id, "created_at", (json_int_t)e->created_at, "level", e->level, "message",
+                     e->message, "type", e->type, "data", data != NULL ? data : json_object());
+}
+
+static void tell(struct stream *s, const struct job_event *e)
+{
+    json_t *json = job_event_json(e);
+    struct buf b;
+
+    buf_init(&b, 1 << 20);
+    buf_text(&b, "data: ");
+    json_write(&b, json, NULL);
+    buf_text(&b, "\n\n");
+    if (!b.overflowed && !http_stream_put(s->x, buf_view(&b)))
+        atomic_store(&s->gone, true);
+    buf_release(&b);
+    json_decref(json);
+    s->seq = e->seq;
+    s->news = true;
+    snprintf(s->last_id, sizeof s->last_id, "%s", e->id);
+}
+
+/* All that the store has of the job past what was told. */
+static bool catch_up(struct event_feed *f, struct stream *s, struct error *err)
+{
+    bool more = true;
+
+    while (more && !atomic_load(&s->gone)) {
+        const struct store_page page = {
+            .limit = PAGE, .after = s->last_id[0] != '\0' ? s->last_id : NULL, .ascending = true};
+        struct arena a = {0};
+        struct job_event *events;
+        size_t n = 0;
+        const bool ok = events_list(f->store, s->job_id, &page, &a, &events, &n, &more, err);
+
+        for (size_t i = 0; ok && i < n; i++)
+            tell(s, &events[i]);
+        arena_release(&a);
+        if (!ok)
+            return false;
+        more = more && n > 0;
+    }
+    return true;
+}
+
+static void end(struct event_feed *f, struct stream *s, bool done)
+{
+    if (done)
+        (void)http_stream_put(s->x, STR("data: [DONE]\n\n"));
+    http_stream_end(s->x);
+    free(s);
+    pthread_mutex_lock(&f->lock);
+    f->n--;
+    pthread_mutex_unlock(&f->lock);
+}
+
+/* Whether the stream is over: its client has left, or its job has ended or is gone. */
+static bool is_over(struct event_feed *f, struct stream *s, bool *done)
+{
+    struct arena a = {0};
+    struct error err;
+    struct job_row job;
+    bool over = false;
+
+    *done = false;
+    if (atomic_load(&s->gone))
+        return true;
+    if (!s->news && clock_seconds() < s->checked_at + CHECK_SECONDS)
+        return false;
+    s->news = false;
+    s->checked_at = clock_seconds();
+    if (jobs_get(f->store, s->project_id, str_of(s->job_id), &a, &job, &err))
+        over = *done = job_has_ended(job.status);
+    else
+        over = err.kind == ERR_NOT_FOUND;
+    arena_release(&a);
+    /* what was told between the last look at events and this one at the state */
+    if (*done && !catch_up(f, s, &err))
+        *done = over = false;
+    return over;
+}
+
+/* Takes over what was added. A stream that cannot be fed now is fed at the next look. */
+static void take_added(struct event_feed *f)
+{
+    struct error err;
+
+    pthread_mutex_lock(&f->lock);
+    struct stream *s = f->added;
+    f->added = NULL;
+    pthread_mutex_unlock(&f->lock);
+    while (s != NULL) {
+        struct stream *next = s->next;
+
+        s->next = f->streams;
+        f->streams = s;
+        s = next;
+    }
+    for (s = f->streams; s != NULL; s = s->next)
+        if (!s->caught_up)
+            s->caught_up = catch_up(f, s, &err);
+}
+
+static void feed_new(struct event_feed *f)
+{
+    int64_t from = f->before;
+    bool more = true;
+
+    while (more) {
+        struct arena a = {0};
+        struct feed_event *events;
+        struct error err;
+        size_t n = 0;
+
+        if (!events_after(f->store, from, PAGE, &a, &events, &n, &err))
+            n = 0; /* the database is away for a moment: at the next look */
+        for (size_t i = 0; i < n; i++) {
+            for (struct stream *s = f->streams; s != NULL; s = s->next)
+                if (s->caught_up && events[i].event.seq > s->seq &&
+                    strcmp(s->job_id, events[i].job_id) == 0)
+                    tell(s, &events[i].event);
+            from = events[i].event.seq;
+        }
+        more = n == PAGE;
+        arena_release(&a);
+    }
+    if (from > f->at)
+        f->at = from;
+    if (clock_seconds() >= f->before_at + OVERLAP_SECONDS) {
+        f->before = f->at;
+        f->before_at = clock_seconds();
+    }
+}
+
+static void drop_over(struct event_feed *f)
+{
+    for (struct stream **at = &f->streams; *at != NULL;) {
+        struct stream *s = *at;
+        bool done;
+
+        if (!s->caught_up && !atomic_load(&s->gone)) {
+            at = &s->next;
+        } else if (is_over(f, s, &done)) {
+            *at = s->next;
+            end(f, s, done);
+        } else {
+            at = &s->next;
+        }
+    }
+}
+
+static void *poll(void *arg)
+{
+    struct event_feed *f = arg;
+    struct error err;
+    bool listening = false;
+
+    pthread_mutex_lock(&f->lock);
+    while (!f->stopping) {
+        if (f->n == 0) {
+            listening = false;
+            pthread_cond_wait(&f->changed, &f->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&f->lock);
+        if (!listening && events_newest(f->store, &f->at, &err)) {
+            listening = true; /* before the streams catch up: nothing falls between */
+            f->before = f->at;
+            f->before_at = clock_seconds();
+        }
+        if (listening) {
+            take_added(f);
+            feed_new(f);
+        }
+        drop_over(f);
+        pthread_mutex_lock(&f->lock);
+        if (!f->stopping && f->added == NULL)
+            condition_wait_for(&f->changed, &f->lock, POLL_SECONDS);
+    }
+    pthread_mutex_unlock(&f->lock);
+    return NULL;
+}
+
+bool event_feed_open(struct store *s, struct event_feed **out, struct error *err)
+{
+    struct event_feed *f = calloc(1, sizeof *f);
+
+    if (f == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for the event streams");
+    f->store = s;
+    pthread_mutex_init(&f->lock, NULL);
+    condition_init(&f->changed);
+    if (pthread_create(&f->thread, NULL, poll, f) != 0) {
+        pthread_cond_destroy(&f->changed);
+        pthread_mutex_destroy(&f->lock);
+        free(f);
+        return fail(err, ERR_IO, "the system gives no thread for the event streams");
+    }
+    *out = f;
+    return true;
+}
+
+static void end_all(struct event_feed *f, struct stream *first)
+{
+    for (struct stream *s = first, *next; s != NULL; s = next) {
+        next = s->next;
+        end(f, s, false);
+    }
+}
+
+void event_feed_stop(struct event_feed *f)
+{
+    pthread_mutex_lock(&f->lock);
+    const bool already = f->stopping;
+    f->stopping = true;
+    pthread_cond_signal(&f->changed);
+    pthread_mutex_unlock(&f->lock);
+    if (already)
+        return;
+    pthread_join(f->thread, NULL);
+    end_all(f, f->streams);
+    end_all(f, f->added); /* nothing is added any more */
+    f->streams = f->added = NULL;
+}
+
+void event_feed_close(struct event_feed *f)
+{
+    if (f == NULL)
+        return;
+    event_feed_stop(f);
+    pthread_cond_destroy(&f->changed);
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static void on_gone(void *ctx, struct http_exchange *x)
+{
+    struct stream *s = ctx;
+
+    (void)x;
+    atomic_store(&s->gone, true);
+}
+
+bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct http_pair *headers,
+                    size_t n_headers, const char *project_id, const char *job_id, struct error *err)
+{
+    struct stream *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a stream");
+    s->x = x;
+    s->checked_at = -CHECK_SECONDS;
+    s->news = true;
+    snprintf(s->job_id, sizeof s->job_id, "%s", job_id);
+    snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
+    pthread_mutex_lock(&f->lock);
+    const bool room = f->n < MAX_STREAMS && !f->stopping;
+    f->n += room;
+    pthread_mutex_unlock(&f->lock);
+    if (!room) {
+        free(s);
+        return fail_code(err, ERR_LIMIT, "rate_limit_exceeded", "",
+                         "%d event streams are open already, or the server is stopping: ask for "
+                         "events without stream",
+                         MAX_STREAMS);
+    }
+    const struct http_stream_options opt = {.content_type = "text/event-stream",
+                                            .keep_alive_ms = KEEP_ALIVE_MS,
+                                            .gone = on_gone,
+                                            .ctx = s,
+                                            .headers = headers,
+                                            .n_headers = n_headers};
+    http_stream_begin(x, &opt);
+    pthread_mutex_lock(&f->lock);
+    const bool late = f->stopping;
+    if (!late) {
+        s->next = f->added;
+        f->added = s;
+        pthread_cond_signal(&f->changed);
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (late)
+        end(f, s, false);
+    return true;
+}
+
+size_t event_feed_streams(struct event_feed *f)
+{
+    pthread_mutex_lock(&f->lock);
+    const size_t n = f->n;
+    pthread_mutex_unlock(&f->lock);
+    return n;
+}

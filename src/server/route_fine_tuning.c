@@ -1,0 +1,394 @@
+/*
+ * route_fine_tuning.c - jobs: made, listed, told about, asked to pause, resume or stop; their events and checkpoints.
+ */
+#include "base/clock.h"
+#include "base/size.h"
+#include "grade/grader.h"
+#include "server/api_internal.h"
+#include "server/event_feed.h"
+#include "server/job_json.h"
+#include "server/job_request.h"
+#include "server/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#define SAME_SECONDS 600     /* in which a client's second try is the first one's job */
+#define CHECK_TIMEOUT_S 20.0 /* for Python to load a grader */
+
+static bool reply_job(struct api_call *c, const struct job_row *j, struct error *err)
+{
+    struct label *labels;
+    size_t n;
+
+    return jobs_labels(c->store, j->id, c->arena, &labels, &n, err) &&
+           api_reply(c, 200, job_json(j, labels, n, c->who.org_id));
+}
+
+/* ---- create ---- */
+
+static bool check_file(struct api_call *c, struct str id, const char *param, struct error *err)
+{
+    struct stored_file f;
+
+    if (!store_id_is(id, "file-"))
+        return fail_code(err, ERR_INVALID, "invalid_value", param,
+                         "\"%s\" is no id of a file (file-...)", param);
+    if (!files_get(c->store, c->who.project_id, id, c->arena, &f, err))
+        return err->kind == ERR_NOT_FOUND &&
+               fail_code(err, ERR_INVALID, "file_not_found", param,
+                         "the file " STR_FMT " does not exist in this project", STR_ARG(id));
+    if (strcmp(f.purpose, "fine-tune") != 0)
+        return fail_code(err, ERR_INVALID, "invalid_file_purpose", param,
+                         "the file %s has the purpose \"%s\", \"fine-tune\" was expected", f.id,
+                         f.purpose);
+    return f.bytes > 0 ||
+           fail_code(err, ERR_INVALID, "invalid_file", param, "the file %s is empty", f.id);
+}
+
+static bool check_model(struct api_call *c, struct str name, struct engine_model *out,
+                        struct error *err)
+{
+    if (!api_model(c, name, out, err))
+        return false;
+    return out->adapter == NULL ||
+           fail_code(err, ERR_UNSUPPORTED, "unsupported_value", "model",
+                     "the model \"%.200s\" is an adapter on another: training begins with a base "
+                     "model, and its own adapter begins anew",
+                     out->name);
+}
+
+static bool check_grader(struct api_call *c, const struct job_request *r, struct error *err)
+{
+    struct grade_options opt;
+    struct grader *g = NULL;
+    struct engine_model embedding;
+
+    if (r->grader == NULL)
+        return true;
+    if (r->embedding_model != NULL && !api_model(c, str_of(r->embedding_model), &embedding, err)) {
+        snprintf(err->param, sizeof err->param, "hone.embedding_model");
+        return false;
+    }
+    if (!api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
+        return false;
+    opt.timeout_s = CHECK_TIMEOUT_S;
+    opt.n_workers = 1;
+    opt.cache_bytes = 0;
+    opt.shadows = r->shadows;
+    opt.stop = &c->gone;
+    if (!grader_open(r->grader, &opt, &g, err)) {
+        char param[sizeof err->param];
+
+        snprintf(param, sizeof param, "method.reinforcement.grader%s%s",
+                 err->param[0] != '\0' ? "." : "", err->param);
+        snprintf(err->param, sizeof err->param, "%s", param);
+        return false;
+    }
+    grader_close(g);
+    return true;
+}
+
+static int64_t random_seed(void)
+{
+    uint32_t x = 0;
+
+    if (getrandom(&x, sizeof x, 0) != (ssize_t)sizeof x)
+        x = (uint32_t)clock_unix();
+    return (int64_t)(x >> 1);
+}
+
+/* "ft:BASE:ORG:SUFFIX:ID" */
+static char *model_name(const struct api_call *c, const struct job_request *r)
+{
+    char id[9];
+
+    snprintf(id, sizeof id, "%s", store_new_id("", c->arena));
+    return arena_printf(c->arena, "ft:" STR_FMT ":%s:%s:%s", STR_ARG(r->model), c->who.org_slug,
+                        r->suffix != NULL ? r->suffix : "", id);
+}
+
+/* Before the job: a job that is there has its eval. */
+static bool add_eval(struct api_call *c, struct job_row *j, const struct job_request *r,
+                     struct error *err)
+{
+    if (r->grader == NULL)
+        return true;
+    j->eval_id = store_id_of("eval_", str_of(j->id), c->arena);
+    json_t *body = job_eval_json(j, j->eval_id, r->grader);
+    const struct document d = {.kind = "eval",
+                               .id = j->eval_id,
+                               .project_id = j->project_id,
+                               .body = api_text_of(body, c->arena),
+                               .created_at = j->created_at,
+                               .updated_at = j->created_at};
+
+    json_decref(body);
+    return documents_add(c->store, &d, NULL, 0, err);
+}
+
+static bool is_retry(const struct http_exchange *x)
+{
+    const struct str n = http_header(x, "x-stainless-retry-count");
+
+    return n.len > 0 && !str_is(n, "0");
+}
+
+static bool make(struct api_call *c, struct error *err)
+{
+    const struct job_rules rules = {.request_addresses = c->opt->request_addresses};
+    struct job_request r;
+    struct engine_model model;
+
+    if (!job_request_read(c->body, &rules, c->arena, &r, err) ||
+        !check_model(c, r.model, &model, err) ||
+        !check_file(c, r.training_file, "training_file", err) ||
+        (r.validation_file.ptr != NULL &&
+         !check_file(c, r.validation_file, "validation_file", err)) ||
+        !check_grader(c, &r, err))
+        return false;
+    struct job_row j = {
+        .id = store_new_id("ftjob-", c->arena),
+        .project_id = c->who.project_id,
+        .method = arena_text(c->arena, str_of(r.method)),
+        .status = arena_text(c->arena, STR("validating_files")),
+        .model = arena_text(c->arena, r.model),
+        .suffix = r.suffix != NULL ? arena_text(c->arena, str_of(r.suffix)) : NULL,
+        .training_file = arena_text(c->arena, r.training_file),
+        .validation_file =
+            r.validation_file.ptr != NULL ? arena_text(c->arena, r.validation_file) : NULL,
+        .body = api_text_of(c->body, c->arena),
+        .fine_tuned_model = model_name(c, &r),
+        .created_at = clock_unix(),
+        .trained_tokens = -1,
+        .seed = r.seed >= 0 ? r.seed : random_seed(),
+    };
+    j.run_dir = j.id;
+    return add_eval(c, &j, &r, err) &&
+           jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) &&
+           api_reply(c, 200, job_json(&j, r.labels, r.n_labels, c->who.org_id));
+}
+
+static bool create(struct api_call *c, struct error *err)
+{
+    struct job_row same;
+    bool found = false;
+
+    if (!api_need_body(c, err))
+        return false;
+    if (is_retry(c->x)) { /* the answer to the first try was lost on the way: no second job */
+        if (!jobs_find_same(c->store, c->who.project_id, api_text_of(c->body, c->arena),
+                            clock_unix() - SAME_SECONDS, c->arena, &found, &same, err))
+            return false;
+        if (found)
+            return reply_job(c, &same, err);
+    }
+    /* a Python grader is loaded to see whether it can be: not in a handler's thread */
+    return api_later(c, make, err);
+}
+
+/* ---- read ---- */
+
+static bool list(struct api_call *c, struct error *err)
+{
+    struct store_page page;
+    struct job_row *jobs;
+    size_t n;
+    bool more;
+
+    if (!api_page(c, 20, 100, false, &page, err) ||
+        !jobs_list(c->store, c->who.project_id, &page, c->arena, &jobs, &n, &more, err))
+        return false;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++) {
+        struct label *labels;
+        size_t n_labels;
+
+        if (!jobs_labels(c->store, jobs[i].id, c->arena, &labels, &n_labels, err)) {
+            json_decref(data);
+            return false;
+        }
+        json_array_append_new(data, job_json(&jobs[i], labels, n_labels, c->who.org_id));
+    }
+    return api_reply_list(c, data, more);
+}
+
+static bool get(struct api_call *c, struct job_row *out, struct error *err)
+{
+    return jobs_get(c->store, c->who.project_id, c->id[0], c->arena, out, err);
+}
+
+static bool retrieve(struct api_call *c, struct error *err)
+{
+    struct job_row j;
+
+    return get(c, &j, err) && reply_job(c, &j, err);
+}
+
+static bool ask(struct api_call *c, enum job_ask what, struct error *err)
+{
+    struct job_row j;
+
+    return jobs_ask(c->store, c->who.project_id, c->id[0], what, c->arena, &j, err) &&
+           reply_job(c, &j, err);
+}
+
+static bool cancel(struct api_call *c, struct error *err)
+{
+    return ask(c, JOB_CANCEL, err);
+}
+
+static bool pause_job(struct api_call *c, struct error *err)
+{
+    return ask(c, JOB_PAUSE, err);
+}
+
+static bool resume(struct api_call *c, struct error *err)
+{
+    return ask(c, JOB_RESUME, err);
+}
+
+/* ---- events and checkpoints ---- */
+
+static bool stream_events(struct api_call *c, const struct job_row *j, struct error *err)
+{
+    struct http_pair headers[API_MAX_HEADERS + 1];
+    size_t n = api_headers(c, headers);
+
+    headers[n++] = (struct http_pair){STR("cache-control"), STR("no-cache")};
+    return event_feed_add(c->api->feed, c->x, headers, n, c->who.project_id, j->id, err);
+}
+
+static bool list_events(struct api_call *c, struct error *err)
+{
+    struct store_page page;
+    struct job_row j;
+    struct job_event *events;
+    size_t n;
+    bool more;
+
+    if (!get(c, &j, err))
+        return false;
+    if (str_is(http_query(c->x, "stream"), "true"))
+        return stream_events(c, &j, err);
+    if (!api_page(c, 20, 1000, false, &page, err) ||
+        !events_list(c->store, j.id, &page, c->arena, &events, &n, &more, err))
+        return false;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(data, job_event_json(&events[i]));
+    return api_reply_list(c, data, more);
+}
+
+static bool list_checkpoints(struct api_call *c, struct error *err)
+{
+    struct store_page page;
+    struct job_row j;
+    struct checkpoint_row *rows;
+    size_t n;
+    bool more;
+
+    if (!get(c, &j, err) || !api_page(c, 10, 100, false, &page, err) ||
+        !checkpoints_list(c->store, j.id, &page, c->arena, &rows, &n, &more, err))
+        return false;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].kept)
+            json_array_append_new(data, checkpoint_json(&rows[i]));
+    return api_reply_list(c, data, more);
+}
+
+/* ---- permissions ---- */
+
+static json_t *permission_json(const struct permission *p)
+{
+    return json_pack("{s:s, s:s, s:I, s:s}", "object", "checkpoint.permission", "id", p->id,
+                     "created_at", (json_int_t)p->created_at, "project_id", p->project_id);
+}
+
+static json_t *permissions_json(const struct permission *p, size_t n)
+{
+    json_t *data = json_array();
+
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(data, permission_json(&p[i]));
+    return data;
+}
+
+#define MOST_PROJECTS 100
+
+static bool permit(struct api_call *c, struct error *err)
+{
+    const json_t *ids = json_object_get(c->body, "project_ids");
+    const size_t n_ids = json_array_size(ids);
+    struct str list_of[MOST_PROJECTS];
+    struct permission *made;
+    size_t n;
+
+    if (!api_need_body(c, err))
+        return false;
+    if (n_ids == 0 || n_ids > MOST_PROJECTS)
+        return fail_param(err, ERR_INVALID, "project_ids",
+                          "\"project_ids\" is a list of 1 to %d ids of projects", MOST_PROJECTS);
+    for (size_t i = 0; i < n_ids; i++) {
+        struct project p;
+
+        list_of[i] = json_str(json_array_get(ids, i));
+        if (!store_id_is(list_of[i], "") ||
+            !access_project(c->store, arena_text(c->arena, list_of[i]), c->arena, &p, err) ||
+            strcmp(p.org_id, c->who.org_id) != 0)
+            return fail_code(err, ERR_NOT_FOUND, "not_found", "project_ids",
+                             "member %zu of \"project_ids\" is no project of this organisation", i);
+    }
+    return permissions_add(c->store, c->who.project_id, c->id[0], list_of, n_ids, c->arena, &made,
+                           &n, err) &&
+           api_reply_list(c, permissions_json(made, n), false);
+}
+
+static bool list_permissions(struct api_call *c, struct error *err)
+{
+    const struct str project = http_query(c->x, "project_id");
+    struct store_page page;
+    struct permission *rows;
+    size_t n;
+    bool more;
+
+    return api_page(c, 10, 100, false, &page, err) &&
+           permissions_list(c->store, c->who.project_id, c->id[0],
+                            project.len > 0 ? arena_text(c->arena, project) : NULL, &page, c->arena,
+                            &rows, &n, &more, err) &&
+           api_reply_list(c, permissions_json(rows, n), more);
+}
+
+static bool forbid(struct api_call *c, struct error *err)
+{
+    if (!permissions_delete(c->store, c->who.project_id, c->id[0], c->id[1], err))
+        return false;
+    c->target = arena_text(c->arena, c->id[1]);
+    return api_reply(c, 200,
+                     json_pack("{s:s%, s:s, s:b}", "id", c->id[1].ptr, c->id[1].len, "object",
+                               "checkpoint.permission", "deleted", 1));
+}
+
+#define JOBS "/v1/fine_tuning/jobs"
+#define PERMISSIONS "/v1/fine_tuning/checkpoints/{}/permissions"
+static const struct api_route routes[] = {
+    {HTTP_POST, JOBS, SCOPE_TRAIN, HTTP_BODY_MEMORY, create, "fine_tuning.job.create", 0},
+    {HTTP_GET, JOBS, SCOPE_TRAIN, HTTP_BODY_NONE, list, NULL, 0},
+    {HTTP_GET, JOBS "/{}", SCOPE_TRAIN, HTTP_BODY_NONE, retrieve, NULL, 0},
+    {HTTP_POST, JOBS "/{}/cancel", SCOPE_TRAIN, HTTP_BODY_MEMORY, cancel, "fine_tuning.job.cancel",
+     0},
+    {HTTP_POST, JOBS "/{}/pause", SCOPE_TRAIN, HTTP_BODY_MEMORY, pause_job, "fine_tuning.job.pause",
+     0},
+    {HTTP_POST, JOBS "/{}/resume", SCOPE_TRAIN, HTTP_BODY_MEMORY, resume, "fine_tuning.job.resume",
+     0},
+    {HTTP_GET, JOBS "/{}/events", SCOPE_TRAIN, HTTP_BODY_NONE, list_events, NULL, 0},
+    {HTTP_GET, JOBS "/{}/checkpoints", SCOPE_TRAIN, HTTP_BODY_NONE, list_checkpoints, NULL, 0},
+    {HTTP_POST, PERMISSIONS, SCOPE_ADMIN, HTTP_BODY_MEMORY, permit, "checkpoint.permission.create",
+     0},
+    {HTTP_GET, PERMISSIONS, SCOPE_ADMIN, HTTP_BODY_NONE, list_permissions, NULL, 0},
+    {HTTP_DELETE, PERMISSIONS "/{}", SCOPE_ADMIN, HTTP_BODY_NONE, forbid,
+     "checkpoint.permission.delete", 0},
+};
+const struct api_table fine_tuning_routes = {routes, COUNT_OF(routes)};

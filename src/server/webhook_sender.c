@@ -1,0 +1,169 @@
+/*
+ * webhook_sender.c - take, sign, send, and note what became of it.
+ */
+#include "server/webhook_sender.h"
+#include "base/clock.h"
+#include "base/condition.h"
+#include "base/http.h"
+#include "base/size.h"
+#include "server/webhook.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BATCH 8
+#define LEASE_SECONDS 300                  /* more than BATCH timeouts */
+#define MAX_REPLY_BYTES ((size_t)64 << 10) /* nobody reads it */
+
+struct webhook_sender {
+    struct webhook_sender_options opt;
+    struct http *http;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards changed alone */
+    pthread_cond_t changed;
+    atomic_bool stop;
+};
+
+bool webhook_send(struct webhook_sender *w, const json_t *endpoint, const char *event_id,
+                  struct str body, struct arena *a, int *status, struct error *err)
+{
+    const char *url = json_string_value(json_object_get(endpoint, "url"));
+    const int64_t now = clock_unix();
+    const char *signature;
+    struct http_reply reply;
+
+    if (url == NULL)
+        return fail(err, ERR_CORRUPT, "the webhook endpoint has no address");
+    if (!webhook_signature(endpoint, event_id, now, body, now, a, &signature, err))
+        return false;
+    const struct http_header headers[] = {
+        {"content-type", "application/json"},
+        {"webhook-id", event_id},
+        {"webhook-timestamp", arena_printf(a, "%" PRId64, now)},
+        {"webhook-signature", signature},
+    };
+    const struct http_request rq = {.method = "POST",
+                                    .url = url,
+                                    .n_headers = COUNT_OF(headers),
+                                    .headers = headers,
+                                    .body = body,
+                                    .max_reply_bytes = MAX_REPLY_BYTES,
+                                    .deadline = clock_seconds() + SENDER_TIMEOUT_S,
+                                    .stop = &w->stop,
+                                    .public_only = !w->opt.allow_private};
+    if (!http_send(w->http, &rq, a, &reply, err))
+        return false;
+    *status = reply.status;
+    return true;
+}
+
+/* Fails saying why, in words that may be kept. */
+static bool deliver(struct webhook_sender *w, const struct delivery *d, struct arena *a,
+                    struct error *err)
+{
+    struct document endpoint;
+    int status = 0;
+
+    if (!documents_get(w->opt.store, "webhook_endpoint", d->project_id, str_of(d->endpoint_id), a,
+                       &endpoint, err))
+        return false;
+    json_t *body = json_loads(endpoint.body, 0, NULL);
+    const bool sent = webhook_send(w, body, d->id, str_of(d->body), a, &status, err);
+    json_decref(body);
+    return sent && ((status >= 200 && status < 300) ||
+                    fail(err, ERR_IO, "the receiver answered with the status %d", status));
+}
+
+static void settle(struct webhook_sender *w, const struct delivery *d, struct arena *a)
+{
+    struct error err = {0}, store_err;
+    const bool done = deliver(w, d, a, &err);
+
+    if (atomic_load(&w->stop) && !done)
+        return;                              /* the lease ends by itself */
+    if (done || err.kind == ERR_NOT_FOUND) { /* the endpoint was deleted: nobody waits for it */
+        if (!outbox_done(w->opt.store, d->seq, &store_err))
+            return; /* it is sent again when its lease ends */
+    } else {
+        const int64_t now = clock_unix(), pause = webhook_pause(d->tries + 1, d->created_at, now);
+
+        if (!outbox_later(w->opt.store, d->seq, pause > 0 ? now + pause : 0, err.message,
+                          &store_err))
+            return;
+    }
+}
+
+/* How many were there. */
+static size_t round_of(struct webhook_sender *w)
+{
+    struct arena a = {0};
+    struct delivery *due;
+    struct error err;
+    size_t n = 0;
+
+    if (!outbox_take(w->opt.store, clock_unix(), LEASE_SECONDS, BATCH, &a, &due, &n, &err))
+        n = 0; /* the database is away for a moment: at the next look */
+    for (size_t i = 0; i < n && !atomic_load(&w->stop); i++)
+        settle(w, &due[i], &a);
+    arena_release(&a);
+    return n;
+}
+
+static void *work(void *arg)
+{
+    struct webhook_sender *w = arg;
+
+    while (!atomic_load(&w->stop)) {
+        const size_t n = round_of(w);
+
+        pthread_mutex_lock(&w->lock);
+        if (n == 0 && !atomic_load(&w->stop))
+            condition_wait_for(&w->changed, &w->lock, w->opt.pause_s);
+        pthread_mutex_unlock(&w->lock);
+    }
+    return NULL;
+}
+
+bool webhook_sender_open(const struct webhook_sender_options *opt, struct webhook_sender **out,
+                         struct error *err)
+{
+    struct webhook_sender *w = calloc(1, sizeof *w);
+
+    if (w == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for webhooks");
+    w->opt = *opt;
+    if (w->opt.pause_s <= 0)
+        w->opt.pause_s = 1;
+    if (!http_open(&w->http, err)) {
+        free(w);
+        return false;
+    }
+    pthread_mutex_init(&w->lock, NULL);
+    condition_init(&w->changed);
+    if (pthread_create(&w->thread, NULL, work, w) != 0) {
+        pthread_cond_destroy(&w->changed);
+        pthread_mutex_destroy(&w->lock);
+        http_close(w->http);
+        free(w);
+        return fail(err, ERR_IO, "the system gives no thread for webhooks");
+    }
+    *out = w;
+    return true;
+}
+
+void webhook_sender_close(struct webhook_sender *w)
+{
+    if (w == NULL)
+        return;
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->stop, true);
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+    http_close(w->http);
+    free(w);
+}
