@@ -4,6 +4,7 @@ What stands on the wire (arguments as JSON in a text, content null, parts, roles
 rendered by jinja2 in the environment of transformers. HONE_TEMPLATES may name a folder of further templates (*.jinja).
 """
 import copy
+import datetime
 import glob
 import json
 import os
@@ -88,7 +89,7 @@ def environment():
     e = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     e.filters["tojson"] = tojson
     e.globals["raise_exception"] = raise_exception
-    e.globals["strftime_now"] = lambda f: "26 Jul 2024"
+    e.globals["strftime_now"] = lambda f: datetime.datetime.now().strftime(f)
     return e
 
 
