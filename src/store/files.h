@@ -2,7 +2,7 @@
  * files.h - uploaded and produced files: a row each, and their bytes in HOME/files/ID.
  *
  * Bytes come first, complete and on the disk, then the row: a file that is listed is whole. What was written and never
- * got a row (a crash between) is swept away at the next start.
+ * got a row (a crash between) is swept away once it has lain there for an hour.
  */
 #ifndef HONE_STORE_FILES_H
 #define HONE_STORE_FILES_H
@@ -32,7 +32,10 @@ MUST_CHECK bool files_list(struct store *s, const char *project_id, const char *
                            size_t *n, bool *has_more, struct error *err);
 MUST_CHECK bool files_delete(struct store *s, const char *project_id, struct str id,
                              struct error *err);
-/* Removes what has expired, uploads that were never finished, and bytes without a row; told to the log by the caller. */
+/*
+ * Removes what has expired (unless a job that has not ended reads it), uploads that were never finished, and bytes without a
+ * row; told to the log by the caller. n_removed may be NULL.
+ */
 MUST_CHECK bool files_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err);
 
 struct upload {
@@ -41,14 +44,21 @@ struct upload {
     int64_t bytes, created_at, expires_at, file_expires_after; /* seconds; 0: never */
     char *file_id;                                             /* once completed */
 };
+/* Fills id, status and times. What an upload announces counts for the project's quota until it ends. */
 MUST_CHECK bool uploads_new(struct store *s, struct upload *u, struct arena *a, struct error *err);
 MUST_CHECK bool uploads_get(struct store *s, const char *project_id, struct str id, struct arena *a,
                             struct upload *out, struct error *err);
-/* Takes the bytes at path as one part. ERR_INVALID where the upload is not pending; ERR_LIMIT where its bytes would be passed. */
+/*
+ * Takes the bytes at path as one part; the same bytes again are the same part, so that one may be sent again. ERR_INVALID where
+ * the upload is not pending; ERR_LIMIT where its bytes would be passed.
+ */
 MUST_CHECK bool uploads_part(struct store *s, const char *project_id, struct str upload_id,
                              const char *path, struct arena *a, char **part_id, int64_t *created_at,
                              struct error *err);
-/* Joins the parts in this order into a file. md5: hex or NULL. Called again with the same parts: the same file. */
+/*
+ * Joins the parts in this order into a file; one may stand there more than once. md5: hex or NULL. Called again with the
+ * same parts: the same file. ERR_INVALID where the bytes or the MD5 are others than announced; the upload is then still pending.
+ */
 MUST_CHECK bool uploads_complete(struct store *s, const char *project_id, struct str id,
                                  const struct str *part_ids, size_t n, struct str md5,
                                  struct arena *a, struct upload *out, struct stored_file *file,

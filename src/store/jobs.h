@@ -1,14 +1,29 @@
 /*
  * jobs.h - fine-tuning jobs: their states, who works on them, what they told, what they made.
  *
- *     validating_files -> queued -> running -> succeeded | failed
- *                           ^          |  ask "pause"
- *                 resume    |          v
- *                         paused <- pausing               any state that is not an end --ask "cancel"--> cancelled
+ *     validating_files --> queued --> running --> succeeded        every state that is no end --ask "cancel"--> cancelled
+ *       |         |        |   ^     |  |   |                      (at once, whoever works on it)
+ *       |         |        |   |     |  |   +--> failed
+ *       |  ask "pause": at once|     |  |
+ *       |         v        v   |     |  | ask "pause", while somebody works on it
+ *       |         paused <-----+-----+  v
+ *       |           ^      ask "resume" pausing --> succeeded, failed
+ *       v           |                     |
+ *     failed        +---------------------+ its worker has saved a checkpoint
+ *
+ * succeeded, failed and cancelled are ends. A running job that nobody works on is paused at once, too; a worker may give a
+ * running job back to the queue.
  *
  * A job is worked on by whoever holds its lease: a worker's name and a time. The holder renews it; when it ends the job
- * may be taken by another, who goes on from the last checkpoint. Every write of a holder names its lease (worker, attempt): one who lost it
- * writes nothing any more (ERR_CANCELLED). So a job has one writer, whatever was killed, stopped or slow.
+ * may be taken by another, who goes on from the last checkpoint. Every write of a holder names its lease (worker, attempt):
+ * one who lost it writes nothing any more (ERR_CANCELLED). So a job has one writer, whatever was killed, stopped or slow.
+ * Times of leases are by the database's clock, so no two machines' clocks are compared.
+ *
+ * A job that is cancelled, or paused before it ran, takes its lease back from its holder, who is told by the next renewal or
+ * write, and says jobs_release when it has stopped. Until then, or until the lease's end, its memory counts as used and
+ * nobody else takes the job: one run folder, one process.
+ *
+ * A queued job without resolved has not had its files checked (it was paused before); who takes it checks them.
  */
 #ifndef HONE_STORE_JOBS_H
 #define HONE_STORE_JOBS_H
@@ -40,7 +55,10 @@ struct job_row {
     int64_t memory_bytes; /* it needs; 0: not known yet */
     int64_t step, total_steps;
 };
-/* Adds the job in state validating_files, and its first event. labels: its metadata, n pairs of key and value. */
+/*
+ * Adds the job in state validating_files, and its first event. labels: its metadata, n pairs of key and value. What is NULL of
+ * id and run_dir, and 0 of created_at, is filled.
+ */
 struct label {
     struct str key, value;
 };
@@ -69,8 +87,10 @@ struct lease {
     int64_t attempt;
 };
 /*
- * Takes the oldest job that waits for a worker (validating_files, queued, or running with a lease that has ended) and whose memory fits:
- * needs at most free_bytes, or is not known yet. PostgreSQL: FOR UPDATE SKIP LOCKED. *found false: there is none.
+ * Takes the oldest job that waits for a worker (validating_files, queued, running or pausing, and nobody's lease on it) and
+ * whose memory fits: with the jobs under lease on this machine it needs at most machine_bytes, or it is not known yet. On a
+ * machine without any the oldest is given whatever it needs: to say that it does not fit is its worker's. The state stays
+ * as it is; out->status is where to go on. *found false: there is none.
  */
 struct worker_offer {
     const char *worker; /* "host:pid:random" */
@@ -83,6 +103,8 @@ MUST_CHECK bool jobs_take(struct store *s, const struct worker_offer *w, struct 
 /* Renews; *ask: what somebody asked of the job meanwhile. ERR_CANCELLED: the lease is another's. */
 MUST_CHECK bool jobs_renew(struct store *s, const struct lease *l, int64_t lease_seconds,
                            char ask[16], struct error *err);
+/* Gives the lease up, also one that was taken back: the worker has stopped, whatever the job's state. Another's stays. */
+MUST_CHECK bool jobs_release(struct store *s, const struct lease *l, struct error *err);
 /* Gives up the leases of a worker that is known to be dead: its jobs can be taken at once. */
 MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct error *err);
 
@@ -93,7 +115,10 @@ struct job_change { /* what is NULL or INT64_MIN stays */
     bool end_lease;
 };
 struct job_change job_change_none(void);
-/* In one transaction: the change, and its events (below). Fails with ERR_CANCELLED where the lease is lost. */
+/*
+ * In one transaction: the change, its events (below) and, where the job ends, its webhooks. Fails with ERR_CANCELLED where the
+ * lease is lost, ERR_INVALID for a state that cannot follow. succeeded, failed and paused end the lease, too.
+ */
 struct job_event {
     int64_t seq;
     const char *
@@ -125,12 +150,13 @@ struct checkpoint_row {
     char *dir;                /* name in the run's checkpoints/ */
     bool kept;                /* its files are there */
 };
-/* By job and step: told again, it is the same. */
+/* By job and step: told again, it is the same, with the newer name, metrics and folder. id NULL: of both. */
 MUST_CHECK bool checkpoints_put(struct store *s, const struct lease *l,
                                 const struct checkpoint_row *c, struct error *err);
 /* These steps are there, no others. */
 MUST_CHECK bool checkpoints_keep(struct store *s, const struct lease *l, const int64_t *steps,
                                  size_t n, struct error *err);
+/* Those whose files are there and whose model was not deleted. */
 MUST_CHECK bool checkpoints_list(struct store *s, const char *job_id, const struct store_page *page,
                                  struct arena *a, struct checkpoint_row **out, size_t *n,
                                  bool *has_more, struct error *err);
@@ -139,7 +165,8 @@ MUST_CHECK bool checkpoints_list(struct store *s, const char *job_id, const stru
 
 struct tuned_model {
     char *name, *job_id, *project_id, *base; /* base: the model name that was trained */
-    char *run_dir, *checkpoint_dir;          /* names; checkpoint_dir: in the run's checkpoints/ */
+    char *run_dir,
+        *checkpoint_dir; /* names; checkpoint_dir: in the run's checkpoints/; NULL: the run's end */
     int64_t created_at, step;
     bool is_final;
 };
@@ -148,9 +175,10 @@ MUST_CHECK bool models_get(struct store *s, const char *project_id, struct str n
                            struct arena *a, struct tuned_model *out, struct error *err);
 MUST_CHECK bool models_list(struct store *s, const char *project_id, struct arena *a,
                             struct tuned_model **out, size_t *n, struct error *err);
+/* The owner's only. The run stays, and so do the files; checkpoints of that name are no longer listed. */
 MUST_CHECK bool models_delete(struct store *s, const char *project_id, struct str name,
                               struct error *err);
-/* checkpoint permissions: name is usable by another project */
+/* checkpoint permissions: name is usable by another project of the same organisation; added again, it is the one that was */
 struct permission {
     char *id, *checkpoint, *project_id;
     int64_t created_at, seq;
@@ -169,10 +197,10 @@ MUST_CHECK bool permissions_delete(struct store *s, const char *owner_project,
 
 struct worker_row {
     char *name, *machine, *version, *job_id;
-    int64_t started_at, seen_at, memory_bytes;
+    int64_t started_at, seen_at, memory_bytes; /* started_at 0: now; seen_at is not read */
 };
-MUST_CHECK bool workers_seen(struct store *s, const struct worker_row *w,
-                             struct error *err); /* now and then */
+/* Now and then; who was not seen for a day is forgotten. */
+MUST_CHECK bool workers_seen(struct store *s, const struct worker_row *w, struct error *err);
 MUST_CHECK bool workers_list(struct store *s, struct arena *a, struct worker_row **out, size_t *n,
                              struct error *err);
 #endif

@@ -66,5 +66,7 @@ static const char access_tables[] =
 
 const struct db_migration schema_migrations[] = {
     {"0001 access", access_tables},
+    {"0002 work", schema_work},
+    {"0003 documents", schema_documents},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);

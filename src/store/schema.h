@@ -7,6 +7,7 @@
 
 #include "store/db.h"
 
+extern const char schema_work[], schema_documents[]; /* schema_work.c */
 extern const struct db_migration schema_migrations[];
 extern const size_t schema_n_migrations;
 #endif

@@ -1,0 +1,308 @@
+/*
+ * rows.c - rows into structs, pages by seq, labels.
+ */
+#include "base/clock.h"
+#include "base/size.h"
+#include "store/rows_internal.h"
+
+/* ---- what comes from outside ---- */
+
+bool id_is_sane(struct str id)
+{
+    if (id.len < 1 || id.len > 128)
+        return false;
+    for (size_t i = 0; i < id.len; i++) {
+        const char c = id.ptr[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '-' || c == '_'))
+            return false;
+    }
+    return true;
+}
+
+/* Bytes of the character at p, 0 where it is none: as the Unicode standard's table 3-7 has it. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    const unsigned char c = p[0];
+    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+
+    if (n == 0 || n > left)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
+        (c == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return n;
+}
+
+bool text_is_sane(struct str s, size_t max_bytes)
+{
+    if (s.len > max_bytes)
+        return false;
+    for (size_t i = 0; i < s.len;) {
+        const size_t n = utf8_length((const unsigned char *)s.ptr + i, s.len - i);
+
+        if (n == 0 || s.ptr[i] == '\0')
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+bool fail_no_such(struct error *err, const char *what, struct str id)
+{
+    if (id.len == 0 || !text_is_sane(id, 256))
+        return fail(err, ERR_NOT_FOUND, "there is no %s with that id", what);
+    return fail(err, ERR_NOT_FOUND, "there is no %s " STR_FMT, what, STR_ARG(id));
+}
+
+bool rows_now(struct db *db, int64_t *now, struct error *err)
+{
+    if (db_dialect(db) == DB_SQLITE) {
+        *now = clock_unix();
+        return true;
+    }
+    return rows_int(db, "SELECT CAST(FLOOR(EXTRACT(EPOCH FROM clock_timestamp())) AS BIGINT)", NULL,
+                    0, now, NULL, err);
+}
+
+/* ---- rows into structs ---- */
+
+struct collecting {
+    struct row_kind kind;
+    struct arena *a;
+    size_t limit, cap;
+    struct rows rows;
+};
+
+static bool collect(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct collecting *c = ctx;
+
+    (void)err;
+    if (c->rows.n == c->limit) {
+        c->rows.more = true;
+        return true;
+    }
+    if (c->rows.n == c->cap) {
+        const size_t cap = size_min(c->limit, c->cap == 0 ? 16 : 2 * c->cap);
+        char *grown = arena_alloc(c->a, cap * c->kind.item_size);
+
+        if (c->rows.n > 0)
+            memcpy(grown, c->rows.items, c->rows.n * c->kind.item_size);
+        c->rows.items = grown;
+        c->cap = cap;
+    }
+    c->kind.fill(row, c->a, (char *)c->rows.items + c->rows.n * c->kind.item_size);
+    c->rows.n++;
+    return true;
+}
+
+bool rows_all(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+              struct row_kind kind, size_t limit, struct arena *a, struct rows *out,
+              struct error *err)
+{
+    struct collecting c = {.kind = kind, .a = a, .limit = limit};
+
+    if (!db_run(db, sql, params, n_params, collect, &c, NULL, err))
+        return false;
+    *out = c.rows;
+    return true;
+}
+
+struct picking {
+    row_fill_fn *fill;
+    struct arena *a;
+    void *item;
+    bool found;
+};
+
+static bool pick(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct picking *p = ctx;
+
+    (void)err;
+    if (!p->found)
+        p->fill(row, p->a, p->item);
+    p->found = true;
+    return true;
+}
+
+bool rows_one(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+              row_fill_fn *fill, struct arena *a, void *item, bool *found, struct error *err)
+{
+    struct picking p = {.fill = fill, .a = a, .item = item};
+
+    if (!db_run(db, sql, params, n_params, pick, &p, NULL, err))
+        return false;
+    *found = p.found;
+    return true;
+}
+
+static void fill_int(const struct db_row *row, struct arena *a, void *item)
+{
+    (void)a;
+    *(int64_t *)item = db_row_int(row, 0);
+}
+
+bool rows_int(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
+              int64_t *out, bool *found, struct error *err)
+{
+    bool is_there = false;
+    int64_t value = 0;
+
+    if (!rows_one(db, sql, params, n_params, fill_int, NULL, &value, &is_there, err))
+        return false;
+    if (is_there)
+        *out = value;
+    if (found != NULL)
+        *found = is_there;
+    else if (!is_there)
+        return fail(err, ERR_CORRUPT, "the database gave no row where there always is one");
+    return true;
+}
+
+/* ---- pages ---- */
+
+struct page_reading {
+    const struct page_query *q;
+    struct row_kind kind;
+    struct arena *a;
+    struct rows rows;
+};
+
+static bool find_cursor(struct db *db, const struct page_query *q, int64_t *seq, struct error *err)
+{
+    const struct str after = str_of(q->page->after);
+    struct db_value params[COUNT_OF(q->params) + 1];
+    bool found = false;
+
+    if (text_is_sane(after, 512) && after.len > 0) {
+        memcpy(params, q->params, q->n_scope * sizeof *params);
+        params[q->n_scope] = db_str(after);
+        if (!rows_int(db, q->sql->find, params, q->n_scope + 1, seq, &found, err))
+            return false;
+    }
+    if (!found)
+        return fail_param(
+            err, ERR_NOT_FOUND, "after",
+            "\"after\" names nothing in this list; it takes the id of the last object "
+            "of the page before");
+    return true;
+}
+
+static bool read_page(struct db *db, void *ctx, struct error *err)
+{
+    struct page_reading *r = ctx;
+    const struct store_page *page = r->q->page;
+    const bool labelled = page->key.ptr != NULL;
+    const size_t direction = page->ascending ? 0 : 1;
+    const char *sql = labelled               ? r->q->sql->labelled[direction]
+                      : page->without_labels ? r->q->sql->bare[direction]
+                                             : r->q->sql->all[direction];
+    struct db_value params[COUNT_OF(r->q->params) + 4];
+    int64_t cursor = page->ascending ? 0 : INT64_MAX;
+    size_t n = r->q->n_params;
+
+    if (page->after != NULL && !find_cursor(db, r->q, &cursor, err))
+        return false;
+    memcpy(params, r->q->params, n * sizeof *params);
+    params[n++] = db_int(cursor);
+    params[n++] = db_int((int64_t)page->limit + 1);
+    if (labelled) {
+        params[n++] = db_str(page->key);
+        params[n++] = db_str(page->value.ptr != NULL ? page->value : STR(""));
+    }
+    return rows_all(db, sql, params, n, r->kind, page->limit, r->a, &r->rows, err);
+}
+
+bool page_run(struct store *s, const struct page_query *q, struct row_kind kind, struct arena *a,
+              struct rows *out, struct error *err)
+{
+    struct page_reading r = {.q = q, .kind = kind, .a = a};
+    const bool no_label =
+        q->page->key.ptr != NULL && !(text_is_sane(q->page->key, 4096) &&
+                                      text_is_sane(q->page->value, 4096)); /* nothing has it */
+
+    if (no_label) {
+        *out = (struct rows){0};
+        return true;
+    }
+    if (!db_read(store_db(s), read_page, &r, err))
+        return false;
+    *out = r.rows;
+    return true;
+}
+
+/* ---- labels ---- */
+
+bool labels_put(struct db *db, const struct labelled *of, const struct label *labels, size_t n,
+                struct error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct db_value params[] = {
+            db_text(of->kind),
+            db_text(of->id),
+            db_str(labels[i].key),
+            db_str(labels[i].value.ptr != NULL ? labels[i].value : STR("")),
+            db_text(of->project_id),
+            db_int(of->seq)};
+
+        if (!text_is_sane(labels[i].key, 4096) || !text_is_sane(labels[i].value, 4096))
+            return fail_param(err, ERR_INVALID, "metadata",
+                              "a key or a value of the metadata is longer than 4096 bytes, has a "
+                              "zero byte or is not UTF-8");
+        if (!db_run(db,
+                    "INSERT INTO labels (kind, id, label_key, value, project_id, seq) "
+                    "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    params, COUNT_OF(params), NULL, NULL, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+bool labels_remove(struct db *db, const char *kind, const char *id, struct error *err)
+{
+    const struct db_value params[] = {db_text(kind), db_text(id)};
+
+    return db_run(db, "DELETE FROM labels WHERE kind = ?1 AND id = ?2", params, COUNT_OF(params),
+                  NULL, NULL, NULL, err);
+}
+
+static void fill_label(const struct db_row *row, struct arena *a, void *item)
+{
+    *(struct label *)item = (struct label){.key = str_of(db_row_text(row, 0, a)),
+                                           .value = str_of(db_row_text(row, 1, a))};
+}
+
+struct labels_reading {
+    const char *kind, *id;
+    struct arena *a;
+    struct rows rows;
+};
+
+static bool read_labels(struct db *db, void *ctx, struct error *err)
+{
+    struct labels_reading *r = ctx;
+    const struct db_value params[] = {db_text(r->kind), db_text(r->id)};
+
+    return rows_all(
+        db, "SELECT label_key, value FROM labels WHERE kind = ?1 AND id = ?2 ORDER BY label_key",
+        params, COUNT_OF(params), (struct row_kind){fill_label, sizeof(struct label)}, SIZE_MAX,
+        r->a, &r->rows, err);
+}
+
+bool labels_of(struct store *s, const char *kind, const char *id, struct arena *a,
+               struct label **out, size_t *n, struct error *err)
+{
+    struct labels_reading r = {.kind = kind, .id = id, .a = a};
+
+    if (!db_read(store_db(s), read_labels, &r, err))
+        return false;
+    *out = r.rows.items;
+    *n = r.rows.n;
+    return true;
+}
