@@ -26,7 +26,9 @@ MUST_CHECK bool documents_add(struct store *s, const struct document *d, const s
 MUST_CHECK bool documents_get(struct store *s, const char *kind, const char *project_id,
                               struct str id, struct arena *a, struct document *out,
                               struct error *err);
-/* In one transaction: fn sees the document and makes its new body, state and labels (or fails, and nothing changes). */
+MUST_CHECK bool documents_labels(struct store *s, const char *kind, const char *id, struct arena *a,
+                                 struct label **out, size_t *n, struct error *err);
+/* In one transaction, perhaps more than once: fn sees the document and makes its new body, state and labels (or fails, and nothing changes). */
 struct document_change {
     const char *body, *state; /* NULL: as it was */
     const struct label *labels;
@@ -49,6 +51,9 @@ MUST_CHECK bool documents_list(struct store *s, const struct document_filter *f,
 MUST_CHECK bool documents_delete(struct store *s, const char *kind, const char *project_id,
                                  struct str id, struct error *err);
 
+/* Removes what has expired, with everything below it, and what was told to webhooks a month ago. n_removed may be NULL. */
+MUST_CHECK bool documents_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err);
+
 /* Work on documents is leased as jobs are: takes the oldest of kind in one of the states (comma list) whose lease has ended. */
 MUST_CHECK bool documents_take(struct store *s, const char *kind, const char *states,
                                const char *worker, int64_t lease_seconds, struct arena *a,
@@ -63,13 +68,15 @@ struct delivery {
     char *id, *endpoint_id, *project_id, *body; /* id: "evt_..." */
     int64_t created_at, next_at, tries;
 };
-/* One for every endpoint of the project that wants this type (endpoints are documents, the body's "event_types"); by event id: told twice, it is one. */
+/* One for every endpoint of the project that wants this type (endpoints are documents, the body's "event_types"); by event id: told twice, it is one. now 0: by the database's clock. */
 MUST_CHECK bool outbox_put(struct store *s, const char *project_id, const char *event_id,
                            const char *type, const char *body, int64_t now, struct error *err);
-/* Leases up to limit that are due, for lease_seconds. */
+/* Leases up to limit that are due, for lease_seconds; tries counts this one. now 0: by the database's clock. */
 MUST_CHECK bool outbox_take(struct store *s, int64_t now, int64_t lease_seconds, size_t limit,
                             struct arena *a, struct delivery **out, size_t *n, struct error *err);
 MUST_CHECK bool outbox_done(struct store *s, int64_t seq, struct error *err);
 MUST_CHECK bool outbox_later(struct store *s, int64_t seq, int64_t next_at, const char *why,
                              struct error *err); /* next_at 0: given up */
+/* Forgets what was told or given up a month ago. */
+MUST_CHECK bool outbox_sweep(struct store *s, int64_t now, struct error *err);
 #endif
