@@ -137,16 +137,18 @@ static void let_go(struct answer_events *x, size_t n)
     memmove(x->held, x->held + 1, --x->n_held * sizeof *h);
 }
 
-/* How many bytes at the end of text may begin one of the stop texts. */
-static size_t stop_begun(const struct answer_events_options *o, struct str text)
+/* How many bytes of text are before all stop texts, those that only begin at its end included. */
+static size_t before_stop(const struct answer_events_options *o, struct str text)
 {
-    size_t most = 0;
+    size_t certain = text.len;
 
-    for (size_t i = 0; i < o->n_stop; i++)
-        for (size_t n = size_min(text.len, o->stop[i].len - 1); n > most; n--)
+    for (size_t i = 0; i < o->n_stop; i++) {
+        certain = size_min(certain, str_find(text, o->stop[i], 0));
+        for (size_t n = size_min(text.len, o->stop[i].len - 1); n > text.len - certain; n--)
             if (memcmp(text.ptr + text.len - n, o->stop[i].ptr, n) == 0)
-                most = n;
-    return most;
+                certain = text.len - n;
+    }
+    return certain;
 }
 
 static void release_certain(struct answer_events *x)
@@ -156,7 +158,7 @@ static void release_certain(struct answer_events *x)
     buf_init(&b, LIMIT_RENDER_BYTES);
     for (size_t i = 0; i < x->n_held; i++)
         buf_str(&b, x->held[i].bytes);
-    size_t certain = b.len - stop_begun(x->opt, buf_view(&b));
+    size_t certain = before_stop(x->opt, buf_view(&b));
     buf_release(&b);
     while (x->n_held > 0 && x->held[0].bytes.len <= certain) {
         certain -= x->held[0].bytes.len;
