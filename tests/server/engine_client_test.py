@@ -481,7 +481,7 @@ class Limits(EngineTest):
         self.assertNotIn(self.folder, slow.last["message"])
 
     def test_the_model_used_longest_ago_goes_first(self):
-        client = self.open(memory=1 << 20)
+        client = self.open(memory=1)
 
         def open_files():
             with open("/proc/%d/maps" % client.engine()) as stream:
