@@ -386,8 +386,12 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
 
 bool job_parts_check(const struct job_parts *p, struct error *err)
 {
-    return p->method != METHOD_REINFORCEMENT ||
-           (check_rows(p, &p->train, err) && check_rows(p, &p->valid, err));
+    const size_t room = p->model->max_positions;
+
+    if (p->method == METHOD_REINFORCEMENT)
+        return check_rows(p, &p->train, err) && check_rows(p, &p->valid, err);
+    return fit_rows_check(p->prompter, &p->train, p->method, room, err) &&
+           fit_rows_check(p->prompter, &p->valid, p->method, room, err);
 }
 
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c)
