@@ -468,8 +468,8 @@ static bool begin(struct loop *l, struct error *err)
     struct fit_measure *base = &l->state.fit.base_valid;
 
     l->state = (struct train_state){.rate_scale = 1};
-    if (at >
-        0) { /* the reference is of the model as it is before the checkpoint's values are in it */
+    if (at > 0) {
+        /* the reference first: it is of the model without the checkpoint's values */
         if (!get_reference(l, true, err) ||
             !checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
                              &l->state, err))
