@@ -199,6 +199,11 @@ class Fit(HoneTest):
         self.train(self.fit_job("dpo", model=made["run"]), "--out", "dpo")
         first = self.table("dpo")[0]
         self.assertAlmostEqual(float(first["train_loss"]), math.log(2), places=14)
+        line = [{"text": "abc"}]
+        self.assertEqual(self.lines("score", "--model", "dpo", stdin=line),
+                         self.lines("score", "--model", HF, "--adapter", "dpo", stdin=line))
+        self.assertNotEqual(self.lines("score", "--model", "dpo", stdin=line),
+                            self.lines("score", "--model", "again", stdin=line))
         result = self.train(self.job("rft.json", model=made["adapter"]), "--out", "rft")[-1]
         self.assertEqual((result["steps"], result["max_dlogp"]), (4, 0))
         config = json.loads(self.read("rft", "checkpoints", "step-4", "adapter_config.json"))
