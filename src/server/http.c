@@ -72,10 +72,10 @@ static void free_exchange(struct exchange *e)
 {
     struct http_server *s = e->server;
 
+    assert(e->response == NULL && e->connection == NULL);
+    http_body_release(e); /* first: who is told that it is over finds no files of it */
     if (s->opt.done != NULL)
         s->opt.done(s->opt.ctx, &e->x, e->status, atomic_load(&e->sent_bytes));
-    assert(e->response == NULL && e->connection == NULL);
-    http_body_release(e);
     free(e->out.ptr);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->told);
@@ -302,6 +302,11 @@ static void run_job(struct exchange *e)
                 http_unhold(e);
             return;
         }
+    }
+    if (!e->has_body && e->plan.body == HTTP_BODY_MULTIPART) {
+        http_let_go(e, http_refusal(e, 400, "the body is empty; it must be multipart/form-data"),
+                    400);
+        return;
     }
     opt->handle(opt->ctx, &e->x);
     settle(e, "the handler");
