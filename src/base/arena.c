@@ -19,6 +19,19 @@ struct arena_block {
 };
 #define HEADER size_round_up(sizeof(struct arena_block), ALIGN)
 
+struct arena_end {
+    void (*release)(void *what);
+    void *what;
+    struct arena_end *next;
+};
+
+static void end_all(struct arena *a)
+{
+    for (const struct arena_end *e = a->ends; e != NULL; e = e->next)
+        e->release(e->what);
+    a->ends = NULL;
+}
+
 void arena_init(struct arena *a)
 {
     *a = (struct arena){0};
@@ -26,6 +39,7 @@ void arena_init(struct arena *a)
 
 void arena_release(struct arena *a)
 {
+    end_all(a);
     for (struct arena_block *b = a->head, *next; b != NULL; b = next) {
         next = b->next;
         free(b);
@@ -38,6 +52,7 @@ void arena_reset(struct arena *a)
 {
     struct arena_block *keep = a->head;
 
+    end_all(a);
     if (keep != NULL && keep->next != NULL) {
         const size_t size = a->taken_bytes;
 
@@ -106,6 +121,14 @@ void *arena_try(struct arena *a, size_t count, size_t size, const char *what, st
         return NULL;
     }
     return memset(p, 0, bytes);
+}
+
+void arena_defer(struct arena *a, void (*release)(void *what), void *what)
+{
+    struct arena_end *e = ARENA_NEW(a, struct arena_end);
+
+    *e = (struct arena_end){.release = release, .what = what, .next = a->ends};
+    a->ends = e;
 }
 
 char *arena_text(struct arena *a, struct str s)

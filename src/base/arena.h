@@ -13,10 +13,12 @@
 #include "base/str.h"
 
 struct arena_block;
+struct arena_end;
 struct arena {
     struct arena_block *head;
-    size_t used_bytes;  /* handed out since the last reset */
-    size_t taken_bytes; /* held from the system */
+    struct arena_end *ends; /* newest first */
+    size_t used_bytes;      /* handed out since the last reset */
+    size_t taken_bytes;     /* held from the system */
 };
 
 /* All zeros is an empty arena, too: struct arena a = {0}; */
@@ -33,6 +35,9 @@ MUST_CHECK void *arena_try(struct arena *a, size_t count, size_t size, const cha
 
 #define ARENA_NEW(arena, type) ((type *)arena_alloc((arena), sizeof(type)))
 #define ARENA_ARRAY(arena, type, n) ((type *)arena_alloc((arena), sizeof(type) * (n)))
+
+/* release(what) is called when this goes back, by arena_reset or arena_release: for what has memory of its own, newest first. */
+void arena_defer(struct arena *a, void (*release)(void *what), void *what);
 
 /* Copies, ended by a zero byte. */
 char *arena_text(struct arena *a, struct str s);

@@ -189,7 +189,8 @@ static bool row_of(struct reading *r, const json_t *value, const char *what, siz
 /* As in the run that wrote the line: the model thought, ended by itself, and said nothing. */
 static bool was_unanswered(const json_t *value, struct str text)
 {
-    return text.len == 0 && !json_is_true(json_object_get(value, "truncated")) &&
+    return text.len == 0 && json_array_size(json_object_get(value, "tool_calls")) == 0 &&
+           !json_is_true(json_object_get(value, "truncated")) &&
            json_integer_value(json_object_get(value, "thinking_tokens")) > 0;
 }
 
@@ -221,6 +222,9 @@ static bool take_answer(void *ctx, json_t *value, const char *what, size_t line,
         return false;
     make_room(r);
     take_sample(json_object_get(value, "sample"), json_str(text), &f->samples[f->n]);
+    if (f->samples[f->n].output_tools == NULL &&
+        json_is_array(json_object_get(value, "tool_calls")))
+        f->samples[f->n].output_tools = json_object_get(value, "tool_calls");
     f->kept[f->n] = json_incref(value);
     f->samples[f->n].truncated = json_is_true(json_object_get(value, "truncated"));
     f->samples[f->n].unanswered = was_unanswered(value, json_str(text));

@@ -11,6 +11,8 @@
 
 #include <stdio.h>
 
+#define PAUSED "The job was paused on request"
+
 /* One job under way: the command's own settings with the job's stop flag. */
 struct doing {
     struct work *work;
@@ -162,7 +164,7 @@ static bool end_early(struct doing *d, struct error *err)
 
     switch ((enum work_ask)atomic_load(&w->ask)) {
     case WORK_PAUSE:
-        return job_paused(w, d->run.model_name, "The job was paused on request", err);
+        return job_paused(w, d->run.model_name, PAUSED, err);
     case WORK_LEAVE:
         return job_requeued(w, err);
     case WORK_CANCEL:
@@ -254,8 +256,10 @@ bool work_job(void *ctx, struct work *w, struct error *err)
 
     d.cli.arena = w->arena;
     d.cli.stop = &w->stop;
-    const bool ok =
-        strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err) : run(&d, err);
+    const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
+                    : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
+                        job_paused(w, w->job.fine_tuned_model, PAUSED, err)
+                                                            : run(&d, err);
     run_job_close(&d.run);
     job_record_release(&d.record);
     job_parts_close(&d.parts);

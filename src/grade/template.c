@@ -88,17 +88,24 @@ void scope_release(struct grade_scope *s)
 
 const json_t *scope_choices(struct grade_scope *s)
 {
+    const bool calls = json_array_size(s->sample->output_tools) > 0;
     json_t *message;
 
     if (s->choices != NULL)
         return s->choices;
     message = json_pack("{s:s, s:o, s:n}", "role", "assistant", "content",
-                        json_stringn_nocheck(s->output_text.ptr, s->output_text.len), "refusal");
+                        calls && s->output_text.len == 0
+                            ? json_null()
+                            : json_stringn_nocheck(s->output_text.ptr, s->output_text.len),
+                        "refusal");
     /* a deep copy: the list may be in use by other threads, which must not see its count change */
-    if (s->sample->output_tools != NULL)
+    if (calls)
         json_object_set_new(message, "tool_calls", json_deep_copy(s->sample->output_tools));
     s->choices = json_pack("[{s:i, s:s, s:o}]", "index", 0, "finish_reason",
-                           s->sample->truncated ? "length" : "stop", "message", message);
+                           s->sample->truncated ? "length"
+                           : calls              ? "tool_calls"
+                                                : "stop",
+                           "message", message);
     if (s->choices == NULL)
         abort(); /* a few hundred bytes cannot be had */
     return s->choices;

@@ -182,6 +182,10 @@ void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_g
     json_write_string(b, r->thinking, false);
     buf_text(b, ",\"answer\":");
     json_write_string(b, r->answer, false);
+    if (r->tool_calls != NULL) {
+        buf_text(b, ",\"tool_calls\":");
+        json_write(b, r->tool_calls, NULL);
+    }
     buf_printf(b, ",\"truncated\":%s", r->truncated ? "true" : "false");
     write_grade(b, r->grade, graders);
     buf_text(b, ",\"advantage\":");

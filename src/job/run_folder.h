@@ -22,7 +22,7 @@
  * same for all. count (1 where it is missing) says how many they are, samples which; both are left out for one alone.
  * prompt and reference (the dataset item without its messages) stand with sample 0 of a group alone; pieces, the text
  * of each token, where the run was opened with tokens.text; shadow_scores only where there are shadow graders, null where
- * one failed; details and shadow_details only where grading failed. Log-probabilities and
+ * one failed; tool_calls, behind answer, which is then the text beside them, only where the row has tools; details and shadow_details only where grading failed. Log-probabilities and
  * the advantage have the digits that read back to the same 32-bit number.
  *
  * Every event belongs to a step (data.step): that of the newest rollout or step told before it, or the next one

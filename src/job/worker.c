@@ -176,6 +176,15 @@ static void give_up(struct worker *w, struct work *work, const char *why)
         say(w, "not given up", work->job.id, err.message);
 }
 
+/* Whatever the job became: nobody works on it here any more. */
+static void release(struct worker *w, struct work *work)
+{
+    struct error err = {0};
+
+    if (!jobs_release(w->opt->store, &work->lease, &err) && err.kind != ERR_CANCELLED)
+        say(w, "not released", work->job.id, err.message); /* the lease ends by itself */
+}
+
 static void work_on(struct worker *w, struct work *work)
 {
     struct keeper k = {.worker = w, .work = work};
@@ -205,7 +214,7 @@ static void work_on(struct worker *w, struct work *work)
     }
     say(w, "not done", work->job.id, err.message);
     if (atomic_load(&work->ask) == WORK_LOST || atomic_load(&work->ask) == WORK_CANCEL)
-        return;
+        return; /* what it became is another's to say */
     if (work->job.tries >= WORKER_TRIES)
         give_up(w, work, err.message);
     else
@@ -254,6 +263,7 @@ static bool take_one(struct worker *w, bool *found, struct error *err)
         w->seen = 0;
         tell_seen(w, work->job.id);
         work_on(w, work);
+        release(w, work);
         w->seen = 0;
     }
     arena_release(&a);

@@ -32,7 +32,9 @@ struct vocabulary {
     token_id *ids;
     size_t n_ends, n_specials;
     token_id *ends, *specials; /* specials: in no tree, but a span's tags may be some */
-    bool has[256];             /* bytes that are a token by themselves */
+    size_t n_written;
+    token_id *written; /* special tokens that are in the tree */
+    bool has[256];     /* bytes that are a token by themselves */
     uint32_t longest;
 };
 
@@ -55,6 +57,15 @@ static bool is_end(const struct vocabulary *v, token_id id)
     return false;
 }
 
+/* Whether a token is never part of an answer. */
+static bool is_kept_out(const struct vocabulary *v, token_id id)
+{
+    for (size_t i = 0; i < v->n_written; i++)
+        if (v->written[i] == id)
+            return false;
+    return tokenizer_is_special(v->tokenizer, id);
+}
+
 /* Tokens that may be part of an answer, in the order of their bytes; *n_bytes: of all of them. */
 static size_t sort_tokens(struct vocabulary *v, size_t *n_bytes)
 {
@@ -68,7 +79,7 @@ static size_t sort_tokens(struct vocabulary *v, size_t *n_bytes)
 
         if (bytes.len == 0 || bytes.len > MOST_TOKEN_BYTES || is_end(v, id))
             continue;
-        if (tokenizer_is_special(v->tokenizer, id)) {
+        if (is_kept_out(v, id)) {
             v->specials[v->n_specials++] = id;
             continue;
         }
@@ -108,7 +119,8 @@ static void plant(struct vocabulary *v, size_t n_tokens)
     v->n_nodes = n;
 }
 
-static bool build(struct vocabulary *v, const int *ends, size_t n_ends, struct error *err)
+static bool build(struct vocabulary *v, const int *ends, size_t n_ends, const token_id *written,
+                  size_t n_written, struct error *err)
 {
     static const char what[] = "the tree of tokens";
     struct arena scratch = {0};
@@ -117,8 +129,11 @@ static bool build(struct vocabulary *v, const int *ends, size_t n_ends, struct e
     v->ids = arena_try(&v->arena, v->n_ids + 1, sizeof *v->ids, what, err);
     v->ends = arena_try(&v->arena, n_ends + 1, sizeof *v->ends, what, err);
     v->specials = arena_try(&v->arena, v->n_ids + 1, sizeof *v->specials, what, err);
-    if (v->ids == NULL || v->ends == NULL || v->specials == NULL)
+    v->written = arena_try(&v->arena, n_written + 1, sizeof *v->written, what, err);
+    if (v->ids == NULL || v->ends == NULL || v->specials == NULL || v->written == NULL)
         return false;
+    for (size_t i = 0; i < n_written; i++)
+        v->written[v->n_written++] = written[i];
     for (size_t i = 0; i < n_ends; i++)
         v->ends[v->n_ends++] = ends[i];
     const size_t n = sort_tokens(v, &n_bytes);
@@ -140,13 +155,20 @@ static bool build(struct vocabulary *v, const int *ends, size_t n_ends, struct e
 bool vocabulary_open(const struct tokenizer *t, size_t n_ids, const int *ends, size_t n_ends,
                      struct vocabulary **out, struct error *err)
 {
+    return vocabulary_open_with(t, n_ids, ends, n_ends, NULL, 0, out, err);
+}
+
+bool vocabulary_open_with(const struct tokenizer *t, size_t n_ids, const int *ends, size_t n_ends,
+                          const token_id *written, size_t n_written, struct vocabulary **out,
+                          struct error *err)
+{
     struct vocabulary *v = calloc(1, sizeof *v);
 
     if (v == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the tree of tokens");
     v->tokenizer = t;
     v->n_ids = n_ids;
-    if (!build(v, ends, n_ends, err)) {
+    if (!build(v, ends, n_ends, written, n_written, err)) {
         vocabulary_close(v);
         return false;
     }
@@ -549,8 +571,7 @@ bool constraint_accepts(const struct constraint *c, struct constraint_scratch *s
     if (is_end(c->vocabulary, id))
         return grammar_complete(c->grammar, state);
     const struct str bytes = tokenizer_bytes(c->vocabulary->tokenizer, id);
-    return bytes.len > 0 && bytes.len <= MOST_TOKEN_BYTES &&
-           !tokenizer_is_special(c->vocabulary->tokenizer, id) &&
+    return bytes.len > 0 && bytes.len <= MOST_TOKEN_BYTES && !is_kept_out(c->vocabulary, id) &&
            grammar_advance(c->grammar, &s->walk, state, bytes);
 }
 

@@ -22,6 +22,10 @@
 struct vocabulary;
 MUST_CHECK bool vocabulary_open(const struct tokenizer *t, size_t n_ids, const int *ends,
                                 size_t n_ends, struct vocabulary **out, struct error *err);
+/* The same, but special tokens among written [n_written] are part of answers: what a model marks its tool calls with. */
+MUST_CHECK bool vocabulary_open_with(const struct tokenizer *t, size_t n_ids, const int *ends,
+                                     size_t n_ends, const token_id *written, size_t n_written,
+                                     struct vocabulary **out, struct error *err);
 void vocabulary_close(struct vocabulary *v); /* NULL is fine */
 size_t vocabulary_bytes(const struct vocabulary *v);
 size_t vocabulary_words(const struct vocabulary *v); /* V / 64, rounded up: of a set of tokens */

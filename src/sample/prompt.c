@@ -4,8 +4,11 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "sample/prompt_internal.h"
+#include "text/chat_messages.h"
 
 #include <stdlib.h>
+
+static void find_tool_format(struct prompter *p);
 
 bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
                    struct error *err)
@@ -28,6 +31,8 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
     p->source = arena_str(&p->arena, p->source);
     ok = ok && forms_open(m, &p->forms, err) && chat_template_open(p->source, &p->template, err) &&
          prompter_reason(p, NULL, err);
+    if (ok)
+        find_tool_format(p);
     if (!ok) {
         prompter_close(p);
         return false;
@@ -132,6 +137,11 @@ struct thinking_options prompter_thinking(const struct prompter *p, const struct
                                      .budget = r->budget};
 }
 
+struct forms *prompter_forms(const struct prompter *p)
+{
+    return p->forms;
+}
+
 bool prompter_form(const struct prompter *p, const json_t *format, struct constraint **out,
                    struct error *err)
 {
@@ -151,8 +161,8 @@ static bool ends_open(const struct reasoning *r, struct str text)
     return r->on && open.len > 0 && str_ends(thinking_trim_end(text), open);
 }
 
-json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
-                           const json_t *extra, bool generation)
+static json_t *variables(const struct prompter *p, const json_t *messages, const json_t *tools,
+                         const json_t *extra, bool generation)
 {
     json_t *vars = json_object();
 
@@ -164,6 +174,117 @@ json_t *prompter_variables(const struct prompter *p, const json_t *messages, con
     json_object_set_new(vars, "add_generation_prompt", json_boolean(generation));
     json_object_set_new(vars, "bos_token", json_stringn(p->bos.ptr, p->bos.len));
     json_object_set_new(vars, "eos_token", json_stringn(p->eos.ptr, p->eos.len));
+    return vars;
+}
+
+/* ---- tools ---- */
+
+static json_t *probe_tool(void)
+{
+    return json_pack("[{s:s, s:{s:s, s:s, s:{s:s, s:{s:{s:s, s:s}}, s:[s]}}}]", "type", "function",
+                     "function", "name", TOOL_PROBE_NAME, "description", "A function.",
+                     "parameters", "type", "object", "properties", TOOL_PROBE_KEY, "type", "string",
+                     "description", "A text.", "required", TOOL_PROBE_KEY);
+}
+
+/* A question, and where it is asked for a call and its result. */
+static json_t *probe_messages(bool call)
+{
+    json_t *out = json_pack("[{s:s, s:s}]", "role", "user", "content", "Hi");
+
+    if (!call)
+        return out;
+    json_array_append_new(out,
+                          json_pack("{s:s, s:s, s:[{s:s, s:s, s:{s:s, s:{s:s}}}]}", "role",
+                                    "assistant", "content", "", "tool_calls", "id", TOOL_PROBE_ID,
+                                    "type", "function", "function", "name", TOOL_PROBE_NAME,
+                                    "arguments", TOOL_PROBE_KEY, TOOL_PROBE_VALUE));
+    json_array_append_new(out,
+                          json_pack("{s:s, s:s, s:s, s:s}", "role", "tool", "name", TOOL_PROBE_NAME,
+                                    "tool_call_id", TOOL_PROBE_ID, "content", "1"));
+    return out;
+}
+
+/* Takes messages over. What the template makes of them; nothing where it fails. */
+static void render_probe(const struct prompter *p, json_t *messages, bool with_tools,
+                         struct buf *out)
+{
+    json_t *tools = probe_tool(), *vars = variables(p, messages, with_tools ? tools : NULL, NULL, true);
+    struct error unheard = {0};
+    size_t n_spans;
+
+    buf_clear(out);
+    if (!chat_template_render(p->template, vars, out, NULL, 0, &n_spans, &unheard))
+        buf_clear(out);
+    json_decref(vars);
+    json_decref(tools);
+    json_decref(messages);
+}
+
+/* Some templates want arguments as a text, and some content none, or they leave calls out. */
+static const struct tool_format *format_of_calls(const struct prompter *p, struct buf *text,
+                                                 struct chat_messages_form *form)
+{
+    const struct tool_format *found = NULL;
+    json_t *messages = probe_messages(true);
+
+    for (unsigned i = 0; i < 4 && found == NULL; i++) {
+        *form = (struct chat_messages_form){.arguments_as_text = (i & 1) != 0,
+                                            .null_beside_calls = (i & 2) != 0};
+        render_probe(p, chat_messages_for_template(messages, form), false, text);
+        found = tool_format_of(buf_view(text));
+    }
+    json_decref(messages);
+    return found;
+}
+
+static void find_tool_format(struct prompter *p)
+{
+    struct buf text;
+
+    buf_init(&text, LIMIT_RENDER_BYTES);
+    render_probe(p, probe_messages(false), true, &text);
+    if (str_find(buf_view(&text), STR(TOOL_PROBE_NAME), 0) < text.len)
+        p->tool_format = format_of_calls(p, &text, &p->messages_form);
+    p->tools_as_text = p->tool_format == NULL;
+    if (p->tools_as_text) {
+        p->tool_format = tool_format_hermes();
+        p->messages_form = (struct chat_messages_form){0};
+    }
+    buf_release(&text);
+}
+
+const struct tool_format *prompter_tool_format(const struct prompter *p)
+{
+    return p->tool_format;
+}
+
+bool prompter_tools_as_text(const struct prompter *p)
+{
+    return p->tools_as_text;
+}
+
+bool prompter_knows(const struct prompter *p, const char *variable)
+{
+    return str_find(p->source, str_of(variable), 0) < p->source.len;
+}
+
+json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
+                           const json_t *extra, bool generation)
+{
+    json_t *turned = chat_messages_for_template(messages, &p->messages_form);
+
+    if (json_array_size(tools) == 0)
+        tools = NULL;
+    if (p->tools_as_text) {
+        json_t *as_text = tool_text_messages(turned, tools);
+
+        json_decref(turned);
+        turned = as_text;
+        tools = NULL;
+    }
+    json_t *vars = variables(p, turned, tools, extra, generation);
+    json_decref(turned);
     return vars;
 }
 
@@ -207,9 +328,18 @@ bool prompter_is_end(const struct prompter *p, token_id id)
     return false;
 }
 
-/* Bytes of the tokens from the byte `from` on, as whole characters; special tokens left out where asked. */
+/* Special tokens are no text, but for those that calls of tools are marked with, where any may be called. */
+static bool is_left_out(const struct prompter *p, token_id id, bool tools)
+{
+    return tokenizer_is_special(p->tokenizer, id) &&
+           !(tools && tool_format_marks(p->tool_format, tokenizer_bytes(p->tokenizer, id)));
+}
+
+enum specials { SPECIALS_SHOWN, SPECIALS_LEFT_OUT, SPECIALS_MARKS_SHOWN };
+
+/* Bytes of the tokens from the byte `from` on, as whole characters. */
 static struct str readable(const struct prompter *p, const struct sample *s, size_t from, size_t to,
-                           bool no_special, struct arena *a)
+                           enum specials specials, struct arena *a)
 {
     struct utf8_stream stream = {0};
     struct buf b;
@@ -224,7 +354,8 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
             continue;
         at += bytes.len;
         if (at <= from || begin >= to ||
-            (no_special && tokenizer_is_special(p->tokenizer, s->tokens[i])))
+            (specials != SPECIALS_SHOWN &&
+             is_left_out(p, s->tokens[i], specials == SPECIALS_MARKS_SHOWN)))
             continue;
         if (at > to)
             bytes.len -= at - to;
@@ -252,20 +383,43 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
     return found ? at : SIZE_MAX;
 }
 
-void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
-                     struct answer *out)
+static void read_answer(const struct prompter *p, const struct sample *s, enum specials specials,
+                        struct arena *a, struct answer *out)
 {
     const struct reasoning *r = &p->reasoning;
 
     *out = (struct answer){.thinking = {"", 0}, .text = {"", 0}};
     if (!r->on || s->n_thinking == 0) {
-        out->text = readable(p, s, 0, s->stop_bytes, true, a);
+        out->text = readable(p, s, 0, s->stop_bytes, specials, a);
         return;
     }
     const size_t close = closing_of(p, s);
-    out->thinking = trimmed(readable(p, s, 0, size_min(close, s->stop_bytes), false, a));
+    out->thinking = trimmed(readable(p, s, 0, size_min(close, s->stop_bytes), SPECIALS_SHOWN, a));
     if (str_starts(out->thinking, r->open)) /* its own, or the prompt's once more */
         out->thinking = trimmed(str_from(out->thinking, r->open.len));
     if (close != SIZE_MAX)
-        out->text = trimmed(readable(p, s, close + r->close.len, s->stop_bytes, true, a));
+        out->text = trimmed(readable(p, s, close + r->close.len, s->stop_bytes, specials, a));
+}
+
+void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
+                     struct answer *out)
+{
+    read_answer(p, s, SPECIALS_LEFT_OUT, a, out);
+}
+
+void prompter_answer_tools(const struct prompter *p, const struct sample *s, const json_t *tools,
+                           size_t max_calls, struct arena *a, struct answer *out,
+                           struct tool_calls *calls)
+{
+    const struct tool_options opt = {
+        .format = p->tool_format, .tools = tools, .max_calls = max_calls};
+
+    *calls = (struct tool_calls){0};
+    if (json_array_size(tools) == 0) {
+        prompter_answer(p, s, a, out);
+        return;
+    }
+    read_answer(p, s, SPECIALS_MARKS_SHOWN, a, out);
+    tool_calls_read(&opt, out->text, a, calls);
+    out->text = calls->text;
 }

@@ -8,6 +8,7 @@
 #include "sample/engine.h"
 #include "sample/form.h"
 #include "text/chat_template.h"
+#include "text/tool_parser.h"
 
 /*
  * How a model thinks: from the job ("reasoning"), or from its template. An answer's span is opened by us at the end of the
@@ -27,6 +28,7 @@ MUST_CHECK bool prompter_open(const struct model *m, const char *template_overri
                               struct prompter **out, struct error *err);
 void prompter_close(struct prompter *p);
 const struct tokenizer *prompter_tokenizer(const struct prompter *p);
+bool prompter_is_end(const struct prompter *p, token_id id); /* it ends answers, and is no text */
 
 /*
  * Sets how answers think. reasoning: {"open": "...", "close": "...", "budget": n} as a job gives it, or NULL to look at the
@@ -44,7 +46,10 @@ struct prompt {
     bool
         thinking; /* it ends with the opening, white space aside: the answer begins inside the span */
 };
-/* messages with the generation prompt; extra (may be NULL): further template variables. In the arena. */
+/*
+ * messages with the generation prompt, turned as text/chat_messages.h says; tools NULL or empty: none; extra (may be NULL):
+ * further template variables. In the arena.
+ */
 MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages,
                                 const json_t *tools, const json_t *extra, struct arena *a,
                                 struct prompt *out, struct error *err);
@@ -52,7 +57,19 @@ MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages
 /* How an answer to this prompt thinks, as the engine wants it. */
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
 
-/* What "response_format" holds an answer to (see form.h); the caller's, and closed before the prompter. Any thread. */
+/*
+ * How this model writes calls of tools: its template was asked to render some. Where it offers tools to the model and writes
+ * calls in a way that is known, that way; otherwise the hermes form by text, for which prompter_render puts everything into
+ * the messages (text/tool_format.h): so every model has one.
+ */
+const struct tool_format *prompter_tool_format(const struct prompter *p);
+bool prompter_tools_as_text(const struct prompter *p);
+/* Whether the template speaks of a variable. */
+bool prompter_knows(const struct prompter *p, const char *variable);
+
+/* The forms of form.h; a constraint is the caller's, and closed before the prompter. Any thread. */
+struct forms *prompter_forms(const struct prompter *p);
+/* What "response_format" holds an answer to. */
 MUST_CHECK bool prompter_form(const struct prompter *p, const json_t *format,
                               struct constraint **out, struct error *err);
 
@@ -62,4 +79,11 @@ struct answer {
 /* What a sample says, in the arena. Its n_thinking tells whether it has a span; one that never closes leaves no text. */
 void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
                      struct answer *out);
+/*
+ * The same of an answer that may call tools: out->text is what is no call. tools: a list, or NULL (then as above); max_calls:
+ * 0 or the most that are taken as calls.
+ */
+void prompter_answer_tools(const struct prompter *p, const struct sample *s, const json_t *tools,
+                           size_t max_calls, struct arena *a, struct answer *out,
+                           struct tool_calls *calls);
 #endif

@@ -5,6 +5,7 @@
 #define HONE_SAMPLE_PROMPT_INTERNAL_H
 
 #include "sample/prompt.h"
+#include "text/chat_messages.h"
 
 struct prompter {
     const struct model *model;
@@ -14,6 +15,9 @@ struct prompter {
     struct str bos, eos;
     struct reasoning reasoning;
     struct forms *forms;
+    const struct tool_format *tool_format;
+    bool tools_as_text;
+    struct chat_messages_form messages_form;
     struct arena arena;
 };
 

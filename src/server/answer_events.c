@@ -49,14 +49,11 @@ void answer_events_release(struct answer_events *x)
 
 /* ---- log-probabilities ---- */
 
-/* As many digits as a float has. */
-static json_t *logp_new(const float *logp)
+json_t *json_float(float x)
 {
     char digits[32];
 
-    if (logp == NULL)
-        return json_null();
-    snprintf(digits, sizeof digits, "%.9g", (double)*logp);
+    snprintf(digits, sizeof digits, "%.9g", (double)x);
     return json_real(strtod(digits, NULL));
 }
 
@@ -72,7 +69,7 @@ json_t *token_entry(const struct tokenizer *t, token_id id, const float *logp, s
     buf_init(&text, (size_t)1 << 24);
     tokenizer_decode(t, &id, 1, false, &text);
     entry = json_pack("{s:o, s:o, s:o}", "token", json_stringn(buf_view(&text).ptr, text.len),
-                      "logprob", logp_new(logp), "bytes", list);
+                      "logprob", logp != NULL ? json_float(*logp) : json_null(), "bytes", list);
     buf_release(&text);
     if (top_ids != NULL || n_top == 0) {
         json_t *top = json_array();

@@ -49,6 +49,8 @@ json_t *answer_events_delta(struct answer_events *x, size_t choice);
 /* {"content":[...], "refusal":null}, or null where none are wanted. */
 json_t *answer_events_logprobs(const struct answer_events *x);
 
+/* As a number with the digits that a float has. */
+json_t *json_float(float x);
 /* {"token", "logprob", "bytes", "top_logprobs"}; logp NULL: it is not known, which is null. */
 json_t *token_entry(const struct tokenizer *t, token_id id, const float *logp, size_t n_top,
                     const token_id *top_ids, const float *top_logps);

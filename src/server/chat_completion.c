@@ -4,6 +4,7 @@
 #include "server/chat_completion.h"
 #include "base/clock.h"
 #include "base/size.h"
+#include "text/chat_messages.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -24,12 +25,9 @@ static const char *const ignored_keys[] = {
     "audio",
     "web_search_options",
     "moderation",
-    "parallel_tool_calls",
     "store",
     "metadata",
     "verbosity",
-    "tool_choice",
-    "reasoning_effort",
     "stream_options",
 };
 /* Read below. */
@@ -37,6 +35,11 @@ static const char *const read_keys[] = {
     "model",
     "messages",
     "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "functions",
+    "function_call",
+    "reasoning_effort",
     "n",
     "seed",
     "temperature",
@@ -132,97 +135,7 @@ void chat_request_release(struct chat_request *r)
     constraint_close(r->constraint);
     r->constraint = NULL;
     r->sample.constraint = NULL;
-}
-
-/* ---- messages ---- */
-
-static bool check_part(const json_t *part, size_t i, struct error *err)
-{
-    const struct str type = json_str(json_object_get(part, "type"));
-
-    if (!json_is_object(part) || type.len == 0)
-        return fail_param(err, ERR_INVALID, "messages",
-                          "\"messages\"[%zu]: a part of \"content\" is no object with a \"type\"",
-                          i);
-    if (!str_is(type, "text") && !str_is(type, "refusal"))
-        return fail_param(err, ERR_UNSUPPORTED, "messages",
-                          "\"messages\"[%zu]: a part of type \"%.*s\" is not offered, text is", i,
-                          (int)size_min(type.len, 64), type.ptr);
-    if (!json_is_string(json_object_get(part, json_string_value(json_object_get(part, "type")))))
-        return fail_param(err, ERR_INVALID, "messages",
-                          "\"messages\"[%zu]: a part of type \"%.*s\" has no text", i,
-                          (int)type.len, type.ptr);
-    return true;
-}
-
-static bool check_message(const json_t *m, size_t i, struct error *err)
-{
-    static const char *const roles[] = {"developer", "system", "user",
-                                        "assistant", "tool",   "function"};
-    const json_t *content = json_object_get(m, "content"), *role = json_object_get(m, "role");
-
-    if (!json_is_object(m))
-        return fail_param(err, ERR_INVALID, "messages",
-                          "\"messages\"[%zu] is %s, an object was expected", i, json_kind(m));
-    if (!json_is_string(role) || !is_among(json_string_value(role), COUNT_OF(roles), roles))
-        return fail_param(
-            err, ERR_INVALID, "messages",
-            "\"messages\"[%zu]: \"role\" must be developer, system, user, assistant or tool", i);
-    if (json_is_string(content))
-        return true;
-    if (json_is_array(content) && json_array_size(content) > 0) {
-        for (size_t k = 0; k < json_array_size(content); k++)
-            if (!check_part(json_array_get(content, k), i, err))
-                return false;
-        return true;
-    }
-    if (strcmp(json_string_value(role), "assistant") == 0 &&
-        (content == NULL || json_is_null(content)))
-        return true;
-    return fail_param(
-        err, ERR_INVALID, "messages",
-        "\"messages\"[%zu]: \"content\" is %s, a text or a list of parts was expected", i,
-        content == NULL ? "missing" : json_kind(content));
-}
-
-static bool check_messages(const json_t *messages, struct error *err)
-{
-    if (!json_is_array(messages) || json_array_size(messages) == 0)
-        return fail_param(err, ERR_INVALID, "messages",
-                          "%s: \"messages\" is %s, a list of at least one message was expected",
-                          what,
-                          messages == NULL          ? "missing"
-                          : json_is_array(messages) ? "empty"
-                                                    : json_kind(messages));
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        if (!check_message(json_array_get(messages, i), i, err))
-            return false;
-    return true;
-}
-
-/* Text in parts as one text, which is what templates expect. A new tree. */
-static json_t *flat_messages(const json_t *messages)
-{
-    json_t *out = json_deep_copy(messages);
-
-    for (size_t i = 0; i < json_array_size(out); i++) {
-        const json_t *content = json_object_get(json_array_get(out, i), "content");
-        struct buf text;
-
-        if (!json_is_array(content))
-            continue;
-        buf_init(&text, (size_t)1 << 30);
-        for (size_t k = 0; k < json_array_size(content); k++) {
-            const json_t *part = json_array_get(content, k);
-
-            buf_str(&text, json_str(json_object_get(
-                               part, json_string_value(json_object_get(part, "type")))));
-        }
-        json_object_set_new(json_array_get(out, i), "content",
-                            json_stringn(buf_view(&text).ptr, text.len));
-        buf_release(&text);
-    }
-    return out;
+    chat_tools_release(&r->tools);
 }
 
 /* ---- the rest ---- */
@@ -290,21 +203,21 @@ static bool read_numbers(const json_t *body, const struct chat_defaults *def,
 static bool render(const json_t *body, const struct prompter *p, const struct chat_defaults *def,
                    struct arena *a, struct chat_request *r, struct error *err)
 {
-    const json_t *tools = json_object_get(body, "tools"),
-                 *extra = json_object_get(body, "chat_template_kwargs");
-    json_t *messages = flat_messages(json_object_get(body, "messages"));
-    bool ok = true;
+    const struct chat_budgets usual = chat_budgets_default(),
+                              *budgets = def->budgets != NULL ? def->budgets : &usual;
+    const json_t *extra = json_object_get(body, "chat_template_kwargs");
+    enum chat_effort effort;
 
-    if (tools != NULL && !json_is_null(tools) && !json_is_array(tools))
-        ok = fail_param(err, ERR_INVALID, "tools", "%s: \"tools\" is %s, a list was expected", what,
-                        json_kind(tools));
-    if (ok && extra != NULL && !json_is_null(extra) && !json_is_object(extra))
-        ok = fail_param(err, ERR_INVALID, "chat_template_kwargs",
-                        "%s: \"chat_template_kwargs\" is %s, an object was expected", what,
-                        json_kind(extra));
-    ok = ok && prompter_render(p, messages, json_array_size(tools) > 0 ? tools : NULL,
-                               json_is_object(extra) ? extra : NULL, a, &r->prompt, err);
-    json_decref(messages);
+    if (extra != NULL && !json_is_null(extra) && !json_is_object(extra))
+        return fail_param(err, ERR_INVALID, "chat_template_kwargs",
+                          "%s: \"chat_template_kwargs\" is %s, an object was expected", what,
+                          json_kind(extra));
+    if (!chat_effort_read(body, &effort, err))
+        return false;
+    json_t *vars = chat_effort_variables(effort, p, extra);
+    const bool ok = prompter_render(p, json_object_get(body, "messages"), r->tools.offered, vars, a,
+                                    &r->prompt, err);
+    json_decref(vars);
     if (!ok)
         return false;
     if (r->prompt.n >= def->max_positions)
@@ -319,7 +232,30 @@ static bool render(const json_t *body, const struct prompter *p, const struct ch
     r->sample.prompt = r->prompt.tokens;
     r->sample.n_prompt = r->prompt.n;
     r->sample.thinking = prompter_thinking(p, &r->prompt);
+    chat_effort_apply(effort, budgets, p, &r->sample.thinking);
     return true;
+}
+
+/* What the answer must be: calls, where they are required; text of a form, or calls that are held to their schemas. */
+static bool constrain(const json_t *body, const struct prompter *p, struct chat_request *r,
+                      struct error *err)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    const struct chat_tools *t = &r->tools;
+    struct tool_grammar_options o = {.format = prompter_tool_format(p),
+                                     .tools = t->callable,
+                                     .required = t->required,
+                                     .many = !t->single};
+
+    if (!forms_schema(prompter_forms(p), format, &o.said, err))
+        return false;
+    if (t->callable == NULL || (!t->required && o.said == NULL && (!t->held || o.format->bare)))
+        return prompter_form(p, format, &r->constraint, err);
+    if (!t->required && o.format->bare)
+        return fail_param(err, ERR_UNSUPPORTED, "response_format",
+                          "\"response_format\" beside \"tools\" is not offered with this model, "
+                          "unless a call is required: its calls are JSON, too");
+    return forms_tools(prompter_forms(p), &o, &r->constraint, err);
 }
 
 bool chat_request_read(const json_t *body, const struct prompter *p,
@@ -333,11 +269,13 @@ bool chat_request_read(const json_t *body, const struct prompter *p,
     if (json_is_string(json_object_get(body, "model")))
         r.model = json_str(json_object_get(body, "model"));
     if (!check_keys(body, err) || !check_not_offered(body, err) ||
-        !check_messages(json_object_get(body, "messages"), err) ||
+        !chat_messages_check(json_object_get(body, "messages"), err) ||
         !read_numbers(body, def, &r, err) || !read_stop(body, &r, err) ||
-        !render(body, p, def, a, &r, err) ||
-        !prompter_form(p, json_object_get(body, "response_format"), &r.constraint, err))
+        !chat_tools_read(body, &r.tools, err) || !render(body, p, def, a, &r, err) ||
+        !constrain(body, p, &r, err)) {
+        chat_request_release(&r);
         return false;
+    }
     r.sample.constraint = r.constraint;
     *out = r;
     out->sample.stop = out->stop;
@@ -382,21 +320,58 @@ static json_t *logprobs_of(const struct prompter *p, const struct sample *s)
     return json_pack("{s:o, s:n}", "content", content, "refusal");
 }
 
-static json_t *choice_of(const struct chat_request *r, const struct prompter *p,
-                         const struct sample *s, size_t index, struct arena *a)
+json_t *chat_logprobs(const struct chat_request *r, const struct prompter *p,
+                      const struct sample *s)
+{
+    return r->logprobs ? logprobs_of(p, s) : json_null();
+}
+
+/* {"name", "arguments"} of the only call, as it was called before there were tools. */
+static void put_calls(const struct chat_request *r, const struct tool_calls *calls, const char *id,
+                      size_t index, json_t *message)
+{
+    json_t *list = tool_calls_json(calls, str_of(id), index);
+
+    if (r->tools.legacy)
+        json_object_set(message, "function_call",
+                        json_object_get(json_array_get(list, 0), "function"));
+    else
+        json_object_set(message, "tool_calls", list);
+    json_decref(list);
+}
+
+json_t *chat_message(const struct chat_request *r, const struct prompter *p, const struct sample *s,
+                     size_t index, const char *id, struct arena *a, const char **finish_reason)
 {
     struct answer answer;
-    json_t *message;
+    struct tool_calls calls;
+    json_t *message, *content;
 
-    prompter_answer(p, s, a, &answer);
-    message = json_pack("{s:s, s:o, s:n, s:[]}", "role", "assistant", "content",
-                        json_stringn(answer.text.ptr, answer.text.len), "refusal", "annotations");
+    prompter_answer_tools(p, s, r->tools.callable, r->tools.single ? 1 : 0, a, &answer, &calls);
+    content = calls.n > 0 && answer.text.len == 0 ? json_null()
+                                                  : json_stringn(answer.text.ptr, answer.text.len);
+    message = json_pack("{s:s, s:o, s:n, s:[]}", "role", "assistant", "content", content, "refusal",
+                        "annotations");
     if (s->n_thinking > 0 || answer.thinking.len > 0)
         json_object_set_new(message, "reasoning_content",
                             json_stringn(answer.thinking.ptr, answer.thinking.len));
+    if (calls.n > 0)
+        put_calls(r, &calls, id, index, message);
+    *finish_reason = s->end == SAMPLE_LENGTH ? "length"
+                     : calls.n == 0          ? "stop"
+                     : r->tools.legacy       ? "function_call"
+                                             : "tool_calls";
+    return message;
+}
+
+static json_t *choice_of(const struct chat_request *r, const struct prompter *p,
+                         const struct sample *s, size_t index, const char *id, struct arena *a)
+{
+    const char *finish_reason;
+    json_t *message = chat_message(r, p, s, index, id, a, &finish_reason);
+
     return json_pack("{s:I, s:o, s:o, s:s}", "index", (json_int_t)index, "message", message,
-                     "logprobs", r->logprobs ? logprobs_of(p, s) : json_null(), "finish_reason",
-                     s->end == SAMPLE_LENGTH ? "length" : "stop");
+                     "logprobs", chat_logprobs(r, p, s), "finish_reason", finish_reason);
 }
 
 json_t *chat_response(const struct chat_request *r, const struct prompter *p,
@@ -406,7 +381,7 @@ json_t *chat_response(const struct chat_request *r, const struct prompter *p,
     size_t n = 0, thinking = 0;
 
     for (size_t i = 0; i < r->sample.n_samples; i++) {
-        json_array_append_new(choices, choice_of(r, p, &samples[i], i, a));
+        json_array_append_new(choices, choice_of(r, p, &samples[i], i, id, a));
         n += samples[i].n;
         thinking += samples[i].n_thinking;
     }

@@ -359,6 +359,28 @@ static void read_one(struct base *b, struct request *r)
     request_end(r);
 }
 
+/* Why a model did not open, with the name that it was asked by in place of where its files are. */
+static void tell_closed(const struct base *b, struct request *r, const struct error *why)
+{
+    struct error err = {0};
+    struct buf text;
+    struct str rest = str_of(why->message);
+
+    buf_init(&text, 2 * sizeof why->message);
+    for (;;) {
+        const size_t at = str_find(rest, str_of(b->path), 0);
+
+        buf_put(&text, rest.ptr, at);
+        if (at == rest.len)
+            break;
+        buf_text(&text, r->lead.model.name);
+        rest = str_from(rest, at + strlen(b->path));
+    }
+    fail_param(&err, why->kind, "model", "%s", buf_view(&text).ptr);
+    buf_release(&text);
+    request_tell_error(r, &err);
+}
+
 /* Nothing can be asked of a model that does not open; who asks again has it tried again. */
 static void refuse_all(struct base *b, const struct error *err)
 {
@@ -377,7 +399,7 @@ static void refuse_all(struct base *b, const struct error *err)
     }
     pthread_mutex_unlock(&h->lock);
     while ((r = next_waiting(b)) != NULL) {
-        request_tell_error(r, err);
+        tell_closed(b, r, err);
         request_end(r);
     }
 }

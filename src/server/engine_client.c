@@ -584,9 +584,11 @@ static bool write_lines(struct asked *r, enum engine_op op, const struct engine_
 {
     json_t *seeded = op == ENGINE_EMBED ? NULL : with_seed(body);
 
-    if (!is_text(m->name) || !is_text(m->path) || !is_text(m->adapter) || !is_text(m->run)) {
+    if (m->name == NULL || m->path == NULL || !is_text(m->name) || !is_text(m->path) ||
+        !is_text(m->adapter) || !is_text(m->run)) {
         json_decref(seeded);
-        return fail_param(err, ERR_INVALID, "model", "the model's name or place is no UTF-8");
+        return fail_param(err, ERR_INVALID, "model",
+                          "the model's name or place is missing, or no UTF-8");
     }
     buf_init(&r->lines, LIMIT_ENGINE_ASK);
     wire_put_ask(&r->lines, r->ticket, op, stream, m);

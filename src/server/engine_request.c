@@ -208,7 +208,7 @@ static json_t *vectors_json(const struct embedding *e)
         json_t *one = json_array();
 
         for (size_t k = 0; k < e->cut; k++)
-            json_array_append_new(one, json_real((double)e->vectors[i * e->width + k]));
+            json_array_append_new(one, json_float(e->vectors[i * e->width + k]));
         json_array_append_new(all, one);
     }
     return all;

@@ -13,5 +13,5 @@ extern const struct api_table fine_tuning_routes;
 extern const struct api_table graders_routes;
 extern const struct api_table webhooks_routes;
 extern const struct api_table chat_routes;
-extern const struct api_table completions_routes;
+extern const struct api_table completions_routes, responses_routes;
 #endif

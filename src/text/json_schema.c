@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "text/json_rules_internal.h"
+#include "text/json_schema_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -82,8 +83,8 @@ struct known {
 };
 
 struct pending {
-    const json_t *schema;
-    const char *path;
+    const json_t *schema, *document; /* it, and what it is part of */
+    const char *path, *what;
     struct pending *next;
 };
 
@@ -93,7 +94,7 @@ struct named_rule { /* a scalar rule by what it is */
     struct named_rule *next;
 };
 
-struct compiler {
+struct json_compiler {
     const json_t *document;
     const char *what;
     struct grammar_builder b;
@@ -125,7 +126,7 @@ static struct known *known_slot(struct known *table, size_t cap, const json_t *s
 }
 
 /* Valid until the next call. */
-static struct known *known_of(struct compiler *c, const json_t *schema)
+static struct known *known_of(struct json_compiler *c, const json_t *schema)
 {
     if (2 * c->n_known >= c->cap_known) {
         const size_t cap = size_max(64, 2 * c->cap_known);
@@ -145,7 +146,7 @@ static struct known *known_of(struct compiler *c, const json_t *schema)
     return k;
 }
 
-static struct named_rule *named_rule(struct compiler *c, struct str name, bool *is_new)
+static struct named_rule *named_rule(struct json_compiler *c, struct str name, bool *is_new)
 {
     uint32_t h = 2166136261u;
 
@@ -166,13 +167,13 @@ static struct named_rule *named_rule(struct compiler *c, struct str name, bool *
 
 /* ---- errors ---- */
 
-static bool refuse(struct compiler *c, enum error_kind kind, const char *path, const char *why)
+static bool refuse(struct json_compiler *c, enum error_kind kind, const char *path, const char *why)
 {
     return fail(c->err, kind, "%.300s: %s", path, why);
 }
 
-static bool count_at(struct compiler *c, const json_t *schema, const char *path, const char *key,
-                     uint32_t missing, uint32_t *out)
+static bool count_at(struct json_compiler *c, const json_t *schema, const char *path,
+                     const char *key, uint32_t missing, uint32_t *out)
 {
     const json_t *v = json_object_get(schema, key);
 
@@ -186,7 +187,7 @@ static bool count_at(struct compiler *c, const json_t *schema, const char *path,
     return true;
 }
 
-static bool counts_at(struct compiler *c, const json_t *schema, const char *path,
+static bool counts_at(struct json_compiler *c, const json_t *schema, const char *path,
                       const char *min_key, const char *max_key, uint32_t *min, uint32_t *max)
 {
     if (!count_at(c, schema, path, min_key, 0, min) ||
@@ -198,14 +199,15 @@ static bool counts_at(struct compiler *c, const json_t *schema, const char *path
 
 /* ---- what a union is made of ---- */
 
-static uint32_t value_of(struct compiler *c, const json_t *schema, const char *path)
+static uint32_t value_of(struct json_compiler *c, const json_t *schema, const char *path)
 {
     struct known *k = known_of(c, schema);
 
     if (k->of == 0) {
         struct pending *p = ARENA_NEW(&c->arena, struct pending);
 
-        *p = (struct pending){.schema = schema, .path = path};
+        *p = (struct pending){
+            .schema = schema, .document = c->document, .path = path, .what = c->what};
         *c->last = p;
         c->last = &p->next;
         k->of = build_union(&c->b) + 1;
@@ -213,7 +215,7 @@ static uint32_t value_of(struct compiler *c, const json_t *schema, const char *p
     return k->of - 1;
 }
 
-static bool put_member(struct compiler *c, uint32_t rule, const char *path)
+static bool put_member(struct json_compiler *c, uint32_t rule, const char *path)
 {
     for (size_t i = 0; i < c->n_members; i++)
         if (c->members[i] == rule)
@@ -228,8 +230,8 @@ static bool put_member(struct compiler *c, uint32_t rule, const char *path)
 
 /* ---- a schema's kinds ---- */
 
-static bool check_required(struct compiler *c, const json_t *properties, const json_t *required,
-                           const char *path)
+static bool check_required(struct json_compiler *c, const json_t *properties,
+                           const json_t *required, const char *path)
 {
     json_t *name;
     size_t i;
@@ -246,7 +248,8 @@ static bool check_required(struct compiler *c, const json_t *properties, const j
     return true;
 }
 
-static bool read_object(struct compiler *c, const json_t *schema, const char *path, uint32_t *rule)
+static bool read_object(struct json_compiler *c, const json_t *schema, const char *path,
+                        uint32_t *rule)
 {
     const json_t *properties = json_object_get(schema, "properties"),
                  *required = json_object_get(schema, "required"),
@@ -296,7 +299,7 @@ static bool read_object(struct compiler *c, const json_t *schema, const char *pa
     return true;
 }
 
-static bool take_object(struct compiler *c, const json_t *schema, const char *path)
+static bool take_object(struct json_compiler *c, const json_t *schema, const char *path)
 {
     uint32_t rule = 0;
 
@@ -308,7 +311,7 @@ static bool take_object(struct compiler *c, const json_t *schema, const char *pa
     return put_member(c, known_of(c, schema)->object - 1, path);
 }
 
-static bool take_array(struct compiler *c, const json_t *schema, const char *path)
+static bool take_array(struct json_compiler *c, const json_t *schema, const char *path)
 {
     const json_t *items = json_object_get(schema, "items");
     uint32_t min, max;
@@ -327,7 +330,7 @@ static bool take_array(struct compiler *c, const json_t *schema, const char *pat
     return put_member(c, known_of(c, schema)->array - 1, path);
 }
 
-static bool take_string(struct compiler *c, const json_t *schema, const char *path)
+static bool take_string(struct json_compiler *c, const json_t *schema, const char *path)
 {
     uint32_t min, max;
     bool is_new;
@@ -342,7 +345,7 @@ static bool take_string(struct compiler *c, const json_t *schema, const char *pa
 }
 
 /* The narrower of "minimum" and "exclusiveMinimum", or the other two. */
-static bool bound_at(struct compiler *c, const json_t *schema, const char *path,
+static bool bound_at(struct json_compiler *c, const json_t *schema, const char *path,
                      const char *const keys[2], int sign, struct json_bound *out)
 {
     double best = 0;
@@ -370,7 +373,7 @@ static bool bound_at(struct compiler *c, const json_t *schema, const char *path,
     return true;
 }
 
-static bool take_number(struct compiler *c, const json_t *schema, const char *path, bool whole)
+static bool take_number(struct json_compiler *c, const json_t *schema, const char *path, bool whole)
 {
     static const char *const least_keys[] = {"minimum", "exclusiveMinimum"},
                              *const most_keys[] = {"maximum", "exclusiveMaximum"};
@@ -397,13 +400,14 @@ static bool take_number(struct compiler *c, const json_t *schema, const char *pa
     return put_member(c, r->rule, path);
 }
 
-static void take_text(struct compiler *c, const char *text)
+static void take_text(struct json_compiler *c, const char *text)
 {
     buf_text(&c->texts, text);
     buf_char(&c->texts, '\n');
 }
 
-static bool take_kinds(struct compiler *c, const json_t *schema, const char *path, unsigned all)
+static bool take_kinds(struct json_compiler *c, const json_t *schema, const char *path,
+                       unsigned all)
 {
     if ((all & KIND_NULL) != 0)
         take_text(c, "null");
@@ -429,7 +433,7 @@ static const struct keyword *keyword_of(const char *name)
     return NULL;
 }
 
-static bool kind_named(struct compiler *c, const json_t *name, const char *path, unsigned *all)
+static bool kind_named(struct json_compiler *c, const json_t *name, const char *path, unsigned *all)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         if (str_is(json_str(name), kinds[i].name)) {
@@ -443,7 +447,7 @@ static bool kind_named(struct compiler *c, const json_t *name, const char *path,
 }
 
 /* The kinds that "type" names, or 0 where it is missing. */
-static bool kinds_at(struct compiler *c, const json_t *schema, const char *path, unsigned *all)
+static bool kinds_at(struct json_compiler *c, const json_t *schema, const char *path, unsigned *all)
 {
     const json_t *type = json_object_get(schema, "type");
 
@@ -477,7 +481,7 @@ static unsigned kind_of(const json_t *v)
     }
 }
 
-static bool take_constant(struct compiler *c, const json_t *v, const char *path, unsigned all)
+static bool take_constant(struct json_compiler *c, const json_t *v, const char *path, unsigned all)
 {
     if (kind_of(v) == 0)
         return fail(
@@ -491,10 +495,11 @@ static bool take_constant(struct compiler *c, const json_t *v, const char *path,
     return true;
 }
 
-static bool collect(struct compiler *c, const json_t *schema, const char *path, unsigned depth);
+static bool collect(struct json_compiler *c, const json_t *schema, const char *path,
+                    unsigned depth);
 
-static bool collect_list(struct compiler *c, const json_t *list, const char *key, const char *path,
-                         unsigned depth)
+static bool collect_list(struct json_compiler *c, const json_t *list, const char *key,
+                         const char *path, unsigned depth)
 {
     if (!json_is_array(list) || json_array_size(list) == 0)
         return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is no list of at least one schema", path,
@@ -509,7 +514,7 @@ static bool collect_list(struct compiler *c, const json_t *list, const char *key
 }
 
 /* What a JSON pointer (RFC 6901) names in the document. */
-static const json_t *resolve(const struct compiler *c, struct str pointer)
+static const json_t *resolve(const struct json_compiler *c, struct str pointer)
 {
     const json_t *at = c->document;
     char name[512];
@@ -544,7 +549,8 @@ static const json_t *resolve(const struct compiler *c, struct str pointer)
     return at;
 }
 
-static bool collect_ref(struct compiler *c, const json_t *ref, const char *path, unsigned depth)
+static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *path,
+                        unsigned depth)
 {
     const json_t *to = resolve(c, json_str(ref));
 
@@ -556,7 +562,7 @@ static bool collect_ref(struct compiler *c, const json_t *ref, const char *path,
                    depth + 1);
 }
 
-static bool collect_constants(struct compiler *c, const json_t *schema, const char *path)
+static bool collect_constants(struct json_compiler *c, const json_t *schema, const char *path)
 {
     const json_t *one = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
     const size_t before = c->texts.len;
@@ -576,7 +582,7 @@ static bool collect_constants(struct compiler *c, const json_t *schema, const ch
 }
 
 /* Each keyword is known, and those that stand for a whole schema stand alone. */
-static bool check_keywords(struct compiler *c, const json_t *schema, const char *path,
+static bool check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
                            const char **whole, unsigned *speaks_of)
 {
     const char *key, *other = NULL;
@@ -611,7 +617,7 @@ static bool check_keywords(struct compiler *c, const json_t *schema, const char 
 }
 
 /* Puts what a schema allows into the union that is being filled. */
-static bool collect(struct compiler *c, const json_t *schema, const char *path, unsigned depth)
+static bool collect(struct json_compiler *c, const json_t *schema, const char *path, unsigned depth)
 {
     const char *whole;
     unsigned all, speaks_of;
@@ -642,7 +648,7 @@ static bool collect(struct compiler *c, const json_t *schema, const char *path, 
 }
 
 /* The constants of one union are one rule: a tree of their texts. */
-static bool take_constants_in(struct compiler *c, const char *path)
+static bool take_constants_in(struct json_compiler *c, const char *path)
 {
     const struct str texts = buf_view(&c->texts);
     bool is_new;
@@ -663,8 +669,10 @@ static bool take_constants_in(struct compiler *c, const char *path)
     return put_member(c, r->rule, path);
 }
 
-static bool fill(struct compiler *c, const struct pending *p)
+static bool fill(struct json_compiler *c, const struct pending *p)
 {
+    c->document = p->document;
+    c->what = p->what;
     c->filling = known_of(c, p->schema)->of - 1;
     c->n_members = 0;
     buf_clear(&c->texts);
@@ -672,24 +680,70 @@ static bool fill(struct compiler *c, const struct pending *p)
            take_constants_in(c, p->path);
 }
 
+bool json_compiler_open(struct json_compiler **out, struct error *err)
+{
+    struct json_compiler *c = calloc(1, sizeof *c);
+
+    if (c == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a schema");
+    c->last = &c->first;
+    grammar_builder_init(&c->b);
+    buf_init(&c->texts, (size_t)16 << 20);
+    *out = c;
+    return true;
+}
+
+void json_compiler_close(struct json_compiler *c)
+{
+    if (c == NULL)
+        return;
+    buf_release(&c->texts);
+    grammar_builder_release(&c->b);
+    arena_release(&c->arena);
+    free(c);
+}
+
+struct grammar_builder *json_compiler_builder(struct json_compiler *c)
+{
+    return &c->b;
+}
+
+uint32_t json_compiler_value(struct json_compiler *c, const json_t *document, const char *what,
+                             const json_t *schema, const char *path)
+{
+    c->document = document;
+    c->what = what;
+    return value_of(c, schema, path);
+}
+
+static bool fill_all(struct json_compiler *c, struct error *err)
+{
+    c->err = err;
+    for (const struct pending *p = c->first; p != NULL && !c->b.full; p = p->next)
+        if (!fill(c, p))
+            return false;
+    return true;
+}
+
+bool json_compiler_grammar(struct json_compiler *c, uint32_t root, struct grammar **out,
+                           struct error *err)
+{
+    return fill_all(c, err) && build_grammar(&c->b, root, out, err);
+}
+
 bool json_schema_grammar(const json_t *schema, const char *what, struct grammar **out,
                          struct error *err)
 {
-    struct compiler c = {.document = schema, .what = what, .err = err};
-    bool ok = true;
+    struct json_compiler *c = NULL;
 
     if (!json_is_object(schema) && !json_is_boolean(schema))
         return fail(err, ERR_INVALID, "%s is %s, a schema was expected", what, json_kind(schema));
-    c.last = &c.first;
-    grammar_builder_init(&c.b);
-    buf_init(&c.texts, (size_t)16 << 20);
-    const uint32_t root = value_of(&c, schema, arena_printf(&c.arena, "%s", what));
-    for (const struct pending *p = c.first; ok && p != NULL && !c.b.full; p = p->next)
-        ok = fill(&c, p);
-    ok = ok && (build_grammar(&c.b, root, out, err) || fail_while(err, "reading %s", what));
-    buf_release(&c.texts);
-    grammar_builder_release(&c.b);
-    arena_release(&c.arena);
+    if (!json_compiler_open(&c, err))
+        return false;
+    const uint32_t root = json_compiler_value(c, schema, what, schema, what);
+    const bool ok = fill_all(c, err) &&
+                    (build_grammar(&c->b, root, out, err) || fail_while(err, "reading %s", what));
+    json_compiler_close(c);
     return ok;
 }
 

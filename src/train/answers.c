@@ -72,6 +72,13 @@ void answers_forget(const struct answers *x, size_t row, struct saved_pool *save
             saved_give(save, slots[s].sample->rows[k]);
 }
 
+static bool same_calls(const struct grade_sample *a, const struct grade_sample *b)
+{
+    return json_array_size(a->output_tools) == 0
+               ? json_array_size(b->output_tools) == 0
+               : json_equal(a->output_tools, b->output_tools) != 0;
+}
+
 /* The first answer of the row that says the same; the sample itself where there is none. */
 static size_t first_alike(const struct answers *x, size_t row, size_t sample)
 {
@@ -81,7 +88,8 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
         if (i != sample && slots[i].sample != NULL && slots[i].same_as == i &&
             slots[i].input.truncated == slots[sample].input.truncated &&
             slots[i].input.unanswered == slots[sample].input.unanswered &&
-            str_eq(slots[i].answer.text, slots[sample].answer.text))
+            str_eq(slots[i].answer.text, slots[sample].answer.text) &&
+            same_calls(&slots[i].input, &slots[sample].input))
             return i;
     return sample;
 }
@@ -91,14 +99,28 @@ static bool same_tokens(const struct sample *a, const struct sample *b)
     return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
 }
 
-struct grade_sample answers_input(const struct sample *s, const struct answer *answer)
+static void forget_json(void *v)
+{
+    json_decref(v);
+}
+
+struct grade_sample answers_input(const struct prompter *p, const struct dataset_row *row,
+                                  const struct sample *s, struct arena *a, struct answer *answer)
 {
     const bool truncated = s->end == SAMPLE_LENGTH;
+    struct tool_calls calls;
+    json_t *tools = NULL;
 
+    prompter_answer_tools(p, s, row->tools, 0, a, answer, &calls);
+    if (json_array_size(row->tools) > 0) {
+        tools = tool_calls_json(&calls, str_of(arena_printf(a, "row %zu", row->line)), 0);
+        arena_defer(a, forget_json, tools);
+    }
     return (struct grade_sample){.output_text = answer->text,
+                                 .output_tools = tools,
                                  .truncated = truncated,
-                                 .unanswered =
-                                     !truncated && s->n_thinking > 0 && answer->text.len == 0};
+                                 .unanswered = !truncated && s->n_thinking > 0 &&
+                                               answer->text.len == 0 && calls.n == 0};
 }
 
 /* An answer that equals another of its row has that one's grade, for which nobody was asked again. */
@@ -141,12 +163,13 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     struct portion *po = ctx;
     struct answer_slot *slot = &po->x->slots[row * po->x->n_samples + sample];
 
+    const struct dataset_row *from = &po->d->rows[po->x->items[row]];
+
     slot->sample = copied(s, po->a);
-    prompter_answer(po->p, slot->sample, po->a, &slot->answer);
-    slot->input = answers_input(s, &slot->answer);
+    slot->input = answers_input(po->p, from, slot->sample, po->a, &slot->answer);
     slot->same_as = first_alike(po->x, row, sample);
     if (slot->same_as == sample)
-        grade_queue_put(po->queue, po->d->rows[po->x->items[row]].item, &slot->input, &slot->grade);
+        grade_queue_put(po->queue, from->item, &slot->input, &slot->grade);
 }
 
 static void on_tick(void *ctx, size_t n_done, size_t n_total)
@@ -270,6 +293,7 @@ struct rollout answers_rollout(const struct answers *x, const struct dataset *d,
                             .logprobs = slot->sample->logprobs,
                             .thinking = slot->answer.thinking,
                             .answer = slot->answer.text,
+                            .tool_calls = slot->input.output_tools,
                             .n_thinking_tokens = slot->sample->n_thinking,
                             .truncated = slot->sample->end == SAMPLE_LENGTH,
                             .grade = &slot->grade};

@@ -28,7 +28,7 @@ struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
 
 struct answer_slot {
     const struct sample *sample; /* the engine's: until its next run, or copied by answers_keep */
-    struct answer answer;
+    struct answer answer;        /* its text: what is no call of a tool */
     struct grade_sample input;
     struct grade_result grade;
     size_t same_as;      /* sample of this row with the very same answer, graded once; or itself */
@@ -56,8 +56,12 @@ MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             size_t n_rows, struct grade_queue *queue,
                             const struct answers_options *opt, const struct progress_sink *sink,
                             struct arena *a, struct answers *out, struct error *err);
-/* A sample as graders see it, wherever it is graded; a view of the answer's text. */
-struct grade_sample answers_input(const struct sample *s, const struct answer *answer);
+/*
+ * A sample of a row as graders see it, wherever it is graded: *answer, and in the arena what is a view of it. Where the row
+ * has tools, output_tools are the calls in the answer, [] where there are none; their ids depend on the row alone.
+ */
+struct grade_sample answers_input(const struct prompter *p, const struct dataset_row *row,
+                                  const struct sample *s, struct arena *a, struct answer *answer);
 /* Until all that was put in is graded; a long wait is an event of the sink's. False: *stop ended it. */
 bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop);
 void answers_forget(const struct answers *x, size_t row, struct saved_pool *save);

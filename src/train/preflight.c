@@ -50,10 +50,10 @@ static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *que
         const struct sample s = cut(x->slots[i].sample, length);
         struct answer_slot *slot = &slots[i];
 
-        prompter_answer(in->prompter, &s, a, &slot->answer);
-        slot->input = answers_input(&s, &slot->answer);
-        grade_queue_put(queue, in->train->rows[x->items[i / x->n_samples]].item, &slot->input,
-                        &slot->grade);
+        const struct dataset_row *row = &in->train->rows[x->items[i / x->n_samples]];
+
+        slot->input = answers_input(in->prompter, row, &s, a, &slot->answer);
+        grade_queue_put(queue, row->item, &slot->input, &slot->grade);
     }
     if (!answers_wait(queue, in->sink, in->stop))
         return fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");

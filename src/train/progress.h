@@ -25,9 +25,10 @@ struct rollout {
     const json_t *row; /* the dataset item */
     size_t n_tokens;   /* sampled, the end token included */
     const int32_t *tokens;
-    const float *logprobs; /* natural log, as sampled and as trained */
-    struct str thinking;   /* or "" */
-    struct str answer;     /* what the grader saw */
+    const float *logprobs;    /* natural log, as sampled and as trained */
+    struct str thinking;      /* or "" */
+    struct str answer;        /* what the grader saw */
+    const json_t *tool_calls; /* and the calls of tools; NULL where its row has no tools */
     size_t n_thinking_tokens;
     bool truncated; /* met the token limit */
     const struct grade_result *grade;

@@ -1,0 +1,41 @@
+/*
+ * chat_effort.h - reasoning_effort: how long a model may think before it answers.
+ *
+ *                  none   minimal     low   medium     high    xhigh   max
+ *     tokens          1       256   1,024    4,096   16,384   32,768   no limit but max_tokens
+ *
+ * At the budget's end the span is closed for the model (sample/thinking.h), and it answers. The template is given
+ * "reasoning_effort" as it was asked for, and where it has a switch "enable_thinking": off for none, on for the others; a
+ * model that is switched off has no span, so that none costs nothing there. Who asks for nothing gets what the template and
+ * the job say. For a model without a span effort has no effect.
+ */
+#ifndef HONE_SERVER_CHAT_EFFORT_H
+#define HONE_SERVER_CHAT_EFFORT_H
+
+#include "sample/prompt.h"
+
+enum chat_effort {
+    EFFORT_DEFAULT, /* not asked for */
+    EFFORT_NONE,
+    EFFORT_MINIMAL,
+    EFFORT_LOW,
+    EFFORT_MEDIUM,
+    EFFORT_HIGH,
+    EFFORT_XHIGH,
+    EFFORT_MAX,
+    N_EFFORTS
+};
+/* By effort; 0: no limit. That of EFFORT_DEFAULT is not looked at. */
+struct chat_budgets {
+    size_t tokens[N_EFFORTS];
+};
+struct chat_budgets chat_budgets_default(void);
+
+/* "reasoning_effort" of a request; null is EFFORT_DEFAULT. */
+MUST_CHECK bool chat_effort_read(const json_t *body, enum chat_effort *out, struct error *err);
+/* Variables of a template, a new tree: extra (or NULL) has the last word. NULL where there are none. */
+json_t *chat_effort_variables(enum chat_effort e, const struct prompter *p, const json_t *extra);
+/* Sets the budget of an answer. */
+void chat_effort_apply(enum chat_effort e, const struct chat_budgets *b, const struct prompter *p,
+                       struct thinking_options *thinking);
+#endif

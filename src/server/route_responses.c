@@ -1,0 +1,348 @@
+/*
+ * route_responses.c - responses: asked for, streamed, kept, continued, looked up again.
+ */
+#include "base/clock.h"
+#include "base/size.h"
+#include "server/api_error.h"
+#include "server/generation.h"
+#include "server/response_call.h"
+#include "server/response_output.h"
+#include "server/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One request whose client waits. */
+struct responding {
+    struct response_call call;
+    struct response_output *output;
+    bool stream, store;
+};
+
+static void responding_free(void *ctx)
+{
+    struct responding *x = ctx;
+
+    response_call_release(&x->call);
+    response_output_free(x->output);
+    free(x);
+}
+
+static bool keep(struct api_call *c, const struct responding *x, const json_t *response,
+                 struct error *err)
+{
+    struct label *labels;
+    size_t n;
+
+    if (!api_metadata(x->call.request, c->arena, &labels, &n, err))
+        return false;
+    const struct document d = {.kind = RESPONSE_KIND,
+                               .id = x->call.id,
+                               .project_id = c->who.project_id,
+                               .state = json_string_value(json_object_get(response, "status")),
+                               .model = x->call.model,
+                               .body = response_call_document(&x->call, response, c->arena),
+                               .created_at = x->call.created_at,
+                               .updated_at = x->call.created_at};
+    return documents_add(c->store, &d, labels, n, err) || fail_while(err, "storing the response");
+}
+
+static bool is_last(const char *name)
+{
+    return strcmp(name, "response.completed") == 0 || strcmp(name, "response.incomplete") == 0 ||
+           strcmp(name, "response.failed") == 0;
+}
+
+static void say_error(struct generation *g, const struct error *err)
+{
+    json_t *body = api_error_body(err), *e = json_copy(json_object_get(body, "error"));
+
+    json_object_set_new(e, "type", json_string("error"));
+    generation_say(g, "error", e);
+    json_decref(e);
+    json_decref(body);
+}
+
+/* Kept before it is told: what a client has seen the end of can be continued. */
+static void say(void *ctx, const char *name, const json_t *event)
+{
+    struct generation *g = ctx;
+    const struct responding *x = generation_ctx(g);
+    struct error err = {0};
+
+    if (is_last(name) && x->store &&
+        !keep(generation_call(g), x, json_object_get(event, "response"), &err))
+        say_error(g, &err);
+    else
+        generation_say(g, name, event);
+}
+
+static void reply(struct generation *g, struct responding *x, const json_t *event)
+{
+    struct api_call *c = generation_call(g);
+    struct error err = {0};
+
+    if (str_is(json_str(json_object_get(event, "type")), "error")) {
+        generation_error(event, &err);
+        api_reply_error(c, &err);
+        return;
+    }
+    json_t *response = response_output_object(x->output);
+    if (!x->store || keep(c, x, response, &err))
+        api_reply(c, 200, json_incref(response));
+    else
+        api_reply_error(c, &err);
+    json_decref(response);
+}
+
+static void on_event(struct generation *g, const json_t *event)
+{
+    struct responding *x = generation_ctx(g);
+    const struct str type = json_str(json_object_get(event, "type"));
+
+    if (str_is(type, "begin") && x->stream)
+        generation_stream(g);
+    if (x->output == NULL)
+        x->output = response_output_new(x->call.request, x->call.id, x->call.model,
+                                        x->call.created_at, x->stream ? say : NULL, g);
+    if (!x->stream || generation_streams(g))
+        response_output_take(x->output, event);
+    if (!str_is(type, "done") && !str_is(type, "error"))
+        return;
+    if (generation_streams(g))
+        generation_end(g, false);
+    else
+        reply(g, x, event);
+    responding_free(x);
+}
+
+/* ---- asked for ---- */
+
+/* What is known and not offered is refused by name, so that nobody waits for it. */
+static bool check_offers(const json_t *body, struct error *err)
+{
+    const json_t *truncation = json_object_get(body, "truncation");
+
+    if (json_object_get(body, "conversation") != NULL &&
+        !json_is_null(json_object_get(body, "conversation")))
+        return fail_param(err, ERR_UNSUPPORTED, "conversation",
+                          "conversations are not offered: continue by \"previous_response_id\"");
+    if (json_object_get(body, "prompt") != NULL && !json_is_null(json_object_get(body, "prompt")))
+        return fail_param(err, ERR_UNSUPPORTED, "prompt", "stored prompts are not offered");
+    if (truncation != NULL && !json_is_null(truncation) &&
+        !str_is(json_str(truncation), "disabled"))
+        return fail_param(err, ERR_UNSUPPORTED, "truncation",
+                          "\"truncation\" can only be \"disabled\": nothing of a conversation is "
+                          "left out silently");
+    return true;
+}
+
+/* It is worked on later, whether or not the client stays; server/response_runner.c takes it from here. */
+static bool queue(struct api_call *c, struct responding *x, struct error *err)
+{
+    json_t *o =
+        response_object_queued(x->call.request, x->call.id, x->call.model, x->call.created_at);
+    bool ok = x->store || fail_param(err, ERR_INVALID, "store",
+                                     "a background response is stored: \"store\" cannot be false");
+
+    if (ok && x->stream)
+        ok = fail_param(err, ERR_UNSUPPORTED, "stream",
+                        "a background response is not streamed: look it up until its status is "
+                        "\"completed\"");
+    ok = ok && keep(c, x, o, err);
+    if (ok)
+        api_reply(c, 200, json_incref(o));
+    json_decref(o);
+    return ok;
+}
+
+static bool read_flags(struct api_call *c, struct responding *x, bool *background,
+                       struct error *err)
+{
+    struct label *labels;
+    size_t n;
+
+    return api_need_body(c, err) &&
+           json_get_bool(c->body, "stream", "the request", false, &x->stream, err) &&
+           json_get_bool(c->body, "store", "the request", true, &x->store, err) &&
+           json_get_bool(c->body, "background", "the request", false, background, err) &&
+           api_metadata(c->body, c->arena, &labels, &n, err) && check_offers(c->body, err) &&
+           response_call_read(c->api, c->who.project_id, c->body, NULL, clock_unix(), c->arena,
+                              &x->call, err);
+}
+
+static bool create(struct api_call *c, struct error *err)
+{
+    struct responding *x = calloc(1, sizeof *x);
+    bool background = false;
+
+    if (x == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a request");
+    bool ok = read_flags(c, x, &background, err);
+    if (ok && background) {
+        ok = queue(c, x, err);
+        responding_free(x);
+        return ok;
+    }
+    const struct generation_options opt = {.op = ENGINE_CHAT,
+                                           .model = x->call.engine_model,
+                                           .body = x->call.chat,
+                                           .on_event = on_event,
+                                           .release = responding_free,
+                                           .ctx = x};
+    ok = ok && generation_start(c, &opt, err);
+    if (!ok)
+        responding_free(x);
+    return ok;
+}
+
+/* ---- counted ---- */
+
+static void on_count(struct generation *g, const json_t *event)
+{
+    struct error err = {0};
+
+    if (str_is(json_str(json_object_get(event, "type")), "error")) {
+        generation_error(event, &err);
+        api_reply_error(generation_call(g), &err);
+    } else {
+        api_reply(generation_call(g), 200,
+                  json_pack("{s:s, s:O}", "object", "response.input_tokens", "input_tokens",
+                            json_object_get(event, "prompt_tokens")));
+    }
+}
+
+static bool count_tokens(struct api_call *c, struct error *err)
+{
+    struct response_call r = {0};
+
+    if (!api_need_body(c, err) ||
+        !response_call_read(c->api, c->who.project_id, c->body, NULL, 0, c->arena, &r, err))
+        return false;
+    const struct generation_options opt = {
+        .op = ENGINE_COUNT, .model = r.engine_model, .body = r.chat, .on_event = on_count};
+    const bool ok = generation_start(c, &opt, err);
+    response_call_release(&r);
+    return ok;
+}
+
+/* ---- stored ones ---- */
+
+static bool find(struct api_call *c, json_t **body, struct error *err)
+{
+    struct document d;
+
+    if (!documents_get(c->store, RESPONSE_KIND, c->who.project_id, c->id[0], c->arena, &d, err))
+        return err->kind == ERR_NOT_FOUND &&
+               fail_param(err, ERR_NOT_FOUND, "response_id",
+                          "there is no stored response of this id in this project");
+    *body = api_json_of(d.body);
+    return true;
+}
+
+static bool retrieve(struct api_call *c, struct error *err)
+{
+    json_t *body;
+
+    if (str_is(http_query(c->x, "stream"), "true"))
+        return fail_param(err, ERR_UNSUPPORTED, "stream",
+                          "a stored response is not streamed again: ask without \"stream\"");
+    if (!find(c, &body, err))
+        return false;
+    json_t *response = json_incref(json_object_get(body, "response"));
+    json_decref(body);
+    return api_reply(c, 200, response);
+}
+
+static bool delete_response(struct api_call *c, struct error *err)
+{
+    json_t *body;
+
+    if (!find(c, &body, err))
+        return false;
+    json_decref(body);
+    return documents_delete(c->store, RESPONSE_KIND, c->who.project_id, c->id[0], err) &&
+           api_reply(c, 200,
+                     json_pack("{s:s%, s:s, s:b}", "id", c->id[0].ptr, c->id[0].len, "object",
+                               "response", "deleted", 1));
+}
+
+/* A state that can still be left: queued and in progress. */
+static bool set_cancelled(void *ctx, const struct document *was, struct arena *a,
+                          struct document_change *to, struct error *err)
+{
+    json_t *body = api_json_of(was->body), *response = json_object_get(body, "response");
+    const struct str status = json_str(json_object_get(response, "status"));
+    const bool open = str_is(status, "queued") || str_is(status, "in_progress");
+
+    (void)ctx;
+    (void)err;
+    if (open) {
+        json_object_set_new(response, "status", json_string("cancelled"));
+        to->state = "cancelled";
+        to->body = api_text_of(body, a);
+    }
+    json_decref(body);
+    return true;
+}
+
+static bool cancel(struct api_call *c, struct error *err)
+{
+    json_t *body;
+
+    if (!find(c, &body, err))
+        return false;
+    const bool background =
+        json_is_true(json_object_get(json_object_get(body, "response"), "background"));
+    json_decref(body);
+    if (!background)
+        return fail_param(err, ERR_INVALID, "response_id",
+                          "only a background response can be cancelled; another ends when its "
+                          "client leaves");
+    if (!documents_change(c->store, RESPONSE_KIND, c->who.project_id, c->id[0], set_cancelled, NULL,
+                          err) ||
+        !find(c, &body, err))
+        return false;
+    json_t *response = json_incref(json_object_get(body, "response"));
+    json_decref(body);
+    return api_reply(c, 200, response);
+}
+
+static bool input_items(struct api_call *c, struct error *err)
+{
+    struct store_page page;
+    json_t *body;
+
+    if (!api_page(c, 20, 100, false, &page, err) || !find(c, &body, err))
+        return false;
+    const json_t *all = json_object_get(body, "input");
+    const size_t n = json_array_size(all);
+    json_t *data = json_array();
+    size_t k = 0;
+    bool found = page.after == NULL;
+
+    for (; k < n && !found; k++) {
+        json_t *item = json_array_get(all, page.ascending ? k : n - 1 - k);
+
+        found = str_is(json_str(json_object_get(item, "id")), page.after);
+    }
+    for (; found && k < n && json_array_size(data) < page.limit; k++)
+        json_array_append(data, json_array_get(all, page.ascending ? k : n - 1 - k));
+    json_decref(body);
+    if (!found) {
+        json_decref(data);
+        return fail_param(err, ERR_NOT_FOUND, "after", "there is no item of this id here");
+    }
+    return api_reply_list(c, data, k < n);
+}
+
+static const struct api_route routes[] = {
+    {HTTP_POST, "/v1/responses", SCOPE_USE, HTTP_BODY_MEMORY, create, NULL, 0},
+    {HTTP_POST, "/v1/responses/input_tokens", SCOPE_USE, HTTP_BODY_MEMORY, count_tokens, NULL, 0},
+    {HTTP_GET, "/v1/responses/{}", SCOPE_USE, HTTP_BODY_NONE, retrieve, NULL, 0},
+    {HTTP_DELETE, "/v1/responses/{}", SCOPE_USE, HTTP_BODY_NONE, delete_response, "response.delete",
+     0},
+    {HTTP_POST, "/v1/responses/{}/cancel", SCOPE_USE, HTTP_BODY_MEMORY, cancel, NULL, 0},
+    {HTTP_GET, "/v1/responses/{}/input_items", SCOPE_USE, HTTP_BODY_NONE, input_items, NULL, 0},
+};
+const struct api_table responses_routes = {routes, COUNT_OF(routes)};

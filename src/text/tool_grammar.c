@@ -1,0 +1,347 @@
+/*
+ * tool_grammar.c - one rule: marker, a tree of the functions' names, a value, and what closes it.
+ */
+#include "text/tool_grammar.h"
+#include "base/limits.h"
+#include "text/json_schema.h"
+#include "text/json_schema_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define MOST_MARKER 128
+
+struct making {
+    const struct tool_grammar_options *o;
+    const struct tool_format *f;
+    struct json_compiler *c;
+    struct grammar_builder *b;
+    uint32_t rule;
+    struct arena a;
+    json_t *any, *none; /* schemas: any object, {} */
+};
+
+/* From one state to another along a text of at least one byte. */
+static void link_text(struct grammar_builder *b, uint32_t from, struct str text, uint32_t to)
+{
+    const uint32_t last = build_text(b, from, (struct str){text.ptr, text.len - 1});
+    const unsigned byte = (unsigned char)text.ptr[text.len - 1];
+
+    build_edge(b, last, byte, byte, to, 0);
+}
+
+/* ---- any text, up to and with a marker ---- */
+
+static void byte_runs(struct grammar_builder *b, uint32_t from, const uint32_t to[256])
+{
+    for (unsigned lo = 0, hi; lo < 256; lo = hi + 1) {
+        for (hi = lo; hi < 255 && to[hi + 1] == to[lo];)
+            hi++;
+        build_edge(b, from, lo, hi, to[lo], 0);
+    }
+}
+
+/*
+ * The automaton of Knuth, Morris and Pratt: a state for each beginning of the marker, `from` for the empty one. accepts: the
+ * text may end before the marker.
+ */
+static void build_until(struct making *m, uint32_t from, struct str marker, uint32_t to,
+                        bool accepts)
+{
+    uint32_t states[MOST_MARKER + 1], edges[256];
+    uint8_t next[MOST_MARKER][256] = {{0}};
+    size_t back = 0; /* where the beginning without its first byte leads */
+
+    assert(marker.len > 0 && marker.len <= MOST_MARKER);
+    for (size_t k = 0; k <= marker.len; k++)
+        states[k] = k == 0 ? from : k == marker.len ? to : build_state(m->b, m->rule);
+    for (size_t k = 0; k < marker.len && !m->b->full; k++) {
+        const unsigned own = (unsigned char)marker.ptr[k];
+
+        if (k > 0)
+            memcpy(next[k], next[back], sizeof next[k]);
+        if (k > 0)
+            back = next[back][own];
+        next[k][own] = (uint8_t)(k + 1);
+        for (size_t byte = 0; byte < 256; byte++)
+            edges[byte] = states[next[k][byte]];
+        byte_runs(m->b, states[k], edges);
+        if (accepts)
+            build_accept(m->b, states[k]);
+    }
+}
+
+/* ---- a function ---- */
+
+static const json_t *function_at(const struct making *m, size_t i)
+{
+    return tool_function(json_array_get(m->o->tools, i));
+}
+
+/* What its arguments are held to, and whether that is offered; one that is strict must be. */
+static bool schema_of(struct making *m, size_t i, const json_t **schema, const char **what,
+                      bool *offered, struct error *err)
+{
+    const json_t *f = function_at(m, i), *own = json_object_get(f, "parameters");
+    struct grammar *tried = NULL;
+
+    *what = arena_printf(&m->a, "tools[%zu].function.parameters", i);
+    *schema = own != NULL && !json_is_null(own) ? own : m->none;
+    *offered = json_schema_grammar(*schema, *what, &tried, err);
+    grammar_close(tried);
+    return *offered || !json_is_true(json_object_get(f, "strict"));
+}
+
+/* Its arguments as one JSON object, from a state to another. */
+static bool build_arguments(struct making *m, size_t i, uint32_t from, uint32_t to,
+                            struct error *err)
+{
+    const json_t *schema;
+    const char *what;
+    bool offered;
+
+    if (!schema_of(m, i, &schema, &what, &offered, err))
+        return false;
+    schema = offered ? schema : m->any;
+    build_value(m->b, from, json_compiler_value(m->c, schema, what, schema, what), to);
+    return true;
+}
+
+/* ---- xml ---- */
+
+struct parameter {
+    const char *key;
+    const json_t *schema;
+    bool required;
+    uint32_t opened, behind;
+};
+
+static bool is_required(const json_t *parameters, const char *key)
+{
+    const json_t *list = json_object_get(parameters, "required");
+
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (str_is(json_str(json_array_get(list, i)), key))
+            return true;
+    return false;
+}
+
+/* The value of a parameter that is a text, and its closing. */
+static void build_text_parameter(struct making *m, const struct parameter *p)
+{
+    const json_t *texts = json_object_get(p->schema, "enum"),
+                 *one = json_object_get(p->schema, "const");
+    const size_t n = json_is_string(one) ? 1 : json_array_size(texts);
+
+    for (size_t i = 0; i < n; i++) {
+        const json_t *text = json_is_string(one) ? one : json_array_get(texts, i);
+
+        if (json_is_string(text))
+            link_text(m->b, build_text(m->b, p->opened, json_str(text)), STR("\n</parameter>\n"),
+                      p->behind);
+    }
+    if (n == 0) {
+        const uint32_t closed = build_state(m->b, m->rule);
+
+        build_until(m, p->opened, STR("</parameter>"), closed, false);
+        build_edge(m->b, closed, '\n', '\n', p->behind, 0);
+    }
+}
+
+/* Parameters in their order; those that are not required may be left out. */
+static void link_parameters(struct making *m, const struct parameter *p, size_t n, uint32_t from,
+                            uint32_t to)
+{
+    for (size_t k = 0; k <= n && !m->b->full; k++) { /* k are settled */
+        const uint32_t at = k == 0 ? from : p[k - 1].behind;
+        size_t j = k;
+
+        for (; j < n; j++) {
+            link_text(m->b, at, str_of(arena_printf(&m->a, "<parameter=%s>\n", p[j].key)),
+                      p[j].opened);
+            if (p[j].required)
+                break;
+        }
+        if (j == n)
+            link_text(m->b, at, STR("</function>"), to);
+    }
+}
+
+static bool build_parameters(struct making *m, size_t i, uint32_t from, uint32_t to,
+                             struct error *err)
+{
+    const json_t *schema;
+    const char *what, *key;
+    json_t *value;
+    bool offered;
+    size_t n = 0;
+
+    if (!schema_of(m, i, &schema, &what, &offered, err))
+        return false;
+    json_t *properties = json_object_get(schema, "properties");
+    struct parameter *all = ARENA_ARRAY(&m->a, struct parameter, json_object_size(properties) + 1);
+    json_object_foreach(properties, key, value)
+    {
+        struct parameter *p = &all[n++];
+
+        if (strpbrk(key, ">\n") != NULL)
+            return fail(err, ERR_UNSUPPORTED,
+                        "%.200s: the key \"%.64s\" cannot be written by this model", what, key);
+        *p = (struct parameter){.key = key,
+                                .schema = value,
+                                .required = is_required(schema, key),
+                                .opened = build_state(m->b, m->rule),
+                                .behind = build_state(m->b, m->rule)};
+        if (str_is(json_str(json_object_get(value, "type")), "string")) {
+            build_text_parameter(m, p);
+            continue;
+        }
+        const uint32_t behind = build_state(m->b, m->rule);
+        const json_t *held = offered ? value : json_true(); /* any value */
+        build_value(m->b, p->opened,
+                    json_compiler_value(m->c, offered ? schema : held, what, held,
+                                        arena_printf(&m->a, "%s/properties/%s", what, key)),
+                    behind);
+        link_text(m->b, behind, STR("\n</parameter>\n"), p->behind);
+    }
+    link_parameters(m, all, n, from, to);
+    return true;
+}
+
+/* ---- calls ---- */
+
+static struct str joined(struct making *m, struct str x, struct str y)
+{
+    return str_of(arena_printf(&m->a, STR_FMT STR_FMT, STR_ARG(x), STR_ARG(y)));
+}
+
+/* What opens a function, and its name. */
+static struct str begin_of(struct making *m, size_t i)
+{
+    const struct tool_format *f = m->f;
+    const struct str name = json_str(json_object_get(function_at(m, i), "name"));
+
+    switch (f->body) {
+    case TOOL_BODY_JSON:
+        return str_of(arena_printf(&m->a, "{\"name\": \"" STR_FMT "\", \"%s\": ", STR_ARG(name),
+                                   f->arguments));
+    case TOOL_BODY_NAMED:
+        return joined(m, joined(m, f->lead, name), f->mid);
+    default:
+        return str_of(arena_printf(&m->a, "<function=" STR_FMT ">\n", STR_ARG(name)));
+    }
+}
+
+/* Any of the functions with its arguments, from a state to another. */
+static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, struct error *err)
+{
+    const struct tool_format *f = m->f;
+    const struct str end = f->body == TOOL_BODY_JSON ? STR("}") : joined(m, f->tail, f->close);
+    const uint32_t behind = end.len > 0 ? build_state(m->b, m->rule) : closed;
+
+    for (size_t i = 0; i < json_array_size(m->o->tools) && !m->b->full; i++) {
+        const uint32_t from = build_text(m->b, opened, begin_of(m, i));
+
+        if (f->body == TOOL_BODY_XML ? !build_parameters(m, i, from, closed, err)
+                                     : !build_arguments(m, i, from, behind, err))
+            return false;
+    }
+    if (f->body != TOOL_BODY_XML && end.len > 0)
+        link_text(m->b, behind, end, closed);
+    return true;
+}
+
+/*
+ * From behind the first marker to `done`:
+ *
+ *     marked --head--> opened --a function--> closed --foot--> done
+ *                        ^-----------more-------+---------------/
+ */
+static bool build_calls(struct making *m, uint32_t marked, uint32_t done, bool more,
+                        struct error *err)
+{
+    const struct tool_format *f = m->f;
+    const bool lines = !f->bare && !f->list && f->body != TOOL_BODY_NAMED;
+    const struct str open = f->before.len > 0 ? f->open : STR(""),
+                     head = joined(m, open,
+                                   f->list ? STR("[")
+                                   : lines ? STR("\n")
+                                           : STR("")),
+                     foot = f->body == TOOL_BODY_NAMED ? f->after
+                            : f->list                  ? STR("]")
+                            : lines                    ? joined(m, STR("\n"), f->close)
+                                                       : STR("");
+    const uint32_t opened = build_text(m->b, marked, head),
+                   closed = foot.len > 0 ? build_state(m->b, m->rule) : done;
+
+    if (!build_functions(m, opened, closed, err))
+        return false;
+    if (foot.len > 0)
+        link_text(m->b, closed, foot, done);
+    if (!m->o->many || f->bare)
+        return true;
+    if (f->list)
+        link_text(m->b, closed, STR(", "), opened);
+    else if (f->before.len > 0)
+        link_text(m->b, closed, joined(m, f->between, f->open), opened);
+    else if (more)
+        link_text(m->b, done, joined(m, joined(m, f->between, f->open), head), opened);
+    return true;
+}
+
+/* Text of any kind with calls in it; behind the only one, text alone. */
+static bool build_text_or_calls(struct making *m, uint32_t start, struct str marker,
+                                struct error *err)
+{
+    const uint32_t marked = build_state(m->b, m->rule);
+    uint32_t done = start, self[256];
+
+    build_until(m, start, marker, marked, true);
+    if (!m->o->many) {
+        done = build_state(m->b, m->rule);
+        for (size_t i = 0; i < 256; i++)
+            self[i] = done;
+        byte_runs(m->b, done, self);
+        build_accept(m->b, done);
+    }
+    return build_calls(m, marked, done, false, err);
+}
+
+static bool build_answer(struct making *m, struct error *err)
+{
+    const struct str marker = m->f->before.len > 0 ? m->f->before : m->f->open;
+    const uint32_t start = m->b->rules[m->rule].start;
+
+    if (!m->o->required && m->o->said == NULL)
+        return build_text_or_calls(m, start, marker, err);
+    const uint32_t done = build_state(m->b, m->rule);
+    build_accept(m->b, done);
+    return build_calls(m, m->f->bare ? start : build_text(m->b, start, marker), done, true, err);
+}
+
+bool tool_grammar(const struct tool_grammar_options *o, struct grammar **out, struct error *err)
+{
+    static const char said_what[] = "response_format.json_schema.schema";
+    struct making m = {.o = o, .f = o->format};
+
+    if (!o->required && o->format->bare)
+        return fail(err, ERR_UNSUPPORTED,
+                    "this model writes a call as an answer that is JSON and nothing else, so that "
+                    "calls can be forced (\"tool_choice\": \"required\") and not more than that");
+    if (!json_compiler_open(&m.c, err))
+        return false;
+    m.b = json_compiler_builder(m.c);
+    m.any = json_pack("{s:s}", "type", "object");
+    m.none = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 0);
+    m.rule = build_rule(m.b, 0, GRAMMAR_FREE);
+    const uint32_t root = o->required || o->said == NULL
+                              ? build_union(m.b)
+                              : json_compiler_value(m.c, o->said, said_what, o->said, said_what);
+    build_member(m.b, root, m.rule);
+    const bool ok = build_answer(&m, err) && json_compiler_grammar(m.c, root, out, err);
+    json_compiler_close(m.c);
+    json_decref(m.any);
+    json_decref(m.none);
+    arena_release(&m.a);
+    return ok;
+}

@@ -1,0 +1,332 @@
+/*
+ * worker_test.c - what a worker does with a job whose work is a function of the test's, over both databases.
+ */
+#include "support/stores.h"
+#include "support/support.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "job/job_record.h"
+#include "job/worker.h"
+#include "store/files.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static struct error err;
+
+#define SUITE_SECONDS 30 /* how long a test waits for what must come */
+
+/* One worker in a thread of its own. */
+struct bench {
+    struct test_store *t;
+    struct worker_options opt;
+    atomic_bool stop;
+    pthread_t thread;
+    atomic_int n_begun; /* times that work was called */
+    atomic_int ask;     /* what the last work was asked for */
+    atomic_bool writes; /* whether its last write was accepted */
+};
+
+static void *run_worker(void *ctx)
+{
+    struct bench *b = ctx;
+    struct error e = {0};
+
+    if (!worker_run(&b->opt, &e))
+        print_error("%s\n", e.message);
+    return NULL;
+}
+
+static void start(struct bench *b, struct test_store *t, work_fn *work)
+{
+    *b = (struct bench){.t = t};
+    b->opt = (struct worker_options){.store = t->s,
+                                     .machine_bytes = (int64_t)1 << 30,
+                                     .lease_seconds = 3,
+                                     .idle_ms = 20,
+                                     .stop = &b->stop,
+                                     .work = work,
+                                     .ctx = b};
+    assert_int_equal(pthread_create(&b->thread, NULL, run_worker, b), 0);
+}
+
+static void stop(struct bench *b)
+{
+    atomic_store(&b->stop, true);
+    pthread_join(b->thread, NULL);
+}
+
+static const char *new_job(struct test_store *t)
+{
+    struct job_row j = {.project_id = (char *)(uintptr_t)t->project,
+                        .method = arena_text(&t->arena, STR("reinforcement")),
+                        .model = arena_text(&t->arena, STR("tiny")),
+                        .training_file = arena_text(&t->arena, STR("file-none")),
+                        .body = arena_text(&t->arena, STR("{}")),
+                        .seed = 1};
+
+    ASSERT_OK(jobs_add(t->s, &j, NULL, 0, &t->arena, &err));
+    return j.id;
+}
+
+static struct job_row get(struct test_store *t, const char *id)
+{
+    struct job_row j;
+
+    ASSERT_OK(jobs_get(t->s, t->project, str_of(id), &t->arena, &j, &err));
+    return j;
+}
+
+static void wait_for_state(struct test_store *t, const char *id, const char *state)
+{
+    const double until = clock_seconds() + SUITE_SECONDS;
+
+    while (strcmp(get(t, id).status, state) != 0) {
+        if (clock_seconds() > until)
+            fail_msg("the job is %s, not %s", get(t, id).status, state);
+        usleep(10000);
+    }
+}
+
+static void wait_for(atomic_int *n, int at_least)
+{
+    const double until = clock_seconds() + SUITE_SECONDS;
+
+    while (atomic_load(n) < at_least) {
+        if (clock_seconds() > until)
+            fail_msg("%d, not %d", atomic_load(n), at_least);
+        usleep(10000);
+    }
+}
+
+/* The files' check takes no time; then it works until it is asked for something. */
+static bool work_until_asked(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    if (!job_started(w, e))
+        return false;
+    atomic_fetch_add(&b->n_begun, 1);
+    while (!atomic_load(&w->stop))
+        usleep(1000);
+    const enum work_ask ask = (enum work_ask)atomic_load(&w->ask);
+    atomic_store(&b->ask, (int)ask);
+    if (ask == WORK_PAUSE)
+        return job_paused(w, "ft:tiny:o::x", "paused", e);
+    if (ask == WORK_LEAVE)
+        return job_requeued(w, e);
+    struct error unheard = {0};
+    atomic_store(&b->writes, job_record_event(w, "info", "late", "said too late", &unheard));
+    return true;
+}
+
+static bool nobody_works(struct test_store *t)
+{
+    return test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE lease <> 0", NULL) == 0;
+}
+
+static void a_job_is_paused_and_goes_on(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct job_row j;
+    struct bench b;
+
+    start(&b, t, work_until_asked);
+    wait_for(&b.n_begun, 1);
+    assert_string_equal(get(t, id).status, "running");
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_PAUSE, &t->arena, &j, &err));
+    wait_for_state(t, id, "paused");
+    assert_true(nobody_works(t));
+    assert_int_equal(atomic_load(&b.ask), WORK_PAUSE);
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_RESUME, &t->arena, &j, &err));
+    assert_string_equal(j.status, "queued");
+    wait_for(&b.n_begun, 2);
+    stop(&b);
+    assert_int_equal(atomic_load(&b.ask), WORK_LEAVE);
+    assert_string_equal(get(t, id).status, "queued"); /* for the next worker */
+    assert_true(nobody_works(t));
+}
+
+static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct job_row j;
+    struct bench b;
+
+    start(&b, t, work_until_asked);
+    wait_for(&b.n_begun, 1);
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_CANCEL, &t->arena, &j, &err));
+    assert_string_equal(j.status, "cancelled");
+    atomic_store(&b.writes, true);
+    wait_for(&b.ask, WORK_CANCEL);
+    stop(&b);
+    assert_false(atomic_load(&b.writes));
+    assert_string_equal(get(t, id).status, "cancelled");
+    assert_true(nobody_works(t));
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1", "said too late"), 0);
+}
+
+static void who_lost_the_lease_writes_nothing(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct bench b;
+
+    start(&b, t, work_until_asked);
+    wait_for(&b.n_begun, 1);
+    /* as another worker takes it whose clock saw this one's lease end */
+    test_sql(t,
+             "UPDATE jobs SET attempt = attempt + 1, worker = 'another', lease_until = 99999999999 "
+             "WHERE id = ?1",
+             id, NULL, INT64_MIN);
+    atomic_store(&b.writes, true);
+    wait_for(&b.ask, WORK_LOST);
+    stop(&b);
+    assert_false(atomic_load(&b.writes));
+    assert_string_equal(get(t, id).worker, "another");
+    assert_string_equal(get(t, id).status, "running");
+}
+
+/* Cannot be done here, whoever tries. */
+static bool fail_always(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+
+    (void)w;
+    atomic_fetch_add(&b->n_begun, 1);
+    return fail(e, ERR_IO, "the disk is on fire");
+}
+
+static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct bench b;
+
+    start(&b, t, fail_always);
+    wait_for_state(t, id, "failed");
+    stop(&b);
+    assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
+    assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
+    assert_true(nobody_works(t));
+}
+
+/* All of a job's ends, as they are when nothing goes wrong; then again, as after a kill right behind them. */
+static bool succeed(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+    const struct checkpoint_row c = {.step = 3,
+                                     .created_at = 1,
+                                     .job_id = w->job.id,
+                                     .name = arena_text(w->arena, STR("ft:tiny:o::x:ckpt-step-3")),
+                                     .metrics = arena_text(w->arena, STR("{\"step\":3}")),
+                                     .dir = arena_text(w->arena, STR("step-3")),
+                                     .kept = true};
+    const char *csv = arena_printf(w->arena, "%s/metrics.csv", store_home(w->store));
+
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    atomic_fetch_add(&b->n_begun, 1);
+    return job_started(w, e) && checkpoints_put(w->store, &w->lease, &c, e) &&
+           file_put(csv, STR("step,train_mean_reward\n1,0.5\n"), e) &&
+           job_succeeded(w, "ft:tiny:o::x", csv, 1234, e);
+}
+
+static void a_job_ends_with_its_model_and_its_result_file(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct tuned_model m;
+    struct stored_file f;
+    struct bench b;
+
+    start(&b, t, succeed);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    const struct job_row j = get(t, id);
+    assert_string_equal(j.fine_tuned_model, "ft:tiny:o::x");
+    assert_int_equal(j.trained_tokens, 1234);
+    assert_true(j.finished_at > 0);
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x"), &t->arena, &m, &err));
+    assert_string_equal(m.checkpoint_dir, "step-3");
+    const char *file =
+        arena_printf(&t->arena, "%.*s", (int)strlen(j.result_files) - 4, j.result_files + 2);
+    ASSERT_OK(files_get(t->s, t->project, str_of(file), &t->arena, &f, &err));
+    assert_string_equal(f.purpose, "fine-tune-results");
+    assert_true(file_exists(files_path(t->s, f.id, &t->arena)));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1",
+                                  "The job has successfully completed"),
+                     1);
+    /* killed right before the end was written: done again */
+    test_sql(t, "UPDATE jobs SET status = 'running', finished_at = 0 WHERE id = ?1", id, NULL,
+             INT64_MIN);
+    start(&b, t, succeed);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    assert_string_equal(get(t, id).result_files, j.result_files);
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1",
+                                  "The job has successfully completed"),
+                     1);
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM files WHERE purpose = ?1", "fine-tune-results"), 1);
+}
+
+static bool be_refused(void *ctx, struct work *w, struct error *e)
+{
+    struct error why = {0};
+
+    (void)ctx;
+    (void)!fail_param(&why, ERR_INVALID, "training_file",
+                      "file-none, line 3: \"messages\" is missing");
+    return job_failed(w, &why, e);
+}
+
+static void a_bad_file_fails_the_job_and_says_where(void **state)
+{
+    struct test_store *t = *state;
+    const char *id = new_job(t);
+    struct bench b;
+
+    start(&b, t, be_refused);
+    wait_for_state(t, id, "failed");
+    stop(&b);
+    const struct job_row j = get(t, id);
+    assert_string_equal(j.error_code, "invalid_training_file");
+    assert_string_equal(j.error_param, "training_file");
+    assert_string_equal(j.error_message, "file-none, line 3: \"messages\" is missing");
+}
+
+static void ends_when_nothing_waits(void **state)
+{
+    struct test_store *t = *state;
+    struct bench b = {.t = t};
+
+    b.opt = (struct worker_options){.store = t->s, .work = fail_always, .ctx = &b, .once = true};
+    ASSERT_OK(worker_run(&b.opt, &err));
+    assert_int_equal(atomic_load(&b.n_begun), 0);
+    b.opt.once = false;
+    b.opt.parent = 1; /* which is not ours: it is gone */
+    ASSERT_OK(worker_run(&b.opt, &err));
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        ON_BOTH(a_job_is_paused_and_goes_on),
+        ON_BOTH(a_cancelled_job_is_left_at_once_and_nothing_more_is_written),
+        ON_BOTH(who_lost_the_lease_writes_nothing),
+        ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
+        ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
+        ON_BOTH(a_bad_file_fails_the_job_and_says_where),
+        ON_BOTH(ends_when_nothing_waits),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

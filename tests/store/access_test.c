@@ -1,0 +1,495 @@
+/*
+ * access_test.c - who may do what: keys are found while they are keys, codes work once, names in model names are unique.
+ */
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/sha256.h"
+#include "base/size.h"
+#include "store/access.h"
+#include "support/postgres.h"
+
+#include <pthread.h>
+#include <stdio.h>
+
+static struct store *open_store(struct test_database *d)
+{
+    const struct store_options opt = {.home = file_join(&d->arena, d->dir, "home"),
+                                      .database = d->url};
+    struct store *s = NULL;
+    struct error err = {0};
+
+    ASSERT_OK(store_open(&opt, &s, &err));
+    return s;
+}
+
+struct statement {
+    const char *sql;
+    struct db_value v[2];
+    size_t n_v;
+    int64_t got;
+};
+
+static bool row_int(void *ctx, const struct db_row *row, struct error *err)
+{
+    (void)err;
+    ((struct statement *)ctx)->got = db_row_int(row, 0);
+    return true;
+}
+
+static bool run(struct db *db, void *ctx, struct error *err)
+{
+    struct statement *s = ctx;
+
+    return db_run(db, s->sql, s->v, s->n_v, row_int, s, NULL, err);
+}
+
+static int64_t number(struct store *s, const char *sql)
+{
+    struct statement st = {.sql = sql};
+    struct error err = {0};
+
+    ASSERT_OK(db_write(store_db(s), run, &st, &err));
+    return st.got;
+}
+
+static void the_first_start_makes_a_key_once(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct access who;
+    char *key = NULL, *again = "unchanged";
+    struct error err = {0};
+
+    ASSERT_FAILS(access_anonymous(s, a, &who, &err), ERR_NOT_FOUND, "no project");
+    ASSERT_OK(access_begin(s, a, &key, &err));
+    assert_non_null(key);
+    assert_int_equal(strlen(key), strlen("sk-admin-") + 48);
+    ASSERT_OK(access_begin(s, a, &again, &err));
+    assert_null(again);
+    ASSERT_OK(access_of_key(s, str_of(key), a, &who, &err));
+    assert_int_equal(who.scopes, SCOPE_USE | SCOPE_TRAIN | SCOPE_ADMIN);
+    assert_true(store_id_is(str_of(who.key_id), "key_"));
+    assert_true(store_id_is(str_of(who.project_id), "proj_"));
+    assert_true(store_id_is(str_of(who.org_id), "org-"));
+    assert_string_equal(who.org_slug, "default");
+    struct access nobody;
+    ASSERT_OK(access_anonymous(s, a, &nobody, &err));
+    assert_null(nobody.key_id);
+    assert_string_equal(nobody.project_id, who.project_id);
+    assert_string_equal(nobody.org_id, who.org_id);
+    assert_int_equal(nobody.scopes, SCOPE_USE | SCOPE_TRAIN);
+    store_close(s);
+    s = open_store(d); /* and after a restart */
+    ASSERT_OK(access_begin(s, a, &again, &err));
+    assert_null(again);
+    ASSERT_OK(access_of_key(s, str_of(key), a, &who, &err));
+    store_close(s);
+}
+
+struct starter {
+    struct store *store;
+    struct arena a;
+    char *key;
+    bool ok;
+};
+
+static void *start(void *ctx)
+{
+    struct starter *s = ctx;
+    struct error err = {0};
+
+    s->ok = access_begin(s->store, &s->a, &s->key, &err);
+    if (!s->ok)
+        print_error("%s\n", err.message);
+    return NULL;
+}
+
+static void several_first_starts_at_once_make_one_key(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct starter s[6];
+    pthread_t threads[6];
+    size_t n_keys = 0;
+
+    for (size_t i = 0; i < 6; i++)
+        s[i] = (struct starter){.store = open_store(d)}; /* a pool each, as processes have */
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, start, &s[i]), 0);
+    for (size_t i = 0; i < 6; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(s[i].ok);
+        n_keys += s[i].key != NULL;
+    }
+    assert_int_equal(n_keys, 1);
+    assert_int_equal(number(s[0].store, "SELECT count(*) FROM orgs"), 1);
+    assert_int_equal(number(s[0].store, "SELECT count(*) FROM api_keys"), 1);
+    for (size_t i = 0; i < 6; i++) {
+        store_close(s[i].store);
+        arena_release(&s[i].a);
+    }
+}
+
+static void keys_are_found_until_they_are_revoked(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct org org;
+    struct project one, two;
+    struct api_key key, *keys;
+    struct access who;
+    char *secret = NULL, *other = NULL;
+    size_t n = 0;
+    struct error err = {0};
+
+    ASSERT_OK(access_new_org(s, "Charité Berlin", a, &org, &err));
+    ASSERT_OK(access_new_project(s, org.id, "one", a, &one, &err));
+    ASSERT_OK(access_new_project(s, org.id, "two", a, &two, &err));
+    struct new_key k = {.project_id = one.id,
+                        .name = "mine",
+                        .scopes = SCOPE_TRAIN,
+                        .requests_per_minute = 60,
+                        .concurrent_requests = 3};
+    ASSERT_OK(access_new_key(s, &k, a, &key, &secret, &err));
+    k.scopes = SCOPE_USE;
+    ASSERT_OK(access_new_key(s, &k, a, &key, &other, &err));
+    assert_int_equal(strlen(secret), 3 + 48);
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err));
+    assert_int_equal(who.scopes, SCOPE_USE | SCOPE_TRAIN); /* who trains may use */
+    assert_string_equal(who.project_id, one.id);
+    assert_string_equal(who.org_slug, "charit-berlin");
+    assert_true(who.requests_per_minute == 60 && who.concurrent_requests == 3);
+
+    ASSERT_OK(access_keys(s, one.id, a, &keys, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(keys[0].name, "mine");
+    assert_true(keys[0].revoked_at == 0 && keys[0].created_at > 1700000000);
+    assert_string_equal(keys[0].hint, arena_printf(a, "sk-...%s", secret + strlen(secret) - 4));
+    ASSERT_OK(access_keys(s, two.id, a, &keys, &n, &err));
+    assert_int_equal(n, 0);
+
+    ASSERT_FAILS(access_revoke_key(s, two.id, who.key_id, &err), ERR_NOT_FOUND, "in this project");
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err));
+    ASSERT_OK(access_revoke_key(s, one.id, who.key_id, &err));
+    ASSERT_OK(access_revoke_key(s, one.id, who.key_id, &err));
+    ASSERT_FAILS(access_of_key(s, str_of(secret), a, &who, &err), ERR_NOT_FOUND, "revoked");
+    ASSERT_OK(access_of_key(s, str_of(other), a, &who, &err));
+    assert_int_equal(who.scopes, SCOPE_USE);
+    ASSERT_OK(access_keys(s, one.id, a, &keys, &n, &err));
+    assert_true(keys[0].revoked_at > 1700000000 && keys[1].revoked_at == 0);
+    store_close(s);
+}
+
+static void what_is_no_key_is_not_found(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct access who = {.scopes = 77};
+    char *key = NULL;
+    struct error err = {0};
+
+    ASSERT_OK(access_begin(s, a, &key, &err));
+    const struct sha256_text hash = sha256_of(key, strlen(key));
+    const struct str bad[] = {{0},
+                              STR(""),
+                              STR("sk-"),
+                              STR("\xff\xfe\0\x01"),
+                              {key, strlen(key) - 1},
+                              str_of(arena_printf(a, "%sx", key)),
+                              str_of(arena_printf(a, "%s ", key)),
+                              str_of(arena_printf(a, "%05000d", 0)),
+                              str_of(hash.hex)};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        ASSERT_FAILS(access_of_key(s, bad[i], a, &who, &err), ERR_NOT_FOUND, "no such API key");
+    assert_int_equal(who.scopes, 77); /* untouched */
+    store_close(s);
+}
+
+static void of_a_key_its_hash_alone_is_kept(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    char *key = NULL;
+    struct error err = {0};
+
+    ASSERT_OK(access_begin(s, &d->arena, &key, &err));
+    const struct sha256_text hash = sha256_of(key, strlen(key));
+    struct statement st = {
+        .sql = "SELECT count(*) FROM api_keys WHERE hash = ?1", .v = {db_text(hash.hex)}, .n_v = 1};
+    ASSERT_OK(db_read(store_db(s), run, &st, &err));
+    assert_int_equal(st.got, 1);
+    store_close(s);
+    if (!d->on_postgres) { /* and nowhere in the file */
+        struct str bytes;
+
+        ASSERT_OK(
+            file_read(file_join(&d->arena, d->dir, "hone.db"), 1 << 24, &d->arena, &bytes, &err));
+        assert_int_equal(str_find(bytes, str_of(key + strlen("sk-admin-")), 0), bytes.len);
+        assert_true(str_find(bytes, str_of(hash.hex), 0) < bytes.len);
+    }
+}
+
+static int64_t last_use(struct store *s)
+{
+    return number(s, "SELECT last_used_at FROM api_keys");
+}
+
+static void the_last_use_is_written_at_most_once_a_minute(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct access who;
+    char *key = NULL;
+    struct error err = {0};
+
+    ASSERT_OK(access_begin(s, &d->arena, &key, &err));
+    assert_int_equal(last_use(s), 0);
+    ASSERT_OK(access_of_key(s, str_of(key), &d->arena, &who, &err));
+    store_close(s); /* writes what it has */
+    s = open_store(d);
+    const int64_t now = clock_unix();
+    assert_true(last_use(s) >= now - 30 && last_use(s) <= now);
+    struct statement back = {
+        .sql = "UPDATE api_keys SET last_used_at = ?1", .v = {db_int(now - 30)}, .n_v = 1};
+    ASSERT_OK(db_write(store_db(s), run, &back, &err));
+    ASSERT_OK(access_of_key(s, str_of(key), &d->arena, &who, &err));
+    store_close(s);
+    s = open_store(d);
+    assert_int_equal(last_use(s), now - 30);
+    back.v[0] = db_int(now - 61);
+    ASSERT_OK(db_write(store_db(s), run, &back, &err));
+    for (int i = 0; i < 100; i++)
+        ASSERT_OK(access_of_key(s, str_of(key), &d->arena, &who, &err));
+    const double deadline = clock_seconds() + 20; /* while the store is open, too */
+    while (last_use(s) < now && clock_seconds() < deadline)
+        clock_sleep_until(clock_seconds() + 0.01);
+    assert_true(last_use(s) >= now);
+    store_close(s);
+}
+
+static void slugs_are_of_the_name_and_unique(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    static const char *const names[][2] = {
+        {"Bank of Nowhere", "bank-of-nowhere"},
+        {"Bank of Nowhere!", "bank-of-nowhere-2"},
+        {"bank-of--nowhere", "bank-of-nowhere-3"},
+        {"\xe6\x9d\xb1\xe4\xba\xac", "org"},
+        {"...", "org-2"},
+        {" X ", "x"},
+        {"abcdefghijklmnopqrstuvwxyz0123456789 bcdefgh",
+         "abcdefghijklmnopqrstuvwxyz0123456789-bcd"},
+    };
+    struct org o, *all = NULL;
+    size_t n = 0;
+    struct error err = {0};
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        ASSERT_OK(access_new_org(s, names[i][0], &d->arena, &o, &err));
+        assert_string_equal(o.slug, names[i][1]);
+        assert_string_equal(o.name, names[i][0]);
+    }
+    ASSERT_OK(access_orgs(s, &d->arena, &all, &n, &err));
+    assert_int_equal(n, COUNT_OF(names));
+    for (size_t i = 0; i < n; i++)
+        assert_string_equal(all[i].slug, names[i][1]);
+    store_close(s);
+}
+
+static void what_is_asked_for_wrongly_is_refused(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct org org;
+    struct project p;
+    struct api_key key;
+    struct invitation inv;
+    char *secret = NULL;
+    struct error err = {0};
+
+    ASSERT_FAILS(access_new_org(s, "", a, &org, &err), ERR_INVALID, "1 to 200");
+    ASSERT_FAILS(access_new_org(s, NULL, a, &org, &err), ERR_INVALID, "needs a name");
+    ASSERT_FAILS(access_new_org(s, "a\nb", a, &org, &err), ERR_INVALID, "control characters");
+    ASSERT_FAILS(access_new_org(s, "a\xff", a, &org, &err), ERR_INVALID, "UTF-8");
+    ASSERT_FAILS(access_new_org(s, arena_printf(a, "%0201d", 0), a, &org, &err), ERR_INVALID,
+                 "201 characters");
+    ASSERT_FAILS(access_new_project(s, "org-none", "x", a, &p, &err), ERR_NOT_FOUND, "org-none");
+    ASSERT_FAILS(access_project(s, "proj_none", a, &p, &err), ERR_NOT_FOUND, "proj_none");
+    ASSERT_FAILS(access_set_quota(s, "proj_none", 5, &err), ERR_NOT_FOUND, "proj_none");
+    struct new_key k = {.project_id = "proj_none", .name = "x", .scopes = SCOPE_USE};
+    ASSERT_FAILS(access_new_key(s, &k, a, &key, &secret, &err), ERR_NOT_FOUND, "proj_none");
+    k.scopes = 0;
+    ASSERT_FAILS(access_new_key(s, &k, a, &key, &secret, &err), ERR_INVALID, "at least one");
+    k.scopes = 8;
+    ASSERT_FAILS(access_new_key(s, &k, a, &key, &secret, &err), ERR_INVALID, "at least one");
+    k.scopes = SCOPE_USE;
+    k.requests_per_minute = -1;
+    ASSERT_FAILS(access_new_key(s, &k, a, &key, &secret, &err), ERR_INVALID, "0 (none) or more");
+    ASSERT_FAILS(access_invite(s, "x", NULL, clock_unix() - 1, a, &inv, &secret, &err), ERR_INVALID,
+                 "over already");
+    assert_null(secret);
+    assert_int_equal(number(s, "SELECT count(*) FROM orgs"), 0);
+    store_close(s);
+}
+
+static void projects_have_quotas(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct org org;
+    struct project p, *all = NULL;
+    size_t n = 0;
+    struct error err = {0};
+
+    ASSERT_OK(access_new_org(s, "x", &d->arena, &org, &err));
+    ASSERT_OK(access_new_project(s, org.id, "one", &d->arena, &p, &err));
+    ASSERT_OK(access_new_project(s, org.id, "two", &d->arena, &p, &err));
+    ASSERT_OK(access_set_quota(s, p.id, (int64_t)5 << 40, &err));
+    ASSERT_FAILS(access_set_quota(s, p.id, -1, &err), ERR_INVALID, "a quota is");
+    ASSERT_OK(access_project(s, p.id, &d->arena, &p, &err));
+    assert_true(p.quota_bytes == (int64_t)5 << 40);
+    assert_string_equal(p.org_id, org.id);
+    ASSERT_OK(access_projects(s, org.id, &d->arena, &all, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(all[0].name, "one");
+    assert_true(all[0].quota_bytes == 0 && all[1].quota_bytes == p.quota_bytes);
+    ASSERT_OK(access_projects(s, "org-none", &d->arena, &all, &n, &err));
+    assert_int_equal(n, 0);
+    store_close(s);
+}
+
+struct guest {
+    struct store *store;
+    const char *code;
+    struct arena a;
+    struct org org;
+    struct project project;
+    char *key;
+    bool ok;
+    struct error err;
+};
+
+static void *come_in(void *ctx)
+{
+    struct guest *g = ctx;
+
+    g->ok = access_accept(g->store, str_of(g->code), &g->a, &g->org, &g->project, &g->key, &g->err);
+    return NULL;
+}
+
+static void an_invitation_is_good_once(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct invitation inv, *all = NULL;
+    struct guest g[5];
+    pthread_t threads[5];
+    struct access who;
+    char *code = NULL;
+    size_t n = 0, in = 0;
+    struct error err = {0};
+
+    ASSERT_OK(
+        access_invite(s, "Guests", "from the fair", clock_unix() + 3600, a, &inv, &code, &err));
+    assert_true(str_starts(str_of(code), STR("inv-")));
+    assert_int_equal(inv.used_at, 0);
+    for (size_t i = 0; i < 5; i++) {
+        g[i] = (struct guest){.store = s, .code = code};
+        assert_int_equal(pthread_create(&threads[i], NULL, come_in, &g[i]), 0);
+    }
+    for (size_t i = 0; i < 5; i++) {
+        pthread_join(threads[i], NULL);
+        if (g[i].ok) {
+            in++;
+            ASSERT_OK(access_of_key(s, str_of(g[i].key), a, &who, &err));
+            assert_string_equal(who.org_id, g[i].org.id);
+            assert_string_equal(who.project_id, g[i].project.id);
+            assert_string_equal(g[i].org.slug, "guests");
+            assert_string_equal(g[i].project.org_id, g[i].org.id);
+            assert_true((who.scopes & SCOPE_ADMIN) != 0);
+        } else {
+            assert_int_equal(g[i].err.kind, ERR_INVALID);
+            assert_non_null(strstr(g[i].err.message, "used already"));
+        }
+    }
+    assert_int_equal(in, 1);
+    ASSERT_OK(access_invitations(s, a, &all, &n, &err));
+    assert_int_equal(n, 1);
+    assert_string_equal(all[0].note, "from the fair");
+    assert_string_equal(all[0].org_id, who.org_id);
+    assert_true(all[0].used_at > 1700000000);
+    assert_int_equal(number(s, "SELECT count(*) FROM orgs"), 1);
+    for (size_t i = 0; i < 5; i++)
+        arena_release(&g[i].a);
+
+    ASSERT_FAILS(access_accept(s, STR("inv-wrong"), a, &g[0].org, &g[0].project, &code, &err),
+                 ERR_NOT_FOUND, "no invitation");
+    ASSERT_FAILS(access_accept(s, (struct str){0}, a, &g[0].org, &g[0].project, &code, &err),
+                 ERR_NOT_FOUND, "no invitation");
+    ASSERT_OK(access_invite(s, "Late", NULL, clock_unix() + 3600, a, &inv, &code, &err));
+    number(s, "UPDATE invitations SET expires_at = 1000 WHERE name = 'Late' RETURNING 1");
+    ASSERT_FAILS(access_accept(s, str_of(code), a, &g[0].org, &g[0].project, &code, &err),
+                 ERR_INVALID, "this invitation is over");
+    assert_int_equal(number(s, "SELECT count(*) FROM orgs"), 1);
+    store_close(s);
+}
+
+static void the_audit_log_is_read_in_pages(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct audit_entry *page = NULL;
+    size_t n = 0, seen = 0;
+    int64_t last = 0;
+    struct error err = {0};
+
+    for (int i = 0; i < 10; i++) {
+        const struct audit_entry e = {.at = 1000 + i,
+                                      .org_id = i % 2 == 0 ? "org-a" : NULL,
+                                      .action = "file.create",
+                                      .target = i % 3 == 0 ? "file-1" : NULL,
+                                      .outcome = "ok"};
+        ASSERT_OK(audit_put(s, &e, &err));
+    }
+    do {
+        ASSERT_OK(audit_list(s, NULL, last, 3, &d->arena, &page, &n, &err));
+        for (size_t i = 0; i < n; i++) {
+            assert_true(page[i].seq > last);
+            last = page[i].seq;
+            assert_int_equal(page[i].at, 1000 + (int64_t)seen);
+            assert_int_equal(page[i].target == NULL, seen % 3 != 0);
+            assert_string_equal(page[i].action, "file.create");
+            assert_null(page[i].address);
+            seen++;
+        }
+    } while (n > 0);
+    assert_int_equal(seen, 10);
+    ASSERT_OK(audit_list(s, "org-a", 0, 100, &d->arena, &page, &n, &err));
+    assert_int_equal(n, 5);
+    ASSERT_FAILS(audit_put(s, &(struct audit_entry){.outcome = "ok"}, &err), ERR_INVALID, "");
+    store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_BOTH(the_first_start_makes_a_key_once),
+        ON_BOTH(several_first_starts_at_once_make_one_key),
+        ON_BOTH(keys_are_found_until_they_are_revoked),
+        ON_BOTH(what_is_no_key_is_not_found),
+        ON_BOTH(of_a_key_its_hash_alone_is_kept),
+        ON_BOTH(the_last_use_is_written_at_most_once_a_minute),
+        ON_BOTH(slugs_are_of_the_name_and_unique),
+        ON_BOTH(what_is_asked_for_wrongly_is_refused),
+        ON_BOTH(projects_have_quotas),
+        ON_BOTH(an_invitation_is_good_once),
+        ON_BOTH(the_audit_log_is_read_in_pages),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, postgres_stop);
+}

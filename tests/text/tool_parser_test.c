@@ -1,0 +1,500 @@
+/*
+ * tool_parser_test.c - what models write, as text and calls; the same however it is cut into pieces.
+ */
+#include "base/size.h"
+#include "support/support.h"
+#include "text/tool_parser.h"
+
+#include <stdio.h>
+
+static const char tools_text[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"weather\",\"parameters\":{\"type\":\"object\",\"properties\":"
+    "{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}}}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"add_2-x\",\"parameters\":{\"type\":\"object\"}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]";
+
+static json_t *tools;
+static struct error err;
+
+static int open_tools(void **state)
+{
+    (void)state;
+    return json_parse(str_of(tools_text), "tools", &tools, &err) ? 0 : -1;
+}
+
+static int close_tools(void **state)
+{
+    (void)state;
+    json_decref(tools);
+    return 0;
+}
+
+static const struct tool_format *format_named(const char *name)
+{
+    size_t n;
+    const struct tool_format *all = tool_formats(&n);
+
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(all[i].name, name) == 0)
+            return &all[i];
+    fail_msg("no format %s", name);
+    return NULL;
+}
+
+/* What was told, as one text: "TEXT|name(ARGUMENTS)|name(ARGUMENTS!" where ! is a call that is not whole. */
+struct told {
+    struct buf text, calls;
+    size_t n, n_pieces;
+    bool open;
+};
+
+static void on_text(void *ctx, struct str piece)
+{
+    struct told *t = ctx;
+
+    assert_false(t->open);
+    assert_true(piece.len > 0);
+    buf_str(&t->text, piece);
+}
+
+static void on_call(void *ctx, size_t index, struct str name)
+{
+    struct told *t = ctx;
+
+    assert_false(t->open);
+    assert_int_equal(index, t->n);
+    buf_char(&t->calls, '|');
+    buf_str(&t->calls, name);
+    buf_char(&t->calls, '(');
+    t->open = true;
+}
+
+static void on_arguments(void *ctx, size_t index, struct str piece)
+{
+    struct told *t = ctx;
+
+    assert_true(t->open);
+    assert_int_equal(index, t->n);
+    assert_true(piece.len > 0);
+    buf_str(&t->calls, piece);
+    t->n_pieces++;
+}
+
+static void on_end(void *ctx, size_t index, bool whole)
+{
+    struct told *t = ctx;
+
+    assert_true(t->open);
+    assert_int_equal(index, t->n++);
+    buf_char(&t->calls, whole ? ')' : '!');
+    t->open = false;
+}
+
+static void told_open(struct told *t)
+{
+    *t = (struct told){0};
+    buf_init(&t->text, 1 << 20);
+    buf_init(&t->calls, 1 << 20);
+}
+
+static void told_release(struct told *t)
+{
+    buf_release(&t->text);
+    buf_release(&t->calls);
+}
+
+static struct tool_sink sink_of(struct told *t)
+{
+    return (struct tool_sink){
+        .ctx = t, .text = on_text, .call = on_call, .arguments = on_arguments, .end = on_end};
+}
+
+/* In pieces that end at a, at b, and at every step bytes from b on. */
+static void read_cut(const struct tool_options *opt, struct str s, size_t a, size_t b, size_t step,
+                     struct told *t)
+{
+    const struct tool_sink sink = sink_of(t);
+    struct tool_parser p;
+
+    tool_parser_init(&p, opt, &sink);
+    tool_parser_put(&p, (struct str){s.ptr, a});
+    tool_parser_put(&p, (struct str){s.ptr + a, b - a});
+    for (size_t at = b; at < s.len; at += step)
+        tool_parser_put(&p, (struct str){s.ptr + at, size_min(step, s.len - at)});
+    tool_parser_end(&p);
+    tool_parser_release(&p);
+    assert_false(t->open);
+}
+
+static void assert_same_told(const struct told *a, const struct told *b, struct str s)
+{
+    if (!str_eq(buf_view(&a->text), buf_view(&b->text)) ||
+        !str_eq(buf_view(&a->calls), buf_view(&b->calls)))
+        fail_msg(STR_FMT "\n  text \"" STR_FMT "\"\n    or \"" STR_FMT "\"\n  calls " STR_FMT
+                         "\n     or " STR_FMT,
+                 STR_ARG(s), STR_ARG(buf_view(&a->text)), STR_ARG(buf_view(&b->text)),
+                 STR_ARG(buf_view(&a->calls)), STR_ARG(buf_view(&b->calls)));
+}
+
+/* Every two cuts of a short text, and pieces of every length: what is told is the same. Into *out. */
+static void read_in_all_ways(const struct tool_options *opt, struct str s, struct told *out)
+{
+    struct told t;
+
+    told_open(out);
+    read_cut(opt, s, s.len, s.len, 1, out);
+    for (size_t a = 0; a <= s.len; a++) {
+        for (size_t b = a; b <= s.len; b += s.len > 150 ? 7 : 1) {
+            told_open(&t);
+            read_cut(opt, s, a, b, s.len, &t);
+            assert_same_told(&t, out, s);
+            told_release(&t);
+        }
+    }
+    for (size_t step = 1; step <= s.len; step++) {
+        told_open(&t);
+        read_cut(opt, s, 0, 0, step, &t);
+        assert_same_told(&t, out, s);
+        told_release(&t);
+    }
+}
+
+static void reads(const char *format, const char *answer, const char *text, const char *calls)
+{
+    struct tool_options opt = {.format = format_named(format), .tools = tools};
+    struct told whole, eager;
+
+    read_in_all_ways(&opt, str_of(answer), &whole);
+    if (!str_is(buf_view(&whole.text), text) || !str_is(buf_view(&whole.calls), calls))
+        fail_msg("%s\n  text \"" STR_FMT "\", expected \"%s\"\n  calls " STR_FMT ", expected %s",
+                 answer, STR_ARG(buf_view(&whole.text)), text, STR_ARG(buf_view(&whole.calls)),
+                 calls);
+    opt.eager = true;
+    read_in_all_ways(&opt, str_of(answer), &eager);
+    if (str_find(buf_view(&eager.calls), STR("!"), 0) == eager.calls.len)
+        assert_same_told(&eager, &whole, str_of(answer));
+    told_release(&whole);
+    told_release(&eager);
+}
+
+#define CALL "{\"name\": \"weather\", \"arguments\": {\"city\": \"Zürich\", \"days\": 3}}"
+#define GIVES "weather({\"city\": \"Zürich\", \"days\": 3})"
+
+static void hermes_calls_are_read(void **state)
+{
+    (void)state;
+    reads("hermes", "<tool_call>\n" CALL "\n</tool_call>", "", "|" GIVES);
+    reads("hermes", "Let me see.\n\n<tool_call>\n" CALL "\n</tool_call>", "Let me see.", "|" GIVES);
+    reads("hermes", "<tool_call>" CALL "</tool_call><tool_call>{\"name\":\"now\"}</tool_call>\n",
+          "", "|" GIVES "|now({})");
+    reads("hermes",
+          "<tool_call>\n" CALL "\n</tool_call>\n<tool_call>\n" CALL "\n</tool_call> Done. \n",
+          "Done. \n", "|" GIVES "|" GIVES);
+    reads("hermes",
+          "<tool_call>[{\"name\": \"add_2-x\", \"arguments\": {\"a\": [1, {\"b\": \"]}\"}]}}, " CALL
+          "]</tool_call>",
+          "", "|add_2-x({\"a\": [1, {\"b\": \"]}\"}]})|" GIVES);
+    reads("hermes", "A <tool_call>" CALL "</tool_call> B <tool_call>" CALL "</tool_call> C",
+          "A\nB\nC", "|" GIVES "|" GIVES);
+}
+
+static void leniency_ends_where_the_header_says(void **state)
+{
+    (void)state;
+    reads("hermes", "<tool_call>" CALL, "", "|" GIVES);              /* no closing */
+    reads("hermes", "<tool_call>" CALL "\n</tool_c", "", "|" GIVES); /* cut in it */
+    reads("hermes", "<tool_call>{ \"arguments\" : { } ,\n \"name\" : \"now\" }", "", "|now({ })");
+    reads("hermes",
+          "<tool_call>{\"id\": 7, \"type\": \"function\", \"name\": \"now\", \"parameters\": {}}",
+          "", "|now({})");
+    reads("hermes",
+          "<tool_call>{\"name\": \"now\", \"arguments\": \"{\\\"x\\\": \\\"\\u00e9\\\"}\"}", "",
+          "|now({\"x\": \"é\"})");
+}
+
+static void what_is_no_call_stays_text(void **state)
+{
+    (void)state;
+    reads("hermes", "", "", "");
+    reads("hermes", " plain < text <tool \n", " plain < text <tool \n", "");
+    reads("hermes", "a <tool_call>b", "a <tool_call>b", "");
+    reads("hermes", "a \n<tool_call>\n{\"name\": \"nobody\", \"arguments\": {}}\n</tool_call>\n",
+          "a \n<tool_call>\n{\"name\": \"nobody\", \"arguments\": {}}\n</tool_call>\n", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"x\": nope}}</tool_call>",
+          "<tool_call>{\"name\": \"now\", \"arguments\": {\"x\": nope}}</tool_call>", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": [1]}",
+          "<tool_call>{\"name\": \"now\", \"arguments\": [1]}", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"name\": \"now\", \"arguments\": {}}",
+          "<tool_call>{\"name\": \"now\", \"name\": \"now\", \"arguments\": {}}", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": {\"x\": 1}, \"else\": 2}",
+          "<tool_call>{\"name\": \"now\", \"arguments\": {\"x\": 1}, \"else\": 2}", "");
+    reads("hermes", "<tool_call>{\"arguments\": {}}", "<tool_call>{\"arguments\": {}}", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"arguments\": \"{x\"}",
+          "<tool_call>{\"name\": \"now\", \"arguments\": \"{x\"}", "");
+    reads("hermes", "<tool_call>{\"name\": \"now\", \"argu",
+          "<tool_call>{\"name\": \"now\", \"argu", "");
+    reads("hermes", "<tool_call>[" CALL ", {\"x\"]</tool_call>", ", {\"x\"]</tool_call>",
+          "|" GIVES);
+    /* the one behind it is still found */
+    reads("hermes", "<tool_call>oh\n<tool_call>" CALL "</tool_call>", "<tool_call>oh", "|" GIVES);
+    reads("hermes", "<tool_call><tool_call>" CALL "</tool_call>", "<tool_call>", "|" GIVES);
+}
+
+static void xml_calls_are_read(void **state)
+{
+    (void)state;
+    reads(
+        "xml",
+        "Sure.\n<tool_call>\n<function=weather>\n<parameter=city>\n3\n</parameter>\n<parameter=days>\n3\n"
+        "</parameter>\n</function>\n</tool_call>",
+        "Sure.", "|weather({\"city\":\"3\",\"days\":3})");
+    reads("xml", "<tool_call>\n<function=now>\n</function>\n</tool_call>", "", "|now({})");
+    reads(
+        "xml",
+        "<tool_call><function=add_2-x><parameter=code>\n\nif (a < b)\n\n</parameter><parameter=on>True</parameter>"
+        "<parameter=list>\n[1, 2]\n</parameter></function></tool_call>",
+        "", "|add_2-x({\"code\":\"\\nif (a < b)\\n\",\"on\":true,\"list\":[1,2]})");
+    reads("xml", "<tool_call>\n<function=nobody>\n</function>\n</tool_call>",
+          "<tool_call>\n<function=nobody>\n</function>\n</tool_call>", "");
+    reads("xml", "<tool_call>\n<function=now>\n<parameter=x>\n1\n",
+          "<tool_call>\n<function=now>\n<parameter=x>\n1\n", "");
+}
+
+static void llama_calls_are_read(void **state)
+{
+    (void)state;
+    reads("llama", "{\"name\": \"weather\", \"parameters\": {\"city\": \"Bern\"}}", "",
+          "|weather({\"city\": \"Bern\"})");
+    reads("llama",
+          "\n<|python_tag|>{\"type\": \"function\", \"name\": \"now\", \"parameters\": {}}", "",
+          "|now({})");
+    reads(
+        "llama",
+        "{\"name\": \"now\", \"parameters\": {}}; {\"name\": \"now\", \"parameters\": {\"x\": 1}}",
+        "", "|now({})|now({\"x\": 1})");
+    reads("llama", "It is {\"name\": \"now\", \"parameters\": {}}",
+          "It is {\"name\": \"now\", \"parameters\": {}}", "");
+    reads("llama", " {\"temperature\": 3} ", " {\"temperature\": 3} ", "");
+    reads("llama", "<|python_tag|>print(1)", "<|python_tag|>print(1)", "");
+    reads("llama", "<|pyt", "<|pyt", "");
+}
+
+static void mistral_calls_are_read(void **state)
+{
+    (void)state;
+    reads("mistral",
+          "[TOOL_CALLS][" CALL ", {\"name\": \"now\", \"arguments\": {}, \"id\": \"Ab3dEf6h9\"}]",
+          "", "|" GIVES "|now({})");
+    reads("mistral", "Hm. [TOOL_CALLS] [ {\"name\": \"nobody\"} ]",
+          "Hm. [TOOL_CALLS] [ {\"name\": \"nobody\"} ]", "");
+    reads("mistral-args",
+          "[TOOL_CALLS]weather[ARGS]{\"city\": \"Bern\"}[TOOL_CALLS]now[CALL_ID]Ab3[ARGS]{}", "",
+          "|weather({\"city\": \"Bern\"})|now({})");
+    reads("mistral-args", "[TOOL_CALLS]weather[ARGS]{\"city\"",
+          "[TOOL_CALLS]weather[ARGS]{\"city\"", "");
+    reads("mistral-args", "[TOOL_CALLS]weather", "[TOOL_CALLS]weather", "");
+}
+
+static void deepseek_calls_are_read(void **state)
+{
+    (void)state;
+    reads(
+        "deepseek",
+        "Yes<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>now<｜tool▁sep｜>{}<｜tool▁call▁end｜>"
+        "<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{\"city\": \"Bern\"}<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "Yes", "|now({})|weather({\"city\": \"Bern\"})");
+    reads(
+        "deepseek-r1",
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{\"x\": \"```\"}\n```"
+        "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "", "|now({\"x\": \"```\"})");
+    reads("deepseek", "<｜tool▁calls▁begin｜>no", "<｜tool▁calls▁begin｜>no", "");
+}
+
+static void an_eager_call_is_told_while_it_is_written(void **state)
+{
+    static const char answer[] = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": ";
+    const struct tool_options opt = {.format = tool_format_hermes(), .tools = tools, .eager = true};
+    struct told t;
+    const struct tool_sink sink = sink_of(&t);
+    struct tool_parser p;
+
+    (void)state;
+    told_open(&t);
+    tool_parser_init(&p, &opt, &sink);
+    tool_parser_put(&p, STR(answer));
+    ASSERT_STR(buf_view(&t.calls), "|weather({\"city\": ");
+    tool_parser_put(&p, STR("\"Be"));
+    ASSERT_STR(buf_view(&t.calls), "|weather({\"city\": \"Be");
+    tool_parser_put(&p, STR("rn\"}} and"));
+    ASSERT_STR(buf_view(&t.calls), "|weather({\"city\": \"Bern\"})");
+    assert_true(t.n_pieces >= 3);
+    tool_parser_end(&p);
+    ASSERT_STR(buf_view(&t.text), "and");
+    tool_parser_release(&p);
+    told_release(&t);
+}
+
+static void an_eager_call_that_breaks_ends_and_the_rest_is_text(void **state)
+{
+    const struct tool_options opt = {.format = tool_format_hermes(), .tools = tools, .eager = true};
+    struct told t;
+
+    (void)state;
+    read_in_all_ways(
+        &opt, STR("So <tool_call>{\"name\": \"now\", \"arguments\": {\"x\": nope}}</tool_call>"),
+        &t);
+    ASSERT_STR(buf_view(&t.calls), "|now({\"x\": n!"); /* null, perhaps, until the o */
+    ASSERT_STR(buf_view(&t.text), "So\nope}}</tool_call>");
+    told_release(&t);
+    read_in_all_ways(&opt, STR("<tool_call>{\"name\": \"now\", \"arguments\": {\"x\": \"cut"), &t);
+    ASSERT_STR(buf_view(&t.calls), "|now({\"x\": \"cut!");
+    ASSERT_STR(buf_view(&t.text), "");
+    told_release(&t);
+}
+
+static void calls_past_the_most_stay_text(void **state)
+{
+    const struct tool_options opt = {
+        .format = tool_format_hermes(), .tools = tools, .max_calls = 1};
+    struct told t;
+
+    (void)state;
+    read_in_all_ways(&opt, STR("<tool_call>" CALL "</tool_call>\n<tool_call>" CALL "</tool_call>"),
+                     &t);
+    ASSERT_STR(buf_view(&t.calls), "|" GIVES);
+    ASSERT_STR(buf_view(&t.text), "<tool_call>" CALL "</tool_call>");
+    told_release(&t);
+    read_in_all_ways(&opt, STR("<tool_call>[" CALL ", " CALL "]</tool_call>"), &t);
+    ASSERT_STR(buf_view(&t.calls), "|" GIVES);
+    ASSERT_STR(buf_view(&t.text), ", " CALL "]</tool_call>");
+    told_release(&t);
+}
+
+/* Texts put together from what calls are made of, at random: however they are cut, the same is told. */
+static void any_text_is_read_the_same_however_it_is_cut(void **state)
+{
+    static const char *const parts[] = {
+        "<tool_call>",
+        "</tool_call>",
+        "\n",
+        " ",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "\"name\"",
+        "\"now\"",
+        "\"weather\"",
+        "\"arguments\"",
+        "\"parameters\"",
+        "{}",
+        "{\"x\": 1}",
+        "x",
+        "é",
+        CALL,
+        "<function=now>",
+        "</function>",
+        "<parameter=city>",
+        "</parameter>",
+        "[TOOL_CALLS]",
+        "[ARGS]",
+        "now",
+        "weather",
+        "<｜tool▁calls▁begin｜>",
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁sep｜>",
+        "<｜tool▁call▁end｜>",
+        "<｜tool▁calls▁end｜>",
+        "function<｜tool▁sep｜>",
+        "\n```json\n",
+        "\n```",
+        "<|python_tag|>",
+        ";",
+        "{\"name\": \"now\", \"arguments\": ",
+        "[TOOL_CALLS]now[ARGS]",
+        "<tool_call>" CALL,
+        "[TOOL_CALLS][" CALL,
+        "{\"name\": \"now\", \"parameters\": {}}",
+        "<tool_call><function=now>",
+        "<｜tool▁call▁begin｜>now<｜tool▁sep｜>",
+        "<tool_call>\n",
+        "\\",
+        "\"{}\"",
+        "-1.5e3",
+    };
+    uint64_t x = 88172645463325252u;
+    size_t n_formats, n_calls = 0;
+    const struct tool_format *all = tool_formats(&n_formats);
+
+    (void)state;
+    for (size_t round = 0; round < 20000; round++) {
+        struct tool_options opt = {
+            .format = &all[round % n_formats], .tools = tools, .eager = round / 7 % 2 == 1};
+        struct told whole, cut;
+        struct buf b;
+
+        buf_init(&b, 1 << 16);
+        for (size_t i = 0; i < 3 + round % 12; i++) {
+            x ^= x << 13, x ^= x >> 7, x ^= x << 17; /* xorshift64 */
+            buf_text(&b, parts[(x >> 20) % COUNT_OF(parts)]);
+        }
+        told_open(&whole);
+        read_cut(&opt, buf_view(&b), b.len, b.len, 1, &whole);
+        n_calls += whole.n;
+        for (size_t step = 1; step <= 5; step++) {
+            const size_t a = (x >> 8) % b.len, at = size_max(a, b.len * (step - 1) / 5);
+
+            told_open(&cut);
+            read_cut(&opt, buf_view(&b), a, at, step, &cut);
+            assert_same_told(&cut, &whole, buf_view(&b));
+            told_release(&cut);
+        }
+        told_release(&whole);
+        buf_release(&b);
+    }
+    print_message("             %zu calls\n", n_calls);
+    assert_true(n_calls > 100);
+}
+
+static void ids_are_letters_and_depend_on_all_three(void **state)
+{
+    char a[TOOL_ID_BYTES], b[TOOL_ID_BYTES];
+
+    (void)state;
+    tool_call_id(STR("chatcmpl-1"), 0, 0, a);
+    assert_int_equal(strlen(a), 29);
+    assert_memory_equal(a, "call_", 5);
+    for (const char *c = a + 5; *c != '\0'; c++)
+        assert_true((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z'));
+    tool_call_id(STR("chatcmpl-1"), 0, 0, b);
+    assert_string_equal(a, b);
+    tool_call_id(STR("chatcmpl-2"), 0, 0, b);
+    assert_string_not_equal(a, b);
+    tool_call_id(STR("chatcmpl-1"), 1, 0, b);
+    assert_string_not_equal(a, b);
+    tool_call_id(STR("chatcmpl-1"), 0, 1, b);
+    assert_string_not_equal(a, b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hermes_calls_are_read),
+        cmocka_unit_test(leniency_ends_where_the_header_says),
+        cmocka_unit_test(what_is_no_call_stays_text),
+        cmocka_unit_test(xml_calls_are_read),
+        cmocka_unit_test(llama_calls_are_read),
+        cmocka_unit_test(mistral_calls_are_read),
+        cmocka_unit_test(deepseek_calls_are_read),
+        cmocka_unit_test(an_eager_call_is_told_while_it_is_written),
+        cmocka_unit_test(an_eager_call_that_breaks_ends_and_the_rest_is_text),
+        cmocka_unit_test(calls_past_the_most_stay_text),
+        cmocka_unit_test(any_text_is_read_the_same_however_it_is_cut),
+        cmocka_unit_test(ids_are_letters_and_depend_on_all_three),
+    };
+
+    return cmocka_run_group_tests(tests, open_tools, close_tools);
+}
