@@ -61,7 +61,6 @@ static bool check_model(struct api_call *c, struct str name, struct engine_model
 
 static bool check_grader(struct api_call *c, const struct job_request *r, struct error *err)
 {
-    struct grade_options opt;
     struct grader *g = NULL;
     struct engine_model embedding;
 
@@ -71,21 +70,9 @@ static bool check_grader(struct api_call *c, const struct job_request *r, struct
         snprintf(err->param, sizeof err->param, "hone.embedding_model");
         return false;
     }
-    if (!api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
+    if (!api_open_grader(c, r->grader, r->shadows, CHECK_TIMEOUT_S, "method.reinforcement.grader",
+                         &g, err))
         return false;
-    opt.timeout_s = CHECK_TIMEOUT_S;
-    opt.n_workers = 1;
-    opt.cache_bytes = 0;
-    opt.shadows = r->shadows;
-    opt.stop = &c->gone;
-    if (!grader_open(r->grader, &opt, &g, err)) {
-        char param[sizeof err->param];
-
-        snprintf(param, sizeof param, "method.reinforcement.grader%s%s",
-                 err->param[0] != '\0' ? "." : "", err->param);
-        snprintf(err->param, sizeof err->param, "%s", param);
-        return false;
-    }
     grader_close(g);
     return true;
 }

@@ -197,13 +197,11 @@ static struct webhook_sender *sender_of(struct test_store *t, bool allow_private
 
 static void an_event_arrives_signed(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const struct http_script script = {.status = 200};
     struct error err = {0};
     const char *expected;
 
-    if (t->s == NULL)
-        skip();
     struct http_server *server = http_server_start(&script, 1);
     const char *secret = webhook_new_secret(&t->arena);
     add_endpoint(t, arena_printf(&t->arena, "%s/hook", http_server_url(server)), secret);
@@ -225,18 +223,17 @@ static void an_event_arrives_signed(void **state)
     webhook_sender_close(w);
     assert_int_equal(http_server_requests(server), 1);
     http_server_stop(server);
+    test_store_close(t);
 }
 
 static void redirects_and_errors_are_tried_again(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const struct http_script script[] = {
         {.status = 302, .headers = "Location: http://127.0.0.1:1/\r\n"},
         {.status = 500},
         {.manner = HTTP_HANG_UP},
         {.status = 204}};
-    struct error err = {0};
-
     struct http_server *server = http_server_start(script, COUNT_OF(script));
     add_endpoint(t, http_server_url(server), webhook_new_secret(&t->arena));
     put(t, "evt_1");
@@ -247,8 +244,7 @@ static void redirects_and_errors_are_tried_again(void **state)
             break;
         const double end =
             clock_seconds() + 10; /* until it is noted, then the pause is taken away */
-        while (test_sql_int(t,
-                            "SELECT count(*) FROM outbox WHERE next_at > 1 AND why IS NOT NULL",
+        while (test_sql_int(t, "SELECT count(*) FROM outbox WHERE next_at > 1 AND why IS NOT NULL",
                             NULL) == 0 &&
                clock_seconds() < end)
             clock_sleep_until(clock_seconds() + 0.02);
@@ -256,12 +252,12 @@ static void redirects_and_errors_are_tried_again(void **state)
     }
     webhook_sender_close(w);
     http_server_stop(server);
-    (void)err;
+    test_store_close(t);
 }
 
 static void private_addresses_are_not_reached(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const struct http_script script = {.status = 200};
     struct http_server *server = http_server_start(&script, 1);
     struct webhook_sender *w = sender_of(t, false);
@@ -283,6 +279,7 @@ static void private_addresses_are_not_reached(void **state)
     webhook_sender_close(w);
     assert_int_equal(http_server_connections(server), 0);
     http_server_stop(server);
+    test_store_close(t);
 }
 
 int main(void)
@@ -293,9 +290,9 @@ int main(void)
         cmocka_unit_test(pauses_double_until_three_days_are_over),
         cmocka_unit_test(addresses_of_the_public_internet),
         ON_BOTH(an_event_arrives_signed),
-        ON(redirects_and_errors_are_tried_again, test_sqlite, "SQLite"),
-        ON(private_addresses_are_not_reached, test_sqlite, "SQLite"),
+        ON_SQLITE(redirects_and_errors_are_tried_again),
+        ON_SQLITE(private_addresses_are_not_reached),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, postgres_stop);
 }

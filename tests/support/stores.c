@@ -2,13 +2,12 @@
  * stores.c - fresh stores, and statements past the modules that are tested.
  */
 #include "support/stores.h"
+#include "base/file.h"
 #include "base/size.h"
-#include "support/postgres.h"
+#include "store/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-const enum db_dialect test_sqlite = DB_SQLITE, test_postgres = DB_POSTGRES;
 
 static bool add_projects(struct db *db, void *ctx, struct error *err)
 {
@@ -30,38 +29,31 @@ static bool add_projects(struct db *db, void *ctx, struct error *err)
     return true;
 }
 
-int test_store_open(void **state)
+struct test_store *test_store_open(void **state)
 {
-    const enum db_dialect dialect = *(const enum db_dialect *)*state;
+    const struct test_database *d = test_database(state);
     struct test_store *t = calloc(1, sizeof *t);
     struct error err = {0};
 
     assert_non_null(t);
-    *state = t;
-    t->dialect = dialect;
-    t->home = test_dir_make(&t->arena);
-    if (dialect == DB_POSTGRES && (t->database = test_postgres_database(&t->arena)) == NULL)
-        return 0; /* skipped by whoever asks for the store */
+    t->on_postgres = d->on_postgres;
+    t->home = arena_printf(&t->arena, "%s/home", d->dir);
 
-    const struct store_options opt = {.home = t->home, .database = t->database};
+    const struct store_options opt = {.home = t->home, .database = d->url};
 
     ASSERT_OK(store_open(&opt, &t->s, &err));
     ASSERT_OK(db_write(store_db(t->s), add_projects, NULL, &err));
     t->project = "proj_a";
     t->other = "proj_b";
     t->foreign = "proj_c";
-    return 0;
+    return t;
 }
 
-int test_store_close(void **state)
+void test_store_close(struct test_store *t)
 {
-    struct test_store *t = *state;
-
     store_close(t->s);
-    test_dir_remove(t->home);
     arena_release(&t->arena);
     free(t);
-    return 0;
 }
 
 struct statement {
@@ -114,4 +106,14 @@ int64_t test_sql_int(struct test_store *t, const char *sql, const char *a)
 
     ASSERT_OK(db_read(store_db(t->s), ask_int, &s, &err));
     return s.result;
+}
+
+char *test_incoming(struct test_store *t, struct str text)
+{
+    struct error err = {0};
+    char *path;
+
+    ASSERT_OK(files_incoming(t->s, &t->arena, &path, &err));
+    ASSERT_OK(file_put(path, text, &err));
+    return path;
 }

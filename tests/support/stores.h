@@ -1,35 +1,35 @@
 /*
- * stores.h - a fresh store for each test, of SQLite and of PostgreSQL: the same tests over both.
+ * stores.h - a fresh store for each test, over both databases (postgres.h), with projects in it.
  *
- *     static const struct CMUnitTest tests[] = {ON_BOTH(a_file_is_found), ...};
- *
- * Where there is no PostgreSQL its half is skipped, and says so.
+ *     static void a_file_is_found(void **state)
+ *     {
+ *         struct test_store *t = test_store_open(state);
+ *         ...
+ *         test_store_close(t);
+ *     }
+ *     static const struct CMUnitTest tests[] = {ON_BOTH(a_file_is_found)};
  */
 #ifndef HONE_TESTS_STORES_H
 #define HONE_TESTS_STORES_H
 
 #include "store/store.h"
-#include "support/support.h"
+#include "support/postgres.h"
 
 struct test_store {
-    enum db_dialect dialect;
     struct arena arena;
-    char *home, *database; /* database NULL: in home */
+    char *home;
+    bool on_postgres;
     struct store *s;
     const char *project, *other; /* two projects of one organisation */
     const char *foreign;         /* one of another */
 };
-extern const enum db_dialect test_sqlite, test_postgres;
-int test_store_open(void **state); /* of the initial state a struct test_store */
-int test_store_close(void **state);
-#define ON(test, dialect, name)                                                                    \
-    {                                                                                              \
-#test " (" name ")", test, test_store_open, test_store_close, (void *)(uintptr_t)&dialect  \
-    }
-#define ON_BOTH(test) ON(test, test_sqlite, "SQLite"), ON(test, test_postgres, "PostgreSQL")
+struct test_store *test_store_open(void **state);
+void test_store_close(struct test_store *t);
 
 /* Runs a statement; a and b (unless NULL) and n (unless INT64_MIN) are its parameters, in this order. */
 void test_sql(struct test_store *t, const char *sql, const char *a, const char *b, int64_t n);
-/* A number that a statement gives. */
+/* A number that a statement gives, with a as its parameter unless it is NULL. */
 int64_t test_sql_int(struct test_store *t, const char *sql, const char *a);
+/* A file that holds text, to be taken by files_add or uploads_part. */
+char *test_incoming(struct test_store *t, struct str text);
 #endif
