@@ -115,6 +115,19 @@ static bool add_eval(struct api_call *c, struct job_row *j, const struct job_req
     return documents_add(c->store, &d, NULL, 0, err);
 }
 
+static bool tell_of_wandb(struct api_call *c, const struct job_row *j, struct error *err)
+{
+    const struct job_event e = {
+        .key = "wandb",
+        .level = "warn",
+        .message =
+            "The integration with Weights & Biases is kept with the job, but nothing is sent "
+            "there: this server has no connection to it. Events and the result file have "
+            "all metrics."};
+
+    return events_tell(c->store, j->id, &e, err);
+}
+
 static bool is_retry(const struct http_exchange *x)
 {
     const struct str n = http_header(x, "x-stainless-retry-count");
@@ -154,6 +167,7 @@ static bool make(struct api_call *c, struct error *err)
     j.run_dir = j.id;
     return add_eval(c, &j, &r, err) &&
            jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) &&
+           (!r.has_wandb || tell_of_wandb(c, &j, err)) &&
            api_reply(c, 200, job_json(&j, r.labels, r.n_labels, c->who.org_id));
 }
 

@@ -8,7 +8,6 @@
 #include "server/job_request.h"
 #include "server/routes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define CHECK_TIMEOUT_S 20.0 /* for Python to load a grader */

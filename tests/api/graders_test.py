@@ -81,14 +81,14 @@ class Graders(ApiTest):
         bad("item", grader=EXACT, model_sample="x", item=[])
 
     def test_slow_graders_hold_nobody_up(self):
-        slow = python("import time\ndef grade(sample, item):\n    time.sleep(3)\n    return 1\n")
+        slow = python("import time\ndef grade(sample, item):\n    time.sleep(1.5)\n    return 1\n")
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
             runs = [pool.submit(self.run_, slow, "x", {}) for _ in range(8)]
-            time.sleep(1)
+            time.sleep(0.5)
             began = time.monotonic()
             for _ in range(10):
                 self.client.files.list(limit=1)
-            while not all(run.done() for run in runs) and time.monotonic() < began + 2:
+            while not all(run.done() for run in runs) and time.monotonic() < began + 1:
                 self.client.files.list(limit=1)
             self.assertEqual([run.result().reward for run in runs], [1] * 8)
 
