@@ -175,6 +175,16 @@ MUST_CHECK bool api_grade_services(struct api *a, const char *project_id, struct
 MUST_CHECK bool api_grade_options(struct api *a, const char *project_id, struct arena *arena,
                                   struct grade_options *out, struct error *err);
 
+/*
+ * Opens a grader of a request's, for a call in api_later: one Python worker, no cache, given up when the client leaves; timeout_s of
+ * one Python call. shadows may be NULL. where: the path of spec in the request, for err->param. ERR_INVALID for what the request
+ * can mend, be it a model that is not there. The call outlives the grader.
+ */
+struct grader;
+MUST_CHECK bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *shadows,
+                                double timeout_s, const char *where, struct grader **out,
+                                struct error *err);
+
 /* A key was revoked or changed: what is remembered of keys (for API_KEY_SECONDS at most) is forgotten. */
 #define API_KEY_SECONDS 5.0
 void api_forget_keys(struct api *a);

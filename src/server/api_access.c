@@ -7,6 +7,7 @@
 #include "base/size.h"
 #include "server/api_internal.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,11 +173,24 @@ static struct str host_part(struct str s)
     return (struct str){s.ptr, i};
 }
 
+/* 127.x.y.z, in digits: "127.0.0.1.example" is a name like any other. */
+static bool is_127(struct str host)
+{
+    struct in_addr address;
+    char text[16];
+
+    if (host.len >= sizeof text)
+        return false;
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
+}
+
 static bool names_loopback(struct str host)
 {
     const struct str h = host_part(host);
 
-    return (h.len == 9 && strncasecmp(h.ptr, "localhost", 9) == 0) || str_starts(h, STR("127.")) ||
+    return (h.len == 9 && strncasecmp(h.ptr, "localhost", 9) == 0) || is_127(h) ||
            str_is(h, "[::1]");
 }
 

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "grade/ask_remote.h"
+#include "grade/grader.h"
 #include "server/api_internal.h"
 
 #include <stdio.h>
@@ -298,4 +299,31 @@ bool api_grade_options(struct api *a, const char *project_id, struct arena *aren
     out->python = a->opt.python;
     out->services = services;
     return true;
+}
+
+#define ASK_TIMEOUT_S 300.0 /* for a judge or an endpoint */
+
+bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *shadows,
+                     double timeout_s, const char *where, struct grader **out, struct error *err)
+{
+    struct grade_options opt;
+    char param[sizeof err->param];
+
+    if (!api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
+        return false;
+    opt.timeout_s = timeout_s;
+    opt.ask_timeout_s = ASK_TIMEOUT_S;
+    opt.n_workers = 1;
+    opt.cache_bytes = 0;
+    opt.shadows = shadows;
+    opt.stop = &c->gone;
+    if (grader_open(spec, &opt, out, err))
+        return true;
+    snprintf(param, sizeof param, "%s%s%s", where, err->param[0] != '\0' ? "." : "", err->param);
+    snprintf(err->param, sizeof err->param, "%s", param);
+    if (err->kind == ERR_NOT_FOUND) { /* of something in the request, not of what it is for */
+        err->kind = ERR_INVALID;
+        err->code = NULL;
+    }
+    return false;
 }

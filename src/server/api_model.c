@@ -5,7 +5,9 @@
 #include "base/size.h"
 #include "job/model_store.h"
 #include "server/api_internal.h"
+#include "train/checkpoint.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* What can be a name in HOME/models: one part of a path, and no hidden one. */
@@ -61,6 +63,8 @@ bool api_model_of(struct api *a, const char *project_id, struct str name, struct
                          "the model \"%s\" was trained from \"%s\", which is no longer there",
                          t.name, t.base);
     const char *run = file_join(arena, file_join(arena, a->opt.home, "runs"), t.run_dir);
+    if (t.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
+        t.checkpoint_dir = arena_printf(arena, "step-%" PRIu64, checkpoint_last(run));
     *out = (struct engine_model){
         .name = t.name,
         .path = base.path,

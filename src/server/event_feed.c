@@ -1,9 +1,8 @@
 /*
  * event_feed.c - the poller: what is new of any job goes to the streams of that job.
  *
- * A job has one writer, so its events become visible in the order of their numbers, and a stream that remembers the last number it
- * was told misses none and is told none twice. Between jobs that order does not hold: a number may become visible after a higher
- * one of another job's, so each look begins where the one OVERLAP_SECONDS ago ended.
+ * The store shows no event behind a larger number (events.c), so one number says what the poller has seen of all jobs, and
+ * each stream remembers the last that it was told: none is missed, and none is told twice.
  */
 #include "server/event_feed.h"
 #include "base/clock.h"
@@ -16,7 +15,6 @@
 
 #define MAX_STREAMS 4096
 #define POLL_SECONDS 0.5
-#define OVERLAP_SECONDS 10.0
 #define CHECK_SECONDS 30.0 /* an ended job is noticed by its last event, or after so long */
 #define KEEP_ALIVE_MS 15000
 #define PAGE 1000
@@ -42,8 +40,7 @@ struct event_feed {
     size_t n;
     bool stopping;
     struct stream *streams; /* the poller's alone, like all below */
-    int64_t at, before;     /* numbers that were the newest now, and OVERLAP_SECONDS ago at least */
-    double before_at;
+    int64_t at;             /* the last number seen */
 };
 
 json_t *job_event_json(const struct job_event *e)
@@ -156,7 +153,6 @@ static void take_added(struct event_feed *f)
 
 static void feed_new(struct event_feed *f)
 {
-    int64_t from = f->before;
     bool more = true;
 
     while (more) {
@@ -165,23 +161,17 @@ static void feed_new(struct event_feed *f)
         struct error err;
         size_t n = 0;
 
-        if (!events_after(f->store, from, PAGE, &a, &events, &n, &err))
+        if (!events_after(f->store, f->at, PAGE, &a, &events, &n, &err))
             n = 0; /* the database is away for a moment: at the next look */
         for (size_t i = 0; i < n; i++) {
             for (struct stream *s = f->streams; s != NULL; s = s->next)
                 if (s->caught_up && events[i].event.seq > s->seq &&
                     strcmp(s->job_id, events[i].job_id) == 0)
                     tell(s, &events[i].event);
-            from = events[i].event.seq;
+            f->at = events[i].event.seq;
         }
         more = n == PAGE;
         arena_release(&a);
-    }
-    if (from > f->at)
-        f->at = from;
-    if (clock_seconds() >= f->before_at + OVERLAP_SECONDS) {
-        f->before = f->at;
-        f->before_at = clock_seconds();
     }
 }
 
@@ -216,11 +206,8 @@ static void *poll(void *arg)
             continue;
         }
         pthread_mutex_unlock(&f->lock);
-        if (!listening && events_newest(f->store, &f->at, &err)) {
-            listening = true; /* before the streams catch up: nothing falls between */
-            f->before = f->at;
-            f->before_at = clock_seconds();
-        }
+        if (!listening) /* before the streams catch up: nothing falls between */
+            listening = events_newest(f->store, &f->at, &err);
         if (listening) {
             take_added(f);
             feed_new(f);

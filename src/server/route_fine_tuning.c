@@ -61,7 +61,6 @@ static bool check_model(struct api_call *c, struct str name, struct engine_model
 
 static bool check_grader(struct api_call *c, const struct job_request *r, struct error *err)
 {
-    struct grade_options opt;
     struct grader *g = NULL;
     struct engine_model embedding;
 
@@ -71,21 +70,9 @@ static bool check_grader(struct api_call *c, const struct job_request *r, struct
         snprintf(err->param, sizeof err->param, "hone.embedding_model");
         return false;
     }
-    if (!api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
+    if (!api_open_grader(c, r->grader, r->shadows, CHECK_TIMEOUT_S, "method.reinforcement.grader",
+                         &g, err))
         return false;
-    opt.timeout_s = CHECK_TIMEOUT_S;
-    opt.n_workers = 1;
-    opt.cache_bytes = 0;
-    opt.shadows = r->shadows;
-    opt.stop = &c->gone;
-    if (!grader_open(r->grader, &opt, &g, err)) {
-        char param[sizeof err->param];
-
-        snprintf(param, sizeof param, "method.reinforcement.grader%s%s",
-                 err->param[0] != '\0' ? "." : "", err->param);
-        snprintf(err->param, sizeof err->param, "%s", param);
-        return false;
-    }
     grader_close(g);
     return true;
 }
@@ -128,6 +115,19 @@ static bool add_eval(struct api_call *c, struct job_row *j, const struct job_req
     return documents_add(c->store, &d, NULL, 0, err);
 }
 
+static bool tell_of_wandb(struct api_call *c, const struct job_row *j, struct error *err)
+{
+    const struct job_event e = {
+        .key = "wandb",
+        .level = "warn",
+        .message =
+            "The integration with Weights & Biases is kept with the job, but nothing is sent "
+            "there: this server has no connection to it. Events and the result file have "
+            "all metrics."};
+
+    return events_tell(c->store, j->id, &e, err);
+}
+
 static bool is_retry(const struct http_exchange *x)
 {
     const struct str n = http_header(x, "x-stainless-retry-count");
@@ -167,6 +167,7 @@ static bool make(struct api_call *c, struct error *err)
     j.run_dir = j.id;
     return add_eval(c, &j, &r, err) &&
            jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) &&
+           (!r.has_wandb || tell_of_wandb(c, &j, err)) &&
            api_reply(c, 200, job_json(&j, r.labels, r.n_labels, c->who.org_id));
 }
 

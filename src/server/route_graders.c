@@ -8,19 +8,16 @@
 #include "server/job_request.h"
 #include "server/routes.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define CHECK_TIMEOUT_S 20.0 /* for Python to load a grader */
 #define RUN_TIMEOUT_S 120.0  /* for one call of a Python grader */
-#define ASK_TIMEOUT_S 300.0  /* for a judge or an endpoint */
 #define MAX_SAMPLE_BYTES ((size_t)4 << 20)
 
 static bool open_grader(struct api_call *c, double timeout_s, struct grader **out,
                         struct error *err)
 {
     const json_t *spec = json_object_get(c->body, "grader");
-    struct grade_options opt;
 
     if (!api_need_body(c, err))
         return false;
@@ -30,20 +27,8 @@ static bool open_grader(struct api_call *c, double timeout_s, struct grader **ou
     if (!json_is_object(spec))
         return fail_code(err, ERR_INVALID, "invalid_type", "grader",
                          "\"grader\" is %s, an object was expected", json_kind(spec));
-    if ((!c->opt->request_addresses && !job_grader_stays_here(spec, "grader", err)) ||
-        !api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
-        return false;
-    opt.timeout_s = timeout_s;
-    opt.ask_timeout_s = ASK_TIMEOUT_S;
-    opt.n_workers = 1;
-    opt.cache_bytes = 0;
-    opt.stop = &c->gone;
-    if (grader_open(spec, &opt, out, err))
-        return true;
-    char param[sizeof err->param];
-    snprintf(param, sizeof param, "grader%s%s", err->param[0] != '\0' ? "." : "", err->param);
-    snprintf(err->param, sizeof err->param, "%s", param);
-    return false;
+    return (c->opt->request_addresses || job_grader_stays_here(spec, "grader", err)) &&
+           api_open_grader(c, spec, NULL, timeout_s, "grader", out, err);
 }
 
 static bool do_validate(struct api_call *c, struct error *err)

@@ -6,6 +6,7 @@
  * first takes one lock, which is held until the end of the transaction and given back after its rows can be seen. It is
  * the last lock that a transaction takes, so it is held for a commit and no one waits in a circle. SQLite has one writer.
  */
+#include "base/clock.h"
 #include "base/size.h"
 #include "store/jobs_internal.h"
 
@@ -143,4 +144,34 @@ bool events_newest(struct store *s, int64_t *seq, struct error *err)
         return false;
     *seq = newest;
     return true;
+}
+
+struct telling {
+    const char *job_id;
+    const struct job_event *event;
+};
+
+static bool tell_event(struct db *db, void *ctx, struct error *err)
+{
+    const struct telling *t = ctx;
+    struct arena a = {0};
+    const bool ok = events_put(db, t->job_id, t->event, 1, clock_unix(), &a, err);
+
+    arena_release(&a);
+    return ok;
+}
+
+bool events_tell(struct store *s, const char *job_id, const struct job_event *e, struct error *err)
+{
+    struct arena a = {0};
+    struct job_event keyed = *e; /* a transaction that is done twice tells it once */
+
+    if (keyed.id == NULL && keyed.key == NULL)
+        keyed.id = store_new_id("ftevent-", &a);
+
+    struct telling t = {job_id, &keyed};
+    const bool ok = db_write(store_db(s), tell_event, &t, err);
+
+    arena_release(&a);
+    return ok;
 }

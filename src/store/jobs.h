@@ -136,6 +136,9 @@ MUST_CHECK bool jobs_change(struct store *s, const struct lease *l, const struct
 MUST_CHECK bool events_list(struct store *s, const char *job_id, const struct store_page *page,
                             struct arena *a, struct job_event **out, size_t *n, bool *has_more,
                             struct error *err);
+/* An event of the server's own, outside of any lease. */
+MUST_CHECK bool events_tell(struct store *s, const char *job_id, const struct job_event *e,
+                            struct error *err);
 /* Every event of every job past seq, oldest first, at most limit: what live streams are fed by, one query for all of them. */
 struct feed_event {
     struct job_event event;

@@ -54,6 +54,8 @@ class Create(JobsTest):
                 "eval_samples": "auto", "compute_multiplier": "auto", "reasoning_effort": "default"}}})
         self.assertRegex(job.eval_id, r"^eval_\w+$")
         self.assertEqual(self.jobs.retrieve(job.id), job)
+        told = [e for e in self.jobs.list_events(job.id) if "Weights & Biases" in e.message]
+        self.assertEqual([(e.level, "nothing is sent" in e.message) for e in told], [("warn", True)])
 
     def test_supervised_is_what_is_not_said(self):
         data = self.upload([{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}

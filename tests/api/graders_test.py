@@ -1,0 +1,97 @@
+"""graders/validate and graders/run by the official client."""
+import concurrent.futures
+import time
+import unittest
+
+import openai
+from server import ApiTest, CLOSE, EXACT
+
+LENGTH = "def grade(sample, item):\n    return len(sample['output_text']) / item['n']\n"
+
+
+def python(source):
+    return {"type": "python", "name": "p", "source": source}
+
+
+class Graders(ApiTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.graders = cls.client.fine_tuning.alpha.graders
+
+    def run_(self, grader, sample, item=None):
+        more = {} if item is None else {"item": item}
+        return self.graders.run(grader=grader, model_sample=sample, **more)
+
+    def test_validate_gives_it_back(self):
+        for grader in (EXACT, {**EXACT, "extra": [1]}, CLOSE, python(LENGTH)):
+            self.assertEqual(self.graders.validate(grader=grader).to_dict(), {"grader": grader})
+        multi = {"type": "multi", "name": "m", "graders": {"a": EXACT, "b": CLOSE}, "calculate_output": "(a + b) / 2"}
+        raw = self.client.post("/fine_tuning/alpha/graders/validate", body={"grader": multi}, cast_to=object)
+        self.assertEqual(raw, {"grader": multi})
+
+    def test_validate_names_what_is_wrong(self):
+        def bad(grader, param=None, match=None):
+            self.refused(openai.BadRequestError, lambda: self.client.post(
+                "/fine_tuning/alpha/graders/validate", body={"grader": grader}, cast_to=object), None, param, match)
+        bad({**EXACT, "operation": "same"}, "grader.operation")
+        bad({"type": "nothing"}, "grader.type")
+        bad(python("def grade(sample):\n  return 1"), match="grade")
+        bad(python("def grade(sample, item)\n  return 1"), match="line 1|[Ss]yntax")
+        bad({"type": "multi", "name": "m", "graders": {"a": EXACT}, "calculate_output": "b"}, match="b")
+        bad({"type": "endpoint", "name": "e", "url": "http://169.254.169.254/latest"}, "grader", "endpoint")
+        bad({"type": "score_model", "name": "s", "model": "gpt-none", "input": [{"role": "user", "content": "?"}]},
+            "grader.model", "gpt-none")
+        bad("text", "grader")
+        bad(None, "grader")
+        self.refused(openai.BadRequestError, lambda: self.client.post(
+            "/fine_tuning/alpha/graders/validate", cast_to=object), "missing_required_parameter")
+
+    def test_run(self):
+        result = self.run_(EXACT, "x", {"answer": "x"})
+        self.assertEqual(result.reward, 1)
+        self.assertEqual((result.metadata.name, result.metadata.type), ("exact", "string_check"))
+        self.assertEqual(len(result.metadata.errors.to_dict()), 14)
+        self.assertFalse(any(result.metadata.errors.to_dict().values()))
+        self.assertEqual(result.sub_rewards, {})
+        self.assertEqual(self.run_(EXACT, "y", {"answer": "x"}).reward, 0)
+        self.assertEqual(self.run_(python(LENGTH), "abc", {"n": 6}).reward, 0.5)
+        multi = {"type": "multi", "name": "m", "graders": {"a": EXACT, "b": python(LENGTH)},
+                 "calculate_output": "a + b"}
+        result = self.run_(multi, "abc", {"answer": "abc", "n": 3})
+        self.assertEqual((result.reward, result.sub_rewards), (2, {"a": 1, "b": 1}))
+        json_reader = {"type": "string_check", "name": "j", "input": "{{sample.output_json.a}}", "reference": "1",
+                       "operation": "eq"}
+        self.assertEqual(self.run_(json_reader, '{"a": 1}').reward, 1)
+
+    def test_failures_of_grading_are_results(self):
+        result = self.run_(EXACT, "x")
+        self.assertEqual((result.reward, result.metadata.errors.invalid_variable_error), (0, True))
+        result = self.run_(python("def grade(sample, item):\n    raise ValueError('why')\n"), "x", {})
+        self.assertTrue(result.metadata.errors.python_grader_runtime_error)
+        self.assertIn("why", result.metadata.errors.python_grader_runtime_error_details)
+
+    def test_what_is_missing(self):
+        def bad(param, **body):
+            self.refused(openai.BadRequestError, lambda: self.client.post(
+                "/fine_tuning/alpha/graders/run", body=body, cast_to=object), None, param)
+        bad("model_sample", grader=EXACT)
+        bad("grader", model_sample="x")
+        bad("model_sample", grader=EXACT, model_sample=3)
+        bad("item", grader=EXACT, model_sample="x", item=[])
+
+    def test_slow_graders_hold_nobody_up(self):
+        slow = python("import time\ndef grade(sample, item):\n    time.sleep(1.5)\n    return 1\n")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            runs = [pool.submit(self.run_, slow, "x", {}) for _ in range(8)]
+            time.sleep(0.5)
+            began = time.monotonic()
+            for _ in range(10):
+                self.client.files.list(limit=1)
+            while not all(run.done() for run in runs) and time.monotonic() < began + 1:
+                self.client.files.list(limit=1)
+            self.assertEqual([run.result().reward for run in runs], [1] * 8)
+
+
+if __name__ == "__main__":
+    unittest.main()
