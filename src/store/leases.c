@@ -16,18 +16,7 @@ struct taking {
     struct job_state job;
 };
 
-/*
- * Two workers of one machine must not each count the memory without the other: in PostgreSQL a lock for the machine's name
- * until the end of the transaction. SQLite has one writer.
- */
-static bool lock_machine(struct db *db, const char *machine, struct error *err)
-{
-    const struct db_value params[] = {db_int((int64_t)str_hash(str_of(machine)))};
-
-    return db_dialect(db) != DB_POSTGRES || db_run(db, "SELECT pg_advisory_xact_lock(?1)", params,
-                                                   COUNT_OF(params), NULL, NULL, NULL, err);
-}
-
+/* Two workers of one machine that count at the same moment do not both go by it: transactions are serializable. */
 static bool memory_in_use(struct db *db, const char *machine, int64_t now, int64_t *bytes,
                           int64_t *n, struct error *err)
 {
@@ -55,7 +44,7 @@ static bool take_job(struct db *db, void *ctx, struct error *err)
     int64_t now, in_use, n_running, left;
 
     take->found = false;
-    if (!lock_machine(db, take->w->machine, err) || !rows_now(db, &now, err) ||
+    if (!rows_now(db, &now, err) ||
         !memory_in_use(db, take->w->machine, now, &in_use, &n_running, err))
         return false;
     left = take->w->machine_bytes > in_use ? take->w->machine_bytes - in_use : 0;
