@@ -6,6 +6,7 @@
 #include "support/http_client.h"
 #include "support/support.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -432,6 +433,18 @@ static void a_file_is_sent_as_it_is_read(void **state)
     arena_release(&a);
 }
 
+static size_t open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    size_t n = 0;
+
+    assert_non_null(d);
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
 static void what_cannot_be_opened_is_told(void **state)
 {
     (void)state;
@@ -442,6 +455,7 @@ static void what_cannot_be_opened_is_told(void **state)
     app = (struct app){0};
     app_open(&app);
     struct http_options opt = app.opt;
+    const size_t files = open_files();
 
     opt.port = app.port;
     ASSERT_FAILS(http_server_open(&opt, &s, &err), ERR_IO, "Address already in use");
@@ -460,6 +474,7 @@ static void what_cannot_be_opened_is_told(void **state)
     opt.tls_key = NULL;
     ASSERT_FAILS(http_server_open(&opt, &s, &err), ERR_INVALID, "the key was not given");
     assert_null(s);
+    assert_int_equal(open_files(), files);
     http_server_close(NULL);
     app_close(&app);
     arena_release(&a);
