@@ -403,13 +403,14 @@ static enum MHD_Result answer_before_body(struct exchange *e, struct MHD_Connect
     return queue_response(e, c);
 }
 
-/* To a handler's thread; refused where the queue is full. */
+/* To a handler's thread; refused where the queue is full, unless its begin() was let in: a body that was taken is not lost. */
 static enum MHD_Result hand_over(struct exchange *e, struct MHD_Connection *c, bool before_body)
 {
     struct http_server *s = e->server;
 
     pthread_mutex_lock(&s->queue_lock);
-    const bool is_full = s->n_jobs >= s->opt.max_waiting, is_stopping = s->is_stopping;
+    const bool is_full = !e->is_admitted && s->n_jobs >= s->opt.max_waiting;
+    const bool is_stopping = s->is_stopping;
     if (!is_full && !is_stopping) {
         pthread_mutex_lock(&e->lock);
         e->owner = HTTP_OF_HANDLER;
@@ -417,6 +418,7 @@ static enum MHD_Result hand_over(struct exchange *e, struct MHD_Connection *c, b
         MHD_suspend_connection(c);
         pthread_mutex_unlock(&e->lock);
         http_hold(e);
+        e->is_admitted = true;
         e->next_job = NULL;
         if (s->first_job == NULL)
             s->first_job = e;
