@@ -123,7 +123,7 @@ static void the_sample_has_the_fields_of_the_api(void **state)
         "    assert sample['output_json'] == {'a': [1, 2.5, None, True]}\n"
         "    assert sample['output_tools'][0]['function']['name'] == 'f'\n"
         "    assert sample['choices'][0]['message']['content'] == sample['output_text']\n"
-        "    assert sample['choices'][0]['finish_reason'] == 'stop'\n"
+        "    assert sample['choices'][0]['finish_reason'] == 'tool_calls'\n"
         "    assert item == {'k': {'\\u00e9': [9007199254740993, -0.1]}}, ascii(item)\n"
         "    return 1");
     json_t *json = json_of("{'a':[1,2.5,null,true]}"),
