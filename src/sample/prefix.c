@@ -48,8 +48,14 @@ size_t prefix_pages(const struct prefix_cache *c)
 
 static void list_remove(struct prefix_cache *c, struct prefix *x)
 {
-    *(x->newer != NULL ? &x->newer->older : &c->newest) = x->older;
-    *(x->older != NULL ? &x->older->newer : &c->oldest) = x->newer;
+    if (x->newer != NULL)
+        x->newer->older = x->older;
+    else
+        c->newest = x->older;
+    if (x->older != NULL)
+        x->older->newer = x->newer;
+    else
+        c->oldest = x->newer;
 }
 
 /* Just newer than y; y NULL: the newest of all. */
@@ -80,8 +86,9 @@ static void tree_remove(struct prefix_cache *c, struct prefix *x)
 {
     struct prefix **at = children_of(c, x->parent);
 
-    while (*at != x)
+    while (*at != NULL && *at != x)
         at = &(*at)->sibling;
+    assert(*at == x);
     *at = x->sibling;
 }
 
@@ -121,8 +128,12 @@ static void drop(struct prefix_cache *c, struct prefix *x)
 
 void prefix_close(struct prefix_cache *c)
 {
-    while (c != NULL && c->oldest != NULL)
-        drop(c, c->oldest);
+    if (c == NULL)
+        return;
+    for (struct prefix *x = c->oldest, *newer; x != NULL; x = newer) {
+        newer = x->newer;
+        drop(c, x);
+    }
     free(c);
 }
 
@@ -223,6 +234,9 @@ void prefix_keep(struct prefix_cache *c, uint64_t adapter, const token_id *token
         x = new;
     }
     used(c, x);
-    while (c->n_pages > c->max_pages)
-        drop(c, c->oldest);
+    for (struct prefix *oldest = c->oldest, *newer; oldest != NULL && c->n_pages > c->max_pages;
+         oldest = newer) {
+        newer = oldest->newer;
+        drop(c, oldest);
+    }
 }
