@@ -28,7 +28,10 @@ MUST_CHECK bool documents_get(struct store *s, const char *kind, const char *pro
                               struct error *err);
 MUST_CHECK bool documents_labels(struct store *s, const char *kind, const char *id, struct arena *a,
                                  struct label **out, size_t *n, struct error *err);
-/* In one transaction, perhaps more than once: fn sees the document and makes its new body, state and labels (or fails, and nothing changes). */
+/*
+ * In one transaction: fn sees the document and makes its new body, state and labels (or fails, and nothing changes). It may be
+ * called more than once and in another thread (db_write), so it does nothing else; a is gone behind it.
+ */
 struct document_change {
     const char *body, *state; /* NULL: as it was */
     const struct label *labels;
@@ -68,7 +71,10 @@ struct delivery {
     char *id, *endpoint_id, *project_id, *body; /* id: "evt_..." */
     int64_t created_at, next_at, tries;
 };
-/* One for every endpoint of the project that wants this type (endpoints are documents, the body's "event_types"); by event id: told twice, it is one. now 0: by the database's clock. */
+/*
+ * One for every endpoint of the project that wants this type (endpoints are documents, the body's "event_types"); by event id:
+ * told twice, it is one. now 0: by the database's clock.
+ */
 MUST_CHECK bool outbox_put(struct store *s, const char *project_id, const char *event_id,
                            const char *type, const char *body, int64_t now, struct error *err);
 /* Leases up to limit that are due, for lease_seconds; tries counts this one. now 0: by the database's clock. */

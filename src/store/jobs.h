@@ -52,7 +52,7 @@ struct job_row {
     char *worker; /* or NULL */
     int64_t lease_until, attempt;
     int64_t tries;        /* times it was taken since a step was done last */
-    char *ask;            /* "pause", "cancel", or "" */
+    char *ask;            /* "pause" while pausing, else "" */
     int64_t memory_bytes; /* it needs; 0: not known yet */
     int64_t step, total_steps;
 };
@@ -102,7 +102,7 @@ struct worker_offer {
 };
 MUST_CHECK bool jobs_take(struct store *s, const struct worker_offer *w, struct arena *a,
                           bool *found, struct job_row *out, struct lease *lease, struct error *err);
-/* Renews; *ask: what somebody asked of the job meanwhile. ERR_CANCELLED: the lease is another's. */
+/* Renews; *ask: "pause" or "". ERR_CANCELLED: the job was cancelled, or paused before it ran, or the lease is another's. */
 MUST_CHECK bool jobs_renew(struct store *s, const struct lease *l, int64_t lease_seconds,
                            char ask[16], struct error *err);
 /* Gives the lease up, also one that was taken back: the worker has stopped, whatever the job's state. Another's stays. */
