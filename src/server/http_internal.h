@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define HTTP_NETWORK_THREADS 2
 #define HTTP_MAX_PAIRS 256                     /* of a query; of headers */
 #define HTTP_MAX_PARTS 256                     /* of a multipart body */
 #define HTTP_MAX_FIELD_BYTES ((size_t)1 << 20) /* of all parts that are no files */
@@ -151,6 +152,12 @@ struct MHD_Response *http_refusal(struct exchange *e, int status, const char *me
 /* The owner gives the exchange back, with an answer (or NULL: the stream's). */
 void http_let_go(struct exchange *e, struct MHD_Response *r, int status);
 void http_log(struct http_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+struct MHD_Response *http_bytes(struct str body); /* copied; NULL: no memory */
+
+/* ---- http_network.c ---- */
+/* Starts libmicrohttpd on a listening socket, in s->daemon. */
+MUST_CHECK bool http_network_start(struct http_server *s, int fd, struct error *err);
 
 /* ---- http_watch.c: a thread that sees who left, who is too slow, and who was told nothing for long ---- */
 MUST_CHECK bool http_watch_open(struct http_server *s, struct error *err);

@@ -118,6 +118,33 @@ static void requests_follow_each_other_on_one_connection(void **state)
     arena_release(&a);
 }
 
+static void what_stands_behind_a_body_is_the_next_request(void **state)
+{
+    (void)state;
+    static struct app app;
+    struct arena a = {0};
+    app = (struct app){.opt = {.slowest_seconds = 1}};
+    app_open(&app);
+    struct client c = client_open(app.port);
+
+    client_text(&c, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabcdef\r\n\r\n");
+    ASSERT_STR(client_reply(&c, &a, true, 5).body, "POST /echo\nabc"); /* longer than it said */
+    assert_true(client_sees_end(&c, 5));
+    client_close(&c);
+    c = client_open(app.port); /* shorter: waited for, and not for ever */
+    client_text(&c, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc");
+    assert_true(client_sees_end(&c, 5));
+    client_close(&c);
+    c = client_open(app.port); /* shorter, and then its end: no answer, for there was no request */
+    client_text(&c, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nabc");
+    shutdown(c.fd, SHUT_WR);
+    assert_int_equal(client_reply(&c, &a, true, 5).status, 0);
+    client_close(&c);
+    assert_int_equal(app.n_handled, 1);
+    app_close(&app);
+    arena_release(&a);
+}
+
 static void an_answer_of_our_own_is_in_the_applications_words(void **state)
 {
     (void)state;
@@ -522,6 +549,7 @@ int main(void)
         cmocka_unit_test(a_request_becomes_an_answer),
         cmocka_unit_test(head_has_no_body_and_options_says_what_is_allowed),
         cmocka_unit_test(requests_follow_each_other_on_one_connection),
+        cmocka_unit_test(what_stands_behind_a_body_is_the_next_request),
         cmocka_unit_test(an_answer_of_our_own_is_in_the_applications_words),
         cmocka_unit_test(what_two_readers_could_understand_differently_is_refused),
         cmocka_unit_test(sizes_have_limits),
