@@ -291,7 +291,8 @@ static bool start(struct engine_client *c, struct error *err)
     for (struct asked *r = c->first; r != NULL; r = r->next) {
         buf_str(&c->wire.out, buf_view(&r->lines));
         r->sent = true;
-        memset(r->come, 0, r->n_slots * sizeof *r->come);
+        for (size_t i = 0; i < r->n_slots; i++)
+            r->come[i] = 0;
     }
     pthread_mutex_unlock(&c->lock);
     return true;
