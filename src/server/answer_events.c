@@ -229,7 +229,6 @@ void answer_events_token(struct answer_events *x, const struct token_told *t)
 
 void answer_events_end(struct answer_events *x, size_t stop_bytes)
 {
-    const size_t from = x->text.len;
     json_t *one;
     size_t i;
 
@@ -240,6 +239,8 @@ void answer_events_end(struct answer_events *x, size_t stop_bytes)
     while (x->n_held > 0 && x->n_bytes < stop_bytes)
         let_go(x, stop_bytes - x->n_bytes);
     if (x->opt->chat == NULL) {
+        const size_t from = x->text.len;
+
         utf8_stream_end(&x->utf8, &x->text);
         buf_str(&x->all, str_from(buf_view(&x->text), from));
     }

@@ -162,7 +162,8 @@ static void give_on(struct chat_feed *f, size_t n, bool cut)
         put_token(f, f->waiting.ids[i], n - at);
         at += len;
     }
-    memmove(f->waiting.ids, f->waiting.ids + i, (f->waiting.n - i) * sizeof *f->waiting.ids);
+    if (i > 0)
+        memmove(f->waiting.ids, f->waiting.ids + i, (f->waiting.n - i) * sizeof *f->waiting.ids);
     f->waiting.n -= i;
 }
 

@@ -49,7 +49,8 @@ struct asked {
     struct engine_listener listener;
     struct buf lines; /* as sent, and sent again */
     bool sent;        /* to the process that runs now */
-    bool left;        /* cancelled from within its own event */
+    bool left;        /* cancelled from within its own event, or while it was told one */
+    bool over;        /* its last event is being told: it counts as open no more */
     int deaths;
     uint32_t
         *told; /* [n_slots] events told: of slot 0 those of the whole, of 1 + i those of choice i */
@@ -122,7 +123,7 @@ static void drop(struct engine_client *c, struct asked *r)
     *at = r->next;
     if (r->next == NULL)
         c->last = at;
-    c->n_open--;
+    c->n_open -= !r->over;
     c->held_bytes -= r->lines.len;
     asked_free(r);
 }
@@ -165,6 +166,8 @@ static void tell(struct engine_client *c, struct asked *r, const json_t *event)
     const bool last = wire_is_last(event);
 
     c->telling = r;
+    r->over = last;
+    c->n_open -= last;
     pthread_mutex_unlock(&c->lock);
     r->listener.event(r->listener.ctx, event);
     pthread_mutex_lock(&c->lock);
@@ -288,7 +291,8 @@ static bool start(struct engine_client *c, struct error *err)
     for (struct asked *r = c->first; r != NULL; r = r->next) {
         buf_str(&c->wire.out, buf_view(&r->lines));
         r->sent = true;
-        memset(r->come, 0, r->n_slots * sizeof *r->come);
+        for (size_t i = 0; i < r->n_slots; i++)
+            r->come[i] = 0;
     }
     pthread_mutex_unlock(&c->lock);
     return true;

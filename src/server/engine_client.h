@@ -9,8 +9,9 @@
  * Events, each a JSON object with a "type":
  *
  *     begin   {"prompt_tokens":n, "cached_tokens":n}
- *     delta   {"choice":i, "reasoning"?:"...", "content"?:"...", "tool_calls"?:[delta as in chat chunks], "logprobs"?:[entries], "text_offset"?}   only with stream
- *     choice  {"choice":i, "finish_reason":"stop|length|tool_calls", "message":{as in a chat response, with reasoning_content and tool_calls},
+ *     delta   {"choice":i, "reasoning"?:"...", "content"?:"...", "tool_calls"?:[delta as in chat chunks], "logprobs"?:[entries]}   only with stream;
+ *             "function_call" in place of "tool_calls" where the request speaks of functions; of a completion {"text", "text_offset", "logprobs"?}
+ *     choice  {"choice":i, "finish_reason":"stop|length|tool_calls|function_call", "message":{as in a chat response, with reasoning_content and tool_calls},
  *              "logprobs":{"content":[...]}|null, "completion_tokens":n, "reasoning_tokens":n}
  *     done    {"usage":{as in a chat response}}                     last
  *     result  {...}                                                 last, for ENGINE_EMBED, ENGINE_COUNT
@@ -64,7 +65,10 @@ MUST_CHECK bool engine_client_ask(struct engine_client *c, enum engine_op op,
                                   const struct engine_model *m, const json_t *body, bool stream,
                                   const struct engine_listener *l, uint64_t *ticket,
                                   struct error *err);
-/* No event comes after it has returned (unless it is called from within one). One that is done already: nothing happens. */
+/*
+ * No event comes after it has returned (unless it is called from within one): where the request is being told one at this moment, it waits for that to
+ * end, so hold no lock that the listener takes. One that is done already: nothing happens.
+ */
 void engine_client_cancel(struct engine_client *c, uint64_t ticket);
 /* Asks and waits for the last event, which is the caller's (json_decref): choices collected under "choices". deadline: clock_seconds(), 0: none. */
 MUST_CHECK bool engine_client_answer(struct engine_client *c, enum engine_op op,

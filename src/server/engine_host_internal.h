@@ -100,7 +100,7 @@ struct request {
     struct completion_request completion;
     struct answer_events_options look;
     struct part *parts; /* [n_parts] */
-    size_t n_parts, n_ended, n_prompt, n_sampled, n_thinking, n_cached;
+    size_t n_parts, n_ended, n_prompt, n_sampled, n_thinking;
     bool in_runner; /* it is told through base->out */
     bool begun;
 };

@@ -36,16 +36,24 @@ void request_tell_error(struct request *r, const struct error *err)
     request_tell(r, wire_error(err));
 }
 
+/* Known of each part once it is let in: all of it at the end, of the first parts when the answer begins. */
+static json_int_t n_cached(const struct request *r)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->n_parts; i++)
+        if (r->parts[i].ticket != NULL)
+            n += engine_cached_tokens(r->parts[i].ticket);
+    return (json_int_t)n;
+}
+
 static void tell_begin(struct request *r)
 {
     if (r->begun)
         return;
     r->begun = true;
-    for (size_t i = 0; i < r->n_parts; i++)
-        if (r->parts[i].ticket != NULL)
-            r->n_cached += engine_cached_tokens(r->parts[i].ticket);
     request_tell(r, json_pack("{s:s, s:I, s:I}", "type", "begin", "prompt_tokens",
-                              (json_int_t)r->n_prompt, "cached_tokens", (json_int_t)r->n_cached));
+                              (json_int_t)r->n_prompt, "cached_tokens", n_cached(r)));
 }
 
 static void tell_done(struct request *r)
@@ -55,8 +63,8 @@ static void tell_done(struct request *r)
     request_tell(r, json_pack("{s:s, s:{s:I, s:I, s:I, s:{s:I}, s:{s:I}}}", "type", "done", "usage",
                               "prompt_tokens", prompt, "completion_tokens", sampled, "total_tokens",
                               prompt + sampled, "prompt_tokens_details", "cached_tokens",
-                              (json_int_t)r->n_cached, "completion_tokens_details",
-                              "reasoning_tokens", (json_int_t)r->n_thinking));
+                              n_cached(r), "completion_tokens_details", "reasoning_tokens",
+                              (json_int_t)r->n_thinking));
 }
 
 /* ---- reading: the reader's part ---- */

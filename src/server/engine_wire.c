@@ -183,6 +183,8 @@ static bool get_id(const json_t *tree, const char *key, uint64_t *out, struct er
 
     if (!json_get_int(tree, key, what, 0, 1, INT64_MAX, &id, err))
         return false;
+    if (id == 0)
+        return fail(err, ERR_CORRUPT, "%s: \"%s\" is missing", what, key);
     *out = (uint64_t)id;
     return true;
 }
