@@ -9,24 +9,60 @@
 #include "cli/session.h"
 #include "cli/signals.h"
 #include "server/api.h"
+#include "server/janitor.h"
+#include "server/log.h"
+#include "server/worker_pool.h"
 
 #include <stdio.h>
 
 #define DRAIN_SECONDS 10.0
+#define LEAVE_SECONDS 60.0 /* for workers to save a checkpoint */
 
 struct serving {
     struct store *store;
     struct engine_client *engine;
     struct api *api;
     struct http_server *http;
+    struct worker_pool *workers;
+    struct janitor *janitor;
 };
 
 static void close_all(struct serving *s)
 {
     http_server_close(s->http);
+    worker_pool_close(s->workers, LEAVE_SECONDS);
+    janitor_close(s->janitor);
     api_close(s->api);
     engine_client_close(s->engine);
     store_close(s->store);
+}
+
+static void log_worker(const char *event, long pid, const char *message)
+{
+    log_line(LOG_INFO, "workers", event, "process %ld: %s", pid, message);
+}
+
+/* What a worker of this server is told: the settings that hold here, wherever they came from. */
+static bool open_workers(struct cli *c, struct serving *s, struct error *err)
+{
+    static const enum option_id passed[] = {
+        OPT_HOME,           OPT_DATABASE,      OPT_JOB_MEMORY,
+        OPT_LEASE,          OPT_NICE,          OPT_THREADS,
+        OPT_PYTHON,         OPT_JUDGE,         OPT_EMBEDDING_MODEL,
+        OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS,
+        OPT_SANDBOX,        OPT_JUDGE_TIMEOUT, OPT_CONFIG,
+    };
+    const char **extra = ARENA_ARRAY(c->arena, const char *, COUNT_OF(passed) + 1);
+    struct worker_pool_options wo = {.store = s->store,
+                                     .extra = extra,
+                                     .n_workers = (size_t)option_int(c->options, OPT_WORKERS),
+                                     .log = log_worker};
+
+    for (size_t i = 0; i < COUNT_OF(passed); i++)
+        if (option_given(c->options, passed[i]))
+            extra[wo.n_extra++] = arena_printf(c->arena, "--%s=%s", option_row(passed[i])->name,
+                                               option_text(c->options, passed[i]));
+    return wo.n_workers == 0 || worker_pool_open(&wo, &s->workers, err);
 }
 
 /* {"*": WHO} of --judge. */
@@ -51,6 +87,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .request_addresses = option_on(o, OPT_ALLOW_REQUEST_ADDRESSES),
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
+        .public_url = option_text(o, OPT_PUBLIC_URL),
     };
     bool ok = store_open(&so, &s->store, err) && access_begin(s->store, c->arena, key, err) &&
               engine_client_open(&eo, &s->engine, err);
@@ -61,12 +98,15 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
     json_decref(judges);
     const struct http_options ho = {.host = option_text(o, OPT_HOST),
                                     .port = (int)option_int(o, OPT_PORT),
+                                    .tls_cert = option_text(o, OPT_TLS_CERT),
+                                    .tls_key = option_text(o, OPT_TLS_KEY),
                                     .ctx = s->api,
                                     .begin = api_begin,
                                     .handle = api_handle,
                                     .done = api_done,
                                     .refusal = api_refusal};
-    return ok && http_server_open(&ho, &s->http, err);
+    return ok && http_server_open(&ho, &s->http, err) &&
+           janitor_open(s->store, 0, &s->janitor, err) && open_workers(c, s, err);
 }
 
 static bool run(struct cli *c, struct error *err)
@@ -81,8 +121,9 @@ static bool run(struct cli *c, struct error *err)
         return false;
     }
     const bool v6 = strchr(host, ':') != NULL;
-    bool ok = out_printf(err, "hone serves at http://%s%s%s:%d/v1\n", v6 ? "[" : "", host,
-                         v6 ? "]" : "", http_server_port(s.http)) &&
+    bool ok = out_printf(err, "hone serves at %s://%s%s%s:%d/v1\n",
+                         option_given(c->options, OPT_TLS_CERT) ? "https" : "http", v6 ? "[" : "",
+                         host, v6 ? "]" : "", http_server_port(s.http)) &&
               (key == NULL || out_printf(err, "the first key, told only now: %s\n", key)) &&
               out_flush(err);
     while (ok && !atomic_load(stop))
@@ -99,9 +140,21 @@ static const enum option_id ids[] = {
     OPT_ANONYMOUS,
     OPT_ALLOW_REQUEST_ADDRESSES,
     OPT_ALLOW_PRIVATE_WEBHOOKS,
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
+    OPT_PUBLIC_URL,
     OPT_DATABASE,
+    OPT_WORKERS,
+    OPT_JOB_MEMORY,
+    OPT_LEASE,
+    OPT_NICE,
+    OPT_GRADER_TIMEOUT,
+    OPT_GRADER_MEMORY,
+    OPT_GRADER_WORKERS,
     OPT_PYTHON,
+    OPT_SANDBOX,
     OPT_JUDGE,
+    OPT_JUDGE_TIMEOUT,
     OPT_EMBEDDING_MODEL,
     OPT_THREADS,
     OPT_HOME,

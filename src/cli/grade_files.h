@@ -3,7 +3,7 @@
  *
  * A line of the answers is a text, or an object with it under "output_text", "answer", "model_sample" or
  * "sample": {"output_text", "output_json", "output_tools"}. "item" is the number of its row (0 is the first), or the row
- * itself; without it answers belong to the rows in order. A line of a run's rollouts/ counts as often as it was
+ * itself; without it answers belong to the rows in order. A line of a run's rollouts/ has "tool_calls" for output_tools, counts as often as it was
  * given, and has a "reward" to compare with.
  */
 #ifndef HONE_CLI_GRADE_FILES_H

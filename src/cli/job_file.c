@@ -179,27 +179,29 @@ static const char *beside(const char *file, const char *name, struct arena *a)
     return slash == NULL ? name : arena_printf(a, "%.*s%s", (int)(slash - file) + 1, file, name);
 }
 
+/* Where the run that goes on noted that a file lies, seen from here; or NULL. */
+static const char *noted_path(struct cli *c, const struct job_file *j, const char *noted)
+{
+    struct error ignored;
+    json_t *file = NULL;
+
+    if (j->run == NULL || !run_read_job(j->run, &file, &ignored))
+        return NULL;
+    const char *path = text_in(json_object_get(file, "resolved"), noted, c->arena);
+    json_decref(file);
+    return path == NULL || path[0] == '/' ? path : file_join(c->arena, j->run, path);
+}
+
 /* Where name, which stands in the job under key, may lie: in the run's own notes, beside the job, or where we are. */
 static const char *find_path(struct cli *c, const struct job_file *j, enum option_id id,
                              const char *name, const char *noted)
 {
-    if (!option_typed(c->options, id) && j->run != NULL) {
-        struct error ignored;
-        json_t *file = NULL;
+    const char *path = option_typed(c->options, id) ? NULL : noted_path(c, j, noted);
 
-        if (run_read_job(j->run, &file, &ignored)) {
-            const char *path = text_in(json_object_get(file, "resolved"), noted, c->arena);
-
-            json_decref(file);
-            if (path != NULL && path[0] != '/')
-                path = file_join(c->arena, j->run, path);
-            if (path != NULL && file_exists(path))
-                return path;
-        }
-    }
+    if (path != NULL && file_exists(path))
+        return path;
     if (!option_typed(c->options, id) && j->file != NULL && name[0] != '/') {
-        const char *path = beside(j->file, name, c->arena);
-
+        path = beside(j->file, name, c->arena);
         if (file_exists(path))
             return path;
     }
@@ -243,7 +245,9 @@ static bool find_model(struct cli *c, struct job_file *j, struct error *err)
 
     if (name == NULL)
         return is_missing(c, j, "model", err);
-    const char *path = find_path(c, j, OPT_MODEL, name, "model_path");
+    /* of a fine-tuned model the run notes its base, and beside it the adapter that training began with */
+    const bool tuned = noted_path(c, j, "start_path") != NULL;
+    const char *path = find_path(c, j, OPT_MODEL, name, tuned ? "start_path" : "model_path");
     if (!model_store_find(c->home, path != NULL ? path : name, c->arena, &j->model, err))
         return j->file != NULL && fail_while(err, "looking for the \"model\" of %s", j->file);
     j->model.name = name;
@@ -386,8 +390,12 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
 
 bool job_parts_check(const struct job_parts *p, struct error *err)
 {
-    return p->method != METHOD_REINFORCEMENT ||
-           (check_rows(p, &p->train, err) && check_rows(p, &p->valid, err));
+    const size_t room = p->model->max_positions;
+
+    if (p->method == METHOD_REINFORCEMENT)
+        return check_rows(p, &p->train, err) && check_rows(p, &p->valid, err);
+    return fit_rows_check(p->prompter, &p->train, p->method, room, err) &&
+           fit_rows_check(p->prompter, &p->valid, p->method, room, err);
 }
 
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c)

@@ -40,8 +40,7 @@ MUST_CHECK bool job_parts_open(struct cli *c, struct job_parts *out, struct erro
 MUST_CHECK bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
                                    struct error *err);
 void job_parts_close(struct job_parts *p); /* all zeros is fine */
-/* Finds the rows that cannot be answered or graded, before anything is written; what is learned by supervised and dpo is
-   checked by fit, before it writes. */
+/* Finds the rows that cannot be answered or graded, or learned, before anything is written. */
 MUST_CHECK bool job_parts_check(const struct job_parts *p, struct error *err);
 /* What training and its check are given; run_dir, sink and resume are the caller's to set. */
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c);

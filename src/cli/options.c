@@ -168,6 +168,15 @@ static const struct option table[N_OPTIONS] = {
     [OPT_ALLOW_PRIVATE_WEBHOOKS] = {"allow-private-webhooks", OPTION_SWITCH, .setting = true,
                                     .help =
                                         "webhooks may go to this machine and to private networks"},
+    [OPT_WORKERS] = {"workers", OPTION_INT, "N", "1", 0, 256, .setting = true,
+                     .help =
+                         "jobs worked on at a time here; 0 leaves them to hone worker elsewhere"},
+    [OPT_TLS_CERT] = {"tls-cert", OPTION_TEXT, "FILE", .setting = true,
+                      .help = "certificate chain (PEM): HTTPS instead of HTTP"},
+    [OPT_TLS_KEY] = {"tls-key", OPTION_TEXT, "FILE", .setting = true,
+                     .help = "its private key (PEM)"},
+    [OPT_PUBLIC_URL] = {"public-url", OPTION_TEXT, "URL", .setting = true,
+                        .help = "the server's address as its users know it"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,

@@ -99,6 +99,10 @@ enum option_id {
     OPT_ANONYMOUS,
     OPT_ALLOW_REQUEST_ADDRESSES,
     OPT_ALLOW_PRIVATE_WEBHOOKS,
+    OPT_WORKERS,
+    OPT_TLS_CERT,
+    OPT_TLS_KEY,
+    OPT_PUBLIC_URL,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -40,9 +40,9 @@ static json_t *resolved_of(const struct run_job *r)
     struct arena *a = r->c->arena;
     json_t *o = json_object();
 
-    const char *model = job->model.adapter != NULL ? job->model.adapter : job->model.path;
-
-    json_object_set_new(o, "model_path", json_string(path_from(r->dir, model, a)));
+    json_object_set_new(o, "model_path", json_string(path_from(r->dir, job->model.path, a)));
+    if (job->model.adapter != NULL)
+        json_object_set_new(o, "start_path", json_string(path_from(r->dir, job->model.adapter, a)));
     json_object_set_new(o, "training_path", json_string(path_from(r->dir, job->train, a)));
     if (job->valid != NULL)
         json_object_set_new(o, "validation_path", json_string(path_from(r->dir, job->valid, a)));

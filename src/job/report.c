@@ -127,13 +127,28 @@ static void render(struct buf *out, struct str t, const struct buf *filled)
     }
 }
 
+/* The page tells of answers and what they earned: of graders, which only a run of reinforcement has. */
+static bool has_graders(const struct report_data *d, struct error *err)
+{
+    const json_t *graders = json_object_get(d->job_file, "graders");
+    const json_t *type =
+        json_object_get(json_object_get(json_object_get(d->job_file, "job"), "method"), "type");
+
+    if (!json_is_array(graders) || json_array_size(graders) > 0)
+        return true;
+    return fail(err, ERR_UNSUPPORTED,
+                "the run is of method %s, and the report shows answers and their rewards, which it "
+                "has none of: its losses are in metrics.csv",
+                json_is_string(type) ? json_string_value(type) : "supervised");
+}
+
 bool report_write(const char *run_dir, const char *out_path, struct error *err)
 {
     struct arena a = {0};
     struct report_data d = {0};
     struct report_page page = {.d = &d};
     struct buf filled[COUNT_OF(slots)], out;
-    bool ok = report_data_read(run_dir, &a, &d, err);
+    bool ok = report_data_read(run_dir, &a, &d, err) && has_graders(&d, err);
 
     buf_init(&out, MAX_PAGE);
     buf_init(&page.chart_data, MAX_PAGE);

@@ -16,7 +16,7 @@
  *
  *   out_path  NULL: report.html in run_dir
  *
- * Fails with ERR_NOT_FOUND where run_dir holds no run. A damaged line is left out, and the page says how many were.
+ * Fails with ERR_NOT_FOUND where run_dir holds no run, with ERR_UNSUPPORTED where it is of supervised or dpo. A damaged line is left out, and the page says how many were.
  */
 MUST_CHECK bool report_write(const char *run_dir, const char *out_path, struct error *err);
 #endif

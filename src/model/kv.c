@@ -52,6 +52,11 @@ size_t kv_pool_pages_in_use(const struct kv_pool *p)
     return p->n_pages - p->n_free;
 }
 
+size_t kv_pool_max_pages(const struct kv_pool *p)
+{
+    return p->max_pages;
+}
+
 static void give_page(struct kv_pool *p, float *page)
 {
     assert(p->n_free < p->cap_free);

@@ -27,6 +27,7 @@ void kv_pool_close(struct kv_pool *p);
 size_t kv_page_bytes(const struct model_config *c);
 size_t kv_pool_bytes(const struct kv_pool *p); /* taken from the system */
 size_t kv_pool_pages_in_use(const struct kv_pool *p);
+size_t kv_pool_max_pages(const struct kv_pool *p);
 
 struct kv_segment {
     struct kv_segment *parent; /* NULL: begins at position 0 */

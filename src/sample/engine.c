@@ -335,21 +335,19 @@ static void admit(struct engine *e)
 
 /* ---- serving ---- */
 
-static bool fits_engine(const struct engine *e, const struct sample_request *q, struct error *err)
+/* One alone may take more than kv_bytes, as in a run, but not what the system does not give. */
+static bool fits_pool(const struct engine *e, const struct sample_request *q, struct error *err)
 {
     const size_t page = kv_page_bytes(&e->model->config), pages = pages_of(q);
+    const size_t most = kv_pool_max_pages(e->pool) - e->opt.prefix_bytes / page;
 
-    if (q->n_samples > e->opt.max_live)
-        return fail(err, ERR_LIMIT, "%zu answers are asked for at once, and at most %zu are given",
-                    q->n_samples, e->opt.max_live);
-    if (pages > e->opt.kv_bytes / page)
-        return fail(
-            err, ERR_LIMIT,
-            "a prompt of %zu tokens with %zu answers of up to %zu needs %zu MiB of the key-value cache, which "
-            "has %zu; fewer answers or shorter ones would fit",
-            q->n_prompt, q->n_samples, q->max_tokens, (pages * page >> 20) + 1,
-            e->opt.kv_bytes >> 20);
-    return true;
+    if (pages <= most)
+        return true;
+    return fail(
+        err, ERR_LIMIT,
+        "a prompt of %zu tokens and %zu answers of up to %zu may need %zu MiB of the key-value cache, which "
+        "has %zu; fewer answers or shorter ones would fit",
+        q->n_prompt, q->n_samples, q->max_tokens, pages * page >> 20, most * page >> 20);
 }
 
 bool engine_submit(struct engine *e, const struct adapter *adapter, const struct sample_request *q,
@@ -358,7 +356,7 @@ bool engine_submit(struct engine *e, const struct adapter *adapter, const struct
     struct engine_ticket *t;
 
     assert(!e->in_turn && e->hooks == NULL);
-    if (!fits_positions(e, q, err) || !fits_engine(e, q, err))
+    if (!fits_positions(e, q, err) || !fits_pool(e, q, err))
         return false;
     t = calloc(1, sizeof *t);
     if (t == NULL)

@@ -64,7 +64,7 @@ struct sample { /* one answer; its arrays live until the next engine_run, or the
 
 struct engine;
 struct engine_options {
-    size_t max_live;     /* answers in flight */
+    size_t max_live;     /* answers in flight; those of one request alone may be more */
     size_t kv_bytes;     /* cache that requests are let in for; one alone may take more */
     size_t prefill_rows; /* prompt tokens read in one pass, or in one turn */
     size_t
@@ -126,8 +126,9 @@ struct engine_ticket; /* one request in flight */
  * q is copied; what it points to stays the caller's, as the adapter does (NULL: the base as it is), until engine_release.
  * It waits until engine_turn lets it in, behind those that came before it.
  *
- * Fails with ERR_LIMIT where prompt and answer are longer than the model's positions, or could never be let in: more than
- * max_live answers, or more keys and values than kv_bytes hold. Not from within a call back.
+ * Fails with ERR_LIMIT where prompt and answer are longer than the model's positions, or may need more keys and values than
+ * the machine has room for. One that is larger than max_live or kv_bytes is let in when it is alone. Not from within a call
+ * back.
  */
 MUST_CHECK bool engine_submit(struct engine *e, const struct adapter *adapter,
                               const struct sample_request *q, const struct engine_calls *calls,

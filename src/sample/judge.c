@@ -18,13 +18,15 @@
 /* A question on its way: its thread may leave it behind when its time is up, so it owns what it points to. */
 struct question {
     struct question *next;
+    struct engine_ticket *ticket; /* while it is being answered */
     struct sample_request request;
     struct constraint *constraint; /* the request's; NULL: the reply may be any text */
     token_id *prompt;
     struct sample
-        reply; /* its tokens are a copy; of the rest only what prompter_answer reads is there */
-    bool begun, done, left;
-    struct error err; /* kind 0: it was answered */
+        reply;     /* its tokens are a copy; of the rest only what prompter_answer reads is there */
+    bool answered; /* the judge's thread's: there is a reply, or err says why not */
+    bool begun, done, left; /* under the judge's lock */
+    struct error err;       /* kind 0: it was answered */
 };
 
 struct judge {
@@ -38,7 +40,6 @@ struct judge {
     size_t n_special;
     pthread_t thread;
     bool has_thread;
-    atomic_bool stop;
 
     pthread_mutex_t lock; /* guards all below, and begun, done, left of every question */
     pthread_cond_t asked, answered;
@@ -62,23 +63,12 @@ static void question_free(struct question *q)
 
 /* ---- the judge's thread ---- */
 
-/* All that wait, as far as they are answered together. */
-static size_t take(struct judge *j, struct question **out)
+static void on_done(void *ctx, size_t sample, const struct sample *s)
 {
-    size_t n = 0;
+    struct question *q = ctx;
 
-    while (j->first != NULL && n < j->options.max_live) {
-        out[n] = j->first;
-        out[n]->begun = true;
-        j->first = out[n++]->next;
-    }
-    if (j->first == NULL)
-        j->last = &j->first;
-    return n;
-}
-
-static void keep_reply(struct question *q, const struct sample *s)
-{
+    (void)sample;
+    q->answered = true;
     q->reply = (struct sample){.n = s->n,
                                .n_thinking = s->n_thinking,
                                .n_drawn = s->n_drawn,
@@ -91,52 +81,108 @@ static void keep_reply(struct question *q, const struct sample *s)
         memcpy(q->reply.tokens, s->tokens, s->n * sizeof *s->tokens);
 }
 
-static void answer(struct judge *j, size_t n, struct question **asked,
-                   struct sample_request *requests)
+/* Under the lock: all that wait. */
+static struct question *take(struct judge *j)
 {
-    const struct engine_hooks hooks = {.stop = &j->stop};
-    struct sample **samples;
-    struct error err = {0};
+    struct question *all = j->first;
 
-    for (size_t i = 0; i < n; i++)
-        requests[i] = asked[i]->request;
-    const bool ok = engine_run(j->engine, j->options.adapter, requests, n, &hooks, &samples, &err);
-    for (size_t i = 0; i < n; i++) {
-        if (ok)
-            keep_reply(asked[i], &samples[i][0]);
-        else
-            asked[i]->err = err;
+    for (struct question *q = all; q != NULL; q = q->next)
+        q->begun = true;
+    j->first = NULL;
+    j->last = &j->first;
+    return all;
+}
+
+static void begin(struct judge *j, struct question *q)
+{
+    const struct engine_calls calls = {.ctx = q, .done = on_done};
+
+    if (!engine_submit(j->engine, j->options.adapter, &q->request, &calls, &q->ticket, &q->err))
+        q->answered = true;
+}
+
+/* A token on with every question. Where that fails, there is no reply to any. */
+static void go_on(struct judge *j, struct question *going)
+{
+    struct error err = {0};
+    size_t n_live;
+    const bool ok = engine_turn(j->engine, &n_live, &err);
+
+    for (struct question *q = going; q != NULL; q = q->next) {
+        if (!ok && !q->answered) {
+            q->answered = true;
+            q->err = err;
+        }
+        if (q->answered) {
+            engine_release(q->ticket);
+            q->ticket = NULL;
+        }
+    }
+}
+
+/* Under the lock: those that are answered become their askers' again. Returns those that nobody waits for. */
+static struct question *settle(struct judge *j, struct question **going)
+{
+    struct question *left = NULL;
+    bool any = false;
+
+    while (*going != NULL) {
+        struct question *q = *going;
+
+        if (!q->answered && !q->left) {
+            going = &q->next;
+            continue;
+        }
+        *going = q->next;
+        if (q->left) {
+            q->next = left;
+            left = q;
+        } else {
+            q->done = any = true;
+        }
+    }
+    if (any)
+        pthread_cond_broadcast(&j->answered);
+    return left;
+}
+
+static void drop(struct question *left)
+{
+    for (struct question *q = left, *next; q != NULL; q = next) {
+        next = q->next;
+        engine_release(q->ticket);
+        question_free(q);
     }
 }
 
 static void *judge_main(void *arg)
 {
     struct judge *j = arg;
-    struct question **asked = calloc(j->options.max_live, sizeof(struct question *));
-    struct sample_request *requests = calloc(j->options.max_live, sizeof *requests);
+    struct question *going = NULL;
 
-    if (asked == NULL || requests == NULL)
-        abort(); /* a kilobyte */
     pthread_mutex_lock(&j->lock);
     for (;;) {
-        while (j->first == NULL && !j->closing)
+        while (j->first == NULL && going == NULL && !j->closing)
             pthread_cond_wait(&j->asked, &j->lock);
         if (j->closing)
             break;
-        const size_t n = take(j, asked);
+        struct question *new = take(j), *next;
         pthread_mutex_unlock(&j->lock);
-        answer(j, n, asked, requests);
-        pthread_mutex_lock(&j->lock);
-        for (size_t i = 0; i < n; i++) {
-            asked[i]->done = true;
-            if (asked[i]->left)
-                question_free(asked[i]);
+        for (; new != NULL; new = next) {
+            next = new->next;
+            new->next = going;
+            going = new;
+            begin(j, new);
         }
-        pthread_cond_broadcast(&j->answered);
+        go_on(j, going);
+        pthread_mutex_lock(&j->lock);
+        struct question *left = settle(j, &going);
+        pthread_mutex_unlock(&j->lock);
+        drop(left);
+        pthread_mutex_lock(&j->lock);
     }
     pthread_mutex_unlock(&j->lock);
-    free(asked);
-    free(requests);
+    drop(going); /* nobody waits for these: judge_close says so */
     return NULL;
 }
 
@@ -175,7 +221,8 @@ bool judge_open(const struct model *m, const struct prompter *p, const char *nam
     find_special(j);
     struct engine_options engine = engine_defaults(m);
     engine.max_live = j->options.max_live;
-    engine.kv_bytes = j->options.kv_bytes;
+    engine.prefix_bytes = j->options.kv_bytes / 4; /* what a grader's questions begin with */
+    engine.kv_bytes = j->options.kv_bytes - engine.prefix_bytes;
     bool ok =
         m->full == NULL
             ? engine_open(m, prompter_tokenizer(p), &engine, &j->engine, err)
@@ -200,7 +247,6 @@ void judge_close(struct judge *j)
     if (j->has_thread) {
         pthread_mutex_lock(&j->lock);
         j->closing = true;
-        atomic_store(&j->stop, true); /* of what somebody has left behind */
         pthread_cond_signal(&j->asked);
         pthread_mutex_unlock(&j->lock);
         pthread_join(j->thread, NULL);
@@ -407,8 +453,6 @@ static bool wait_for(struct judge *j, struct question *q, double deadline, const
     pthread_cond_signal(&j->asked);
     while (!q->done && clock_seconds() < deadline && !(stop != NULL && atomic_load(stop)))
         condition_wait_for(&j->answered, &j->lock, fmin(LOOK_SECONDS, deadline - clock_seconds()));
-    if (!q->done && stop != NULL && atomic_load(stop))
-        atomic_store(&j->stop, true); /* nobody wants what is being said any more */
     done = q->done;
     if (!done && q->begun) {
         q->left = true; /* the judge's thread frees it */

@@ -1,9 +1,10 @@
 /*
  * judge.h - a model that hone runs answers what model graders ask.
  *
- * Questions come from many threads; one thread of the judge's own takes all that wait and has one engine answer them
- * together, in the form that each asks for (response_format), so that a reply always parses; texts and lists in it that
- * have no bound get one, so that it also ends. Its weights may be those of the model that is being trained, with the
+ * Questions come from many threads, at any time; one thread of the judge's own has one engine answer them together, in the
+ * form that each asks for (response_format), so that a reply always parses; texts and lists in it that have no bound get one,
+ * so that it also ends. One that nobody waits for any more is dropped at the next token, and what questions begin with, a
+ * grader's instructions, is computed once. Its weights may be those of the model that is being trained, with the
  * adapter off: they are only read, and the judge has a cache of its own.
  *
  * A reply is a function of the question alone, whatever is asked beside it: random numbers are counted from the question's
@@ -23,7 +24,7 @@
 struct judge_options {
     size_t max_tokens; /* of a reply, where the question says no other number; default 1024 */
     size_t max_live;   /* questions answered together; default 16 */
-    size_t kv_bytes;   /* of their cache; default 256 MiB */
+    size_t kv_bytes; /* of their cache, a quarter of it for what they begin with; default 256 MiB */
     const struct adapter *adapter; /* as long as the judge; NULL: the base as it is */
 };
 struct judge_options judge_defaults(void);

@@ -139,7 +139,10 @@ static size_t end_behind(const struct prompter *p, struct str text, size_t at)
     return 0;
 }
 
-/* The tokens of the turn that lie in none of the spans; from: byte where the turn's tokens begin. */
+/*
+ * The tokens of the turn that lie in none of the spans; from: byte where the turn's tokens begin. One that lies in a span
+ * with a part of it is learned: the model has to draw it whole.
+ */
 static bool mask_between(const struct prompter *p, const struct generation_span *spans, size_t n,
                          size_t from, struct arena *a, struct turn *t, struct error *err)
 {
@@ -154,11 +157,13 @@ static bool mask_between(const struct prompter *p, const struct generation_span 
                     "marks cannot be found in its tokens");
     t->n_learned = 0;
     for (size_t i = 0; i < t->n; i++) {
+        const size_t end = at + tokenizer_bytes(p->tokenizer, t->tokens[i]).len;
+
         while (span + 1 < n && at >= spans[span].to)
             span++;
-        masked[i] = at < spans[span].from || at >= spans[span].to;
+        masked[i] = end <= spans[span].from || at >= spans[span].to;
         t->n_learned += !masked[i];
-        at += tokenizer_bytes(p->tokenizer, t->tokens[i]).len;
+        at = end;
     }
     t->masked = masked;
     return true;

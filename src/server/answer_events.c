@@ -14,13 +14,26 @@ struct held_token {
     json_t *entry; /* NULL: none is wanted */
 };
 
-void answer_events_init(struct answer_events *x, const struct answer_events_options *opt)
+static bool feeds(const struct answer_events_options *o)
 {
-    *x = (struct answer_events){.opt = opt};
-    if (opt->prompter != NULL)
-        chat_stream_init(&x->chat, opt->prompter, opt->thinking);
+    return o->chat != NULL && o->deltas;
+}
+
+/* Whether tokens are held here: the feed has its own way of holding them. */
+static bool holds(const struct answer_events_options *o)
+{
+    return o->chat == NULL || o->logprobs;
+}
+
+void answer_events_init(struct answer_events *x, const struct answer_events_options *opt,
+                        size_t choice)
+{
+    *x = (struct answer_events){.opt = opt, .choice = choice};
+    if (feeds(opt))
+        chat_feed_init(&x->feed, opt->chat, opt->prompter, opt->id, choice);
+    if (opt->chat != NULL)
+        chat_stream_init(&x->chat, opt->prompter, opt->chat->prompt.thinking);
     buf_init(&x->text, LIMIT_RENDER_BYTES);
-    buf_init(&x->reasoning, LIMIT_RENDER_BYTES);
     buf_init(&x->all, LIMIT_RENDER_BYTES);
     if (opt->logprobs) {
         x->undecided = json_array();
@@ -33,13 +46,15 @@ void answer_events_release(struct answer_events *x)
 {
     if (x->opt == NULL)
         return;
-    if (x->opt->prompter != NULL)
+    if (feeds(x->opt))
+        chat_feed_release(&x->feed);
+    if (x->opt->chat != NULL)
         chat_stream_release(&x->chat);
+    json_decref(x->fed);
     for (size_t i = 0; i < x->n_held; i++)
         json_decref(x->held[i].entry);
     free(x->held);
     buf_release(&x->text);
-    buf_release(&x->reasoning);
     buf_release(&x->all);
     json_decref(x->undecided);
     json_decref(x->news);
@@ -94,7 +109,7 @@ static void put_entry(struct answer_events *x, json_t *entry)
 /* Entries are those of the answer: what was thought, the tags included, has none. was: the state before the token. */
 static void sort_entry(struct answer_events *x, enum chat_state was, json_t *entry)
 {
-    if (x->opt->prompter == NULL || was == CHAT_ANSWERING) {
+    if (x->opt->chat == NULL || was == CHAT_ANSWERING) {
         put_entry(x, entry);
         return;
     }
@@ -113,8 +128,9 @@ static void sort_entry(struct answer_events *x, enum chat_state was, json_t *ent
 
 static void put_text(struct answer_events *x, struct str bytes, bool special)
 {
-    if (x->opt->prompter != NULL) {
-        chat_stream_put(&x->chat, bytes, special, &x->reasoning, &x->text);
+    if (x->opt->chat != NULL) {
+        chat_stream_put(&x->chat, bytes, special, &x->text, &x->text);
+        buf_clear(&x->text); /* the feed tells it */
     } else if (!special) {
         const size_t from = x->text.len;
 
@@ -137,16 +153,18 @@ static void let_go(struct answer_events *x, size_t n)
     memmove(x->held, x->held + 1, --x->n_held * sizeof *h);
 }
 
-/* How many bytes at the end of text may begin one of the stop texts. */
-static size_t stop_begun(const struct answer_events_options *o, struct str text)
+/* How many bytes of text are before all stop texts, those that only begin at its end included. */
+static size_t before_stop(const struct answer_events_options *o, struct str text)
 {
-    size_t most = 0;
+    size_t certain = text.len;
 
-    for (size_t i = 0; i < o->n_stop; i++)
-        for (size_t n = size_min(text.len, o->stop[i].len - 1); n > most; n--)
+    for (size_t i = 0; i < o->n_stop; i++) {
+        certain = size_min(certain, str_find(text, o->stop[i], 0));
+        for (size_t n = size_min(text.len, o->stop[i].len - 1); n > text.len - certain; n--)
             if (memcmp(text.ptr + text.len - n, o->stop[i].ptr, n) == 0)
-                most = n;
-    return most;
+                certain = text.len - n;
+    }
+    return certain;
 }
 
 static void release_certain(struct answer_events *x)
@@ -156,7 +174,7 @@ static void release_certain(struct answer_events *x)
     buf_init(&b, LIMIT_RENDER_BYTES);
     for (size_t i = 0; i < x->n_held; i++)
         buf_str(&b, x->held[i].bytes);
-    size_t certain = b.len - stop_begun(x->opt, buf_view(&b));
+    size_t certain = before_stop(x->opt, buf_view(&b));
     buf_release(&b);
     while (x->n_held > 0 && x->held[0].bytes.len <= certain) {
         certain -= x->held[0].bytes.len;
@@ -172,12 +190,10 @@ static bool is_end(const struct model_config *c, token_id id)
     return false;
 }
 
-void answer_events_token(struct answer_events *x, const struct token_told *t)
+static void hold(struct answer_events *x, const struct token_told *t)
 {
     const struct answer_events_options *o = x->opt;
 
-    x->logp_sum += (double)t->logp;
-    x->n_tokens++;
     if (is_end(o->config, t->id))
         return;
     if (x->n_held == x->cap_held) {
@@ -199,23 +215,37 @@ void answer_events_token(struct answer_events *x, const struct token_told *t)
         let_go(x, SIZE_MAX);
 }
 
+void answer_events_token(struct answer_events *x, const struct token_told *t)
+{
+    x->logp_sum += (double)t->logp;
+    x->n_tokens++;
+    if (feeds(x->opt)) {
+        json_decref(x->fed); /* NULL: each is told before the next token */
+        x->fed = chat_feed_put(&x->feed, t->id);
+    }
+    if (holds(x->opt))
+        hold(x, t);
+}
+
 void answer_events_end(struct answer_events *x, size_t stop_bytes)
 {
+    const size_t from = x->text.len;
+    json_t *one;
+    size_t i;
+
+    if (feeds(x->opt)) {
+        json_decref(x->fed);
+        x->fed = chat_feed_end(&x->feed);
+    }
     while (x->n_held > 0 && x->n_bytes < stop_bytes)
         let_go(x, stop_bytes - x->n_bytes);
-    if (x->opt->prompter != NULL) {
-        chat_stream_end(&x->chat, &x->reasoning, &x->text);
-    } else {
-        const size_t from = x->text.len;
-
+    if (x->opt->chat == NULL) {
         utf8_stream_end(&x->utf8, &x->text);
         buf_str(&x->all, str_from(buf_view(&x->text), from));
     }
-    json_t *one;
-    size_t i;
-    const bool thought = x->chat.trim;
-
-    json_array_foreach(x->undecided, i, one) if (!thought) put_entry(x, one);
+    json_array_foreach(x->undecided, i, one) if (
+        !x->chat.inside) /* it never said what it is: inside a span it was thought, else said */
+        put_entry(x, one);
     json_array_clear(x->undecided);
     x->ended = true;
 }
@@ -241,29 +271,37 @@ static size_t characters(struct str s)
     return n;
 }
 
-json_t *answer_events_delta(struct answer_events *x, size_t choice)
+/* What is new of a completion. */
+static json_t *text_delta(struct answer_events *x)
 {
-    const bool chat = x->opt->prompter != NULL;
-    json_t *d;
+    json_t *d = json_pack("{s:o, s:I}", "text", json_stringn(buf_view(&x->text).ptr, x->text.len),
+                          "text_offset", (json_int_t)x->n_told);
 
-    if (x->text.len == 0 && x->reasoning.len == 0 &&
-        !(x->ended && json_array_size(x->news) > 0)) /* entries go with a text, if any comes */
-        return NULL;
-    d = json_pack("{s:s, s:I}", "type", "delta", "choice", (json_int_t)choice);
-    if (x->reasoning.len > 0)
-        json_object_set_new(d, "reasoning", json_stringn(x->reasoning.ptr, x->reasoning.len));
-    if (x->text.len > 0)
-        json_object_set_new(d, chat ? "content" : "text", json_stringn(x->text.ptr, x->text.len));
-    if (!chat)
-        json_object_set_new(d, "text_offset", json_integer((json_int_t)x->n_told));
     x->n_told += characters(buf_view(&x->text));
+    buf_clear(&x->text);
+    return d;
+}
+
+json_t *answer_events_delta(struct answer_events *x)
+{
+    const bool last =
+        x->ended && json_array_size(x->news) > 0; /* entries go with a text, if any comes */
+    json_t *d = x->fed;
+
+    x->fed = NULL;
+    if (x->opt->chat == NULL && (x->text.len > 0 || last))
+        d = text_delta(x);
+    if (d == NULL && last)
+        d = json_object();
+    if (d == NULL)
+        return NULL;
+    json_object_set_new(d, "type", json_string("delta"));
+    json_object_set_new(d, "choice", json_integer((json_int_t)x->choice));
     if (json_array_size(x->news) > 0) {
         json_object_set(d, "logprobs", x->news);
         json_decref(x->news);
         x->news = json_array();
     }
-    buf_clear(&x->text);
-    buf_clear(&x->reasoning);
     return d;
 }
 

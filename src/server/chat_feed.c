@@ -94,6 +94,26 @@ void chat_feed_release(struct chat_feed *f)
     f->calls = NULL;
 }
 
+/* As calls were before there were tools: there is one at most. Takes calls over. */
+static json_t *function_call_of(json_t *calls)
+{
+    json_t *call = json_object();
+    struct buf joined;
+
+    buf_init(&joined, LIMIT_RENDER_BYTES);
+    for (size_t i = 0; i < json_array_size(calls); i++) {
+        json_t *f = json_object_get(json_array_get(calls, i), "function");
+
+        if (json_object_get(f, "name") != NULL)
+            json_object_set(call, "name", json_object_get(f, "name"));
+        buf_str(&joined, json_str(json_object_get(f, "arguments")));
+    }
+    json_object_set_new(call, "arguments", json_stringn(buf_view(&joined).ptr, joined.len));
+    buf_release(&joined);
+    json_decref(calls);
+    return call;
+}
+
 static json_t *delta_of(struct chat_feed *f)
 {
     json_t *delta;
@@ -105,7 +125,9 @@ static json_t *delta_of(struct chat_feed *f)
         json_object_set_new(delta, "reasoning", json_stringn(f->thinking.ptr, f->thinking.len));
     if (f->content.len > 0)
         json_object_set_new(delta, "content", json_stringn(f->content.ptr, f->content.len));
-    if (f->calls != NULL)
+    if (f->calls != NULL && f->request->tools.legacy)
+        json_object_set_new(delta, "function_call", function_call_of(f->calls));
+    else if (f->calls != NULL)
         json_object_set_new(delta, "tool_calls", f->calls);
     f->calls = NULL;
     buf_clear(&f->thinking);

@@ -4,6 +4,7 @@
  *     {"reasoning": "..."} {"content": "..."}
  *     {"tool_calls": [{"index": 0, "id": "call_...", "type": "function", "function": {"name": "f", "arguments": ""}}]}
  *     {"tool_calls": [{"index": 0, "function": {"arguments": "{\"x\""}}]}
+ *     {"function_call": {"name": "f", "arguments": "..."}}     in their place where the request speaks of functions
  *
  * Joined, they are what chat_message says of the whole (but for calls that turn out to be none after they began: see eager in
  * text/tool_parser.h). What may still become a tag, a call or the beginning of a stop text waits.

@@ -11,7 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define MOST_TUNED 64 /* adapters that one base keeps while nobody asks for them */
+#define PREFIX_BYTES                                                                               \
+    ((size_t)256 << 20) /* of conversations that may go on: some 12,000 tokens of a small model */
+#define MOST_TUNED 64   /* adapters that one base keeps while nobody asks for them */
 
 void queue_put(struct request_queue *q, struct request *r)
 {
@@ -267,8 +269,9 @@ static bool open_decoder(struct base *b, struct error *err)
     bool ok = model_open(b->path, b->host->opt.max_positions, &b->model, err);
 
     if (ok) {
-        const struct engine_options opt = engine_defaults(b->model);
+        struct engine_options opt = engine_defaults(b->model);
 
+        opt.prefix_bytes = PREFIX_BYTES;
         ok = engine_open(b->model, model_files_tokenizer(b->model->files), &opt, &b->engine, err);
     }
     if (ok) {

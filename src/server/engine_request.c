@@ -3,6 +3,7 @@
  */
 #include "base/limits.h"
 #include "base/parallel.h"
+#include "base/sha256.h"
 #include "base/size.h"
 #include "server/engine_host_internal.h"
 #include "server/request_fields.h"
@@ -73,7 +74,7 @@ static void make_events(struct request *r, struct part *p)
 {
     p->events = ARENA_ARRAY(&r->arena, struct answer_events, p->sample.n_samples);
     for (size_t i = 0; i < p->sample.n_samples; i++)
-        answer_events_init(&p->events[i], &r->look);
+        answer_events_init(&p->events[i], &r->look, p->first + i);
 }
 
 /* What chat_request_read leaves to us. */
@@ -108,14 +109,18 @@ static bool prepare_chat(struct request *r, struct error *err)
 {
     if (!read_chat(r, err))
         return false;
+    const struct sha256_text name = sha256_of(r->body.ptr, r->body.len);
     r->look = (struct answer_events_options){
+        .chat = &r->chat,
         .prompter = r->tuned->prompter,
-        .thinking = r->chat.prompt.thinking,
+        .id = arena_printf(&r->arena, "chatcmpl-%.24s",
+                           name.hex), /* calls get the same ids when asked anew */
         .config = &r->base->model->config,
         .tokenizer = prompter_tokenizer(r->tuned->prompter),
         .stop = r->chat.stop,
         .n_stop = r->chat.sample.n_stop,
         .logprobs = r->chat.logprobs,
+        .deltas = r->lead.stream,
     };
     r->n_prompt = r->chat.prompt.n;
     make_parts(r, 1);
@@ -144,7 +149,8 @@ static bool prepare_completion(struct request *r, struct error *err)
                                              .tokenizer = model_files_tokenizer(m->files),
                                              .stop = c->stop,
                                              .n_stop = c->n_stop,
-                                             .logprobs = c->logprobs};
+                                             .logprobs = c->logprobs,
+                                             .deltas = r->lead.stream};
     make_parts(r, c->n_prompts);
     for (size_t i = 0; i < c->n_prompts; i++) {
         struct part *p = &r->parts[i];
@@ -299,8 +305,7 @@ bool request_read(struct request *r, struct error *err)
 
 static void tell_news(struct part *p, size_t sample)
 {
-    json_t *delta =
-        p->request->lead.stream ? answer_events_delta(&p->events[sample], p->first + sample) : NULL;
+    json_t *delta = p->request->lead.stream ? answer_events_delta(&p->events[sample]) : NULL;
 
     if (delta != NULL)
         request_tell(p->request, delta);
@@ -324,20 +329,15 @@ static const char *end_name(const struct sample *s)
 static json_t *chat_choice(const struct part *p, size_t sample, const struct sample *s)
 {
     const struct request *r = p->request;
-    struct chat_request one = r->chat;
+    const char *finish_reason;
     struct arena a = {0};
 
-    one.sample.n_samples = 1;
-    one.logprobs = false; /* ours have the likeliest tokens, too */
-    json_t *all = chat_response(&one, r->tuned->prompter, s, "", &a);
-    json_t *told = json_array_get(json_object_get(all, "choices"), 0);
-    json_t *choice = json_pack(
-        "{s:s, s:I, s:O, s:O, s:o}", "type", "choice", "choice", (json_int_t)(p->first + sample),
-        "finish_reason", json_object_get(told, "finish_reason"), "message",
-        json_object_get(told, "message"), "logprobs", answer_events_logprobs(&p->events[sample]));
-    json_decref(all);
+    json_t *message = chat_message(&r->chat, r->tuned->prompter, s, p->first + sample, r->look.id,
+                                   &a, &finish_reason);
     arena_release(&a);
-    return choice;
+    return json_pack("{s:s, s:I, s:s, s:o, s:o}", "type", "choice", "choice",
+                     (json_int_t)(p->first + sample), "finish_reason", finish_reason, "message",
+                     message, "logprobs", answer_events_logprobs(&p->events[sample]));
 }
 
 static json_t *text_choice(const struct part *p, size_t sample, const char *end)

@@ -72,11 +72,10 @@ static void free_exchange(struct exchange *e)
 {
     struct http_server *s = e->server;
 
+    assert(e->response == NULL && e->connection == NULL);
+    http_body_release(e); /* first: who is told that it is over finds no files of it */
     if (s->opt.done != NULL)
         s->opt.done(s->opt.ctx, &e->x, e->status, atomic_load(&e->sent_bytes));
-    if (e->response != NULL)
-        MHD_destroy_response(e->response);
-    http_body_release(e);
     free(e->out.ptr);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->told);
@@ -190,8 +189,14 @@ void http_let_go(struct exchange *e, struct MHD_Response *r, int status)
     assert(e->owner == HTTP_OF_HANDLER || e->owner == HTTP_OF_KEEPER);
     while (e->is_telling && !pthread_equal(e->teller, pthread_self()))
         pthread_cond_wait(&e->told, &e->lock);
+    assert(r == NULL || !e->out.open); /* a stream is ended, not answered */
     e->owner = HTTP_OF_NOBODY;
-    if (r != NULL && e->connection != NULL && !e->is_cut) {
+    if (e->out.open) {
+        e->out.open = false;
+        e->out.ended = true;
+        atomic_fetch_sub(&e->server->n_streams, 1);
+        http_resume(e);
+    } else if (r != NULL && e->connection != NULL && !e->is_cut) {
         e->response = r;
         e->status = status;
         r = NULL;
@@ -298,6 +303,11 @@ static void run_job(struct exchange *e)
             return;
         }
     }
+    if (!e->has_body && e->plan.body == HTTP_BODY_MULTIPART) {
+        http_let_go(e, http_refusal(e, 400, "the body is empty; it must be multipart/form-data"),
+                    400);
+        return;
+    }
     opt->handle(opt->ctx, &e->x);
     settle(e, "the handler");
 }
@@ -311,6 +321,7 @@ static void *handler_thread(void *ctx)
         while (s->first_job == NULL && !s->is_stopping)
             pthread_cond_wait(&s->queue_filled, &s->queue_lock);
         struct exchange *e = s->first_job;
+        const bool is_stopping = s->is_stopping;
         if (e != NULL) {
             s->first_job = e->next_job;
             s->n_jobs--;
@@ -318,7 +329,10 @@ static void *handler_thread(void *ctx)
         pthread_mutex_unlock(&s->queue_lock);
         if (e == NULL)
             return NULL;
-        run_job(e);
+        if (is_stopping)
+            http_let_go(e, NULL, 0); /* nobody is there to be answered */
+        else
+            run_job(e);
         http_unhold(e);
     }
 }
@@ -633,6 +647,8 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **of_request,
         e->status = 0;
     else if (e->status == 0)
         e->status = (int)sent->http_status; /* libmicrohttpd's own refusal */
+    struct MHD_Response *unsent = e->response; /* a growing one holds the exchange */
+    e->response = NULL;
     const bool is_ours = e->owner == HTTP_OF_NETWORK;
     if (is_ours)
         e->owner = HTTP_OF_NOBODY;
@@ -644,6 +660,8 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **of_request,
     }
     pthread_mutex_unlock(&e->lock);
     (void)why;
+    if (unsent != NULL)
+        MHD_destroy_response(unsent);
     if (is_ours)
         http_unhold(e);
     http_unhold(e);

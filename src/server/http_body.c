@@ -209,5 +209,6 @@ void http_body_release(struct exchange *e)
     multipart_release(e->in.form);
     e->in.form = NULL;
     buf_release(&e->in.memory);
+    e->x.body = (struct str){0};
     buf_release(&e->in.field);
 }

@@ -2,19 +2,21 @@
  * http_head.c - the request line and the headers, held against what two readers could understand in two ways.
  *
  * libmicrohttpd 0.9.75 is lenient: it takes two Content-Lengths, one beside a Transfer-Encoding, a name with a blank
- * behind it, and lets a request without Host through. A proxy in front may read such a request another way and so be
+ * behind it, lets a request without Host through, mistakes a header that is folded into two lines for another one, and ends words
+ * at a zero byte that came from outside. A proxy in front may read such a request another way and so be
  * made to pass on a second one that nobody checked (request smuggling; RFC 9112, section 11.2). None gets further than here.
  */
 #include "server/http_internal.h"
 #include "server/http_query.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <strings.h>
 
 struct walk {
     struct exchange *e;
+    const char *word_end; /* of the line before */
+    bool has_gap;
     size_t bytes, n_hosts, n_lengths, n_codings, n_expect, room;
     struct str length, coding;
     const char *broken;
@@ -36,6 +38,31 @@ static bool is_plain(struct str value)
     return true;
 }
 
+/*
+ * libmicrohttpd leaves the lines where they were read, with zero bytes for a colon and for a line's end. So the lines of a sound
+ * head touch each other, and where one does not, there was a zero byte inside of it, or it was folded.
+ */
+static void see_place(struct walk *w, struct str name, struct str value)
+{
+    const ptrdiff_t gap = name.ptr - w->word_end;
+
+    if (gap < 1 || gap > 2 || value.ptr <= name.ptr + name.len)
+        w->has_gap = true;
+    else
+        for (const char *p = name.ptr + name.len + 1; p < value.ptr; p++)
+            w->has_gap = w->has_gap || (*p != ' ' && *p != '\t');
+    w->word_end = value.ptr + value.len;
+}
+
+static bool is_head_whole(const struct walk *w, struct MHD_Connection *c, const char *method)
+{
+    const union MHD_ConnectionInfo *size =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    const ptrdiff_t rest = size == NULL ? 0 : method + size->header_size - w->word_end;
+
+    return !w->has_gap && rest >= 2 && rest <= 4; /* two line ends of one or two bytes */
+}
+
 static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char *key, size_t n_key,
                                  const char *text, size_t n_text)
 {
@@ -45,6 +72,7 @@ static enum MHD_Result on_header(void *ctx, enum MHD_ValueKind kind, const char 
     struct str value = {text, text == NULL ? 0 : n_text};
 
     (void)kind;
+    see_place(w, name, value);
     while (value.len > 0 && (value.ptr[value.len - 1] == ' ' || value.ptr[value.len - 1] == '\t'))
         value.len--;
     w->bytes += name.len + value.len + 4;
@@ -136,7 +164,7 @@ int http_read_head(struct exchange *e, struct MHD_Connection *c, const char *met
 {
     struct http_exchange *x = &e->x;
     const struct http_options *opt = &e->server->opt;
-    struct walk w = {.e = e, .room = HTTP_MAX_PAIRS};
+    struct walk w = {.e = e, .room = HTTP_MAX_PAIRS, .word_end = version + strlen(version)};
     struct str query;
 
     x->method = read_method(method);
@@ -154,13 +182,18 @@ int http_read_head(struct exchange *e, struct MHD_Connection *c, const char *met
         return 431;
     }
     *message = w.broken;
+    if (*message == NULL && !is_head_whole(&w, c, method))
+        *message =
+            "the headers of the request are broken: there is a zero byte in one, or it goes on in "
+            "a second line";
     if (*message == NULL)
         *message = read_framing(e, &w);
     if (*message == NULL && (w.n_hosts > 1 || (w.n_hosts == 0 && e->is_http11)))
         *message = "the request must have exactly one Host";
     /* libmicrohttpd ends the line's words with zero bytes: one that was there before makes a word short */
     if (*message == NULL &&
-        (e->target_at + e->target.len + 1 != version || !http_is_token(str_of(method)) ||
+        (method + strlen(method) + 1 != e->target_at ||
+         e->target_at + e->target.len + 1 != version || !http_is_token(str_of(method)) ||
          !http_split_target(e->target, &x->path, &query)))
         *message = "the address of the request is not a path with an optional query";
     if (*message == NULL && x->path.ptr[0] == '*' && x->method != HTTP_OPTIONS)

@@ -79,8 +79,12 @@ void http_stream_begin(struct http_exchange *x, const struct http_stream_options
     struct exchange *e = (struct exchange *)x;
     struct MHD_Response *r;
 
-    http_hold(e); /* the response's */
-    r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, e, drop_hold);
+    if (x->method == HTTP_HEAD) { /* libmicrohttpd would send the end of a chunked body */
+        r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    } else {
+        http_hold(e); /* the response's */
+        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, e, drop_hold);
+    }
     r = http_dress(e, r, 200, opt->content_type, opt->headers, opt->n_headers);
     pthread_mutex_lock(&e->lock);
     assert(e->owner == HTTP_OF_HANDLER || e->owner == HTTP_OF_KEEPER);
@@ -179,12 +183,6 @@ void http_stream_end(struct http_exchange *x)
 {
     struct exchange *e = (struct exchange *)x;
 
-    pthread_mutex_lock(&e->lock);
     assert(e->out.open);
-    e->out.ended = true;
-    e->out.open = false;
-    atomic_fetch_sub(&e->server->n_streams, 1);
-    http_resume(e);
-    pthread_mutex_unlock(&e->lock);
     http_let_go(e, NULL, 0);
 }

@@ -92,14 +92,16 @@ bool file_measure(const char *path, struct file_sums *out, struct error *err)
     return true;
 }
 
-static bool sync_path(const char *path, int flags, struct error *err)
+static bool sync_path(const char *path, bool is_folder, struct error *err)
 {
-    const int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
+    const int fd = open(path, (is_folder ? O_DIRECTORY : 0) | O_RDONLY | O_CLOEXEC);
     bool ok;
 
     if (fd < 0)
         return fail_errno(err, "cannot open %s", path);
-    ok = fsync(fd) == 0 || fail_errno(err, "cannot write %s", path);
+    ok = (is_folder || fchmod(fd, 0600) == 0) && fsync(fd) == 0;
+    if (!ok)
+        fail_errno(err, "cannot write %s", path);
     close(fd);
     return ok;
 }
@@ -113,11 +115,11 @@ bool file_settle(const char *from, const char *to, struct error *err)
         return fail(err, ERR_INVALID, "%.100s is no path of a file to be kept", to);
     memcpy(dir, to, (size_t)(slash - to));
     dir[slash - to] = '\0';
-    if (!sync_path(from, 0, err))
+    if (!sync_path(from, false, err))
         return false;
     if (rename(from, to) != 0)
         return fail_errno(err, "cannot put %s in its place", to);
-    return sync_path(dir, O_DIRECTORY, err);
+    return sync_path(dir, true, err);
 }
 
 /* ---- rows ---- */
@@ -138,17 +140,18 @@ void file_fill(const struct db_row *row, struct arena *a, void *item)
     };
 }
 
-bool quota_check(struct db *db, const char *project_id, int64_t extra, const char *upload,
-                 struct error *err)
+bool quota_check(struct db *db, const char *project_id, bool lock, int64_t extra,
+                 const char *upload, struct error *err)
 {
+#define QUOTA "SELECT quota_bytes FROM projects WHERE id = ?1"
     const struct db_value of_project[] = {db_text(project_id)};
     const struct db_value of_uploads[] = {db_text(project_id),
                                           db_text(upload != NULL ? upload : "")};
     int64_t quota = 0, files = 0, uploads = 0;
     bool found = false;
 
-    if (!rows_int(db, FOR_UPDATE(db, "SELECT quota_bytes FROM projects WHERE id = ?1"), of_project,
-                  COUNT_OF(of_project), &quota, &found, err))
+    if (!rows_int(db, lock ? FOR_UPDATE(db, QUOTA) : QUOTA, of_project, COUNT_OF(of_project),
+                  &quota, &found, err))
         return false;
     if (!found)
         return fail_no_such(err, "project", str_of(project_id));
@@ -195,7 +198,7 @@ bool files_put(struct db *db, struct stored_file *f, const char *upload, struct 
         *added = false;
         return true;
     }
-    if (!rows_now(db, &now, err) || !quota_check(db, f->project_id, f->bytes, upload, err))
+    if (!rows_now(db, &now, err) || !quota_check(db, f->project_id, true, f->bytes, upload, err))
         return false;
     if (f->created_at == 0)
         f->created_at = now;
@@ -234,7 +237,7 @@ static bool look_for_room(struct db *db, void *ctx, struct error *err)
 {
     const struct adding *add = ctx;
 
-    return quota_check(db, add->f.project_id, add->f.bytes, NULL, err);
+    return quota_check(db, add->f.project_id, false, add->f.bytes, NULL, err);
 }
 
 static bool file_is_valid(const struct stored_file *f, struct error *err)

@@ -14,14 +14,14 @@ struct file_sums {
 };
 MUST_CHECK bool file_measure(const char *path, struct file_sums *out, struct error *err);
 
-/* Syncs the bytes at from, renames them to to, and syncs to's folder: after a power cut they are there under one of the names. */
+/* Makes the file at from ours alone (0600), syncs its bytes, renames them to to, and syncs to's folder: after a power cut they are there under one of the names. */
 MUST_CHECK bool file_settle(const char *from, const char *to, struct error *err);
 
 /*
  * ERR_LIMIT where the project would hold more than its quota with extra bytes more. What uploads in progress have announced
- * counts, except that of upload (NULL: all do).
+ * counts, except that of upload (NULL: all do). lock: what it says holds to the end of the transaction, which writes.
  */
-MUST_CHECK bool quota_check(struct db *db, const char *project_id, int64_t extra,
+MUST_CHECK bool quota_check(struct db *db, const char *project_id, bool lock, int64_t extra,
                             const char *upload, struct error *err);
 
 /* Adds the row, unless its id is there; either way f is what the table has then, and *added tells. Within a transaction. */

@@ -16,6 +16,10 @@
 #define MAY_USE(name)                                                                              \
     "(j.project_id = ?1 OR EXISTS (SELECT 1 FROM permissions p "                                   \
     "WHERE p.checkpoint = " name " AND p.owner_id = j.project_id AND p.project_id = ?1))"
+/* Only by a permission: found by the few names that there are permissions for, not by a look at everyone's models. */
+#define SHARED(name)                                                                               \
+    name " IN (SELECT s.checkpoint FROM permissions s WHERE s.project_id = ?1) "                   \
+         "AND j.project_id <> ?1 AND " MAY_USE(name)
 #define OF_CHECKPOINTS                                                                             \
     "SELECT c.name AS name, j.id AS job_id, j.project_id AS project_id, j.model AS base, "         \
     "j.run_dir AS run_dir, c.dir AS dir, c.created_at AS created_at, c.step AS step, "             \
@@ -119,13 +123,14 @@ static bool read_models(struct db *db, void *ctx, struct error *err)
     struct getting *get = ctx;
     const struct db_value params[] = {db_text(get->project_id)};
 
-    return rows_all(db,
-                    "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
-                    " AND " MAY_USE("c.name") " UNION ALL " OF_JOBS " AND " MAY_USE(
-                        "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
-                    params, COUNT_OF(params),
-                    (struct row_kind){model_fill, sizeof(struct tuned_model)}, SIZE_MAX, get->a,
-                    &get->rows, err);
+    return rows_all(
+        db,
+        "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS " AND j.project_id = ?1 UNION ALL " OF_JOBS
+        " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
+        " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
+            "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
+        params, COUNT_OF(params), (struct row_kind){model_fill, sizeof(struct tuned_model)},
+        SIZE_MAX, get->a, &get->rows, err);
 }
 
 bool models_list(struct store *s, const char *project_id, struct arena *a, struct tuned_model **out,

@@ -103,7 +103,7 @@ static bool insert_upload(struct db *db, void *ctx, struct error *err)
     struct upload *u = &call->state.u;
     int64_t now;
 
-    if (!rows_now(db, &now, err) || !quota_check(db, u->project_id, u->bytes, NULL, err))
+    if (!rows_now(db, &now, err) || !quota_check(db, u->project_id, true, u->bytes, NULL, err))
         return false;
     u->created_at = now;
     u->expires_at = now + UPLOAD_SECONDS;
@@ -507,8 +507,14 @@ bool uploads_complete(struct store *s, const char *project_id, struct str id,
     c.parts = ARENA_ARRAY(a, struct part, n > 0 ? n : 1);
     if (!order_of(part_ids, n, a, &c.order, err) || !db_read(store_db(s), read_parts, &c, err))
         return false;
-    if (strcmp(c.up.state.u.status, "completed") != 0 && !complete_new(s, &c, md5, err))
-        return false;
+    if (strcmp(c.up.state.u.status, "completed") != 0 && !complete_new(s, &c, md5, err)) {
+        struct error ignored = {0};
+
+        /* another may have been faster and have cleared the parts away */
+        if (!db_read(store_db(s), read_upload, &c.up, &ignored) ||
+            strcmp(c.up.state.u.status, "completed") != 0)
+            return false;
+    }
     if (c.up.state.parts != NULL && strcmp(c.up.state.parts, c.order) != 0)
         return fail_param(err, ERR_INVALID, "part_ids",
                           "the upload %s is completed, of other parts or in another order",

@@ -453,6 +453,11 @@ static bool tell_start(const struct loop *l, struct error *err)
                 l->train.n, l->train.total_learned, l->recipe.batch_size, l->total_steps,
                 l->recipe.n_epochs) &&
            (l->rank_note[0] == '\0' || tell(l, err, EVENT_INFO, "%s", l->rank_note)) &&
+           (!is_dpo(l) ||
+            tell(l, err, EVENT_INFO,
+                 "First the model as it is scores all %zu answers: training compares with that.",
+                 l->train.first_answer[l->train.n] +
+                     (l->valid.n > 0 ? l->valid.first_answer[l->valid.n] : 0))) &&
            tell_settled(l, err);
 }
 
@@ -463,10 +468,10 @@ static bool begin(struct loop *l, struct error *err)
     struct fit_measure *base = &l->state.fit.base_valid;
 
     l->state = (struct train_state){.rate_scale = 1};
-    if (!get_reference(l, at > 0, err))
-        return false;
     if (at > 0) {
-        if (!checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
+        /* the reference first: it is of the model without the checkpoint's values */
+        if (!get_reference(l, true, err) ||
+            !checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
                              &l->state, err))
             return false;
         trained_changed(&l->trained);
@@ -475,7 +480,8 @@ static bool begin(struct loop *l, struct error *err)
                tell_settled(l, err);
     }
     l->state.fit = (struct fit_state){.on = true, .has_valid = l->valid.n > 0};
-    if ((in->resume && !rewind_to(l, 0, err)) || !tell_start(l, err))
+    if ((in->resume && !rewind_to(l, 0, err)) || !tell_start(l, err) ||
+        !get_reference(l, false, err))
         return false;
     if (l->valid.n == 0)
         return true;

@@ -189,3 +189,14 @@ bool fit_rows_make(const struct prompter *p, const struct dataset *d, enum train
     *out = r;
     return true;
 }
+
+bool fit_rows_check(const struct prompter *p, const struct dataset *d, enum train_method method,
+                    size_t max_positions, struct error *err)
+{
+    struct arena a = {0};
+    struct fit_rows rows;
+    const bool ok = fit_rows_make(p, d, method, max_positions, &a, &rows, err);
+
+    arena_release(&a);
+    return ok;
+}

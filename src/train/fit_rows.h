@@ -31,4 +31,7 @@ enum dataset_format fit_format(enum train_method method);
 MUST_CHECK bool fit_rows_make(const struct prompter *p, const struct dataset *d,
                               enum train_method method, size_t max_positions, struct arena *a,
                               struct fit_rows *out, struct error *err);
+/* The same, for what it fails with alone. */
+MUST_CHECK bool fit_rows_check(const struct prompter *p, const struct dataset *d,
+                               enum train_method method, size_t max_positions, struct error *err);
 #endif

@@ -141,9 +141,36 @@ static void out_of_memory_stops_the_process_with_a_sentence(void **state)
     assert_non_null(strstr(said, "out of memory"));
 }
 
+static void note(void *what)
+{
+    (*(int *)what)++;
+}
+
+static void what_has_memory_of_its_own_goes_back_with_the_rest(void **state)
+{
+    struct arena a = {0};
+    int n = 0, m = 0;
+
+    (void)state;
+    arena_defer(&a, note, &n);
+    arena_defer(&a, note, &m);
+    arena_reset(&a);
+    assert_int_equal(n + m, 2);
+    arena_reset(&a); /* once */
+    assert_int_equal(n + m, 2);
+    arena_defer(&a, note, &n);
+    arena_alloc(&a, 1 << 20); /* more than one block */
+    arena_reset(&a);
+    assert_int_equal(n, 2);
+    arena_defer(&a, note, &m);
+    arena_release(&a);
+    assert_int_equal(m, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_has_memory_of_its_own_goes_back_with_the_rest),
         cmocka_unit_test(pieces_are_zeroed_aligned_and_do_not_overlap),
         cmocka_unit_test(a_lifetime_that_repeats_takes_nothing_more_from_the_system),
         cmocka_unit_test(nothing_is_still_a_place_of_its_own),

@@ -769,8 +769,8 @@ static bool hear_checkpoint(void *ctx, const json_t *checkpoint, const char *dir
 
 static void listen(struct heard *h, size_t break_at)
 {
-    *h = (struct heard){
-        .events = json_object(), .checkpoints = json_object(), .break_at = break_at};
+    *h =
+        (struct heard){.events = json_object(), .checkpoints = json_object(), .break_at = break_at};
     fake_listener =
         (struct run_listener){.ctx = h, .event = hear_event, .checkpoint = hear_checkpoint};
 }
@@ -810,8 +810,8 @@ static void a_listener_has_heard_everything_wherever_the_run_broke(void **state)
 
             if (mine == NULL)
                 fail_msg("broken at call %zu, the event \"%s\" was never heard", at, key);
-            assert_true(json_equal(json_object_get(value, "message"),
-                                   json_object_get(mine, "message")));
+            assert_true(
+                json_equal(json_object_get(value, "message"), json_object_get(mine, "message")));
         }
         assert_int_equal(json_object_size(h.events), json_object_size(whole.events));
         assert_int_equal(json_object_size(h.checkpoints), 3);
@@ -819,6 +819,135 @@ static void a_listener_has_heard_everything_wherever_the_run_broke(void **state)
         test_dir_remove(dir);
     }
     stop_listening(&whole);
+}
+
+/* ---- supervised and dpo ---- */
+
+static struct fit_metrics fit_step_of(size_t step)
+{
+    struct fit_metrics m = {.step = step,
+                            .total_steps = 6,
+                            .epoch = (step + 2) / 3,
+                            .epoch_ends = step % 3 == 0,
+                            .has_valid = step % 3 == 0,
+                            .has_full_valid = step % 3 == 0};
+
+    m.train = (struct fit_measure){.n_rows = 4,
+                                   .n_tokens = 9,
+                                   .loss = 1 / (double)step,
+                                   .token_accuracy = 0.5,
+                                   .reward_chosen = 0.25,
+                                   .reward_rejected = -0.5,
+                                   .reward_accuracy = 1,
+                                   .reward_margin = 0.75};
+    m.valid = m.full_valid = m.train;
+    m.full_valid.loss = 0.046;
+    return m;
+}
+
+static struct run_folder *fit_folder(const char *dir, enum train_method method, bool resume)
+{
+    const struct run_folder_options opt = {
+        .method = method, .fine_tuned_model = "ft:m:o:s:1", .resume = resume};
+    struct run_folder *folder = NULL;
+
+    ASSERT_OK(run_folder_open(dir, &opt, &folder, &err));
+    return folder;
+}
+
+/* Steps from..to; a checkpoint after the third, told of or not. */
+static void tell_fit(const char *dir, struct run_folder *folder, size_t from, size_t to,
+                     bool checkpoint)
+{
+    struct progress_sink sink = run_folder_sink(folder);
+
+    for (size_t step = from; step <= to; step++) {
+        const struct fit_metrics m = fit_step_of(step);
+        const char *place = arena_printf(&arena, "%s/checkpoints/step-%zu", dir, step);
+        const struct checkpoint_info c = {
+            .step = step, .dir = place, .valid_mean_reward = (double)NAN, .fit = &m};
+
+        ASSERT_OK(sink.fit_step(sink.ctx, &m, &err));
+        if (step != 3)
+            continue;
+        ASSERT_OK(file_make_dirs(place, &err));
+        if (checkpoint)
+            ASSERT_OK(sink.checkpoint(sink.ctx, &c, &err));
+    }
+}
+
+static void losses_have_the_columns_and_the_sentence_of_the_api(void **state)
+{
+    char *dir = test_dir_make(&arena), *pairs = test_dir_make(&arena);
+    struct run_folder *folder = fit_folder(dir, METHOD_SUPERVISED, false);
+    json_t *data = NULL;
+
+    (void)state;
+    tell_fit(dir, folder, 1, 3, true);
+    run_folder_close(folder);
+    ASSERT_STR(read_in(dir, "metrics.csv"),
+               "step,train_loss,train_mean_token_accuracy,valid_loss,valid_mean_token_accuracy,"
+               "full_valid_loss,full_valid_mean_token_accuracy\n"
+               "1,1.0,0.5,,,,\n2,0.5,0.5,,,,\n"
+               "3,0.3333333333333333,0.5,0.3333333333333333,0.5,0.046,0.5\n");
+    const struct str events = read_in(dir, "events.jsonl");
+    assert_true(str_find(events, STR("\"message\":\"Step 1/6: training loss=1.00\""), 0) <
+                events.len);
+    assert_true(str_find(events,
+                         STR("\"message\":\"Step 3/6: training loss=0.33, validation loss=0.33, "
+                             "full validation loss=0.05\""),
+                         0) < events.len);
+    ASSERT_OK(run_last_metrics(dir, &data, &err));
+    assert_null(json_object_get(data, "rewards/chosen"));
+    assert_int_equal(json_integer_value(json_object_get(data, "total_steps")), 6);
+    json_decref(data);
+    folder = fit_folder(pairs, METHOD_DPO, false);
+    tell_fit(pairs, folder, 1, 1, true);
+    run_folder_close(folder);
+    const struct str csv = read_in(pairs, "metrics.csv");
+    assert_true(str_find(csv,
+                         STR(",rewards/chosen,rewards/rejected,rewards/accuracies,rewards/margins,"
+                             "full_valid_rewards/chosen"),
+                         0) < csv.len);
+    assert_true(str_find(csv, STR("\n1,1.0,0.5,,,,,0.25,-0.5,1.0,0.75,,,,\n"), 0) < csv.len);
+    test_dir_remove(dir);
+    test_dir_remove(pairs);
+}
+
+/* Killed after step 5, with the checkpoint of step 3 saved: told of, or not yet. */
+static void losses_are_cut_back_to_their_checkpoint(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        char *whole = test_dir_make(&arena), *dir = test_dir_make(&arena);
+        struct run_folder *folder = fit_folder(whole, METHOD_SUPERVISED, false);
+        json_t *lists[2];
+
+        tell_fit(whole, folder, 1, 6, true);
+        run_folder_close(folder);
+        folder = fit_folder(dir, METHOD_SUPERVISED, false);
+        tell_fit(dir, folder, 1, told ? 5 : 3, told);
+        run_folder_close(folder);
+        folder = fit_folder(dir, METHOD_SUPERVISED, true);
+        const struct progress_sink sink = run_folder_sink(folder);
+        ASSERT_OK(sink.rewind(sink.ctx, 3, &err));
+        tell_fit(dir, folder, 4, 6, true);
+        run_folder_close(folder);
+        const struct str a = read_in(whole, "metrics.csv"), b = read_in(dir, "metrics.csv");
+        assert_true(str_eq(a, b));
+        ASSERT_OK(json_read_file(file_join(&arena, whole, "checkpoints.json"), &lists[0], &err));
+        ASSERT_OK(json_read_file(file_join(&arena, dir, "checkpoints.json"), &lists[1], &err));
+        assert_int_equal(json_array_size(lists[1]), 1);
+        const json_t *metrics = json_object_get(json_array_get(lists[1], 0), "metrics");
+        assert_true(json_equal((json_t *)(uintptr_t)metrics,
+                               json_object_get(json_array_get(lists[0], 0), "metrics")));
+        assert_true(json_number_value(json_object_get(metrics, "full_valid_loss")) == 0.046);
+        assert_null(json_object_get(metrics, "full_valid_mean_reward"));
+        json_decref(lists[0]);
+        json_decref(lists[1]);
+        test_dir_remove(whole);
+        test_dir_remove(dir);
+    }
 }
 
 static void a_run_goes_on_only_as_it_was_started(void **state)
@@ -1093,6 +1222,8 @@ int main(void)
         cmocka_unit_test(a_run_survives_being_killed_at_any_moment),
         cmocka_unit_test(a_checkpoint_that_was_saved_and_not_told_of_is_told_of_on_resume),
         cmocka_unit_test(a_listener_has_heard_everything_wherever_the_run_broke),
+        cmocka_unit_test(losses_have_the_columns_and_the_sentence_of_the_api),
+        cmocka_unit_test(losses_are_cut_back_to_their_checkpoint),
         cmocka_unit_test(a_run_goes_on_only_as_it_was_started),
         cmocka_unit_test(a_full_disk_is_one_error_and_costs_no_line),
         cmocka_unit_test(a_line_that_failed_can_be_written_again),

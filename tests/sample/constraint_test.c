@@ -6,6 +6,7 @@
 #include "support/numbers.h"
 #include "support/rig.h"
 #include "text/json_schema.h"
+#include "text/tool_grammar.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -496,9 +497,50 @@ static void a_vocabulary_that_lacks_a_byte_is_refused(void **state)
     vocabulary_close(v);
 }
 
+/* A model may mark its calls with a special token: where that is told, it may come, and no other special token. */
+static void a_special_token_that_marks_calls_may_be_written(void **state)
+{
+    struct setting *s = *state;
+    const struct model_config *config = model_files_config(s->files[0]);
+    const struct tool_format format = {
+        .name = "a test's", .body = TOOL_BODY_NAMED, .open = STR("<|im_start|>"), .mid = STR(":")};
+    const token_id mark = tokenizer_find(s->tokenizers[0], format.open);
+    json_t *tools = json_pack("[{s:{s:s}}]", "function", "name", "f");
+    const struct tool_grammar_options o = {.format = &format, .tools = tools, .required = true};
+    struct error err = {0};
+
+    assert_true(mark >= 0 && tokenizer_is_special(s->tokenizers[0], mark));
+    for (size_t n_written = 0; n_written <= 1; n_written++) {
+        struct vocabulary *v = NULL;
+        struct constraint *c = NULL;
+        struct constraint_scratch scratch;
+        struct grammar_state at;
+        struct grammar *g = NULL;
+
+        ASSERT_OK(vocabulary_open_with(s->tokenizers[0], config->vocab, config->eos, config->n_eos,
+                                       &mark, n_written, &v, &err));
+        ASSERT_OK(tool_grammar(&o, &g, &err));
+        ASSERT_OK(constraint_open(g, v, &c, &err));
+        ASSERT_OK(constraint_scratch_open(&scratch, c, &err));
+        grammar_begin(&at);
+        const uint64_t *allowed = constraint_allowed(c, &scratch, &at);
+        size_t n_special = 0;
+        for (token_id id = 0; id < (token_id)config->vocab; id++)
+            n_special += (allowed[id / 64] >> (id % 64) & 1) != 0 &&
+                         tokenizer_is_special(s->tokenizers[0], id);
+        assert_int_equal(n_special, n_written);
+        assert_int_equal(constraint_accepts(c, &scratch, &at, mark), n_written == 1);
+        constraint_scratch_close(&scratch);
+        constraint_close(c);
+        vocabulary_close(v);
+    }
+    json_decref(tools);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_special_token_that_marks_calls_may_be_written),
         cmocka_unit_test(a_valid_text_is_accepted_as_the_tokenizer_cuts_it),
         cmocka_unit_test(the_allowed_tokens_are_those_that_are_accepted),
         cmocka_unit_test(every_walk_ends_in_a_valid_text),

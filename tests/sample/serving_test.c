@@ -421,15 +421,34 @@ static void what_could_never_be_let_in_is_refused(void **state)
 
     q.max_tokens = s->m->max_positions - q.n_prompt + 1;
     ASSERT_FAILS(engine_submit(e, NULL, &q, NULL, &t, &err), ERR_LIMIT, "positions");
-    q = request_of(s, COMMON, 6, 2);
-    ASSERT_FAILS(engine_submit(e, NULL, &q, NULL, &t, &err), ERR_LIMIT, "6 answers");
-    q = request_of(s, COMMON, 5, 100);
+    q = request_of(s, COMMON, (size_t)1 << 32, 100);
     ASSERT_FAILS(engine_submit(e, NULL, &q, NULL, &t, &err), ERR_LIMIT, "key-value cache");
     assert_null(t);
     assert_int_equal(turn(e), 0);
-    q.n_samples = 1;
-    ASSERT_OK(engine_submit(e, NULL, &q, NULL, &t, &err)); /* and nobody need listen */
+    engine_close(e);
+}
+
+/* As long as it is there, it is alone. */
+static void what_is_larger_than_the_limits_is_let_in_alone(void **state)
+{
+    struct setting *s = *state;
+    struct engine *e = open_serving(s, 5, 20, 0, 0);
+    struct sample_request large = request_of(s, COMMON, 12, 20), small = request_of(s, "x", 1, 5);
+    struct client clients[3] = {0};
+    struct error err = {0};
+    struct engine_ticket *t;
+
+    come(e, NULL, &small, &clients[0]);
+    come(e, NULL, &large, &clients[1]);
+    come(e, NULL, &small, &clients[2]);
+    ASSERT_OK(engine_submit(e, NULL, &small, NULL, &t, &err)); /* nobody need listen */
     while (turn(e) > 0) {
+        assert_true(clients[1].n_tokens == 0 || engine_is_done(clients[0].ticket));
+        assert_true(clients[2].n_tokens == 0 || clients[1].n_done > 12 - 5);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_answered(&clients[i], alone(s, NULL, clients[i].q), "alone");
+        engine_release(clients[i].ticket);
     }
     assert_true(engine_is_done(t));
     engine_release(t);
@@ -635,6 +654,7 @@ int main(void)
         cmocka_unit_test(a_long_prompt_holds_nobody_up),
         cmocka_unit_test(without_room_the_oldest_is_let_in_first),
         cmocka_unit_test(what_could_never_be_let_in_is_refused),
+        cmocka_unit_test(what_is_larger_than_the_limits_is_let_in_alone),
         cmocka_unit_test(the_likeliest_are_those_of_the_row_that_a_token_was_drawn_from),
         cmocka_unit_test(a_chat_s_next_turn_is_computed_from_where_it_stopped),
         cmocka_unit_test(an_adapter_that_changed_or_went_is_not_taken_for_what_it_was),

@@ -168,7 +168,7 @@ int main(int argc, char **argv)
         return 1;
     }
     while (getline(&text, &size, stdin) > 0) {
-        json_t *line = json_loads(text, 0, NULL);
+        json_t *line = json_loads(text, JSON_ALLOW_NUL, NULL);
 
         take(line);
         json_decref(line);

@@ -47,6 +47,16 @@ class Heard:
     def joined(self, choice=0, key="content"):
         return "".join(d.get(key, "") for d in self.of("delta") if d["choice"] == choice)
 
+    def calls(self, choice=0):
+        calls = []
+        for delta in (d for d in self.of("delta") if d["choice"] == choice):
+            for piece in delta.get("tool_calls", []):
+                if piece["index"] == len(calls):
+                    calls.append({"id": piece["id"], "type": piece["type"], "function": dict(piece["function"])})
+                else:
+                    calls[piece["index"]]["function"]["arguments"] += piece["function"]["arguments"]
+        return calls
+
     def entries(self, choice=0):
         return [e for d in self.of("delta") if d["choice"] == choice for e in d.get("logprobs", [])]
 
@@ -106,7 +116,8 @@ class Client:
         return self.lines.get(timeout=SECONDS)["figures"]
 
     def engine(self):
-        """The process's number."""
+        """The process's number; None between a death and the next start."""
+        self.figures()  # it has been started
         found = []
         for path in glob.glob("/proc/%d/task/*/children" % self.driver.pid):
             with open(path) as stream:
@@ -161,8 +172,9 @@ class EngineTest(HoneTest):
         self.assertEqual([c["choice"] for c in heard.choices()], list(range(chosen)))
         for choice in heard.choices():
             i = choice["choice"]
-            self.assertEqual(heard.joined(i), choice["message"]["content"])
+            self.assertEqual(heard.joined(i), choice["message"]["content"] or "")
             self.assertEqual(heard.joined(i, "reasoning"), choice["message"].get("reasoning_content", ""))
+            self.assertEqual(heard.calls(i), choice["message"].get("tool_calls", []))
             if choice["logprobs"]:
                 self.assertEqual(heard.entries(i), choice["logprobs"]["content"])
         usage = heard.last["usage"]
@@ -219,6 +231,25 @@ class Chats(EngineTest):
             self.assertEqual(usage, told["usage"]["completion_tokens_details"]["reasoning_tokens"])
             some += usage
         self.assertGreater(some, 0)
+
+    TOOLS = [{"type": "function", "function": {"name": name, "parameters": {
+        "type": "object", "properties": {"x": {"type": "string", "maxLength": 6}, "y": {"type": "integer"}}, "required": ["x", "y"],
+        "additionalProperties": False}}} for name in ("look", "see")]
+
+    def test_calls_of_tools_are_streamed(self):
+        ended = 0
+        for seed in range(6):
+            body = chat(seed=seed, tools=self.TOOLS, tool_choice="required", max_tokens=150, n=2, logprobs=True)
+            heard = self.client.ask(body, stream=True)
+            self.assert_whole(heard, 2)
+            self.assertEqual(self.client.ask(body).choices(), heard.choices())
+            for choice in heard.choices():
+                if choice["finish_reason"] == "tool_calls":
+                    ended += 1
+                    for call in choice["message"]["tool_calls"]:
+                        self.assertIn(call["function"]["name"], ("look", "see"))
+                        self.assertEqual(set(json.loads(call["function"]["arguments"])), {"x", "y"})
+        self.assertGreater(ended, 3)
 
     def test_the_likeliest_tokens_are_told(self):
         heard = self.answered(self.client.ask(chat(logprobs=True, top_logprobs=3, temperature=0)))
@@ -310,7 +341,7 @@ class Completions(EngineTest):
         scored, = self.lines("score", "--model", HF, stdin=[{"text": "Hello you"}])
         entries = choice["logprobs"]["content"]
         self.assertIsNone(entries[0]["logprob"])
-        self.assertEqual([e["logprob"] for e in entries[1:]], scored["logprobs"][1:])
+        self.assertEqual([round(e["logprob"], 6) for e in entries[1:]], scored["logprobs"][1:])
         self.assertEqual(self.texts(prompt="Hello", echo=True), ["Hello" + t for t in self.texts(prompt="Hello")])
 
     def test_the_best_of_many_is_the_likeliest_on_average(self):
@@ -328,7 +359,7 @@ class Completions(EngineTest):
         for body, kind, param, says in [
             ({}, "invalid", "prompt", "missing"), ({"prompt": []}, "invalid", "prompt", "empty"),
             ({"prompt": ["a", 3]}, "invalid", "prompt", "a number"), ({"prompt": [[9999999]]}, "invalid", "prompt", "no token"),
-            ({"prompt": ""}, "invalid", "prompt", "empty"), ({"prompt": "a" * 5000}, "limit", "prompt", "512"),
+            ({"prompt": [[]]}, "invalid", "prompt", "empty"), ({"prompt": "a" * 5000}, "limit", "prompt", "512"),
             ({"prompt": "a", "suffix": "b"}, "unsupported", "suffix", "not offered"),
             ({"prompt": "a", "best_of": 1, "n": 2}, "invalid", "best_of", "less than"),
             ({"prompt": "a", "max_tokens": 0}, "invalid", "max_tokens", "echo"), ({"prompt": "a", "logprobs": 6}, "invalid", "logprobs", "5"),
@@ -403,12 +434,17 @@ class Deaths(EngineTest):
         self.assertEqual(self.client.figures()["starts"], 3)
 
     def test_the_process_goes_with_its_server(self):
+        self.answered(self.client.ask(chat()))
         pid = self.client.engine()
         self.client.driver.kill()
         self.client.driver.wait()
         self.client.driver.stdin.close()
         for _ in range(1000):
-            if not os.path.exists("/proc/%d" % pid) or open("/proc/%d/stat" % pid).read().split(")")[1].split()[0] == "Z":
+            try:
+                with open("/proc/%d/stat" % pid) as stream:
+                    if stream.read().rsplit(")")[-1].split()[0] == "Z":
+                        break
+            except FileNotFoundError:
                 break
             time.sleep(0.01)
         else:
@@ -481,7 +517,7 @@ class Limits(EngineTest):
         self.assertNotIn(self.folder, slow.last["message"])
 
     def test_the_model_used_longest_ago_goes_first(self):
-        client = self.open(memory=1 << 20)
+        client = self.open(memory=1)
 
         def open_files():
             with open("/proc/%d/maps" % client.engine()) as stream:

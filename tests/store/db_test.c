@@ -7,13 +7,18 @@
 #include "store/db.h"
 #include "support/postgres.h"
 
+#include <errno.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,7 +154,8 @@ static void values_come_back_as_they_were(void **state)
     const struct db_value null = {.type = DB_NULL};
     const int64_t ints[] = {0, -1, INT64_MAX, INT64_MIN, (int64_t)1 << 53 | 1};
     const double reals[] = {
-        0.1, -0.0, 1e308 * 10, -1e308 * 10, 5e-324, 1.7976931348623157e308, 1.0 / 3.0, 1e22};
+        0.1,       -0.0, (double)INFINITY, -(double)INFINITY, 5e-324, 1.7976931348623157e308,
+        1.0 / 3.0, 1e22};
     const char *texts[] = {"", "x", "it's \"?1\" -- ?2 $3 \\ \n",
                            "\xc3\xa4\xe2\x82\xac\xf0\x9f\x8d\xaf"};
     char name[32];
@@ -211,7 +217,7 @@ static void values_that_no_database_keeps_are_refused(void **state)
         {db_text("\xc0\xaf"), "not UTF-8 at byte 0"},         /* longer than it need be */
         {db_text("x\xed\xa0\x80"), "not UTF-8 at byte 1"},    /* half of a surrogate pair */
         {db_text("\xf4\x90\x80\x80"), "not UTF-8 at byte 0"}, /* behind the last */
-        {db_real(NAN), "not a number (NaN)"},
+        {db_real((double)NAN), "not a number (NaN)"},
     };
     struct error err = {0};
 
@@ -737,6 +743,148 @@ static void a_server_that_crashed_and_came_back_is_found_again(void **state)
     db_pool_close(p);
 }
 
+/* Between the pool and the server: passes everything on, and loses the answer to the first few commits. */
+struct lossy {
+    char path[108], server[108];
+    int listener;
+    atomic_bool stop;
+    atomic_int losses, lost;
+    pthread_t thread;
+};
+#define PAIRS 8
+
+static int connect_to(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(to.sun_path, sizeof to.sun_path, "%s", path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+/* False: this connection is over. */
+static bool pass_on(struct lossy *l, int from, int to, bool from_client)
+{
+    char bytes[65536];
+    const ssize_t n = recv(from, bytes, sizeof bytes, 0);
+
+    if (n <= 0 || send(to, bytes, (size_t)n, MSG_NOSIGNAL) != n)
+        return false;
+    if (from_client && memmem(bytes, (size_t)n, "COMMIT", 6) != NULL &&
+        atomic_load(&l->losses) > 0) {
+        (void)!recv(to, bytes, sizeof bytes, 0); /* the server has answered */
+        atomic_fetch_sub(&l->losses, 1);
+        atomic_fetch_add(&l->lost, 1);
+        return false;
+    }
+    return true;
+}
+
+static void *stand_between(void *ctx)
+{
+    struct lossy *l = ctx;
+    struct pollfd fds[1 + 2 * PAIRS] = {{.fd = l->listener, .events = POLLIN}};
+
+    for (size_t i = 1; i < COUNT_OF(fds); i++)
+        fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    while (!atomic_load(&l->stop)) {
+        if (poll(fds, COUNT_OF(fds), 20) <= 0)
+            continue;
+        for (size_t i = 1; i < COUNT_OF(fds); i += 2) {
+            bool ok = true;
+
+            if (fds[i].fd < 0) {
+                if (fds[0].revents != 0) {
+                    fds[i].fd = accept(l->listener, NULL, NULL);
+                    fds[i + 1].fd = connect_to(l->server);
+                    fds[0].revents = fds[i].revents = fds[i + 1].revents = 0;
+                }
+                continue;
+            }
+            if (fds[i].revents != 0)
+                ok = pass_on(l, fds[i].fd, fds[i + 1].fd, true);
+            if (ok && fds[i + 1].revents != 0)
+                ok = pass_on(l, fds[i + 1].fd, fds[i].fd, false);
+            if (!ok) {
+                close(fds[i].fd);
+                close(fds[i + 1].fd);
+                fds[i].fd = fds[i + 1].fd = -1;
+            }
+        }
+    }
+    for (size_t i = 1; i < COUNT_OF(fds); i++)
+        if (fds[i].fd >= 0)
+            close(fds[i].fd);
+    close(l->listener);
+    return NULL;
+}
+
+/* url: the server's, "...?host=DIR"; returns one that leads through l. */
+static const char *through(struct lossy *l, struct test_database *d)
+{
+    static const char host[] = "host=";
+    const char *dir = strstr(d->url, host) + sizeof host - 1;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+    snprintf(l->server, sizeof l->server, "%s/.s.PGSQL.5432", dir);
+    snprintf(l->path, sizeof l->path, "%s/.s.PGSQL.5432", d->dir);
+    snprintf(at.sun_path, sizeof at.sun_path, "%s", l->path);
+    l->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(l->listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(l->listener, 16), 0);
+    assert_int_equal(pthread_create(&l->thread, NULL, stand_between, l), 0);
+    return arena_printf(&d->arena, "%.*s%s", (int)(dir - d->url), d->url, d->dir);
+}
+
+static void a_commit_whose_answer_was_lost_is_not_done_twice(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct lossy l = {.losses = 0};
+    struct db_pool *p = open_pool(through(&l, d), 2, 0);
+    struct error err = {0};
+
+    ASSERT_OK(db_write(p, put_one_thing, "before", &err));
+    for (int i = 0; i < 5; i++) {
+        struct named n = {0};
+
+        snprintf(n.name, sizeof n.name, "lost-%d", i);
+        atomic_store(&l.losses, 1);
+        ASSERT_OK(db_write(p, put_named, &n, &err));
+        assert_int_equal(atomic_load(&l.lost), i + 1);
+    }
+    assert_int_equal(number(p, "SELECT n FROM counts"), 5); /* once each */
+    assert_int_equal(number(p, "SELECT count(*) FROM things"), 6);
+    db_pool_close(p);
+    atomic_store(&l.stop, true);
+    pthread_join(l.thread, NULL);
+}
+
+/* The first commit ends its own connection, from within; a sequence does not roll back, so the second one does not. */
+static const char kills_a_commit[] =
+    "CREATE SEQUENCE kills;\n"
+    "CREATE FUNCTION kill_one() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+    "IF nextval('kills') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); "
+    "PERFORM pg_sleep(5); END IF; RETURN NULL; END $$;\n"
+    "CREATE CONSTRAINT TRIGGER kill_at_commit AFTER INSERT ON things DEFERRABLE INITIALLY DEFERRED "
+    "FOR EACH ROW EXECUTE FUNCTION kill_one()";
+
+static void a_commit_that_was_killed_is_done_again(void **state)
+{
+    struct test_database *d = test_database(state);
+    const struct db_migration more[] = {tables[0], {"0002 kills", kills_a_commit}};
+    struct db_pool *p = open_pool(d->url, 2, 0);
+    struct named n = {.name = "survivor"};
+    struct error err = {0};
+
+    ASSERT_OK(db_migrate(p, more, COUNT_OF(more), &err));
+    ASSERT_OK(db_write(p, put_named, &n, &err));
+    assert_int_equal(number(p, "SELECT last_value FROM kills"), 2);
+    assert_int_equal(number(p, "SELECT count(*) FROM things"), 1);
+    assert_int_equal(number(p, "SELECT n FROM counts"), 1);
+    db_pool_close(p);
+}
+
 /* ---- the tables' versions ---- */
 
 static const struct db_migration versions[] = {
@@ -853,6 +1001,51 @@ static void a_full_disk_is_told_and_what_was_there_stays(void **state)
     ASSERT_OK(db_write(p, put_one_thing, "after", &err));
     ASSERT_OK(db_write(p, put_a_lot, d, &err));
     assert_int_equal(number(p, "SELECT count(*) FROM things"), 3);
+    db_pool_close(p);
+}
+
+static void no_write_succeeds_from_now_on(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (filter == NULL ||
+        seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSPC), SCMP_SYS(pwrite64), 0) != 0 ||
+        seccomp_load(filter) != 0)
+        _exit(90);
+    seccomp_release(filter);
+}
+
+/* As the system tells it: ENOSPC, at the first byte. In a child, for it cannot be taken back. */
+static void a_disk_without_a_byte_left_is_told(void **state)
+{
+    struct test_database *d = test_database(state);
+    int status = -1;
+    struct error err = {0};
+
+    db_pool_close(open_pool(d->url, 2, 0));
+    const pid_t child = fork();
+    if (child == 0) {
+        struct db_pool *p = open_with(d->url, (struct db_options){.durable = true});
+        struct named n = {.name = "during"};
+
+        if (!db_write(p, put_one_thing, "before", &err))
+            _exit(91);
+        no_write_succeeds_from_now_on();
+        if (db_write(p, put_named, &n, &err))
+            _exit(92);
+        if (err.kind != ERR_IO || strstr(err.message, "the disk is full") == NULL ||
+            strstr(err.message, "free some space") == NULL) {
+            fprintf(stderr, "%s\n", err.message);
+            _exit(93);
+        }
+        _exit(number(p, "SELECT count(*) FROM things") == 1 ? 0 : 94);
+    }
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    struct db_pool *p = open_pool(d->url, 2, 0);
+    assert_int_equal(number(p, "SELECT count(*) FROM things"), 1);
+    ASSERT_OK(db_write(p, put_one_thing, "during", &err));
     db_pool_close(p);
 }
 
@@ -975,9 +1168,12 @@ int main(void)
         ON_BOTH(sixteen_threads_write_and_each_has_its_own_failures),
         ON_POSTGRES(a_transaction_whose_connection_was_killed_is_done_again),
         ON_POSTGRES(a_server_that_crashed_and_came_back_is_found_again),
+        ON_POSTGRES(a_commit_whose_answer_was_lost_is_not_done_twice),
+        ON_POSTGRES(a_commit_that_was_killed_is_done_again),
         ON_BOTH(four_processes_migrate_once),
         ON_BOTH(versions_go_on_and_a_newer_one_is_refused),
         ON_SQLITE(a_full_disk_is_told_and_what_was_there_stays),
+        ON_SQLITE(a_disk_without_a_byte_left_is_told),
         ON_BOTH(a_kill_loses_no_row_that_was_committed),
         ON_BOTH(a_copy_is_whole_beside_a_writer),
     };

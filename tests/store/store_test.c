@@ -145,9 +145,8 @@ static void no_path_is_an_id(void **state)
 struct busy {
     struct store *store;
     const char *home;
-    atomic_bool stop;
+    atomic_bool stop, failed;
     atomic_int orgs;
-    bool failed;
 };
 
 /* A row, a file of its name, a line of a run; a checkpoint now and then, those of half a second ago removed. */

@@ -121,6 +121,10 @@ static bool more(struct client *c, double deadline)
     if (c->at == c->in.len) {
         buf_clear(&c->in);
         c->at = 0;
+    } else if (c->at > c->in.len / 2) { /* what was used makes room */
+        memmove(c->in.ptr, c->in.ptr + c->at, c->in.len - c->at);
+        c->in.len -= c->at;
+        c->at = 0;
     }
     buf_put(&c->in, bytes, (size_t)n);
     return true;

@@ -1,0 +1,224 @@
+/*
+ * turn_test.c - which tokens of a conversation are the assistant's, with templates that mark them and with others.
+ */
+#include "sample/turn.h"
+#include "support/support.h"
+
+static struct arena arena;
+static struct error err;
+static struct model *model;
+
+/* ChatML, as the tiny model has it. */
+#define MESSAGE(content) "<|im_start|>{{ m.role }}\n" content "<|im_end|>\n"
+#define ASK "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+
+static int open_model(void **state)
+{
+    (void)state;
+    return model_open(golden_path(&arena, "tiny/hf"), 0, &model, &err) ? 0 : -1;
+}
+
+static int close_model(void **state)
+{
+    (void)state;
+    model_close(model);
+    arena_release(&arena);
+    return 0;
+}
+
+static json_t *parsed(const char *text)
+{
+    json_t *j = NULL;
+
+    ASSERT_OK(json_parse(str_of(text), "the messages", &j, &err));
+    return j;
+}
+
+static bool turn_of(const char *template, const char *messages, size_t i, struct turn *out)
+{
+    struct prompter *p = NULL;
+    json_t *m = parsed(messages);
+
+    ASSERT_OK(prompter_open(model, template, &p, &err));
+    const bool ok = prompter_turn(p, m, i, NULL, &arena, out, &err);
+    prompter_close(p);
+    json_decref(m);
+    return ok;
+}
+
+/* Tokens as text; those that are masked as '.' for each of their bytes. */
+static const char *text_of(const token_id *ids, const bool *masked, size_t n)
+{
+    const struct tokenizer *t = model_files_tokenizer(model->files);
+    struct buf b;
+
+    buf_init(&b, 1 << 16);
+    for (size_t i = 0; i < n; i++) {
+        const struct str bytes = tokenizer_bytes(t, ids[i]);
+
+        for (size_t k = 0; k < bytes.len; k++)
+            buf_char(&b, masked != NULL && masked[i] ? '.' : bytes.ptr[k]);
+    }
+    const char *text = arena_text(&arena, buf_view(&b));
+    buf_release(&b);
+    return text;
+}
+
+static void assert_turn(const char *template, const char *messages, size_t i, const char *prompt,
+                        const char *said)
+{
+    struct turn t;
+
+    ASSERT_OK(turn_of(template, messages, i, &t));
+    assert_string_equal(text_of(t.prompt, NULL, t.n_prompt), prompt);
+    assert_string_equal(text_of(t.tokens, t.masked, t.n), said);
+    size_t learned = 0;
+    for (size_t k = 0; k < t.n; k++)
+        learned += t.masked == NULL || !t.masked[k];
+    assert_int_equal(t.n_learned, learned);
+}
+
+#define U(text) "{\"role\":\"user\",\"content\":\"" text "\"}"
+#define A(text) "{\"role\":\"assistant\",\"content\":\"" text "\"}"
+#define TWO "[" U("one") "," A("first") "," U("two") "," A("second") "]"
+
+static void the_end_of_the_turn_is_learned_and_nothing_behind_it(void **state)
+{
+    (void)state;
+    assert_turn(NULL, TWO, 1, "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n",
+                "first<|im_end|>");
+    assert_turn(NULL, TWO, 3,
+                "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\nfirst<|im_end|>\n"
+                "<|im_start|>user\ntwo<|im_end|>\n<|im_start|>assistant\n",
+                "second<|im_end|>");
+    assert_turn(NULL, "[" U("one") "," A("") "]", 1,
+                "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>");
+}
+
+static void a_template_that_forgets_thinking_gives_later_turns_what_they_would_see(void **state)
+{
+    (void)state;
+    static const char thinks[] = "{% for m in messages %}" MESSAGE(
+        "{{ m.content if loop.last else m.content.split('</t>')[-1] }}") "{% endfor %}" ASK;
+    static const char messages[] =
+        "[" U("one") "," A("<t>hm</t>first") "," U("two") "," A("<t>oh</t>second") "]";
+
+    assert_turn(thinks, messages, 1, "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n",
+                "<t>hm</t>first<|im_end|>");
+    assert_turn(thinks, messages, 3,
+                "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\nfirst<|im_end|>\n"
+                "<|im_start|>user\ntwo<|im_end|>\n<|im_start|>assistant\n",
+                "<t>oh</t>second<|im_end|>");
+}
+
+static void marks_decide_what_is_the_assistant_s(void **state)
+{
+    (void)state;
+    /* the mark leaves out what stands in front, and the end token, which belongs to the turn all the same */
+    static const char marked[] =
+        "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\nSay: "
+        "{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>\n{% else %}" MESSAGE(
+            "{{ m.content }}") "{% endif %}{% endfor %}" ASK;
+    static const char twice[] =
+        "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\n"
+        "{% generation %}{{ m.content }}{% endgeneration %} -- "
+        "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}\n{% else %}" MESSAGE(
+            "{{ m.content }}") "{% endif %}{% endfor %}" ASK;
+
+    assert_turn(marked, TWO, 1, "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n",
+                ".....first<|im_end|>");
+    assert_turn(marked, TWO, 3,
+                "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\nSay: first<|im_end|>\n"
+                "<|im_start|>user\ntwo<|im_end|>\n<|im_start|>assistant\n",
+                ".... second<|im_end|>"); /* " s" is one token: it has to be drawn */
+    assert_turn(twice, TWO, 1, "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n",
+                "first....first<|im_end|>");
+}
+
+static void marks_help_where_the_generation_prompt_is_another(void **state)
+{
+    (void)state;
+    static const char asks[] =
+        "{% if add_generation_prompt %}<|im_start|>assistant\n<t>{% endif %}";
+    const char *plain = arena_printf(
+        &arena, "%s%s", "{% for m in messages %}" MESSAGE("{{ m.content }}") "{% endfor %}", asks);
+    const char *marked = arena_printf(
+        &arena, "%s%s",
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% generation %}{{ m.content }}"
+        "<|im_end|>{% endgeneration %}{{ '\\n' }}{% endfor %}",
+        asks);
+    struct turn t;
+
+    ASSERT_FAILS(turn_of(plain, TWO, 1, &t), ERR_UNSUPPORTED,
+                 "the chat template begins messages[1] otherwise than it asks for it");
+    assert_turn(marked, TWO, 1, "<|im_start|>user\none<|im_end|>\n<|im_start|>assistant\n",
+                "first<|im_end|>");
+}
+
+static void what_cannot_be_told_apart_is_refused(void **state)
+{
+    (void)state;
+    struct turn t;
+
+    ASSERT_FAILS(turn_of("{{ messages[0].content }}", TWO, 1, &t), ERR_UNSUPPORTED,
+                 "renders the assistant's message as nothing");
+    ASSERT_FAILS(
+        turn_of("{% for m in messages %}{{ m.content }}{% endfor %}", "[" A("x") "]", 0, &t),
+        ERR_UNSUPPORTED, "nothing to go on from");
+    ASSERT_FAILS(
+        turn_of("{% if messages|length > 1 %}{{ raise_exception('no') }}{% endif %}x", TWO, 1, &t),
+        ERR_INVALID, "no");
+    ASSERT_FAILS(turn_of("{% generation %}{{ messages[0].content }}{% endgeneration %}{% for m in "
+                         "messages %}x{% endfor %}",
+                         TWO, 1, &t),
+                 ERR_UNSUPPORTED, "and not this one's");
+}
+
+static void a_token_across_the_border_is_cut_there(void **state)
+{
+    (void)state;
+    const struct tokenizer *tokenizer = model_files_tokenizer(model->files);
+    struct token_list whole = {0};
+    struct turn t;
+
+    /* "\n\n" may be one token; what is given ends between the two */
+    ASSERT_OK(turn_of("{% for m in messages %}{{ m.content }}{% if m.role == 'user' %}{{ '\\n' }}{% endif %}"
+                      "{% endfor %}",
+                      "[" U("a") "," A("\\n\\nb") "]", 1, &t));
+    assert_string_equal(text_of(t.prompt, NULL, t.n_prompt), "a\n");
+    assert_string_equal(text_of(t.tokens, NULL, t.n), "\n\nb");
+    ASSERT_OK(tokenizer_encode(tokenizer, STR("a\n"), true, &whole, &err));
+    assert_int_equal(whole.n, t.n_prompt);
+    assert_memory_equal(whole.ids, t.prompt, whole.n * sizeof *whole.ids);
+    token_list_release(&whole);
+}
+
+static void a_text_goes_on_to_its_end(void **state)
+{
+    (void)state;
+    struct prompter *p = NULL;
+    struct turn t;
+
+    ASSERT_OK(prompter_open(model, NULL, &p, &err));
+    ASSERT_OK(prompter_completion(p, STR("once"), STR(" upon"), &arena, &t, &err));
+    assert_string_equal(text_of(t.prompt, NULL, t.n_prompt), "once");
+    assert_string_equal(text_of(t.tokens, NULL, t.n), " upon<|im_end|>");
+    ASSERT_OK(prompter_completion(p, STR(""), STR("x<|im_end|>"), &arena, &t, &err));
+    assert_int_equal(t.n_prompt, 1); /* there must be something to go on from */
+    assert_string_equal(text_of(t.tokens, NULL, t.n), "x<|im_end|>");
+    prompter_close(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_end_of_the_turn_is_learned_and_nothing_behind_it),
+        cmocka_unit_test(a_template_that_forgets_thinking_gives_later_turns_what_they_would_see),
+        cmocka_unit_test(marks_decide_what_is_the_assistant_s),
+        cmocka_unit_test(marks_help_where_the_generation_prompt_is_another),
+        cmocka_unit_test(what_cannot_be_told_apart_is_refused),
+        cmocka_unit_test(a_token_across_the_border_is_cut_there),
+        cmocka_unit_test(a_text_goes_on_to_its_end),
+    };
+    return cmocka_run_group_tests(tests, open_model, close_model);
+}
