@@ -1,6 +1,7 @@
 """Fine-tuning jobs by the official client: checks, states, events, and one that a worker trains."""
 import contextlib
 import copy
+import http.client
 import json
 import os
 import sqlite3
@@ -200,6 +201,17 @@ class Create(JobsTest):
             self.assertEqual(status, 400, body[:40])
             self.assertEqual(set(json.loads(reply)["error"]), {"message", "type", "param", "code"})
             self.assertTrue(headers["x-request-id"].startswith("req_"))
+
+
+    def test_a_body_that_is_too_large(self):
+        host = self.server.url.split("/")[2]
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
+            connection.putrequest("POST", "/v1/fine_tuning/jobs")
+            connection.putheader("Authorization", "Bearer " + self.server.key)
+            connection.putheader("Content-Length", str(5 << 20))
+            connection.endheaders()  # refused before a byte of it is there
+            reply = connection.getresponse()
+            self.assertEqual((reply.status, json.loads(reply.read())["error"]["code"]), (413, "request_too_large"))
 
 
 class States(JobsTest):

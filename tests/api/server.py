@@ -51,7 +51,7 @@ class Server:
 
     def start(self):
         self.log = tempfile.TemporaryFile(mode="w+")
-        self.process = subprocess.Popen([HONE, "serve", "--port", "0", *self.options], env=self.env, text=True,
+        self.process = subprocess.Popen([HONE, "serve", "--port", "0", "--workers", "0", *self.options], env=self.env, text=True,
                                         stdout=subprocess.PIPE, stderr=self.log)
         line = self.process.stdout.readline()
         found = re.search(r"http://\S+", line)
