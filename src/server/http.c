@@ -403,13 +403,14 @@ static enum MHD_Result answer_before_body(struct exchange *e, struct MHD_Connect
     return queue_response(e, c);
 }
 
-/* To a handler's thread; refused where the queue is full. */
+/* To a handler's thread; refused where the queue is full, unless its begin() was let in: a body that was taken is not lost. */
 static enum MHD_Result hand_over(struct exchange *e, struct MHD_Connection *c, bool before_body)
 {
     struct http_server *s = e->server;
 
     pthread_mutex_lock(&s->queue_lock);
-    const bool is_full = s->n_jobs >= s->opt.max_waiting, is_stopping = s->is_stopping;
+    const bool is_full = !e->is_admitted && s->n_jobs >= s->opt.max_waiting;
+    const bool is_stopping = s->is_stopping;
     if (!is_full && !is_stopping) {
         pthread_mutex_lock(&e->lock);
         e->owner = HTTP_OF_HANDLER;
@@ -417,6 +418,7 @@ static enum MHD_Result hand_over(struct exchange *e, struct MHD_Connection *c, b
         MHD_suspend_connection(c);
         pthread_mutex_unlock(&e->lock);
         http_hold(e);
+        e->is_admitted = true;
         e->next_job = NULL;
         if (s->first_job == NULL)
             s->first_job = e;
@@ -646,7 +648,7 @@ static void on_completed(void *ctx, struct MHD_Connection *c, void **of_request,
     if (sent == NULL)
         e->status = 0;
     else if (e->status == 0)
-        e->status = (int)sent->http_status; /* libmicrohttpd's own refusal */
+        e->status = (int)sent->http_status;    /* libmicrohttpd's own refusal */
     struct MHD_Response *unsent = e->response; /* a growing one holds the exchange */
     e->response = NULL;
     const bool is_ours = e->owner == HTTP_OF_NETWORK;
@@ -899,9 +901,19 @@ static void signals_off(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
+/* Where libmicrohttpd does not start it has closed the socket, or has not: it does not tell. */
+static void close_if_same(int fd, const struct stat *was)
+{
+    struct stat is;
+
+    if (fstat(fd, &is) == 0 && is.st_ino == was->st_ino && is.st_dev == was->st_dev)
+        close(fd);
+}
+
 bool http_server_open(const struct http_options *opt, struct http_server **out, struct error *err)
 {
     struct http_server *s = must_have(calloc(1, sizeof *s));
+    struct stat socket_is = {0};
     sigset_t before;
     int fd = -1;
 
@@ -915,9 +927,9 @@ bool http_server_open(const struct http_options *opt, struct http_server **out, 
     s->n_table = s->opt.max_connections + 64;
     s->table = must_have(calloc(s->n_table, sizeof(struct http_connection *)));
     signals_off(&before);
-    bool ok = listen_on(s, &fd, err);
+    bool ok = listen_on(s, &fd, err) && fstat(fd, &socket_is) == 0;
     if (ok && !(ok = http_watch_open(s, err) && start_handlers(s, err) && start_daemon(s, fd, err)))
-        close(fd);
+        close_if_same(fd, &socket_is);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!ok) {
         http_server_close(s);

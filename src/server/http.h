@@ -75,8 +75,11 @@ MUST_CHECK bool http_decode(struct str in, bool plus_is_blank, struct arena *a, 
 enum http_body { HTTP_BODY_NONE, HTTP_BODY_MEMORY, HTTP_BODY_MULTIPART };
 struct http_plan {
     enum http_body body;
-    uint64_t
-        max_bytes; /* of the whole body: 413 before a byte of it is read where Content-Length says more, as soon as it is passed otherwise */
+    /*
+     * Of the whole body. 413 where Content-Length says more, before a byte of it is kept (a short one is read over, so that the
+     * connection lives on; before a long one the answer comes at once); without a length as soon as it is passed.
+     */
+    uint64_t max_bytes;
     /* Names a file for a multipart's file part, made or yet to be made; NULL with err: refused. On a network thread: it may not wait. */
     const char *(*incoming)(void *ctx, struct http_exchange *x, struct error *err);
 };

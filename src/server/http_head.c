@@ -169,6 +169,9 @@ int http_read_head(struct exchange *e, struct MHD_Connection *c, const char *met
 
     x->method = read_method(method);
     e->is_http11 = strcmp(version, "HTTP/1.0") != 0;
+    const int n_headers = MHD_get_connection_values_n(c, MHD_HEADER_KIND, NULL, NULL);
+    if (n_headers >= 0 && (size_t)n_headers < w.room)
+        w.room = (size_t)n_headers;
     x->headers = ARENA_ARRAY(&x->arena, struct http_pair, w.room);
     MHD_get_connection_values_n(c, MHD_HEADER_KIND, on_header, &w);
     e->expects_continue = w.n_expect > 0;
@@ -177,7 +180,7 @@ int http_read_head(struct exchange *e, struct MHD_Connection *c, const char *met
         *message = "the address of the request is too long";
         return 414;
     }
-    if (w.bytes > opt->max_header_bytes || x->n_headers == w.room) {
+    if (w.bytes > opt->max_header_bytes || n_headers > HTTP_MAX_PAIRS) {
         *message = "the headers of the request are too large";
         return 431;
     }

@@ -78,7 +78,7 @@ struct exchange {
     const char *target_at; /* where libmicrohttpd has it */
     struct str target;
     char request_id[40], address[64];
-    bool is_http11, has_body, is_chunked, expects_continue, is_handed_over;
+    bool is_http11, has_body, is_chunked, expects_continue, is_admitted;
     uint64_t content_length, discarded;
     struct http_plan plan;
     struct http_incoming in;

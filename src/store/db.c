@@ -91,8 +91,10 @@ bool db_pool_open(const char *url, const struct db_options *opt, struct db_pool 
                   "the database's address is none that PostgreSQL understands; one is "
                   "postgresql://USER:PASSWORD@HOST:PORT/NAME, with %%XX for special characters");
 #endif
-    /* That it is there, and ours to write, is to be known now. */
-    ok = ok && db_pool_lend(p, DB_WRITING, clock_seconds(), &first, err);
+    /* That it is there, and ours to write, is to be known now. Others who make the same file are waited for, a server that is
+       not there is not. */
+    const double wait = driver->dialect == DB_SQLITE ? p->opt.timeout_ms * 1e-3 : 0;
+    ok = ok && db_pool_lend(p, DB_WRITING, clock_seconds() + wait, &first, err);
     if (ok)
         db_pool_give_back(p, first, DB_WRITING);
     if (ok)

@@ -3,14 +3,12 @@
  *
  * Live streams ask for what came after the last number they saw, so no event may become visible behind a larger number. In
  * PostgreSQL a number is drawn before its transaction commits, and transactions commit in any order; so whoever adds events
- * first takes one lock, which is held until the end of the transaction and given back after its rows can be seen. It is
- * the last lock that a transaction takes, so it is held for a commit and no one waits in a circle. SQLite has one writer.
+ * holds a lock (db_lock) from before that to the end of the transaction. It is the last thing that a transaction takes, so
+ * it is held for a commit and no one waits in a circle.
  */
 #include "base/clock.h"
 #include "base/size.h"
 #include "store/jobs_internal.h"
-
-#define EVENTS_LOCK 0x686f6e6565766e74 /* "honeevnt" */
 
 static bool put_event(struct db *db, const char *job_id, const struct job_event *e, int64_t now,
                       struct arena *a, struct error *err)
@@ -38,11 +36,7 @@ static bool put_event(struct db *db, const char *job_id, const struct job_event 
 bool events_put(struct db *db, const char *job_id, const struct job_event *events, size_t n,
                 int64_t now, struct arena *a, struct error *err)
 {
-    const struct db_value lock[] = {db_int(EVENTS_LOCK)};
-
-    if (n > 0 && db_dialect(db) == DB_POSTGRES &&
-        !db_run(db, "SELECT pg_advisory_xact_lock(?1)", lock, COUNT_OF(lock), NULL, NULL, NULL,
-                err))
+    if (n > 0 && !db_lock(db, "events", err))
         return false;
     for (size_t i = 0; i < n; i++)
         if (!put_event(db, job_id, &events[i], now, a, err))

@@ -39,6 +39,7 @@ void job_state_fill(const struct db_row *row, struct arena *a, void *item)
         .worker = db_row_text(row, 25, a),
         .lease_until = db_row_int(row, 26),
         .attempt = db_row_int(row, 27),
+        .tries = db_row_int(row, 33),
         .ask = db_row_text(row, 28, a),
         .memory_bytes = db_row_int(row, 29),
         .step = db_row_int(row, 30),
@@ -100,9 +101,9 @@ static bool insert_job(struct db *db, struct job_row *j, struct error *err)
         "INSERT INTO jobs (id, project_id, method, status, model, suffix, training_file, "
         "validation_file, body, resolved, fine_tuned_model, eval_id, result_files, created_at, "
         "started_at, finished_at, estimated_finish, trained_tokens, seed, run_dir, lease, "
-        "lease_until, attempt, ask, memory_bytes, step, total_steps, model_deleted) "
+        "lease_until, attempt, ask, memory_bytes, step, total_steps, model_deleted, tries) "
         "VALUES (?1, ?2, ?3, 'validating_files', ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, 0, "
-        "0, ?14, ?15, ?16, 0, 0, 0, '', ?17, 0, ?18, 0) RETURNING seq",
+        "0, ?14, ?15, ?16, 0, 0, 0, '', ?17, 0, ?18, 0, 0) RETURNING seq",
         params, COUNT_OF(params), &j->seq, NULL, err);
 }
 

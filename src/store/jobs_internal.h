@@ -35,7 +35,7 @@ struct job_state {
     "t.validation_file, t.body, t.resolved, t.fine_tuned_model, t.eval_id, t.result_files, "       \
     "t.error_code, t.error_message, t.error_param, t.usage, t.created_at, t.started_at, "          \
     "t.finished_at, t.estimated_finish, t.trained_tokens, t.seed, t.run_dir, t.worker, "           \
-    "t.lease_until, t.attempt, t.ask, t.memory_bytes, t.step, t.total_steps, t.lease"
+    "t.lease_until, t.attempt, t.ask, t.memory_bytes, t.step, t.total_steps, t.lease, t.tries"
 void job_state_fill(const struct db_row *row, struct arena *a, void *item);
 
 bool job_has_ended(const char *status); /* succeeded, failed or cancelled */

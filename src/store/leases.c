@@ -16,18 +16,7 @@ struct taking {
     struct job_state job;
 };
 
-/*
- * Two workers of one machine must not each count the memory without the other: in PostgreSQL a lock for the machine's name
- * until the end of the transaction. SQLite has one writer.
- */
-static bool lock_machine(struct db *db, const char *machine, struct error *err)
-{
-    const struct db_value params[] = {db_int((int64_t)str_hash(str_of(machine)))};
-
-    return db_dialect(db) != DB_POSTGRES || db_run(db, "SELECT pg_advisory_xact_lock(?1)", params,
-                                                   COUNT_OF(params), NULL, NULL, NULL, err);
-}
-
+/* Two workers of one machine that count at the same moment do not both go by it: transactions are serializable. */
 static bool memory_in_use(struct db *db, const char *machine, int64_t now, int64_t *bytes,
                           int64_t *n, struct error *err)
 {
@@ -55,7 +44,7 @@ static bool take_job(struct db *db, void *ctx, struct error *err)
     int64_t now, in_use, n_running, left;
 
     take->found = false;
-    if (!lock_machine(db, take->w->machine, err) || !rows_now(db, &now, err) ||
+    if (!rows_now(db, &now, err) ||
         !memory_in_use(db, take->w->machine, now, &in_use, &n_running, err))
         return false;
     left = take->w->machine_bytes > in_use ? take->w->machine_bytes - in_use : 0;
@@ -72,6 +61,7 @@ static bool take_job(struct db *db, void *ctx, struct error *err)
     struct job_row *j = &take->job.row;
 
     j->attempt++;
+    j->tries++;
     j->lease_until = now + take->w->lease_seconds;
     j->worker = arena_text(take->a, str_of(take->w->worker));
 
@@ -80,7 +70,7 @@ static bool take_job(struct db *db, void *ctx, struct error *err)
 
     return db_run(db,
                   "UPDATE jobs SET worker = ?2, machine = ?3, lease = 1, lease_until = ?4, "
-                  "attempt = ?5 WHERE id = ?1",
+                  "attempt = ?5, tries = tries + 1 WHERE id = ?1",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
@@ -254,6 +244,10 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
     const bool ended = job_has_ended(status), paused = strcmp(status, "paused") == 0;
     const bool starts = strcmp(status, "running") == 0 && was->row.started_at == 0;
     const bool leave = c->end_lease || ended || paused;
+    /* a run that goes back to a checkpoint tells steps again: what counts is one that was never done before */
+    const bool goes_on = (c->step != INT64_MIN && c->step > was->row.step) || paused ||
+                         (strcmp(was->row.status, "validating_files") == 0 &&
+                          strcmp(status, "validating_files") != 0);
     const struct db_value params[] = {
         db_text(was->row.id),
         db_text(status),
@@ -267,13 +261,14 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         number(ended || paused ? 0 : c->estimated_finish),
         number(c->trained_tokens),
         number(c->memory_bytes),
-        number(c->step),
+        number(goes_on && c->step > was->row.step ? c->step : INT64_MIN),
         number(c->total_steps),
         number(ended && c->finished_at == INT64_MIN ? now : c->finished_at),
         number(starts ? now : INT64_MIN),
         db_int(leave ? LEASE_NONE : LEASE_HELD),
         db_int(leave ? 0 : was->row.lease_until),
         db_text(strcmp(status, "pausing") == 0 ? was->row.ask : ""),
+        db_int(goes_on ? 0 : was->row.tries),
     };
 
     return db_run(
@@ -286,8 +281,8 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         "trained_tokens = COALESCE(?11, trained_tokens), "
         "memory_bytes = COALESCE(?12, memory_bytes), step = COALESCE(?13, step), "
         "total_steps = COALESCE(?14, total_steps), finished_at = COALESCE(?15, finished_at), "
-        "started_at = COALESCE(?16, started_at), lease = ?17, lease_until = ?18, ask = ?19 "
-        "WHERE id = ?1",
+        "started_at = COALESCE(?16, started_at), lease = ?17, lease_until = ?18, ask = ?19, "
+        "tries = ?20 WHERE id = ?1",
         params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 

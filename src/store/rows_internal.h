@@ -18,8 +18,11 @@ bool fail_no_such(struct error *err, const char *what, struct str id);
 /* Unix time by the clock that everyone who shares the database sees: PostgreSQL's own, or of the one machine with SQLite. */
 MUST_CHECK bool rows_now(struct db *db, int64_t *now, struct error *err);
 
-/* The same statement, that in PostgreSQL keeps the row from other writers; in SQLite there is one writer anyway.
- * Keys are never changed, so rows that refer to it can still be added. */
+/*
+ * The same statement, that in PostgreSQL keeps the row from other writers: they wait at once instead of failing at their
+ * commit, where transactions must be serializable, and doing it all again. Keys are never changed, so rows that refer to it can
+ * still be added. In SQLite there is one writer anyway.
+ */
 #define FOR_UPDATE(db, sql) (db_dialect(db) == DB_POSTGRES ? sql " FOR NO KEY UPDATE" : sql)
 /* ... and passes over rows that another has taken. */
 #define SKIP_LOCKED(db, sql)                                                                       \

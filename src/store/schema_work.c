@@ -79,6 +79,7 @@ const char schema_work[] =
     "  lease {int} NOT NULL,\n" /* enum job_lease */
     "  lease_until {int} NOT NULL,\n"
     "  attempt {int} NOT NULL,\n"
+    "  tries {int} NOT NULL,\n" /* taken since a step was done for the first time */
     "  ask {text} NOT NULL,\n"
     "  memory_bytes {int} NOT NULL,\n"
     "  step {int} NOT NULL,\n"

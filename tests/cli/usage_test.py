@@ -102,7 +102,7 @@ class Version(HoneTest):
     def test_it_tells_what_is_in_force(self):
         text = self.works("version")
         self.assertRegex(text, r"\Ahone \d+\.\d+\.\d+\n")
-        for word in ("kernels", "sandbox", "libraries", "jansson", "pcre2", "libseccomp"):
+        for word in ("kernels", "sandbox", "libraries", "jansson", "pcre2", "libseccomp", "sqlite"):
             self.assertIn(word, text)
         self.assertTrue(self.works("--version").startswith("hone "))
 

@@ -131,7 +131,7 @@ static bool nobody_works(struct test_store *t)
 
 static void a_job_is_paused_and_goes_on(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct job_row j;
     struct bench b;
@@ -150,11 +150,12 @@ static void a_job_is_paused_and_goes_on(void **state)
     assert_int_equal(atomic_load(&b.ask), WORK_LEAVE);
     assert_string_equal(get(t, id).status, "queued"); /* for the next worker */
     assert_true(nobody_works(t));
+    test_store_close(t);
 }
 
 static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct job_row j;
     struct bench b;
@@ -171,11 +172,12 @@ static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **s
     assert_true(nobody_works(t));
     assert_int_equal(
         test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1", "said too late"), 0);
+    test_store_close(t);
 }
 
 static void who_lost_the_lease_writes_nothing(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct bench b;
 
@@ -192,6 +194,7 @@ static void who_lost_the_lease_writes_nothing(void **state)
     assert_false(atomic_load(&b.writes));
     assert_string_equal(get(t, id).worker, "another");
     assert_string_equal(get(t, id).status, "running");
+    test_store_close(t);
 }
 
 /* Cannot be done here, whoever tries. */
@@ -206,7 +209,7 @@ static bool fail_always(void *ctx, struct work *w, struct error *e)
 
 static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct bench b;
 
@@ -216,6 +219,7 @@ static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **
     assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
     assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
     assert_true(nobody_works(t));
+    test_store_close(t);
 }
 
 /* All of a job's ends, as they are when nothing goes wrong; then again, as after a kill right behind them. */
@@ -241,7 +245,7 @@ static bool succeed(void *ctx, struct work *w, struct error *e)
 
 static void a_job_ends_with_its_model_and_its_result_file(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct tuned_model m;
     struct stored_file f;
@@ -276,6 +280,7 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
                      1);
     assert_int_equal(
         test_sql_int(t, "SELECT COUNT(*) FROM files WHERE purpose = ?1", "fine-tune-results"), 1);
+    test_store_close(t);
 }
 
 static bool be_refused(void *ctx, struct work *w, struct error *e)
@@ -290,7 +295,7 @@ static bool be_refused(void *ctx, struct work *w, struct error *e)
 
 static void a_bad_file_fails_the_job_and_says_where(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct bench b;
 
@@ -301,11 +306,12 @@ static void a_bad_file_fails_the_job_and_says_where(void **state)
     assert_string_equal(j.error_code, "invalid_training_file");
     assert_string_equal(j.error_param, "training_file");
     assert_string_equal(j.error_message, "file-none, line 3: \"messages\" is missing");
+    test_store_close(t);
 }
 
 static void ends_when_nothing_waits(void **state)
 {
-    struct test_store *t = *state;
+    struct test_store *t = test_store_open(state);
     struct bench b = {.t = t};
 
     b.opt = (struct worker_options){.store = t->s, .work = fail_always, .ctx = &b, .once = true};
@@ -314,6 +320,7 @@ static void ends_when_nothing_waits(void **state)
     b.opt.once = false;
     b.opt.parent = 1; /* which is not ours: it is gone */
     ASSERT_OK(worker_run(&b.opt, &err));
+    test_store_close(t);
 }
 
 int main(void)
@@ -328,5 +335,5 @@ int main(void)
         ON_BOTH(ends_when_nothing_waits),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, NULL, postgres_stop);
 }

@@ -6,6 +6,7 @@
 #include "support/http_client.h"
 #include "support/support.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -357,6 +358,42 @@ static void a_full_queue_is_an_answer(void **state)
     arena_release(&a);
 }
 
+static void a_body_that_was_let_in_is_not_lost_to_a_full_queue(void **state)
+{
+    (void)state;
+    static struct app app;
+    struct arena a = {0};
+    struct client c[2];
+    app = (struct app){.opt = {.n_handlers = 1, .max_waiting = 1}};
+    app_open(&app);
+    struct client body = client_open(app.port);
+
+    client_text(&body, "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\n");
+    app_wait(&app.n_begun, 1);
+    atomic_store(&app.is_held, true);
+    for (size_t i = 0; i < 2; i++) {
+        c[i] = client_open(app.port);
+        client_text(&c[i], "GET /slow HTTP/1.1\r\nHost: t\r\n\r\n");
+        app_wait(&app.n_handled, 1);
+    }
+    const double deadline = clock_seconds() + 5;
+    while (http_server_counts(app.server).waiting < 1 && clock_seconds() < deadline)
+        clock_sleep_until(clock_seconds() + 0.005);
+    client_text(&body, "abc");
+    while (http_server_counts(app.server).waiting < 2 && clock_seconds() < deadline)
+        clock_sleep_until(clock_seconds() + 0.005);
+    assert_int_equal(http_server_counts(app.server).waiting, 2);
+    atomic_store(&app.is_held, false);
+    ASSERT_STR(client_reply(&body, &a, true, 5).body, "POST /echo\nabc");
+    client_close(&body);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(client_reply(&c[i], &a, true, 5).status, 200);
+        client_close(&c[i]);
+    }
+    app_close(&app);
+    arena_release(&a);
+}
+
 static void a_client_that_closes_its_half_gets_its_answer(void **state)
 {
     (void)state;
@@ -432,6 +469,18 @@ static void a_file_is_sent_as_it_is_read(void **state)
     arena_release(&a);
 }
 
+static size_t open_files(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    size_t n = 0;
+
+    assert_non_null(d);
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
 static void what_cannot_be_opened_is_told(void **state)
 {
     (void)state;
@@ -442,6 +491,7 @@ static void what_cannot_be_opened_is_told(void **state)
     app = (struct app){0};
     app_open(&app);
     struct http_options opt = app.opt;
+    const size_t files = open_files();
 
     opt.port = app.port;
     ASSERT_FAILS(http_server_open(&opt, &s, &err), ERR_IO, "Address already in use");
@@ -460,6 +510,7 @@ static void what_cannot_be_opened_is_told(void **state)
     opt.tls_key = NULL;
     ASSERT_FAILS(http_server_open(&opt, &s, &err), ERR_INVALID, "the key was not given");
     assert_null(s);
+    assert_int_equal(open_files(), files);
     http_server_close(NULL);
     app_close(&app);
     arena_release(&a);
@@ -476,6 +527,7 @@ int main(void)
         cmocka_unit_test(sizes_have_limits),
         cmocka_unit_test(a_silent_or_trickling_client_costs_a_connection_for_a_while),
         cmocka_unit_test(a_full_queue_is_an_answer),
+        cmocka_unit_test(a_body_that_was_let_in_is_not_lost_to_a_full_queue),
         cmocka_unit_test(a_client_that_closes_its_half_gets_its_answer),
         cmocka_unit_test(clients_have_a_limit_of_connections),
         cmocka_unit_test(a_file_is_sent_as_it_is_read),

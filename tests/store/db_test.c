@@ -670,6 +670,82 @@ static void sixteen_threads_write_and_each_has_its_own_failures(void **state)
     db_pool_close(p);
 }
 
+/* A few rows a transaction, with the lock, and time between a number and its commit. */
+static bool put_in_order(struct db *db, void *ctx, struct error *err)
+{
+    struct named *n = ctx;
+
+    if (!db_lock(db, "things", err) || !put_thing(db, n->name, err))
+        return false;
+    clock_sleep_until(clock_seconds() + 0.001);
+    return true;
+}
+
+static void *write_in_order(void *ctx)
+{
+    struct writer *w = ctx;
+
+    for (unsigned i = 0; i < 40 && !w->failed; i++) {
+        struct named n = {0};
+        struct error err = {0};
+
+        snprintf(n.name, sizeof n.name, "%u-%u", w->id, i);
+        w->failed = !db_write(w->pool, put_in_order, &n, &err);
+        if (w->failed)
+            print_error("%s\n", err.message);
+    }
+    return NULL;
+}
+
+struct follower {
+    int64_t last;
+    size_t seen;
+};
+
+static bool row_of_follower(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct follower *f = ctx;
+
+    (void)err;
+    assert_true(db_row_int(row, 0) > f->last);
+    f->last = db_row_int(row, 0);
+    f->seen++;
+    return true;
+}
+
+static bool follow(struct db *db, void *ctx, struct error *err)
+{
+    struct follower *f = ctx;
+    const struct db_value last = db_int(f->last);
+
+    return db_run(db, "SELECT seq FROM things WHERE seq > ?1 ORDER BY seq", &last, 1,
+                  row_of_follower, f, NULL, err);
+}
+
+static void who_reads_behind_the_last_number_misses_none(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct db_pool *p = open_pool(d->url, 8, 60000);
+    struct follower f = {0};
+    struct writer w[5];
+    pthread_t threads[5];
+    const double deadline = clock_seconds() + 60;
+    struct error err = {0};
+
+    for (unsigned i = 0; i < 5; i++) {
+        w[i] = (struct writer){.pool = p, .id = i};
+        assert_int_equal(pthread_create(&threads[i], NULL, write_in_order, &w[i]), 0);
+    }
+    while (f.seen < 200 && clock_seconds() < deadline)
+        ASSERT_OK(db_read(p, follow, &f, &err));
+    for (unsigned i = 0; i < 5; i++) {
+        pthread_join(threads[i], NULL);
+        assert_false(w[i].failed);
+    }
+    assert_int_equal(f.seen, 200);
+    db_pool_close(p);
+}
+
 /* ---- connections that are lost ---- */
 
 struct victim {
@@ -1166,6 +1242,7 @@ int main(void)
         ON_BOTH(what_stays_locked_is_a_timeout_and_readers_do_not_wait),
         ON_BOTH(a_reader_sees_one_moment),
         ON_BOTH(sixteen_threads_write_and_each_has_its_own_failures),
+        ON_BOTH(who_reads_behind_the_last_number_misses_none),
         ON_POSTGRES(a_transaction_whose_connection_was_killed_is_done_again),
         ON_POSTGRES(a_server_that_crashed_and_came_back_is_found_again),
         ON_POSTGRES(a_commit_whose_answer_was_lost_is_not_done_twice),

@@ -18,6 +18,7 @@
 struct racer {
     struct test_store *t;
     int number;
+    pthread_barrier_t *start;
     size_t n;
     char taken[N_JOBS][48];
     bool ok;
@@ -36,6 +37,8 @@ static void *race(void *ctx)
     snprintf(worker, sizeof worker, "worker-%d", r->number);
     snprintf(machine, sizeof machine, "machine-%d", r->number % 3);
     r->ok = true;
+    r->n = 0;
+    pthread_barrier_wait(r->start);
     while (r->ok && none < 20 && r->n < N_JOBS) {
         struct job_row j;
         struct lease l;
@@ -54,32 +57,42 @@ static void *race(void *ctx)
     return NULL;
 }
 
-static void each_job_is_taken_exactly_once(void **state)
+/* All workers at once, number i being step * i. */
+static void race_all(struct test_store *t, struct racer racers[N_WORKERS], int step)
 {
-    struct test_store *t = test_store_open(state);
-    static struct racer racers[N_WORKERS];
     pthread_t threads[N_WORKERS];
-    size_t n = 0;
+    pthread_barrier_t start;
 
-    memset(racers, 0, sizeof racers);
-    for (int i = 0; i < N_JOBS; i++)
-        test_job(t, t->project);
+    assert_int_equal(pthread_barrier_init(&start, NULL, N_WORKERS), 0);
     for (int i = 0; i < N_WORKERS; i++) {
         racers[i].t = t;
-        racers[i].number = i;
+        racers[i].number = step * i;
+        racers[i].start = &start;
         assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
     }
     for (int i = 0; i < N_WORKERS; i++)
         pthread_join(threads[i], NULL);
-    for (int i = 0; i < N_WORKERS; i++) {
+    pthread_barrier_destroy(&start);
+    for (int i = 0; i < N_WORKERS; i++)
         if (!racers[i].ok)
             fail_msg("%s", racers[i].err.message);
+}
+
+static void each_job_is_taken_exactly_once(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    static struct racer racers[N_WORKERS];
+    size_t n = 0;
+
+    for (int i = 0; i < N_JOBS; i++)
+        test_job(t, t->project);
+    race_all(t, racers, 1);
+    for (int i = 0; i < N_WORKERS; i++)
         for (size_t k = 0; k < racers[i].n; k++, n++)
             for (int other = 0; other < N_WORKERS; other++)
                 for (size_t m = 0; m < racers[other].n; m++)
                     assert_true((other == i && m == k) ||
                                 strcmp(racers[other].taken[m], racers[i].taken[k]) != 0);
-    }
     assert_int_equal(n, N_JOBS);
     assert_int_equal(
         test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE attempt = 1 AND lease = 1", NULL), N_JOBS);
@@ -317,28 +330,23 @@ static void a_job_of_unknown_memory_fits(void **state)
     test_store_close(t);
 }
 
-/* Two workers of one machine that take at the same moment: one job fits, not two. */
+/* Workers of one machine that take at the same moment: one job fits, not two. */
 static void the_memory_of_a_machine_is_not_given_twice(void **state)
 {
     struct test_store *t = test_store_open(state);
     static struct racer racers[N_WORKERS];
-    pthread_t threads[N_WORKERS];
-    size_t n = 0;
 
-    memset(racers, 0, sizeof racers);
     for (int i = 0; i < N_WORKERS; i++)
         needs(t, test_job(t, t->project).id, 600000); /* of 1,000,000 */
-    for (int i = 0; i < N_WORKERS; i++) {
-        racers[i].t = t;
-        racers[i].number = 3 * i; /* all of machine 0 */
-        assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+    for (int round = 0; round < 5; round++) {
+        size_t n = 0;
+
+        race_all(t, racers, 3); /* all of machine 0 */
+        for (int i = 0; i < N_WORKERS; i++)
+            n += racers[i].n;
+        assert_int_equal(n, 1);
+        test_sql(t, "UPDATE jobs SET lease = 0", NULL, NULL, INT64_MIN);
     }
-    for (int i = 0; i < N_WORKERS; i++) {
-        pthread_join(threads[i], NULL);
-        assert_true(racers[i].ok);
-        n += racers[i].n;
-    }
-    assert_int_equal(n, 1);
     test_store_close(t);
 }
 
