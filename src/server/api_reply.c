@@ -5,12 +5,12 @@
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
+#include "server/log.h"
 #include "text/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define MAX_REPLY_BYTES ((size_t)512 << 20)
 #define MAX_LABELS 16
@@ -72,10 +72,8 @@ void api_audit(struct api_call *c, const char *target, const char *outcome)
                                   .outcome = outcome,
                                   .address = c->x->address};
     if (!audit_put(c->store, &e, &err))
-        fprintf(stderr,
-                "{\"level\":\"error\",\"module\":\"api\",\"request\":\"%s\","
-                "\"message\":\"the audit log could not be written\"}\n",
-                c->x->request_id);
+        log_line(LOG_ERROR, "api", "audit", "%s: the audit log could not be written: %s",
+                 c->x->request_id, err.message);
 }
 
 /* Only ids of ours go into the audit log: a name that somebody chose may be anything. */
@@ -122,21 +120,6 @@ bool api_reply(struct api_call *c, int status, json_t *body)
     return true;
 }
 
-/* What failed on our side may name our files and addresses: that is for whoever runs the server. */
-static void log_failure(const struct api_call *c, const struct error *err)
-{
-    struct buf line;
-
-    buf_init(&line, 8 << 10);
-    buf_printf(&line, "{\"level\":\"error\",\"module\":\"api\",\"request\":\"%s\",\"message\":",
-               c->x->request_id);
-    json_write_string(&line, str_of(err->message), false);
-    buf_text(&line, "}\n");
-    if (!line.overflowed && write(STDERR_FILENO, line.ptr, line.len) < 0)
-        line.len = 0;
-    buf_release(&line);
-}
-
 bool api_reply_error(struct api_call *c, const struct error *err)
 {
     const int status = api_error_status(err);
@@ -147,8 +130,8 @@ bool api_reply_error(struct api_call *c, const struct error *err)
                         : 0;
     struct error told = *err;
 
-    if (status == 500) {
-        log_failure(c, err);
+    if (status == 500) { /* it may name our files and addresses: for whoever runs the server */
+        log_line(LOG_ERROR, "api", "failure", "%s: %s", c->x->request_id, err->message);
         (void)fail_code(&told, err->kind, err->code, "",
                         "the server failed at this request (%s); its log says why",
                         c->x->request_id);

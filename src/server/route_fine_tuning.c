@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#define MOST_JOB_BYTES ((uint64_t)4 << 20) /* each is kept with its job */
 #define SAME_SECONDS 600     /* in which a client's second try is the first one's job */
 #define CHECK_TIMEOUT_S 20.0 /* for Python to load a grader */
 
@@ -375,7 +376,8 @@ static bool forbid(struct api_call *c, struct error *err)
 #define JOBS "/v1/fine_tuning/jobs"
 #define PERMISSIONS "/v1/fine_tuning/checkpoints/{}/permissions"
 static const struct api_route routes[] = {
-    {HTTP_POST, JOBS, SCOPE_TRAIN, HTTP_BODY_MEMORY, create, "fine_tuning.job.create", 0},
+    {HTTP_POST, JOBS, SCOPE_TRAIN, HTTP_BODY_MEMORY, create, "fine_tuning.job.create",
+     MOST_JOB_BYTES},
     {HTTP_GET, JOBS, SCOPE_TRAIN, HTTP_BODY_NONE, list, NULL, 0},
     {HTTP_GET, JOBS "/{}", SCOPE_TRAIN, HTTP_BODY_NONE, retrieve, NULL, 0},
     {HTTP_POST, JOBS "/{}/cancel", SCOPE_TRAIN, HTTP_BODY_MEMORY, cancel, "fine_tuning.job.cancel",

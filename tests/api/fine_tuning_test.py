@@ -1,6 +1,10 @@
 """Fine-tuning jobs by the official client: checks, states, events, and one that a worker trains."""
+import contextlib
 import copy
+import http.client
 import json
+import os
+import sqlite3
 import threading
 import unittest
 
@@ -199,6 +203,17 @@ class Create(JobsTest):
             self.assertTrue(headers["x-request-id"].startswith("req_"))
 
 
+    def test_a_body_that_is_too_large(self):
+        host = self.server.url.split("/")[2]
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
+            connection.putrequest("POST", "/v1/fine_tuning/jobs")
+            connection.putheader("Authorization", "Bearer " + self.server.key)
+            connection.putheader("Content-Length", str(5 << 20))
+            connection.endheaders()  # refused before a byte of it is there
+            reply = connection.getresponse()
+            self.assertEqual((reply.status, json.loads(reply.read())["error"]["code"]), (413, "request_too_large"))
+
+
 class States(JobsTest):
     def test_cancel_pause_resume(self):
         job = self.create()
@@ -311,11 +326,34 @@ class Trained(JobsTest):
         self.assertIn("tiny", [m.id for m in self.client.models.list()])
         self.assertIn(job.fine_tuned_model, [m.id for m in self.client.models.list()])
         self.bad("model", "unsupported_value", model=job.fine_tuned_model)
+        self.share(job.fine_tuned_model)
         gone = self.client.models.delete(job.fine_tuned_model)
         self.assertTrue(gone.deleted)
         self.refused(openai.NotFoundError, lambda: self.client.models.retrieve(job.fine_tuned_model),
                      "model_not_found")
         self.refused(openai.PermissionDeniedError, lambda: self.client.models.delete("tiny"))
+
+    def share(self, name):
+        with contextlib.closing(sqlite3.connect(os.path.join(self.server.home, "hone.db"), timeout=30)) as db, db:
+            org, = db.execute("SELECT org_id FROM projects").fetchone()
+            for project in ("proj_x", "proj_y"):
+                db.execute("INSERT INTO projects (id, org_id, name, quota_bytes, created_at) VALUES (?, ?, 'x', 0, 1)",
+                           (project, org))
+        theirs = self.server.client(project="proj_x")
+        self.refused(openai.NotFoundError, lambda: theirs.models.retrieve(name), "model_not_found")
+        permissions = self.client.fine_tuning.checkpoints.permissions
+        made = permissions.create(name, project_ids=["proj_x", "proj_y"]).data
+        self.assertEqual({p.project_id for p in made}, {"proj_x", "proj_y"})
+        self.assertEqual(theirs.models.retrieve(name).id, name)
+        self.assertIn(name, [m.id for m in theirs.models.list()])
+        listed = [p.project_id for p in permissions.list(name, limit=1)]
+        self.assertEqual(sorted(listed), ["proj_x", "proj_y"])
+        for p in made:
+            gone = permissions.delete(p.id, fine_tuned_model_checkpoint=name)
+            self.assertEqual((gone.id, gone.deleted), (p.id, True))
+        self.refused(openai.NotFoundError, lambda: theirs.models.retrieve(name), "model_not_found")
+        self.refused(openai.NotFoundError, lambda: permissions.create(name, project_ids=["proj_none"]), "not_found")
+        self.refused(openai.NotFoundError, lambda: theirs.models.delete(name), "model_not_found")
 
     def test_bad_content_fails_the_job(self):
         data = self.upload([{"messages": []}]).id

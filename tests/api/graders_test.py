@@ -1,10 +1,15 @@
 """graders/validate and graders/run by the official client."""
 import concurrent.futures
+import os
+import sys
 import time
 import unittest
 
 import openai
-from server import ApiTest, CLOSE, EXACT
+from server import ROOT, ApiTest, CLOSE, EXACT, Server
+
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+from support.fake_openai import FakeOpenAI, Structured  # noqa: E402
 
 LENGTH = "def grade(sample, item):\n    return len(sample['output_text']) / item['n']\n"
 
@@ -64,6 +69,22 @@ class Graders(ApiTest):
                        "operation": "eq"}
         self.assertEqual(self.run_(json_reader, '{"a": 1}').reward, 1)
 
+    def test_a_model_of_this_server_judges(self):
+        judge = {"type": "score_model", "name": "s", "model": "tiny", "range": [0, 2],
+                 "sampling_params": {"temperature": 1, "seed": 3, "max_completions_tokens": 400},
+                 "input": [{"role": "user", "content": "rate {{sample.output_text}}"}]}
+        result = self.run_(judge, "abc", {})
+        self.assertEqual(result.metadata.sampled_model_name, "tiny")
+        usage = result.metadata.token_usage
+        usage = usage if isinstance(usage, dict) else usage.to_dict()
+        self.assertGreater(usage["prompt_tokens"], 0)
+        self.assertTrue(0 <= result.reward <= 2)
+        self.assertEqual(self.run_(judge, "abc", {}).reward, result.reward)
+        judge["sampling_params"]["max_completions_tokens"] = 5
+        errors = self.run_(judge, "abc", {}).metadata.errors.to_dict()
+        self.assertTrue(errors["model_grader_server_error"], errors)
+        self.assertIn("token limit", errors["model_grader_server_error_details"])
+
     def test_failures_of_grading_are_results(self):
         result = self.run_(EXACT, "x")
         self.assertEqual((result.reward, result.metadata.errors.invalid_variable_error), (0, True))
@@ -91,6 +112,25 @@ class Graders(ApiTest):
             while not all(run.done() for run in runs) and time.monotonic() < began + 1:
                 self.client.files.list(limit=1)
             self.assertEqual([run.result().reward for run in runs], [1] * 8)
+
+
+class Judged(ApiTest):
+    """The operator names an address that answers for every grader's model."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fake = FakeOpenAI(key="sk-judge")
+        cls.addClassCleanup(cls.fake.__exit__, None, None, None)
+        cls.fake.__enter__()
+        cls.server = Server("--workers=0", "--judge", cls.fake.url, env={"HONE_JUDGE_KEY": "sk-judge"})
+        cls.client = cls.server.client()
+
+    def test_the_operator_s_judge_answers(self):
+        self.fake.chat.answers = [Structured(result=0.75)]
+        judge = {"type": "score_model", "name": "s", "model": "gpt-4.1", "input": [{"role": "user", "content": "?"}]}
+        result = self.client.fine_tuning.alpha.graders.run(grader=judge, model_sample="x", item={})
+        self.assertEqual(result.reward, 0.75)
+        self.assertEqual(self.fake.chat.asked[-1].body["model"], "gpt-4.1")
 
 
 if __name__ == "__main__":

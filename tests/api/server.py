@@ -117,10 +117,11 @@ class Server:
 class ApiTest(unittest.TestCase):
     """One server for all tests of a class, each of which leaves what it made."""
     options = ()
+    workers = 0  # of the server's own: jobs stay as they are until Server.worker() takes them
 
     @classmethod
     def setUpClass(cls):
-        cls.server = Server(*cls.options)
+        cls.server = Server("--workers=%d" % cls.workers, *cls.options)
         cls.client = cls.server.client()
 
     @classmethod
