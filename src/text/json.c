@@ -328,8 +328,8 @@ const char *json_kind(const json_t *value)
 static bool wrong_type(const json_t *v, const char *key, const char *what, const char *want,
                        struct error *err)
 {
-    return fail_code(err, ERR_INVALID, "invalid_type", key, "%s: \"%s\" is %s, %s was expected", what, key,
-                      json_kind(v), want);
+    return fail_code(err, ERR_INVALID, "invalid_type", key, "%s: \"%s\" is %s, %s was expected",
+                     what, key, json_kind(v), want);
 }
 
 bool json_get_str(const json_t *obj, const char *key, const char *what, struct str *out,

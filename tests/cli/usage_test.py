@@ -7,7 +7,7 @@ import unittest
 from cli import GGUF, HF, HONE, HoneTest
 
 COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "score", "tokenize", "render", "models", "import", "graders",
-            "bench", "version"]
+            "serve", "worker", "bench", "version"]
 
 
 class Usage(HoneTest):
@@ -38,7 +38,7 @@ class Usage(HoneTest):
 
     def test_an_unknown_command_is_told_with_its_neighbour(self):
         self.fails("trian", status=2, says='there is no command "trian"; did you mean "train"?')
-        self.fails("serve", status=2, says='there is no command "serve"')
+        self.fails("fly", status=2, says='there is no command "fly"')
         self.fails("help", "trian", status=2, says='did you mean "train"?')
 
     def test_an_unknown_option_is_told_with_its_neighbour(self):
