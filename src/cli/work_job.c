@@ -8,7 +8,9 @@
 #include "cli/valid_evals.h"
 #include "job/job_record.h"
 #include "store/files.h"
+#include "train/checkpoint.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #define PAUSED "The job was paused on request"
@@ -43,8 +45,11 @@ static bool find_model(struct doing *d, struct model_ref *out, struct error *err
     if (strncmp(name, "ft:", 3) == 0) {
         if (!models_get(d->work->store, job->project_id, str_of(name), a, &tuned, err))
             return false;
-        name = file_join(a, file_join(a, in_home(d, "runs", tuned.run_dir), "checkpoints"),
-                         tuned.checkpoint_dir);
+        const char *run = in_home(d, "runs", tuned.run_dir);
+
+        if (tuned.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
+            tuned.checkpoint_dir = arena_printf(a, "step-%" PRIu64, checkpoint_last(run));
+        name = file_join(a, file_join(a, run, "checkpoints"), tuned.checkpoint_dir);
     }
     if (!model_store_find(d->cli.home, name, a, out, err))
         return false;

@@ -52,25 +52,23 @@ bool api_model_of(struct api *a, const char *project_id, struct str name, struct
                   struct engine_model *out, struct error *err)
 {
     struct tuned_model t;
-    struct engine_model base;
+    struct model_ref ref;
+    struct error why;
 
     if (!str_starts(name, STR("ft:")))
         return find_base(a, name, arena, out, err);
     if (!models_get(a->opt.store, project_id, name, arena, &t, err))
         return err->kind == ERR_NOT_FOUND ? not_found(name, err) : false;
-    if (!find_base(a, str_of(t.base), arena, &base, err))
-        return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
-                         "the model \"%s\" was trained from \"%s\", which is no longer there",
-                         t.name, t.base);
     const char *run = file_join(arena, file_join(arena, a->opt.home, "runs"), t.run_dir);
     if (t.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
         t.checkpoint_dir = arena_printf(arena, "step-%" PRIu64, checkpoint_last(run));
-    *out = (struct engine_model){
-        .name = t.name,
-        .path = base.path,
-        .adapter = file_join(arena, file_join(arena, run, "checkpoints"), t.checkpoint_dir),
-        .run = run,
-    };
+    const char *adapter = file_join(arena, file_join(arena, run, "checkpoints"), t.checkpoint_dir);
+    if (!model_store_find(a->opt.home, adapter, arena, &ref, &why)) /* by way of the run */
+        return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
+                         "the model \"%s\" was trained from \"%s\", which is no longer there",
+                         t.name, t.base);
+    *out =
+        (struct engine_model){.name = t.name, .path = ref.path, .adapter = ref.adapter, .run = run};
     return true;
 }
 

@@ -48,18 +48,6 @@ static bool check_file(struct api_call *c, struct str id, const char *param, str
            fail_code(err, ERR_INVALID, "invalid_file", param, "the file %s is empty", f.id);
 }
 
-static bool check_model(struct api_call *c, struct str name, struct engine_model *out,
-                        struct error *err)
-{
-    if (!api_model(c, name, out, err))
-        return false;
-    return out->adapter == NULL ||
-           fail_code(err, ERR_UNSUPPORTED, "unsupported_value", "model",
-                     "the model \"%.200s\" is an adapter on another: training begins with a base "
-                     "model, and its own adapter begins anew",
-                     out->name);
-}
-
 static bool check_grader(struct api_call *c, const struct job_request *r, struct error *err)
 {
     struct grader *g = NULL;
@@ -87,13 +75,18 @@ static int64_t random_seed(void)
     return (int64_t)(x >> 1);
 }
 
-/* "ft:BASE:ORG:SUFFIX:ID" */
+/* "ft:BASE:ORG:SUFFIX:ID"; what is trained from a tuned model carries the base that this was trained from. */
 static char *model_name(const struct api_call *c, const struct job_request *r)
 {
+    struct str base = r->model;
     char id[9];
 
+    if (str_starts(base, STR("ft:"))) {
+        base = str_from(base, 3);
+        base.len = str_find(base, STR(":"), 0);
+    }
     snprintf(id, sizeof id, "%s", store_new_id("", c->arena));
-    return arena_printf(c->arena, "ft:" STR_FMT ":%s:%s:%s", STR_ARG(r->model), c->who.org_slug,
+    return arena_printf(c->arena, "ft:" STR_FMT ":%s:%s:%s", STR_ARG(base), c->who.org_slug,
                         r->suffix != NULL ? r->suffix : "", id);
 }
 
@@ -143,7 +136,7 @@ static bool make(struct api_call *c, struct error *err)
     struct engine_model model;
 
     if (!job_request_read(c->body, &rules, c->arena, &r, err) ||
-        !check_model(c, r.model, &model, err) ||
+        !api_model(c, r.model, &model, err) ||
         !check_file(c, r.training_file, "training_file", err) ||
         (r.validation_file.ptr != NULL &&
          !check_file(c, r.validation_file, "validation_file", err)) ||

@@ -325,13 +325,27 @@ class Trained(JobsTest):
         self.assertEqual((model.id, model.owned_by), (job.fine_tuned_model, job.organization_id))
         self.assertIn("tiny", [m.id for m in self.client.models.list()])
         self.assertIn(job.fine_tuned_model, [m.id for m in self.client.models.list()])
-        self.bad("model", "unsupported_value", model=job.fine_tuned_model)
+        self.goes_on(job.fine_tuned_model)
         self.share(job.fine_tuned_model)
         gone = self.client.models.delete(job.fine_tuned_model)
         self.assertTrue(gone.deleted)
         self.refused(openai.NotFoundError, lambda: self.client.models.retrieve(job.fine_tuned_model),
                      "model_not_found")
         self.refused(openai.PermissionDeniedError, lambda: self.client.models.delete("tiny"))
+
+    def goes_on(self, model):
+        """A tuned model is where another job begins; what comes of it is served over the same base."""
+        job = self.create(model=model, suffix="more", method=rft(hyperparameters={"batch_size": 2}),
+                          extra_body={"hone": {"max_steps": 1, "group_size": 4, "max_tokens": 8}})
+        self.server.worker()
+        job = self.jobs.retrieve(job.id)
+        self.assertEqual(job.status, "succeeded", job.error)
+        self.assertEqual(job.model, model)
+        self.assertRegex(job.fine_tuned_model, r"^ft:tiny:[^:]*:more:\w{8}$")
+        for name in (model, job.fine_tuned_model):
+            answer = self.client.chat.completions.create(model=name, messages=[{"role": "user", "content": "1a"}],
+                                                         max_tokens=4, seed=1)
+            self.assertEqual(answer.model, name)
 
     def share(self, name):
         with contextlib.closing(sqlite3.connect(os.path.join(self.server.home, "hone.db"), timeout=30)) as db, db:
