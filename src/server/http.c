@@ -208,6 +208,7 @@ void http_answer(struct http_exchange *x, int status, const char *content_type, 
     struct exchange *e = (struct exchange *)x;
 
     assert(status >= 200 && status <= 599);
+    atomic_store(&e->sent_bytes, body.len);
     http_let_go(e, http_dress(e, http_bytes(body), status, content_type, headers, n_headers),
                 status);
 }
@@ -233,6 +234,7 @@ void http_answer_file(struct http_exchange *x, const char *path, const char *con
             status);
         return;
     }
+    atomic_store(&e->sent_bytes, (uint64_t)st.st_size);
     http_let_go(e,
                 http_dress(e, MHD_create_response_from_fd64((uint64_t)st.st_size, fd), 200,
                            content_type, headers, n_headers),
