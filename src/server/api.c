@@ -8,6 +8,8 @@
 #include "server/api_internal.h"
 #include "server/event_feed.h"
 #include "server/grading_pool.h"
+#include "server/response_feed.h"
+#include "server/runner.h"
 #include "server/webhook_sender.h"
 
 #include <stdio.h>
@@ -299,7 +301,8 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
                                                    .allow_private = opt->private_webhooks};
     if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
         !event_feed_open(opt->store, &a->feed, err) ||
-        !webhook_sender_open(&sending, &a->sender, err)) {
+        !webhook_sender_open(&sending, &a->sender, err) ||
+        !response_feed_open(opt->store, &a->responses, err) || !runner_open(a, &a->runner, err)) {
         api_close(a);
         return false;
     }
@@ -311,6 +314,8 @@ void api_stop(struct api *a)
 {
     atomic_store(&a->stopping, true);
     event_feed_stop(a->feed);
+    response_feed_stop(a->responses);
+    runner_stop(a->runner);
     grading_pool_stop(a->grading);
 }
 
@@ -318,6 +323,9 @@ void api_close(struct api *a)
 {
     if (a == NULL)
         return;
+    atomic_store(&a->stopping, true);
+    runner_close(a->runner);
+    response_feed_close(a->responses);
     webhook_sender_close(a->sender);
     event_feed_close(a->feed);
     grading_pool_close(a->grading);

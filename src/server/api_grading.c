@@ -207,8 +207,8 @@ static bool ask(void *ctx, const struct grade_question *q, struct arena *a, stru
     if (!find_model(s, q->model, a, &m, err))
         return false;
     json_t *body = body_of(q, m.name);
-    bool ok = engine_client_answer(s->api->opt.engine, ENGINE_CHAT, &m, body, q->deadline, &answer,
-                                   err) &&
+    bool ok = engine_client_answer_unless(s->api->opt.engine, ENGINE_CHAT, &m, body, q->deadline,
+                                          q->stop, &answer, err) &&
               read_answer(answer, m.name, a, out, err);
     json_decref(answer);
     json_decref(body);

@@ -12,6 +12,8 @@ struct judges;
 struct event_feed;
 struct grading_pool;
 struct webhook_sender;
+struct runner;
+struct response_feed;
 struct api {
     struct api_options opt;
     struct key_cache *keys;
@@ -20,6 +22,8 @@ struct api {
     struct event_feed *feed;
     struct grading_pool *grading;
     struct webhook_sender *sender;
+    struct response_feed *responses;
+    struct runner *runner;
     atomic_bool stopping; /* what takes long gives up */
 };
 

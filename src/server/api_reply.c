@@ -307,7 +307,7 @@ json_t *api_json_of_labels(const struct label *labels, size_t n)
 
 json_t *api_json_of(const char *text)
 {
-    json_t *v = text != NULL ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+    json_t *v = text != NULL ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
 
     return v != NULL ? v : json_null();
 }

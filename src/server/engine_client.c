@@ -701,8 +701,27 @@ static void put_choices(struct waiting *w)
     json_decref(sorted);
 }
 
-bool engine_client_answer(struct engine_client *c, enum engine_op op, const struct engine_model *m,
-                          const json_t *body, double deadline, json_t **out, struct error *err)
+static bool is_set(const atomic_bool *stop)
+{
+    return stop != NULL && atomic_load(stop);
+}
+
+/* Under w->lock, which is let go meanwhile. */
+static void wait_for_last(struct waiting *w, double deadline, const atomic_bool *stop)
+{
+    const double longest = stop != NULL ? 0.1 : 3600;
+    double left = 1;
+
+    while (w->last == NULL && left > 0 && !is_set(stop)) {
+        left = deadline > 0 ? deadline - clock_seconds() : longest;
+        if (left > 0)
+            condition_wait_for(&w->done, &w->lock, left < longest ? left : longest);
+    }
+}
+
+bool engine_client_answer_unless(struct engine_client *c, enum engine_op op,
+                                 const struct engine_model *m, const json_t *body, double deadline,
+                                 const atomic_bool *stop, json_t **out, struct error *err)
 {
     struct waiting w = {.lock = PTHREAD_MUTEX_INITIALIZER, .choices = json_array()};
     const struct engine_listener l = {&w, on_answer};
@@ -711,18 +730,13 @@ bool engine_client_answer(struct engine_client *c, enum engine_op op, const stru
     condition_init(&w.done);
     bool ok = engine_client_ask(c, op, m, body, false, &l, &ticket, err);
     if (ok) {
-        double left = 1;
-
         pthread_mutex_lock(&w.lock);
-        while (w.last == NULL && left > 0) {
-            left = deadline > 0 ? deadline - clock_seconds() : 3600;
-            if (left > 0)
-                condition_wait_for(&w.done, &w.lock, left < 3600 ? left : 3600);
-        }
+        wait_for_last(&w, deadline, stop);
         pthread_mutex_unlock(&w.lock);
         engine_client_cancel(c, ticket); /* no event comes from here on */
-        ok = w.last != NULL
-                 ? wire_is_no_error(w.last, err)
+        ok = w.last != NULL ? wire_is_no_error(w.last, err)
+             : is_set(stop)
+                 ? fail(err, ERR_CANCELLED, "the question was taken back")
                  : fail(err, ERR_TIMEOUT, "the model did not answer in the time that it had");
     }
     if (ok) {
@@ -734,6 +748,12 @@ bool engine_client_answer(struct engine_client *c, enum engine_op op, const stru
     pthread_cond_destroy(&w.done);
     pthread_mutex_destroy(&w.lock);
     return ok;
+}
+
+bool engine_client_answer(struct engine_client *c, enum engine_op op, const struct engine_model *m,
+                          const json_t *body, double deadline, json_t **out, struct error *err)
+{
+    return engine_client_answer_unless(c, op, m, body, deadline, NULL, out, err);
 }
 
 struct engine_figures engine_client_figures(const struct engine_client *client)

@@ -22,6 +22,7 @@
 
 #include "text/json.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum engine_op {
@@ -74,6 +75,11 @@ void engine_client_cancel(struct engine_client *c, uint64_t ticket);
 MUST_CHECK bool engine_client_answer(struct engine_client *c, enum engine_op op,
                                      const struct engine_model *m, const json_t *body,
                                      double deadline, json_t **out, struct error *err);
+/* The same, given up within a tenth of a second once *stop is set (ERR_CANCELLED). */
+MUST_CHECK bool engine_client_answer_unless(struct engine_client *c, enum engine_op op,
+                                            const struct engine_model *m, const json_t *body,
+                                            double deadline, const atomic_bool *stop, json_t **out,
+                                            struct error *err);
 
 struct engine_figures {
     bool alive;

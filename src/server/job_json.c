@@ -92,13 +92,16 @@ json_t *checkpoint_json(const struct checkpoint_row *c)
                      "metrics", metrics, "step_number", (json_int_t)c->step);
 }
 
-static void add_criterion(json_t *list, const char *name, const json_t *grader)
+/* id: the name that the run's folder has its scores under; NULL: its own. */
+static void add_criterion(json_t *list, const char *id, const char *name, const json_t *grader)
 {
     json_t *one = json_copy((json_t *)(uintptr_t)grader);
 
     if (json_object_get(one, "name") == NULL)
         json_object_set_new(one, "name", json_string(name));
-    if (json_object_get(one, "id") == NULL)
+    if (id != NULL)
+        json_object_set_new(one, "id", json_string(id));
+    else
         json_object_set(one, "id", json_object_get(one, "name"));
     json_array_append_new(list, one);
 }
@@ -111,11 +114,11 @@ json_t *job_eval_json(const struct job_row *j, const char *eval_id, const json_t
     size_t i;
 
     if (json_is_object(members)) {
-        json_object_foreach(members, key, v) add_criterion(criteria, key, v);
+        json_object_foreach(members, key, v) add_criterion(criteria, key, key, v);
     } else if (json_is_array(members)) {
-        json_array_foreach(members, i, v) add_criterion(criteria, "grader", v);
+        json_array_foreach(members, i, v) add_criterion(criteria, NULL, "grader", v);
     } else {
-        add_criterion(criteria, "grader", grader);
+        add_criterion(criteria, NULL, "grader", grader);
     }
     json_t *schema = json_pack("{s:s, s:{s:{s:s}}, s:[s]}", "type", "object", "properties", "item",
                                "type", "object", "required", "item");

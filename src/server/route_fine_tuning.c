@@ -101,6 +101,7 @@ static bool add_eval(struct api_call *c, struct job_row *j, const struct job_req
     const struct document d = {.kind = "eval",
                                .id = j->eval_id,
                                .project_id = j->project_id,
+                               .parent = j->id, /* what eval_of_job.h knows it by */
                                .body = api_text_of(body, c->arena),
                                .created_at = j->created_at,
                                .updated_at = j->created_at};

@@ -4,13 +4,18 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "server/api_error.h"
+#include "server/api_internal.h"
 #include "server/generation.h"
 #include "server/response_call.h"
+#include "server/response_events.h"
+#include "server/response_feed.h"
 #include "server/response_output.h"
 #include "server/routes.h"
+#include "server/runner.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* One request whose client waits. */
 struct responding {
@@ -137,7 +142,68 @@ static bool check_offers(const json_t *body, struct error *err)
     return true;
 }
 
-/* It is worked on later, whether or not the client stays; server/response_runner.c takes it from here. */
+/* What its answer follows from is fixed here: whoever is asked, and asked again, says the same. */
+static void fix_seed(json_t *chat)
+{
+    uint32_t seed = 0;
+
+    if (json_is_integer(json_object_get(chat, "seed")))
+        return;
+    if (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed)
+        seed = (uint32_t)clock_unix();
+    json_object_set_new(chat, "seed", json_integer((json_int_t)(seed >> 1)));
+}
+
+/* The stream's first event, before anybody works on it: a client knows its id from here on. */
+static bool keep_created(struct api_call *c, const struct responding *x, json_t *response,
+                         struct error *err)
+{
+    struct response_events e = {.store = c->store,
+                                .project_id = c->who.project_id,
+                                .response_id = x->call.id,
+                                .created_at = x->call.created_at};
+    json_t *event = json_pack("{s:O, s:s, s:i}", "response", response, "type", "response.created",
+                              "sequence_number", 0);
+    const bool ok = response_events_keep(&e, str_of(api_text_of(event, c->arena)), 1, err);
+
+    json_decref(event);
+    return ok;
+}
+
+static bool keep_queued(struct api_call *c, const struct responding *x, json_t *response,
+                        struct error *err)
+{
+    struct label *labels;
+    size_t n;
+
+    if (!api_metadata(x->call.request, c->arena, &labels, &n, err))
+        return false;
+    fix_seed(x->call.chat);
+    json_t *body = json_pack("{s:O, s:O, s:O, s:O}", "request", x->call.request, "input",
+                             x->call.input, "response", response, "chat", x->call.chat);
+    const struct document d = {.kind = RESPONSE_KIND,
+                               .id = x->call.id,
+                               .project_id = c->who.project_id,
+                               .state = "queued",
+                               .model = x->call.model,
+                               .body = api_text_of(body, c->arena),
+                               .created_at = x->call.created_at,
+                               .updated_at = x->call.created_at};
+    json_decref(body);
+    return keep_created(c, x, response, err) && documents_add(c->store, &d, labels, n, err);
+}
+
+static bool follow(struct api_call *c, const char *id, int64_t after, struct error *err)
+{
+    struct http_pair headers[API_MAX_HEADERS + 1];
+    size_t n = api_headers(c, headers);
+
+    headers[n++] = (struct http_pair){STR("cache-control"), STR("no-cache")};
+    return response_feed_add(c->api->responses, c->x, headers, n, c->who.project_id, id, after,
+                             err);
+}
+
+/* It is worked on whether or not the client stays: response_runner.c. */
 static bool queue(struct api_call *c, struct responding *x, struct error *err)
 {
     json_t *o =
@@ -145,13 +211,10 @@ static bool queue(struct api_call *c, struct responding *x, struct error *err)
     bool ok = x->store || fail_param(err, ERR_INVALID, "store",
                                      "a background response is stored: \"store\" cannot be false");
 
-    if (ok && x->stream)
-        ok = fail_param(err, ERR_UNSUPPORTED, "stream",
-                        "a background response is not streamed: look it up until its status is "
-                        "\"completed\"");
-    ok = ok && keep(c, x, o, err);
+    ok = ok && keep_queued(c, x, o, err);
     if (ok)
-        api_reply(c, 200, json_incref(o));
+        runner_wake(c->api->runner);
+    ok = ok && (x->stream ? follow(c, x->call.id, -1, err) : api_reply(c, 200, json_incref(o)));
     json_decref(o);
     return ok;
 }
@@ -240,15 +303,54 @@ static bool find(struct api_call *c, json_t **body, struct error *err)
     return true;
 }
 
+static bool read_after(const struct api_call *c, int64_t *out, struct error *err)
+{
+    const struct str text = http_query(c->x, "starting_after");
+    int64_t n = 0;
+
+    *out = -1;
+    if (text.ptr == NULL)
+        return true;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9' || n > INT32_MAX)
+            return fail_param(err, ERR_INVALID, "starting_after",
+                              "\"starting_after\" is the sequence_number of the last event seen");
+        n = 10 * n + (text.ptr[i] - '0');
+    }
+    if (text.len > 0)
+        *out = n;
+    return true;
+}
+
+static bool stream_again(struct api_call *c, const json_t *body, struct error *err)
+{
+    const json_t *response = json_object_get(body, "response");
+    const int64_t created = json_integer_value(json_object_get(response, "created_at"));
+    int64_t after;
+
+    if (!json_is_true(json_object_get(response, "background")))
+        return fail_param(err, ERR_UNSUPPORTED, "stream",
+                          "only a background response is streamed again: ask without \"stream\"");
+    if (work_has_ended(json_str(json_object_get(response, "status"))) &&
+        clock_unix() >= created + RESPONSE_EVENTS_SECONDS)
+        return fail_param(err, ERR_UNSUPPORTED, "stream",
+                          "the events of a background response are kept for a day: ask without "
+                          "\"stream\"");
+    return read_after(c, &after, err) && follow(c, arena_text(c->arena, c->id[0]), after, err);
+}
+
 static bool retrieve(struct api_call *c, struct error *err)
 {
     json_t *body;
 
-    if (str_is(http_query(c->x, "stream"), "true"))
-        return fail_param(err, ERR_UNSUPPORTED, "stream",
-                          "a stored response is not streamed again: ask without \"stream\"");
     if (!find(c, &body, err))
         return false;
+    if (str_is(http_query(c->x, "stream"), "true")) {
+        const bool ok = stream_again(c, body, err);
+
+        json_decref(body);
+        return ok;
+    }
     json_t *response = json_incref(json_object_get(body, "response"));
     json_decref(body);
     return api_reply(c, 200, response);
@@ -279,7 +381,7 @@ static bool set_cancelled(void *ctx, const struct document *was, struct arena *a
     (void)err;
     if (open) {
         json_object_set_new(response, "status", json_string("cancelled"));
-        to->state = "cancelled";
+        json_object_del(body, "chat");
         to->body = api_text_of(body, a);
     }
     json_decref(body);
@@ -305,6 +407,12 @@ static bool cancel(struct api_call *c, struct error *err)
         return false;
     json_t *response = json_incref(json_object_get(body, "response"));
     json_decref(body);
+    if (str_is(json_str(json_object_get(response, "status")), "cancelled") &&
+        !work_end(c->store, RESPONSE_KIND, c->who.project_id, arena_text(c->arena, c->id[0]),
+                  "response", "cancelled", err)) {
+        json_decref(response);
+        return false;
+    }
     return api_reply(c, 200, response);
 }
 

@@ -1,0 +1,81 @@
+/*
+ * response_events.c - chunks of events, in the order in which they were added.
+ */
+#include "server/response_events.h"
+#include "server/api.h"
+
+#include <inttypes.h>
+
+#define PAGE 100
+
+bool response_event_is_last(struct str type)
+{
+    return str_is(type, "response.completed") || str_is(type, "response.incomplete") ||
+           str_is(type, "response.failed");
+}
+
+static void count_chunk(struct response_events *e, const struct document *d)
+{
+    json_t *events = api_json_of(d->body);
+    const json_t *last =
+        json_array_get(events, json_array_size(events) > 0 ? json_array_size(events) - 1 : 0);
+
+    e->n_chunks++;
+    e->next = json_integer_value(json_object_get(last, "sequence_number")) + 1;
+    e->ended = response_event_is_last(json_str(json_object_get(last, "type")));
+    json_decref(events);
+}
+
+bool response_events_count(struct response_events *e, struct error *err)
+{
+    const struct document_filter f = {
+        .kind = RESPONSE_EVENTS_KIND, .project_id = e->project_id, .parent = e->response_id};
+    struct arena a = {0};
+    struct store_page page = {.limit = PAGE, .ascending = true};
+    bool more = true, ok = true;
+
+    e->n_chunks = 0;
+    e->next = 0;
+    e->ended = false;
+    while (ok && more) {
+        struct document *all;
+        size_t n = 0;
+
+        ok = documents_list(e->store, &f, &page, &a, &all, &n, &more, err);
+        for (size_t i = 0; ok && i < n; i++)
+            count_chunk(e, &all[i]);
+        more = more && n > 0;
+        if (ok && more)
+            page.after = all[n - 1].id;
+    }
+    arena_release(&a);
+    return ok;
+}
+
+bool response_events_keep(struct response_events *e, struct str events, int64_t next,
+                          struct error *err)
+{
+    struct arena a = {0};
+    const char *name = arena_printf(&a, "%s %zu", e->response_id, e->n_chunks);
+    char *body = arena_try(&a, events.len + 3, 1, "events of a response", err);
+    bool ok = body != NULL;
+
+    if (ok) {
+        body[0] = '[';
+        memcpy(body + 1, events.ptr, events.len);
+        body[events.len + 1] = ']';
+        const struct document d = {.kind = RESPONSE_EVENTS_KIND,
+                                   .id = store_id_of("respev_", str_of(name), &a),
+                                   .project_id = e->project_id,
+                                   .parent = e->response_id,
+                                   .body = body,
+                                   .expires_at = e->created_at + RESPONSE_EVENTS_SECONDS};
+        ok = documents_add(e->store, &d, NULL, 0, err);
+    }
+    if (ok) {
+        e->n_chunks++;
+        e->next = next;
+    }
+    arena_release(&a);
+    return ok;
+}
