@@ -243,6 +243,29 @@ class EndToEnd(ApiTest):
         events = self.losses(job, {"step", "total_steps", "train_loss"})
         self.assertAlmostEqual(events[0].data["train_loss"], 0.693147, 3)
 
+    def test_a_form_in_either_shape(self):
+        """What the client's types have, and what other programs send: trained alike, and then asked for alike."""
+        schema = {"type": "object", "properties": {"a": {"enum": ["x", "y", "z"]}}, "required": ["a"],
+                  "additionalProperties": False}
+        inner = {"name": "n", "strict": True, "schema": schema}
+        grader = {"type": "string_check", "name": "g", "input": "{{sample.output_json.a}}", "reference": "x",
+                  "operation": "eq"}
+        told = []
+        for form in ({"type": "json_schema", "json_schema": inner}, {"type": "json_schema", **inner}):
+            way = method(grader)
+            way["reinforcement"]["response_format"] = form
+            job = self.client.fine_tuning.jobs.create(model="tiny", training_file=self.upload(rows(4)).id, seed=1,
+                                                      method=way, extra_body=hone(2, max_tokens=64))
+            job = self.done(job.id)
+            events = list(self.client.fine_tuning.jobs.list_events(job.id))
+            told.append([(e.data["train_mean_reward"], e.data["completion_tokens_mean"]) for e in events
+                         if e.type == "metrics"])
+            answer = self.client.chat.completions.create(model=job.fine_tuned_model, messages=ask("1a"), seed=1,
+                                                         response_format=form, max_tokens=64)
+            self.assertIn(json.loads(answer.choices[0].message.content)["a"], "xyz")
+        self.assertEqual(len(told[0]), 2)
+        self.assertEqual(told[0], told[1])
+
     def test_the_cookbook_s_shape(self):
         """As the notebooks of the service have it; the base address alone is another."""
         client = openai.OpenAI(base_url=self.server.url, api_key=self.server.key)
