@@ -325,9 +325,14 @@ class Traps(ApiTest):
 
     def test_trap_10_keys_that_the_types_do_not_know(self):
         grader = {**EXACT, "pass_threshold": 0.5, "id": "mine"}
-        job = self.create(method=method(grader, response_format={"type": "json_object"}))
+        tools = [{"name": "t", "server_url": "https://x.example/", "headers": {}}]
+        job = self.create(method=method(grader, response_format={"type": "json_object"}, tools=tools,
+                                        max_episode_steps=5))
         raw = self.get("/fine_tuning/jobs/" + job.id)["method"]["reinforcement"]
         self.assertEqual((raw["grader"], raw["response_format"]), (grader, {"type": "json_object"}))
+        self.assertEqual((raw["tools"], raw["max_episode_steps"]), (tools, 5))
+        told = [e for e in self.jobs.list_events(job.id) if e.level == "warn"]
+        self.assertEqual(["nothing is called" in e.message for e in told], [True])
         self.jobs.cancel(job.id)
 
     # 11, 12
