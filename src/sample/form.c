@@ -169,11 +169,13 @@ static bool bad(struct error *err, enum error_kind kind, const char *why)
     return fail_param(err, kind, "response_format", "%s", why);
 }
 
-/* {"name": "...", "schema": {...}, "strict": bool}: the schema. */
+/* The schema of {"name": "...", "schema": {...}, "strict": bool}, which stands in "json_schema" or, as responses and some programs have it, beside "type". */
 static bool schema_of(const json_t *format, const json_t **schema, struct error *err)
 {
-    const json_t *told = json_object_get(format, "json_schema"),
-                 *strict = json_object_get(told, "strict");
+    const json_t *inner = json_object_get(format, "json_schema");
+    const json_t *told =
+        inner == NULL && json_object_get(format, "schema") != NULL ? format : inner;
+    const json_t *strict = json_object_get(told, "strict");
 
     *schema = json_object_get(told, "schema");
     if (!json_is_object(told))

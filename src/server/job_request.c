@@ -155,6 +155,7 @@ static bool check_reinforcement(const json_t *m, const json_t *body, const struc
         return missing("method.reinforcement.grader", err);
     if (!json_is_object(out->grader))
         return wrong_type(out->grader, "method.reinforcement.grader", "an object", err);
+    out->has_tools = json_array_size(json_object_get(m, "tools")) > 0;
     out->shadows = json_object_get(json_object_get(body, "hone"), "shadow_graders");
     if (is_none(out->shadows))
         out->shadows = NULL;

@@ -29,6 +29,8 @@ struct job_request {
     const json_t *grader, *shadows; /* of a reinforcement job; shadows may be NULL */
     const char *embedding_model;    /* hone.embedding_model, or NULL */
     bool has_wandb;
+    bool
+        has_tools; /* of the job, which episodes of several turns would call; rows have tools of their own */
 };
 struct job_rules {
     bool

@@ -6,19 +6,21 @@
 #include "server/api_error.h"
 #include "server/generation.h"
 #include "server/routes.h"
+#include "text/utf8.h"
 
 #include <nettle/base64.h>
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- completions ---- */
+/* ---- completions: one request ---- */
 
 struct completion {
     const char *id, *model;
     int64_t created;
     bool stream, usage_wanted;
     json_t *choices;
+    json_t *offsets; /* of each choice: characters whose tokens have been told */
 };
 
 static void completion_release(void *ctx)
@@ -26,8 +28,109 @@ static void completion_release(void *ctx)
     struct completion *x = ctx;
 
     json_decref(x->choices);
+    json_decref(x->offsets);
     free(x);
 }
+
+/* ---- log-probabilities: lists side by side, where chat has a list of objects ---- */
+
+static struct str bytes_of(const json_t *entry, struct buf *out)
+{
+    const json_t *bytes = json_object_get(entry, "bytes");
+
+    buf_clear(out);
+    for (size_t i = 0; i < json_array_size(bytes); i++)
+        buf_char(out, (char)json_integer_value(json_array_get(bytes, i)));
+    return buf_view(out);
+}
+
+/* A token's text; one that is no text by itself is told by its bytes, for "\uFFFD" could be any. */
+static struct str token_name(const json_t *entry, struct buf *bytes, struct buf *name)
+{
+    const struct str b = bytes_of(entry, bytes);
+
+    if (utf8_valid(b) == b.len)
+        return json_str(json_object_get(entry, "token"));
+    buf_clear(name);
+    buf_text(name, "bytes:");
+    for (size_t i = 0; i < b.len; i++)
+        buf_printf(name, "\\x%02x", (unsigned char)b.ptr[i]);
+    return buf_view(name);
+}
+
+static size_t n_characters(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
+    return n;
+}
+
+struct logprobs {
+    json_t *tokens, *logps, *tops, *offsets;
+    json_int_t offset;
+    bool any_top;
+};
+
+/* {"token": logprob} of the likeliest; null where nothing is known, as of a prompt's tokens. */
+static json_t *tops_of(struct logprobs *l, const json_t *entry, struct buf *bytes, struct buf *name)
+{
+    const json_t *list = json_object_get(entry, "top_logprobs"), *one;
+    json_t *tops = json_array_size(list) > 0 ? json_object() : json_null();
+    size_t i;
+
+    json_array_foreach(list, i, one)
+    {
+        const struct str key = token_name(one, bytes, name);
+
+        json_object_setn(tops, key.ptr, key.len, json_object_get(one, "logprob"));
+    }
+    l->any_top = l->any_top || json_is_object(tops);
+    return tops;
+}
+
+static void put_token(struct logprobs *l, const json_t *entry)
+{
+    struct buf bytes, name;
+
+    buf_init(&bytes, SIZE_MAX / 2);
+    buf_init(&name, SIZE_MAX / 2);
+    const struct str text = token_name(entry, &bytes, &name);
+    json_array_append_new(l->tokens, json_stringn(text.ptr, text.len));
+    json_array_append_new(l->offsets, json_integer(l->offset));
+    l->offset += (json_int_t)n_characters(bytes_of(entry, &bytes));
+    json_array_append(l->logps, json_object_get(entry, "logprob"));
+    json_array_append_new(l->tops, tops_of(l, entry, &bytes, &name));
+    buf_release(&bytes);
+    buf_release(&name);
+}
+
+/* Of entries as chat has them, or NULL. Offsets go on from choice i's last token. */
+static json_t *logprobs_of(struct completion *x, size_t i, const json_t *entries)
+{
+    struct logprobs l = {json_array(), json_array(), json_array(), json_array(), 0, false};
+    const json_t *entry;
+    size_t k;
+
+    while (json_array_size(x->offsets) <= i)
+        json_array_append_new(x->offsets, json_integer(0));
+    l.offset = json_integer_value(json_array_get(x->offsets, i));
+    json_array_foreach(entries, k, entry) put_token(&l, entry);
+    json_array_set_new(x->offsets, i, json_integer(l.offset));
+    if (!l.any_top) {
+        json_decref(l.tops);
+        l.tops = json_null();
+    }
+    json_t *out = json_pack("{s:o, s:o, s:o, s:o}", "tokens", l.tokens, "token_logprobs", l.logps,
+                            "top_logprobs", l.tops, "text_offset", l.offsets);
+    if (json_is_array(entries))
+        return out;
+    json_decref(out);
+    return json_null();
+}
+
+/* ---- chunks and choices ---- */
 
 static json_t *body_of(const struct completion *x, json_t *choices)
 {
@@ -36,16 +139,12 @@ static json_t *body_of(const struct completion *x, json_t *choices)
                      "hone-" HONE_VERSION, "choices", choices);
 }
 
-static json_t *choice_of(const json_t *event, const char *text, bool ended)
+static json_t *choice_of(const json_t *event, json_t *text, json_t *logprobs, bool ended)
 {
-    json_t *logprobs = json_object_get(event, "logprobs");
-    json_t *c =
-        json_pack("{s:O, s:O, s:o, s:o}", "index", json_object_get(event, "choice"), "text",
-                  json_object_get(event, text), "logprobs",
-                  logprobs != NULL ? json_incref(logprobs) : json_null(), "finish_reason",
-                  ended ? json_incref(json_object_get(event, "finish_reason")) : json_null());
-
-    return c;
+    return json_pack("{s:O, s:o, s:o, s:o}", "index", json_object_get(event, "choice"), "text",
+                     text != NULL ? json_incref(text) : json_string(""), "logprobs", logprobs,
+                     "finish_reason",
+                     ended ? json_incref(json_object_get(event, "finish_reason")) : json_null());
 }
 
 static void say_choices(struct generation *g, const struct completion *x, json_t *choices,
@@ -59,24 +158,30 @@ static void say_choices(struct generation *g, const struct completion *x, json_t
     json_decref(body);
 }
 
-/* The end of a streamed choice says no text again. */
-static json_t *ending_of(const json_t *event)
-{
-    return json_pack("{s:O, s:s, s:n, s:O}", "index", json_object_get(event, "choice"), "text", "",
-                     "logprobs", "finish_reason", json_object_get(event, "finish_reason"));
-}
-
 static void on_choice(struct generation *g, struct completion *x, const json_t *event)
 {
     const size_t i = (size_t)json_integer_value(json_object_get(event, "choice"));
 
     if (x->stream) {
-        say_choices(g, x, json_pack("[o]", ending_of(event)), NULL);
+        say_choices(g, x, json_pack("[o]", choice_of(event, NULL, json_null(), true)), NULL);
         return;
     }
     while (json_array_size(x->choices) <= i)
         json_array_append_new(x->choices, json_null());
-    json_array_set_new(x->choices, i, choice_of(event, "text", true));
+    const json_t *entries = json_object_get(json_object_get(event, "logprobs"), "content");
+    json_array_set_new(
+        x->choices, i,
+        choice_of(event, json_object_get(event, "text"), logprobs_of(x, i, entries), true));
+}
+
+static void on_delta(struct generation *g, struct completion *x, const json_t *event)
+{
+    const size_t i = (size_t)json_integer_value(json_object_get(event, "choice"));
+    json_t *logprobs = logprobs_of(x, i, json_object_get(event, "logprobs"));
+
+    say_choices(g, x,
+                json_pack("[o]", choice_of(event, json_object_get(event, "text"), logprobs, false)),
+                NULL);
 }
 
 static void on_done(struct generation *g, struct completion *x, const json_t *event)
@@ -117,7 +222,7 @@ static void on_completion(struct generation *g, const json_t *event)
     if (str_is(type, "begin") && x->stream) {
         generation_stream(g);
     } else if (str_is(type, "delta") && x->stream) {
-        say_choices(g, x, json_pack("[o]", choice_of(event, "content", false)), NULL);
+        on_delta(g, x, event);
     } else if (str_is(type, "choice")) {
         on_choice(g, x, event);
     } else if (str_is(type, "done")) {
@@ -147,6 +252,7 @@ static bool complete(struct api_call *c, struct error *err)
     x->model = name;
     x->created = clock_unix();
     x->choices = json_array();
+    x->offsets = json_array();
     const json_t *options = json_object_get(c->body, "stream_options");
     ok = json_get_bool(c->body, "stream", "the request", false, &x->stream, err) &&
          (!json_is_object(options) ||

@@ -110,17 +110,27 @@ static bool add_eval(struct api_call *c, struct job_row *j, const struct job_req
     return documents_add(c->store, &d, NULL, 0, err);
 }
 
-static bool tell_of_wandb(struct api_call *c, const struct job_row *j, struct error *err)
+/* What a job may say and what means nothing here is told where its owner will look. */
+static bool tell_of_nothing(struct api_call *c, const struct job_row *j,
+                            const struct job_request *r, struct error *err)
 {
-    const struct job_event e = {
+    const struct job_event wandb = {
         .key = "wandb",
         .level = "warn",
         .message =
             "The integration with Weights & Biases is kept with the job, but nothing is sent "
             "there: this server has no connection to it. Events and the result file have "
             "all metrics."};
+    const struct job_event tools = {
+        .key = "tools",
+        .level = "warn",
+        .message =
+            "\"method.reinforcement.tools\" is kept with the job, but nothing is called: an episode "
+            "here is one answer. Tools that stand in a row are offered to the model, and "
+            "sample.output_tools has what it would call."};
 
-    return events_tell(c->store, j->id, &e, err);
+    return (!r->has_wandb || events_tell(c->store, j->id, &wandb, err)) &&
+           (!r->has_tools || events_tell(c->store, j->id, &tools, err));
 }
 
 static bool is_retry(const struct http_exchange *x)
@@ -162,7 +172,7 @@ static bool make(struct api_call *c, struct error *err)
     j.run_dir = j.id;
     return add_eval(c, &j, &r, err) &&
            jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) &&
-           (!r.has_wandb || tell_of_wandb(c, &j, err)) &&
+           tell_of_nothing(c, &j, &r, err) &&
            api_reply(c, 200, job_json(&j, r.labels, r.n_labels, c->who.org_id));
 }
 

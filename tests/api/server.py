@@ -77,9 +77,26 @@ class Server:
         self.process.stdout.close()
         return status
 
+    def left(self):
+        """Processes that know this home."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open("/proc/%s/environ" % pid, "rb") as f:
+                    if ("HONE_HOME=" + self.home).encode() in f.read().split(b"\0"):
+                        found.append(int(pid))
+            except OSError:
+                pass
+        return found
+
     def close(self):
         status = self.stop()
         self.log.close()
+        end = time.monotonic() + 10  # a process that was killed may be there for a moment
+        while self.left() and time.monotonic() < end:
+            time.sleep(0.05)
+        if self.left():
+            raise AssertionError("processes %s outlive hone serve" % self.left())
         if self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
         return status
