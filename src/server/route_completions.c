@@ -36,16 +36,83 @@ static json_t *body_of(const struct completion *x, json_t *choices)
                      "hone-" HONE_VERSION, "choices", choices);
 }
 
-static json_t *choice_of(const json_t *event, const char *text, bool ended)
+/* {text: log-probability} of the likeliest tokens and of the one that was taken; null where none are wanted. */
+static json_t *likeliest_of(const json_t *entry)
 {
-    json_t *logprobs = json_object_get(event, "logprobs");
-    json_t *c =
-        json_pack("{s:O, s:O, s:o, s:o}", "index", json_object_get(event, "choice"), "text",
-                  json_object_get(event, text), "logprobs",
-                  logprobs != NULL ? json_incref(logprobs) : json_null(), "finish_reason",
-                  ended ? json_incref(json_object_get(event, "finish_reason")) : json_null());
+    json_t *top = json_object_get(entry, "top_logprobs"), *one, *o;
+    size_t i;
 
-    return c;
+    if (json_array_size(top) == 0)
+        return json_null();
+    o = json_object();
+    json_array_foreach(top, i, one)
+    {
+        const char *token = json_string_value(json_object_get(one, "token"));
+
+        if (json_object_get(o, token) == NULL) /* two may look alike: the likelier one */
+            json_object_set(o, token, json_object_get(one, "logprob"));
+    }
+    const char *token = json_string_value(json_object_get(entry, "token"));
+    if (json_object_get(o, token) == NULL)
+        json_object_set(o, token, json_object_get(entry, "logprob"));
+    return o;
+}
+
+/* How many characters begin in a token. */
+static json_int_t characters_of(const json_t *entry)
+{
+    json_t *bytes = json_object_get(entry, "bytes"), *byte;
+    json_int_t n = 0;
+    size_t i;
+
+    json_array_foreach(bytes, i, byte) n += (json_integer_value(byte) & 0xC0) != 0x80;
+    return n;
+}
+
+/* The entries of chat's log-probabilities in the older form; offset: characters of the choice's text before them. */
+static json_t *logprobs_of(const json_t *entries, json_int_t offset)
+{
+    json_t *tokens, *values, *top, *offsets, *entry;
+    size_t i;
+
+    if (!json_is_array(entries))
+        return json_null();
+    tokens = json_array();
+    values = json_array();
+    top = json_array();
+    offsets = json_array();
+    json_array_foreach((json_t *)(uintptr_t)entries, i, entry)
+    {
+        json_array_append(tokens, json_object_get(entry, "token"));
+        json_array_append(values, json_object_get(entry, "logprob"));
+        json_array_append_new(top, likeliest_of(entry));
+        json_array_append_new(offsets, json_integer(offset));
+        offset += characters_of(entry);
+    }
+    return json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", values,
+                     "top_logprobs", top, "text_offset", offsets);
+}
+
+static json_t *choice_of(const json_t *event)
+{
+    const json_t *logprobs = json_object_get(event, "logprobs");
+
+    return json_pack("{s:O, s:O, s:o, s:O}", "index", json_object_get(event, "choice"), "text",
+                     json_object_get(event, "text"), "logprobs",
+                     logprobs_of(json_object_get(logprobs, "content"), 0), "finish_reason",
+                     json_object_get(event, "finish_reason"));
+}
+
+/* What is new of a streamed choice. Its last delta may have log-probabilities alone. */
+static json_t *delta_of(const json_t *event)
+{
+    json_t *text = json_object_get(event, "text");
+
+    return json_pack("{s:O, s:o, s:o, s:n}", "index", json_object_get(event, "choice"), "text",
+                     text != NULL ? json_incref(text) : json_string(""), "logprobs",
+                     logprobs_of(json_object_get(event, "logprobs"),
+                                 json_integer_value(json_object_get(event, "text_offset"))),
+                     "finish_reason");
 }
 
 static void say_choices(struct generation *g, const struct completion *x, json_t *choices,
@@ -76,7 +143,7 @@ static void on_choice(struct generation *g, struct completion *x, const json_t *
     }
     while (json_array_size(x->choices) <= i)
         json_array_append_new(x->choices, json_null());
-    json_array_set_new(x->choices, i, choice_of(event, "text", true));
+    json_array_set_new(x->choices, i, choice_of(event));
 }
 
 static void on_done(struct generation *g, struct completion *x, const json_t *event)
@@ -117,7 +184,7 @@ static void on_completion(struct generation *g, const json_t *event)
     if (str_is(type, "begin") && x->stream) {
         generation_stream(g);
     } else if (str_is(type, "delta") && x->stream) {
-        say_choices(g, x, json_pack("[o]", choice_of(event, "content", false)), NULL);
+        say_choices(g, x, json_pack("[o]", delta_of(event)), NULL);
     } else if (str_is(type, "choice")) {
         on_choice(g, x, event);
     } else if (str_is(type, "done")) {
