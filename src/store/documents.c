@@ -145,6 +145,43 @@ bool documents_get(struct store *s, const char *kind, const char *project_id, st
     return true;
 }
 
+static void state_fill(const struct db_row *row, struct arena *a, void *item)
+{
+    *(const char **)item = db_row_text(row, 0, a);
+}
+
+struct asking {
+    const char *kind, *project_id, *state;
+    struct str id;
+    struct arena *a;
+    bool found;
+};
+
+static bool get_state(struct db *db, void *ctx, struct error *err)
+{
+    struct asking *g = ctx;
+    const struct db_value params[] = {db_text(g->kind), db_str(g->id), db_text(g->project_id)};
+
+    g->found = false;
+    return rows_one(db,
+                    "SELECT state FROM documents WHERE kind = ?1 AND id = ?2 AND "
+                    "(CAST(?3 AS TEXT) IS NULL OR project_id = ?3)",
+                    params, COUNT_OF(params), state_fill, g->a, &g->state, &g->found, err);
+}
+
+bool documents_state(struct store *s, const char *kind, const char *project_id, struct str id,
+                     struct arena *a, const char **out, struct error *err)
+{
+    struct asking g = {.kind = kind, .project_id = project_id, .id = id, .a = a};
+
+    if (id_is_sane(id) && !db_read(store_db(s), get_state, &g, err))
+        return false;
+    if (!g.found)
+        return fail_no_such(err, kind, id);
+    *out = g.state;
+    return true;
+}
+
 bool documents_labels(struct store *s, const char *kind, const char *id, struct arena *a,
                       struct label **out, size_t *n, struct error *err)
 {

@@ -26,6 +26,10 @@ MUST_CHECK bool documents_add(struct store *s, const struct document *d, const s
 MUST_CHECK bool documents_get(struct store *s, const char *kind, const char *project_id,
                               struct str id, struct arena *a, struct document *out,
                               struct error *err);
+/* Its state alone, which does not read a body that may be large; *out NULL: it has none. */
+MUST_CHECK bool documents_state(struct store *s, const char *kind, const char *project_id,
+                                struct str id, struct arena *a, const char **out,
+                                struct error *err);
 MUST_CHECK bool documents_labels(struct store *s, const char *kind, const char *id, struct arena *a,
                                  struct label **out, size_t *n, struct error *err);
 /*

@@ -38,6 +38,7 @@ static void a_document_is_what_was_added(void **state)
                          .created_at = 5,
                          .expires_at = 4000000000};
     struct document got;
+    const char *state_now;
     struct label *labels;
     size_t n;
 
@@ -46,6 +47,12 @@ static void a_document_is_what_was_added(void **state)
     assert_string_equal(got.body, "{\"a\":\"\xc3\xa4\"}");
     assert_string_equal(got.parent, "conv_1");
     assert_string_equal(got.state, "queued");
+    ASSERT_OK(
+        documents_state(t->s, "response", t->project, STR("resp_1"), &t->arena, &state_now, &err));
+    assert_string_equal(state_now, "queued");
+    ASSERT_FAILS(
+        documents_state(t->s, "response", "proj_other", STR("resp_1"), &t->arena, &state_now, &err),
+        ERR_NOT_FOUND, "resp_1");
     assert_string_equal(got.model, "m");
     assert_int_equal(got.created_at, 5);
     assert_int_equal(got.updated_at, 5);
