@@ -324,11 +324,11 @@ void api_close(struct api *a)
     if (a == NULL)
         return;
     atomic_store(&a->stopping, true);
+    grading_pool_close(a->grading); /* whose calls queue work */
     runner_close(a->runner);
     response_feed_close(a->responses);
     webhook_sender_close(a->sender);
     event_feed_close(a->feed);
-    grading_pool_close(a->grading);
     judges_close(a->judges);
     limits_close(a->limits);
     key_cache_close(a->keys);

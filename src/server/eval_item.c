@@ -25,6 +25,17 @@ json_t *eval_sample(const char *model, json_t *input, json_t *output, const char
                      "top_p", 1.0, "seed");
 }
 
+json_t *eval_error(const struct error *err)
+{
+    json_t *body = api_error_body(err);
+    const json_t *e = json_object_get(body, "error");
+    json_t *out = json_pack("{s:O, s:O}", "code", json_object_get(e, "code"), "message",
+                            json_object_get(e, "message"));
+
+    json_decref(body);
+    return out;
+}
+
 /* What a row's answer is, for the graders and for the item. */
 struct sampled {
     json_t *shown;           /* "sample" of the item */
@@ -45,14 +56,13 @@ static void sampled_release(struct sampled *s)
 
 /* ---- a sample that the row brings along ---- */
 
-static void read_given(const struct eval_source *src, const json_t *given, struct sampled *s)
+static void read_given(const json_t *given, struct sampled *s)
 {
     const json_t *message =
         json_object_get(json_array_get(json_object_get(given, "choices"), 0), "message");
     const json_t *text = json_object_get(given, "output_text"),
                  *json = json_object_get(given, "output_json");
 
-    (void)src;
     s->text = json_str(text != NULL ? text : json_object_get(message, "content"));
     s->tools = json_object_get(given, "output_tools");
     if (!json_is_array(s->tools))
@@ -186,7 +196,7 @@ static bool make(const struct eval_work *w, size_t row, struct arena *a, struct 
 
     s->usage = json_array();
     if (!w->source->asks)
-        read_given(w->source, r->sample, s);
+        read_given(r->sample, s);
     else if (!sample(w, row, a, s, err)) {
         json_decref(results);
         return false;

@@ -30,4 +30,5 @@ MUST_CHECK bool eval_item_make(const struct eval_work *w, size_t row, json_t **o
                                struct error *err);
 /* The public part of a sample. */
 json_t *eval_sample(const char *model, json_t *input, json_t *output, const char *finish_reason);
+json_t *eval_error(const struct error *err); /* {"code","message"} */
 #endif

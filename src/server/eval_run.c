@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/size.h"
-#include "server/api_error.h"
 #include "server/api_internal.h"
 #include "server/log.h"
 
@@ -210,9 +209,7 @@ static bool put_failed(void *ctx, json_t *body)
     json_t *run = json_object_get(body, "run");
 
     json_object_set_new(run, "status", json_string("failed"));
-    json_object_set_new(
-        run, "error",
-        json_pack("{s:s, s:s}", "code", api_error_code(why), "message", why->message));
+    json_object_set_new(run, "error", eval_error(why));
     return true;
 }
 
@@ -233,7 +230,6 @@ static bool open_graders(struct running *r, struct error *err)
         return false;
     opt.timeout_s = GRADER_TIMEOUT_S;
     opt.ask_timeout_s = ASK_TIMEOUT_S;
-    opt.n_workers = 2;
     opt.stop = &r->task->stop;
     for (size_t i = 0; i < json_array_size(criteria) && i < EVAL_MAX_CRITERIA; i++)
         if (!grader_open(json_array_get(criteria, i), &opt, &r->work.grader[i], err))
@@ -277,6 +273,8 @@ static bool prepare(struct running *r, struct error *err)
 /* Until all threads have ended. */
 static void watch(struct running *r)
 {
+    const double pause = /* the whole body is written */
+        PROGRESS_SECONDS * (1 + (double)strlen(r->task->doc.body) / (1 << 20));
     double told = clock_seconds();
     size_t n_told = r->written;
 
@@ -287,8 +285,7 @@ static void watch(struct running *r)
 
         pthread_mutex_unlock(&r->lock);
         (void)task_beat(r->task);
-        if (written != n_told && clock_seconds() >= told + PROGRESS_SECONDS &&
-            !atomic_load(&r->task->stop)) {
+        if (written != n_told && clock_seconds() >= told + pause && !atomic_load(&r->task->stop)) {
             struct error err = {0};
 
             (void)!task_change(r->task, NULL, put_progress, r, &err); /* the next time, then */

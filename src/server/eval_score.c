@@ -2,6 +2,7 @@
  * eval_score.c - thresholds, results, counts.
  */
 #include "server/eval_score.h"
+#include "grade/template.h"
 
 #include <math.h>
 
@@ -22,13 +23,15 @@ double eval_threshold(const json_t *criterion)
 static void put_failure(json_t *o, const struct grade_result *r)
 {
     json_t *flags = json_array();
+    struct arena a = {0};
 
     for (size_t i = 0; grade_flag_name(i) != NULL; i++)
         if ((r->flags & (1u << i)) != 0)
             json_array_append_new(flags, json_string(grade_flag_name(i)));
     json_object_set_new(o, "errors", flags);
-    json_t *details = json_string(r->details); /* NULL where it was cut inside a character */
-    json_object_set_new(o, "details", details != NULL ? details : json_null());
+    const struct str details = grade_utf8(&a, str_of(r->details)); /* it may be cut */
+    json_object_set_new(o, "details", json_stringn(details.ptr, details.len));
+    arena_release(&a);
 }
 
 /* What a judge said is not kept by graders; what it cost is. */

@@ -15,7 +15,8 @@
 #define MAX_STREAMS 1024
 #define POLL_SECONDS 0.2
 #define KEEP_ALIVE_MS 15000
-#define STREAM_WAITING ((size_t)4 << 20) /* bytes that a slow reader may leave unread */
+#define STREAM_WAITING ((size_t)16 << 20) /* bytes that a slow reader may leave unread */
+#define ROUND_BYTES ((size_t)1 << 20)     /* of old events that a stream is told at once, about */
 #define PAGE 50
 
 struct stream {
@@ -67,16 +68,18 @@ static bool read_chunks(struct response_feed *f, struct stream *s, size_t *n, st
         .limit = PAGE, .after = s->last_id[0] != '\0' ? s->last_id : NULL, .ascending = true};
     struct arena a = {0};
     struct document *all;
+    size_t bytes = 0;
     bool more;
 
     *n = 0;
     const bool ok = documents_list(f->store, &filter, &page, &a, &all, n, &more, err);
-    for (size_t i = 0; ok && i < *n && !s->over; i++) {
+    for (size_t i = 0; ok && i < *n && !s->over && bytes < ROUND_BYTES; i++) {
         json_t *events = api_json_of(all[i].body), *event;
         size_t k;
 
         json_array_foreach(events, k, event) tell(s, event);
         json_decref(events);
+        bytes += strlen(all[i].body);
         snprintf(s->last_id, sizeof s->last_id, "%s", all[i].id);
     }
     arena_release(&a);
@@ -87,11 +90,11 @@ static bool read_chunks(struct response_feed *f, struct stream *s, size_t *n, st
 static bool has_ended(struct response_feed *f, const struct stream *s)
 {
     struct arena a = {0};
-    struct document d;
     struct error err = {0};
-    const bool found =
-        documents_get(f->store, RESPONSE_KIND, s->project_id, str_of(s->response_id), &a, &d, &err);
-    const bool ended = found ? work_has_ended(str_of(d.state)) : err.kind == ERR_NOT_FOUND;
+    const char *state = NULL;
+    const bool found = documents_state(f->store, RESPONSE_KIND, s->project_id,
+                                       str_of(s->response_id), &a, &state, &err);
+    const bool ended = found ? work_has_ended(str_of(state)) : err.kind == ERR_NOT_FOUND;
 
     arena_release(&a);
     return ended;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "server/api_internal.h"
+#include "server/engine_wire.h"
 #include "server/log.h"
 #include "server/response_call.h"
 #include "server/response_events.h"
@@ -198,7 +199,7 @@ static bool answer(struct answering *x, struct error *err)
     bool ended = false;
 
     if (!ask(x, err)) {
-        json_t *event = json_pack("{s:s, s:s}", "type", "error", "message", err->message);
+        json_t *event = wire_error(err);
 
         if (err->kind != ERR_CANCELLED)
             on_event(x, event);

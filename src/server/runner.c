@@ -48,22 +48,20 @@ struct runner {
 
 /* ---- one piece of work ---- */
 
+/* By the state, which follows the body at once (work_end): a body may be large. */
 static bool is_wanted(struct task *t)
 {
     struct arena a = {0};
-    struct document d;
     struct error err = {0};
+    const char *state = NULL;
     bool wanted = true;
 
-    if (documents_get(t->api->opt.store, t->doc.kind, t->doc.project_id, str_of(t->doc.id), &a, &d,
-                      &err)) {
-        json_t *body = api_json_of(d.body);
-
-        wanted = !work_has_ended(work_status(t->doc.kind, body));
-        json_decref(body);
-    } else if (err.kind == ERR_NOT_FOUND) {
+    if (documents_state(t->api->opt.store, t->doc.kind, t->doc.project_id, str_of(t->doc.id), &a,
+                        &state, &err))
+        wanted = !work_has_ended(str_of(state));
+    else if (err.kind == ERR_NOT_FOUND)
         wanted = t->ours = false;
-    } /* a database that is away for a moment: the lease decides */
+    /* a database that is away for a moment: the lease decides */
     arena_release(&a);
     return wanted;
 }
