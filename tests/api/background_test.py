@@ -1,13 +1,13 @@
 """Background responses by the official client: looked up, cancelled, followed, and finished by a server that was killed."""
+import http.server
 import signal
+import threading
 import time
 import unittest
 
 import openai
 from server import ApiTest
 from webhooks_test import Receiver
-import http.server
-import threading
 
 
 class Background(ApiTest):
@@ -21,12 +21,6 @@ class Background(ApiTest):
         return self.wait(lambda: (r := self.client.responses.retrieve(id_)).status not in ("queued", "in_progress")
                          and r, seconds)
 
-    def started(self):
-        """One that goes on for long, at work."""
-        made = self.ask(max_output_tokens=400, extra_body={"seed": 7, "chat_template_kwargs": {}})
-        self.wait(lambda: self.client.responses.retrieve(made.id).status != "queued")
-        return made
-
     def text(self, response):
         """What it says, without what belongs to this one alone."""
         return [(o.type, [c.text for c in (o.content or [])]) for o in response.output]
@@ -35,6 +29,7 @@ class Background(ApiTest):
         self.server.process.send_signal(signal.SIGKILL)
         self.server.process.wait()
         self.server.process.stdout.close()
+        self.server.log.close()
         self.server.start()
         type(self).client = self.server.client()
 
@@ -88,13 +83,15 @@ class Background(ApiTest):
                          rest[-1].response.output_text)
 
     def test_cancelled_is_cancelled(self):
-        made = self.ask(max_output_tokens=16)
-        done = self.client.responses.cancel(made.id)
-        if done.status == "cancelled":
-            time.sleep(2)
-            self.assertEqual(self.client.responses.retrieve(made.id).status, "cancelled")
-            self.assertEqual(self.client.responses.cancel(made.id).status, "cancelled")
-            list(self.client.responses.retrieve(made.id, stream=True))
+        made = [self.ask(input="y%d" % i, max_output_tokens=400) for i in range(30)]
+        now = [self.client.responses.cancel(m.id).status for m in reversed(made)]
+        self.assertIn("cancelled", now)
+        time.sleep(2)
+        for m, status in zip(reversed(made), now):
+            self.assertEqual(self.client.responses.retrieve(m.id).status, status)
+            events = list(self.client.responses.retrieve(m.id, stream=True))
+            self.assertEqual(events[-1].type in ("response.completed", "response.incomplete"), status != "cancelled")
+        self.assertEqual(self.client.responses.cancel(made[-1].id).status, now[0])
 
     def test_what_fails_says_so(self):
         self.refused(openai.NotFoundError, lambda: self.ask(model="none"), "model_not_found", "model")
@@ -122,29 +119,32 @@ class Background(ApiTest):
         self.client.delete("/webhook_endpoints/" + made["id"], cast_to=object)
 
     def test_deleted_is_gone(self):
-        made = self.ask()
-        self.client.responses.delete(made.id)
-        self.refused(openai.NotFoundError, lambda: self.client.responses.retrieve(made.id))
+        made = [self.ask(input="d%d" % i, max_output_tokens=300) for i in range(10)]
+        for m in made:
+            self.client.responses.delete(m.id)
+            self.refused(openai.NotFoundError, lambda: self.client.responses.retrieve(m.id))
 
     def test_a_killed_server_s_are_finished(self):
         stream, seen = self.ask(stream=True, max_output_tokens=300), []
-        others = [self.ask(input="x%d" % i, extra_body={"seed": i}).id for i in range(6)]
         for event in stream:
             seen.append(event)
-            if len(seen) == 4:
-                break
+            break
+        others = [self.ask(input="x%d" % i, max_output_tokens=200, extra_body={"seed": i}).id for i in range(30)]
         self.kill()
+        stream.close()
+        states = [self.client.responses.retrieve(id_).status for id_ in others]
+        self.assertTrue({"queued", "in_progress"} & set(states), states)
         id_ = seen[0].response.id
         rest = list(self.client.responses.retrieve(id_, stream=True, starting_after=seen[-1].sequence_number))
         self.assertEqual([e.sequence_number for e in seen + rest], list(range(len(seen) + len(rest))))
         for i, other in enumerate(others):
-            waited = self.client.responses.create(model="tiny", input="x%d" % i, max_output_tokens=40,
+            waited = self.client.responses.create(model="tiny", input="x%d" % i, max_output_tokens=200,
                                                   extra_body={"seed": i})
             self.assertEqual(self.text(self.ended(other)), self.text(waited))
-        plain = list(self.client.responses.create(model="tiny", input="abc", max_output_tokens=300, stream=True,
-                                                  extra_body={"seed": 7}))
-        self.assertEqual([(e.type, getattr(e, "delta", None)) for e in seen + rest],
-                         [(e.type, getattr(e, "delta", None)) for e in plain])
+            events = list(self.client.responses.retrieve(other, stream=True))
+            self.assertEqual([e.sequence_number for e in events], list(range(len(events))))
+            self.assertEqual("".join(e.delta for e in events if e.type == "response.output_text.delta"),
+                             waited.output_text)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Evals, their runs and output items by the official client; runs that are cancelled, and finished by a server that was killed."""
+import contextlib
 import http.server
-import json
+import os
 import signal
+import sqlite3
 import threading
 import time
 import unittest
 
 import openai
-from server import ApiTest, CLOSE, EXACT, rows
+from postgres import Postgres
+from server import ApiTest, CLOSE, EXACT, Server, rows
 from webhooks_test import Receiver
 
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}, "answer": {"type": "string"}},
@@ -69,13 +72,18 @@ class Evals(ApiTest):
             made.append(d)
         return made
 
-    def kill(self):
-        self.server.process.send_signal(signal.SIGKILL)
+    def kill(self, signal_=signal.SIGKILL):
+        self.server.process.send_signal(signal_)
         self.server.process.wait()
         self.server.process.stdout.close()
         self.server.log.close()
         self.server.start()
         type(self).client = self.server.client()
+
+    def left_below(self, id_):
+        """Documents of which nobody is told any more."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.server.home, "hone.db"))) as db:
+            return db.execute("SELECT kind, id FROM documents WHERE parent = ?", (id_,)).fetchall()
 
     # ---- evals ----
 
@@ -97,8 +105,7 @@ class Evals(ApiTest):
         self.assertEqual(strict.evals.retrieve(made.id).to_dict(), made.to_dict())
         self.assertEqual(strict.evals.list(limit=1).data[0].object, "eval")
         changed = self.client.evals.update(made.id, name="second", metadata={"c": "d"})
-        self.assertEqual((changed.name, changed.metadata, changed.testing_criteria),
-                         ("second", {"c": "d"}, made.testing_criteria))
+        self.assertEqual(changed.to_dict(), {**made.to_dict(), "name": "second", "metadata": {"c": "d"}})
         other = self.make()
         self.assertEqual([e.id for e in self.client.evals.list(order="desc", limit=2)][:2], [other.id, made.id])
         self.assertEqual(self.client.evals.list(after=made.id).data[0].id, other.id)
@@ -135,7 +142,8 @@ class Evals(ApiTest):
         def bad_run(param, match=None, **source):
             self.refused(openai.BadRequestError, lambda: self.run_(e, {**self.asked(2), **source}), None, param, match)
         bad_run("data_source.type", type="magic")
-        bad_run("data_source.model", model="none")
+        self.refused(openai.NotFoundError, lambda: self.run_(e, {**self.asked(2), "model": "none"}),
+                     "model_not_found", "data_source.model")
         bad_run("data_source.model", model=None)
         bad_run("data_source.input_messages", input_messages=None)
         bad_run("data_source.input_messages.template[0]", input_messages={"type": "template", "template": [
@@ -187,8 +195,7 @@ class Evals(ApiTest):
         self.assertEqual((run.status, run.model, run.result_counts.total), ("completed", "tiny", 10))
         self.assertEqual(run.result_counts.errored, 0)
         usage = run.per_model_usage[0]
-        self.assertEqual((usage.run_model_name if hasattr(usage, "run_model_name") else usage.model_name,
-                          usage.invocation_count), ("tiny", 10))
+        self.assertEqual((usage.to_dict()["model_name"], usage.invocation_count), ("tiny", 10))
         items = self.items(e, run)
         for item in items:
             s = item.sample
@@ -290,6 +297,12 @@ class Evals(ApiTest):
         gone = self.client.evals.runs.delete(done.id, eval_id=e.id)
         self.assertEqual(gone.to_dict(), {"object": "eval.run.deleted", "deleted": True, "run_id": done.id})
         self.refused(openai.NotFoundError, lambda: self.items(e, done))
+        run = self.run_(e, {"type": "jsonl", "source": content(lines(400, True))})
+        self.wait(lambda: self.items(e, run))
+        self.client.evals.delete(e.id)
+        self.refused(openai.NotFoundError, lambda: self.client.evals.runs.retrieve(run.id, eval_id=e.id))
+        time.sleep(2)
+        self.assertEqual(self.left_below(run.id), [])
 
     def test_an_end_is_told(self):
         receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
@@ -306,10 +319,18 @@ class Evals(ApiTest):
         self.ended(e, done)
         long_ = self.run_(e, {"type": "jsonl", "source": {"type": "file_id", "id": file.id}})
         self.client.evals.runs.cancel(long_.id, eval_id=e.id)
-        self.wait(lambda: len(receiver.got) == 2, 30)
+        held = [self.run_(e, {"type": "jsonl", "source": content(lines(60, True))}) for _ in range(2)]
+        lost = self.run_(e, {"type": "jsonl", "source": {"type": "file_id", "id": file.id}})
+        self.client.files.delete(file.id)
+        for run in held:
+            self.client.evals.runs.cancel(run.id, eval_id=e.id)
+        lost = self.ended(e, lost)
+        self.assertEqual((lost.status, lost.error.code), ("failed", "file_not_found"))
+        self.wait(lambda: len(receiver.got) == 5, 30)
         told = {(event.type, event.data.id) for event in (self.client.webhooks.unwrap(
             body, headers, secret=hook["signing_secret"]) for headers, body in receiver.got)}
-        self.assertEqual(told, {("eval.run.succeeded", done.id), ("eval.run.canceled", long_.id)})
+        self.assertEqual(told, {("eval.run.succeeded", done.id), ("eval.run.failed", lost.id),
+                                *(("eval.run.canceled", run.id) for run in [long_, *held])})
         self.client.delete("/webhook_endpoints/" + hook["id"], cast_to=object)
 
     def test_a_killed_server_s_run_is_finished(self):
@@ -317,9 +338,9 @@ class Evals(ApiTest):
         unbroken = self.run_(e, self.asked(40))
         unbroken = self.ended(e, unbroken)
         run = self.run_(e, self.asked(40))
-        for _ in range(2):
+        for by in (signal.SIGKILL, signal.SIGTERM):
             seen = self.wait(lambda n=len(self.items(e, run)): len(got := self.items(e, run)) > n and got)
-            self.kill()
+            self.kill(by)
             self.assertEqual([i.to_dict() for i in self.items(e, run)][:len(seen)], [i.to_dict() for i in seen])
             self.assertIn(self.client.evals.runs.retrieve(run.id, eval_id=e.id).status, ("queued", "in_progress"))
         run = self.ended(e, run)
@@ -371,6 +392,43 @@ class OfJobs(ApiTest):
         self.refused(openai.BadRequestError, lambda: self.client.evals.runs.create(
             e.id, data_source={"type": "jsonl", "source": content([{"item": {}}])}), match=job.id)
         self.refused(openai.NotFoundError, lambda: self.client.evals.runs.retrieve("evalrun_x", eval_id=e.id))
+
+
+class Shared(ApiTest):
+    @classmethod
+    def setUpClass(cls):
+        pass
+
+    @classmethod
+    def tearDownClass(cls):
+        pass
+
+    def test_another_server_goes_on(self):
+        with Postgres() as postgres:
+            database = postgres.database()
+            first = Server("--database", database)
+            self.addCleanup(first.close)
+            second = Server("--database", database, home=first.home, key=first.key)
+            self.addCleanup(second.close)
+            one, two = first.client(), second.client()
+            e = one.evals.create(name="shared", data_source_config=CUSTOM, testing_criteria=[SLOW])
+            runs = [one.evals.runs.create(e.id, data_source={"type": "jsonl", "source": content(lines(60, True))})
+                    for _ in range(3)]
+            self.wait(lambda: all(r.result_counts.passed + r.result_counts.failed > 0
+                                  for r in two.evals.runs.list(e.id)))
+            stream = one.responses.create(model="tiny", input="abc", background=True, stream=True,
+                                          max_output_tokens=100)
+            id_ = next(iter(stream)).response.id
+            first.process.send_signal(signal.SIGKILL)
+            first.process.wait()
+            events = list(two.responses.retrieve(id_, stream=True))
+            self.assertEqual([x.sequence_number for x in events], list(range(len(events))))
+            self.assertEqual(two.responses.retrieve(id_).output_text,
+                             "".join(x.delta for x in events if x.type == "response.output_text.delta"))
+            for run in runs:
+                self.wait(lambda: two.evals.runs.retrieve(run.id, eval_id=e.id).status == "completed", 90)
+                items = list(two.evals.runs.output_items.list(run.id, eval_id=e.id, limit=50))
+                self.assertEqual([i.datasource_item_id for i in items], list(range(60)))
 
 
 if __name__ == "__main__":

@@ -37,14 +37,14 @@ def jsonl(lines):
 class Server:
     """hone serve on a free port; stop() ends it, start() begins again on the same home."""
 
-    def __init__(self, *options, home=None, env=None):
+    def __init__(self, *options, home=None, env=None, key=None):
         memory = "/dev/shm" if "TMPDIR" not in os.environ and os.access("/dev/shm", os.W_OK) else None
         self.folder = None if home else tempfile.mkdtemp(dir=memory)
         self.home = home or os.path.join(self.folder, "home")
         os.makedirs(os.path.join(self.home, "models"), exist_ok=True)
         if not os.path.exists(os.path.join(self.home, "models", "tiny.gguf")):
             os.symlink(TINY, os.path.join(self.home, "models", "tiny.gguf"))
-        self.options, self.key, self.process = options, None, None
+        self.options, self.key, self.process = options, key, None
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("HONE_", "OPENAI_"))}
         self.env.update(env or {}, HONE_HOME=self.home)
         self.start()
