@@ -353,6 +353,8 @@ class Evals(ApiTest):
 
 
 class OfJobs(ApiTest):
+    workers = 1
+
     def test_validation_steps_are_runs(self):
         train, valid = self.upload(rows(6)), self.upload(rows(4), name="valid.jsonl")
         job = self.client.fine_tuning.jobs.create(
@@ -406,9 +408,9 @@ class Shared(ApiTest):
     def test_another_server_goes_on(self):
         with Postgres() as postgres:
             database = postgres.database()
-            first = Server("--database", database)
+            first = Server("--workers=0", "--database", database)
             self.addCleanup(first.close)
-            second = Server("--database", database, home=first.home, key=first.key)
+            second = Server("--workers=0", "--database", database, home=first.home, key=first.key)
             self.addCleanup(second.close)
             one, two = first.client(), second.client()
             e = one.evals.create(name="shared", data_source_config=CUSTOM, testing_criteria=[SLOW])
