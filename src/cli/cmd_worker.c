@@ -42,6 +42,8 @@ static bool run(struct cli *c, struct error *err)
     if (!machine_setup(c, err) || !store_open(&so, &store, err))
         return false;
     const struct worker_options wo = {.store = store,
+                                      .name = option_text(o, OPT_WORKER_NAME),
+                                      .parent = (long)option_int(o, OPT_LEAVE_WITHOUT),
                                       .machine_bytes =
                                           mb > 0 ? mb << 20 : (int64_t)(0.8 * memory_total()),
                                       .lease_seconds = option_int(o, OPT_LEASE),
