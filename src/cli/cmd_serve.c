@@ -88,6 +88,8 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
+        .requests_per_minute = option_int(o, OPT_REQUESTS_PER_MINUTE),
+        .concurrent_requests = option_int(o, OPT_CONCURRENT_REQUESTS),
     };
     bool ok = store_open(&so, &s->store, err) && access_begin(s->store, c->arena, key, err) &&
               engine_client_open(&eo, &s->engine, err);
@@ -105,14 +107,34 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
                                     .handle = api_handle,
                                     .done = api_done,
                                     .refusal = api_refusal};
-    return ok && http_server_open(&ho, &s->http, err) &&
-           janitor_open(s->store, 0, &s->janitor, err) && open_workers(c, s, err);
+    if (!ok || !http_server_open(&ho, &s->http, err) ||
+        !janitor_open(s->store, 0, &s->janitor, err) || !open_workers(c, s, err))
+        return false;
+    api_watch(s->api, s->http, s->workers);
+    return true;
+}
+
+static bool tell(const struct cli *c, const struct serving *s, const char *key, struct error *err)
+{
+    const char *host = option_text(c->options, OPT_HOST);
+    const bool v6 = strchr(host, ':') != NULL;
+    const char *at = arena_printf(c->arena, "%s://%s%s%s:%d",
+                                  option_given(c->options, OPT_TLS_CERT) ? "https" : "http",
+                                  v6 ? "[" : "", host, v6 ? "]" : "", http_server_port(s->http));
+
+    if (c->json)
+        return out_json_new(json_pack("{s:o, s:o, s:s?}", "base_url",
+                                      json_string(arena_printf(c->arena, "%s/v1", at)), "dashboard",
+                                      json_string(arena_printf(c->arena, "%s/", at)), "key", key),
+                            err);
+    return out_printf(err, "hone serves at %s/v1\n", at) &&
+           (key == NULL || out_printf(err, "the first key, told only now: %s\n", key)) &&
+           out_printf(err, "for a browser: %s/\n", at) && out_flush(err);
 }
 
 static bool run(struct cli *c, struct error *err)
 {
     const atomic_bool *stop = signals_watch();
-    const char *host = option_text(c->options, OPT_HOST);
     struct serving s = {0};
     char *key = NULL;
 
@@ -120,14 +142,10 @@ static bool run(struct cli *c, struct error *err)
         close_all(&s);
         return false;
     }
-    const bool v6 = strchr(host, ':') != NULL;
-    bool ok = out_printf(err, "hone serves at %s://%s%s%s:%d/v1\n",
-                         option_given(c->options, OPT_TLS_CERT) ? "https" : "http", v6 ? "[" : "",
-                         host, v6 ? "]" : "", http_server_port(s.http)) &&
-              (key == NULL || out_printf(err, "the first key, told only now: %s\n", key)) &&
-              out_flush(err);
+    const bool ok = tell(c, &s, key, err);
     while (ok && !atomic_load(stop))
         clock_sleep_unless(stop, clock_seconds() + 3600);
+    api_drain(s.api);
     http_server_drain(s.http, clock_seconds() + DRAIN_SECONDS);
     api_stop(s.api);
     close_all(&s);
@@ -143,6 +161,8 @@ static const enum option_id ids[] = {
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_PUBLIC_URL,
+    OPT_REQUESTS_PER_MINUTE,
+    OPT_CONCURRENT_REQUESTS,
     OPT_DATABASE,
     OPT_WORKERS,
     OPT_JOB_MEMORY,

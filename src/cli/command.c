@@ -13,9 +13,10 @@
 enum { EXIT_DONE, EXIT_FAILED, EXIT_MISUSE };
 
 const struct command *const commands[] = {
-    &cmd_check, &cmd_train,    &cmd_eval,   &cmd_grade,   &cmd_chat,   &cmd_report,
-    &cmd_score, &cmd_tokenize, &cmd_render, &cmd_models,  &cmd_import, &cmd_graders,
-    &cmd_serve, &cmd_worker,   &cmd_bench,  &cmd_version, &cmd_engine,
+    &cmd_check, &cmd_train,    &cmd_eval,    &cmd_grade,   &cmd_chat,    &cmd_report,
+    &cmd_score, &cmd_tokenize, &cmd_render,  &cmd_models,  &cmd_import,  &cmd_graders,
+    &cmd_serve, &cmd_worker,   &cmd_org,     &cmd_project, &cmd_key,     &cmd_feedback,
+    &cmd_audit, &cmd_backup,   &cmd_restore, &cmd_bench,   &cmd_version, &cmd_engine,
 };
 const size_t n_commands = COUNT_OF(commands);
 
@@ -90,7 +91,7 @@ static const struct command *find_command(const char *name)
 
 static int unknown_command(const char *name)
 {
-    const char *names[32];
+    const char *names[64];
     size_t n = 0;
 
     for (size_t i = 0; i < n_commands && n < COUNT_OF(names); i++)

@@ -103,6 +103,21 @@ enum option_id {
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_PUBLIC_URL,
+    OPT_REQUESTS_PER_MINUTE,
+    OPT_CONCURRENT_REQUESTS,
+    /* who may do what */
+    OPT_ORG,
+    OPT_PROJECT,
+    OPT_SCOPES,
+    OPT_DAYS,
+    OPT_NOTE,
+    OPT_QUOTA,
+    OPT_LAST,
+    /* feedback */
+    OPT_FORMAT,
+    OPT_RATING,
+    OPT_CORRECTION,
+    OPT_COMMENT,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -6,11 +6,13 @@
 #include "base/size.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
+#include "server/call_counts.h"
 #include "server/event_feed.h"
 #include "server/grading_pool.h"
 #include "server/response_feed.h"
 #include "server/runner.h"
 #include "server/webhook_sender.h"
+#include "store/figures.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,6 +109,10 @@ static bool take_limits(struct api_call *c, struct error *err)
 
     if (c->who.key_id == NULL) /* anonymous */
         return true;
+    if (c->who.requests_per_minute == 0)
+        c->who.requests_per_minute = c->opt->requests_per_minute;
+    if (c->who.concurrent_requests == 0)
+        c->who.concurrent_requests = c->opt->concurrent_requests;
     if (c->who.requests_per_minute > 0)
         c->limit = state;
     c->counted = limits_take(c->api->limits, c->who.key_id, c->who.requests_per_minute,
@@ -148,6 +154,24 @@ static bool no_route(struct api_call *c, const char *allow, struct error *err)
         method_names[c->x->method], (int)size_min(c->x->path.len, 200), c->x->path.ptr);
 }
 
+#define FORM_BYTES 4096 /* of a form around its file, at the least */
+
+/* A file that cannot fit is refused before it comes, where its length is known. */
+static bool has_room(struct api_call *c, struct error *err)
+{
+    const struct str length = http_header(c->x, "content-length");
+    int64_t bytes = 0;
+
+    if (c->route->body != HTTP_BODY_MULTIPART || c->route->max_bytes != 0)
+        return true;
+    for (size_t i = 0; i < length.len && i < 18; i++) /* http.c has seen that it is a number */
+        bytes = 10 * bytes + (length.ptr[i] - '0');
+    return bytes <= FORM_BYTES ||
+           store_has_room(c->store, c->who.project_id, bytes - FORM_BYTES, err) ||
+           (err->kind == ERR_LIMIT &&
+            fail_code(err, ERR_LIMIT, "storage_quota_exceeded", "file", "%s", err->message));
+}
+
 /* Answered where it fails. */
 static bool admit(struct api_call *c, struct error *err)
 {
@@ -157,7 +181,7 @@ static bool admit(struct api_call *c, struct error *err)
         return false;
     if (c->route == NULL)
         return no_route(c, allow, err);
-    return c->route->scope == 0 || (api_admit(c, err) && take_limits(c, err));
+    return c->route->scope == 0 || (api_admit(c, err) && take_limits(c, err) && has_room(c, err));
 }
 
 static void answer_405(struct api_call *c, const struct error *err)
@@ -263,6 +287,7 @@ void api_done(void *api, const struct http_exchange *x, int status, uint64_t byt
         return;
     if (c->counted)
         limits_give(a->limits, c->who.key_id);
+    call_counts_add(a->counts, c->route, status, clock_seconds() - x->began);
     if (!a->opt.quiet)
         log_call(c, x, status, bytes_sent);
     json_decref(c->body);
@@ -297,6 +322,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     a->opt = *opt;
     a->keys = key_cache_open();
     a->limits = limits_open();
+    a->counts = call_counts_open();
     const struct webhook_sender_options sending = {.store = opt->store,
                                                    .allow_private = opt->private_webhooks};
     if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
@@ -331,8 +357,20 @@ void api_close(struct api *a)
     event_feed_close(a->feed);
     judges_close(a->judges);
     limits_close(a->limits);
+    call_counts_close(a->counts);
     key_cache_close(a->keys);
     free(a);
+}
+
+void api_watch(struct api *a, struct http_server *http, struct worker_pool *workers)
+{
+    atomic_store(&a->http, http);
+    atomic_store(&a->workers, workers);
+}
+
+void api_drain(struct api *a)
+{
+    atomic_store(&a->draining, true);
 }
 
 void api_forget_keys(struct api *a)

@@ -52,12 +52,18 @@ struct api_options {
     const char *embedding_model; /* for graders; NULL: none */
     bool
         private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
+    /* Of every key that has none of its own; 0: none. */
+    int64_t requests_per_minute, concurrent_requests;
 };
 struct api;
 MUST_CHECK bool api_open(const struct api_options *opt, struct api **out, struct error *err);
 /* Between http_server_drain and http_server_close: ends streams and answers whatever was kept. No call is kept after it. */
 void api_stop(struct api *a);
 void api_close(struct api *a); /* the HTTP server is closed; NULL is fine */
+/* What /readyz and /metrics tell of, too; both outlive every call. NULL: there is none. */
+struct worker_pool;
+void api_watch(struct api *a, struct http_server *http, struct worker_pool *workers);
+void api_drain(struct api *a); /* /readyz says so from now on */
 /* For http_options. */
 bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan);
 void api_handle(void *api, struct http_exchange *x);

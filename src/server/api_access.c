@@ -240,6 +240,18 @@ static const char *scope_name(unsigned scope)
     return (scope & SCOPE_ADMIN) != 0 ? "admin" : (scope & SCOPE_TRAIN) != 0 ? "train" : "use";
 }
 
+bool api_is_operator(struct api_call *c, bool *is_operator, struct error *err)
+{
+    struct org *orgs;
+    size_t n;
+
+    if (!access_orgs(c->store, c->arena, &orgs, &n, err))
+        return false;
+    *is_operator = (c->who.scopes & SCOPE_ADMIN) != 0 && c->who.key_id != NULL && n > 0 &&
+                   strcmp(orgs[0].id, c->who.org_id) == 0;
+    return true;
+}
+
 bool api_admit(struct api_call *c, struct error *err)
 {
     const struct str key = key_of(c->x);

@@ -14,6 +14,7 @@ struct grading_pool;
 struct webhook_sender;
 struct runner;
 struct response_feed;
+struct call_counts;
 struct api {
     struct api_options opt;
     struct key_cache *keys;
@@ -24,6 +25,10 @@ struct api {
     struct webhook_sender *sender;
     struct response_feed *responses;
     struct runner *runner;
+    struct call_counts *counts;
+    struct http_server *_Atomic http;
+    struct worker_pool *_Atomic workers;
+    atomic_bool draining;
     atomic_bool stopping; /* what takes long gives up */
 };
 
@@ -34,6 +39,9 @@ void key_cache_close(struct key_cache *k);
 void key_cache_clear(struct key_cache *k);
 /* Who asks: fills c->who, checks the scope of c->route and the organisation and project that the headers name. */
 MUST_CHECK bool api_admit(struct api_call *c, struct error *err);
+
+/* Of an admitted call: an admin key of the organisation that was there first, whose members run this server. */
+MUST_CHECK bool api_is_operator(struct api_call *c, bool *is_operator, struct error *err);
 
 /* ---- api_grading.c ---- */
 

@@ -10,7 +10,7 @@
 #define MAX_CHAIN 1000
 
 struct looking {
-    struct api *api;
+    struct store *store;
     const char *project_id;
     struct arena *a;
 };
@@ -20,7 +20,7 @@ static bool get_stored(const struct looking *l, struct str id, json_t **body, st
 {
     struct document d;
 
-    if (!documents_get(l->api->opt.store, RESPONSE_KIND, l->project_id, id, l->a, &d, err))
+    if (!documents_get(l->store, RESPONSE_KIND, l->project_id, id, l->a, &d, err))
         return false;
     *body = api_json_of(d.body);
     return true;
@@ -121,11 +121,24 @@ static bool make_chat(const struct looking *l, struct response_call *r, struct e
     return response_chat_body(r->request, messages, &r->chat, err);
 }
 
+bool response_conversation(struct store *s, const char *project_id, const json_t *document,
+                           struct arena *a, json_t **out, struct error *err)
+{
+    const struct looking l = {.store = s, .project_id = project_id, .a = a};
+    struct response_call r = {.request = json_object_get(document, "request"),
+                              .input = json_object_get(document, "input")};
+
+    if (!make_chat(&l, &r, err))
+        return false;
+    *out = r.chat;
+    return true;
+}
+
 bool response_call_read(struct api *api, const char *project_id, json_t *request, const char *id,
                         int64_t created_at, struct arena *a, struct response_call *out,
                         struct error *err)
 {
-    struct looking l = {.api = api, .project_id = project_id, .a = a};
+    struct looking l = {.store = api->opt.store, .project_id = project_id, .a = a};
     struct response_call r = {.created_at = created_at};
     const char *model;
 

@@ -28,4 +28,12 @@ void response_call_release(struct response_call *r); /* all zeros is fine */
 /* {"request","input","response"}: what is kept of it, as JSON text in the arena. */
 const char *response_call_document(const struct response_call *r, const json_t *response,
                                    struct arena *a);
+
+/*
+ * The other way: the chat request that a stored document's response was an answer to, a new tree. Fails where a response before
+ * it is not stored any more.
+ */
+MUST_CHECK bool response_conversation(struct store *s, const char *project_id,
+                                      const json_t *document, struct arena *a, json_t **out,
+                                      struct error *err);
 #endif

@@ -78,6 +78,29 @@ bool listing_read(struct store *s, struct listing *l, struct arena *a, void **ou
     return true;
 }
 
+static const struct {
+    unsigned scope;
+    const char *name;
+} scopes_known[] = {{SCOPE_USE, "use"}, {SCOPE_TRAIN, "train"}, {SCOPE_ADMIN, "admin"}};
+
+unsigned access_scope(struct str name)
+{
+    for (size_t i = 0; i < COUNT_OF(scopes_known); i++)
+        if (str_is(name, scopes_known[i].name))
+            return scopes_known[i].scope;
+    return 0;
+}
+
+size_t access_scope_names(unsigned scopes, const char *names[3])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < COUNT_OF(scopes_known); i++)
+        if ((scopes & scopes_known[i].scope) != 0)
+            names[n++] = scopes_known[i].name;
+    return n;
+}
+
 /* ---- keys ---- */
 
 struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
@@ -97,6 +120,7 @@ struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
         .created_at = clock_unix(),
         .requests_per_minute = k->requests_per_minute,
         .concurrent_requests = k->concurrent_requests,
+        .expires_at = k->expires_at,
     };
 }
 
@@ -113,12 +137,13 @@ bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *h
         db_int(k->created_at),
         db_int(k->requests_per_minute),
         db_int(k->concurrent_requests),
+        db_int(k->expires_at),
     };
 
     return db_run(db,
                   "INSERT INTO api_keys (id, project_id, name, hint, hash, scopes, created_at, "
-                  "requests_per_minute, concurrent_requests, last_used_at, revoked_at) "
-                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0, 0)",
+                  "requests_per_minute, concurrent_requests, expires_at, last_used_at, revoked_at) "
+                  "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0, 0)",
                   v, COUNT_OF(v), NULL, NULL, NULL, err);
 }
 
@@ -176,16 +201,19 @@ static void fill_key(const struct db_row *row, void *item, struct arena *a)
         .revoked_at = db_row_int(row, 7),
         .requests_per_minute = db_row_int(row, 8),
         .concurrent_requests = db_row_int(row, 9),
+        .expires_at = db_row_int(row, 10),
     };
 }
+
+#define KEY_COLUMNS                                                                                \
+    "k.id, k.project_id, k.name, k.hint, k.scopes, k.created_at, k.last_used_at, k.revoked_at, "   \
+    "k.requests_per_minute, k.concurrent_requests, k.expires_at"
 
 bool access_keys(struct store *s, const char *project_id, struct arena *a, struct api_key **out,
                  size_t *n, struct error *err)
 {
     struct listing l = {
-        .sql = "SELECT id, project_id, name, hint, scopes, created_at, last_used_at, revoked_at, "
-               "requests_per_minute, concurrent_requests FROM api_keys WHERE project_id = ?1 "
-               "ORDER BY seq",
+        .sql = "SELECT " KEY_COLUMNS " FROM api_keys k WHERE k.project_id = ?1 ORDER BY k.seq",
         .v = {db_text(project_id)},
         .n_v = 1,
         .fill = fill_key,
@@ -197,6 +225,73 @@ bool access_keys(struct store *s, const char *project_id, struct arena *a, struc
         return false;
     *out = items;
     return true;
+}
+
+bool access_org_keys(struct store *s, const char *org_id, struct arena *a, struct api_key **out,
+                     size_t *n, struct error *err)
+{
+    struct listing l = {
+        .sql = "SELECT " KEY_COLUMNS " FROM api_keys k JOIN projects p ON p.id = k.project_id "
+               "WHERE p.org_id = ?1 ORDER BY k.seq",
+        .v = {db_text(org_id)},
+        .n_v = 1,
+        .fill = fill_key,
+        .item_bytes = sizeof **out,
+    };
+    void *items = NULL;
+
+    if (!listing_read(s, &l, a, &items, n, err))
+        return false;
+    *out = items;
+    return true;
+}
+
+static bool no_key(const char *id, struct error *err)
+{
+    return fail_param(err, ERR_NOT_FOUND, "key_id", "there is no key \"%.80s\" in this project",
+                      id);
+}
+
+struct changing {
+    const char *project_id, *id;
+    struct key_change to;
+};
+
+static bool change_key(struct db *db, void *ctx, struct error *err)
+{
+    const struct changing *c = ctx;
+    const struct db_value v[] = {
+        db_text(c->project_id),
+        db_text(c->id),
+        db_text(c->to.name),
+        db_int((int64_t)c->to.scopes),
+        db_int(c->to.requests_per_minute),
+        db_int(c->to.concurrent_requests),
+        db_int(c->to.expires_at),
+    };
+    size_t n = 0;
+
+    return db_run(db,
+                  "UPDATE api_keys SET name = COALESCE(?3, name), "
+                  "scopes = CASE WHEN ?4 = 0 THEN scopes ELSE ?4 END, "
+                  "requests_per_minute = CASE WHEN ?5 < 0 THEN requests_per_minute ELSE ?5 END, "
+                  "concurrent_requests = CASE WHEN ?6 < 0 THEN concurrent_requests ELSE ?6 END, "
+                  "expires_at = CASE WHEN ?7 < 0 THEN expires_at ELSE ?7 END "
+                  "WHERE project_id = ?1 AND id = ?2 AND revoked_at = 0",
+                  v, COUNT_OF(v), NULL, NULL, &n, err) &&
+           (n == 1 || no_key(c->id, err));
+}
+
+bool access_change_key(struct store *s, const char *project_id, const char *id,
+                       const struct key_change *to, struct error *err)
+{
+    struct changing c = {project_id, id, *to};
+
+    if (to->name != NULL && !access_name_is_fit(to->name, "a key", err))
+        return false;
+    if ((to->scopes & ~(unsigned)(SCOPE_USE | SCOPE_TRAIN | SCOPE_ADMIN)) != 0)
+        return fail_param(err, ERR_INVALID, "scopes", "scopes are use, train and admin");
+    return db_write(store_db(s), change_key, &c, err);
 }
 
 struct revocation {
@@ -215,8 +310,7 @@ static bool revoke(struct db *db, void *ctx, struct error *err)
                 "END WHERE project_id = ?1 AND id = ?2",
                 v, COUNT_OF(v), NULL, NULL, &n, err))
         return false;
-    return n == 1 || fail_param(err, ERR_NOT_FOUND, "key_id",
-                                "there is no key \"%.80s\" in this project", r->id);
+    return n == 1 || no_key(r->id, err);
 }
 
 bool access_revoke_key(struct store *s, const char *project_id, const char *id, struct error *err)
@@ -268,9 +362,10 @@ bool access_of_key(struct store *s, struct str key, struct arena *a, struct acce
         .sql = "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
                "k.concurrent_requests, k.last_used_at FROM api_keys k "
                "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
-               "WHERE k.hash = ?1 AND k.revoked_at = 0",
-        .v = {db_text(hash.hex)},
-        .n_v = 1,
+               "WHERE k.hash = ?1 AND k.revoked_at = 0 AND p.archived_at = 0 "
+               "AND (k.expires_at = 0 OR k.expires_at > ?2)",
+        .v = {db_text(hash.hex), db_int(clock_unix())},
+        .n_v = 2,
         .fill = fill_asked,
         .item_bytes = sizeof(struct asked),
     };
@@ -293,7 +388,7 @@ bool access_anonymous(struct store *s, struct arena *a, struct access *out, stru
 {
     struct listing l = {
         .sql = "SELECT NULL, p.id, p.org_id, o.slug, ?1, 0, 0, 0 FROM projects p "
-               "JOIN orgs o ON o.id = p.org_id ORDER BY p.seq LIMIT 1",
+               "JOIN orgs o ON o.id = p.org_id WHERE p.archived_at = 0 ORDER BY p.seq LIMIT 1",
         .v = {db_int(SCOPE_USE | SCOPE_TRAIN)},
         .n_v = 1,
         .fill = fill_asked,

@@ -16,6 +16,10 @@ enum scope {
     SCOPE_ADMIN = 4, /* keys, projects, members, permissions, audit; and all of the above */
 };
 
+/* By its name, "use", "train" or "admin"; 0: it is none. And the names of scopes, n of them. */
+unsigned access_scope(struct str name);
+size_t access_scope_names(unsigned scopes, const char *names[3]);
+
 struct org {
     char *id, *name, *slug; /* slug stands in model names: ft:BASE:SLUG:SUFFIX:ID */
     int64_t created_at;
@@ -24,12 +28,13 @@ struct project {
     char *id, *org_id, *name;
     int64_t created_at;
     int64_t quota_bytes; /* of files; 0: none */
+    int64_t archived_at; /* 0: it is in use; its keys are none any more */
 };
 struct api_key {
     char *id, *project_id, *name, *hint; /* hint: "sk-...abcd" */
     unsigned scopes;
-    int64_t created_at, last_used_at, revoked_at;     /* 0: never */
-    int64_t requests_per_minute, concurrent_requests; /* 0: no limit */
+    int64_t created_at, last_used_at, revoked_at, expires_at; /* 0: never */
+    int64_t requests_per_minute, concurrent_requests;         /* 0: no limit */
 };
 struct access {                                    /* whoever asks */
     char *key_id, *project_id, *org_id, *org_slug; /* key_id NULL: without a key */
@@ -56,6 +61,13 @@ MUST_CHECK bool access_projects(struct store *s, const char *org_id, struct aren
                                 struct project **out, size_t *n, struct error *err);
 MUST_CHECK bool access_project(struct store *s, const char *id, struct arena *a,
                                struct project *out, struct error *err);
+struct project_change {
+    const char *name;    /* NULL: as it was */
+    int64_t quota_bytes; /* -1: as it was */
+    bool archive;        /* for good */
+};
+MUST_CHECK bool access_change_project(struct store *s, const char *id,
+                                      const struct project_change *to, struct error *err);
 /* Of its files; 0: none. */
 MUST_CHECK bool access_set_quota(struct store *s, const char *project_id, int64_t quota_bytes,
                                  struct error *err);
@@ -64,11 +76,23 @@ struct new_key {
     const char *project_id, *name;
     unsigned scopes;
     int64_t requests_per_minute, concurrent_requests;
+    int64_t expires_at; /* 0: never */
 };
 MUST_CHECK bool access_new_key(struct store *s, const struct new_key *k, struct arena *a,
                                struct api_key *out, char **secret, struct error *err);
 MUST_CHECK bool access_keys(struct store *s, const char *project_id, struct arena *a,
                             struct api_key **out, size_t *n, struct error *err);
+/* Of all projects of an organisation, oldest first; revoked ones, too. */
+MUST_CHECK bool access_org_keys(struct store *s, const char *org_id, struct arena *a,
+                                struct api_key **out, size_t *n, struct error *err);
+struct key_change { /* NULL, 0 and -1: as it was */
+    const char *name;
+    unsigned scopes;
+    int64_t requests_per_minute, concurrent_requests, expires_at;
+};
+/* ERR_NOT_FOUND for a key of another project, or one that was revoked. */
+MUST_CHECK bool access_change_key(struct store *s, const char *project_id, const char *id,
+                                  const struct key_change *to, struct error *err);
 /* From then on it is no key any more; revoking it again is fine. ERR_NOT_FOUND for a key of another project. */
 MUST_CHECK bool access_revoke_key(struct store *s, const char *project_id, const char *id,
                                   struct error *err);
@@ -85,6 +109,8 @@ MUST_CHECK bool access_invite(struct store *s, const char *name, const char *not
 /* ERR_NOT_FOUND: no such code. ERR_INVALID: it was used, or it is too late. The key is one for the whole organisation. */
 MUST_CHECK bool access_accept(struct store *s, struct str code, struct arena *a, struct org *org,
                               struct project *project, char **key, struct error *err);
+/* ERR_NOT_FOUND: none of this id. ERR_INVALID: it was used. */
+MUST_CHECK bool access_uninvite(struct store *s, const char *id, struct error *err);
 MUST_CHECK bool access_invitations(struct store *s, struct arena *a, struct invitation **out,
                                    size_t *n, struct error *err);
 
@@ -97,5 +123,13 @@ struct audit_entry {
 MUST_CHECK bool audit_put(struct store *s, const struct audit_entry *e, struct error *err);
 /* Behind after_seq (0: from the beginning), oldest first, at most limit; org_id NULL: of all. */
 MUST_CHECK bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t limit,
+                           struct arena *a, struct audit_entry **out, size_t *n, struct error *err);
+/* The newest first, of an organisation. Lists are ids or actions with commas between, "" is all. */
+struct audit_filter {
+    const char *org_id, *actions, *projects, *keys, *targets;
+    int64_t from, to;      /* of at, both in it */
+    int64_t before, after; /* of seq, neither in it; 0 and INT64_MAX: all */
+};
+MUST_CHECK bool audit_find(struct store *s, const struct audit_filter *f, size_t limit,
                            struct arena *a, struct audit_entry **out, size_t *n, struct error *err);
 #endif

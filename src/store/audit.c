@@ -61,3 +61,56 @@ bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t l
     *out = items;
     return true;
 }
+
+#define IS_AMONG(list, column)                                                                     \
+    "AND (" list " = '' OR replace(',' || " list " || ',', ',' || COALESCE(" column                \
+    ", '') || ',', '') <> ',' || " list " || ',') "
+
+struct finding {
+    struct audit_filter f;
+    size_t limit;
+    struct grown list;
+};
+
+static bool one_found(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct finding *x = ctx;
+
+    (void)err;
+    fill(row, grown_next(&x->list, sizeof(struct audit_entry)), x->list.arena);
+    return true;
+}
+
+static bool find(struct db *db, void *ctx, struct error *err)
+{
+    struct finding *x = ctx;
+    const struct audit_filter *f = &x->f;
+    const struct db_value v[] = {
+        db_text(f->org_id),   db_int(f->after),
+        db_int(f->before),    db_int(f->from),
+        db_int(f->to),        db_text(f->actions),
+        db_text(f->projects), db_text(f->keys),
+        db_text(f->targets),  db_int((int64_t)size_min(x->limit, INT64_MAX)),
+    };
+
+    x->list = (struct grown){.arena = x->list.arena};
+    return db_run(db,
+                  "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
+                  "FROM audit WHERE org_id = ?1 AND seq > ?2 AND seq < ?3 AND at >= ?4 "
+                  "AND at <= ?5 " IS_AMONG("?6", "action") IS_AMONG("?7", "project_id")
+                      IS_AMONG("?8", "key_id") IS_AMONG("?9", "target") "ORDER BY seq DESC "
+                                                                        "LIMIT ?10",
+                  v, COUNT_OF(v), one_found, x, NULL, err);
+}
+
+bool audit_find(struct store *s, const struct audit_filter *f, size_t limit, struct arena *a,
+                struct audit_entry **out, size_t *n, struct error *err)
+{
+    struct finding x = {*f, limit, {.arena = a}};
+
+    if (!db_read(store_db(s), find, &x, err))
+        return false;
+    *out = x.list.items;
+    *n = x.list.n;
+    return true;
+}

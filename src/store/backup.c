@@ -11,6 +11,7 @@
  */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/size.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -300,6 +301,57 @@ bool store_backup(struct store *s, const char *dir, struct error *err)
             fail_while(err, "making the backup %s", to);
         }
     }
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- and back ---- */
+
+static bool nothing_else(const char *home, struct error *err)
+{
+    static const char *const kept[] = {"models", "graders", "hone.conf", "lost+found", ".", ".."};
+    DIR *d = opendir(home);
+    bool ok = true;
+
+    if (d == NULL)
+        return errno == ENOENT || fail_errno(err, "cannot read the folder %s", home);
+    for (struct dirent *e; ok && (e = readdir(d)) != NULL;) {
+        bool known = false;
+
+        for (size_t i = 0; i < COUNT_OF(kept); i++)
+            known = known || strcmp(e->d_name, kept[i]) == 0;
+        ok = known || fail(err, ERR_INVALID,
+                           "%s is not empty: there is %.100s in it, and a backup goes into a new "
+                           "home (models, graders and hone.conf may be there)",
+                           home, e->d_name);
+    }
+    closedir(d);
+    return ok;
+}
+
+static bool refill(const char *dir, const char *home, struct arena *a, struct error *err)
+{
+    const char *rows = file_join(a, home, "hone.db"), *part = arena_printf(a, "%s.part", rows);
+    const char *files = file_join(a, home, "files"), *runs = file_join(a, home, "runs");
+
+    /* the rows last: a home without them is none */
+    return file_make_dirs(home, err) && make_folder(files, err) && make_folder(runs, err) &&
+           each_entry(file_join(a, dir, "files"), files, copy_entry, NULL, err) &&
+           each_entry(file_join(a, dir, "runs"), runs, copy_entry, NULL, err) &&
+           copy_file(file_join(a, dir, "hone.db"), part, false, err) && sync_all(home, err) &&
+           (rename(part, rows) == 0 || fail_errno(err, "cannot put %s in its place", rows)) &&
+           sync_all(home, err);
+}
+
+bool store_restore(const char *dir, const char *home, struct error *err)
+{
+    struct arena a = {0};
+    bool ok = (file_exists(file_join(&a, dir, "hone.db")) ||
+               fail(err, ERR_NOT_FOUND, "%s is no backup: there is no hone.db in it", dir)) &&
+              nothing_else(home, err);
+
+    if (ok && !refill(dir, home, &a, err))
+        ok = fail_while(err, "restoring %s into %s", dir, home);
     arena_release(&a);
     return ok;
 }

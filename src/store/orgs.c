@@ -103,6 +103,7 @@ static void fill_project(const struct db_row *row, void *item, struct arena *a)
         .name = db_row_text(row, 2, a),
         .created_at = db_row_int(row, 3),
         .quota_bytes = db_row_int(row, 4),
+        .archived_at = db_row_int(row, 5),
     };
 }
 
@@ -225,7 +226,8 @@ bool access_projects(struct store *s, const char *org_id, struct arena *a, struc
                      size_t *n, struct error *err)
 {
     struct listing l = {
-        .sql = "SELECT id, org_id, name, created_at, quota_bytes FROM projects WHERE org_id = ?1 "
+        .sql = "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
+               "WHERE org_id = ?1 "
                "ORDER BY seq",
         .v = {db_text(org_id)},
         .n_v = 1,
@@ -249,7 +251,8 @@ bool access_project(struct store *s, const char *id, struct arena *a, struct pro
                     struct error *err)
 {
     struct listing l = {
-        .sql = "SELECT id, org_id, name, created_at, quota_bytes FROM projects WHERE id = ?1",
+        .sql = "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
+               "WHERE id = ?1",
         .v = {db_text(id)},
         .n_v = 1,
         .fill = fill_project,
@@ -264,6 +267,37 @@ bool access_project(struct store *s, const char *id, struct arena *a, struct pro
         return no_project(id, err);
     *out = *(const struct project *)items;
     return true;
+}
+
+struct project_changing {
+    const char *id;
+    struct project_change to;
+    int64_t now;
+};
+
+static bool change_project(struct db *db, void *ctx, struct error *err)
+{
+    const struct project_changing *c = ctx;
+    const struct db_value v[] = {db_text(c->id), db_text(c->to.name), db_int(c->to.quota_bytes),
+                                 db_int(c->to.archive ? c->now : 0)};
+    size_t n = 0;
+
+    return db_run(db,
+                  "UPDATE projects SET name = COALESCE(?2, name), "
+                  "quota_bytes = CASE WHEN ?3 < 0 THEN quota_bytes ELSE ?3 END, "
+                  "archived_at = CASE WHEN archived_at = 0 THEN ?4 ELSE archived_at END "
+                  "WHERE id = ?1",
+                  v, COUNT_OF(v), NULL, NULL, &n, err) &&
+           (n == 1 || no_project(c->id, err));
+}
+
+bool access_change_project(struct store *s, const char *id, const struct project_change *to,
+                           struct error *err)
+{
+    struct project_changing c = {id, *to, clock_unix()};
+
+    return (to->name == NULL || access_name_is_fit(to->name, "a project", err)) &&
+           db_write(store_db(s), change_project, &c, err);
 }
 
 static bool set_quota(struct db *db, void *ctx, struct error *err)
@@ -395,6 +429,33 @@ bool access_accept(struct store *s, struct str code, struct arena *a, struct org
     *project = b.project;
     *key = secret;
     return true;
+}
+
+static bool uninvite(struct db *db, void *ctx, struct error *err)
+{
+    const struct db_value v = db_text(ctx);
+    size_t n = 0;
+
+    if (!db_run(db, "DELETE FROM invitations WHERE id = ?1 AND used_at = 0", &v, 1, NULL, NULL, &n,
+                err))
+        return false;
+    if (n == 1)
+        return true;
+    if (!db_run(db, "SELECT id FROM invitations WHERE id = ?1", &v, 1, NULL, NULL, &n, err))
+        return false;
+    return n == 0 ? fail_param(err, ERR_NOT_FOUND, "invite_id", "there is no invitation \"%.80s\"",
+                               (const char *)ctx)
+                  : fail_param(err, ERR_INVALID, "invite_id",
+                               "this invitation was used: its organisation is there");
+}
+
+bool access_uninvite(struct store *s, const char *id, struct error *err)
+{
+    char text[160] = "";
+
+    if (strlen(id) < sizeof text)
+        memcpy(text, id, strlen(id));
+    return db_write(store_db(s), uninvite, text, err);
 }
 
 bool access_invitations(struct store *s, struct arena *a, struct invitation **out, size_t *n,

@@ -64,9 +64,14 @@ static const char access_tables[] =
     ") {strict};\n"
     "CREATE INDEX audit_by_org ON audit (org_id, seq);\n";
 
+static const char access_ends[] =
+    "ALTER TABLE api_keys ADD COLUMN expires_at {int} NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE projects ADD COLUMN archived_at {int} NOT NULL DEFAULT 0";
+
 const struct db_migration schema_migrations[] = {
     {"0001 access", access_tables},
     {"0002 work", schema_work},
     {"0003 documents", schema_documents},
+    {"0004 ends of keys and projects", access_ends},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);

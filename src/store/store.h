@@ -50,4 +50,9 @@ struct store_page {
  * Where the rows are in PostgreSQL: ERR_UNSUPPORTED, naming pg_dump.
  */
 MUST_CHECK bool store_backup(struct store *s, const char *dir, struct error *err);
+/*
+ * A backup's folder into a home that is not there or has nothing but models, graders and hone.conf in it. What was begun
+ * and failed stays there, without rows. Nobody may use the home meanwhile.
+ */
+MUST_CHECK bool store_restore(const char *dir, const char *home, struct error *err);
 #endif

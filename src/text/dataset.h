@@ -54,6 +54,9 @@ MUST_CHECK bool dataset_open(const char *path, struct dataset *out, struct error
  */
 MUST_CHECK bool dataset_open_as(const char *path, enum dataset_format format, struct dataset *out,
                                 struct error *err);
+/* Whether one row would be taken; fails as dataset_open_as does. */
+MUST_CHECK bool dataset_takes(const json_t *item, enum dataset_format format, const char *what,
+                              struct error *err);
 void dataset_close(struct dataset *d); /* all zeros is fine */
 
 /*

@@ -451,3 +451,14 @@ bool dataset_check_row(json_t *item, enum dataset_format format, const char *wha
     }
     return check_prompt(item, what, row, err);
 }
+
+bool dataset_takes(const json_t *item, enum dataset_format format, const char *what,
+                   struct error *err)
+{
+    json_t *copy = json_deep_copy(item); /* checking makes the present form of it */
+    struct dataset_row row = {0};
+    const bool ok = dataset_check_row(copy, format, what, &row, err);
+
+    json_decref(copy);
+    return ok;
+}

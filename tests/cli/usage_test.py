@@ -7,7 +7,7 @@ import unittest
 from cli import GGUF, HF, HONE, HoneTest
 
 COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "score", "tokenize", "render", "models", "import", "graders",
-            "serve", "worker", "bench", "version"]
+            "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
 
 
 class Usage(HoneTest):

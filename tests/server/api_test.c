@@ -273,7 +273,7 @@ static void paths(void **state)
 
     begin(&r, state, false);
     const char *key = key_of(&r, "proj_a", SCOPE_ADMIN, 0, 0);
-    static const char *const nothing[] = {"/",          "/v1",        "/v1/",
+    static const char *const nothing[] = {"//",         "/v1",        "/v1/",
                                           "/v1/files/", "/v2/files",  "/v1/files/a/b",
                                           "/V1/files",  "/v1//files", "/v1/files/a/content/"};
     for (size_t i = 0; i < COUNT_OF(nothing); i++)

@@ -475,6 +475,174 @@ static void the_audit_log_is_read_in_pages(void **state)
     store_close(s);
 }
 
+static void a_key_ends_and_changes(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct error err = {0};
+    char *first, *secret;
+    struct api_key k, *all;
+    struct access who;
+    struct org *orgs;
+    struct project *projects;
+    size_t n;
+
+    ASSERT_OK(access_begin(s, a, &first, &err));
+    ASSERT_OK(access_orgs(s, a, &orgs, &n, &err));
+    ASSERT_OK(access_projects(s, orgs[0].id, a, &projects, &n, &err));
+    const char *project = projects[0].id;
+    const struct new_key nk = {
+        .project_id = project, .name = "k", .scopes = SCOPE_USE, .expires_at = clock_unix() + 1000};
+    ASSERT_OK(access_new_key(s, &nk, a, &k, &secret, &err));
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err));
+    assert_int_equal(who.scopes, SCOPE_USE);
+
+    struct key_change to = {.scopes = SCOPE_TRAIN,
+                            .requests_per_minute = 7,
+                            .concurrent_requests = -1,
+                            .expires_at = -1};
+    ASSERT_OK(access_change_key(s, project, k.id, &to, &err));
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err));
+    assert_int_equal(who.scopes, SCOPE_TRAIN | SCOPE_USE);
+    assert_int_equal(who.requests_per_minute, 7);
+    ASSERT_OK(access_org_keys(s, orgs[0].id, a, &all, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(all[1].name, "k");
+    assert_int_equal(all[1].expires_at, nk.expires_at);
+    ASSERT_FAILS(access_change_key(s, "proj_other", k.id, &to, &err), ERR_NOT_FOUND, "no key");
+    to = (struct key_change){.name = "", .requests_per_minute = -1};
+    ASSERT_FAILS(access_change_key(s, project, k.id, &to, &err), ERR_INVALID, "characters");
+
+    to = (struct key_change){
+        .requests_per_minute = -1, .concurrent_requests = -1, .expires_at = clock_unix()};
+    ASSERT_OK(access_change_key(s, project, k.id, &to, &err));
+    ASSERT_FAILS(access_of_key(s, str_of(secret), a, &who, &err), ERR_NOT_FOUND, "");
+    ASSERT_OK(access_of_key(s, str_of(first), a, &who, &err));
+    store_close(s);
+}
+
+static void keys_of_an_archived_project_are_none(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct error err = {0};
+    char *secret;
+    struct api_key k;
+    struct access who;
+    struct project p;
+    struct org org;
+
+    ASSERT_OK(access_new_org(s, "O", a, &org, &err));
+    ASSERT_OK(access_new_project(s, org.id, "P", a, &p, &err));
+    const struct new_key nk = {.project_id = p.id, .name = "k", .scopes = SCOPE_USE};
+    ASSERT_OK(access_new_key(s, &nk, a, &k, &secret, &err));
+    struct project_change to = {.name = "Q", .quota_bytes = 5};
+    ASSERT_OK(access_change_project(s, p.id, &to, &err));
+    ASSERT_OK(access_project(s, p.id, a, &p, &err));
+    assert_string_equal(p.name, "Q");
+    assert_int_equal(p.quota_bytes, 5);
+    assert_int_equal(p.archived_at, 0);
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err));
+    to = (struct project_change){.quota_bytes = -1, .archive = true};
+    ASSERT_OK(access_change_project(s, p.id, &to, &err));
+    ASSERT_OK(access_project(s, p.id, a, &p, &err));
+    assert_true(p.archived_at > 0);
+    assert_int_equal(p.quota_bytes, 5);
+    ASSERT_FAILS(access_of_key(s, str_of(secret), a, &who, &err), ERR_NOT_FOUND, "");
+    ASSERT_FAILS(access_change_project(s, "proj_none", &to, &err), ERR_NOT_FOUND, "no project");
+    store_close(s);
+}
+
+static void an_open_invitation_can_be_taken_back(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct error err = {0};
+    struct invitation i;
+    struct project p;
+    struct org org;
+    char *code, *key;
+
+    ASSERT_OK(access_invite(s, "A", NULL, clock_unix() + 100, a, &i, &code, &err));
+    ASSERT_OK(access_uninvite(s, i.id, &err));
+    ASSERT_FAILS(access_accept(s, str_of(code), a, &org, &p, &key, &err), ERR_NOT_FOUND,
+                 "no invitation");
+    ASSERT_FAILS(access_uninvite(s, i.id, &err), ERR_NOT_FOUND, "no invitation");
+    ASSERT_OK(access_invite(s, "B", NULL, clock_unix() + 100, a, &i, &code, &err));
+    ASSERT_OK(access_accept(s, str_of(code), a, &org, &p, &key, &err));
+    ASSERT_FAILS(access_uninvite(s, i.id, &err), ERR_INVALID, "was used");
+    store_close(s);
+}
+
+static size_t n_found(struct store *s, struct audit_filter f, struct arena *a, int64_t *first)
+{
+    struct audit_entry *all;
+    struct error err = {0};
+    size_t n;
+
+    f.org_id = "org-a";
+    f.actions = f.actions != NULL ? f.actions : "";
+    f.projects = f.projects != NULL ? f.projects : "";
+    f.keys = f.keys != NULL ? f.keys : "";
+    f.targets = f.targets != NULL ? f.targets : "";
+    f.to = f.to != 0 ? f.to : INT64_MAX;
+    f.before = f.before != 0 ? f.before : INT64_MAX;
+    ASSERT_OK(audit_find(s, &f, 100, a, &all, &n, &err));
+    *first = n > 0 ? all[0].at : 0;
+    return n;
+}
+
+static void the_audit_log_is_searched(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    struct error err = {0};
+    struct audit_entry *all;
+    int64_t first;
+    size_t n;
+
+    for (int64_t i = 0; i < 6; i++) {
+        const struct audit_entry e = {.at = 100 + i,
+                                      .org_id = i == 5 ? "org-b" : "org-a",
+                                      .project_id = i % 2 == 0 ? "proj_even" : NULL,
+                                      .action = i < 2 ? "file.create" : "file.delete",
+                                      .target = i == 3 ? "file-x" : NULL,
+                                      .outcome = "ok"};
+        ASSERT_OK(audit_put(s, &e, &err));
+    }
+    assert_int_equal(n_found(s, (struct audit_filter){0}, a, &first), 5);
+    assert_int_equal(first, 104); /* the newest first */
+    assert_int_equal(n_found(s, (struct audit_filter){.actions = "file.create"}, a, &first), 2);
+    assert_int_equal(
+        n_found(s, (struct audit_filter){.actions = "x,file.delete,file.create"}, a, &first), 5);
+    assert_int_equal(n_found(s, (struct audit_filter){.actions = "file"}, a, &first), 0);
+    assert_int_equal(n_found(s, (struct audit_filter){.projects = "proj_even"}, a, &first), 3);
+    assert_int_equal(n_found(s, (struct audit_filter){.targets = "file-x,file-y"}, a, &first), 1);
+    assert_int_equal(n_found(s, (struct audit_filter){.keys = "key_x"}, a, &first), 0);
+    assert_int_equal(n_found(s, (struct audit_filter){.from = 101, .to = 102}, a, &first), 2);
+    ASSERT_OK(audit_list(s, "org-a", 0, 100, a, &all, &n, &err));
+    assert_int_equal(n_found(s, (struct audit_filter){.before = all[3].seq}, a, &first), 3);
+    assert_int_equal(n_found(s, (struct audit_filter){.after = all[3].seq}, a, &first), 1);
+    store_close(s);
+}
+
+static void scopes_have_names(void **state)
+{
+    const char *names[3];
+
+    (void)state;
+    assert_int_equal(access_scope(STR("train")), SCOPE_TRAIN);
+    assert_int_equal(access_scope(STR("Train")), 0);
+    assert_int_equal(access_scope((struct str){"", 0}), 0);
+    assert_int_equal(access_scope_names(SCOPE_USE | SCOPE_ADMIN, names), 2);
+    assert_string_equal(names[0], "use");
+    assert_string_equal(names[1], "admin");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -489,6 +657,11 @@ int main(void)
         ON_BOTH(projects_have_quotas),
         ON_BOTH(an_invitation_is_good_once),
         ON_BOTH(the_audit_log_is_read_in_pages),
+        ON_BOTH(the_audit_log_is_searched),
+        ON_BOTH(a_key_ends_and_changes),
+        ON_BOTH(keys_of_an_archived_project_are_none),
+        ON_BOTH(an_open_invitation_can_be_taken_back),
+        cmocka_unit_test(scopes_have_names),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);

@@ -248,6 +248,10 @@ static void a_backup_of_a_live_store_opens_and_has_all_it_names(void **state)
         ASSERT_OK(store_backup(b.store, dir, &err));
         assert_int_equal(mode_of(dir), 0700);
         check_backup(dir, least);
+        const char *home = arena_printf(&d->arena, "%s/restored-%d", d->dir, i);
+        ASSERT_OK(store_restore(dir, home, &err));
+        check_backup(home, least);
+        ASSERT_FAILS(store_restore(dir, home, &err), ERR_INVALID, "is not empty");
         ASSERT_FAILS(store_backup(b.store, dir, &err), ERR_INVALID, "is there already");
     }
     atomic_store(&b.stop, true);

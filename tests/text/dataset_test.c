@@ -413,9 +413,27 @@ static void many_rows_are_read(void **state)
     buf_release(&b);
 }
 
+static void one_row_is_checked_and_left_as_it_was(void **state)
+{
+    struct error err;
+    json_t *calls = json_pack("{s:[{s:s, s:s}, {s:s, s:[{s:{s:s, s:s}}]}]}", "messages", "role",
+                              "user", "content", "x", "role", "assistant", "tool_calls", "function",
+                              "name", "f", "arguments", "{}");
+    json_t *before = json_deep_copy(calls);
+
+    (void)state;
+    ASSERT_OK(dataset_takes(calls, DATASET_SUPERVISED, "the row", &err));
+    assert_true(json_equal(calls, before));
+    assert_false(dataset_takes(calls, DATASET_PROMPTS, "the row", &err));
+    assert_int_equal(err.kind, ERR_INVALID);
+    json_decref(calls);
+    json_decref(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_row_is_checked_and_left_as_it_was),
         cmocka_unit_test_setup_teardown(rows_keep_their_fields_and_their_line_numbers, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_conversation_may_hold_calls_of_tools, set_up, tear_down),

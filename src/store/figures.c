@@ -1,0 +1,74 @@
+/*
+ * figures.c - counted by the database.
+ */
+#include "store/figures.h"
+#include "base/size.h"
+#include "store/files_internal.h"
+#include "store/rows_internal.h"
+
+#define SEEN_SECONDS 120
+
+const char *const figure_states[FIGURE_STATES] = {
+    "validating_files", "queued",    "running", "pausing",
+    "paused",           "succeeded", "failed",  "cancelled",
+};
+
+static bool count_state(void *ctx, const struct db_row *row, struct error *err)
+{
+    struct store_figures *f = ctx;
+
+    (void)err;
+    for (size_t i = 0; i < FIGURE_STATES; i++)
+        if (str_is(db_row_str(row, 0), figure_states[i]))
+            f->jobs[i] = db_row_int(row, 1);
+    return true;
+}
+
+static bool count(struct db *db, void *ctx, struct error *err)
+{
+    struct store_figures *f = ctx;
+    int64_t now;
+
+    *f = (struct store_figures){0};
+    if (!rows_now(db, &now, err))
+        return false;
+    const struct db_value since = db_int(now - SEEN_SECONDS);
+    return db_run(db, "SELECT status, COUNT(*) FROM jobs GROUP BY status", NULL, 0, count_state, f,
+                  NULL, err) &&
+           rows_int(db, "SELECT COUNT(*) FROM files", NULL, 0, &f->files, NULL, err) &&
+           rows_int(db, "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files", NULL, 0,
+                    &f->file_bytes, NULL, err) &&
+           rows_int(db, "SELECT COUNT(*) FROM outbox WHERE state = 'due'", NULL, 0,
+                    &f->webhooks_due, NULL, err) &&
+           rows_int(db, "SELECT COUNT(*) FROM workers WHERE seen_at >= ?1", &since, 1, &f->workers,
+                    NULL, err);
+}
+
+bool store_count(struct store *s, struct store_figures *out, struct error *err)
+{
+    struct store_figures f;
+
+    if (!db_read(store_db(s), count, &f, err))
+        return false;
+    *out = f;
+    return true;
+}
+
+struct room {
+    const char *project_id;
+    int64_t bytes;
+};
+
+static bool has_room(struct db *db, void *ctx, struct error *err)
+{
+    const struct room *r = ctx;
+
+    return quota_check(db, r->project_id, false, r->bytes, NULL, err);
+}
+
+bool store_has_room(struct store *s, const char *project_id, int64_t bytes, struct error *err)
+{
+    struct room r = {project_id, bytes};
+
+    return db_read(store_db(s), has_room, &r, err);
+}
