@@ -211,8 +211,8 @@ static const struct {
     {"validating_files", "failed"}, {"queued", "running"},
     {"queued", "failed"},           {"running", "queued"},
     {"running", "succeeded"},       {"running", "failed"},
-    {"pausing", "paused"},          {"pausing", "succeeded"},
-    {"pausing", "failed"},
+    {"running", "paused"},          {"pausing", "paused"},
+    {"pausing", "succeeded"},       {"pausing", "failed"},
 };
 
 static bool may_become(const char *from, const char *to)

@@ -352,11 +352,11 @@ static void the_memory_of_a_machine_is_not_given_twice(void **state)
 
 /* ---- what a worker may write ---- */
 
-/* Row: from; column: to, in the order of job_states. A worker neither cancels nor pauses nor resumes of itself. */
+/* Row: from; column: to, in the order of job_states. A worker neither cancels nor resumes of itself, and pauses where the machine is at fault. */
 static const char *const may[] = {
     /* validating_files */ "11100010",
     /* queued           */ "01100010",
-    /* running          */ "01100110",
+    /* running          */ "01101110",
     /* pausing          */ "00011110",
 };
 
@@ -383,6 +383,33 @@ static void a_worker_changes_states_as_drawn(void **state)
             }
             test_sql(t, "UPDATE jobs SET status = 'failed', lease = 0", NULL, NULL, INT64_MIN);
         }
+    test_store_close(t);
+}
+
+/* What is counted are takings in a row that no step came of; a run that goes back tells old steps again. */
+static void tries_are_counted_until_a_step_is_done(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l;
+    const char *id = test_job_in(t, "running", &l).id;
+    struct job_change c = job_change_none();
+
+    assert_int_equal(test_job_now(t, id).tries, 0); /* its files were checked: that was a step */
+    for (int64_t i = 1; i <= 3; i++) {
+        ASSERT_OK(jobs_release(t->s, &l, &err));
+        l = test_take(t, "worker");
+        assert_int_equal(test_job_now(t, id).tries, i);
+    }
+    c.step = 7;
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_int_equal(test_job_now(t, id).tries, 0);
+    ASSERT_OK(jobs_release(t->s, &l, &err));
+    l = test_take(t, "worker");
+    c.step = 6;
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_int_equal(test_job_now(t, id).tries, 1);
+    assert_int_equal(test_job_now(t, id).step, 7);
     test_store_close(t);
 }
 
@@ -560,6 +587,7 @@ int main(void)
         ON_BOTH(a_job_of_unknown_memory_fits),
         ON_BOTH(the_memory_of_a_machine_is_not_given_twice),
         ON_BOTH(a_worker_changes_states_as_drawn),
+        ON_BOTH(tries_are_counted_until_a_step_is_done),
         ON_BOTH(a_job_that_has_ended_takes_no_more_writes),
         ON_BOTH(a_change_writes_what_it_names_and_nothing_else),
         ON_BOTH(a_failed_job_says_why),
