@@ -71,8 +71,6 @@ def strictly(text):
 
 
 class Traps(ApiTest):
-    options = ("--workers", "0")  # a job begins when a test says so
-
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
