@@ -45,6 +45,8 @@ def fetched(url, key):
 
 
 class EndToEnd(ApiTest):
+    workers = 1
+
     def until(self, job, what, seconds=120):
         """The job once what(job) holds."""
         end = time.monotonic() + seconds

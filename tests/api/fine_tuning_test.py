@@ -21,8 +21,6 @@ def rft(**more):
 
 
 class JobsTest(ApiTest):
-    options = ("--workers", "0")  # a job begins when a test says so
-
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

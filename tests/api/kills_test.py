@@ -143,6 +143,27 @@ class Kills(ApiTest):
         server.close()
         print("killed %d times in %d jobs" % (done, jobs), file=sys.stderr)
 
+    def test_nobody_outlives_a_server_that_is_killed(self):
+        server = Server(env={"HONE_NICE": "0"})
+        self.addCleanup(server.close)
+        self.wait(lambda: workers_of(server.home))
+        self.assertGreater(len(server.left()), 2)  # it, its engine, its worker
+        server.process.kill()
+        server.process.wait()
+        self.wait(lambda: not server.left(), 30)
+        self.settle(server)
+
+    def test_a_killed_worker_s_job_goes_on_at_once(self):
+        """Its server knows that it is gone, however long its lease still is."""
+        server = Server(env={"HONE_LEASE": "3600", "HONE_NICE": "0"})
+        self.addCleanup(server.close)
+        client = server.client()
+        job, _ = self.job(client)
+        self.wait(lambda: client.fine_tuning.jobs.checkpoints.list(job).data, 120)
+        for pid in workers_of(server.home):
+            os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.finish(server, client, job, 120).status, "succeeded")
+
     def test_over_sqlite(self):
         self.through_kills(None, KILLS // 2)
 

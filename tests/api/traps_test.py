@@ -34,10 +34,10 @@ What the client does that trips servers up: the 36 traps of the API's descriptio
     29 no redirects                      trap_29
     30 compression is not needed         trap_30
     31 raw and streaming responses       end_to_end_test EndToEnd.test_raw_and_streaming_responses
-    32 clients of version 1              trap_32; canceling eval runs by POST to the run: evals_test
+    32 clients of version 1              trap_32; canceling eval runs by POST to the run: evals_test test_canceled_and_deleted
     33 Azure's ways                      trap_33
     34 three names for a limit           trap_34
-    35 spellings                         trap_35, webhooks_test Webhooks.test_event_types
+    35 spellings                         trap_35, webhooks_test Webhooks.test_event_types, evals_test test_canceled_and_deleted
     36 webhooks are signed as sent       webhooks_test Webhooks.test_a_test_event_is_signed
 """
 import http.client
@@ -71,8 +71,6 @@ def strictly(text):
 
 
 class Traps(ApiTest):
-    options = ("--workers", "0")  # a job begins when a test says so
-
     @classmethod
     def setUpClass(cls):
         super().setUpClass()

@@ -19,7 +19,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
 
 class Webhooks(ApiTest):
-    options = ("--allow-private-webhooks", "--workers", "0")
+    options = ("--allow-private-webhooks",)
 
     def setUp(self):
         self.receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
