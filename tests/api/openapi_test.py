@@ -107,7 +107,6 @@ class Document(unittest.TestCase):
 @unittest.skipUnless(yaml, "PyYAML and jsonschema-rs are not installed (scripts/requirements-test.txt)")
 class Answers(ApiTest):
     """A walk over the API. Every answer is held against what docs/openapi.yaml says of it."""
-    options = ("--workers", "0")
 
     @classmethod
     def setUpClass(cls):
