@@ -107,7 +107,6 @@ class Document(unittest.TestCase):
 @unittest.skipUnless(yaml, "PyYAML and jsonschema-rs are not installed (scripts/requirements-test.txt)")
 class Answers(ApiTest):
     """A walk over the API. Every answer is held against what docs/openapi.yaml says of it."""
-    options = ("--workers", "0")
 
     @classmethod
     def setUpClass(cls):
@@ -320,6 +319,9 @@ class Answers(ApiTest):
         later = self.call("POST", responses, body={**new, "background": True})
         self.assertEqual((later["status"], later["output"]), ("queued", []))
         self.call("POST", one + "/cancel", later["id"])
+        again = self.call("POST", responses, body={**new, "background": True})["id"]
+        self.assertIn("response.created", self.call("GET", one, again, query="?stream=true"))
+        self.call("GET", one, again)
         self.call("DELETE", one, kept)
         for method, path in (("GET", one), ("DELETE", one), ("GET", one + "/input_items"), ("POST", one + "/cancel")):
             self.call(method, path, kept, status=404)
@@ -347,6 +349,44 @@ class Answers(ApiTest):
         self.call("GET", hook, one, status=404)
         self.call("GET", "/v1/webhook_event_types")
 
+    def walk_evals(self):
+        evals, one, runs = "/v1/evals", "/v1/evals/{eval_id}", "/v1/evals/{eval_id}/runs"
+        run, items = runs + "/{run_id}", runs + "/{run_id}/output_items"
+        new = {"name": "n", "metadata": {"a": "b"}, "testing_criteria": [EXACT, {**CLOSE, "pass_threshold": 0.1}],
+               "data_source_config": {"type": "custom", "include_sample_schema": True, "item_schema": {"type": "object"}}}
+        rows_ = [{"item": {"answer": a}, "sample": {"output_text": "a"}} for a in "ab"]
+        given = {"type": "jsonl", "source": {"type": "file_content", "content": rows_}}
+        asked = {"type": "completions", "model": "tiny", "source": given["source"],
+                 "input_messages": {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]},
+                 "sampling_params": {"max_completion_tokens": 4}}
+        self.page(evals)  # a job's
+        made = self.call("POST", evals, body=new, status=201)["id"]
+        self.call("POST", evals, body={**new, "data_source_config": {"type": "logs"}}, status=201)
+        self.call("POST", evals, body={**new, "testing_criteria": []}, status=400, sound=False)
+        self.page(evals, query="?order_by=updated_at", least=2)
+        self.call("GET", one, made)
+        self.call("POST", one, made, body={"name": "m", "metadata": None})
+        first = self.call("POST", runs, made, body={"data_source": given, "name": "r", "metadata": {"c": "d"}}, status=201)["id"]
+        other = self.call("POST", runs, made, body={"data_source": asked}, status=201)["id"]
+        self.call("POST", runs, made, body={}, status=400, sound=False)
+        for each in (first, other):
+            ended = self.wait(lambda: (r := self.call("GET", run, made, each))["status"] not in ("queued", "in_progress") and r)
+            self.assertEqual(ended["status"], "completed", ended)
+            item = self.page(items, made, each, least=2)[0]["id"]
+            self.call("GET", items + "/{output_item_id}", made, each, item)
+            self.call("GET", items + "/{output_item_id}", made, each, "outputitem_none", status=404)
+            self.call("POST", run + "/cancel", made, each, status=400)
+        self.page(runs, made, least=2)
+        for path in (run, run + "/cancel"):
+            late = self.call("POST", runs, made, body={"data_source": {**asked, "source": {"type": "file_content", "content": [
+                rows_[0]] * 200}}}, status=201)["id"]
+            self.call("POST", path, made, late)
+        self.call("DELETE", run, made, first)
+        for method, path in (("GET", run), ("DELETE", run), ("GET", items), ("POST", run + "/cancel")):
+            self.call(method, path, made, first, status=404)
+        self.call("DELETE", one, made)
+        self.call("GET", one, made, status=404)
+
     def test_answers_are_as_written(self):
         train = self.walk_files()
         self.walk_uploads()
@@ -356,6 +396,7 @@ class Answers(ApiTest):
         self.walk_responses()
         self.walk_completions()
         self.walk_webhooks()
+        self.walk_evals()
         # what cannot succeed here: no encoder, no moderation model, nobody who listens
         left = {("POST", "/v1/embeddings"), ("POST", "/v1/moderations"), ("POST", "/v1/webhook_endpoints/{endpoint_id}/test")}
         every = {(method, path) for method, path, _ in operations(self.doc)}

@@ -26,7 +26,13 @@ def objects(client):
     """One of each kind, so that ids that are made up are not all that is asked for."""
     ask = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 2, "store": True}
     file = client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune").id
+    config = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
+    source = {"type": "jsonl", "source": {"type": "file_content", "content": [
+        {"item": {"answer": "a"}, "sample": {"output_text": "a"}}]}}
+    made = client.evals.create(data_source_config=config, testing_criteria=[EXACT]).id
     return {
+        "eval_id": made,
+        "run_id": client.evals.runs.create(made, data_source=source).id,
         "file_id": file,
         "upload_id": client.uploads.create(bytes=3, filename="a", mime_type="text/plain", purpose="fine-tune").id,
         "job_id": client.fine_tuning.jobs.create(model="tiny", training_file=file, method={
