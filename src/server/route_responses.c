@@ -123,6 +123,34 @@ static void on_event(struct generation *g, const json_t *event)
 
 /* ---- asked for ---- */
 
+/* A misspelt setting would change an answer unnoticed. */
+static bool check_keys(const json_t *body, struct error *err)
+{
+    static const char *const known[] = {
+        "model", "input", "instructions", "previous_response_id", "conversation", "prompt", "store",
+        "stream", "stream_options", "background", "include", "metadata", "reasoning", "text",
+        "tools", "tool_choice", "parallel_tool_calls", "max_tool_calls", "max_output_tokens",
+        "temperature", "top_p", "top_logprobs", "truncation", "user", "service_tier",
+        "safety_identifier", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+        "moderation", "context_management",
+        /* of other servers */
+        "seed", "stop", "top_k", "min_p", "chat_template_kwargs"};
+    json_t *value;
+    const char *key;
+
+    json_object_foreach((json_t *)(uintptr_t)body, key, value)
+    {
+        bool is_known = false;
+
+        for (size_t i = 0; i < COUNT_OF(known) && !is_known; i++)
+            is_known = strcmp(key, known[i]) == 0;
+        if (!is_known)
+            return fail_code(err, ERR_INVALID, "unknown_parameter", key,
+                             "the request has the key \"%.64s\", which is none of responses", key);
+    }
+    return true;
+}
+
 /* What is known and not offered is refused by name, so that nobody waits for it. */
 static bool check_offers(const json_t *body, struct error *err)
 {
@@ -229,7 +257,8 @@ static bool read_flags(struct api_call *c, struct responding *x, bool *backgroun
            json_get_bool(c->body, "stream", "the request", false, &x->stream, err) &&
            json_get_bool(c->body, "store", "the request", true, &x->store, err) &&
            json_get_bool(c->body, "background", "the request", false, background, err) &&
-           api_metadata(c->body, c->arena, &labels, &n, err) && check_offers(c->body, err) &&
+           api_metadata(c->body, c->arena, &labels, &n, err) && check_keys(c->body, err) &&
+           check_offers(c->body, err) &&
            response_call_read(c->api, c->who.project_id, c->body, NULL, clock_unix(), c->arena,
                               &x->call, err);
 }

@@ -54,6 +54,10 @@ class Answers(ApiTest):
 
 
 class Chat(Answers):
+    def test_a_misspelt_key_of_responses_is_refused_by_name(self):
+        self.refused(openai.BadRequestError, lambda: self.client.responses.create(
+            model="tiny", input="1a", extra_body={"max_output_token": 16}), "unknown_parameter", "max_output_token")
+
     def test_a_seed_is_an_answer_alone_and_in_company(self):
         alone = [self.chat(seed=i).choices[0].message.content for i in range(4)]
         self.assertEqual(len(set(alone)), 4)
