@@ -387,6 +387,69 @@ class Answers(ApiTest):
         self.call("DELETE", one, made)
         self.call("GET", one, made, status=404)
 
+    def walk_organization(self):
+        org = "/v1/organization"
+        projects, project, keys = org + "/projects", org + "/projects/{project_id}", org + "/projects/{project_id}/api_keys"
+        made = self.call("POST", projects, body={"name": "p", "quota_bytes": 1 << 30})["id"]
+        self.call("POST", projects, body={}, status=400, sound=False)
+        self.page(projects, query="?include_archived=true", least=2)
+        self.call("GET", project, made)
+        self.call("POST", project, made, body={"name": "q"})
+        key = self.call("POST", keys, made, body={"name": "k", "scopes": ["use"], "requests_per_minute": 1,
+                                                  "expires_in_seconds": 3600})
+        self.page(keys, made)
+        self.call("GET", "/v1/files", status=403, key=key["value"])
+        self.call("GET", "/v1/models", key=key["value"])
+        self.call("GET", "/v1/models", status=429, key=key["value"])
+        self.call("GET", keys + "/{key_id}", made, key["id"])
+        self.call("POST", keys + "/{key_id}", made, key["id"], body={"name": "l", "concurrent_requests": 3})
+        self.call("DELETE", keys + "/{key_id}", made, key["id"])
+        self.call("GET", keys + "/{key_id}", made, key["id"], status=404)
+        self.call("POST", project + "/archive", made)
+        self.call("GET", project, "proj_none", status=404)
+        admin, one = org + "/admin_api_keys", org + "/admin_api_keys/{key_id}"
+        root = self.call("POST", admin, body={"name": "r"})["id"]
+        self.page(admin, least=2)
+        self.call("GET", one, root)
+        self.call("DELETE", one, root)
+        self.call("GET", one, root, status=404)
+        invites, invite = org + "/invites", org + "/invites/{invite_id}"
+        code = self.call("POST", invites, body={"name": "Institute"})
+        self.call("POST", invites + "/accept", body={"code": code["code"]}, key=False)
+        self.call("POST", invites + "/accept", body={"code": "none"}, status=404, key=False)
+        self.page(invites)
+        self.call("GET", invite, code["id"])
+        again = self.call("POST", invites, body={"name": "Other", "email": "a@b"})["id"]
+        self.call("DELETE", invite, again)
+        self.call("GET", invite, again, status=404)
+        logs = org + "/audit_logs"
+        self.call("GET", logs, query="?limit=2&event_types[]=project.created&effective_at[gte]=1")
+        last = self.call("GET", logs)
+        self.assertGreater(len(last["data"]), 5)
+        self.call("GET", logs, query="?after=" + last["last_id"])
+        self.call("GET", logs, query="?after=none", status=400)
+
+    def walk_feedback(self):
+        feedback, one = "/v1/feedback", "/v1/feedback/{feedback_id}"
+        answer = self.call("POST", "/v1/chat/completions", body={**CHAT, "store": True})["id"]
+        made = self.call("POST", feedback, body={"object_id": answer, "rating": "down", "correction": "TSC2",
+                                                 "comment": "c", "metadata": {"a": "b"}})["id"]
+        said = self.call("POST", "/v1/responses", body={"model": "tiny", "input": "hi", "max_output_tokens": 16})["id"]
+        self.call("POST", feedback, body={"object_id": said, "rating": "up"})
+        self.call("POST", feedback, body={"object_id": "chatcmpl-none", "rating": "up"}, status=404)
+        self.call("POST", feedback, body={"object_id": answer, "rating": "well"}, status=400, sound=False)
+        self.page(feedback, least=2)
+        self.call("GET", one, made)
+        for method in ("supervised", "dpo", "rft"):
+            self.assertIn("TSC2", self.call("GET", feedback + "/export", query="?format=" + method))
+        self.call("GET", feedback + "/export", query="?format=none", status=400)
+        self.call("DELETE", one, made)
+        self.call("GET", one, made, status=404)
+
+    def walk_operations(self):
+        for path in ("/healthz", "/readyz", "/metrics", "/", "/welcome.css"):
+            self.call("GET", path, key=False)
+
     def test_answers_are_as_written(self):
         train = self.walk_files()
         self.walk_uploads()
@@ -397,6 +460,9 @@ class Answers(ApiTest):
         self.walk_completions()
         self.walk_webhooks()
         self.walk_evals()
+        self.walk_organization()
+        self.walk_feedback()
+        self.walk_operations()
         # what cannot succeed here: no encoder, no moderation model, nobody who listens
         left = {("POST", "/v1/embeddings"), ("POST", "/v1/moderations"), ("POST", "/v1/webhook_endpoints/{endpoint_id}/test")}
         every = {(method, path) for method, path, _ in operations(self.doc)}
