@@ -276,7 +276,7 @@ class Responses(Answers):
         self.assertEqual([x.logprob for x in streamed], [x.logprob for x in entries])
 
     def test_an_answer_that_is_cut(self):
-        reply = self.respond("a", extra_body={"seed": 1, "logit_bias": None})
+        reply = self.respond("a", extra_body={"seed": 1})
         self.assertEqual((reply.status, reply.incomplete_details.reason), ("incomplete", "max_output_tokens"))
         self.assertEqual(reply.usage.output_tokens, 16)
         self.refused(openai.BadRequestError, lambda: self.respond("a", max_output_tokens=15), None, "max_output_tokens")
