@@ -121,6 +121,8 @@ struct http_stream_options {
 void http_stream_begin(struct http_exchange *x, const struct http_stream_options *opt);
 bool http_stream_put(struct http_exchange *x, struct str bytes);
 void http_stream_end(struct http_exchange *x);
+/* Bytes that the client has not taken yet: for writers that have much to say, and would rather wait than be broken off. */
+size_t http_stream_waiting(struct http_exchange *x);
 
 /*
  * Keeps the exchange beyond the handler's return: it must be answered later, by an answer or by http_stream_begin. gone as above, until
