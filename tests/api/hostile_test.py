@@ -13,7 +13,7 @@ import time
 import unittest
 import urllib.parse
 
-from server import CLOSE, EXACT, ApiTest
+from server import CLOSE, EXACT, ApiTest, Server
 
 MARK = "xyzzymark"  # stands in every text that a test sends, and nowhere in the log
 JOBS = "/v1/fine_tuning/jobs"
@@ -636,6 +636,19 @@ class Grading(HostileTest):
                 at = time.monotonic()
                 self.assertEqual(json.loads(self.grade(EXACT, item={"answer": "a"})[2])["reward"], 1)
                 self.assertLess(time.monotonic() - at, 30, source)
+
+    def test_the_server_ends_while_one_is_running(self):
+        server = Server("--workers=0")
+        self.addCleanup(server.close)
+        address = urllib.parse.urlparse(server.url)
+        for source in ("def grade(sample, item):\n    while True: pass\n", "while True: pass\ndef grade(sample, item): pass\n"):
+            body = json.dumps({"grader": python(source), "model_sample": "a", "item": {}}).encode()
+            s = socket.create_connection((address.hostname, address.port))
+            self.addCleanup(s.close)
+            s.sendall(("POST %s/run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n"
+                       % (GRADERS, server.key, len(body))).encode() + body)
+        time.sleep(1)
+        self.assertEqual(server.stop(), 0)  # in a minute, where a run has two
 
     def test_graders_of_any_form(self):
         deep = EXACT

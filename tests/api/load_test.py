@@ -17,12 +17,20 @@ import unittest
 from urllib.parse import urlparse
 
 from kills_test import workers_of
-from server import CLOSE, ApiTest, jsonl, rows
+from server import CLOSE, HONE, ApiTest, rows
 
 SOAK = float(os.environ.get("HONE_SOAK_SECONDS", 0))
 MB = 1 << 20
-FLAT = 16 * MB  # what a server or an engine may gain, once warm
+FLAT = 16 * MB  # what a server may gain, once warm
+KEPT = 256 * MB  # what an engine keeps of texts that may come again (server/engine_base.c), in the long form alone
 STREAMS = 200
+
+
+def is_sanitized():
+    """Such a program keeps what was freed for a while, so its memory says little."""
+    with open(HONE, "rb") as f:
+        program = f.read()
+    return b"__asan_init" in program or b"__tsan_init" in program
 
 
 def rss(pid):
@@ -158,7 +166,8 @@ class Load(ApiTest):
         for listener in stalled:  # what was on its way comes, and then the end, long before the last event
             self.assertFalse(listener.read().is_whole())
             self.assertLess(len(listener.ids()), 4000)
-        self.assertLess(most, before + 60 * MB)
+        if not is_sanitized():
+            self.assertLess(most, before + 60 * MB)
 
     def test_training_gives_way(self):
         job = self.begin()
@@ -202,7 +211,7 @@ class Load(ApiTest):
             self.client.chat.completions.create(model="tiny", max_tokens=8, messages=[{"role": "user", "content": "a"}])
         elif what == 1:
             stream = self.client.chat.completions.create(model="tiny", max_tokens=32, stream=True,
-                                                         messages=[{"role": "user", "content": str(dice.random())}])
+                                                         messages=[{"role": "user", "content": "tell %d" % dice.randrange(200)}])
             next(iter(stream))
             stream.close()
         elif what == 2:
@@ -266,8 +275,9 @@ class Load(ApiTest):
         last = [rss(pid) for pid in pids]
         self.assertEqual(failed[:3], [])
         self.assertEqual([engine_of(self.server)], pids[1:])
-        for name, was, now in zip(("server", "engine"), first, last):
-            self.assertLess(now, was + FLAT, "the %s has gained %.1f MB in %d requests" % (name, (now - was) / MB, done[0] - warm))
+        for name, was, now in zip(("server", "engine"), first, last) if not is_sanitized() else ():
+            kept = KEPT if SOAK and name == "engine" else 0
+            self.assertLess(now, was + FLAT + kept, "the %s has gained %.1f MB in %d requests" % (name, (now - was) / MB, done[0] - warm))
         self.wait(lambda: not glob.glob(os.path.join(self.server.home, "files", "incoming", "*")), 20)
 
 
