@@ -10,7 +10,7 @@
  *
  * Refused before any handler sees it: two Content-Lengths, Content-Length beside Transfer-Encoding, any Transfer-Encoding but chunked,
  * a header name that ends in a blank, no Host or two, header fields past their limits (431), a target past its own (414), a body past the plan's (413).
- * A line that is no header, a Content-Length that is no number, broken chunks, a line longer than a connection's memory (some 30 KiB) and
+ * A line that is no header, a Content-Length that is no number, broken chunks, a line longer than a connection's memory (some 30 KiB), some hundreds of short fields or query parameters and
  * another version than HTTP/1 libmicrohttpd refuses itself, with a page of its own and without x-request-id; done() is called for these, too.
  */
 #ifndef HONE_SERVER_HTTP_H
