@@ -22,6 +22,7 @@ static void link_call(struct api_call *c)
 {
     struct api *a = c->api;
 
+    c->is_later = true;
     pthread_mutex_lock(&a->later_lock);
     c->next_later = a->later;
     c->at_later = &a->later;
@@ -33,13 +34,12 @@ static void link_call(struct api_call *c)
 
 void api_later_done(struct api_call *c)
 {
-    if (c->at_later == NULL)
+    if (!c->is_later)
         return;
     pthread_mutex_lock(&c->api->later_lock);
     *c->at_later = c->next_later;
     if (c->next_later != NULL)
         c->next_later->at_later = c->at_later;
-    c->at_later = NULL;
     pthread_mutex_unlock(&c->api->later_lock);
 }
 
