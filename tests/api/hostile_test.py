@@ -40,6 +40,13 @@ JSON_ROUTES = {
     PERMISSIONS: {"project_ids": ["proj_" + MARK]},
     GRADERS + "/validate": {"grader": EXACT},
     GRADERS + "/run": {"grader": EXACT, "model_sample": MARK, "item": {"answer": MARK}},
+    "/v1/evals": {"name": MARK, "testing_criteria": [EXACT], "data_source_config": {
+        "type": "custom", "item_schema": {"type": "object", "properties": {"answer": {"type": "string"}}},
+        "include_sample_schema": True}},
+    "/v1/evals/%s": {"name": MARK},
+    "/v1/evals/%s/runs": {"name": MARK, "data_source": {
+        "type": "jsonl", "source": {"type": "file_content", "content": [{"item": {"answer": MARK}}]}}},
+    "/v1/evals/%s/runs/evalrun_none": {},
     "/v1/uploads": {"bytes": 4, "filename": MARK, "mime_type": "text/jsonl", "purpose": "fine-tune"},
     "/v1/uploads/%s/complete": {"part_ids": ["part_" + MARK]},
     "/v1/uploads/%s/cancel": {},
@@ -52,10 +59,12 @@ FORM_ROUTES = ("/v1/files", "/v1/uploads/%s/parts")
 GET_ROUTES = ("/v1/chat/completions", "/v1/chat/completions/%s", "/v1/chat/completions/%s/messages", "/v1/files",
               "/v1/files/%s", "/v1/files/%s/content", JOBS, JOBS + "/%s", JOBS + "/%s/events",
               JOBS + "/%s/events?stream=true", JOBS + "/%s/checkpoints", PERMISSIONS, "/v1/models", "/v1/models/%s",
+              "/v1/evals", "/v1/evals/%s", "/v1/evals/%s/runs", "/v1/evals/%s/runs/evalrun_none",
+              "/v1/evals/%s/runs/evalrun_none/output_items", "/v1/evals/%s/runs/evalrun_none/output_items/outputitem_none",
               "/v1/responses/%s", "/v1/responses/%s?stream=true", "/v1/responses/%s/input_items",
               "/v1/webhook_endpoints", "/v1/webhook_endpoints/%s", "/v1/webhook_event_types")
 DELETE_ROUTES = ("/v1/chat/completions/%s", "/v1/files/%s", PERMISSIONS + "/permission_none", "/v1/models/%s",
-                 "/v1/responses/%s", "/v1/webhook_endpoints/%s")
+                 "/v1/responses/%s", "/v1/evals/%s", "/v1/evals/%s/runs/evalrun_none", "/v1/webhook_endpoints/%s")
 ALL_ROUTES = ([("POST", path) for path in (*JSON_ROUTES, *FORM_ROUTES)] + [("GET", path) for path in GET_ROUTES]
               + [("DELETE", path) for path in DELETE_ROUTES])
 
@@ -118,7 +127,7 @@ class HostileTest(ApiTest):
 
     def is_answer(self, reply, why=None):
         """An answer, or a refusal; never a failure."""
-        if reply[0] == 200:
+        if reply[0] in (200, 201):
             self.assertRegex(reply[1]["x-request-id"], r"^req_\w+$", why)
             return json.loads(reply[2]) if reply[1]["content-type"].startswith("application/json") else reply[2]
         self.is_refusal(reply, why=why)
@@ -215,9 +224,11 @@ class Doors(HostileTest):
         upload = self.client.uploads.create(bytes=4, filename="a", mime_type="text/jsonl", purpose="fine-tune")
         stored = self.client.chat.completions.create(**CHAT, store=True)
         answer = self.client.responses.create(model="tiny", input=MARK, max_output_tokens=16)
+        evaluation = json.loads(self.server.raw("POST", "/v1/evals", JSON_ROUTES["/v1/evals"])[2])
         hook = self.client.post("/webhook_endpoints", body=JSON_ROUTES["/v1/webhook_endpoints"], cast_to=object)
         owned = {"/v1/files/": file.id, JOBS + "/": job.id, "/v1/uploads/": upload.id, "/v1/responses/": answer.id,
-                 "/v1/chat/completions/": stored.id, "/v1/webhook_endpoints/": hook["id"]}
+                 "/v1/chat/completions/": stored.id, "/v1/webhook_endpoints/": hook["id"],
+                 "/v1/evals/": evaluation["id"]}
         key, seen = self.other_key(), 0
         for method, path in ALL_ROUTES:
             family = path.split("%s")[0]
@@ -230,8 +241,8 @@ class Doors(HostileTest):
                 body = form(file_part('name="data"; filename="x"'))
                 headers = {"Content-Type": "multipart/form-data; boundary=bb"}
             real, fake = owned[family], owned[family][:-4] + "zzzz"
-            told = [self.is_refusal(self.server.raw(method, filled(path, an_id), body, headers, key=key),
-                                    400 if "stream" in path and "responses" in path else 404, why=(method, path))
+            told = [self.is_refusal(self.server.raw(method, filled(path, an_id), body, headers, key=key), 404,
+                                    why=(method, path))
                     for an_id in (real, fake)]
             self.assertEqual({**told[0], "message": told[0]["message"].replace(real, fake)}, told[1])
             seen += 1
