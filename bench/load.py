@@ -6,8 +6,8 @@ load.py - how a server answers while it trains: idle event streams, and requests
 
 Starts build/release/hone serve on a home of its own, begins a job on the tiny model of the tests (or on M, a .gguf file), opens the
 streams, and asks at that rate, each request on a connection that stays open. Prints one JSON object: latencies in milliseconds from the
-moment at which a request was due (so that a slow answer is not hidden by asking later), what the streams heard, and the
-server's memory at the begin and at the end.
+moment at which a request was due (so that a slow answer is not hidden by asking later), what the streams heard, the
+server's time of processor and the time that it waited for one, and its memory at the begin and at the end.
 """
 import argparse
 import http.client
@@ -30,6 +30,21 @@ from server import CLOSE, Server, jsonl, rows  # noqa: E402
 def rss(pid):
     with open("/proc/%d/status" % pid) as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS")) * 1024
+
+
+def cpu_seconds(pid):
+    with open("/proc/%d/stat" % pid) as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def waited_seconds(pid):
+    """For a processor: what others on this machine cost."""
+    total = 0
+    for task in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/schedstat" % (pid, task)) as f:
+            total += int(f.read().split()[1])
+    return total / 1e9
 
 
 def percentile(sorted_values, share):
@@ -132,7 +147,8 @@ def main():
         time.sleep(0.1)
     streams = Streams(server, job, o.streams, o.stalled)
     time.sleep(2)
-    before = rss(server.process.pid)
+    before, cpu_before = rss(server.process.pid), cpu_seconds(server.process.pid)
+    waited_before = waited_seconds(server.process.pid)
     due, done, failed, chats, stop = queue.Queue(), [], [], [], threading.Event()
     threads = [threading.Thread(target=ask, args=(server, due, done, failed)) for _ in range(16)]
     threads += [threading.Thread(target=chat, args=(server, model, stop, chats, failed)) for _ in range(o.chats)]
@@ -159,7 +175,8 @@ def main():
             "p50": percentile(ms, 0.5), "p99": percentile(ms, 0.99), "max": ms[-1] if ms else None}
     report.update(streams=o.streams, streams_ended=streams.ended, events_least=heard[0] if heard else None,
                   events_most=heard[-1] if heard else None, newest=step,
-                  rss_before=before, rss_after=rss(server.process.pid))
+                  server_cpu_s=cpu_seconds(server.process.pid) - cpu_before,
+                  server_waited_s=waited_seconds(server.process.pid) - waited_before, machine_load=os.getloadavg()[0], rss_before=before, rss_after=rss(server.process.pid))
     if chats:
         report["chats"] = len(chats)
         report["first_token_s"] = percentile(sorted(c[0] or 0 for c in chats), 0.5)

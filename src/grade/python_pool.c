@@ -109,8 +109,10 @@ static bool load(struct python_worker *w, const struct buf *config, double timeo
         worker_exchange(w, buf_view(config), clock_seconds() + START_SECONDS + timeout_s, &reply)) {
     case WORKER_TIMED_OUT:
         *at_fault = 0;
-        ok = fail(err, ERR_TIMEOUT, "the source was still loading after %g s",
-                  START_SECONDS + timeout_s);
+        ok = w->stop != NULL && atomic_load(w->stop)
+                 ? fail(err, ERR_CANCELLED, "loading the source was given up")
+                 : fail(err, ERR_TIMEOUT, "the source was still loading after %g s",
+                        START_SECONDS + timeout_s);
         break;
     case WORKER_GONE:
         *at_fault = 0;
@@ -138,9 +140,11 @@ static bool slot_start(struct python_pool *p, struct slot *slot, size_t *at_faul
                        struct error *err)
 {
     json_t *loaded = NULL;
-    bool ok = ask_starter(p, slot, err) &&
-              worker_ready(&slot->worker, clock_seconds() + START_SECONDS, err) &&
-              load(&slot->worker, &p->config, p->options.timeout_s, &loaded, at_fault, err);
+    bool ok = ask_starter(p, slot, err);
+
+    slot->worker.stop = p->options.stop;
+    ok = ok && worker_ready(&slot->worker, clock_seconds() + START_SECONDS, err) &&
+         load(&slot->worker, &p->config, p->options.timeout_s, &loaded, at_fault, err);
 
     if (!ok)
         worker_stop(&slot->worker, &p->sandbox);

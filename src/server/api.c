@@ -285,6 +285,7 @@ void api_done(void *api, const struct http_exchange *x, int status, uint64_t byt
 
     if (c == NULL)
         return;
+    api_later_done(c);
     if (c->counted)
         limits_give(a->limits, c->who.key_id);
     call_counts_add(a->counts, c->route, status, clock_seconds() - x->began);
@@ -320,6 +321,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     if (a == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the API");
     a->opt = *opt;
+    pthread_mutex_init(&a->later_lock, NULL);
     a->keys = key_cache_open();
     a->limits = limits_open();
     a->counts = call_counts_open();
@@ -339,6 +341,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
 void api_stop(struct api *a)
 {
     atomic_store(&a->stopping, true);
+    api_later_give_up(a);
     event_feed_stop(a->feed);
     response_feed_stop(a->responses);
     runner_stop(a->runner);
@@ -355,6 +358,7 @@ void api_close(struct api *a)
     response_feed_close(a->responses);
     webhook_sender_close(a->sender);
     event_feed_close(a->feed);
+    pthread_mutex_destroy(&a->later_lock);
     judges_close(a->judges);
     limits_close(a->limits);
     call_counts_close(a->counts);

@@ -85,8 +85,10 @@ struct api_call {
     json_t *body;     /* of a JSON request: an object; NULL where none came. Released at the end */
     const char *target; /* for the audit log: the object's id; NULL: id[0] or the answer's "id" */
     struct limit_state *limit; /* what is left of the key's requests; NULL: no limit */
-    atomic_bool gone;          /* of a call that was kept: its client has left */
-    bool counted;              /* among the key's concurrent requests */
+    atomic_bool gone; /* of a call that was kept: its client has left, or the server stops */
+    struct api_call *next_later, **at_later;
+    bool is_later; /* in the list of kept calls, which the two above link: api_later.c */
+    bool counted;  /* among the key's concurrent requests */
 };
 
 typedef bool api_fn(struct api_call *c, struct error *err);

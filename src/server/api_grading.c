@@ -321,7 +321,8 @@ bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *shado
         return true;
     snprintf(param, sizeof param, "%s%s%s", where, err->param[0] != '\0' ? "." : "", err->param);
     snprintf(err->param, sizeof err->param, "%s", param);
-    if (err->kind == ERR_NOT_FOUND) { /* of something in the request, not of what it is for */
+    /* of something in the request, not of what it is for; a source that never loads will not the next time, so no 503 */
+    if (err->kind == ERR_NOT_FOUND || (err->kind == ERR_TIMEOUT && !atomic_load(&c->gone))) {
         err->kind = ERR_INVALID;
         err->code = NULL;
     }

@@ -7,6 +7,8 @@
 #include "server/api.h"
 #include "server/limits.h"
 
+#include <pthread.h>
+
 struct key_cache;
 struct judges;
 struct event_feed;
@@ -29,7 +31,9 @@ struct api {
     struct http_server *_Atomic http;
     struct worker_pool *_Atomic workers;
     atomic_bool draining;
-    atomic_bool stopping; /* what takes long gives up */
+    atomic_bool stopping;       /* what takes long gives up */
+    pthread_mutex_t later_lock; /* guards later, and what links the calls in it */
+    struct api_call *later;     /* calls that take their time, and are not answered yet */
 };
 
 /* ---- api_access.c ---- */
@@ -42,6 +46,12 @@ MUST_CHECK bool api_admit(struct api_call *c, struct error *err);
 
 /* Of an admitted call: an admin key of the organisation that was there first, whose members run this server. */
 MUST_CHECK bool api_is_operator(struct api_call *c, bool *is_operator, struct error *err);
+
+/* ---- api_later.c ---- */
+
+void api_later_done(
+    struct api_call *c); /* it is over: nobody tells it to give up any more; any call */
+void api_later_give_up(struct api *a); /* tells all of them */
 
 /* ---- api_grading.c ---- */
 

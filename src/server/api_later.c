@@ -18,6 +18,39 @@ static void gone(void *ctx, struct http_exchange *x)
     atomic_store(&c->gone, true);
 }
 
+static void link_call(struct api_call *c)
+{
+    struct api *a = c->api;
+
+    c->is_later = true;
+    pthread_mutex_lock(&a->later_lock);
+    c->next_later = a->later;
+    c->at_later = &a->later;
+    if (a->later != NULL)
+        a->later->at_later = &c->next_later;
+    a->later = c;
+    pthread_mutex_unlock(&a->later_lock);
+}
+
+void api_later_done(struct api_call *c)
+{
+    if (!c->is_later)
+        return;
+    pthread_mutex_lock(&c->api->later_lock);
+    *c->at_later = c->next_later;
+    if (c->next_later != NULL)
+        c->next_later->at_later = c->at_later;
+    pthread_mutex_unlock(&c->api->later_lock);
+}
+
+void api_later_give_up(struct api *a)
+{
+    pthread_mutex_lock(&a->later_lock);
+    for (struct api_call *c = a->later; c != NULL; c = c->next_later)
+        atomic_store(&c->gone, true);
+    pthread_mutex_unlock(&a->later_lock);
+}
+
 static void run(void *ctx, bool stopping)
 {
     const struct later *l = ctx; /* in the call's arena: not to be read once it is answered */
@@ -37,6 +70,7 @@ bool api_later(struct api_call *c, api_fn *fn, struct error *err)
     struct later *l = ARENA_NEW(c->arena, struct later);
 
     *l = (struct later){c, fn};
+    link_call(c);
     http_keep(c->x, gone, c);
     return grading_pool_put(c->api->grading, c->who.project_id != NULL ? c->who.project_id : "",
                             run, l, err);

@@ -3,6 +3,9 @@
  *
  * The store shows no event behind a larger number (events.c), so one number says what the poller has seen of all jobs, and
  * each stream remembers the last that it was told: none is missed, and none is told twice.
+ *
+ * What happened before a stream came may be much: it is told as fast as its client reads, a piece a look. A stream that does not
+ * keep up with what is new is told that in the same way, so a slow client costs a little memory, and one that stalls is let go.
  */
 #include "server/event_feed.h"
 #include "base/clock.h"
@@ -18,6 +21,11 @@
 #define CHECK_SECONDS 30.0 /* an ended job is noticed by its last event, or after so long */
 #define KEEP_ALIVE_MS 15000
 #define PAGE 1000
+#define CATCH_UP_PAGE 256
+#define CATCH_UP_BYTES                                                                             \
+    ((size_t)128 << 10)       /* that a stream may have waiting before more of the past is told */
+#define CATCH_UP_SECONDS 0.02 /* from look to look, while clients take the past */
+#define STALLED_SECONDS 20.0  /* without taking any of the past: the client does not read */
 
 struct stream {
     struct stream *next;
@@ -26,6 +34,7 @@ struct stream {
     int64_t seq;      /* of the last event told */
     char last_id[72]; /* its id, or "" */
     bool caught_up;   /* everything before it came to the poller is told */
+    double moved_at;  /* when it was last told something of the past */
     bool news;        /* something was told since its job's state was looked at */
     double checked_at;
     atomic_bool gone;
@@ -52,45 +61,64 @@ json_t *job_event_json(const struct job_event *e)
                      e->message, "type", e->type, "data", data != NULL ? data : json_object());
 }
 
-static void tell(struct stream *s, const struct job_event *e)
+static void write_event(struct buf *b, const struct job_event *e)
 {
     json_t *json = job_event_json(e);
-    struct buf b;
 
-    buf_init(&b, 1 << 20);
-    buf_text(&b, "data: ");
-    json_write(&b, json, NULL);
-    buf_text(&b, "\n\n");
-    if (!b.overflowed && !http_stream_put(s->x, buf_view(&b)))
-        atomic_store(&s->gone, true);
-    buf_release(&b);
+    buf_init(b, 1 << 20);
+    buf_text(b, "data: ");
+    json_write(b, json, NULL);
+    buf_text(b, "\n\n");
     json_decref(json);
+}
+
+/* text: of the event, by write_event; one for all streams. */
+static void tell(struct stream *s, const struct job_event *e, const struct buf *text)
+{
+    if (!text->overflowed && !http_stream_put(s->x, buf_view(text)))
+        atomic_store(&s->gone, true);
     s->seq = e->seq;
     s->news = true;
     snprintf(s->last_id, sizeof s->last_id, "%s", e->id);
 }
 
-/* All that the store has of the job past what was told. */
+static bool has_enough(const struct stream *s)
+{
+    return http_stream_waiting(s->x) >= CATCH_UP_BYTES;
+}
+
+/*
+ * What the store has of the job past what was told, as much as the client takes now; true when that is all. False, with err untouched
+ * or set: more at the next look.
+ */
 static bool catch_up(struct event_feed *f, struct stream *s, struct error *err)
 {
     bool more = true;
 
-    while (more && !atomic_load(&s->gone)) {
-        const struct store_page page = {
-            .limit = PAGE, .after = s->last_id[0] != '\0' ? s->last_id : NULL, .ascending = true};
+    while (more && !atomic_load(&s->gone) && !has_enough(s)) {
+        const struct store_page page = {.limit = CATCH_UP_PAGE,
+                                        .after = s->last_id[0] != '\0' ? s->last_id : NULL,
+                                        .ascending = true};
         struct arena a = {0};
         struct job_event *events;
-        size_t n = 0;
-        const bool ok = events_list(f->store, s->job_id, &page, &a, &events, &n, &more, err);
+        size_t n = 0, told = 0;
 
-        for (size_t i = 0; ok && i < n; i++)
-            tell(s, &events[i]);
-        arena_release(&a);
-        if (!ok)
+        if (!events_list(f->store, s->job_id, &page, &a, &events, &n, &more, err)) {
+            arena_release(&a);
             return false;
-        more = more && n > 0;
+        }
+        for (; told < n && !has_enough(s); told++) {
+            struct buf text;
+
+            write_event(&text, &events[told]);
+            tell(s, &events[told], &text);
+            buf_release(&text);
+        }
+        s->moved_at = told > 0 ? clock_seconds() : s->moved_at;
+        more = told < n || (more && n > 0);
+        arena_release(&a);
     }
-    return true;
+    return !more;
 }
 
 static void end(struct event_feed *f, struct stream *s, bool done)
@@ -104,35 +132,62 @@ static void end(struct event_feed *f, struct stream *s, bool done)
     pthread_mutex_unlock(&f->lock);
 }
 
-/* Whether the stream is over: its client has left, or its job has ended or is gone. */
-static bool is_over(struct event_feed *f, struct stream *s, bool *done)
+/* What the store says of one job; most streams in a row are of the same. */
+struct job_state {
+    const struct stream *of; /* NULL: of none yet */
+    bool has_ended, is_gone;
+};
+
+static void look_at_job(struct event_feed *f, const struct stream *s, struct job_state *state)
 {
     struct arena a = {0};
     struct error err;
     struct job_row job;
-    bool over = false;
+
+    if (state->of != NULL && strcmp(state->of->job_id, s->job_id) == 0 &&
+        strcmp(state->of->project_id, s->project_id) == 0)
+        return;
+    *state = (struct job_state){.of = s};
+    if (jobs_get(f->store, s->project_id, str_of(s->job_id), &a, &job, &err))
+        state->has_ended = job_has_ended(job.status);
+    else
+        state->is_gone = err.kind == ERR_NOT_FOUND;
+    arena_release(&a);
+}
+
+/* Whether the stream is over: its client has left or does not read, or its job has ended or is gone. */
+static bool is_over(struct event_feed *f, struct stream *s, struct job_state *state, bool *done)
+{
+    struct error err;
 
     *done = false;
     if (atomic_load(&s->gone))
         return true;
+    if (!s->caught_up)
+        return clock_seconds() > s->moved_at + STALLED_SECONDS;
     if (!s->news && clock_seconds() < s->checked_at + CHECK_SECONDS)
         return false;
     s->news = false;
     s->checked_at = clock_seconds();
-    if (jobs_get(f->store, s->project_id, str_of(s->job_id), &a, &job, &err))
-        over = *done = job_has_ended(job.status);
-    else
-        over = err.kind == ERR_NOT_FOUND;
-    arena_release(&a);
+    look_at_job(f, s, state);
     /* what was told between the last look at events and this one at the state */
-    if (*done && !catch_up(f, s, &err))
-        *done = over = false;
-    return over;
+    if (state->has_ended && !catch_up(f, s, &err)) {
+        s->caught_up = false;
+        s->news = true;
+        return false;
+    }
+    *done = state->has_ended;
+    return state->has_ended || state->is_gone;
 }
 
-/* Takes over what was added. A stream that cannot be fed now is fed at the next look. */
-static void take_added(struct event_feed *f)
+/*
+ * Takes over what was added. A stream that cannot be fed now is fed at the next look. Whether some client takes the past and there is
+ * more of it.
+ */
+static bool take_added(struct event_feed *f)
 {
+    const double now = clock_seconds();
+    bool is_moving = false;
     struct error err;
 
     pthread_mutex_lock(&f->lock);
@@ -147,8 +202,34 @@ static void take_added(struct event_feed *f)
         s = next;
     }
     for (s = f->streams; s != NULL; s = s->next)
-        if (!s->caught_up)
+        if (!s->caught_up) {
             s->caught_up = catch_up(f, s, &err);
+            is_moving |= !s->caught_up && s->moved_at >= now;
+        }
+    return is_moving;
+}
+
+/* To everyone who is told as it comes. */
+static void tell_all(struct event_feed *f, const struct feed_event *e)
+{
+    struct buf text = {0};
+    bool is_written = false;
+
+    for (struct stream *s = f->streams; s != NULL; s = s->next) {
+        if (!s->caught_up || e->event.seq <= s->seq || strcmp(s->job_id, e->job_id) != 0)
+            continue;
+        if (has_enough(s)) {
+            s->caught_up = false;
+            s->moved_at = clock_seconds();
+            continue;
+        }
+        if (!is_written)
+            write_event(&text, &e->event);
+        is_written = true;
+        tell(s, &e->event, &text);
+    }
+    if (is_written)
+        buf_release(&text);
 }
 
 static void feed_new(struct event_feed *f)
@@ -164,10 +245,7 @@ static void feed_new(struct event_feed *f)
         if (!events_after(f->store, f->at, PAGE, &a, &events, &n, &err))
             n = 0; /* the database is away for a moment: at the next look */
         for (size_t i = 0; i < n; i++) {
-            for (struct stream *s = f->streams; s != NULL; s = s->next)
-                if (s->caught_up && events[i].event.seq > s->seq &&
-                    strcmp(s->job_id, events[i].job_id) == 0)
-                    tell(s, &events[i].event);
+            tell_all(f, &events[i]);
             f->at = events[i].event.seq;
         }
         more = n == PAGE;
@@ -177,14 +255,16 @@ static void feed_new(struct event_feed *f)
 
 static void drop_over(struct event_feed *f)
 {
+    struct job_state state = {0};
+
     for (struct stream **at = &f->streams; *at != NULL;) {
         struct stream *s = *at;
         bool done;
 
-        if (!s->caught_up && !atomic_load(&s->gone)) {
-            at = &s->next;
-        } else if (is_over(f, s, &done)) {
+        if (is_over(f, s, &state, &done)) {
             *at = s->next;
+            if (state.of == s)
+                state.of = NULL;
             end(f, s, done);
         } else {
             at = &s->next;
@@ -196,7 +276,7 @@ static void *poll(void *arg)
 {
     struct event_feed *f = arg;
     struct error err;
-    bool listening = false;
+    bool listening = false, is_moving = false;
 
     pthread_mutex_lock(&f->lock);
     while (!f->stopping) {
@@ -209,13 +289,13 @@ static void *poll(void *arg)
         if (!listening) /* before the streams catch up: nothing falls between */
             listening = events_newest(f->store, &f->at, &err);
         if (listening) {
-            take_added(f);
+            is_moving = take_added(f);
             feed_new(f);
         }
         drop_over(f);
         pthread_mutex_lock(&f->lock);
         if (!f->stopping && f->added == NULL)
-            condition_wait_for(&f->changed, &f->lock, POLL_SECONDS);
+            condition_wait_for(&f->changed, &f->lock, is_moving ? CATCH_UP_SECONDS : POLL_SECONDS);
     }
     pthread_mutex_unlock(&f->lock);
     return NULL;
@@ -289,6 +369,7 @@ bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct 
     if (s == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a stream");
     s->x = x;
+    s->moved_at = clock_seconds();
     s->checked_at = -CHECK_SECONDS;
     s->news = true;
     snprintf(s->job_id, sizeof s->job_id, "%s", job_id);

@@ -10,7 +10,7 @@
  *
  * Refused before any handler sees it: two Content-Lengths, Content-Length beside Transfer-Encoding, any Transfer-Encoding but chunked,
  * a header name that ends in a blank, no Host or two, header fields past their limits (431), a target past its own (414), a body past the plan's (413).
- * A line that is no header, a Content-Length that is no number, broken chunks, a line longer than a connection's memory (some 30 KiB) and
+ * A line that is no header, a Content-Length that is no number, broken chunks, a line longer than a connection's memory (some 30 KiB), some hundreds of short fields or query parameters and
  * another version than HTTP/1 libmicrohttpd refuses itself, with a page of its own and without x-request-id; done() is called for these, too.
  */
 #ifndef HONE_SERVER_HTTP_H
@@ -121,6 +121,8 @@ struct http_stream_options {
 void http_stream_begin(struct http_exchange *x, const struct http_stream_options *opt);
 bool http_stream_put(struct http_exchange *x, struct str bytes);
 void http_stream_end(struct http_exchange *x);
+/* Bytes that the client has not taken yet: for writers that have much to say, and would rather wait than be broken off. */
+size_t http_stream_waiting(struct http_exchange *x);
 
 /*
  * Keeps the exchange beyond the handler's return: it must be answered later, by an answer or by http_stream_begin. gone as above, until

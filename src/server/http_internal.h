@@ -87,6 +87,8 @@ struct exchange {
     /* read by the watcher */
     atomic_bool has_head, is_in_body;
     _Atomic double body_began;
+    _Atomic double left_at; /* the client closed its half while its body was read; 0: it did not */
+    uint64_t bytes_when_left; /* the watcher's: what had come of the body then */
     atomic_uint_fast64_t body_bytes, sent_bytes;
 
     pthread_mutex_t

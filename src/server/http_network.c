@@ -72,6 +72,16 @@ static enum MHD_Result queue_response(struct exchange *e, struct MHD_Connection 
     return MHD_NO;
 }
 
+/* The watcher sees to it that the client goes on sending. */
+static void begin_reading(struct exchange *e)
+{
+    atomic_store(&e->body_began, clock_seconds());
+    atomic_store(&e->is_in_body, true);
+    pthread_mutex_lock(&e->lock);
+    http_watch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
 /*
  * An answer before the body: libmicrohttpd closes the connection behind it, and a client that still writes may lose it. So a
  * short body is read over first.
@@ -80,8 +90,7 @@ static enum MHD_Result answer_before_body(struct exchange *e, struct MHD_Connect
 {
     if (!e->is_chunked && !e->expects_continue && e->content_length <= HTTP_READ_OVER_BYTES) {
         e->step = HTTP_STEP_DISCARD;
-        atomic_store(&e->body_began, clock_seconds());
-        atomic_store(&e->is_in_body, true);
+        begin_reading(e);
         return MHD_YES;
     }
     return queue_response(e, c);
@@ -177,8 +186,7 @@ static enum MHD_Result before_body(struct exchange *e, struct MHD_Connection *c)
         return answer_before_body(e, c);
     }
     e->step = HTTP_STEP_BODY;
-    atomic_store(&e->body_began, clock_seconds());
-    atomic_store(&e->is_in_body, true);
+    begin_reading(e);
     return MHD_YES;
 }
 

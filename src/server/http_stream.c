@@ -165,6 +165,16 @@ bool http_stream_put(struct http_exchange *x, struct str bytes)
     return is_heard;
 }
 
+size_t http_stream_waiting(struct http_exchange *x)
+{
+    struct exchange *e = (struct exchange *)x;
+
+    pthread_mutex_lock(&e->lock);
+    const size_t n = e->out.len;
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
 /* The watcher's, without the lock. */
 void http_stream_ping(struct exchange *e, double now)
 {

@@ -19,6 +19,7 @@
 
 #define TICK_MS 100
 #define SCAN_SECONDS 0.25
+#define LEFT_SECONDS 2.0 /* after a client's end nothing more of its body came for so long */
 #define WAKE UINT64_MAX
 
 static uint64_t key_of(const struct http_connection *c)
@@ -113,6 +114,8 @@ static void client_left(struct http_server *s, uint64_t key, uint32_t events)
         return;
     pthread_mutex_lock(&e->lock);
     e->is_left = true;
+    if (atomic_load(&e->is_in_body))
+        atomic_store(&e->left_at, clock_seconds());
     if (e->out.open)
         http_stream_break(e);
     else if ((events & (EPOLLHUP | EPOLLERR)) !=
@@ -123,11 +126,31 @@ static void client_left(struct http_server *s, uint64_t key, uint32_t events)
     http_unhold(e);
 }
 
+/*
+ * A client that left in the middle of its body. libmicrohttpd does not see the end of a connection that came together with its last
+ * bytes (epoll tells of both at once, and it reads only the bytes); the whole body may still wait in the socket, so what is on its way
+ * is waited for.
+ */
+static bool has_left(struct exchange *e, double now)
+{
+    const double left = atomic_load(&e->left_at);
+    const uint64_t bytes = atomic_load(&e->body_bytes);
+
+    if (left == 0 || !atomic_load(&e->is_in_body))
+        return false;
+    if (bytes != e->bytes_when_left) {
+        e->bytes_when_left = bytes;
+        atomic_store(&e->left_at, now);
+        return false;
+    }
+    return now - left > LEFT_SECONDS;
+}
+
 /* Whether a connection has had its time. The server's lock is held. */
 static bool is_too_slow(const struct http_server *s, const struct http_connection *c, double now)
 {
     const struct http_options *opt = &s->opt;
-    const struct exchange *e = c->now;
+    struct exchange *e = c->now;
 
     if (e == NULL)
         return atomic_load(&s->is_draining)
@@ -138,8 +161,8 @@ static bool is_too_slow(const struct http_server *s, const struct http_connectio
     if (atomic_load(&e->is_in_body)) {
         const double late = now - atomic_load(&e->body_began) - opt->slowest_seconds;
 
-        return late > 0 &&
-               (double)atomic_load(&e->body_bytes) < late * HTTP_SLOWEST_BYTES_PER_SECOND;
+        return has_left(e, now) || (late > 0 && (double)atomic_load(&e->body_bytes) <
+                                                    late * HTTP_SLOWEST_BYTES_PER_SECOND);
     }
     return false;
 }

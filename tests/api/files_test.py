@@ -4,8 +4,7 @@ import os
 import unittest
 import urllib.parse
 
-import openai
-from server import ApiTest, jsonl, rows
+from server import ApiTest, jsonl, rows, openai
 
 
 class Files(ApiTest):

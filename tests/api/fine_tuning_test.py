@@ -8,8 +8,7 @@ import sqlite3
 import threading
 import unittest
 
-import openai
-from server import ApiTest, CLOSE, EXACT, jsonl, rows
+from server import ApiTest, CLOSE, EXACT, jsonl, rows, openai
 
 RFT = {"type": "reinforcement", "reinforcement": {"grader": CLOSE, "hyperparameters": {"n_epochs": 1}}}
 

@@ -5,8 +5,7 @@ import sys
 import time
 import unittest
 
-import openai
-from server import ROOT, ApiTest, CLOSE, EXACT, Server
+from server import ROOT, ApiTest, CLOSE, EXACT, Server, openai
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.fake_openai import FakeOpenAI, Structured  # noqa: E402

@@ -15,6 +15,7 @@ try:
     import openai
 except ImportError:
     openai = None
+    print("SKIPPED: the package openai is not installed (scripts/requirements-test.txt)", flush=True)  # for CTest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HONE = os.environ.get("HONE_BIN", "")

@@ -3,8 +3,7 @@ import http.server
 import threading
 import unittest
 
-import openai
-from server import ApiTest, CLOSE
+from server import ApiTest, CLOSE, openai
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):

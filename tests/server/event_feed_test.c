@@ -141,6 +141,49 @@ static void everyone_hears_everything_once(void **state)
     end(&r);
 }
 
+/* More than may wait in a stream: who reads is told all of it, at his pace; who does not is told no more than fits. */
+static void a_long_past_is_told_as_it_is_read(void **state)
+{
+    enum { N = 3000 };
+    struct rig r;
+    struct error err = {0};
+    struct job_row job;
+
+    begin(&r, state);
+    char *long_text = arena_alloc(&r.t->arena, 1001);
+    memset(long_text, 'x', 1000);
+    long_text[1000] = '\0';
+    for (int i = 0; i < N; i++) {
+        const struct job_event e = {.message =
+                                        arena_printf(&r.t->arena, "past %d %s", i, long_text)};
+        ASSERT_OK(events_tell(r.t->s, r.job[0], &e, &err));
+    }
+    struct client stalled = listen_to(&r, 0), slow = listen_to(&r, 0);
+    wait_for_streams(&r, 2);
+    clock_sleep_until(clock_seconds() + 1); /* nobody reads yet */
+    assert_int_equal(event_feed_streams(r.feed), 2);
+    tell(&r, 0, 1);
+    ASSERT_OK(
+        jobs_ask(r.t->s, r.t->project, str_of(r.job[0]), JOB_CANCEL, &r.t->arena, &job, &err));
+    const struct reply reply = client_reply(&slow, &r.t->arena, true, 60);
+    assert_true(reply.is_whole);
+    struct str left = reply.body;
+    for (int i = 0; i < N; i++) {
+        const struct str what = str_of(arena_printf(&r.t->arena, "\"past %d x", i));
+        const size_t at = str_find(left, what, 0);
+
+        if (at == left.len)
+            fail_msg("%d of the past was not told, or not in order", i);
+        left = str_from(left, at + what.len);
+    }
+    assert_true(str_find(left, STR("\"news 1\""), 0) < left.len);
+    assert_true(str_ends(left, STR("data: [DONE]\n\n")));
+    client_close(&slow);
+    client_close(&stalled);
+    wait_for_streams(&r, 0);
+    end(&r);
+}
+
 static void who_leaves_is_let_go(void **state)
 {
     struct rig r;
@@ -180,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(everyone_hears_everything_once),
+        ON_SQLITE(a_long_past_is_told_as_it_is_read),
         ON_SQLITE(who_leaves_is_let_go),
         ON_SQLITE(stopping_ends_streams),
     };
