@@ -257,8 +257,10 @@ class Evals(ApiTest):
         run = self.ended(e, self.run_(e, {"type": "completions", "source": {**source, "limit": 2}, "model": "tiny",
                                           "sampling_params": {"max_completion_tokens": 6}}))
         self.assertEqual([i.sample.input[0].content for i in self.items(e, run)], ["s0", "s1"])
-        self.client.responses.create(model="tiny", input="abc", max_output_tokens=16, metadata=metadata,
-                                     instructions="say it", extra_body={"stop": ["a", "e", "i"]})
+        response = self.client.responses.create(  # only completed ones are rows: long enough to meet a stop
+            model="tiny", input="abc", max_output_tokens=200, metadata=metadata, instructions="say it",
+            extra_body={"stop": ["a", "e", "i", "o"]})
+        self.assertEqual(response.status, "completed")
         run = self.run_(e, {"type": "responses", "source": {"type": "responses", "metadata": metadata,
                                                            "instructions_search": "say"}})
         self.assertEqual(self.ended(e, run).result_counts.passed, 1)
