@@ -4,6 +4,7 @@
 #include "server/eval_schema.h"
 #include "base/size.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static bool has_type(const json_t *value, struct str type)
@@ -16,8 +17,7 @@ static bool has_type(const json_t *value, struct str type)
            (str_is(type, "number") && json_is_number(value)) ||
            (str_is(type, "integer") &&
             (json_is_integer(value) ||
-             (json_is_real(value) &&
-              json_real_value(value) == (double)(int64_t)json_real_value(value))));
+             (json_is_real(value) && json_real_value(value) == trunc(json_real_value(value)))));
 }
 
 static bool is_type_name(const json_t *v)
