@@ -31,5 +31,19 @@ class Secrets(unittest.TestCase):
                 server.close()
 
 
+class Masses(ApiTest):
+    """Little that is sent may not become much that is held."""
+
+    def test_a_body_of_more_values_than_anyone_needs_becomes_no_tree(self):
+        """Nine megabytes of {} took 700 of memory, in the server and in the engine's process again."""
+        before = self.server.raw("GET", "/v1/models")[0]
+        for path in ("/v1/chat/completions", "/v1/responses", "/v1/evals", "/v1/feedback"):
+            body = b'{"model": "tiny", "messages": [' + b"{}," * 600000 + b"{}]}"
+            status, _, text = self.server.raw("POST", path, body)
+            self.assertEqual((before, status, json.loads(text)["error"]["code"]), (200, 413, "request_too_large"), path)
+        body = b'{"model": "tiny", "max_tokens": 1, "messages": [{"role": "user", "content": "' + b"{}," * 600 + b'"}]}'
+        self.assertNotEqual(self.server.raw("POST", "/v1/chat/completions", body)[0], 413)
+
+
 if __name__ == "__main__":
     unittest.main()
