@@ -4,7 +4,8 @@ import os
 import tempfile
 import unittest
 
-from server import ApiTest, Server
+import openai
+from server import EXACT, ApiTest, Server
 
 MARK = "xyzzy-password"
 
@@ -43,6 +44,22 @@ class Masses(ApiTest):
             self.assertEqual((before, status, json.loads(text)["error"]["code"]), (200, 413, "request_too_large"), path)
         body = b'{"model": "tiny", "max_tokens": 1, "messages": [{"role": "user", "content": "' + b"{}," * 600 + b'"}]}'
         self.assertNotEqual(self.server.raw("POST", "/v1/chat/completions", body)[0], 413)
+
+    def test_a_file_for_an_eval_fills_no_memory(self):
+        """Rows of a run are held as trees while it goes on: a file of many fills the server's memory, which everyone shares."""
+        row = b'{"item": {"a": [' + b"{}," * 400000 + b"{}]}}\n"
+        grader = {**EXACT, "input": "a", "reference": "a"}
+        made = self.client.evals.create(name="e", testing_criteria=[grader],
+                                        data_source_config={"type": "custom", "item_schema": {"type": "object"}})
+        source = {"type": "jsonl", "source": {"type": "file_id"}}
+        for n, taken in ((1, True), (4, False)):
+            source["source"]["id"] = self.client.files.create(file=("x.jsonl", row * n), purpose="evals").id
+            if taken:
+                run = self.client.evals.runs.create(made.id, data_source=source)
+                self.client.evals.runs.delete(run.id, eval_id=made.id)
+            else:
+                self.refused(openai.BadRequestError, lambda: self.client.evals.runs.create(made.id, data_source=source),
+                             param="data_source.source", match="line [234]: .*memory")
 
 
 if __name__ == "__main__":
