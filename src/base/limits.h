@@ -5,6 +5,7 @@
 #define HONE_BASE_LIMITS_H
 
 #define LIMIT_JSON_DEPTH 512                /* nested arrays and objects */
+#define LIMIT_JSON_VALUES ((size_t)1000000) /* of a request, of a line of a JSONL file */
 #define LIMIT_JSON_BYTES ((size_t)1 << 30)  /* one JSON document */
 #define LIMIT_LINE_BYTES ((size_t)16 << 20) /* one line of a JSONL file */
 #define LIMIT_DATA_BYTES ((size_t)4 << 30)  /* one dataset file */

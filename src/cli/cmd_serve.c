@@ -42,7 +42,10 @@ static void log_worker(const char *event, long pid, const char *message)
     log_line(LOG_INFO, "workers", event, "process %ld: %s", pid, message);
 }
 
-/* What a worker of this server is told: the settings that hold here, wherever they came from. */
+/*
+ * What a worker of this server is told: the settings that hold here, wherever they came from. Anyone on the machine can read its words:
+ * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did.
+ */
 static bool open_workers(struct cli *c, struct serving *s, struct error *err)
 {
     static const enum option_id passed[] = {
@@ -59,7 +62,8 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
                                      .log = log_worker};
 
     for (size_t i = 0; i < COUNT_OF(passed); i++)
-        if (option_given(c->options, passed[i]))
+        if (passed[i] == OPT_DATABASE ? option_typed(c->options, passed[i])
+                                      : option_given(c->options, passed[i]))
             extra[wo.n_extra++] = arena_printf(c->arena, "--%s=%s", option_row(passed[i])->name,
                                                option_text(c->options, passed[i]));
     return wo.n_workers == 0 || worker_pool_open(&wo, &s->workers, err);

@@ -3,6 +3,7 @@
  */
 #include "server/api.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/size.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
@@ -233,6 +234,9 @@ static bool read_body(struct api_call *c, struct error *err)
         blank++;
     if (blank == text.len)
         return true;
+    if (json_has_more(text, LIMIT_JSON_VALUES))
+        return fail_code(err, ERR_LIMIT, "request_too_large", "",
+                         "the request's body has more than %zu values", LIMIT_JSON_VALUES);
     if (!json_parse(text, "the request's body", &c->body, err)) {
         err->kind = ERR_INVALID;
         err->code = "invalid_json";

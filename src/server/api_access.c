@@ -194,15 +194,27 @@ static bool names_loopback(struct str host)
            str_is(h, "[::1]");
 }
 
+/* By a proxy, which may run here and stand for anyone. */
+static bool was_passed_on(const struct http_exchange *x)
+{
+    static const char *const signs[] = {"forwarded", "x-forwarded-for", "x-forwarded-host",
+                                        "x-real-ip", "via"};
+
+    for (size_t i = 0; i < COUNT_OF(signs); i++)
+        if (http_header(x, signs[i]).ptr != NULL)
+            return true;
+    return false;
+}
+
 /*
  * A web page must not act for whoever looks at it: a browser names the page's address in Origin, and a name that leads to
  * 127.0.0.1 only now (DNS rebinding) still stands in Host.
  */
-static bool is_this_machine(const struct http_exchange *x)
+bool api_is_this_machine(const struct http_exchange *x)
 {
     const struct str origin = http_header(x, "origin"), host = http_header(x, "host");
 
-    if (!x->loopback || host.ptr == NULL || !names_loopback(host))
+    if (!x->loopback || host.ptr == NULL || !names_loopback(host) || was_passed_on(x))
         return false;
     if (origin.ptr == NULL)
         return true;
@@ -255,7 +267,7 @@ bool api_is_operator(struct api_call *c, bool *is_operator, struct error *err)
 bool api_admit(struct api_call *c, struct error *err)
 {
     const struct str key = key_of(c->x);
-    const bool may_be_anonymous = c->opt->anonymous && is_this_machine(c->x);
+    const bool may_be_anonymous = c->opt->anonymous && api_is_this_machine(c->x);
 
     if (key.ptr == NULL ? !may_be_anonymous && !wrong_key(key, err) : !of_key(c, key, err)) {
         /* clients refuse to start without a key: an open server takes any */

@@ -44,6 +44,8 @@ void key_cache_clear(struct key_cache *k);
 /* Who asks: fills c->who, checks the scope of c->route and the organisation and project that the headers name. */
 MUST_CHECK bool api_admit(struct api_call *c, struct error *err);
 
+/* The call comes from this machine, neither through a proxy nor for a web page of another address. */
+bool api_is_this_machine(const struct http_exchange *x);
 /* Of an admitted call: an admin key of the organisation that was there first, whose members run this server. */
 MUST_CHECK bool api_is_operator(struct api_call *c, bool *is_operator, struct error *err);
 

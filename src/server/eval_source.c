@@ -21,8 +21,21 @@
 struct reading {
     struct eval_source *s;
     const json_t *schema;
-    size_t cap;
+    size_t cap, bytes;
 };
+
+/* About what a tree takes of memory. */
+static size_t tree_bytes(const json_t *v)
+{
+    size_t n = json_is_string(v) ? 64 + json_string_length(v) : json_is_object(v) ? 256 : 64;
+    const char *key;
+    json_t *one;
+    size_t i;
+
+    json_array_foreach((json_t *)(uintptr_t)v, i, one) n += 8 + tree_bytes(one);
+    json_object_foreach((json_t *)(uintptr_t)v, key, one) n += 64 + strlen(key) + tree_bytes(one);
+    return n;
+}
 
 static bool add_row(struct reading *r, json_t *line, const char *what, struct error *err)
 {
@@ -44,6 +57,12 @@ static bool add_row(struct reading *r, json_t *line, const char *what, struct er
     if (s->n_rows == EVAL_MAX_ROWS)
         return fail_param(err, ERR_LIMIT, "data_source.source", "a run has at most %d rows",
                           EVAL_MAX_ROWS);
+    r->bytes += tree_bytes(item) + tree_bytes(sample);
+    if (r->bytes > EVAL_MAX_BYTES)
+        return fail_param(err, ERR_LIMIT, "data_source.source",
+                          "%s: the rows up to here take more than the %zu bytes of memory that a "
+                          "run may have for its rows",
+                          what, EVAL_MAX_BYTES);
     if (s->n_rows == r->cap) {
         const size_t cap = r->cap == 0 ? 64 : 2 * r->cap;
         struct eval_row *rows = realloc(s->rows, cap * sizeof *rows);

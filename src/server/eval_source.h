@@ -16,6 +16,7 @@
 #include "server/api.h"
 
 #define EVAL_MAX_ROWS 50000
+#define EVAL_MAX_BYTES ((size_t)256 << 20) /* of memory, for all rows of a run together */
 
 struct eval_row {
     json_t *item;   /* an object */

@@ -7,6 +7,8 @@
 #include "server/response_call.h"
 #include "server/response_input.h"
 
+#include <stdio.h>
+
 #define COMPLETION_KIND "chat.completion"
 #define PAGE 100
 #define PATH "data_source.source"
@@ -121,6 +123,7 @@ bool eval_stored_pick(struct store *s, const char *project_id, const json_t *sou
     struct arena a = {0};
     struct store_page page = {.limit = PAGE, .ascending = true};
     int64_t limit = 0, after = 0, before = 0;
+    char last[160];
     bool more = true;
 
     bool ok = json_get_int(source, "limit", PATH, (int64_t)most, 1, (int64_t)most, &limit, err) &&
@@ -131,14 +134,18 @@ bool eval_stored_pick(struct store *s, const char *project_id, const json_t *sou
     f.created_before = before > 0 ? before + 1 : 0;
     json_t *ids = json_array();
     while (ok && more && json_array_size(ids) < (size_t)limit) {
+        struct arena of_page = {0}; /* there may be more than memory holds */
         struct document *all;
         size_t n = 0;
 
-        ok = documents_list(s, &f, &page, &a, &all, &n, &more, err) &&
-             pick_page(s, source, all, n, &a, ids, (size_t)limit, err);
+        ok = documents_list(s, &f, &page, &of_page, &all, &n, &more, err) &&
+             pick_page(s, source, all, n, &of_page, ids, (size_t)limit, err);
         more = more && n > 0;
-        if (ok && more)
-            page.after = all[n - 1].id;
+        if (ok && more) {
+            snprintf(last, sizeof last, "%s", all[n - 1].id);
+            page.after = last;
+        }
+        arena_release(&of_page);
     }
     arena_release(&a);
     if (ok)

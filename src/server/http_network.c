@@ -22,6 +22,8 @@
 #include <sys/socket.h>
 
 #define MAX_PEM_BYTES ((size_t)1 << 20)
+#define TLS_VERSIONS                                                                               \
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2" /* RFC 8996: 1.0 and 1.1 are over */
 
 static enum MHD_Result queue(struct exchange *e, struct MHD_Connection *c, struct MHD_Response *r,
                              int status)
@@ -474,11 +476,13 @@ bool http_network_start(struct http_server *s, int fd, struct error *err)
         const char *in;
         void *out;
     } cert_text = {.in = cert}, key_text = {.in = key};
+    static char versions[] = TLS_VERSIONS; /* not const, either */
     struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_CERT, 0, cert_text.out},
                                    {MHD_OPTION_HTTPS_MEM_KEY, 0, key_text.out},
+                                   {MHD_OPTION_HTTPS_PRIORITIES, 0, versions},
                                    {MHD_OPTION_END, 0, NULL}};
     if (!has_tls)
-        tls[0] = tls[2];
+        tls[0] = tls[3];
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_NETWORK_THREADS,

@@ -21,20 +21,9 @@ extern const char asset_welcome_html[], asset_welcome_css[];
 
 /* ---- who may know more ---- */
 
-static bool was_passed_on(const struct http_exchange *x)
-{
-    static const char *const signs[] = {"forwarded", "x-forwarded-for", "x-forwarded-host",
-                                        "x-real-ip", "via"};
-
-    for (size_t i = 0; i < COUNT_OF(signs); i++)
-        if (http_header(x, signs[i]).ptr != NULL)
-            return true;
-    return false;
-}
-
 static bool may_know(struct api_call *c, bool *may, struct error *err)
 {
-    *may = c->x->loopback && !was_passed_on(c->x) && http_header(c->x, "origin").ptr == NULL;
+    *may = api_is_this_machine(c->x);
     return *may || (api_admit(c, err) && api_is_operator(c, may, err));
 }
 

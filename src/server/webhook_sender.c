@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define BATCH 8
+#define SLOW_SECONDS 5.0                   /* for a receiver that answers */
 #define LEASE_SECONDS 300                  /* more than BATCH timeouts */
 #define MAX_REPLY_BYTES ((size_t)64 << 10) /* nobody reads it */
 
@@ -76,6 +77,17 @@ static bool deliver(struct webhook_sender *w, const struct delivery *d, struct a
                     fail(err, ERR_IO, "the receiver answered with the status %d", status));
 }
 
+/* tries: how often it failed, for the pause. */
+static void put_off(struct webhook_sender *w, const struct delivery *d, int64_t tries,
+                    const char *why)
+{
+    const int64_t now = clock_unix(), pause = webhook_pause(tries, d->created_at, now);
+    struct error err;
+
+    if (!outbox_later(w->opt.store, d->seq, pause > 0 ? now + pause : 0, why, &err))
+        return; /* it is sent again when its lease ends */
+}
+
 static void settle(struct webhook_sender *w, const struct delivery *d, struct arena *a)
 {
     struct error err = {0}, store_err;
@@ -87,12 +99,16 @@ static void settle(struct webhook_sender *w, const struct delivery *d, struct ar
         if (!outbox_done(w->opt.store, d->seq, &store_err))
             return; /* it is sent again when its lease ends */
     } else {
-        const int64_t now = clock_unix(), pause = webhook_pause(d->tries + 1, d->created_at, now);
-
-        if (!outbox_later(w->opt.store, d->seq, pause > 0 ? now + pause : 0, err.message,
-                          &store_err))
-            return;
+        put_off(w, d, d->tries + 1, err.message);
     }
+}
+
+static bool is_among(const char *project, const char *const *projects, size_t n)
+{
+    while (n > 0)
+        if (strcmp(projects[--n], project) == 0)
+            return true;
+    return false;
 }
 
 /* How many were there. */
@@ -101,12 +117,22 @@ static size_t round_of(struct webhook_sender *w)
     struct arena a = {0};
     struct delivery *due;
     struct error err;
-    size_t n = 0;
+    const char *slow[BATCH];
+    size_t n = 0, n_slow = 0;
 
     if (!outbox_take(w->opt.store, clock_unix(), LEASE_SECONDS, BATCH, &a, &due, &n, &err))
         n = 0; /* the database is away for a moment: at the next look */
-    for (size_t i = 0; i < n && !atomic_load(&w->stop); i++)
-        settle(w, &due[i], &a);
+    /* a round waits long for one receiver of a project at most: those of others are behind it */
+    for (size_t i = 0; i < n && !atomic_load(&w->stop); i++) {
+        const double began = clock_seconds();
+
+        if (is_among(due[i].project_id, slow, n_slow))
+            put_off(w, &due[i], 1, "another receiver of the project took long");
+        else
+            settle(w, &due[i], &a);
+        if (clock_seconds() - began > SLOW_SECONDS)
+            slow[n_slow++] = due[i].project_id;
+    }
     arena_release(&a);
     return n;
 }

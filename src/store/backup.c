@@ -343,12 +343,32 @@ static bool refill(const char *dir, const char *home, struct arena *a, struct er
            sync_all(home, err);
 }
 
+/* A backup comes from elsewhere: a link in the place of a folder would fill the home with whatever it leads to. */
+static bool is_backup(const char *dir, struct arena *a, struct error *err)
+{
+    static const struct {
+        const char *name, *kind;
+        mode_t is;
+    } parts[] = {
+        {"hone.db", "file", S_IFREG}, {"files", "folder", S_IFDIR}, {"runs", "folder", S_IFDIR}};
+    struct stat st;
+
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const char *path = file_join(a, dir, parts[i].name);
+
+        if (lstat(path, &st) == 0 && (st.st_mode & S_IFMT) != parts[i].is)
+            return fail(err, ERR_INVALID, "%s is no backup: %s in it is no %s of its own", dir,
+                        parts[i].name, parts[i].kind);
+    }
+    return true;
+}
+
 bool store_restore(const char *dir, const char *home, struct error *err)
 {
     struct arena a = {0};
     bool ok = (file_exists(file_join(&a, dir, "hone.db")) ||
                fail(err, ERR_NOT_FOUND, "%s is no backup: there is no hone.db in it", dir)) &&
-              nothing_else(home, err);
+              is_backup(dir, &a, err) && nothing_else(home, err);
 
     if (ok && !refill(dir, home, &a, err))
         ok = fail_while(err, "restoring %s into %s", dir, home);

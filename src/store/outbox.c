@@ -113,9 +113,12 @@ struct taking {
     struct rows rows;
 };
 
+/* Projects by turns: the many of one, whose receivers may not even answer, do not hold up the few of another. */
 #define DUE                                                                                        \
     "SELECT seq, id, endpoint_id, project_id, body, created_at, next_at, tries FROM outbox "       \
-    "WHERE state = 'due' AND next_at <= ?1 ORDER BY next_at, seq LIMIT ?2"
+    "WHERE seq IN (SELECT seq FROM (SELECT seq, next_at, ROW_NUMBER() OVER (PARTITION BY "         \
+    "project_id ORDER BY next_at, seq) AS turn FROM outbox WHERE state = 'due' AND "               \
+    "next_at <= ?1) AS waiting ORDER BY turn, next_at, seq LIMIT ?2) ORDER BY next_at, seq"
 
 static bool take(struct db *db, void *ctx, struct error *err)
 {

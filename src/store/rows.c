@@ -75,6 +75,7 @@ struct collecting {
     struct row_kind kind;
     struct arena *a;
     size_t limit, cap;
+    size_t most_bytes; /* of the arena, behind the first row */
     struct rows rows;
 };
 
@@ -83,7 +84,9 @@ static bool collect(void *ctx, const struct db_row *row, struct error *err)
     struct collecting *c = ctx;
 
     (void)err;
-    if (c->rows.n == c->limit) {
+    if (c->rows.n == c->limit ||
+        (c->rows.n > 0 && c->a != NULL && c->a->used_bytes >= c->most_bytes)) {
+        c->most_bytes = 0; /* nothing behind it, small as it may be */
         c->rows.more = true;
         return true;
     }
@@ -101,16 +104,22 @@ static bool collect(void *ctx, const struct db_row *row, struct error *err)
     return true;
 }
 
+static bool collect_all(struct db *db, const char *sql, const struct db_value *params,
+                        size_t n_params, struct collecting *c, struct rows *out, struct error *err)
+{
+    if (!db_run(db, sql, params, n_params, collect, c, NULL, err))
+        return false;
+    *out = c->rows;
+    return true;
+}
+
 bool rows_all(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
               struct row_kind kind, size_t limit, struct arena *a, struct rows *out,
               struct error *err)
 {
-    struct collecting c = {.kind = kind, .a = a, .limit = limit};
+    struct collecting c = {.kind = kind, .a = a, .limit = limit, .most_bytes = SIZE_MAX};
 
-    if (!db_run(db, sql, params, n_params, collect, &c, NULL, err))
-        return false;
-    *out = c.rows;
-    return true;
+    return collect_all(db, sql, params, n_params, &c, out, err);
 }
 
 struct picking {
@@ -167,6 +176,8 @@ bool rows_int(struct db *db, const char *sql, const struct db_value *params, siz
 
 /* ---- pages ---- */
 
+#define PAGE_BYTES ((size_t)16 << 20) /* a page ends behind the row that passes it */
+
 struct page_reading {
     const struct page_query *q;
     struct row_kind kind;
@@ -216,7 +227,11 @@ static bool read_page(struct db *db, void *ctx, struct error *err)
         params[n++] = db_str(page->key);
         params[n++] = db_str(page->value.ptr != NULL ? page->value : STR(""));
     }
-    return rows_all(db, sql, params, n, r->kind, page->limit, r->a, &r->rows, err);
+    struct collecting c = {.kind = r->kind,
+                           .a = r->a,
+                           .limit = page->limit,
+                           .most_bytes = r->a->used_bytes + PAGE_BYTES};
+    return collect_all(db, sql, params, n, &c, &r->rows, err);
 }
 
 bool page_run(struct store *s, const struct page_query *q, struct row_kind kind, struct arena *a,

@@ -38,7 +38,7 @@ bool store_id_is(
 
 /* What every list of the API takes. */
 struct store_page {
-    size_t limit;          /* 1.. */
+    size_t limit;          /* 1..; fewer come where rows are large, and has_more says so */
     const char *after;     /* id of the last one seen, or NULL; not there: ERR_NOT_FOUND, "after" */
     bool ascending;        /* oldest first */
     struct str key, value; /* only rows with this label (metadata[key]=value); key.ptr NULL: all */

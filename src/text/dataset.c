@@ -41,6 +41,9 @@ static bool each_line(const char *path, struct str text, const struct file_map *
         if (s.len > LIMIT_LINE_BYTES)
             return fail(err, ERR_LIMIT, "%s: %zu bytes are more than the %zu allowed in a line",
                         what, s.len, LIMIT_LINE_BYTES);
+        if (json_has_more(s, LIMIT_JSON_VALUES))
+            return fail(err, ERR_LIMIT, "%s: more than the %zu values allowed in a line", what,
+                        LIMIT_JSON_VALUES);
         if (!json_parse(s, what, &value, err))
             return false;
         ok = fn(ctx, value, what, line, err);

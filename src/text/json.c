@@ -36,6 +36,24 @@ static bool too_deep(struct str text)
     return false;
 }
 
+bool json_has_more(struct str text, size_t most)
+{
+    size_t n = 1;
+    bool in_string = false;
+
+    for (size_t i = 0; i < text.len && n <= most; i++) {
+        const char c = text.ptr[i];
+
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '[' || c == '{' || c == ','))
+            n++;
+    }
+    return n > most;
+}
+
 bool json_parse(struct str text, const char *what, json_t **out, struct error *err)
 {
     json_error_t e;

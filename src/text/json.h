@@ -14,6 +14,11 @@
 
 /* One document; what names it in the error ("train.jsonl, line 14"). The caller owns *out (json_decref). */
 MUST_CHECK bool json_parse(struct str text, const char *what, json_t **out, struct error *err);
+/*
+ * Whether text, if it is JSON, may have more than most values: an upper bound, by brackets and commas. Of "{},{},..." a tree takes a
+ * hundred times the memory of its text, so whoever takes JSON from strangers asks before json_parse.
+ */
+bool json_has_more(struct str text, size_t most);
 MUST_CHECK bool json_read_file(const char *path, json_t **out, struct error *err);
 
 enum json_style {

@@ -87,6 +87,7 @@ class Operations(ApiTest):
         passed_on = {"X-Forwarded-For": "203.0.113.7"}
         self.assertEqual(self.get("/metrics", headers=passed_on)[0], 401)
         self.assertIn("hone_info", self.metrics(headers=passed_on, key=self.server.key))
+        self.assertEqual(self.get("/metrics", headers={"Host": "evil.example"})[0], 401)  # a page whose name leads here
         project = self.client.get("/organization/projects", cast_to=object)["data"][0]["id"]
         plain = self.client.post("/organization/projects/%s/api_keys" % project, body={"name": "k"}, cast_to=object)
         self.assertEqual(self.get("/metrics", headers=passed_on, key=plain["value"])[0], 403)

@@ -1,9 +1,10 @@
 """Webhook endpoints by the official client, and a receiver that checks signatures with it."""
 import http.server
+import socket
 import threading
 import unittest
 
-from server import ApiTest, CLOSE, openai
+from server import ApiTest, CLOSE, jsonl, openai, rows
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
@@ -104,6 +105,37 @@ class Webhooks(ApiTest):
         headers, body = self.receiver.got[-1]
         event = self.client.webhooks.unwrap(body, headers, secret=made["signing_secret"])
         self.assertEqual((event.type, event.data.id), ("fine_tuning.job.cancelled", job.id))
+
+
+    def test_receivers_that_never_answer_hold_up_their_own_project_alone(self):
+        silent = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(silent.close)
+        came = []
+
+        def hear():
+            try:
+                while True:
+                    came.append(silent.accept()[0])
+            except OSError:
+                pass
+
+        threading.Thread(target=hear, daemon=True).start()
+        made = self.client.post("/organization/projects", body={"name": "other"}, cast_to=object)["id"]
+        other = {"headers": {"OpenAI-Project": made}}
+        url = "http://127.0.0.1:%d/" % silent.getsockname()[1]
+        for _ in range(4):
+            self.client.post("/webhook_endpoints", cast_to=object, options=other, body={
+                "name": "silent", "url": url, "event_types": ["fine_tuning.job.cancelled"]})
+        self.make("fine_tuning.job.cancelled")
+        for headers in (other["headers"], {}):
+            client = self.client.with_options(default_headers=headers)
+            file = client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune")
+            job = client.fine_tuning.jobs.create(model="tiny", training_file=file.id, method={
+                "type": "reinforcement", "reinforcement": {"grader": CLOSE}})
+            client.fine_tuning.jobs.cancel(job.id)
+            self.wait(lambda: came)  # the sender is at the silent ones when the other project's job ends
+        self.wait(lambda: self.receiver.got)
+        self.assertLessEqual(len(came), 2)
 
 
 class Private(ApiTest):

@@ -323,6 +323,7 @@ static void without_a_key_on_this_machine_alone(void **state)
         {HOST("127.0.0.1.evil.example") "Origin: http://127.0.0.1.evil.example\r\n", 401},
         {HOST("localhost.evil.example"), 401},
         {HOST("127.0.0.1:1") "Authorization: Bearer any\r\n", 200},
+        {HOST("127.0.0.1:1") "X-Forwarded-For: 192.0.2.1\r\n", 401}, /* a proxy that runs here */
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct client c = client_open(r.port);

@@ -254,6 +254,8 @@ static void tls_carries_all_of_it(void **state)
         app_put(&app, STR("data: one\n\n"));
     app_end_streams(&app);
     assert_int_equal(client_reply(&c, &a, true, 5).body.len, 1100);
+    assert_true(client_agrees(app.port, "NORMAL:-VERS-ALL:+VERS-TLS1.2"));
+    assert_false(client_agrees(app.port, "NORMAL:-VERS-ALL:+VERS-TLS1.1:+VERS-TLS1.0"));
     struct client plain = client_open(app.port); /* no TLS: closed, nothing else happens */
     client_text(&plain, "GET /echo HTTP/1.1\r\nHost: t\r\n\r\n");
     client_sees_end(&plain, 5);

@@ -228,6 +228,46 @@ static void lists_go_by_label(void **state)
     test_store_close(t);
 }
 
+/* A hundred rows of what a request may hold would be gigabytes. */
+static void a_page_of_large_rows_ends_early(void **state)
+{
+    enum { N = 6, BYTES = 7 << 20 };
+    struct test_store *t = test_store_open(state);
+    struct store_page page = {.limit = 100, .ascending = true};
+    const struct document_filter f = {.kind = "response", .project_id = t->project};
+    struct error err = {0};
+    struct document *all;
+    char *body = malloc(BYTES + 1), ids[N][16];
+    size_t n, told = 0, largest = 0;
+    bool more = true;
+
+    memset(body, ' ', BYTES);
+    memcpy(body, "{}", 2);
+    body[BYTES] = '\0';
+    for (size_t i = 0; i < N; i++) {
+        struct document d = document(t, "response", ids[i]);
+
+        snprintf(ids[i], sizeof ids[i], "resp_%zu", i);
+        d.body = i == N - 1 ? "{}" : body; /* a small one behind them is not told before them */
+        add(t, d, NULL, 0);
+    }
+    while (more) {
+        struct arena a = {0};
+
+        ASSERT_OK(documents_list(t->s, &f, &page, &a, &all, &n, &more, &err));
+        assert_true(n > 0);
+        for (size_t i = 0; i < n; i++)
+            assert_string_equal(all[i].id, ids[told++]);
+        arena_release(&a);
+        largest = size_max(largest, n);
+        page.after = ids[told - 1];
+    }
+    assert_int_equal(told, N);
+    assert_int_equal(largest, 3);
+    free(body);
+    test_store_close(t);
+}
+
 static void a_cursor_that_is_nowhere_is_not_page_one(void **state)
 {
     static const char *const cursors[] = {"", "zz", "a2", "../x", "\xff"};
@@ -455,6 +495,7 @@ int main(void)
         ON_BOTH(another_projects_document_is_not_found),
         ON_BOTH(lists_filter_and_page),
         ON_BOTH(lists_go_by_label),
+        ON_BOTH(a_page_of_large_rows_ends_early),
         ON_BOTH(a_cursor_that_is_nowhere_is_not_page_one),
         ON_BOTH(changes_do_not_overtake_each_other),
         ON_BOTH(a_change_is_whole_or_none),

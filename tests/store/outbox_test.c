@@ -54,6 +54,30 @@ static void those_that_want_it_are_told_once(void **state)
     test_store_close(t);
 }
 
+static void one_projects_many_do_not_hold_up_anothers(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct delivery *d;
+    size_t n;
+
+    endpoint(t, t->project, "we_1", "{\"event_types\":[\"a\"]}");
+    endpoint(t, t->other, "we_2", "{\"event_types\":[\"a\"]}");
+    ASSERT_OK(outbox_put(t->s, t->project, "evt_1", "a", "{}", 1000, &err));
+    ASSERT_OK(outbox_put(t->s, t->project, "evt_2", "a", "{}", 1001, &err));
+    ASSERT_OK(outbox_put(t->s, t->project, "evt_3", "a", "{}", 1002, &err));
+    ASSERT_OK(outbox_put(t->s, t->other, "evt_4", "a", "{}", 1003, &err));
+    ASSERT_OK(outbox_take(t->s, 1010, 30, 2, &t->arena, &d, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(d[0].id, "evt_1");
+    assert_string_equal(d[1].id, "evt_4");
+    ASSERT_OK(outbox_take(t->s, 1010, 30, 5, &t->arena, &d, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(d[0].id, "evt_2");
+    assert_string_equal(d[1].id, "evt_3");
+    test_store_close(t);
+}
+
 static void what_was_not_answered_is_told_again(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -177,6 +201,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         ON_BOTH(those_that_want_it_are_told_once),
+        ON_BOTH(one_projects_many_do_not_hold_up_anothers),
         ON_BOTH(what_was_not_answered_is_told_again),
         ON_BOTH(what_was_given_up_is_not_told),
         ON_BOTH(time_is_the_databases_where_none_is_given),

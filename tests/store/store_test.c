@@ -270,6 +270,35 @@ static void a_backup_of_a_live_store_opens_and_has_all_it_names(void **state)
     store_close(b.store);
 }
 
+/* Made by somebody else: what it names instead of holding it is not taken along. */
+static void a_backup_of_links_is_none(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct error err = {0};
+    struct store *s = open_home(file_join(&d->arena, d->dir, "home"));
+    const char *dir = file_join(&d->arena, d->dir, "backup"),
+               *home = file_join(&d->arena, d->dir, "new");
+    static const char *const parts[] = {"files", "runs", "hone.db"};
+
+    ASSERT_OK(store_backup(s, dir, &err));
+    store_close(s);
+    for (size_t i = 0; i < COUNT_OF(parts); i++) {
+        const char *part = file_join(&d->arena, dir, parts[i]),
+                   *away = file_join(&d->arena, d->dir, parts[i]);
+
+        assert_int_equal(rename(part, away), 0);
+        assert_int_equal(symlink(away, part), 0);
+        ASSERT_FAILS(store_restore(dir, home, &err), ERR_INVALID, parts[i]);
+        assert_false(file_exists(home));
+        assert_int_equal(unlink(part), 0);
+        assert_int_equal(mkfifo(part, 0600), 0); /* nobody writes: who opens it waits for ever */
+        ASSERT_FAILS(store_restore(dir, home, &err), ERR_INVALID, parts[i]);
+        assert_int_equal(unlink(part), 0);
+        assert_int_equal(rename(away, part), 0);
+    }
+    ASSERT_OK(store_restore(dir, home, &err));
+}
+
 static void a_backup_that_fails_leaves_nothing(void **state)
 {
     struct test_database *d = test_database(state);
@@ -297,6 +326,7 @@ int main(void)
         cmocka_unit_test(an_id_of_a_text_is_always_the_same),
         cmocka_unit_test(no_path_is_an_id),
         ON_SQLITE(a_backup_of_a_live_store_opens_and_has_all_it_names),
+        ON_SQLITE(a_backup_of_links_is_none),
         ON_SQLITE(a_backup_that_fails_leaves_nothing),
     };
 

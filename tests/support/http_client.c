@@ -36,25 +36,43 @@ struct client client_open(int port)
     return c;
 }
 
-struct client client_open_tls(int port)
+static int begin_tls(struct client *c, const char *versions)
 {
-    struct client c = client_open(port);
     struct tls *t = calloc(1, sizeof *t);
     int r;
 
     assert_non_null(t);
+    c->tls = t;
     gnutls_certificate_allocate_credentials(&t->trust);
     gnutls_init(&t->session, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL);
-    gnutls_set_default_priority(t->session);
+    assert_int_equal(versions == NULL ? gnutls_set_default_priority(t->session)
+                                      : gnutls_priority_set_direct(t->session, versions, NULL),
+                     0);
     gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, t->trust);
-    gnutls_transport_set_int(t->session, c.fd);
+    gnutls_transport_set_int(t->session, c->fd);
     do
         r = gnutls_handshake(t->session);
     while (r < 0 && gnutls_error_is_fatal(r) == 0);
+    return r;
+}
+
+struct client client_open_tls(int port)
+{
+    struct client c = client_open(port);
+    const int r = begin_tls(&c, NULL);
+
     if (r != 0)
         fail_msg("no TLS: %s", gnutls_strerror(r));
-    c.tls = t;
     return c;
+}
+
+bool client_agrees(int port, const char *versions)
+{
+    struct client c = client_open(port);
+    const bool agrees = begin_tls(&c, versions) == 0;
+
+    client_close(&c);
+    return agrees;
 }
 
 void client_close(struct client *c)

@@ -15,6 +15,8 @@ struct client {
 };
 struct client client_open(int port);     /* fails the test where there is no connection */
 struct client client_open_tls(int port); /* takes any certificate */
+/* Whether both sides find a version of TLS; versions: as GnuTLS writes priorities. */
+bool client_agrees(int port, const char *versions);
 void client_close(struct client *c);
 /* All of it, or as much as the server takes: false. */
 bool client_send(struct client *c, struct str bytes);

@@ -365,6 +365,11 @@ static void a_line_past_the_limit_is_refused(void **state)
     put(f, (struct str){text + 3, n - 3});
     ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_LIMIT,
                  "train.jsonl, line 1: 16777223 bytes are more");
+    text[0] = '[';
+    memset(text + 1, ',', LIMIT_JSON_VALUES);
+    put(f, (struct str){text, LIMIT_JSON_VALUES + 1});
+    ASSERT_FAILS(dataset_open(f->path, &d, &err), ERR_LIMIT,
+                 "train.jsonl, line 1: more than the 1000000 values");
     free(text);
 }
 

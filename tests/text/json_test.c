@@ -115,6 +115,25 @@ static void nesting_has_a_limit_that_brackets_in_strings_do_not_count_for(void *
     buf_release(&b);
 }
 
+static void values_are_counted_before_there_is_a_tree(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t n; /* the least that it has no more than */
+    } texts[] = {
+        {"", 1},        {"7", 1},
+        {"[]", 2},      {"[1,2]", 3},
+        {"{}", 2},      {"{\"a\":1,\"b\":[{},{}]}", 7},
+        {"\"[,{\"", 1}, {"[\"\\\"[,{\",\"\\\\\",3]", 4},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_false(json_has_more(str_of(texts[i].text), texts[i].n));
+        assert_true(json_has_more(str_of(texts[i].text), texts[i].n - 1));
+    }
+}
+
 /* Expected texts by Python 3.11: json.dumps(value, ...). */
 static void values_are_written_as_python_writes_them(void **state)
 {
@@ -375,6 +394,7 @@ int main(void)
         cmocka_unit_test(what_is_no_json_is_refused_with_its_place),
         cmocka_unit_test(any_value_may_stand_alone_and_strings_may_hold_any_character),
         cmocka_unit_test(nesting_has_a_limit_that_brackets_in_strings_do_not_count_for),
+        cmocka_unit_test(values_are_counted_before_there_is_a_tree),
         cmocka_unit_test(values_are_written_as_python_writes_them),
         cmocka_unit_test(bytes_that_are_no_utf8_become_replacement_characters),
         cmocka_unit_test(any_text_that_is_written_reads_back_the_same),
