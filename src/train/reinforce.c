@@ -15,6 +15,7 @@
 #include "train/gradient.h"
 #include "train/groups.h"
 #include "train/ledger.h"
+#include "train/memory_need.h"
 #include "train/preflight.h"
 #include "train/trained.h"
 
@@ -597,13 +598,6 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     return ok;
 }
 
-double reinforce_least_bytes(const struct model *m, const struct recipe *recipe)
-{
-    /* values, gradients, two moments, and the three arrays that an update is undone from */
-    return (double)model_bytes(m) + (double)trained_values(&m->config, recipe->lora_rank) * 4 *
-                                        (recipe->kl_undo > 0 ? 7 : 4);
-}
-
 bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out, struct error *err)
 {
     struct loop l = {.in = in, .recipe = *in->recipe};
@@ -616,8 +610,11 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
     if (ok) {
-        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps,
-                       reinforce_least_bytes(in->model, &l.recipe), out, err);
+        const struct memory_need need =
+            memory_need_of(in->model, in->start, &l.recipe, l.longest_prompt);
+
+        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps, need.model + need.trained,
+                       out, err);
     }
     engine_close(l.engine);
     return ok;
