@@ -194,22 +194,6 @@ static bool end_badly(struct doing *d, struct error *err)
     return is_final(&why) && job_failed(d->work, &why, err);
 }
 
-/* It has not been begun here. What has done steps elsewhere, or before, is not lost for want of memory. */
-static bool end_unbegun(struct doing *d, struct error *err)
-{
-    struct work *w = d->work;
-
-    if (err->kind == ERR_NO_MEMORY && w->job.step > 0)
-        return job_paused(
-            w, w->job.fine_tuned_model,
-            arena_printf(w->arena,
-                         "The job was paused because of this machine: %s. Nothing that "
-                         "was done is lost; resume the job when there is enough",
-                         err->message),
-            err);
-    return end_badly(d, err);
-}
-
 static bool validate(struct doing *d, struct error *err)
 {
     struct work *w = d->work;
@@ -228,6 +212,16 @@ static bool validate(struct doing *d, struct error *err)
     return job_validated(w, need, err);
 }
 
+/* What it has come to is a model until it goes on, and a checkpoint from then on. */
+static bool pause_job(struct doing *d, const char *why, struct error *err)
+{
+    struct work *w = d->work;
+
+    d->record.run_dir = in_home(d, "runs", w->job.run_dir);
+    return job_record_keep_last(&d->record, err) &&
+           job_paused(w, w->job.fine_tuned_model, why, err);
+}
+
 /* The loop ended before its end: because somebody asked, or because it could not go on. */
 static bool end_early(struct doing *d, struct error *err)
 {
@@ -236,7 +230,7 @@ static bool end_early(struct doing *d, struct error *err)
 
     switch ((enum work_ask)atomic_load(&w->ask)) {
     case WORK_PAUSE:
-        return job_paused(w, d->run.model_name, PAUSED, err);
+        return pause_job(d, PAUSED, err);
     case WORK_LEAVE:
         return job_requeued(w, err);
     case WORK_CANCEL:
@@ -246,12 +240,28 @@ static bool end_early(struct doing *d, struct error *err)
         break;
     }
     if (why.kind == ERR_IO)
-        return job_paused(
-            w, d->run.model_name,
+        return pause_job(
+            d,
             arena_printf(w->arena,
                          "The job was paused because of this machine: %s. Nothing that was done is "
                          "lost; resume the job when that is mended",
                          why.message),
+            err);
+    return end_badly(d, err);
+}
+
+/* It has not been begun here. What has done steps elsewhere, or before, is not lost for want of memory. */
+static bool end_unbegun(struct doing *d, struct error *err)
+{
+    struct work *w = d->work;
+
+    if (err->kind == ERR_NO_MEMORY && w->job.step > 0)
+        return pause_job(
+            d,
+            arena_printf(w->arena,
+                         "The job was paused because of this machine: %s. Nothing that "
+                         "was done is lost; resume the job when there is enough",
+                         err->message),
             err);
     return end_badly(d, err);
 }
@@ -333,7 +343,7 @@ bool work_job(void *ctx, struct work *w, struct error *err)
     d.cli.stop = &w->stop;
     const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
                     : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
-                        job_paused(w, w->job.fine_tuned_model, PAUSED, err)
+                        pause_job(&d, PAUSED, err)
                                                             : run(&d, err);
     run_job_close(&d.run);
     job_record_release(&d.record);

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "job/run_read.h"
 #include "store/files.h"
+#include "train/checkpoint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -133,11 +134,51 @@ static bool on_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, 
         .metrics = metrics_of(r, checkpoint, step, &a),
         .dir = arena_text(&a, str_of(dir)),
         .kept = true};
-    const bool ok =
-        checkpoints_put(r->work->store, &r->work->lease, &row, err) && keep_those_there(r, &a, err);
+    /* whoever lists it finds it as long as the job is there */
+    const bool ok = checkpoint_pin(r->run_dir, (uint64_t)step, err) &&
+                    checkpoints_put(r->work->store, &r->work->lease, &row, err) &&
+                    keep_those_there(r, &a, err);
 
     arena_release(&a);
     return ok;
+}
+
+bool job_record_keep_last(struct job_record *r, struct error *err)
+{
+    const struct work *w = r->work;
+    const struct store_page newest = {.limit = 1};
+    const int64_t step = (int64_t)checkpoint_last(r->run_dir);
+    struct checkpoint_row *listed;
+    size_t n;
+    bool more;
+
+    if (step == 0)
+        return true;
+    if (!checkpoints_list(w->store, w->job.id, &newest, w->arena, &listed, &n, &more, err))
+        return false;
+    if (n > 0 && listed[0].step == step)
+        return true;
+
+    json_t *bare = json_pack("{s:{s:I}}", "metrics", "step", (json_int_t)step);
+    const struct checkpoint_row row = {
+        .step = step,
+        .created_at = clock_unix(),
+        .job_id = w->job.id,
+        .id = store_id_of("ftckpt_",
+                          str_of(arena_printf(w->arena, "%s checkpoint %" PRId64, w->job.id, step)),
+                          w->arena), /* the run folder's */
+        .name = arena_printf(w->arena, "%s:ckpt-step-%" PRId64, w->job.fine_tuned_model, step),
+        .metrics = metrics_of(r, bare, step, w->arena),
+        .dir = arena_printf(w->arena, "step-%" PRId64, step),
+        .kept = true};
+    const char *key = arena_printf(w->arena, "kept %" PRId64, step);
+    const char *message = arena_printf(
+        w->arena, "Checkpoint created at step %" PRId64 " with Snapshot ID: %s", step, row.name);
+
+    json_decref(bare);
+    return checkpoint_pin(r->run_dir, (uint64_t)step, err) &&
+           checkpoints_put(w->store, &w->lease, &row, err) &&
+           job_record_event(r->work, "info", key, message, err);
 }
 
 static bool on_settled(void *ctx, const json_t *resolved, struct error *err)

@@ -19,6 +19,8 @@ struct job_record {
 };
 /* A listener for run_folder_open; the record must outlive the folder. */
 struct run_listener job_record_listener(struct job_record *r);
+/* The run's last checkpoint is listed from now on, and stays: before a pause, whose model it is. */
+MUST_CHECK bool job_record_keep_last(struct job_record *r, struct error *err);
 void job_record_release(struct job_record *r); /* all zeros is fine */
 
 /* One event beside the run's own, such as those of the files' check. key: unique in the job. */

@@ -303,12 +303,23 @@ static bool among_best(struct train_state *s, uint64_t step, double reward, size
     return true;
 }
 
+#define SOLVED_STEPS                                                                               \
+    10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
+
+/* All steps are done, or there is nothing left to learn. */
+static bool is_over(const struct loop *l)
+{
+    return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
+}
+
 static bool save(struct loop *l, const struct step_metrics *m, bool best, struct error *err)
 {
+    const bool stays = best || is_over(l);
     const struct checkpoint_parts parts = {.adapter = l->trained.adapter,
                                            .model = l->in->model,
                                            .optimizer = &l->trained.optimizer,
-                                           .state = &l->state};
+                                           .state = &l->state,
+                                           .stays = stays};
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
     bool ok = checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
@@ -317,6 +328,7 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
     if (ok && sink != NULL && sink->checkpoint != NULL) {
         const struct checkpoint_info info = {.step = (size_t)l->state.step,
                                              .best = best,
+                                             .stays = stays,
                                              .dir = dir,
                                              .valid_mean_reward =
                                                  m->has_valid ? m->valid_mean_reward : (double)NAN};
@@ -327,15 +339,6 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
 }
 
 /* ---- the whole ---- */
-
-#define SOLVED_STEPS                                                                               \
-    10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
-
-/* All steps are done, or there is nothing left to learn. */
-static bool is_over(const struct loop *l)
-{
-    return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
-}
 
 /* A step that is given up has not happened: the steps before are not done twice. */
 static bool give_up(struct loop *l, const struct train_state *before, struct error *err)

@@ -57,5 +57,69 @@ class Memory(LifeTest):
         self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded")
 
 
+class Checkpoints(LifeTest):
+    workers = 1
+    options = ("--lease=3",)
+
+    def listed(self, job):
+        return {c.step_number: c for c in self.jobs.checkpoints.list(job.id, limit=100)}
+
+    def use(self, name):
+        answer = self.client.chat.completions.create(model=name, seed=1, max_tokens=2,
+                                                     messages=[{"role": "user", "content": "1a"}])
+        self.assertTrue(answer.choices)
+
+    def follow(self, job, seen, until):
+        """Everything that was listed, until the job is in that state; each look finds what was there before."""
+        def look():
+            state = self.jobs.retrieve(job.id).status
+            now = self.listed(job)
+            self.assertLessEqual(set(seen), set(now), "what was listed is gone")
+            seen.update({step: c for step, c in now.items() if step not in seen})
+            self.assertNotIn(state, {"failed", "cancelled"})
+            return state in until
+        self.wait(look, 120)
+
+    def test_what_is_listed_stays(self):
+        """Many points to go on from, validations of which not all stay among the best, and a pause between two of them."""
+        seen = {}
+        job = self.create(validation_file=self.valid, suffix="stays", hyperparameters={"n_epochs": 50, "eval_interval": 40},
+                          hone={"max_steps": 400, "checkpoint_interval": 1, "keep_best": 1, "lora_rank": 2,
+                                "learning_rate": 0.01, "kl_undo": 0})
+        self.wait(lambda: self.listed(job) or self.jobs.retrieve(job.id).status == "succeeded", 120)
+        self.jobs.pause(job.id)
+        self.follow(job, seen, {"paused", "succeeded"})
+        paused = self.jobs.retrieve(job.id)
+        self.assertEqual(paused.status, "paused")
+        at = max(seen)
+        self.assertTrue(any("step %d with Snapshot ID: %s" % (at, seen[at].fine_tuned_model_checkpoint) in e.message
+                            for e in self.jobs.list_events(job.id)))
+        self.use(paused.fine_tuned_model)
+        self.jobs.resume(job.id)
+        self.follow(job, seen, {"succeeded"})
+        self.follow(job, seen, {"succeeded"})
+        last = self.jobs.retrieve(job.id).fine_tuned_model
+        self.assertIn(at, seen)
+        self.assertLess(len(seen), 15)  # of 400 that were saved
+        self.assertTrue(all(step % 40 == 0 or step == at for step in seen), sorted(seen))
+        self.assertEqual(self.listed(job)[400].fine_tuned_model_checkpoint, last)
+        for step, c in seen.items():
+            self.use(c.fine_tuned_model_checkpoint)
+            self.client.models.retrieve(c.fine_tuned_model_checkpoint)
+        self.use(last + ":ckpt-step-400")
+        told = [e.message for e in self.jobs.list_events(job.id, limit=100) if "Snapshot ID" in e.message]
+        self.assertEqual(len(told), len(seen), told)
+
+    def test_ends_of_epochs_stay(self):
+        seen = {}
+        job = self.jobs.create(model="tiny", training_file=self.pairs, hyperparameters={"n_epochs": 6, "batch_size": 2},
+                               extra_body={"hone": {"checkpoint_interval": 1, "keep_best": 2}})
+        self.follow(job, seen, {"succeeded"})
+        self.follow(job, seen, {"succeeded"})
+        self.assertEqual(sorted(seen), [5, 10, 15, 20, 25, 30])
+        for c in seen.values():
+            self.use(c.fine_tuned_model_checkpoint)
+
+
 if __name__ == "__main__":
     unittest.main()

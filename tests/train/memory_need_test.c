@@ -67,7 +67,7 @@ static void the_sentence_says_what_would_fit(void **state)
                  "needs at least 2.3 GB of memory, and a job may have 1.0 GB");
     assert_null(strstr(err.message, "group_size"));
     assert_non_null(strstr(err.message, "--job-memory"));
-    ASSERT_FAILS(memory_need_fits(METHOD_REINFORCEMENT, 2e9, 1e8, 12.3e6, &err), ERR_NO_MEMORY,
+    ASSERT_FAILS(memory_need_fits(METHOD_REINFORCEMENT, 2e9, 1e6, 12.3e6, &err), ERR_NO_MEMORY,
                  "a job may have 12.3 MB");
     assert_non_null(strstr(err.message, "hone.group_size"));
     assert_true(strlen(err.message) < sizeof err.message - 1);
