@@ -14,6 +14,8 @@ struct job_record {
     struct work *work;
     const char *run_dir;
     json_t *metrics; /* data of the newest metrics event, or NULL */
+    json_t *usage;   /* the job's usage_metrics with the newest step, or NULL: as in the row */
+    int64_t counted; /* the furthest step that is in it */
     struct job_change progress;
     bool has_progress; /* it is to be written with the next event */
 };

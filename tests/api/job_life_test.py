@@ -1,4 +1,7 @@
 """What a job may take, what it has used, and what it leaves behind, as the API tells it."""
+import json
+import os
+import shutil
 import unittest
 
 from server import ApiTest, CLOSE, jsonl, rows
@@ -54,7 +57,7 @@ class Memory(LifeTest):
     def test_a_job_that_fits_is_trained(self):
         job = self.create()
         self.server.worker("--job-memory=1000")
-        self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded")
+        self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded", self.jobs.retrieve(job.id).error)
 
 
 class Checkpoints(LifeTest):
@@ -119,6 +122,68 @@ class Checkpoints(LifeTest):
         self.assertEqual(sorted(seen), [5, 10, 15, 20, 25, 30])
         for c in seen.values():
             self.use(c.fine_tuned_model_checkpoint)
+
+
+class Usage(LifeTest):
+    """A judge that hone runs; tokens of each step are in its metrics event, so the total can be counted again."""
+
+    def judged(self, **more):
+        return self.create(grader={"type": "score_model", "name": "judge", "model": "tiny", "range": [0, 1],
+                                   "input": [{"role": "user", "content": "How good is {{sample.output_text}}?"}]},
+                           validation_file=self.valid, **more)
+
+    def check(self, job):
+        """The total, which is that of the events, each step once."""
+        total = self.jobs.retrieve(job.id).usage_metrics
+        steps = [e.data for e in self.jobs.list_events(job.id, limit=100) if e.type == "metrics"]
+        self.assertEqual(len(steps), len({d["step"] for d in steps}))
+        tokens = {}
+        for data in steps:
+            for key, n in data["model_graders_token_usage"]["tiny"].items():
+                key = key.split("_", 1)[1]
+                tokens[key] = tokens.get(key, 0) + n
+        self.assertEqual(total["model_graders_token_usage"], {"tiny": tokens})
+        self.assertGreater(tokens["prompt_tokens"], 0)
+        self.assertAlmostEqual(total["training_seconds"],
+                               sum(d["timing"]["step"]["full_iteration"] for d in steps), places=6)
+        return total
+
+    def test_what_was_used_is_counted_once(self):
+        job = self.judged(hone={"max_steps": 4, "checkpoint_interval": 100})
+        self.assertIsNone(job.usage_metrics)
+        self.server.worker()
+        self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded", self.jobs.retrieve(job.id).error)
+        first = self.check(job)
+        # as if it had been killed behind its last step, before the end was written: the last steps are done again
+        self.server.sql("UPDATE jobs SET status = 'running', finished_at = 0 WHERE id = ?", job.id)
+        folder = os.path.join(self.server.home, "runs", job.id, "checkpoints")
+        for name in os.listdir(folder):
+            shutil.rmtree(os.path.join(folder, name))
+        self.server.worker()
+        self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded", self.jobs.retrieve(job.id).error)
+        self.assertEqual(self.check(job), first)
+
+    def test_a_pause_goes_on_counting(self):
+        job = self.judged(hone={"max_steps": 4, "checkpoint_interval": 1})
+        self.server.worker()
+        whole = self.check(job)
+        self.server.sql("UPDATE jobs SET status = 'running', finished_at = 0, step = 2, usage = ? WHERE id = ?",
+                        json.dumps({"training_seconds": 100, "model_graders_token_usage": {
+                            "tiny": {"prompt_tokens": 1000, "completion_tokens": 10, "cached_tokens": 1}}}), job.id)
+        shutil.rmtree(os.path.join(self.server.home, "runs", job.id, "checkpoints"))
+        self.server.worker()
+        total = self.jobs.retrieve(job.id).usage_metrics
+        self.assertGreater(total["training_seconds"], 100)
+        self.assertGreater(total["model_graders_token_usage"]["tiny"]["prompt_tokens"], 1000)
+        self.assertLess(total["model_graders_token_usage"]["tiny"]["prompt_tokens"],
+                        1000 + whole["model_graders_token_usage"]["tiny"]["prompt_tokens"])
+
+    def test_other_methods_count_their_seconds(self):
+        job = self.jobs.create(model="tiny", training_file=self.pairs, hyperparameters={"n_epochs": 1, "batch_size": 5})
+        self.server.worker()
+        total = self.jobs.retrieve(job.id).usage_metrics
+        self.assertGreater(total["training_seconds"], 0)
+        self.assertEqual(total["model_graders_token_usage"], {})
 
 
 if __name__ == "__main__":
