@@ -3,6 +3,8 @@
  */
 #include "sample/effort.h"
 
+#include <string.h>
+
 static const struct {
     const char *name;
     size_t tokens;
@@ -38,6 +40,14 @@ bool effort_read(const json_t *body, enum effort *out, struct error *err)
     return fail_param(err, ERR_INVALID, "reasoning_effort",
                       "\"reasoning_effort\" is none of none, minimal, low, medium, high, xhigh and "
                       "max");
+}
+
+enum effort effort_of(const char *name)
+{
+    for (size_t i = EFFORT_NONE; name != NULL && i < N_EFFORTS; i++)
+        if (strcmp(name, efforts[i].name) == 0)
+            return (enum effort)i;
+    return EFFORT_DEFAULT;
 }
 
 static const char toggle[] = "enable_thinking";

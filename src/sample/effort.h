@@ -1,5 +1,5 @@
 /*
- * effort.h - reasoning_effort: how long a model may think before it answers.
+ * effort.h - reasoning_effort: how long a model may think before it answers, in chat, in training and as a judge.
  *
  *                  none   minimal     low   medium     high    xhigh   max
  *     tokens          1       256   1,024    4,096   16,384   32,768   no limit but max_tokens
@@ -33,6 +33,8 @@ struct effort_budgets effort_budgets_default(void);
 
 /* "reasoning_effort" of a request; null is EFFORT_DEFAULT. */
 MUST_CHECK bool effort_read(const json_t *body, enum effort *out, struct error *err);
+/* By its name; EFFORT_DEFAULT for "default", NULL and what is none. */
+enum effort effort_of(const char *name);
 /* Variables of a template, a new tree: extra (or NULL) has the last word. NULL where there are none. */
 json_t *effort_variables(enum effort e, const struct prompter *p, const json_t *extra);
 /* Sets the budget of an answer. */
