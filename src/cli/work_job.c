@@ -212,13 +212,16 @@ static bool validate(struct doing *d, struct error *err)
     return job_validated(w, need, err);
 }
 
-/* What it has come to is a model until it goes on, and a checkpoint from then on. */
+/*
+ * What it has come to is a model until it goes on, and a checkpoint from then on; where that cannot be written (the disk is full),
+ * the job is paused all the same.
+ */
 static bool pause_job(struct doing *d, const char *why, struct error *err)
 {
     struct work *w = d->work;
 
     d->record.run_dir = in_home(d, "runs", w->job.run_dir);
-    return job_record_keep_last(&d->record, err) &&
+    return (job_record_keep_last(&d->record, err) || err->kind != ERR_CANCELLED) &&
            job_paused(w, w->job.fine_tuned_model, why, err);
 }
 
