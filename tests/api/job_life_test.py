@@ -127,10 +127,10 @@ class Checkpoints(LifeTest):
 class Usage(LifeTest):
     """A judge that hone runs; tokens of each step are in its metrics event, so the total can be counted again."""
 
-    def judged(self, **more):
+    def judged(self, hone):
         return self.create(grader={"type": "score_model", "name": "judge", "model": "tiny", "range": [0, 1],
                                    "input": [{"role": "user", "content": "How good is {{sample.output_text}}?"}]},
-                           validation_file=self.valid, **more)
+                           validation_file=self.valid, seed=42, hone={"max_grader_errors": 1, **hone})
 
     def check(self, job):
         """The total, which is that of the events, each step once."""
@@ -149,7 +149,7 @@ class Usage(LifeTest):
         return total
 
     def test_what_was_used_is_counted_once(self):
-        job = self.judged(hone={"max_steps": 4, "checkpoint_interval": 100})
+        job = self.judged({"max_steps": 4, "checkpoint_interval": 100})
         self.assertIsNone(job.usage_metrics)
         self.server.worker()
         self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded", self.jobs.retrieve(job.id).error)
@@ -164,7 +164,7 @@ class Usage(LifeTest):
         self.assertEqual(self.check(job), first)
 
     def test_a_pause_goes_on_counting(self):
-        job = self.judged(hone={"max_steps": 4, "checkpoint_interval": 1})
+        job = self.judged({"max_steps": 4, "checkpoint_interval": 1})
         self.server.worker()
         whole = self.check(job)
         self.server.sql("UPDATE jobs SET status = 'running', finished_at = 0, step = 2, usage = ? WHERE id = ?",
