@@ -25,13 +25,13 @@ static double number_in(const char *dir, const char *name)
     return read && end != line && isfinite(x) ? x : HUGE_VAL;
 }
 
-/* What the control groups of this process leave, from its own up to the root. */
-static double left_by_groups(void)
+/* What the control groups of this process allow, from its own up to the root: bytes in all, and those that are left. */
+static void ask_groups(double *most, double *left)
 {
     char dir[512] = "";
-    double left = HUGE_VAL;
     FILE *f = fopen("/proc/self/cgroup", "re");
 
+    *most = *left = HUGE_VAL;
     if (f != NULL) {
         char line[600];
 
@@ -42,13 +42,15 @@ static double left_by_groups(void)
     }
     dir[strcspn(dir, "\n")] = '\0';
     for (;;) {
-        const double most = number_in(dir, "memory.max"), used = number_in(dir, "memory.current");
+        const double max = number_in(dir, "memory.max"), used = number_in(dir, "memory.current");
 
-        if (isfinite(most) && isfinite(used))
-            left = fmin(left, fmax(0, most - used));
+        if (isfinite(max))
+            *most = fmin(*most, max);
+        if (isfinite(max) && isfinite(used))
+            *left = fmin(*left, fmax(0, max - used));
         char *slash = strrchr(dir, '/');
         if (slash == NULL)
-            return left;
+            return;
         *slash = '\0';
     }
 }
@@ -56,7 +58,7 @@ static double left_by_groups(void)
 double memory_available(void)
 {
     static const char name[] = "MemAvailable:";
-    double available = HUGE_VAL;
+    double available = HUGE_VAL, most, left;
     char line[256];
     FILE *f = fopen("/proc/meminfo", "re");
 
@@ -65,11 +67,16 @@ double memory_available(void)
             available = strtod(line + sizeof name - 1, NULL) * 1024;
     if (f != NULL)
         fclose(f);
-    available = fmin(available, left_by_groups());
+    ask_groups(&most, &left);
+    available = fmin(available, left);
     return isfinite(available) ? available : 0;
 }
 
 double memory_total(void)
 {
-    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+    const double all = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+    double most, left;
+
+    ask_groups(&most, &left);
+    return fmin(all, most);
 }

@@ -9,6 +9,6 @@
  * control group leaves where that is less (memory.max, memory.current). 0 when neither says.
  */
 double memory_available(void);
-/* Bytes of the machine. */
+/* Bytes of the machine, or of the control group where that may have less (memory.max). */
 double memory_total(void);
 #endif

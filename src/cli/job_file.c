@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "cli/grader_file.h"
 #include "job/run_read.h"
+#include "train/answers.h"
 #include "train/fit_rows.h"
 
 #include <stdlib.h>
@@ -363,7 +364,8 @@ void job_parts_close(struct job_parts *p)
     *p = (struct job_parts){0};
 }
 
-static bool check_rows(const struct job_parts *p, const struct dataset *d, struct error *err)
+static bool check_rows(const struct job_parts *p, const struct dataset *d, size_t *longest,
+                       struct error *err)
 {
     struct arena a = {0};
     bool ok = true;
@@ -375,7 +377,8 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
         arena_reset(&a);
         const char *what = arena_printf(&a, "%s, line %zu", d->path, row->line);
         ok = grader_check_item(p->grader.grader, row->item, what, err) &&
-             (prompter_render(p->prompter, row->messages, row->tools, NULL, &a, &prompt, err) ||
+             (answers_prompt(p->prompter, row, effort_of(p->recipe.reasoning_effort), &a, &prompt,
+                             err) ||
               fail_while(err, "rendering %s", what));
         if (ok && prompt.n + size_max(1, p->recipe.max_tokens) > p->model->max_positions)
             ok = fail_param(
@@ -383,17 +386,20 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, struc
                 "%s: the prompt has %zu tokens, and with %zu more for the answer that is past the %zu "
                 "positions available",
                 what, prompt.n, size_max(1, p->recipe.max_tokens), p->model->max_positions);
+        if (ok)
+            *longest = size_max(*longest, prompt.n);
     }
     arena_release(&a);
     return ok;
 }
 
-bool job_parts_check(const struct job_parts *p, struct error *err)
+bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *err)
 {
     const size_t room = p->model->max_positions;
 
+    *longest = 0;
     if (p->method == METHOD_REINFORCEMENT)
-        return check_rows(p, &p->train, err) && check_rows(p, &p->valid, err);
+        return check_rows(p, &p->train, longest, err) && check_rows(p, &p->valid, longest, err);
     return fit_rows_check(p->prompter, &p->train, p->method, room, err) &&
            fit_rows_check(p->prompter, &p->valid, p->method, room, err);
 }

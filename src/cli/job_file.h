@@ -40,8 +40,9 @@ MUST_CHECK bool job_parts_open(struct cli *c, struct job_parts *out, struct erro
 MUST_CHECK bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *out,
                                    struct error *err);
 void job_parts_close(struct job_parts *p); /* all zeros is fine */
-/* Finds the rows that cannot be answered or graded, or learned, before anything is written. */
-MUST_CHECK bool job_parts_check(const struct job_parts *p, struct error *err);
+/* Finds the rows that cannot be answered or graded, or learned, before anything is written. *longest: tokens of the longest prompt of
+   reinforcement, else 0. */
+MUST_CHECK bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *err);
 /* What training and its check are given; run_dir, sink and resume are the caller's to set. */
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c);
 struct fit_inputs job_parts_fit_inputs(const struct job_parts *p, struct cli *c);

@@ -7,8 +7,10 @@
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
 #include "job/job_record.h"
+#include "job/model_store.h"
 #include "store/files.h"
 #include "train/checkpoint.h"
+#include "train/memory_need.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@ struct doing {
     struct run_job run;
     struct job_record record;
     struct valid_evals evals;
+    size_t longest; /* prompt of reinforcement, in tokens */
 };
 
 /* ---- from the row ---- */
@@ -107,14 +110,60 @@ static void name_files(const struct doing *d, const struct job_file *j, struct e
     }
 }
 
+/* ---- its memory ---- */
+
+/* ERR_NO_MEMORY where no machine that is there lets a job have so much. model_bytes 0: not known. */
+static bool fits(struct doing *d, double need, double model_bytes, struct error *err)
+{
+    const struct work *w = d->work;
+    enum train_method method = d->parts.method;
+    json_t *body = NULL;
+    int64_t most;
+
+    if (!workers_most_bytes(w->store, w->machine, w->machine_bytes, &most, err))
+        return false;
+    if (d->parts.model == NULL) { /* nothing is open yet */
+        if (!json_parse(str_of(w->job.body), w->job.id, &body, err))
+            return false;
+        const bool ok = recipe_method(body, &method, err);
+
+        json_decref(body);
+        if (!ok)
+            return false;
+    }
+    return memory_need_fits(method, need, model_bytes, (double)most, err);
+}
+
+/* What was opened: a file may be larger than what is taken of it, though not twice as large; that is not even opened. */
+static bool model_fits(struct doing *d, const struct job_file *job, struct error *err)
+{
+    const double bytes = (double)model_store_bytes(job->model.path, d->work->arena) / 2;
+
+    return fits(d, bytes, bytes, err);
+}
+
+static bool parts_fit(struct doing *d, int64_t *need, struct error *err)
+{
+    const struct job_parts *p = &d->parts;
+    const struct memory_need n = memory_need_of(p->model, p->start, &p->recipe, d->longest);
+
+    *need = (int64_t)memory_need_sum(&n);
+    return fits(d, memory_need_sum(&n), n.model, err);
+}
+
 static bool open_parts(struct doing *d, struct error *err)
 {
     struct job_file job = {0}, names;
 
     if (!read_row(d, &job, err))
         return false;
+    if (!model_fits(d, &job, err)) {
+        job_file_release(&job);
+        return false;
+    }
     names = job; /* its paths live in the arena */
-    if (job_parts_open_job(&d->cli, &job, &d->parts, err) && job_parts_check(&d->parts, err))
+    if (job_parts_open_job(&d->cli, &job, &d->parts, err) &&
+        job_parts_check(&d->parts, &d->longest, err))
         return true;
     name_files(d, &names, err);
     return false;
@@ -156,9 +205,24 @@ static bool validate(struct doing *d, struct error *err)
 
     if (!job_record_event(w, "info", "validating", files, err))
         return false;
-    if (!open_parts(d, err))
+    int64_t need;
+
+    if (!open_parts(d, err) || !parts_fit(d, &need, err))
         return end_badly(d, err);
-    return job_validated(w, (int64_t)reinforce_least_bytes(d->parts.model, &d->parts.recipe), err);
+    return job_validated(w, need, err);
+}
+
+/*
+ * What it has come to is a model until it goes on, and a checkpoint from then on; where that cannot be written (the disk is full),
+ * the job is paused all the same.
+ */
+static bool pause_job(struct doing *d, const char *why, struct error *err)
+{
+    struct work *w = d->work;
+
+    d->record.run_dir = in_home(d, "runs", w->job.run_dir);
+    return (job_record_keep_last(&d->record, err) || err->kind != ERR_CANCELLED) &&
+           job_paused(w, w->job.fine_tuned_model, why, err);
 }
 
 /* The loop ended before its end: because somebody asked, or because it could not go on. */
@@ -169,7 +233,7 @@ static bool end_early(struct doing *d, struct error *err)
 
     switch ((enum work_ask)atomic_load(&w->ask)) {
     case WORK_PAUSE:
-        return job_paused(w, d->run.model_name, PAUSED, err);
+        return pause_job(d, PAUSED, err);
     case WORK_LEAVE:
         return job_requeued(w, err);
     case WORK_CANCEL:
@@ -179,12 +243,28 @@ static bool end_early(struct doing *d, struct error *err)
         break;
     }
     if (why.kind == ERR_IO)
-        return job_paused(
-            w, d->run.model_name,
+        return pause_job(
+            d,
             arena_printf(w->arena,
                          "The job was paused because of this machine: %s. Nothing that was done is "
                          "lost; resume the job when that is mended",
                          why.message),
+            err);
+    return end_badly(d, err);
+}
+
+/* It has not been begun here. What has done steps elsewhere, or before, is not lost for want of memory. */
+static bool end_unbegun(struct doing *d, struct error *err)
+{
+    struct work *w = d->work;
+
+    if (err->kind == ERR_NO_MEMORY && w->job.step > 0)
+        return pause_job(
+            d,
+            arena_printf(w->arena,
+                         "The job was paused because of this machine: %s. Nothing that "
+                         "was done is lost; resume the job when there is enough",
+                         err->message),
             err);
     return end_badly(d, err);
 }
@@ -237,11 +317,14 @@ static bool train(struct doing *d, struct error *err)
 static bool run(struct doing *d, struct error *err)
 {
     struct work *w = d->work;
+    int64_t need;
 
     if (!job_started(w, err))
         return false;
-    if (!open_parts(d, err))
-        return end_badly(d, err);
+    /* checked by another worker, maybe, who had more; or never, where it was paused before that */
+    if (!fits(d, (double)w->job.memory_bytes, 0, err) || !open_parts(d, err) ||
+        !parts_fit(d, &need, err))
+        return end_unbegun(d, err);
     d->record.run_dir = in_home(d, "runs", w->job.run_dir);
     d->run = (struct run_job){.c = &d->cli,
                               .parts = &d->parts,
@@ -263,7 +346,7 @@ bool work_job(void *ctx, struct work *w, struct error *err)
     d.cli.stop = &w->stop;
     const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
                     : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
-                        job_paused(w, w->job.fine_tuned_model, PAUSED, err)
+                        pause_job(&d, PAUSED, err)
                                                             : run(&d, err);
     run_job_close(&d.run);
     job_record_release(&d.record);

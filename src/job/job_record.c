@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "job/run_read.h"
 #include "store/files.h"
+#include "train/checkpoint.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -64,11 +65,83 @@ static void note_metrics(struct job_record *r, const json_t *event)
     r->metrics = json_incref(json_object_get(event, "data"));
 }
 
+/* ---- what it has used ---- */
+
+static void add_number(json_t *to, const char *key, double more)
+{
+    json_object_set_new(to, key, json_real(json_number_value(json_object_get(to, key)) + more));
+}
+
+static void add_count(json_t *to, const char *key, const json_t *of, const char *train,
+                      const char *eval)
+{
+    const json_int_t more = json_integer_value(json_object_get(of, train)) +
+                            json_integer_value(json_object_get(of, eval));
+
+    json_object_set_new(to, key, json_integer(json_integer_value(json_object_get(to, key)) + more));
+}
+
+/* usage_metrics with one more step in it: its seconds, and the tokens of models that graders asked. */
+static void add_usage(json_t *usage, const json_t *data)
+{
+    const json_t *timing = json_object_get(json_object_get(data, "timing"), "step");
+    const json_t *asked = json_object_get(data, "model_graders_token_usage");
+    json_t *models = json_object_get(usage, "model_graders_token_usage");
+    const char *name;
+    json_t *of;
+
+    add_number(usage, "training_seconds",
+               json_number_value(json_object_get(timing, "full_iteration")));
+    if (!json_is_object(models)) {
+        models = json_object();
+        json_object_set_new(usage, "model_graders_token_usage", models);
+    }
+    json_object_foreach((json_t *)(uintptr_t)asked, name, of)
+    {
+        json_t *to = json_object_get(models, name);
+
+        if (!json_is_object(to)) {
+            to = json_object();
+            json_object_set_new(models, name, to);
+        }
+        add_count(to, "prompt_tokens", of, "train_prompt_tokens", "eval_prompt_tokens");
+        add_count(to, "completion_tokens", of, "train_completion_tokens", "eval_completion_tokens");
+        add_count(to, "cached_tokens", of, "train_cached_tokens", "eval_cached_tokens");
+    }
+}
+
+/*
+ * A run that goes back to a checkpoint tells steps again: what counts is one that was never told before. The row's step is
+ * the furthest, and it is written together with the usage.
+ */
+static const char *count_usage(struct job_record *r, const json_t *event, struct arena *a)
+{
+    const struct job_row *job = &r->work->job;
+    const json_t *data = json_object_get(event, "data");
+    struct error ignored;
+
+    if (!r->has_progress || !str_is(json_str(json_object_get(event, "type")), "metrics"))
+        return NULL;
+    if (r->usage == NULL) {
+        if (job->usage == NULL || !json_parse(str_of(job->usage), "usage", &r->usage, &ignored) ||
+            !json_is_object(r->usage)) {
+            json_decref(r->usage);
+            r->usage = json_object();
+        }
+        r->counted = job->step;
+    }
+    if (r->progress.step <= r->counted)
+        return NULL;
+    r->counted = r->progress.step;
+    add_usage(r->usage, data);
+    return text_of(r->usage, a);
+}
+
 static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
 {
     struct job_record *r = ctx;
     struct arena a = {0};
-    const struct job_change c = r->has_progress ? r->progress : job_change_none();
+    struct job_change c = r->has_progress ? r->progress : job_change_none();
     const struct job_event e = {.key = key,
                                 .id = member(event, "id"),
                                 .level = member(event, "level"),
@@ -78,6 +151,7 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
                                 .created_at = whole(event, "created_at")};
 
     note_metrics(r, event);
+    c.usage = count_usage(r, event, &a);
     r->has_progress = false;
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
     arena_release(&a);
@@ -133,11 +207,51 @@ static bool on_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, 
         .metrics = metrics_of(r, checkpoint, step, &a),
         .dir = arena_text(&a, str_of(dir)),
         .kept = true};
-    const bool ok =
-        checkpoints_put(r->work->store, &r->work->lease, &row, err) && keep_those_there(r, &a, err);
+    /* whoever lists it finds it as long as the job is there */
+    const bool ok = checkpoint_pin(r->run_dir, (uint64_t)step, err) &&
+                    checkpoints_put(r->work->store, &r->work->lease, &row, err) &&
+                    keep_those_there(r, &a, err);
 
     arena_release(&a);
     return ok;
+}
+
+bool job_record_keep_last(struct job_record *r, struct error *err)
+{
+    const struct work *w = r->work;
+    const struct store_page newest = {.limit = 1};
+    const int64_t step = (int64_t)checkpoint_last(r->run_dir);
+    struct checkpoint_row *listed;
+    size_t n;
+    bool more;
+
+    if (step == 0)
+        return true;
+    if (!checkpoints_list(w->store, w->job.id, &newest, w->arena, &listed, &n, &more, err))
+        return false;
+    if (n > 0 && listed[0].step == step)
+        return true;
+
+    json_t *bare = json_pack("{s:{s:I}}", "metrics", "step", (json_int_t)step);
+    const struct checkpoint_row row = {
+        .step = step,
+        .created_at = clock_unix(),
+        .job_id = w->job.id,
+        .id = store_id_of("ftckpt_",
+                          str_of(arena_printf(w->arena, "%s checkpoint %" PRId64, w->job.id, step)),
+                          w->arena), /* the run folder's */
+        .name = arena_printf(w->arena, "%s:ckpt-step-%" PRId64, w->job.fine_tuned_model, step),
+        .metrics = metrics_of(r, bare, step, w->arena),
+        .dir = arena_printf(w->arena, "step-%" PRId64, step),
+        .kept = true};
+    const char *key = arena_printf(w->arena, "kept %" PRId64, step);
+    const char *message = arena_printf(
+        w->arena, "Checkpoint created at step %" PRId64 " with Snapshot ID: %s", step, row.name);
+
+    json_decref(bare);
+    return checkpoint_pin(r->run_dir, (uint64_t)step, err) &&
+           checkpoints_put(w->store, &w->lease, &row, err) &&
+           job_record_event(r->work, "info", key, message, err);
 }
 
 static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
@@ -165,6 +279,7 @@ struct run_listener job_record_listener(struct job_record *r)
 void job_record_release(struct job_record *r)
 {
     json_decref(r->metrics);
+    json_decref(r->usage);
     *r = (struct job_record){0};
 }
 

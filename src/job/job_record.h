@@ -14,11 +14,15 @@ struct job_record {
     struct work *work;
     const char *run_dir;
     json_t *metrics; /* data of the newest metrics event, or NULL */
+    json_t *usage;   /* the job's usage_metrics with the newest step, or NULL: as in the row */
+    int64_t counted; /* the furthest step that is in it */
     struct job_change progress;
     bool has_progress; /* it is to be written with the next event */
 };
 /* A listener for run_folder_open; the record must outlive the folder. */
 struct run_listener job_record_listener(struct job_record *r);
+/* The run's last checkpoint is listed from now on, and stays: before a pause, whose model it is. */
+MUST_CHECK bool job_record_keep_last(struct job_record *r, struct error *err);
 void job_record_release(struct job_record *r); /* all zeros is fine */
 
 /* One event beside the run's own, such as those of the files' check. key: unique in the job. */

@@ -336,7 +336,7 @@ bool model_store_find_adapter(const char *home, const char *name, struct arena *
 
 /* ---- listing ---- */
 
-static uint64_t size_of(const char *path, struct arena *a)
+uint64_t model_store_bytes(const char *path, struct arena *a)
 {
     struct stat st;
     const char **names;
@@ -373,7 +373,7 @@ static bool list_run(const char *dir, struct arena *a, struct model_entry *out)
     *out = (struct model_entry){.name = name != NULL ? name : dir,
                                 .path = dir,
                                 .base = base != NULL ? base : "",
-                                .size_bytes = size_of(c->dir, a),
+                                .size_bytes = model_store_bytes(c->dir, a),
                                 .created_at = created};
     return true;
 }
@@ -397,7 +397,7 @@ bool model_store_list(const char *home, struct arena *a, struct model_entry **ou
             continue;
         all[count++] = (struct model_entry){.name = model_plain_name(path, a),
                                             .path = path,
-                                            .size_bytes = size_of(path, a),
+                                            .size_bytes = model_store_bytes(path, a),
                                             .created_at = st.st_mtime};
     }
     for (size_t i = 0; i < n_runs; i++)

@@ -39,6 +39,8 @@ struct model_entry {
     uint64_t size_bytes;
     int64_t created_at;
 };
+/* Bytes of the files at path: a file, or the folder's. */
+uint64_t model_store_bytes(const char *path, struct arena *a);
 /* The base models in alphabetical order, then the runs that have a checkpoint. A home that is not there has none. */
 MUST_CHECK bool model_store_list(const char *home, struct arena *a, struct model_entry **out,
                                  size_t *n, struct error *err);

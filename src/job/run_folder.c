@@ -12,6 +12,7 @@
 #include "job/rollout_line.h"
 #include "job/run_read.h"
 #include "store/store.h"
+#include "train/checkpoint.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -560,8 +561,12 @@ static json_t *reward_metrics(size_t step, double reward)
     return metrics;
 }
 
+#define CREATED "Checkpoint created at step "
+#define SAVED "The run is saved at step " /* and may be gone later: nobody is told a name for it */
+
 /* metrics is given up. */
-static bool note_checkpoint(struct run_folder *f, size_t step, json_t *metrics, struct error *err)
+static bool note_checkpoint(struct run_folder *f, size_t step, bool stays, json_t *metrics,
+                            struct error *err)
 {
     char key[40], dir[40], message[256], model[200] = "";
     json_t *list = checkpoints_until(f, (double)step - 0.5);
@@ -577,14 +582,17 @@ static bool note_checkpoint(struct run_folder *f, size_t step, json_t *metrics, 
                   id_of(f, "ftckpt_", key, &a), "created_at", (json_int_t)clock_unix(),
                   "fine_tuned_model_checkpoint", message, "fine_tuning_job_id", f->id, "metrics",
                   metrics, "step_number", (json_int_t)step);
-    bool ok =
-        f->listener.checkpoint == NULL || f->listener.checkpoint(f->listener.ctx, c, dir, err);
+    bool ok = !stays || f->listener.checkpoint == NULL ||
+              f->listener.checkpoint(f->listener.ctx, c, dir, err);
     json_array_append_new(list, c);
     ok = ok && write_json(path_of(f, "checkpoints.json"), list, err);
     json_decref(list);
     arena_release(&a);
-    snprintf(message, sizeof message,
-             "Checkpoint created at step %zu with Snapshot ID: %sckpt-step-%zu", step, model, step);
+    if (stays)
+        snprintf(message, sizeof message, CREATED "%zu with Snapshot ID: %sckpt-step-%zu", step,
+                 model, step);
+    else
+        snprintf(message, sizeof message, SAVED "%zu, to go on from there", step);
     return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
 }
 
@@ -593,10 +601,11 @@ static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct e
     struct run_folder *f = ctx;
 
     if (c->fit == NULL)
-        return note_checkpoint(f, c->step, reward_metrics(c->step, c->valid_mean_reward), err);
+        return note_checkpoint(f, c->step, c->stays, reward_metrics(c->step, c->valid_mean_reward),
+                               err);
     json_t *tree = metrics_fit_tree(c->fit, f->method), *metrics = metrics_fit_checkpoint(tree);
     json_decref(tree);
-    return note_checkpoint(f, c->step, metrics, err);
+    return note_checkpoint(f, c->step, c->stays, metrics, err);
 }
 
 /* ---- going back ---- */
@@ -632,7 +641,7 @@ static bool cut_event(void *ctx, struct str line, size_t offset)
     } else if (step == (double)c->step) { /* NOLINT: whole numbers */
         const json_t *reward = json_object_get(data, "full_valid_mean_reward");
 
-        c->checkpoint_told = str_starts(message, STR("Checkpoint created at step "));
+        c->checkpoint_told = str_starts(message, STR(CREATED)) || str_starts(message, STR(SAVED));
         c->reward = json_is_number(reward) ? json_number_value(reward) : c->reward;
         if (c->is_fit && json_object_get(data, "train_loss") != NULL) {
             json_decref(c->metrics);
@@ -701,8 +710,8 @@ static bool sink_rewind(void *ctx, size_t step, struct error *err)
     /* killed between saving the checkpoint that we go back to and telling of it */
     if (ok && step > 0 && !c.checkpoint_told)
         ok = note_checkpoint(
-            f, step, c.metrics != NULL ? json_incref(c.metrics) : reward_metrics(step, c.reward),
-            err);
+            f, step, checkpoint_stays(f->dir, step),
+            c.metrics != NULL ? json_incref(c.metrics) : reward_metrics(step, c.reward), err);
     json_decref(c.metrics);
     return ok;
 }

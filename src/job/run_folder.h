@@ -50,7 +50,7 @@ struct run_listener {
     /* Right before a step's metrics event. */
     bool (*progress)(void *ctx, size_t step, size_t total_steps, double seconds_left,
                      struct error *err);
-    /* dir: its name in checkpoints/ */
+    /* One that stays. dir: its name in checkpoints/ */
     bool (*checkpoint)(void *ctx, const json_t *checkpoint, const char *dir, struct error *err);
     bool (*settled)(void *ctx, const json_t *resolved, struct error *err);
 };

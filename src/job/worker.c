@@ -259,6 +259,8 @@ static bool take_one(struct worker *w, bool *found, struct error *err)
 
     if (ok && *found) {
         work->store = w->opt->store;
+        work->machine = w->machine;
+        work->machine_bytes = w->opt->machine_bytes;
         work->arena = &a;
         w->seen = 0;
         tell_seen(w, work->job.id);

@@ -27,6 +27,8 @@ struct work {
     struct store *store;
     struct job_row job;
     struct lease lease;
+    const char *machine; /* whose memory it takes, and how much jobs may have of that */
+    int64_t machine_bytes;
     struct arena *arena; /* as long as the job is worked on */
     atomic_bool stop;    /* ask is no longer WORK_GO_ON: read once a token */
     atomic_int ask;      /* enum work_ask; once it is something else it stays */

@@ -1,4 +1,5 @@
 #include "sample/judge.h"
+#include "sample/effort.h"
 
 #include "base/clock.h"
 #include "base/condition.h"
@@ -345,10 +346,18 @@ static double setting(const json_t *sampling, const char *key, double usual)
     return json_is_number(v) ? json_number_value(v) : usual;
 }
 
-/* The most tokens of a reply, under the names that ask_remote.c takes for one another, too. */
-static double max_tokens_of(const struct judge *j, const json_t *sampling)
+/*
+ * The most tokens of a reply, under the names that ask_remote.c takes for one another, too. Who says none has as many as ever
+ * behind what the effort lets the judge think; room: where that has no end.
+ */
+static double max_tokens_of(const struct judge *j, const json_t *sampling, enum effort effort,
+                            const struct thinking_options *thinking, size_t room)
 {
-    double most = setting(sampling, "max_tokens", (double)j->options.max_tokens);
+    const bool thinks = effort != EFFORT_DEFAULT && prompter_reasoning(j->prompter)->on;
+    const size_t usual = !thinks                ? j->options.max_tokens
+                         : thinking->budget > 0 ? j->options.max_tokens + thinking->budget
+                                                : room;
+    double most = setting(sampling, "max_tokens", (double)usual);
 
     most = setting(sampling, "max_completion_tokens", most);
     return setting(sampling, "max_completions_tokens", most);
@@ -404,17 +413,20 @@ static uint64_t seed_of(const json_t *sampling, struct str prompt)
     return strtoull(first, NULL, 16) ^ (uint64_t)json_integer_value(seed);
 }
 
-static bool request_of(const struct judge *j, const struct grade_question *q,
+static bool request_of(const struct judge *j, const struct grade_question *q, enum effort effort,
                        const struct prompt *prompt, struct sample_request *out, struct error *err)
 {
+    const struct effort_budgets budgets = effort_budgets_default();
     const json_t *s = q->sampling;
-    const double most = max_tokens_of(j, s);
+    struct thinking_options thinking = prompter_thinking(j->prompter, prompt);
     const size_t room = j->model->max_positions - size_min(j->model->max_positions, prompt->n);
 
     if (room < 16)
         return fail_param(err, ERR_LIMIT, "messages",
                           "the question has %zu tokens, and the judge %s reads %zu with its reply",
                           prompt->n, j->name, j->model->max_positions);
+    effort_apply(effort, &budgets, j->prompter, &thinking);
+    const double most = max_tokens_of(j, s, effort, &thinking, room);
     *out = (struct sample_request){
         .prompt = prompt->tokens,
         .n_prompt = prompt->n,
@@ -423,7 +435,7 @@ static bool request_of(const struct judge *j, const struct grade_question *q,
         .pick = {.temperature = (float)setting(s, "temperature", 0),
                  .top_p = (float)setting(s, "top_p", 1),
                  .repetition_penalty = 1},
-        .thinking = prompter_thinking(j->prompter, prompt),
+        .thinking = thinking,
         .seed = seed_of(s, prompt->text),
         .purpose = PHILOX_JUDGE,
     };
@@ -487,16 +499,21 @@ bool judge_ask(void *ctx, const struct grade_question *asked, struct arena *a,
 {
     struct judge *j = ctx;
     struct question *q = calloc(1, sizeof *q);
-    json_t *messages = NULL;
+    json_t *messages = NULL, *vars = NULL;
+    enum effort effort = EFFORT_DEFAULT;
     struct prompt prompt;
 
     if (q == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a question");
-    bool ok = plain_messages(j, asked->messages, &messages, err) &&
-              prompter_render(j->prompter, messages, NULL, NULL, a, &prompt, err) &&
-              request_of(j, asked, &prompt, &q->request, err) &&
-              form_of(j, asked->response_format, &q->constraint, err);
+    bool ok = effort_read(asked->sampling, &effort, err) &&
+              plain_messages(j, asked->messages, &messages, err);
+    if (ok)
+        vars = effort_variables(effort, j->prompter, NULL);
+    ok = ok && prompter_render(j->prompter, messages, NULL, vars, a, &prompt, err) &&
+         request_of(j, asked, effort, &prompt, &q->request, err) &&
+         form_of(j, asked->response_format, &q->constraint, err);
     json_decref(messages);
+    json_decref(vars);
     if (ok) {
         q->prompt = calloc(prompt.n, sizeof *q->prompt);
         ok = q->prompt != NULL ? true : fail(err, ERR_NO_MEMORY, "no memory for a question");

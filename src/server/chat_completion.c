@@ -203,18 +203,18 @@ static bool read_numbers(const json_t *body, const struct chat_defaults *def,
 static bool render(const json_t *body, const struct prompter *p, const struct chat_defaults *def,
                    struct arena *a, struct chat_request *r, struct error *err)
 {
-    const struct chat_budgets usual = chat_budgets_default(),
-                              *budgets = def->budgets != NULL ? def->budgets : &usual;
+    const struct effort_budgets usual = effort_budgets_default(),
+                                *budgets = def->budgets != NULL ? def->budgets : &usual;
     const json_t *extra = json_object_get(body, "chat_template_kwargs");
-    enum chat_effort effort;
+    enum effort effort;
 
     if (extra != NULL && !json_is_null(extra) && !json_is_object(extra))
         return fail_param(err, ERR_INVALID, "chat_template_kwargs",
                           "%s: \"chat_template_kwargs\" is %s, an object was expected", what,
                           json_kind(extra));
-    if (!chat_effort_read(body, &effort, err))
+    if (!effort_read(body, &effort, err))
         return false;
-    json_t *vars = chat_effort_variables(effort, p, extra);
+    json_t *vars = effort_variables(effort, p, extra);
     const bool ok = prompter_render(p, json_object_get(body, "messages"), r->tools.offered, vars, a,
                                     &r->prompt, err);
     json_decref(vars);
@@ -232,7 +232,7 @@ static bool render(const json_t *body, const struct prompter *p, const struct ch
     r->sample.prompt = r->prompt.tokens;
     r->sample.n_prompt = r->prompt.n;
     r->sample.thinking = prompter_thinking(p, &r->prompt);
-    chat_effort_apply(effort, budgets, p, &r->sample.thinking);
+    effort_apply(effort, budgets, p, &r->sample.thinking);
     return true;
 }
 

@@ -2,7 +2,7 @@
  * chat_completion.h - the body of a chat-completions request becomes a sampling request, and its answers a response.
  *
  * Understood: messages (text/chat_messages.h), tools and what belongs to them (chat_tools.h), reasoning_effort
- * (chat_effort.h), n, seed, temperature, top_p, stop, max_tokens and max_completion_tokens, frequency_penalty,
+ * (sample/effort.h), n, seed, temperature, top_p, stop, max_tokens and max_completion_tokens, frequency_penalty,
  * presence_penalty, logprobs, response_format; of other servers' top_k, min_p, repetition_penalty and
  * chat_template_kwargs. Known and without effect: user, store, metadata and their like. What is
  * known and not offered (top_logprobs, logit_bias, stream) is refused by name, and so is a key that is not known at all: a
@@ -15,9 +15,9 @@
 #ifndef HONE_SERVER_CHAT_COMPLETION_H
 #define HONE_SERVER_CHAT_COMPLETION_H
 
+#include "sample/effort.h"
 #include "sample/engine.h"
 #include "sample/prompt.h"
-#include "server/chat_effort.h"
 #include "server/chat_tools.h"
 
 /* What a request is given that does not say. */
@@ -28,7 +28,7 @@ struct chat_defaults {
     uint64_t seed;
     uint32_t item; /* counter of the random numbers where the request has no seed of its own */
     size_t max_positions;
-    const struct chat_budgets *budgets; /* by reasoning_effort; NULL: chat_budgets_default */
+    const struct effort_budgets *budgets; /* by reasoning_effort; NULL: effort_budgets_default */
 };
 #define CHAT_MAX_TOKENS ((size_t)1024)
 #define CHAT_MAX_N 128

@@ -90,9 +90,10 @@ struct lease {
 };
 /*
  * Takes the oldest job that waits for a worker (validating_files, queued, running or pausing, and nobody's lease on it) and
- * whose memory fits: with the jobs under lease on this machine it needs at most machine_bytes, or it is not known yet. On a
- * machine without any the oldest is given whatever it needs: to say that it does not fit is its worker's. The state stays
- * as it is; out->status is where to go on. *found false: there is none.
+ * whose memory fits: with the jobs under lease on this machine it needs at most machine_bytes, or it is not known yet. The oldest
+ * that would fit here but for those is reserved for: one that is younger is taken only where both fit, whatever else of the
+ * younger ones runs. A job that needs more than workers_most_bytes is given to whoever asks: to say that it fits nowhere is
+ * its worker's. The state stays as it is; out->status is where to go on. *found false: there is none.
  */
 struct worker_offer {
     const char *worker; /* "host:pid:random" */
@@ -208,4 +209,7 @@ struct worker_row {
 MUST_CHECK bool workers_seen(struct store *s, const struct worker_row *w, struct error *err);
 MUST_CHECK bool workers_list(struct store *s, struct arena *a, struct worker_row **out, size_t *n,
                              struct error *err);
+/* The most that one job may need: machine_bytes, or what another machine has that was seen within ten minutes. */
+MUST_CHECK bool workers_most_bytes(struct store *s, const char *machine, int64_t machine_bytes,
+                                   int64_t *out, struct error *err);
 #endif

@@ -18,39 +18,122 @@ struct taking {
 
 /* Two workers of one machine that count at the same moment do not both go by it: transactions are serializable. */
 static bool memory_in_use(struct db *db, const char *machine, int64_t now, int64_t *bytes,
-                          int64_t *n, struct error *err)
+                          struct error *err)
 {
     const struct db_value params[] = {db_text(machine), db_int(now)};
 
     return rows_int(db,
                     "SELECT CAST(COALESCE(SUM(memory_bytes), 0) AS BIGINT) FROM jobs "
                     "WHERE machine = ?1 AND lease <> 0 AND lease_until > ?2",
-                    params, COUNT_OF(params), bytes, NULL, err) &&
-           rows_int(db,
-                    "SELECT COUNT(*) FROM jobs "
-                    "WHERE machine = ?1 AND lease <> 0 AND lease_until > ?2",
-                    params, COUNT_OF(params), n, NULL, err);
+                    params, COUNT_OF(params), bytes, NULL, err);
 }
 
-#define TAKEABLE                                                                                     \
-    "SELECT " JOB_COLUMNS " FROM jobs t "                                                            \
-    "WHERE t.status IN ('validating_files', 'queued', 'running', 'pausing') "                        \
-    "AND (t.lease = 0 OR t.lease_until <= ?1) AND (t.memory_bytes <= ?2 OR CAST(?3 AS BIGINT) = 0) " \
+/*
+ * What a worker may take of a machine's memory. The oldest job that waits for memory here has a reservation: younger ones are
+ * taken only where it fits beside all of them that run here. So it is begun at the latest when those that are older than it have
+ * ended, however many keep coming, and what it does not need is used meanwhile.
+ */
+struct room {
+    int64_t now;
+    int64_t left;     /* free now */
+    int64_t reserved; /* seq of the job that waits; INT64_MAX: none */
+    int64_t behind;   /* for one that is younger */
+    int64_t most;     /* what needs more fits nowhere */
+};
+
+#define WAITING                                                                                    \
+    "FROM jobs t WHERE t.status IN ('validating_files', 'queued', 'running', 'pausing') "          \
+    "AND (t.lease = 0 OR t.lease_until <= ?1) "
+
+struct reservation {
+    int64_t seq, bytes;
+};
+
+static void reservation_fill(const struct db_row *row, struct arena *a, void *item)
+{
+    (void)a;
+    *(struct reservation *)item =
+        (struct reservation){.seq = db_row_int(row, 0), .bytes = db_row_int(row, 1)};
+}
+
+static bool find_reservation(struct db *db, const struct worker_offer *w, struct arena *a,
+                             struct room *room, struct error *err)
+{
+    const struct db_value find[] = {db_int(room->now), db_int(room->left),
+                                    db_int(w->machine_bytes)};
+    struct reservation first;
+    int64_t younger;
+    bool found = false;
+
+    room->reserved = INT64_MAX;
+    room->behind = room->left;
+    if (!rows_one(db,
+                  "SELECT t.seq, t.memory_bytes " WAITING
+                  "AND t.memory_bytes > ?2 AND t.memory_bytes <= ?3 ORDER BY t.seq LIMIT 1",
+                  find, COUNT_OF(find), reservation_fill, a, &first, &found, err))
+        return false;
+    if (!found)
+        return true;
+
+    const struct db_value behind[] = {db_text(w->machine), db_int(room->now), db_int(first.seq)};
+
+    if (!rows_int(db,
+                  "SELECT CAST(COALESCE(SUM(memory_bytes), 0) AS BIGINT) FROM jobs "
+                  "WHERE machine = ?1 AND lease <> 0 AND lease_until > ?2 AND seq > ?3",
+                  behind, COUNT_OF(behind), &younger, NULL, err))
+        return false;
+    room->reserved = first.seq;
+    room->behind = w->machine_bytes - first.bytes - younger;
+    room->behind = room->behind > 0 ? room->behind : 0;
+    return true;
+}
+
+/* Long enough for a machine to be started anew: until then its jobs wait for it. */
+#define AWAY_SECONDS 600
+
+static bool most_bytes(struct db *db, const char *machine, int64_t machine_bytes, int64_t now,
+                       int64_t *out, struct error *err)
+{
+    const struct db_value params[] = {db_text(machine), db_int(now - AWAY_SECONDS)};
+
+    if (!rows_int(db,
+                  "SELECT CAST(COALESCE(MAX(memory_bytes), 0) AS BIGINT) FROM workers "
+                  "WHERE machine <> ?1 AND seen_at > ?2",
+                  params, COUNT_OF(params), out, NULL, err))
+        return false;
+    *out = *out > machine_bytes ? *out : machine_bytes;
+    return true;
+}
+
+static bool room_find(struct db *db, const struct worker_offer *w, struct arena *a,
+                      struct room *out, struct error *err)
+{
+    int64_t in_use;
+
+    if (!rows_now(db, &out->now, err) || !memory_in_use(db, w->machine, out->now, &in_use, err))
+        return false;
+    out->left = w->machine_bytes > in_use ? w->machine_bytes - in_use : 0;
+    return find_reservation(db, w, a, out, err) &&
+           most_bytes(db, w->machine, w->machine_bytes, out->now, &out->most, err);
+}
+
+/* One that fits nowhere is given to whoever asks: it will say so, which waiting does not. */
+#define TAKEABLE                                                                                   \
+    "SELECT " JOB_COLUMNS " " WAITING "AND (t.memory_bytes = 0 OR t.memory_bytes > ?5 OR "         \
+    "(t.memory_bytes <= ?2 AND (t.seq <= ?3 OR t.memory_bytes <= ?4))) "                           \
     "ORDER BY t.seq LIMIT 1"
 
 static bool take_job(struct db *db, void *ctx, struct error *err)
 {
     struct taking *take = ctx;
-    int64_t now, in_use, n_running, left;
+    struct room room;
 
     take->found = false;
-    if (!rows_now(db, &now, err) ||
-        !memory_in_use(db, take->w->machine, now, &in_use, &n_running, err))
+    if (!room_find(db, take->w, take->a, &room, err))
         return false;
-    left = take->w->machine_bytes > in_use ? take->w->machine_bytes - in_use : 0;
 
-    /* alone on its machine a job is given whatever it needs: it will say that it cannot, which waiting does not */
-    const struct db_value find[] = {db_int(now), db_int(left), db_int(n_running)};
+    const struct db_value find[] = {db_int(room.now), db_int(room.left), db_int(room.reserved),
+                                    db_int(room.behind), db_int(room.most)};
 
     if (!rows_one(db, SKIP_LOCKED(db, TAKEABLE), find, COUNT_OF(find), job_state_fill, take->a,
                   &take->job, &take->found, err))
@@ -62,7 +145,7 @@ static bool take_job(struct db *db, void *ctx, struct error *err)
 
     j->attempt++;
     j->tries++;
-    j->lease_until = now + take->w->lease_seconds;
+    j->lease_until = room.now + take->w->lease_seconds;
     j->worker = arena_text(take->a, str_of(take->w->worker));
 
     const struct db_value params[] = {db_text(j->id), db_text(j->worker), db_text(take->w->machine),
@@ -406,5 +489,30 @@ bool workers_list(struct store *s, struct arena *a, struct worker_row **out, siz
         return false;
     *out = r.rows.items;
     *n = r.rows.n;
+    return true;
+}
+
+struct most_reading {
+    const char *machine;
+    int64_t machine_bytes, out;
+};
+
+static bool read_most(struct db *db, void *ctx, struct error *err)
+{
+    struct most_reading *r = ctx;
+    int64_t now;
+
+    return rows_now(db, &now, err) &&
+           most_bytes(db, r->machine, r->machine_bytes, now, &r->out, err);
+}
+
+bool workers_most_bytes(struct store *s, const char *machine, int64_t machine_bytes, int64_t *out,
+                        struct error *err)
+{
+    struct most_reading r = {.machine = machine, .machine_bytes = machine_bytes};
+
+    if (!db_read(store_db(s), read_most, &r, err))
+        return false;
+    *out = r.out;
     return true;
 }

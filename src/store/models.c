@@ -72,19 +72,44 @@ static bool fail_no_model(struct error *err, struct str name)
                             "there is no fine-tuned model of that name");
 }
 
+/*
+ * The last checkpoint was listed as "MODEL:ckpt-step-N" while the job ran; since it carries the model's name it is found by both.
+ * Splits such a name; MODEL is empty for another.
+ */
+static struct str split_checkpoint(struct str name, int64_t *step)
+{
+    static const struct str mark = {":ckpt-step-", 11};
+    const size_t at = str_find(name, mark, 0);
+    const size_t digits = at < name.len ? name.len - at - mark.len : 0;
+
+    *step = 0;
+    if (digits == 0 || digits > 15)
+        return STR("");
+    for (size_t i = name.len - digits; i < name.len; i++) {
+        if (name.ptr[i] < '0' || name.ptr[i] > '9')
+            return STR("");
+        *step = *step * 10 + (name.ptr[i] - '0');
+    }
+    return (struct str){name.ptr, at};
+}
+
 static bool model_by_name(struct db *db, const char *project_id, struct str name, struct arena *a,
                           struct tuned_model *out, struct error *err)
 {
-    const struct db_value params[] = {db_text(project_id), db_str(name)};
+    int64_t step;
+    const struct str model = split_checkpoint(name, &step);
+    const struct db_value params[] = {db_text(project_id), db_str(name), db_str(model),
+                                      db_int(step)};
     bool found = false;
 
     if (!rows_one(
             db,
-            "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS " AND c.name = ?2 AND " MAY_USE(
-                "c.name") " UNION ALL " OF_JOBS
-                          " AND j.fine_tuned_model = ?2 AND " MAY_USE(
-                              "j.fine_tuned_model") ") AS m "
-                                                    "ORDER BY m.seq DESC, m.step DESC LIMIT 1",
+            "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
+            " AND c.name = ?2 AND " MAY_USE("c.name") " UNION ALL " OF_JOBS " AND j.fine_tuned_model = ?2 AND " MAY_USE(
+                "j.fine_tuned_model") " UNION ALL " OF_CHECKPOINTS
+                                      " AND j.fine_tuned_model = ?3 AND c.name = ?3 AND c.step = ?4 AND " MAY_USE(
+                                          "?2") ") AS m "
+                                                "ORDER BY m.seq DESC, m.step DESC LIMIT 1",
             params, COUNT_OF(params), model_fill, a, out, &found, err))
         return false;
     return found || fail_no_model(err, name);

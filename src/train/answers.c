@@ -9,12 +9,37 @@
 
 #define TELL_SECONDS 30 /* of waiting for grades alone, before an event tells of it */
 
+bool answers_prompt(const struct prompter *p, const struct dataset_row *row, enum effort effort,
+                    struct arena *a, struct prompt *out, struct error *err)
+{
+    json_t *vars = effort_variables(effort, p, NULL);
+    const bool ok = prompter_render(p, row->messages, row->tools, vars, a, out, err);
+
+    json_decref(vars);
+    return ok;
+}
+
+/* A budget that the job gives in tokens and that of its effort both hold. */
+static struct thinking_options thinking_of(const struct prompter *p, const struct prompt *to,
+                                           enum effort effort)
+{
+    const struct effort_budgets budgets = effort_budgets_default();
+    struct thinking_options t = prompter_thinking(p, to);
+    const size_t own = t.budget;
+
+    effort_apply(effort, &budgets, p, &t);
+    if (own > 0 && (t.budget == 0 || own < t.budget))
+        t.budget = own;
+    return t;
+}
+
 struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
                                        const atomic_bool *stop)
 {
     return (struct answers_options){
         .n_samples = r->group_size,
         .max_tokens = r->max_tokens,
+        .effort = effort_of(r->reasoning_effort),
         .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
         .seed = r->seed,
         .purpose = PHILOX_TOKEN,
@@ -239,7 +264,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     for (size_t i = 0; i < n_rows; i++) {
         const struct dataset_row *row = &d->rows[items[i]];
 
-        if (!prompter_render(p, row->messages, row->tools, NULL, a, &x.prompts[i], err))
+        if (!answers_prompt(p, row, opt->effort, a, &x.prompts[i], err))
             return fail_while(err, "rendering %s, line %zu", d->path, row->line);
         requests[i] = (struct sample_request){
             .prompt = x.prompts[i].tokens,
@@ -247,7 +272,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
             .n_samples = opt->n_samples,
             .max_tokens = opt->max_tokens,
             .pick = opt->pick,
-            .thinking = prompter_thinking(p, &x.prompts[i]),
+            .thinking = thinking_of(p, &x.prompts[i], opt->effort),
             .want_entropy = opt->want_entropy,
             .seed = opt->seed,
             .purpose = opt->purpose,

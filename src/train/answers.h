@@ -5,13 +5,14 @@
 #define HONE_TRAIN_ANSWERS_H
 
 #include "grade/grade_queue.h"
-#include "sample/prompt.h"
+#include "sample/effort.h"
 #include "text/dataset.h"
 #include "train/progress.h"
 #include "train/recipe.h"
 
 struct answers_options {
     size_t n_samples, max_tokens;
+    enum effort effort; /* EFFORT_DEFAULT: as the prompter has it */
     struct pick_options pick;
     bool want_entropy;
     uint64_t seed;
@@ -25,6 +26,11 @@ struct answers_options {
 /* What a step of training asks for: groups of answers as the recipe wants them, nothing kept. Step 0: before the first. */
 struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
                                        const atomic_bool *stop);
+
+/* A row's prompt as the model reads it: the template is told of the effort. In the arena. */
+MUST_CHECK bool answers_prompt(const struct prompter *p, const struct dataset_row *row,
+                               enum effort effort, struct arena *a, struct prompt *out,
+                               struct error *err);
 
 struct answer_slot {
     const struct sample *sample; /* the engine's: until its next run, or copied by answers_keep */

@@ -173,6 +173,7 @@ static bool save_state(const struct checkpoint_parts *p, const char *path, struc
     json_t *j = state_to_json(p->state, p->optimizer);
     struct buf b;
 
+    json_object_set_new(j, "stays", json_boolean(p->stays));
     buf_init(&b, 1 << 20);
     json_write(&b, j, &(struct json_format){.indent = 2});
     buf_char(&b, '\n');
@@ -329,6 +330,30 @@ bool checkpoint_load(const char *run_dir, uint64_t step, struct model *model,
     return ok || fail_while(err, "resuming from step %" PRIu64, step);
 }
 
+bool checkpoint_stays(const char *run_dir, uint64_t step)
+{
+    struct arena a = {0};
+    struct error ignored;
+    json_t *j = NULL;
+    const bool stays =
+        !json_read_file(file_join(&a, dir_of(&a, run_dir, step), "state.json"), &j, &ignored) ||
+        !json_is_false(json_object_get(j, "stays"));
+
+    json_decref(j);
+    arena_release(&a);
+    return stays;
+}
+
+bool checkpoint_pin(const char *run_dir, uint64_t step, struct error *err)
+{
+    struct arena a = {0};
+    const bool ok = file_put(file_join(&a, dir_of(&a, run_dir, step), "pinned"), STR(""), err) ||
+                    fail_while(err, "keeping the checkpoint of step %" PRIu64, step);
+
+    arena_release(&a);
+    return ok;
+}
+
 struct pruning {
     const char *run_dir;
     const struct train_state *state;
@@ -340,7 +365,7 @@ static bool prune_one(void *ctx, uint64_t step, struct error *err)
     const struct pruning *p = ctx;
     struct arena a = {0};
     const char *dir = dir_of(&a, p->run_dir, step);
-    bool best = false, ok;
+    bool best = file_exists(file_join(&a, dir, "pinned")), ok;
 
     for (size_t i = 0; i < p->state->n_best && i < p->keep_best; i++)
         best = best || p->state->best_step[i] == step;

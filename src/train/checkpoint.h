@@ -4,6 +4,7 @@
  *     checkpoints/step-N/   adapter_config.json, adapter_model.safetensors   (or model.safetensors: full fine-tuning)
  *                           optimizer.safetensors                            the moments
  *                           state.json                                       counters and scalars
+ *                           pinned                                           empty: it stays as long as the run
  *
  * A checkpoint is written beside its place and renamed when it is whole: it is there or it is not.
  */
@@ -50,6 +51,7 @@ struct checkpoint_parts {
     const struct model *model;
     const struct optimizer *optimizer;
     const struct train_state *state;
+    bool stays; /* struct checkpoint_info */
 };
 MUST_CHECK bool checkpoint_save(const char *run_dir, const struct checkpoint_parts *parts,
                                 struct arena *a, const char **dir, struct error *err);
@@ -59,7 +61,11 @@ uint64_t checkpoint_last(const char *run_dir);
 MUST_CHECK bool checkpoint_load(const char *run_dir, uint64_t step, struct model *model,
                                 struct adapter *adapter, struct optimizer *optimizer,
                                 struct train_state *state, struct error *err);
-/* Keeps the newest whole, the best without their optimizer, and removes the others. */
+/* What it was saved as; true where nothing is known of it. */
+bool checkpoint_stays(const char *run_dir, uint64_t step);
+/* Somebody was told of it: no later checkpoint_prune removes it. */
+MUST_CHECK bool checkpoint_pin(const char *run_dir, uint64_t step, struct error *err);
+/* Keeps the newest whole, the best and the pinned without their optimizer, and removes the others. */
 MUST_CHECK bool checkpoint_prune(const char *run_dir, const struct train_state *state,
                                  size_t keep_best, struct error *err);
 #endif

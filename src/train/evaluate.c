@@ -104,6 +104,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
     for (size_t from = 0; ok && from < d->n_rows; from += ROWS_AT_A_TIME) {
         struct answers_options ao = {.n_samples = r.n_samples,
                                      .max_tokens = opt->max_tokens,
+                                     .effort = opt->effort,
                                      .pick = opt->pick,
                                      .seed = opt->seed,
                                      .purpose = opt->purpose,

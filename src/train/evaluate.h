@@ -5,6 +5,7 @@
 #define HONE_TRAIN_EVALUATE_H
 
 #include "grade/grade_queue.h"
+#include "sample/effort.h"
 #include "sample/prompt.h"
 #include "text/dataset.h"
 #include "train/progress.h"
@@ -13,6 +14,7 @@ struct evaluate_options {
     size_t n_samples; /* per row */
     bool greedy;      /* one answer per row at temperature 0 instead */
     size_t max_tokens;
+    enum effort effort; /* EFFORT_DEFAULT: as the prompter has it */
     struct pick_options pick;
     uint64_t seed;
     enum philox_purpose purpose;

@@ -231,10 +231,12 @@ static void keep_epoch(struct loop *l, uint64_t step)
 
 static bool save(struct loop *l, const struct fit_metrics *m, struct error *err)
 {
+    const bool stays = m != NULL && (m->epoch_ends || m->step == m->total_steps);
     const struct checkpoint_parts parts = {.adapter = l->trained.adapter,
                                            .model = l->in->model,
                                            .optimizer = &l->trained.optimizer,
-                                           .state = &l->state};
+                                           .state = &l->state,
+                                           .stays = stays};
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
 
@@ -243,6 +245,7 @@ static bool save(struct loop *l, const struct fit_metrics *m, struct error *err)
         return false;
     const struct checkpoint_info info = {.step = (size_t)l->state.step,
                                          .best = m != NULL && m->epoch_ends,
+                                         .stays = stays,
                                          .dir = dir,
                                          .valid_mean_reward = (double)NAN,
                                          .fit = m};

@@ -98,8 +98,9 @@ struct fit_metrics {
 
 struct checkpoint_info {
     size_t step;
-    double valid_mean_reward;      /* NaN: not measured */
-    bool best;                     /* among the best three */
+    double valid_mean_reward; /* NaN: not measured */
+    bool best;                /* among the best three */
+    bool stays; /* among the best so far, an epoch's end, the last; false: only to go on from */
     const struct fit_metrics *fit; /* of this step, where it was a step of fitting; or NULL */
     const char *dir;               /* checkpoints/step-N, already whole */
 };

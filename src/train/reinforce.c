@@ -15,6 +15,7 @@
 #include "train/gradient.h"
 #include "train/groups.h"
 #include "train/ledger.h"
+#include "train/memory_need.h"
 #include "train/preflight.h"
 #include "train/trained.h"
 
@@ -254,6 +255,7 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
     struct evaluate_options opt = {
         .n_samples = l->recipe.eval_samples,
         .max_tokens = l->recipe.max_tokens,
+        .effort = effort_of(l->recipe.reasoning_effort),
         .pick = {.temperature = (float)l->recipe.temperature, .top_p = 1, .repetition_penalty = 1},
         .seed = l->recipe.seed,
         .purpose = PHILOX_EVAL,
@@ -302,12 +304,23 @@ static bool among_best(struct train_state *s, uint64_t step, double reward, size
     return true;
 }
 
+#define SOLVED_STEPS                                                                               \
+    10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
+
+/* All steps are done, or there is nothing left to learn. */
+static bool is_over(const struct loop *l)
+{
+    return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
+}
+
 static bool save(struct loop *l, const struct step_metrics *m, bool best, struct error *err)
 {
+    const bool stays = best || is_over(l);
     const struct checkpoint_parts parts = {.adapter = l->trained.adapter,
                                            .model = l->in->model,
                                            .optimizer = &l->trained.optimizer,
-                                           .state = &l->state};
+                                           .state = &l->state,
+                                           .stays = stays};
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
     bool ok = checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
@@ -316,6 +329,7 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
     if (ok && sink != NULL && sink->checkpoint != NULL) {
         const struct checkpoint_info info = {.step = (size_t)l->state.step,
                                              .best = best,
+                                             .stays = stays,
                                              .dir = dir,
                                              .valid_mean_reward =
                                                  m->has_valid ? m->valid_mean_reward : (double)NAN};
@@ -326,15 +340,6 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
 }
 
 /* ---- the whole ---- */
-
-#define SOLVED_STEPS                                                                               \
-    10 /* in a row without a prompt to learn from, all of them right: the rest would be the same */
-
-/* All steps are done, or there is nothing left to learn. */
-static bool is_over(const struct loop *l)
-{
-    return l->state.step >= l->total_steps || l->state.solved_steps >= SOLVED_STEPS;
-}
 
 /* A step that is given up has not happened: the steps before are not done twice. */
 static bool give_up(struct loop *l, const struct train_state *before, struct error *err)
@@ -445,8 +450,8 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
 
         arena_reset(&a);
         snprintf(what, sizeof what, "%.256s, line %zu", d->path, d->rows[i].line);
-        ok = prompter_render(l->in->prompter, d->rows[i].messages, d->rows[i].tools, NULL, &a, &p,
-                             err) &&
+        ok = answers_prompt(l->in->prompter, &d->rows[i], effort_of(l->recipe.reasoning_effort), &a,
+                            &p, err) &&
              grader_check_item(l->in->grader, d->rows[i].item, what, err);
         const size_t most = l->recipe.max_prompt_tokens > 0 ? l->recipe.max_prompt_tokens
                                                             : l->in->model->max_positions - 1;
@@ -597,13 +602,6 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     return ok;
 }
 
-double reinforce_least_bytes(const struct model *m, const struct recipe *recipe)
-{
-    /* values, gradients, two moments, and the three arrays that an update is undone from */
-    return (double)model_bytes(m) + (double)trained_values(&m->config, recipe->lora_rank) * 4 *
-                                        (recipe->kl_undo > 0 ? 7 : 4);
-}
-
 bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out, struct error *err)
 {
     struct loop l = {.in = in, .recipe = *in->recipe};
@@ -616,8 +614,11 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
     if (ok) {
-        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps,
-                       reinforce_least_bytes(in->model, &l.recipe), out, err);
+        const struct memory_need need =
+            memory_need_of(in->model, in->start, &l.recipe, l.longest_prompt);
+
+        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps, need.model + need.trained,
+                       out, err);
     }
     engine_close(l.engine);
     return ok;

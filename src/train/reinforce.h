@@ -39,9 +39,6 @@ struct reinforce_result {
 MUST_CHECK bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out,
                           struct error *err);
 
-/* The least memory that training takes, the model's own bytes with it: what cannot be computed anew instead of being kept. */
-double reinforce_least_bytes(const struct model *m, const struct recipe *recipe);
-
 /* What a job would meet before it starts. */
 struct check_report {
     size_t n_rows_train, n_rows_valid, n_rows_checked, n_samples;

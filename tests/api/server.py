@@ -1,9 +1,11 @@
 """What the tests of the API share: a server in a home of its own, and the official client."""
+import contextlib
 import json
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -120,6 +122,11 @@ class Server:
         except urllib.error.HTTPError as reply:
             with reply:
                 return reply.code, reply.headers, reply.read()
+
+    def sql(self, statement, *values):
+        """Rows of the store, a SQLite one."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.home, "hone.db"), timeout=30)) as db, db:
+            return db.execute(statement, values).fetchall()
 
     def worker(self, *options, timeout=300):
         """hone worker until the queue is empty."""

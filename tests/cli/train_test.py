@@ -146,6 +146,39 @@ class Train(HoneTest):
         told = self.json("eval", "--model", "run", "--data", "valid.jsonl", "--grader", "g.json", "--max-tokens", "14")
         self.assertTrue(1 <= told["reasoning_tokens_mean"] <= 3 + n_close, told)
 
+    def test_an_effort_is_a_budget(self):
+        """The same job without and with it: the tiny model, with room for long thoughts, does not end them by itself."""
+        shutil.copytree(HF, self.path("long"))
+        config = json.loads(self.read("long", "config.json"))
+        self.put("long/config.json", {**config, "max_position_embeddings": 2048})
+        template = self.put("t.jinja", "{{ reasoning_effort }}{{ messages[0].content }}{# </think> #}<think>\n")
+        n_close = len(self.lines("tokenize", "--model", HF, stdin=[{"text": "</think>"}])[0]["ids"])
+
+        def thoughts(effort, budget=None, most=1100):
+            out = "run-%s-%s-%d" % (effort, budget, most)
+            job = self.job(model="long", steps=1, hone={"group_size": 2, "max_tokens": most, "temperature": 0.05, **(
+                {"reasoning": {"budget": budget}} if budget else {})})
+            self.works("train", job, "--out", out, "--template", template, "--set", "reasoning_effort=" + effort)
+            lines = []
+            for name in ("step-1", "valid-0", "valid-1"):
+                lines += map(json.loads, self.read(out, "rollouts", name + ".jsonl").splitlines())
+            told = "" if effort == "default" else effort
+            self.assertTrue(all(line["prompt"].startswith(told + line["prompt"][len(told)]) for line in lines
+                                if "prompt" in line), lines[0])
+            self.assertTrue(any(line.get("prompt", "").startswith(told + "0") or
+                                line.get("prompt", "").startswith(told + "1") for line in lines))
+            return max(line["thinking_tokens"] for line in lines), lines
+
+        self.assertEqual(thoughts("default")[0], 1100)
+        longest, lines = thoughts("low")
+        self.assertEqual(longest, 1024 + n_close)
+        for line in lines:
+            if len(line["tokens"]) > 1024:
+                self.assertIn("</think>", "".join(line["pieces"]))
+        self.assertEqual(thoughts("medium")[0], 1100)  # no more than the answer may have
+        self.assertEqual(thoughts("low", most=40)[0], 40)
+        self.assertEqual(thoughts("low", budget=8, most=40)[0], 8 + n_close)  # the lesser of both
+
     def test_the_report_of_a_run(self):
         self.train(self.job(), "--out", "run")
         self.assertEqual(self.json("report", "run"), {"report": "run/report.html"})

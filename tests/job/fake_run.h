@@ -391,8 +391,11 @@ static inline bool fake_save(struct fake_teller *t, struct error *err)
     if (f->dir != NULL && !file_make_dirs(text, err)) /* the trainer saves, then tells */
         return false;
     snprintf(text, sizeof text, "checkpoints/step-%zu", t->m.step);
-    const struct checkpoint_info c = {
-        .step = t->m.step, .valid_mean_reward = t->m.valid_mean_reward, .best = true, .dir = text};
+    const struct checkpoint_info c = {.step = t->m.step,
+                                      .valid_mean_reward = t->m.valid_mean_reward,
+                                      .best = true,
+                                      .stays = true,
+                                      .dir = text};
     return t->sink.checkpoint(t->sink.ctx, &c, err);
 }
 

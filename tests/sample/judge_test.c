@@ -4,6 +4,7 @@
 #include "sample/judge.h"
 
 #include "base/clock.h"
+#include "base/size.h"
 #include "support/support.h"
 
 #include <pthread.h>
@@ -439,6 +440,60 @@ static void a_model_that_is_trained_whole_cannot_judge(void **state)
     model_close(m);
 }
 
+/* Thoughts of a judge that does not end them by itself leave room for a reply where an effort was asked for. */
+static void an_effort_ends_what_a_judge_thinks(void **state)
+{
+    static const struct {
+        const char *sampling;
+        size_t least, most; /* tokens of the reply; most 0: cut off */
+    } rows[] = {
+        {"{\"max_completions_tokens\":100}", 0, 0},
+        {"{\"max_completions_tokens\":100,\"reasoning_effort\":null}", 0, 0},
+        {"{\"max_completions_tokens\":100,\"reasoning_effort\":\"none\"}", 2, 40},
+        {"{\"max_completions_tokens\":330,\"reasoning_effort\":\"minimal\"}", 257, 300},
+        {"{\"max_completions_tokens\":100,\"reasoning_effort\":\"minimal\"}", 0, 0},
+        {"{\"reasoning_effort\":\"minimal\"}", 257, 300},
+    };
+    const struct judge_options few = {.max_tokens = 60, .max_live = 2, .kv_bytes = 1 << 24};
+    struct judge *j;
+    struct prompter *usual = prompter;
+    json_t *span = json_of("{\"open\":\"<t>\",\"close\":\"</t>\"}"),
+           *form = json_of("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\","
+                           "\"schema\":{\"enum\":[1]}}}");
+
+    (void)state;
+    ASSERT_OK(prompter_open(model, NULL, &prompter, &err));
+    ASSERT_OK(prompter_reason(prompter, span, &err));
+    j = open_judge(&few);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", "Well?"),
+               *sampling = json_of(rows[i].sampling);
+        const struct grade_question q = {.model = "tiny",
+                                         .messages = messages,
+                                         .response_format = form,
+                                         .sampling = sampling,
+                                         .deadline = clock_seconds() + 60};
+        struct grade_reply reply = {0};
+        struct arena a = {0};
+
+        if (rows[i].most == 0) {
+            ASSERT_FAILS(judge_ask(j, &q, &a, &reply, &err), ERR_LIMIT, "was cut off");
+        } else {
+            ASSERT_OK(judge_ask(j, &q, &a, &reply, &err));
+            ASSERT_STR(reply.text, "1");
+            assert_in_range(reply.usage.completion, rows[i].least, rows[i].most);
+        }
+        arena_release(&a);
+        json_decref(messages);
+        json_decref(sampling);
+    }
+    judge_close(j);
+    prompter_close(prompter);
+    prompter = usual;
+    json_decref(span);
+    json_decref(form);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -452,6 +507,7 @@ int main(void)
         cmocka_unit_test(messages_come_in_every_form_of_text),
         cmocka_unit_test(what_is_judged_cannot_end_its_turn),
         cmocka_unit_test(a_reply_may_have_so_many_tokens_by_any_name),
+        cmocka_unit_test(an_effort_ends_what_a_judge_thinks),
         cmocka_unit_test(a_model_that_is_trained_whole_cannot_judge),
     };
 

@@ -300,20 +300,105 @@ static void a_job_waits_until_its_memory_is_free(void **state)
     test_store_close(t);
 }
 
-static void a_job_that_fits_nowhere_is_given_to_an_empty_machine(void **state)
+/* Waiting would not help it: who takes it says so. */
+static void a_job_that_fits_nowhere_is_given_to_whoever_asks(void **state)
 {
     struct test_store *t = test_store_open(state);
     struct error err = {0};
+    struct worker_row large = {.name = arena_text(&t->arena, STR("large:1")),
+                               .machine = arena_text(&t->arena, STR("large")),
+                               .version = arena_text(&t->arena, STR("1")),
+                               .memory_bytes = 1000};
     struct job_row small = test_job(t, t->project), big = test_job(t, t->project), got;
     struct lease l, lb;
+    int64_t most;
 
     needs(t, small.id, 1);
     needs(t, big.id, 1000);
+    ASSERT_OK(workers_seen(t->s, &large, &err));
+    ASSERT_OK(workers_most_bytes(t->s, "m", 100, &most, &err));
+    assert_int_equal(most, 1000);
     assert_true(take(t, "1", 100, 60, &got, &l));
+    assert_string_equal(got.id, small.id);
+    assert_false(take(t, "2", 100, 60, &got, &lb)); /* the large machine's to take */
+    ASSERT_OK(jobs_release(t->s, &l, &err));
+    assert_true(take(t, "1", 100, 60, &got, &l));
+    assert_string_equal(got.id, small.id);
     assert_false(take(t, "2", 100, 60, &got, &lb));
-    ASSERT_OK(test_change(t, &l, "failed", &err));
+
+    test_sql(t, "UPDATE workers SET memory_bytes = 999", NULL, NULL, INT64_MIN);
     assert_true(take(t, "2", 100, 60, &got, &lb));
     assert_string_equal(got.id, big.id);
+    ASSERT_OK(jobs_release(t->s, &lb, &err));
+
+    /* a machine that was away for a moment is waited for, one that is gone is not */
+    test_sql(t, "UPDATE workers SET memory_bytes = 1000, seen_at = seen_at - 500", NULL, NULL,
+             INT64_MIN);
+    assert_false(take(t, "2", 100, 60, &got, &lb));
+    test_sql(t, "UPDATE workers SET seen_at = seen_at - 500", NULL, NULL, INT64_MIN);
+    assert_true(take(t, "2", 100, 60, &got, &lb));
+    ASSERT_OK(workers_most_bytes(t->s, "m", 100, &most, &err));
+    assert_int_equal(most, 100);
+
+    /* what this machine had before it was started with less does not count */
+    large.machine = arena_text(&t->arena, STR("m"));
+    ASSERT_OK(workers_seen(t->s, &large, &err));
+    ASSERT_OK(workers_most_bytes(t->s, "m", 100, &most, &err));
+    assert_int_equal(most, 100);
+    test_store_close(t);
+}
+
+/* Small jobs that keep coming: the large one is begun once those that ran before it have ended. */
+static void a_large_job_does_not_wait_for_ever(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct job_row got, small[4], large;
+    struct lease l[4], ll;
+
+    for (int i = 0; i < 4; i++) {
+        if (i == 2) {
+            large = test_job(t, t->project);
+            needs(t, large.id, 80);
+        }
+        small[i] = test_job(t, t->project);
+        needs(t, small[i].id, 20);
+    }
+    for (
+        int i = 0; i < 3;
+        i++) { /* beside two older ones there is no room for it; a younger one is let in, for it will fit beside that */
+        assert_true(take(t, "w", 100, 60, &got, &l[i]));
+        assert_string_equal(got.id, small[i].id);
+    }
+    assert_false(
+        take(t, "w", 100, 60, &got,
+             &l[3])); /* 20 are free, but with two younger ones the large one does not fit */
+    ASSERT_OK(test_change(t, &l[0], "failed", &err));
+    assert_false(take(t, "w", 100, 60, &got, &l[3]));
+    ASSERT_OK(test_change(t, &l[1], "failed", &err));
+    assert_true(take(t, "w", 100, 60, &got, &ll));
+    assert_string_equal(got.id, large.id);
+    assert_false(take(t, "w", 100, 60, &got, &l[3]));
+    ASSERT_OK(test_change(t, &ll, "failed", &err));
+    assert_true(take(t, "w", 100, 60, &got, &l[3]));
+    assert_string_equal(got.id, small[3].id);
+    test_store_close(t);
+}
+
+/* A job whose memory is not known yet has its files checked meanwhile. */
+static void files_are_checked_while_a_large_job_waits(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct job_row a = test_job(t, t->project), large = test_job(t, t->project),
+                   c = test_job(t, t->project), got;
+    struct lease l;
+
+    needs(t, a.id, 50);
+    needs(t, large.id, 100);
+    assert_true(take(t, "w", 100, 60, &got, &l));
+    assert_true(take(t, "w", 100, 60, &got, &l));
+    assert_string_equal(got.id, c.id);
+    assert_false(take(t, "w", 100, 60, &got, &l));
     test_store_close(t);
 }
 
@@ -583,7 +668,9 @@ int main(void)
         ON_BOTH(a_lease_is_not_taken_before_its_end),
         ON_BOTH(a_job_that_was_taken_back_waits_for_its_worker),
         ON_BOTH(a_job_waits_until_its_memory_is_free),
-        ON_BOTH(a_job_that_fits_nowhere_is_given_to_an_empty_machine),
+        ON_BOTH(a_job_that_fits_nowhere_is_given_to_whoever_asks),
+        ON_BOTH(a_large_job_does_not_wait_for_ever),
+        ON_BOTH(files_are_checked_while_a_large_job_waits),
         ON_BOTH(a_job_of_unknown_memory_fits),
         ON_BOTH(the_memory_of_a_machine_is_not_given_twice),
         ON_BOTH(a_worker_changes_states_as_drawn),

@@ -170,6 +170,39 @@ static void the_last_checkpoint_carries_the_models_name_once(void **state)
     test_store_close(t);
 }
 
+/* It was listed by that name while the job ran. */
+static void the_last_checkpoint_is_found_by_its_step_too(void **state)
+{
+    static const char *const others[] = {"ft:m:end:ckpt-step-29",
+                                         "ft:m:end:ckpt-step-",
+                                         "ft:m:end:ckpt-step-30x",
+                                         "ft:m:end:ckpt-step--30",
+                                         "ft:m:end:ckpt-step-99999999999999999999",
+                                         ":ckpt-step-30",
+                                         "ft:m:ckpt-step-30"};
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l;
+    struct tuned_model m;
+
+    test_job_in(t, "running", &l);
+    put(t, &l, 30, "ft:m:end:ckpt-step-30");
+    put(t, &l, 30, "ft:m:end");
+    end_as(t, &l, "succeeded", "ft:m:end");
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:m:end:ckpt-step-30"), &t->arena, &m, &err));
+    assert_string_equal(m.checkpoint_dir, "step-30");
+    assert_int_equal(m.step, 30);
+    ASSERT_FAILS(models_get(t->s, t->other, STR("ft:m:end:ckpt-step-30"), &t->arena, &m, &err),
+                 ERR_NOT_FOUND, "ckpt-step-30");
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        ASSERT_FAILS(models_get(t->s, t->project, str_of(others[i]), &t->arena, &m, &err),
+                     ERR_NOT_FOUND, "model");
+    ASSERT_OK(models_delete(t->s, t->project, STR("ft:m:end"), &err));
+    ASSERT_FAILS(models_get(t->s, t->project, STR("ft:m:end:ckpt-step-30"), &t->arena, &m, &err),
+                 ERR_NOT_FOUND, "ckpt-step-30");
+    test_store_close(t);
+}
+
 static void a_paused_job_is_its_newest_checkpoint(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -373,6 +406,7 @@ int main(void)
         ON_BOTH(a_checkpoint_of_a_strange_name_is_refused),
         ON_BOTH(a_model_is_there_from_its_first_checkpoint),
         ON_BOTH(the_last_checkpoint_carries_the_models_name_once),
+        ON_BOTH(the_last_checkpoint_is_found_by_its_step_too),
         ON_BOTH(a_paused_job_is_its_newest_checkpoint),
         ON_BOTH(names_of_nothing_are_not_found),
         ON_BOTH(a_deleted_model_is_gone_and_its_run_stays),

@@ -1,7 +1,9 @@
 /*
- * chat_effort.c - a name becomes a number.
+ * effort.c - a name becomes a number.
  */
-#include "server/chat_effort.h"
+#include "sample/effort.h"
+
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -13,16 +15,16 @@ static const struct {
     [EFFORT_XHIGH] = {"xhigh", 32768},   [EFFORT_MAX] = {"max", 0},
 };
 
-struct chat_budgets chat_budgets_default(void)
+struct effort_budgets effort_budgets_default(void)
 {
-    struct chat_budgets b;
+    struct effort_budgets b;
 
     for (size_t i = 0; i < N_EFFORTS; i++)
         b.tokens[i] = efforts[i].tokens;
     return b;
 }
 
-bool chat_effort_read(const json_t *body, enum chat_effort *out, struct error *err)
+bool effort_read(const json_t *body, enum effort *out, struct error *err)
 {
     const json_t *told = json_object_get(body, "reasoning_effort");
 
@@ -32,7 +34,7 @@ bool chat_effort_read(const json_t *body, enum chat_effort *out, struct error *e
     for (size_t i = EFFORT_NONE; i < N_EFFORTS; i++) {
         if (!str_is(json_str(told), efforts[i].name))
             continue;
-        *out = (enum chat_effort)i;
+        *out = (enum effort)i;
         return true;
     }
     return fail_param(err, ERR_INVALID, "reasoning_effort",
@@ -40,9 +42,17 @@ bool chat_effort_read(const json_t *body, enum chat_effort *out, struct error *e
                       "max");
 }
 
+enum effort effort_of(const char *name)
+{
+    for (size_t i = EFFORT_NONE; name != NULL && i < N_EFFORTS; i++)
+        if (strcmp(name, efforts[i].name) == 0)
+            return (enum effort)i;
+    return EFFORT_DEFAULT;
+}
+
 static const char toggle[] = "enable_thinking";
 
-json_t *chat_effort_variables(enum chat_effort e, const struct prompter *p, const json_t *extra)
+json_t *effort_variables(enum effort e, const struct prompter *p, const json_t *extra)
 {
     json_t *vars = json_is_object(extra) ? json_copy((json_t *)(uintptr_t)extra) : NULL;
 
@@ -57,8 +67,8 @@ json_t *chat_effort_variables(enum chat_effort e, const struct prompter *p, cons
     return vars;
 }
 
-void chat_effort_apply(enum chat_effort e, const struct chat_budgets *b, const struct prompter *p,
-                       struct thinking_options *thinking)
+void effort_apply(enum effort e, const struct effort_budgets *b, const struct prompter *p,
+                  struct thinking_options *thinking)
 {
     if (e != EFFORT_DEFAULT && prompter_reasoning(p)->on)
         thinking->budget = b->tokens[e];

@@ -1,5 +1,5 @@
 /*
- * chat_effort.h - reasoning_effort: how long a model may think before it answers.
+ * effort.h - reasoning_effort: how long a model may think before it answers, in chat, in training and as a judge.
  *
  *                  none   minimal     low   medium     high    xhigh   max
  *     tokens          1       256   1,024    4,096   16,384   32,768   no limit but max_tokens
@@ -9,12 +9,12 @@
  * model that is switched off has no span, so that none costs nothing there. Who asks for nothing gets what the template and
  * the job say. For a model without a span effort has no effect.
  */
-#ifndef HONE_SERVER_CHAT_EFFORT_H
-#define HONE_SERVER_CHAT_EFFORT_H
+#ifndef HONE_SAMPLE_EFFORT_H
+#define HONE_SAMPLE_EFFORT_H
 
 #include "sample/prompt.h"
 
-enum chat_effort {
+enum effort {
     EFFORT_DEFAULT, /* not asked for */
     EFFORT_NONE,
     EFFORT_MINIMAL,
@@ -26,16 +26,18 @@ enum chat_effort {
     N_EFFORTS
 };
 /* By effort; 0: no limit. That of EFFORT_DEFAULT is not looked at. */
-struct chat_budgets {
+struct effort_budgets {
     size_t tokens[N_EFFORTS];
 };
-struct chat_budgets chat_budgets_default(void);
+struct effort_budgets effort_budgets_default(void);
 
 /* "reasoning_effort" of a request; null is EFFORT_DEFAULT. */
-MUST_CHECK bool chat_effort_read(const json_t *body, enum chat_effort *out, struct error *err);
+MUST_CHECK bool effort_read(const json_t *body, enum effort *out, struct error *err);
+/* By its name; EFFORT_DEFAULT for "default", NULL and what is none. */
+enum effort effort_of(const char *name);
 /* Variables of a template, a new tree: extra (or NULL) has the last word. NULL where there are none. */
-json_t *chat_effort_variables(enum chat_effort e, const struct prompter *p, const json_t *extra);
+json_t *effort_variables(enum effort e, const struct prompter *p, const json_t *extra);
 /* Sets the budget of an answer. */
-void chat_effort_apply(enum chat_effort e, const struct chat_budgets *b, const struct prompter *p,
-                       struct thinking_options *thinking);
+void effort_apply(enum effort e, const struct effort_budgets *b, const struct prompter *p,
+                  struct thinking_options *thinking);
 #endif
