@@ -66,6 +66,16 @@ class Stop(unittest.TestCase):
         self.check_told(asked)
         self.assertEqual(self.server.left(), [])
 
+    def test_an_engine_that_is_late(self):
+        engine = engine_of(self.server)
+        os.kill(engine, signal.SIGSTOP)
+        asked = self.ask_all()
+        self.server.process.send_signal(signal.SIGTERM)
+        time.sleep(DRAINED + 0.5)
+        os.kill(engine, signal.SIGCONT)
+        self.assertEqual(self.server.process.wait(timeout=30), 0, self.server.said())
+        self.check_told(asked)
+
 
 if __name__ == "__main__":
     unittest.main()
