@@ -6,6 +6,7 @@ import threading
 import time
 import unittest
 
+from kills_test import workers_of
 from load_test import engine_of
 from server import HONE, Server, openai
 
@@ -75,6 +76,24 @@ class Stop(unittest.TestCase):
         os.kill(engine, signal.SIGCONT)
         self.assertEqual(self.server.process.wait(timeout=30), 0, self.server.said())
         self.check_told(asked)
+
+    def test_started_by_one_that_ignores_its_children(self):
+        before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # which programs inherit
+        try:
+            server = Server("--workers=1")
+        finally:
+            signal.signal(signal.SIGCHLD, before)
+        self.addCleanup(server.close)
+        end = time.monotonic() + 30
+        while not (first := workers_of(server.home)):
+            self.assertLess(time.monotonic(), end, "no worker has started")
+            time.sleep(0.05)
+        os.kill(first[0], signal.SIGKILL)
+        while not set(workers_of(server.home)) - set(first):
+            self.assertLess(time.monotonic(), end, "no other worker has taken its place")
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.wait(timeout=40), 0)
 
 
 if __name__ == "__main__":
