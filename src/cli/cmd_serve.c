@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #define DRAIN_SECONDS 10.0
+#define SEND_SECONDS 1.0   /* for answers that come when the drain is over */
 #define LEAVE_SECONDS 60.0 /* for workers to save a checkpoint */
 
 struct serving {
@@ -152,6 +153,9 @@ static bool run(struct cli *c, struct error *err)
     api_drain(s.api);
     http_server_drain(s.http, clock_seconds() + DRAIN_SECONDS);
     api_stop(s.api);
+    engine_client_stop(
+        s.engine); /* whoever still waits for it is answered; it may be silent for long */
+    http_server_drain(s.http, clock_seconds() + SEND_SECONDS);
     close_all(&s);
     return ok;
 }

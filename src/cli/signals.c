@@ -17,7 +17,7 @@ static void on_signal(int number)
 const atomic_bool *signals_watch(void)
 {
     struct sigaction once = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction ignored = {.sa_handler = SIG_IGN};
+    struct sigaction ignored = {.sa_handler = SIG_IGN}, plain = {.sa_handler = SIG_DFL};
 
     _Static_assert(ATOMIC_BOOL_LOCK_FREE == 2, "a signal handler sets this flag");
     atomic_store(&stop, false);
@@ -27,5 +27,7 @@ const atomic_bool *signals_watch(void)
     sigemptyset(&ignored.sa_mask);
     sigaction(SIGPIPE, &ignored, NULL);
     sigaction(SIGXFSZ, &ignored, NULL);
+    sigemptyset(&plain.sa_mask);
+    sigaction(SIGCHLD, &plain, NULL); /* who ignores it cannot wait for the processes it starts */
     return &stop;
 }

@@ -536,17 +536,23 @@ bool engine_client_open(const struct engine_client_options *opt, struct engine_c
     return ok;
 }
 
+void engine_client_stop(struct engine_client *c)
+{
+    if (c == NULL || !c->has_thread)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->closing = true;
+    pthread_mutex_unlock(&c->lock);
+    poke(c);
+    pthread_join(c->thread, NULL);
+    c->has_thread = false;
+}
+
 void engine_client_close(struct engine_client *c)
 {
     if (c == NULL)
         return;
-    if (c->has_thread) {
-        pthread_mutex_lock(&c->lock);
-        c->closing = true;
-        pthread_mutex_unlock(&c->lock);
-        poke(c);
-        pthread_join(c->thread, NULL);
-    }
+    engine_client_stop(c);
     if (c->wake >= 0)
         close(c->wake);
     free_list(c->argv);

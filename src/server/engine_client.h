@@ -58,6 +58,8 @@ struct engine_client_options {
 };
 MUST_CHECK bool engine_client_open(const struct engine_client_options *opt,
                                    struct engine_client **out, struct error *err);
+/* Ends the process; what is open is told ERR_CANCELLED, whether or not the process still speaks, and no more is taken. NULL is fine. */
+void engine_client_stop(struct engine_client *c);
 void engine_client_close(
     struct engine_client *c); /* asks the process to end, and sees to it; NULL is fine */
 

@@ -276,9 +276,9 @@ static void watch(struct running *r)
     const double pause = /* the whole body is written */
         PROGRESS_SECONDS * (1 + (double)strlen(r->task->doc.body) / (1 << 20));
     double told = clock_seconds();
-    size_t n_told = r->written;
 
     pthread_mutex_lock(&r->lock);
+    size_t n_told = r->written; /* rows are being written already */
     while (r->n_threads > 0) {
         condition_wait_for(&r->changed, &r->lock, BEAT_SECONDS);
         const size_t written = r->written;

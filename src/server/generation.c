@@ -7,6 +7,7 @@
 #include "server/generation.h"
 #include "base/clock.h"
 #include "server/api_error.h"
+#include "server/api_internal.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -60,10 +61,11 @@ static bool is_last(const json_t *event)
     return str_is(type, "done") || str_is(type, "result") || str_is(type, "error");
 }
 
-/* Nobody is there to be told: everything goes back. */
+/* Nobody is there to be told, or the server's time is over: everything goes back. */
 static void abandon(struct generation *g)
 {
     struct api_call *c = g->call;
+    struct error err = {0};
 
     g->cancelled = true;
     engine_client_cancel(c->opt->engine, atomic_load(&g->ticket));
@@ -71,8 +73,13 @@ static void abandon(struct generation *g)
         g->opt.release(g->opt.ctx);
     if (g->streams)
         http_stream_end(c->x);
-    else
+    else if (atomic_load(&c->api->draining)) { /* its client may well be there */
+        (void)fail_code(&err, ERR_CANCELLED, "unavailable", "",
+                        "the server is stopping: try again in a moment");
+        api_reply_error(c, &err);
+    } else {
         http_answer(c->x, 499, "application/json", STR("{}"), NULL, 0);
+    }
     let_go(g);
 }
 
