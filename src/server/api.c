@@ -328,7 +328,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     const struct webhook_sender_options sending = {.store = opt->store,
                                                    .allow_private = opt->private_webhooks};
     if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
-        !event_feed_open(opt->store, &a->feed, err) ||
+        !once_open(a, &a->once, err) || !event_feed_open(opt->store, &a->feed, err) ||
         !webhook_sender_open(&sending, &a->sender, err) ||
         !response_feed_open(opt->store, &a->responses, err) || !runner_open(a, &a->runner, err)) {
         api_close(a);
@@ -342,6 +342,7 @@ void api_stop(struct api *a)
 {
     atomic_store(&a->stopping, true);
     api_later_give_up(a);
+    once_stop(a->once);
     event_feed_stop(a->feed);
     response_feed_stop(a->responses);
     runner_stop(a->runner);
@@ -354,6 +355,7 @@ void api_close(struct api *a)
         return;
     atomic_store(&a->stopping, true);
     grading_pool_close(a->grading); /* whose calls queue work */
+    once_close(a->once);
     runner_close(a->runner);
     response_feed_close(a->responses);
     webhook_sender_close(a->sender);

@@ -13,6 +13,7 @@
  *   api_model.c    names of models
  *   api_grading.c  what graders ask
  *   api_later.c    calls that take their time
+ *   api_once.c     calls that make something once, however often they are sent
  */
 #ifndef HONE_SERVER_API_H
 #define HONE_SERVER_API_H
@@ -72,6 +73,7 @@ struct str api_refusal(void *api, int status, const char *message, struct arena 
 
 struct api_route;
 struct limit_state;
+struct api_making;
 /* Lives in the exchange's arena, as long as the exchange. */
 struct api_call {
     struct api *api;
@@ -89,6 +91,9 @@ struct api_call {
     struct api_call *next_later, **at_later;
     bool is_later; /* in the list of kept calls, which the two above link: api_later.c */
     bool counted;  /* among the key's concurrent requests */
+    struct api_making *making; /* of a call that makes something once: api_once.c */
+    const char *new_id;        /* what it makes, and when it was first asked for */
+    int64_t new_at;
 };
 
 typedef bool api_fn(struct api_call *c, struct error *err);
@@ -133,6 +138,20 @@ void api_audit(struct api_call *c, const char *target, const char *outcome);
  * route's function does. A route ends with it. c->gone is set when the client leaves.
  */
 MUST_CHECK bool api_later(struct api_call *c, api_fn *fn, struct error *err);
+
+/*
+ * Makes something once, though its request may come again while it is made, here or at another server of the same store: with the
+ * same Idempotency-Key, or, as the official client does, with x-stainless-retry-count and the same body. The later ones wait,
+ * and get the same. What failed is forgotten, so that another try begins anew. A route ends with it; the call has a body.
+ */
+struct api_maker {
+    const char *prefix; /* of its id */
+    /* What is there of this id, as it is answered, a new reference; NULL: nothing. */
+    bool (*find)(struct api_call *c, struct str id, json_t **answer, struct error *err);
+    /* Makes it, as c->new_id and c->new_at, in a thread of the grading pool. With an id that is there already it fails. */
+    bool (*make)(struct api_call *c, json_t **answer, struct error *err);
+};
+MUST_CHECK bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err);
 
 /* ---- what a call says ---- */
 
