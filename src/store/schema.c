@@ -84,9 +84,15 @@ static const char creations[] =
     "CREATE INDEX creations_by_name ON creations (project_id, name, seq);\n"
     "CREATE INDEX creations_by_time ON creations (created_at)";
 
+/* Which store this is (identity.c): one row. */
+static const char identity[] = "CREATE TABLE identity (\n"
+                               "  one {int} PRIMARY KEY,\n"
+                               "  id {text} NOT NULL\n"
+                               ") {strict}";
+
 const struct db_migration schema_migrations[] = {
     {"0001 access", access_tables},       {"0002 work", schema_work},
     {"0003 documents", schema_documents}, {"0004 ends of keys and projects", access_ends},
-    {"0005 creations", creations},
+    {"0005 creations", creations},        {"0006 identity", identity},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);
