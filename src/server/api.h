@@ -42,7 +42,8 @@ struct api_options {
     bool quiet;              /* no line a call on standard error */
     uint64_t max_json_bytes; /* 0: API_JSON_BYTES */
     uint64_t max_file_bytes; /* of one file; 0: API_FILE_BYTES */
-    const char *public_url;  /* "http://127.0.0.1:8080" */
+    const char *public_url;  /* "http://127.0.0.1:8080"; NULL: as the request's Host says */
+    bool tls;                /* it listens by TLS */
     /*
      * The operator's judges: name -> an address, a model of this server, or {"base_url", "model", "api_key_env"}; "*" is any name.
      * What a request says of addresses and variables is refused, unless request_addresses allows it: "hone.judges" of a
@@ -114,12 +115,17 @@ struct api_table {
 extern const struct api_table *const api_tables[];
 extern const size_t n_api_tables;
 /*
- * The route of this path with this method, the one with the fewest {}. NULL and *allow "" for a path that is nobody's; NULL and
- * "GET, POST" for one that knows other methods. id: what stands for each {}. ERR_INVALID: a segment that cannot be decoded.
+ * The route of this path with this method: of the pattern with the fewest {}, whatever methods others know; HEAD is GET's. NULL and
+ * *allow "" for a path that is nobody's; NULL and "GET, HEAD, POST, OPTIONS" for one that knows other methods. id: what stands for each {}. ERR_INVALID: a segment that cannot be decoded.
  */
 MUST_CHECK bool api_find_route(enum http_method method, struct str path, struct arena *a,
                                const struct api_route **out, const char **allow, struct str id[3],
                                struct error *err);
+
+/* The address that clients take, as --public-url, else this request's Host, says: "http://127.0.0.1:8080/v1". */
+const char *api_base_url(const struct api_call *c);
+/* Its client has sent it before, and heard no answer. */
+bool api_is_retry(const struct api_call *c);
 
 /* ---- answers; each call gets one. Always true, so that a route can end with it; the call is gone then ---- */
 

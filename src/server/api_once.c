@@ -257,8 +257,7 @@ static void *keep(void *ctx)
 
 bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err)
 {
-    const struct str key = http_header(c->x, "idempotency-key"),
-                     tries = http_header(c->x, "x-stainless-retry-count");
+    const struct str key = http_header(c->x, "idempotency-key");
     struct api_making *m = ARENA_NEW(c->arena, struct api_making);
     const char *said =
         arena_printf(c->arena, "%s %s", c->route->path, api_text_of(c->body, c->arena));
@@ -273,7 +272,7 @@ bool api_make_once(struct api_call *c, const struct api_maker *maker, struct err
         .digest = arena_text(c->arena, str_of(digest.hex)),
         .name = arena_printf(c->arena, "%s %s", has_key ? "key" : "body",
                              has_key ? of_key.hex : digest.hex),
-        .again = has_key || (tries.len > 0 && !str_is(tries, "0")),
+        .again = has_key || api_is_retry(c),
         .since_seconds = has_key ? CREATION_SECONDS : SAME_SECONDS,
     };
     c->making = m;

@@ -237,9 +237,15 @@ static bool ask(struct api_call *c, enum job_ask what, struct error *err)
            reply_job(c, &j, err);
 }
 
+/* A job that has ended cannot be cancelled; but whoever asks again, having heard no answer, has cancelled it. */
 static bool cancel(struct api_call *c, struct error *err)
 {
-    return ask(c, JOB_CANCEL, err);
+    struct job_row j;
+    struct error ignored;
+
+    return ask(c, JOB_CANCEL, err) ||
+           (api_is_retry(c) && err->kind == ERR_INVALID && get(c, &j, &ignored) &&
+            strcmp(j.status, "cancelled") == 0 && reply_job(c, &j, err));
 }
 
 static bool pause_job(struct api_call *c, struct error *err)
