@@ -87,7 +87,7 @@ static void make_events(struct request *r, struct part *p)
 }
 
 /* What chat_request_read leaves to us. */
-static const char *const read_here[] = {"stream", "stream_options", "logit_bias", "top_logprobs"};
+static const char *const read_here[] = {"stream", "stream_options", "top_logprobs"};
 
 static bool read_chat(struct request *r, struct error *err)
 {
@@ -103,7 +103,6 @@ static bool read_chat(struct request *r, struct error *err)
     for (size_t i = 0; i < COUNT_OF(read_here) && json_is_object(body); i++)
         json_object_del(body, read_here[i]);
     bool ok = chat_request_read(body, r->tuned->prompter, &def, &r->arena, &r->chat, err) &&
-              field_logit_bias(r->tree, &r->arena, &r->chat.sample.pick, err) &&
               field_size(r->tree, "top_logprobs", 0, PICK_MAX_TOP, &n_top, err);
     json_decref(body); /* what the request points to is r->tree's, too */
     if (ok && n_top > 0 && !r->chat.logprobs)
