@@ -27,4 +27,5 @@
 #define LIMIT_ENGINE_CHOICES ((size_t)4096)     /* answers to one request, prompts times n */
 #define LIMIT_LOGIT_BIAS ((size_t)1024)         /* tokens */
 #define LIMIT_EMBED_INPUTS ((size_t)2048)       /* texts of one request for vectors */
+#define LIMIT_EMBED_TOKENS ((size_t)65536)      /* of a text that is given as tokens */
 #endif

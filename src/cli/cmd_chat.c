@@ -298,7 +298,8 @@ const struct command cmd_chat = {
          .summary = "talk to a model, its thinking shown apart",
          .details = "Each line is a message. With --json a line is the body of a "
                     "chat-completions request and becomes the body of its response; what the "
-                    "request does not say is as the options say. An answer has at most 1024 "
+                    "request does not say is as the options say; stream and top_logprobs are "
+                    "hone serve's alone. An answer has at most 1024 "
                     "tokens unless --max-tokens or the request says otherwise.",
          .examples =
              "  hone chat --model models/SmolLM2-135M-Instruct.Q4_1.gguf --adapter runs/demo\n"

@@ -93,6 +93,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
+        .tls = option_text(o, OPT_TLS_CERT) != NULL,
         .requests_per_minute = option_int(o, OPT_REQUESTS_PER_MINUTE),
         .concurrent_requests = option_int(o, OPT_CONCURRENT_REQUESTS),
     };

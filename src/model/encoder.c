@@ -449,14 +449,37 @@ static void pool(const struct pass *s, float *out)
         kernels()->scale(width, 1.0f / length, out);
 }
 
+/* What is embedded: a text, or, where it has none, the tokens of one. */
+struct embedded {
+    struct str text;
+    const int32_t *tokens;
+    size_t n;
+};
+
+static bool put_tokens(const struct encoder *e, const struct embedded *what, struct token_list *ids,
+                       struct error *err)
+{
+    const size_t n_vocab = tokenizer_size(e->tokenizer);
+
+    if (what->text.ptr != NULL)
+        return tokenizer_encode(e->tokenizer, what->text, false, ids, err);
+    for (size_t i = 0; i < what->n; i++) {
+        if (what->tokens[i] < 0 || (size_t)what->tokens[i] >= n_vocab)
+            return fail(err, ERR_INVALID, "%d is no token of this model: they are 0 to %zu",
+                        what->tokens[i], n_vocab - 1);
+        token_list_put(ids, what->tokens[i]);
+    }
+    return true;
+}
+
 /* [CLS], the text, [SEP], at most max_tokens of them. */
-static bool take_tokens(const struct encoder *e, struct str text, struct token_list *ids,
-                        bool *truncated, struct error *err)
+static bool take_tokens(const struct encoder *e, const struct embedded *what,
+                        struct token_list *ids, bool *truncated, struct error *err)
 {
     const struct token_ends ends = tokenizer_ends(e->tokenizer);
 
     token_list_put(ids, ends.first);
-    if (!tokenizer_encode(e->tokenizer, text, false, ids, err))
+    if (!put_tokens(e, what, ids, err))
         return false;
     *truncated = ids->n + 1 > e->config.max_tokens;
     ids->n = size_min(ids->n, e->config.max_tokens - 1);
@@ -464,14 +487,14 @@ static bool take_tokens(const struct encoder *e, struct str text, struct token_l
     return true;
 }
 
-bool encoder_embed(const struct encoder *e, struct str text, float *out, size_t *n_tokens,
-                   bool *truncated, struct error *err)
+static bool embed(const struct encoder *e, const struct embedded *what, float *out,
+                  size_t *n_tokens, bool *truncated, struct error *err)
 {
     struct arena a = {0};
     struct token_list ids = {0};
     struct pass s = {.e = e};
     const bool was_alone = parallel_alone(true);
-    bool cut = false, ok = take_tokens(e, text, &ids, &cut, err);
+    bool cut = false, ok = take_tokens(e, what, &ids, &cut, err);
 
     s.n = ids.n;
     s.keys = size_round_up(s.n, PANEL);
@@ -488,4 +511,20 @@ bool encoder_embed(const struct encoder *e, struct str text, float *out, size_t 
     token_list_release(&ids);
     arena_release(&a);
     return ok;
+}
+
+bool encoder_embed(const struct encoder *e, struct str text, float *out, size_t *n_tokens,
+                   bool *truncated, struct error *err)
+{
+    const struct embedded what = {.text = text.ptr != NULL ? text : STR("")};
+
+    return embed(e, &what, out, n_tokens, truncated, err);
+}
+
+bool encoder_embed_tokens(const struct encoder *e, const int32_t *tokens, size_t n, float *out,
+                          size_t *n_tokens, bool *truncated, struct error *err)
+{
+    const struct embedded what = {.tokens = tokens, .n = n};
+
+    return embed(e, &what, out, n_tokens, truncated, err);
 }

@@ -57,4 +57,11 @@ encoder_max_tokens(const struct encoder *e); /* of a text, [CLS] and [SEP] inclu
  */
 MUST_CHECK bool encoder_embed(const struct encoder *e, struct str text, float *out,
                               size_t *n_tokens, bool *truncated, struct error *err);
+/*
+ * The same for a text that is tokens of this model already, without [CLS] and [SEP]: of what encoder_embed would make of the text, the
+ * vector is the same. Fails with ERR_INVALID for a number that is no token.
+ */
+MUST_CHECK bool encoder_embed_tokens(const struct encoder *e, const int32_t *tokens, size_t n,
+                                     float *out, size_t *n_tokens, bool *truncated,
+                                     struct error *err);
 #endif

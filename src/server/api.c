@@ -56,6 +56,26 @@ static const char *const method_names[] = {
     [HTTP_PATCH] = "PATCH", [HTTP_HEAD] = "HEAD", [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "?",
 };
 
+/* "GET, HEAD, POST, OPTIONS": what is offered for one pattern. */
+static const char *allowed(const char *pattern, struct arena *a)
+{
+    bool has[COUNT_OF(method_names)] = {[HTTP_OPTIONS] = true};
+    const char *text = "";
+
+    for (size_t t = 0; t < n_api_tables; t++)
+        for (size_t i = 0; i < api_tables[t]->n; i++)
+            if (strcmp(api_tables[t]->routes[i].path, pattern) == 0)
+                has[api_tables[t]->routes[i].method] = true;
+    has[HTTP_HEAD] = has[HTTP_HEAD] || has[HTTP_GET];
+    static const enum http_method order[] = {HTTP_GET,   HTTP_HEAD,   HTTP_POST,   HTTP_PUT,
+                                             HTTP_PATCH, HTTP_DELETE, HTTP_OPTIONS};
+    for (size_t i = 0; i < COUNT_OF(order); i++)
+        if (has[order[i]])
+            text =
+                arena_printf(a, "%s%s%s", text, *text != '\0' ? ", " : "", method_names[order[i]]);
+    return text;
+}
+
 static bool decode_ids(const struct str *raw, size_t n, struct arena *a, struct str id[3],
                        struct error *err)
 {
@@ -76,27 +96,30 @@ bool api_find_route(enum http_method method, struct str path, struct arena *a,
                     const struct api_route **out, const char **allow, struct str id[3],
                     struct error *err)
 {
+    const enum http_method wanted = method == HTTP_HEAD ? HTTP_GET : method;
     struct str raw[3], best_raw[3] = {0};
     size_t n, best_n = SIZE_MAX;
     const struct api_route *best = NULL;
 
     *allow = "";
+    *out = NULL;
     for (size_t t = 0; t < n_api_tables; t++)
         for (size_t i = 0; i < api_tables[t]->n; i++) {
             const struct api_route *r = &api_tables[t]->routes[i];
 
-            if (!matches(str_of(r->path), path, raw, &n))
-                continue;
-            if (r->method == method && n < best_n) {
+            if (matches(str_of(r->path), path, raw, &n) &&
+                (n < best_n || (n == best_n && r->method == wanted))) {
                 best = r;
                 best_n = n;
                 memcpy(best_raw, raw, sizeof raw);
-            } else if (r->method != method && strstr(*allow, method_names[r->method]) == NULL) {
-                *allow = arena_printf(a, "%s%s%s", *allow, **allow != '\0' ? ", " : "",
-                                      method_names[r->method]);
             }
         }
-    if (best != NULL && !decode_ids(best_raw, best_n, a, id, err))
+    if (best == NULL)
+        return true;
+    *allow = allowed(best->path, a);
+    if (best->method != wanted)
+        return true;
+    if (!decode_ids(best_raw, best_n, a, id, err))
         return false;
     *out = best;
     return true;
@@ -144,15 +167,23 @@ static void make_plan(const struct api_call *c, struct http_plan *plan)
                           : json;
 }
 
+#define MAX_METHOD_BYTES 20 /* that a message repeats */
+
+static struct str str_cut(struct str s, size_t most)
+{
+    return (struct str){s.ptr, size_min(s.len, most)};
+}
+
 static bool no_route(struct api_call *c, const char *allow, struct error *err)
 {
     if (allow[0] != '\0')
         return fail_code(err, ERR_UNSUPPORTED, "method_not_allowed", "",
-                         "%s is not offered for this address: %s", method_names[c->x->method],
-                         allow);
-    return fail_code(
-        err, ERR_NOT_FOUND, "unknown_url", "", "there is nothing at this address (%s " STR_FMT ")",
-        method_names[c->x->method], (int)size_min(c->x->path.len, 200), c->x->path.ptr);
+                         STR_FMT " is not offered for this address: %s",
+                         STR_ARG(str_cut(c->x->method_name, MAX_METHOD_BYTES)), allow);
+    return fail_code(err, ERR_NOT_FOUND, "unknown_url", "",
+                     "there is nothing at this address (" STR_FMT " " STR_FMT ")",
+                     STR_ARG(str_cut(c->x->method_name, MAX_METHOD_BYTES)),
+                     STR_ARG(str_cut(c->x->path, 200)));
 }
 
 #define FORM_BYTES 4096 /* of a form around its file, at the least */
@@ -185,7 +216,8 @@ static bool admit(struct api_call *c, struct error *err)
     return c->route->scope == 0 || (api_admit(c, err) && take_limits(c, err) && has_room(c, err));
 }
 
-static void answer_405(struct api_call *c, const struct error *err)
+/* A method that the path does not know is told which ones it does; OPTIONS asks for nothing else. */
+static void refuse(struct api_call *c, const struct error *err)
 {
     const struct api_route *route;
     const char *allow;
@@ -195,6 +227,11 @@ static void answer_405(struct api_call *c, const struct error *err)
     if (api_find_route(c->x->method, c->x->path, c->arena, &route, &allow, id, &ignored) &&
         route == NULL && allow[0] != '\0') {
         const struct http_pair header = {STR("allow"), str_of(allow)};
+
+        if (c->x->method == HTTP_OPTIONS) {
+            http_answer(c->x, 204, NULL, (struct str){0}, &header, 1);
+            return;
+        }
         json_t *body = api_error_body(err);
         const char *text = api_text_of(body, c->arena);
 
@@ -215,7 +252,7 @@ bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan)
         .api = a, .opt = &a->opt, .store = a->opt.store, .x = x, .arena = &x->arena};
     x->user = c;
     if (!admit(c, &err)) {
-        answer_405(c, &err);
+        refuse(c, &err);
         return false;
     }
     make_plan(c, plan);
@@ -332,7 +369,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     const struct webhook_sender_options sending = {.store = opt->store,
                                                    .allow_private = opt->private_webhooks};
     if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
-        !event_feed_open(opt->store, &a->feed, err) ||
+        !once_open(a, &a->once, err) || !event_feed_open(opt->store, &a->feed, err) ||
         !webhook_sender_open(&sending, &a->sender, err) ||
         !response_feed_open(opt->store, &a->responses, err) || !runner_open(a, &a->runner, err)) {
         api_close(a);
@@ -346,6 +383,7 @@ void api_stop(struct api *a)
 {
     atomic_store(&a->stopping, true);
     api_later_give_up(a);
+    once_stop(a->once);
     event_feed_stop(a->feed);
     response_feed_stop(a->responses);
     runner_stop(a->runner);
@@ -358,6 +396,7 @@ void api_close(struct api *a)
         return;
     atomic_store(&a->stopping, true);
     grading_pool_close(a->grading); /* whose calls queue work */
+    once_close(a->once);
     runner_close(a->runner);
     response_feed_close(a->responses);
     webhook_sender_close(a->sender);

@@ -13,6 +13,7 @@
  *   api_model.c    names of models
  *   api_grading.c  what graders ask
  *   api_later.c    calls that take their time
+ *   api_once.c     calls that make something once, however often they are sent
  */
 #ifndef HONE_SERVER_API_H
 #define HONE_SERVER_API_H
@@ -41,7 +42,8 @@ struct api_options {
     bool quiet;              /* no line a call on standard error */
     uint64_t max_json_bytes; /* 0: API_JSON_BYTES */
     uint64_t max_file_bytes; /* of one file; 0: API_FILE_BYTES */
-    const char *public_url;  /* "http://127.0.0.1:8080" */
+    const char *public_url;  /* "http://127.0.0.1:8080"; NULL: as the request's Host says */
+    bool tls;                /* it listens by TLS */
     /*
      * The operator's judges: name -> an address, a model of this server, or {"base_url", "model", "api_key_env"}; "*" is any name.
      * What a request says of addresses and variables is refused, unless request_addresses allows it: "hone.judges" of a
@@ -72,6 +74,7 @@ struct str api_refusal(void *api, int status, const char *message, struct arena 
 
 struct api_route;
 struct limit_state;
+struct api_making;
 /* Lives in the exchange's arena, as long as the exchange. */
 struct api_call {
     struct api *api;
@@ -89,6 +92,9 @@ struct api_call {
     struct api_call *next_later, **at_later;
     bool is_later; /* in the list of kept calls, which the two above link: api_later.c */
     bool counted;  /* among the key's concurrent requests */
+    struct api_making *making; /* of a call that makes something once: api_once.c */
+    const char *new_id;        /* what it makes, and when it was first asked for */
+    int64_t new_at;
 };
 
 typedef bool api_fn(struct api_call *c, struct error *err);
@@ -109,12 +115,17 @@ struct api_table {
 extern const struct api_table *const api_tables[];
 extern const size_t n_api_tables;
 /*
- * The route of this path with this method, the one with the fewest {}. NULL and *allow "" for a path that is nobody's; NULL and
- * "GET, POST" for one that knows other methods. id: what stands for each {}. ERR_INVALID: a segment that cannot be decoded.
+ * The route of this path with this method: of the pattern with the fewest {}, whatever methods others know; HEAD is GET's. NULL and
+ * *allow "" for a path that is nobody's; NULL and "GET, HEAD, POST, OPTIONS" for one that knows other methods. id: what stands for each {}. ERR_INVALID: a segment that cannot be decoded.
  */
 MUST_CHECK bool api_find_route(enum http_method method, struct str path, struct arena *a,
                                const struct api_route **out, const char **allow, struct str id[3],
                                struct error *err);
+
+/* The address that clients take, as --public-url, else this request's Host, says: "http://127.0.0.1:8080/v1". */
+const char *api_base_url(const struct api_call *c);
+/* Its client has sent it before, and heard no answer. */
+bool api_is_retry(const struct api_call *c);
 
 /* ---- answers; each call gets one. Always true, so that a route can end with it; the call is gone then ---- */
 
@@ -133,6 +144,20 @@ void api_audit(struct api_call *c, const char *target, const char *outcome);
  * route's function does. A route ends with it. c->gone is set when the client leaves.
  */
 MUST_CHECK bool api_later(struct api_call *c, api_fn *fn, struct error *err);
+
+/*
+ * Makes something once, though its request may come again while it is made, here or at another server of the same store: with the
+ * same Idempotency-Key, or, as the official client does, with x-stainless-retry-count and the same body. The later ones wait,
+ * and get the same. What failed is forgotten, so that another try begins anew. A route ends with it; the call has a body.
+ */
+struct api_maker {
+    const char *prefix; /* of its id */
+    /* What is there of this id, as it is answered, a new reference; NULL: nothing. */
+    bool (*find)(struct api_call *c, struct str id, json_t **answer, struct error *err);
+    /* Makes it, as c->new_id and c->new_at, in a thread of the grading pool. With an id that is there already it fails. */
+    bool (*make)(struct api_call *c, json_t **answer, struct error *err);
+};
+MUST_CHECK bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err);
 
 /* ---- what a call says ---- */
 

@@ -17,6 +17,7 @@ struct webhook_sender;
 struct runner;
 struct response_feed;
 struct call_counts;
+struct once;
 struct api {
     struct api_options opt;
     struct key_cache *keys;
@@ -28,6 +29,7 @@ struct api {
     struct response_feed *responses;
     struct runner *runner;
     struct call_counts *counts;
+    struct once *once; /* api_once.c */
     struct http_server *_Atomic http;
     struct worker_pool *_Atomic workers;
     atomic_bool draining;
@@ -51,9 +53,19 @@ MUST_CHECK bool api_is_operator(struct api_call *c, bool *is_operator, struct er
 
 /* ---- api_later.c ---- */
 
+/* The two halves of api_later, for calls that wait before they go on. */
+void api_later_keep(struct api_call *c);
+MUST_CHECK bool api_later_put(struct api_call *c, api_fn *fn, struct error *err);
 void api_later_done(
     struct api_call *c); /* it is over: nobody tells it to give up any more; any call */
 void api_later_give_up(struct api *a); /* tells all of them */
+
+/* ---- api_once.c ---- */
+
+MUST_CHECK bool once_open(struct api *a, struct once **out, struct error *err);
+void once_stop(struct once *o);         /* answers whoever waits */
+void once_close(struct once *o);        /* NULL is fine */
+void api_once_drop(struct api_call *c); /* it failed: another may begin anew; any call */
 
 /* ---- api_grading.c ---- */
 

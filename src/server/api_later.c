@@ -62,16 +62,27 @@ static void run(void *ctx, bool stopping)
                         "the server is stopping: try again in a moment");
     else if (l->fn(c, &err))
         return;
+    api_once_drop(c);
     api_reply_error(c, &err);
 }
 
-bool api_later(struct api_call *c, api_fn *fn, struct error *err)
+void api_later_keep(struct api_call *c)
+{
+    link_call(c);
+    http_keep(c->x, gone, c);
+}
+
+bool api_later_put(struct api_call *c, api_fn *fn, struct error *err)
 {
     struct later *l = ARENA_NEW(c->arena, struct later);
 
     *l = (struct later){c, fn};
-    link_call(c);
-    http_keep(c->x, gone, c);
     return grading_pool_put(c->api->grading, c->who.project_id != NULL ? c->who.project_id : "",
                             run, l, err);
+}
+
+bool api_later(struct api_call *c, api_fn *fn, struct error *err)
+{
+    api_later_keep(c);
+    return api_later_put(c, fn, err);
 }

@@ -55,6 +55,35 @@ size_t api_headers(struct api_call *c, struct http_pair out[API_MAX_HEADERS])
     return n;
 }
 
+bool api_is_retry(const struct api_call *c)
+{
+    const struct str n = http_header(c->x, "x-stainless-retry-count");
+
+    return n.len > 0 && !str_is(n, "0");
+}
+
+/* ---- this server's address ---- */
+
+/* What a Host header says only where no character of it means anything in HTML. */
+const char *api_base_url(const struct api_call *c)
+{
+    const struct str host = http_header(c->x, "host");
+    const char *scheme = c->opt->tls ? "https" : "http";
+    const struct http_server *http = atomic_load(&c->api->http);
+    bool plain = host.len > 0 && host.len < 256;
+
+    if (c->opt->public_url != NULL)
+        return arena_printf(c->arena, "%s/v1", c->opt->public_url);
+    for (size_t i = 0; plain && i < host.len; i++)
+        plain = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]",
+                       host.ptr[i]) != NULL;
+    if (plain)
+        return arena_printf(c->arena, "%s://" STR_FMT "/v1", scheme, STR_ARG(host));
+    return http != NULL
+               ? arena_printf(c->arena, "%s://127.0.0.1:%d/v1", scheme, http_server_port(http))
+               : "/v1";
+}
+
 /* ---- answers ---- */
 
 void api_audit(struct api_call *c, const char *target, const char *outcome)
@@ -120,9 +149,21 @@ bool api_reply(struct api_call *c, int status, json_t *body)
     return true;
 }
 
+/* Where our files are is nobody's business: a message that says so is of something that failed here, whatever its kind. */
+static bool names_home(const struct api_call *c, const struct error *err)
+{
+    const char *home = c->opt->home;
+    const size_t len = home != NULL ? strlen(home) : 0;
+
+    for (const char *at = err->message; len > 1 && (at = strstr(at, home)) != NULL; at += len)
+        if (at[len] == '/')
+            return true;
+    return false;
+}
+
 bool api_reply_error(struct api_call *c, const struct error *err)
 {
-    const int status = api_error_status(err);
+    const int status = names_home(c, err) ? 500 : api_error_status(err);
     const double wait =
         status == 429
             ? (c->limit != NULL && c->limit->retry_after_s > 0 ? c->limit->retry_after_s : 1)
@@ -132,12 +173,12 @@ bool api_reply_error(struct api_call *c, const struct error *err)
 
     if (status == 500) { /* it may name our files and addresses: for whoever runs the server */
         log_line(LOG_ERROR, "api", "failure", "%s: %s", c->x->request_id, err->message);
-        (void)fail_code(&told, err->kind, err->code, "",
+        (void)fail_code(&told, ERR_IO, "server_error", "",
                         "the server failed at this request (%s); its log says why",
                         c->x->request_id);
     }
     json_t *body = api_error_body(&told);
-    api_audit(c, audited(c, NULL), api_error_code(err));
+    api_audit(c, audited(c, NULL), api_error_code(&told));
     send(c, status, body, wait);
     json_decref(body);
     return true;

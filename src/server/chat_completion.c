@@ -4,6 +4,7 @@
 #include "server/chat_completion.h"
 #include "base/clock.h"
 #include "base/size.h"
+#include "server/request_fields.h"
 #include "text/chat_messages.h"
 
 #include <math.h>
@@ -121,12 +122,14 @@ static bool is_nothing(const json_t *v)
 
 static bool check_not_offered(const json_t *body, struct error *err)
 {
-    static const char *const keys[] = {"top_logprobs", "logit_bias", "stream"};
+    static const char *const keys[] = {"top_logprobs", "stream"};
 
     for (size_t i = 0; i < COUNT_OF(keys); i++)
         if (!is_nothing(json_object_get(body, keys[i])))
-            return fail_param(err, ERR_UNSUPPORTED, keys[i], "%s: \"%s\" is not offered here", what,
-                              keys[i]);
+            return fail_param(
+                err, ERR_UNSUPPORTED, keys[i],
+                "%s: \"%s\" is not offered here, where an answer is one line; hone serve has it",
+                what, keys[i]);
     return true;
 }
 
@@ -175,7 +178,7 @@ static bool read_pick(const json_t *body, struct pick_options *o, struct error *
            get_float(body, "repetition_penalty", 0.01, 100, &o->repetition_penalty, err);
 }
 
-static bool read_numbers(const json_t *body, const struct chat_defaults *def,
+static bool read_numbers(const json_t *body, const struct chat_defaults *def, struct arena *a,
                          struct chat_request *r, struct error *err)
 {
     size_t seed = (size_t)def->seed;
@@ -186,6 +189,7 @@ static bool read_numbers(const json_t *body, const struct chat_defaults *def,
     r->sample.purpose = PHILOX_EVAL;
     r->sample.max_tokens = def->max_tokens;
     if (!read_pick(body, &r->sample.pick, err) ||
+        !field_logit_bias(body, a, &r->sample.pick, err) ||
         !get_size(body, "n", 1, CHAT_MAX_N, &r->sample.n_samples, err) ||
         !get_size(body, "seed", 0, (size_t)INT64_MAX, &seed, err) ||
         !get_size(body, "max_tokens", 1, (size_t)1 << 22, &r->sample.max_tokens, err) ||
@@ -270,7 +274,7 @@ bool chat_request_read(const json_t *body, const struct prompter *p,
         r.model = json_str(json_object_get(body, "model"));
     if (!check_keys(body, err) || !check_not_offered(body, err) ||
         !chat_messages_check(json_object_get(body, "messages"), err) ||
-        !read_numbers(body, def, &r, err) || !read_stop(body, &r, err) ||
+        !read_numbers(body, def, a, &r, err) || !read_stop(body, &r, err) ||
         !chat_tools_read(body, &r.tools, err) || !render(body, p, def, a, &r, err) ||
         !constrain(body, p, &r, err)) {
         chat_request_release(&r);

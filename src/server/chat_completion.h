@@ -3,9 +3,9 @@
  *
  * Understood: messages (text/chat_messages.h), tools and what belongs to them (chat_tools.h), reasoning_effort
  * (sample/effort.h), n, seed, temperature, top_p, stop, max_tokens and max_completion_tokens, frequency_penalty,
- * presence_penalty, logprobs, response_format; of other servers' top_k, min_p, repetition_penalty and
+ * presence_penalty, logit_bias, logprobs, response_format; of other servers' top_k, min_p, repetition_penalty and
  * chat_template_kwargs. Known and without effect: user, store, metadata and their like. What is
- * known and not offered (top_logprobs, logit_bias, stream) is refused by name, and so is a key that is not known at all: a
+ * known and not offered (top_logprobs, stream: the engine process has them) is refused by name, and so is a key that is not known at all: a
  * typing mistake must not change an answer unnoticed.
  *
  * With a response_format of json_schema or json_object an answer cannot be anything else, "strict" or not; where max_tokens

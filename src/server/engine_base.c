@@ -344,14 +344,51 @@ static void pass_on(struct base *b, struct request *r)
     pthread_mutex_unlock(&b->host->lock);
 }
 
+static void put_without(struct buf *out, struct str text, const char *path, const char *name)
+{
+    const struct str p = path != NULL ? str_of(path) : (struct str){0};
+
+    for (size_t at; p.len > 0 && (at = str_find(text, p, 0)) < text.len;
+         text = str_from(text, at + p.len)) {
+        buf_put(out, text.ptr, at);
+        buf_text(out, name);
+    }
+    buf_str(out, text);
+}
+
+/* Why a model did not open, with the name that it was asked by in place of where its files are. */
+static void tell_closed(struct request *r, const struct error *why)
+{
+    const struct engine_model *m = &r->lead.model;
+    const char *const paths[] = {m->adapter, m->run, m->path}; /* an adapter lies within its run */
+    struct error err = {0};
+    struct buf text[2];
+
+    buf_init(&text[0], 8 * sizeof why->message);
+    buf_init(&text[1], 8 * sizeof why->message);
+    buf_text(&text[0], why->message);
+    for (size_t i = 0; i < COUNT_OF(paths); i++) {
+        buf_clear(&text[(i + 1) % 2]);
+        put_without(&text[(i + 1) % 2], buf_view(&text[i % 2]), paths[i], m->name);
+    }
+    fail_param(&err, why->kind, "model", STR_FMT, STR_ARG(buf_view(&text[COUNT_OF(paths) % 2])));
+    buf_release(&text[0]);
+    buf_release(&text[1]);
+    request_tell_error(r, &err);
+}
+
 static void read_one(struct base *b, struct request *r)
 {
     struct error err = {0};
 
     bool ok = atomic_load(&r->cancelled) ? fail(&err, ERR_CANCELLED, "cancelled") : true;
-    if (ok && !b->embeds)
-        ok = load_tuned(b, r, &err) &&
-             (r->lead.op == ENGINE_COMPLETE || open_prompter(b, r->tuned, &err));
+    if (ok && !b->embeds && /* the adapter may have been removed since it was found */
+        !(load_tuned(b, r, &err) &&
+          (r->lead.op == ENGINE_COMPLETE || open_prompter(b, r->tuned, &err)))) {
+        tell_closed(r, &err);
+        request_end(r);
+        return;
+    }
     ok = ok && request_read(r, &err);
     if (ok && r->n_parts > 0) {
         pass_on(b, r);
@@ -360,28 +397,6 @@ static void read_one(struct base *b, struct request *r)
     if (!ok)
         request_tell_error(r, &err);
     request_end(r);
-}
-
-/* Why a model did not open, with the name that it was asked by in place of where its files are. */
-static void tell_closed(const struct base *b, struct request *r, const struct error *why)
-{
-    struct error err = {0};
-    struct buf text;
-    struct str rest = str_of(why->message);
-
-    buf_init(&text, 2 * sizeof why->message);
-    for (;;) {
-        const size_t at = str_find(rest, str_of(b->path), 0);
-
-        buf_put(&text, rest.ptr, at);
-        if (at == rest.len)
-            break;
-        buf_text(&text, r->lead.model.name);
-        rest = str_from(rest, at + strlen(b->path));
-    }
-    fail_param(&err, why->kind, "model", "%s", buf_view(&text).ptr);
-    buf_release(&text);
-    request_tell_error(r, &err);
 }
 
 /* Nothing can be asked of a model that does not open; who asks again has it tried again. */
@@ -402,7 +417,7 @@ static void refuse_all(struct base *b, const struct error *err)
     }
     pthread_mutex_unlock(&h->lock);
     while ((r = next_waiting(b)) != NULL) {
-        tell_closed(b, r, err);
+        tell_closed(r, err);
         request_end(r);
     }
 }

@@ -28,7 +28,7 @@
 enum engine_op {
     ENGINE_CHAT, /* body: a chat-completions request */
     ENGINE_COMPLETE, /* body: a (legacy) completions request; choices come as "text" in delta and choice */
-    ENGINE_EMBED, /* body: {"input":[texts or lists of tokens], "dimensions"?} -> result {"embeddings":[[...]], "prompt_tokens":n} */
+    ENGINE_EMBED, /* body: {"input":a text, a list of tokens (of this model, without [CLS] and [SEP]), or a list of these; "dimensions"?} -> result {"embeddings":[[...]], "prompt_tokens":n} */
     ENGINE_COUNT, /* body: as ENGINE_CHAT -> result {"prompt_tokens":n} */
 };
 

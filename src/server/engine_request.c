@@ -9,6 +9,7 @@
 #include "server/request_fields.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,7 +87,7 @@ static void make_events(struct request *r, struct part *p)
 }
 
 /* What chat_request_read leaves to us. */
-static const char *const read_here[] = {"stream", "stream_options", "logit_bias", "top_logprobs"};
+static const char *const read_here[] = {"stream", "stream_options", "top_logprobs"};
 
 static bool read_chat(struct request *r, struct error *err)
 {
@@ -102,7 +103,6 @@ static bool read_chat(struct request *r, struct error *err)
     for (size_t i = 0; i < COUNT_OF(read_here) && json_is_object(body); i++)
         json_object_del(body, read_here[i]);
     bool ok = chat_request_read(body, r->tuned->prompter, &def, &r->arena, &r->chat, err) &&
-              field_logit_bias(r->tree, &r->arena, &r->chat.sample.pick, err) &&
               field_size(r->tree, "top_logprobs", 0, PICK_MAX_TOP, &n_top, err);
     json_decref(body); /* what the request points to is r->tree's, too */
     if (ok && n_top > 0 && !r->chat.logprobs)
@@ -187,9 +187,15 @@ static bool prepare_completion(struct request *r, struct error *err)
 
 /* ---- vectors ---- */
 
+struct token_input {
+    int32_t *tokens; /* [n]; NULL: it is a text */
+    size_t n;
+};
+
 struct embedding {
     const struct encoder *encoder;
-    const json_t *texts;
+    const json_t *texts;     /* or lists of tokens */
+    struct token_input *ids; /* [n] of those that are lists */
     size_t width, cut;
     float *vectors; /* [n, width] */
     size_t *n_tokens;
@@ -200,13 +206,17 @@ struct embedding {
 static void embed_one(void *ctx, size_t i, int thread)
 {
     const struct embedding *e = ctx;
+    const struct token_input *ids = &e->ids[i];
     float *v = e->vectors + i * e->width;
     double sum = 0;
 
     (void)thread;
-    if (atomic_load(e->cancelled) ||
-        !encoder_embed(e->encoder, json_str(json_array_get(e->texts, i)), v, &e->n_tokens[i], NULL,
-                       &e->errors[i]))
+    if (atomic_load(e->cancelled))
+        return;
+    if (ids->tokens == NULL ? !encoder_embed(e->encoder, json_str(json_array_get(e->texts, i)), v,
+                                             &e->n_tokens[i], NULL, &e->errors[i])
+                            : !encoder_embed_tokens(e->encoder, ids->tokens, ids->n, v,
+                                                    &e->n_tokens[i], NULL, &e->errors[i]))
         return;
     for (size_t k = 0; k < e->cut; k++)
         sum += (double)v[k] * (double)v[k];
@@ -228,21 +238,51 @@ static json_t *vectors_json(const struct embedding *e)
     return all;
 }
 
-static bool check_input(const json_t *texts, struct error *err)
+static bool read_tokens(const json_t *list, struct arena *a, struct token_input *out,
+                        struct error *err)
+{
+    out->n = json_array_size(list);
+    if (out->n == 0 || out->n > LIMIT_EMBED_TOKENS)
+        return fail_param(
+            err, ERR_INVALID, "input",
+            "the request: \"input\" holds a list of %zu tokens, 1 to %zu are possible", out->n,
+            LIMIT_EMBED_TOKENS);
+    out->tokens = ARENA_ARRAY(a, int32_t, out->n);
+    for (size_t i = 0; i < out->n; i++) {
+        const json_t *v = json_array_get(list, i);
+        const json_int_t id = json_integer_value(v);
+
+        if (!json_is_integer(v) || id < 0 || id > INT32_MAX)
+            return fail_param(
+                err, ERR_INVALID, "input",
+                "the request: \"input\" holds %s in a list of tokens, which are whole "
+                "numbers from 0",
+                json_is_integer(v) ? "a number that is none" : json_kind(v));
+        out->tokens[i] = (int32_t)id;
+    }
+    return true;
+}
+
+static bool read_input(const json_t *texts, struct arena *a, struct token_input **out,
+                       struct error *err)
 {
     const size_t n = json_array_size(texts);
 
     if (!json_is_array(texts) || n == 0 || n > LIMIT_EMBED_INPUTS)
         return fail_param(err, ERR_INVALID, "input",
-                          "the request: \"input\" must be a text or a list of 1 to %zu texts",
+                          "the request: \"input\" must be a text or a list of 1 to %zu texts, or "
+                          "tokens of the model in place of each",
                           LIMIT_EMBED_INPUTS);
+    *out = ARENA_ARRAY(a, struct token_input, n);
+    memset(*out, 0, n * sizeof **out);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(texts, i);
 
-        if (json_is_array(v) || json_is_integer(v))
-            return fail_param(err, ERR_UNSUPPORTED, "input",
-                              "the request: \"input\" holds token ids, and those of other models "
-                              "are not this one's; texts are embedded here");
+        if (json_is_array(v)) {
+            if (!read_tokens(v, a, &(*out)[i], err))
+                return false;
+            continue;
+        }
         if (!json_is_string(v) || json_string_length(v) == 0)
             return fail_param(err, ERR_INVALID, "input",
                               "the request: \"input\" holds %s, a text was expected",
@@ -261,7 +301,8 @@ static bool embed(struct request *r, const json_t *texts, struct error *err)
                           .cancelled = &r->cancelled};
     size_t sum = 0;
 
-    if (!check_input(texts, err) || !field_size(r->tree, "dimensions", 1, width, &e.cut, err))
+    if (!read_input(texts, &r->arena, &e.ids, err) ||
+        !field_size(r->tree, "dimensions", 1, width, &e.cut, err))
         return false;
     e.vectors = ARENA_ARRAY(&r->arena, float, n *width);
     e.n_tokens = ARENA_ARRAY(&r->arena, size_t, n);
@@ -270,6 +311,8 @@ static bool embed(struct request *r, const json_t *texts, struct error *err)
     for (size_t i = 0; i < n; i++) {
         if (e.errors[i].kind != ERR_NONE) {
             *err = e.errors[i];
+            if (e.ids[i].tokens != NULL)
+                snprintf(err->param, sizeof err->param, "input");
             return false;
         }
         sum += e.n_tokens[i];
@@ -282,7 +325,8 @@ static bool embed(struct request *r, const json_t *texts, struct error *err)
 static bool answer_embed(struct request *r, struct error *err)
 {
     json_t *input = json_object_get(r->tree, "input");
-    json_t *texts = json_is_string(input) ? json_pack("[O]", input) : json_incref(input);
+    const bool is_one = json_is_string(input) || json_is_integer(json_array_get(input, 0));
+    json_t *texts = is_one ? json_pack("[O]", input) : json_incref(input);
     const bool ok = embed(r, texts, err);
 
     json_decref(texts);

@@ -177,20 +177,20 @@ static bool is_whole(const struct job_row *j, const char *dir, size_t step, stru
            file_exists(arena_printf(a, "%s/rollouts/step-%zu.jsonl", dir, step + 1));
 }
 
-static json_t *run_json(struct api *api, const struct reading *r, size_t step, bool whole)
+static json_t *run_json(const struct api_call *c, const struct reading *r, size_t step, bool whole)
 {
-    const char *url = api->opt.public_url != NULL ? api->opt.public_url : "";
-    json_t *run = json_pack(
-        "{s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:o, s:n, s:n, s:o, s:b}", "object", "eval.run", "id",
-        r->run_id, "eval_id", r->eval_id, "name",
-        json_string(arena_printf(r->a, "Validation at step %zu of %s", step, r->job->id)), "model",
-        r->model, "status", whole ? "completed" : "in_progress", "created_at",
-        (json_int_t)r->created_at, "report_url",
-        json_string(arena_printf(r->a, "%s/v1/evals/%s/runs/%s", url, r->eval_id, r->run_id)),
-        "metadata", "error", "data_source",
-        json_pack("{s:s, s:{s:s, s:s?}}", "type", "jsonl", "source", "type", "file_id", "id",
-                  r->job->validation_file),
-        "shared_with_openai", 0);
+    json_t *run =
+        json_pack("{s:s, s:s, s:s, s:o, s:s, s:s, s:I, s:o, s:n, s:n, s:o, s:b}", "object",
+                  "eval.run", "id", r->run_id, "eval_id", r->eval_id, "name",
+                  json_string(arena_printf(r->a, "Validation at step %zu of %s", step, r->job->id)),
+                  "model", r->model, "status", whole ? "completed" : "in_progress", "created_at",
+                  (json_int_t)r->created_at, "report_url",
+                  json_string(arena_printf(r->a, "%s/evals/%s/runs/%s", api_base_url(c), r->eval_id,
+                                           r->run_id)),
+                  "metadata", "error", "data_source",
+                  json_pack("{s:s, s:{s:s, s:s?}}", "type", "jsonl", "source", "type", "file_id",
+                            "id", r->job->validation_file),
+                  "shared_with_openai", 0);
 
     eval_tally_put(&r->tally, run);
     return run;
@@ -202,9 +202,10 @@ static bool get_job(struct api *api, const struct document *d, struct arena *a, 
     return jobs_get(api->opt.store, d->project_id, str_of(d->parent), a, out, err);
 }
 
-bool eval_of_job_runs(struct api *api, const struct document *d, const json_t *eval,
+bool eval_of_job_runs(struct api_call *c, const struct document *d, const json_t *eval,
                       struct arena *a, json_t **out, struct error *err)
 {
+    struct api *api = c->api;
     struct job_row j;
     size_t *steps, n;
 
@@ -223,8 +224,7 @@ bool eval_of_job_runs(struct api *api, const struct document *d, const json_t *e
         r.tally.criteria = r.criteria;
         ok = read_step(&r, dir, steps[i], err);
         if (ok)
-            json_array_append_new(list,
-                                  run_json(api, &r, steps[i], is_whole(&j, dir, steps[i], a)));
+            json_array_append_new(list, run_json(c, &r, steps[i], is_whole(&j, dir, steps[i], a)));
         eval_tally_release(&r.tally);
     }
     if (ok)

@@ -13,7 +13,7 @@
 
 bool eval_is_of_job(const struct document *eval);
 /* All runs, oldest first, a new list of the API's objects. eval: the document's body. */
-MUST_CHECK bool eval_of_job_runs(struct api *api, const struct document *d, const json_t *eval,
+MUST_CHECK bool eval_of_job_runs(struct api_call *c, const struct document *d, const json_t *eval,
                                  struct arena *a, json_t **out, struct error *err);
 /* The output items of a run, in the order of the folder; ERR_NOT_FOUND: there is no such run. */
 MUST_CHECK bool eval_of_job_items(struct api *api, const struct document *d, const json_t *eval,

@@ -51,7 +51,8 @@ struct http_part {
  */
 struct http_exchange {
     enum http_method method;
-    struct str path; /* as sent, percent-encoded, without the query; begins with '/' */
+    struct str method_name; /* as sent: a token, "TRACE" */
+    struct str path;        /* as sent, percent-encoded, without the query; begins with '/' */
     struct http_pair
         *query; /* [n_query] decoded, in order: metadata[k]=v has the name "metadata[k]" */
     size_t n_query;
@@ -147,7 +148,8 @@ struct http_options {
     int slowest_seconds; /* for the headers of a request to come whole, whatever trickles (slow-loris); 0: 30 */
     size_t max_header_bytes; /* 0: 16 KiB */
     size_t max_target_bytes; /* 0: 8 KiB */
-    const char *allow; /* what OPTIONS is answered with; NULL: "GET, HEAD, POST, DELETE, OPTIONS" */
+    const char
+        *allow; /* what OPTIONS of * is answered with; NULL: "GET, HEAD, POST, DELETE, OPTIONS" */
     void *ctx;
     /*
      * The headers are there. Says what becomes of the body, or answers at once (and returns false). Runs on a handler's thread, so that a key can be

@@ -168,6 +168,7 @@ int http_read_head(struct exchange *e, struct MHD_Connection *c, const char *met
     struct str query;
 
     x->method = read_method(method);
+    x->method_name = arena_str(&x->arena, str_of(method));
     e->is_http11 = strcmp(version, "HTTP/1.0") != 0;
     const int n_headers = MHD_get_connection_values_n(c, MHD_HEADER_KIND, NULL, NULL);
     if (n_headers >= 0 && (size_t)n_headers < w.room)

@@ -169,7 +169,7 @@ static enum MHD_Result answer_options(struct exchange *e, struct MHD_Connection 
 
 static enum MHD_Result whole(struct exchange *e, struct MHD_Connection *c)
 {
-    if (e->x.method == HTTP_OPTIONS)
+    if (e->x.method == HTTP_OPTIONS && e->x.path.ptr[0] == '*')
         return answer_options(e, c);
     e->step = HTTP_STEP_HANDLED;
     return hand_over(e, c, false);

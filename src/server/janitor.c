@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "server/log.h"
+#include "store/creations.h"
 #include "store/documents.h"
 #include "store/files.h"
 
@@ -26,7 +27,7 @@ static void sweep(struct janitor *j)
     size_t files = 0, documents = 0;
 
     if (!files_sweep(j->store, now, &files, &err) ||
-        !documents_sweep(j->store, now, &documents, &err))
+        !documents_sweep(j->store, now, &documents, &err) || !creations_sweep(j->store, now, &err))
         log_line(LOG_ERROR, "janitor", "not swept", "%s", err.message);
     else if (files + documents > 0)
         log_line(LOG_INFO, "janitor", "swept", "%zu files and %zu documents had expired", files,

@@ -67,12 +67,11 @@ static json_t *new_run(struct api_call *c, const struct found *f, const char *id
                        const struct eval_source *s, json_t *metadata)
 {
     struct eval_tally tally = {.criteria = json_object_get(f->eval, "testing_criteria")};
-    const char *url = c->opt->public_url != NULL ? c->opt->public_url : "";
     json_t *run = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:n, s:O, s:b}", "object", "eval.run", "id",
         id, "eval_id", f->d.id, "name", name != NULL ? name : id, "model",
         s->asks ? s->model.name : "", "status", "queued", "created_at", (json_int_t)clock_unix(),
-        "report_url", arena_printf(c->arena, "%s/v1/evals/%s/runs/%s", url, f->d.id, id),
+        "report_url", arena_printf(c->arena, "%s/evals/%s/runs/%s", api_base_url(c), f->d.id, id),
         "metadata", metadata, "error", "data_source", json_object_get(c->body, "data_source"),
         "shared_with_openai", 0);
 
@@ -182,7 +181,7 @@ static bool list(struct api_call *c, struct error *err)
     if (!find_eval(c, &f, err) || !api_page(c, 20, 100, true, &page, err))
         return false;
     if (f.of_job)
-        return eval_of_job_runs(c->api, &f.d, f.eval, c->arena, &runs, err) &&
+        return eval_of_job_runs(c, &f.d, f.eval, c->arena, &runs, err) &&
                eval_reply_page(c, with_status(runs, status), &page, err);
     filter.parent = f.d.id;
     filter.state = status.len > 0 ? arena_text(c->arena, status) : NULL;
@@ -217,7 +216,7 @@ static bool retrieve(struct api_call *c, struct error *err)
     if (!find_eval(c, &f, err))
         return false;
     if (f.of_job)
-        return eval_of_job_runs(c->api, &f.d, f.eval, c->arena, &runs, err) &&
+        return eval_of_job_runs(c, &f.d, f.eval, c->arena, &runs, err) &&
                reply_one(c, runs, c->id[1], "run_id", err);
     return find_run(c, &f, &d, err) && api_reply(c, 200, run_of(d.body));
 }

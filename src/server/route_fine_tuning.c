@@ -15,8 +15,7 @@
 #include <sys/random.h>
 
 #define MOST_JOB_BYTES ((uint64_t)4 << 20) /* each is kept with its job */
-#define SAME_SECONDS 600     /* in which a client's second try is the first one's job */
-#define CHECK_TIMEOUT_S 20.0 /* for Python to load a grader */
+#define CHECK_TIMEOUT_S 20.0               /* for Python to load a grader */
 
 static bool reply_job(struct api_call *c, const struct job_row *j, struct error *err)
 {
@@ -133,14 +132,7 @@ static bool tell_of_nothing(struct api_call *c, const struct job_row *j,
            (!r->has_tools || events_tell(c->store, j->id, &tools, err));
 }
 
-static bool is_retry(const struct http_exchange *x)
-{
-    const struct str n = http_header(x, "x-stainless-retry-count");
-
-    return n.len > 0 && !str_is(n, "0");
-}
-
-static bool make(struct api_call *c, struct error *err)
+static bool make(struct api_call *c, json_t **answer, struct error *err)
 {
     const struct job_rules rules = {.request_addresses = c->opt->request_addresses};
     struct job_request r;
@@ -154,7 +146,7 @@ static bool make(struct api_call *c, struct error *err)
         !check_grader(c, &r, err))
         return false;
     struct job_row j = {
-        .id = store_new_id("ftjob-", c->arena),
+        .id = arena_text(c->arena, str_of(c->new_id)),
         .project_id = c->who.project_id,
         .method = arena_text(c->arena, str_of(r.method)),
         .status = arena_text(c->arena, STR("validating_files")),
@@ -165,33 +157,38 @@ static bool make(struct api_call *c, struct error *err)
             r.validation_file.ptr != NULL ? arena_text(c->arena, r.validation_file) : NULL,
         .body = api_text_of(c->body, c->arena),
         .fine_tuned_model = model_name(c, &r),
-        .created_at = clock_unix(),
+        .created_at = c->new_at,
         .trained_tokens = -1,
         .seed = r.seed >= 0 ? r.seed : random_seed(),
     };
     j.run_dir = j.id;
-    return add_eval(c, &j, &r, err) &&
-           jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) &&
-           tell_of_nothing(c, &j, &r, err) &&
-           api_reply(c, 200, job_json(&j, r.labels, r.n_labels, c->who.org_id));
+    if (!add_eval(c, &j, &r, err) || !jobs_add(c->store, &j, r.labels, r.n_labels, c->arena, err) ||
+        !tell_of_nothing(c, &j, &r, err))
+        return false;
+    *answer = job_json(&j, r.labels, r.n_labels, c->who.org_id);
+    return true;
+}
+
+static bool find(struct api_call *c, struct str id, json_t **answer, struct error *err)
+{
+    struct job_row j;
+    struct label *labels;
+    size_t n;
+
+    if (!jobs_get(c->store, c->who.project_id, id, c->arena, &j, err))
+        return err->kind == ERR_NOT_FOUND;
+    if (!jobs_labels(c->store, j.id, c->arena, &labels, &n, err))
+        return false;
+    *answer = job_json(&j, labels, n, c->who.org_id);
+    return true;
 }
 
 static bool create(struct api_call *c, struct error *err)
 {
-    struct job_row same;
-    bool found = false;
+    static const struct api_maker job = {.prefix = "ftjob-", .find = find, .make = make};
 
-    if (!api_need_body(c, err))
-        return false;
-    if (is_retry(c->x)) { /* the answer to the first try was lost on the way: no second job */
-        if (!jobs_find_same(c->store, c->who.project_id, api_text_of(c->body, c->arena),
-                            clock_unix() - SAME_SECONDS, c->arena, &found, &same, err))
-            return false;
-        if (found)
-            return reply_job(c, &same, err);
-    }
-    /* a Python grader is loaded to see whether it can be: not in a handler's thread */
-    return api_later(c, make, err);
+    /* a Python grader is loaded to see whether it can be: not in a handler's thread, and a client may not wait for it */
+    return api_need_body(c, err) && api_make_once(c, &job, err);
 }
 
 /* ---- read ---- */
@@ -240,9 +237,15 @@ static bool ask(struct api_call *c, enum job_ask what, struct error *err)
            reply_job(c, &j, err);
 }
 
+/* A job that has ended cannot be cancelled; but whoever asks again, having heard no answer, has cancelled it. */
 static bool cancel(struct api_call *c, struct error *err)
 {
-    return ask(c, JOB_CANCEL, err);
+    struct job_row j;
+    struct error ignored;
+
+    return ask(c, JOB_CANCEL, err) ||
+           (api_is_retry(c) && err->kind == ERR_INVALID && get(c, &j, &ignored) &&
+            strcmp(j.status, "cancelled") == 0 && reply_job(c, &j, err));
 }
 
 static bool pause_job(struct api_call *c, struct error *err)

@@ -153,20 +153,6 @@ static bool metrics(struct api_call *c, struct error *err)
 
 /* ---- the page ---- */
 
-/* The address that clients take; what a Host header says only where no character of it means anything in HTML. */
-static const char *base_url(const struct api_call *c)
-{
-    const struct str host = http_header(c->x, "host");
-    bool plain = host.len > 0 && host.len < 256;
-
-    if (c->opt->public_url != NULL)
-        return arena_printf(c->arena, "%s/v1", c->opt->public_url);
-    for (size_t i = 0; plain && i < host.len; i++)
-        plain = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]",
-                       host.ptr[i]) != NULL;
-    return plain ? arena_printf(c->arena, "http://" STR_FMT "/v1", STR_ARG(host)) : "/v1";
-}
-
 static void put_html(struct buf *b, const char *text)
 {
     for (; *text != '\0'; text++)
@@ -210,7 +196,7 @@ static bool page(struct api_call *c, struct error *err)
     for (size_t at; (at = str_find(rest, mark, 0)) < rest.len;
          rest = str_from(rest, at + mark.len)) {
         buf_put(&b, rest.ptr, at);
-        put_html(&b, base_url(c));
+        put_html(&b, api_base_url(c));
     }
     buf_put(&b, rest.ptr, rest.len);
     http_answer(c->x, 200, "text/html; charset=utf-8", buf_view(&b), page_headers,

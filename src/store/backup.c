@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/size.h"
-#include "store/store.h"
+#include "store/store_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -265,6 +265,8 @@ static bool fill(struct store *s, const char *part, struct arena *a, struct erro
     const char *runs = file_join(a, store_home(s), "runs"), *to_runs = file_join(a, part, "runs");
 
     return make_folder(to_files, err) && make_folder(to_runs, err) &&
+           copy_file(file_join(a, store_home(s), STORE_ID_FILE), file_join(a, part, STORE_ID_FILE),
+                     false, err) &&
            each_entry(files, to_files, link_stored_file, NULL, err) &&
            each_entry(runs, to_runs, link_run, NULL, err) &&
            db_copy(store_db(s), file_join(a, part, "hone.db"), err) &&
@@ -336,6 +338,8 @@ static bool refill(const char *dir, const char *home, struct arena *a, struct er
 
     /* the rows last: a home without them is none */
     return file_make_dirs(home, err) && make_folder(files, err) && make_folder(runs, err) &&
+           copy_file(file_join(a, dir, STORE_ID_FILE), file_join(a, home, STORE_ID_FILE), false,
+                     err) &&
            each_entry(file_join(a, dir, "files"), files, copy_entry, NULL, err) &&
            each_entry(file_join(a, dir, "runs"), runs, copy_entry, NULL, err) &&
            copy_file(file_join(a, dir, "hone.db"), part, false, err) && sync_all(home, err) &&

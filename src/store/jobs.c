@@ -184,37 +184,10 @@ bool jobs_add(struct store *s, struct job_row *j, const struct label *labels, si
 struct finding {
     const char *project_id;
     struct str id;
-    const char *body;
-    int64_t since;
     struct arena *a;
     bool found;
     struct job_row j;
 };
-
-static bool read_same(struct db *db, void *ctx, struct error *err)
-{
-    struct finding *f = ctx;
-    const struct db_value params[] = {db_text(f->project_id), db_int(f->since), db_text(f->body)};
-
-    return rows_one(db,
-                    "SELECT " JOB_COLUMNS " FROM jobs t WHERE t.project_id = ?1 "
-                    "AND t.created_at >= ?2 AND t.body = ?3 ORDER BY t.created_at DESC, t.seq DESC "
-                    "LIMIT 1",
-                    params, COUNT_OF(params), job_fill, f->a, &f->j, &f->found, err);
-}
-
-bool jobs_find_same(struct store *s, const char *project_id, const char *body, int64_t since,
-                    struct arena *a, bool *found, struct job_row *out, struct error *err)
-{
-    struct finding f = {.project_id = project_id, .body = body, .since = since, .a = a};
-
-    if (!db_read(store_db(s), read_same, &f, err))
-        return false;
-    if (f.found)
-        *out = f.j;
-    *found = f.found;
-    return true;
-}
 
 static bool read_job(struct db *db, void *ctx, struct error *err)
 {

@@ -65,10 +65,6 @@ struct label {
 };
 MUST_CHECK bool jobs_add(struct store *s, struct job_row *j, const struct label *labels, size_t n,
                          struct arena *a, struct error *err);
-/* A client that heard no answer sends its request again: the job of this project made from the same body since then; *found false: none. */
-MUST_CHECK bool jobs_find_same(struct store *s, const char *project_id, const char *body,
-                               int64_t since, struct arena *a, bool *found, struct job_row *out,
-                               struct error *err);
 MUST_CHECK bool jobs_get(struct store *s, const char *project_id, struct str id, struct arena *a,
                          struct job_row *out, struct error *err);
 MUST_CHECK bool jobs_labels(struct store *s, const char *job_id, struct arena *a,

@@ -68,10 +68,31 @@ static const char access_ends[] =
     "ALTER TABLE api_keys ADD COLUMN expires_at {int} NOT NULL DEFAULT 0;\n"
     "ALTER TABLE projects ADD COLUMN archived_at {int} NOT NULL DEFAULT 0";
 
+/* What requests are making, and have made within a day (creations.h). */
+static const char creations[] =
+    "CREATE TABLE creations (\n"
+    "  seq {serial},\n"
+    "  id {text} NOT NULL UNIQUE,\n" /* of what is made */
+    "  project_id {text} NOT NULL REFERENCES projects (id),\n"
+    "  name {text} NOT NULL,\n"   /* the request's */
+    "  digest {text} NOT NULL,\n" /* SHA-256, hex: of what it says */
+    "  holder {text} NOT NULL,\n"
+    "  lease_until {int} NOT NULL,\n"
+    "  made {int} NOT NULL,\n"
+    "  created_at {int} NOT NULL\n"
+    ") {strict};\n"
+    "CREATE INDEX creations_by_name ON creations (project_id, name, seq);\n"
+    "CREATE INDEX creations_by_time ON creations (created_at)";
+
+/* Which store this is (identity.c): one row. */
+static const char identity[] = "CREATE TABLE identity (\n"
+                               "  one {int} PRIMARY KEY,\n"
+                               "  id {text} NOT NULL\n"
+                               ") {strict}";
+
 const struct db_migration schema_migrations[] = {
-    {"0001 access", access_tables},
-    {"0002 work", schema_work},
-    {"0003 documents", schema_documents},
-    {"0004 ends of keys and projects", access_ends},
+    {"0001 access", access_tables},       {"0002 work", schema_work},
+    {"0003 documents", schema_documents}, {"0004 ends of keys and projects", access_ends},
+    {"0005 creations", creations},        {"0006 identity", identity},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);

@@ -63,7 +63,7 @@ bool store_open(const struct store_options *opt, struct store **out, struct erro
                                             : arena_printf(&s->arena, "sqlite:%s/hone.db", s->home);
     bool ok = make_home(s, err) && db_pool_open(url, &db, &s->db, err) &&
               db_migrate(s->db, schema_migrations, schema_n_migrations, err) &&
-              key_uses_open(s->db, &s->uses, err);
+              store_identify(s, err) && key_uses_open(s->db, &s->uses, err);
     if (ok)
         *out = s;
     else

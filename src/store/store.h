@@ -2,6 +2,7 @@
  * store.h - what survives a restart: who may do what, files, jobs and their events, models, and everything the API keeps.
  *
  *     HOME/hone.db   or a PostgreSQL database          rows
+ *     HOME/store.id  the store's name, which the rows have, too: one home, one database
  *     HOME/files/    the bytes of each file, one file each, named by its id
  *     HOME/runs/ID/  a job's run folder
  *
@@ -20,6 +21,7 @@ struct store_options {
     const char *database; /* NULL: HOME/hone.db; else postgresql://... (HONE_DATABASE) */
     size_t n_connections; /* 0: 8 */
 };
+/* ERR_INVALID where the home is another store's than the database, for its files would be swept away. */
 MUST_CHECK bool store_open(const struct store_options *opt, struct store **out, struct error *err);
 void store_close(struct store *s); /* NULL is fine */
 struct db_pool *store_db(struct store *s);

@@ -1,5 +1,6 @@
 """Evals, their runs and output items by the official client; runs that are cancelled, and finished by a server that was killed."""
 import contextlib
+import json
 import http.server
 import os
 import signal
@@ -36,6 +37,13 @@ def lines(n, sample=False):
 
 def content(rows_):
     return {"type": "file_content", "content": rows_}
+
+
+def reports_itself(test, run):
+    """At an address that can be followed, where none was given by --public-url."""
+    test.assertEqual(run.report_url, "%s/evals/%s/runs/%s" % (test.server.url, run.eval_id, run.id))
+    status, _, data = test.server.raw("GET", run.report_url.removeprefix(test.server.url.removesuffix("/v1")))
+    test.assertEqual((status, json.loads(data)["id"]), (200, run.id))
 
 
 class Evals(ApiTest):
@@ -169,6 +177,7 @@ class Evals(ApiTest):
         run = raw.parse()
         self.assertEqual((run.object, run.status, run.eval_id, run.name, run.metadata, run.error),
                          ("eval.run", "queued", e.id, "r", {"k": "v"}, None))
+        reports_itself(self, run)
         run = self.ended(e, run)
         self.assertEqual(run.status, "completed")
         self.assertEqual(run.result_counts.to_dict(), {"total": 6, "passed": 0, "failed": 6, "errored": 0})
@@ -373,6 +382,7 @@ class OfJobs(ApiTest):
         runs = list(self.client.evals.runs.list(e.id))
         self.assertEqual([r.name.split()[3] for r in runs], ["0", "2", "4"])
         self.assertEqual({r.status for r in runs}, {"completed"})
+        reports_itself(self, runs[1])
         self.assertEqual([r.id for r in self.client.evals.runs.list(e.id, limit=1, order="desc")],
                          [r.id for r in reversed(runs)])
         valid_means = {ev.data["step"]: ev.data["full_valid_mean_reward"]

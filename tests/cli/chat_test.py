@@ -61,6 +61,14 @@ class Completions(HoneTest):
         told = self.ask({"temperature": 0}, {"temperature": 0, "seed": 3}, {"top_k": 1}, {"top_p": 0})
         self.assertEqual(len({line["choices"][0]["message"]["content"] for line in told}), 1)
 
+    def test_a_biased_token_comes_or_stays_away(self):
+        plain = self.ask({"temperature": 0})[0]["choices"][0]["message"]["content"]
+        first = self.lines("tokenize", "--model", HF, stdin=[{"text": plain[:2]}])[0]["ids"][0]
+        banned, only = self.ask({"temperature": 0, "logit_bias": {str(first): -100}},
+                                {"n": 2, "logit_bias": {str(first): 100}})
+        self.assertNotEqual(banned["choices"][0]["message"]["content"][:1], plain[:1])
+        self.assertEqual(len({c["message"]["content"] for c in only["choices"]}), 1)
+
     def test_log_probabilities_are_those_of_score(self):
         told, = self.ask({"logprobs": True, "temperature": 0})
         content = told["choices"][0]["logprobs"]["content"]
@@ -115,7 +123,8 @@ class Completions(HoneTest):
             ({"tempature": 1}, "tempature", "invalid_value", "tempature"),
             ({"top_logprobs": 3}, "top_logprobs", "unsupported_value", "not offered"),
             ({"stream": True}, "stream", "unsupported_value", "not offered"),
-            ({"logit_bias": {"5": 1}}, "logit_bias", "unsupported_value", "not offered"),
+            ({"logit_bias": {"x": 1}}, "logit_bias", "invalid_value", "a token's number"),
+            ({"logit_bias": {"5": 101}}, "logit_bias", "invalid_value", "-100 to 100"),
             ({"response_format": {"type": "grammar"}}, "response_format", "unsupported_value", "json_schema"),
             ({"response_format": "json"}, "response_format", "unsupported_value", "json_schema"),
             ({"response_format": {"type": "json_schema"}}, "response_format", "invalid_value", '"json_schema"'),

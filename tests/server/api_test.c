@@ -267,6 +267,55 @@ static void requests_at_once(void **state)
     end(&r);
 }
 
+/* What a path offers is told exactly: of the pattern that is meant, not of others that it has the form of, too. */
+static void methods(void **state)
+{
+    static const struct {
+        const char *path, *allow;
+    } offered[] = {
+        {"/v1/files", "GET, HEAD, POST, OPTIONS"},
+        {"/v1/files/file-x", "GET, HEAD, DELETE, OPTIONS"},
+        {"/v1/embeddings", "POST, OPTIONS"},
+        {"/v1/responses/input_tokens", "POST, OPTIONS"},
+        {"/v1/responses/resp_x", "GET, HEAD, DELETE, OPTIONS"},
+        {"/v1/feedback/export", "GET, HEAD, OPTIONS"},
+        {"/v1/organization/invites/accept", "POST, OPTIONS"},
+        {"/v1/fine_tuning/checkpoints/a/permissions/b", "DELETE, OPTIONS"},
+        {"/healthz", "GET, HEAD, OPTIONS"},
+    };
+    struct rig r;
+
+    begin(&r, state, false);
+    const char *key = key_of(&r, "proj_a", SCOPE_ADMIN, 0, 0);
+    for (size_t i = 0; i < COUNT_OF(offered); i++) {
+        const char *path = offered[i].path;
+        struct reply no = call(&r, "TRACE", path, "", "", "");
+
+        refused(&r, no, 405, "method_not_allowed");
+        assert_string_equal(reply_header(&no, "allow", &r.arena), offered[i].allow);
+        assert_true(str_find(no.body, STR("\"TRACE is not offered"), 0) < no.body.len);
+        no = call(&r, "OPTIONS", path, "", "", "");
+        assert_int_equal(no.status, 204);
+        assert_int_equal(no.body.len, 0);
+        assert_string_equal(reply_header(&no, "allow", &r.arena), offered[i].allow);
+        no = call(&r, "OPTIONS", path, "", "Content-Type: application/json\r\n", "{}");
+        assert_int_equal(no.status, 204);
+    }
+    refused(&r, call(&r, "GET", "/v1/responses/input_tokens", key, "", ""), 405,
+            "method_not_allowed");
+    refused(&r, call(&r, "OPTIONS", "/v1/none", "", "", ""), 404, "unknown_url");
+    const struct reply get = call(&r, "GET", "/v1/files", key, "", ""),
+                       head = call(&r, "HEAD", "/v1/files", key, "", "");
+    assert_int_equal(head.status, 200);
+    assert_int_equal(head.body.len, 0);
+    assert_string_equal(reply_header(&head, "content-length", &r.arena),
+                        reply_header(&get, "content-length", &r.arena));
+    assert_int_equal(call(&r, "HEAD", "/v1/files", "", "", "").status, 401);
+    assert_int_equal(call(&r, "HEAD", "/v1/files/file-none", key, "", "").status, 404);
+    assert_int_equal(call(&r, "HEAD", "/v1/embeddings", key, "", "").status, 405);
+    end(&r);
+}
+
 static void paths(void **state)
 {
     struct rig r;
@@ -376,6 +425,7 @@ int main(void)
         ON_SQLITE(anothers_things_are_as_none),
         ON_SQLITE(requests_a_minute),
         ON_SQLITE(requests_at_once),
+        ON_SQLITE(methods),
         ON_SQLITE(paths),
         ON_SQLITE(without_a_key_on_this_machine_alone),
         ON_BOTH(what_is_done_is_written_down),

@@ -377,9 +377,25 @@ class Vectors(EngineTest):
         self.assertAlmostEqual(sum(x * x for x in short), 1, places=5)
         self.assertAlmostEqual(short[0] / short[1], whole[0] / whole[1], places=4)
 
+    def test_tokens_are_embedded_as_their_text(self):
+        with open(os.path.join(ENCODER, "tokenizer.json")) as stream:
+            vocabulary = json.load(stream)["model"]["vocab"]
+        words = [word for word in vocabulary if word.isalnum() and word.isascii()][:12]
+        texts = [" ".join(words), words[3], " ".join(words * 40)]  # the last is longer than the model reads
+        ids = [[vocabulary[word] for word in text.split()] for text in texts]
+        told = self.client.ask({"input": texts}, path=ENCODER, op="embed").last
+        self.assertEqual(told["type"], "result", told)
+        self.assertEqual(self.client.ask({"input": ids}, path=ENCODER, op="embed").last, told)
+        self.assertEqual(self.client.ask({"input": [ids[0], texts[1], ids[2]]}, path=ENCODER, op="embed").last, told)
+        one = self.client.ask({"input": ids[0], "dimensions": 5}, path=ENCODER, op="embed").last
+        self.assertEqual(one, self.client.ask({"input": texts[0], "dimensions": 5}, path=ENCODER, op="embed").last)
+        for tokens, says in ([len(vocabulary)], "no token of this model"), ([2 ** 31], "a number that is none"), \
+                ([[1, "a"]], "a string"), ([[]], "0 tokens"), ([[1.5]], "whole numbers"), ([-1], "a number that is none"):
+            self.failed(self.client.ask({"input": tokens}, path=ENCODER, op="embed"), "invalid", "input", says)
+
     def test_what_cannot_be_embedded_is_named(self):
         for body, kind, param in [({}, "invalid", "input"), ({"input": []}, "invalid", "input"), ({"input": [""]}, "invalid", "input"),
-                                  ({"input": [[1, 2]]}, "unsupported", "input"), ({"input": [True]}, "invalid", "input"),
+                                  ({"input": [True]}, "invalid", "input"),
                                   ({"input": "a", "dimensions": 0}, "invalid", "dimensions"),
                                   ({"input": "a", "dimensions": 9999}, "invalid", "dimensions")]:
             self.failed(self.client.ask(body, path=ENCODER, op="embed"), kind, param)

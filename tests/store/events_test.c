@@ -265,6 +265,36 @@ static void ten_thousand_events_are_no_burden(void **state)
     test_store_close(t);
 }
 
+/* Machines' clocks differ: what is told is dated by the one clock that all share, the database's, like the job's first event. */
+static void what_is_told_has_the_databases_time(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct job_row j = test_job(t, t->project);
+    const struct job_event e = {.message = "told"};
+    const struct store_page page = {.limit = 1};
+    struct job_event *list;
+    struct error err = {0};
+    size_t n;
+    bool more;
+
+    test_sql(t,
+             "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
+             "'SELECT to_timestamp(1234567890)'",
+             NULL, NULL, INT64_MIN);
+    test_sql(t,
+             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', "
+             "current_database()); END $$",
+             NULL, NULL, INT64_MIN);
+    const struct store_options opt = {.home = t->home, .database = test_database(state)->url};
+    store_close(t->s); /* a new connection looks there first */
+    ASSERT_OK(store_open(&opt, &t->s, &err));
+    ASSERT_OK(events_tell(t->s, j.id, &e, &err));
+    ASSERT_OK(events_list(t->s, j.id, &page, &t->arena, &list, &n, &more, &err));
+    assert_string_equal(list[0].message, "told");
+    assert_int_equal(list[0].created_at, 1234567890);
+    test_store_close(t);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -274,6 +304,7 @@ int main(void)
         ON_BOTH(the_feed_goes_on_from_a_number),
         ON_BOTH(whoever_follows_misses_none),
         ON_BOTH(ten_thousand_events_are_no_burden),
+        ON_POSTGRES(what_is_told_has_the_databases_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);

@@ -60,28 +60,6 @@ static void a_job_is_what_was_added(void **state)
     test_store_close(t);
 }
 
-static void the_same_request_is_found_again(void **state)
-{
-    struct test_store *t = test_store_open(state);
-    struct error err = {0};
-    struct job_row j = test_job(t, t->project), got;
-    bool found = false;
-
-    ASSERT_OK(
-        jobs_find_same(t->s, t->project, j.body, j.created_at - 10, &t->arena, &found, &got, &err));
-    assert_true(found);
-    assert_string_equal(got.id, j.id);
-    ASSERT_OK(
-        jobs_find_same(t->s, t->other, j.body, j.created_at - 10, &t->arena, &found, &got, &err));
-    assert_false(found);
-    ASSERT_OK(jobs_find_same(t->s, t->project, "{}", 0, &t->arena, &found, &got, &err));
-    assert_false(found);
-    ASSERT_OK(
-        jobs_find_same(t->s, t->project, j.body, j.created_at + 1, &t->arena, &found, &got, &err));
-    assert_false(found);
-    test_store_close(t);
-}
-
 static void another_projects_job_is_not_found(void **state)
 {
     static const char long_id[500] = "ftjob-";
@@ -387,7 +365,6 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         ON_BOTH(a_job_is_what_was_added),
-        ON_BOTH(the_same_request_is_found_again),
         ON_BOTH(another_projects_job_is_not_found),
         ON_BOTH(what_cannot_be_a_job_is_refused),
         ON_BOTH(lists_go_by_label_and_page_exactly),

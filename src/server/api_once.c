@@ -1,0 +1,330 @@
+/*
+ * api_once.c - calls that make something once, however often they are sent.
+ *
+ * The official client sends a request again that was not answered in time, and its first try may still be at work, here or at
+ * another server of the same store: the second waits for what becomes of it. A reservation in the store (creations.h) says who
+ * is at work; one thread renews those of this server, and asks for those that others wait for.
+ */
+#include "base/clock.h"
+#include "base/condition.h"
+#include "base/sha256.h"
+#include "server/api_error.h"
+#include "server/api_internal.h"
+#include "server/log.h"
+#include "store/creations.h"
+
+#include <stdlib.h>
+
+#define LEASE_SECONDS 15
+#define RENEW_SECONDS 5.0
+#define LOOK_SECONDS 0.2 /* whoever waits looks so often */
+#define SAME_SECONDS 600 /* in which a client's second try, that has no key, is the first one */
+
+/* One call's; in its arena. */
+struct api_making {
+    struct api_making *next, **at; /* in the list of held ones, or of waiting ones (next alone) */
+    struct api_call *call;
+    const struct api_maker *maker;
+    const char *name, *digest;
+    bool again;
+    int64_t since_seconds;
+    const char *id; /* of the reservation: ours, once held, or awaited */
+    bool held;
+};
+
+struct once {
+    struct api *api;
+    char *holder;
+    struct arena arena;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t changed;
+    struct api_making *held, *waiting;
+    bool stopping, joined;
+};
+
+/* ---- reservations that are ours ---- */
+
+static void hold(struct once *o, struct api_making *m)
+{
+    m->held = true;
+    pthread_mutex_lock(&o->lock);
+    m->next = o->held;
+    m->at = &o->held;
+    if (o->held != NULL)
+        o->held->at = &m->next;
+    o->held = m;
+    pthread_cond_signal(&o->changed);
+    pthread_mutex_unlock(&o->lock);
+}
+
+static void let_go(struct once *o, struct api_making *m, bool made)
+{
+    struct error err = {0};
+
+    if (!m->held)
+        return;
+    m->held = false;
+    pthread_mutex_lock(&o->lock);
+    *m->at = m->next;
+    if (m->next != NULL)
+        m->next->at = m->at;
+    pthread_mutex_unlock(&o->lock);
+    if (!creations_end(o->api->opt.store, o->holder, m->id, made, &err)) /* its lease ends it */
+        log_line(LOG_ERROR, "api", "reservation", "%s: %s", m->id, err.message);
+    pthread_mutex_lock(&o->lock);
+    pthread_cond_signal(&o->changed); /* whoever waits for it looks at once */
+    pthread_mutex_unlock(&o->lock);
+}
+
+void api_once_drop(struct api_call *c)
+{
+    if (c->making != NULL)
+        let_go(c->api->once, c->making, false);
+}
+
+static void renew(struct once *o)
+{
+    struct arena a = {0};
+    struct error err = {0};
+    const char **ids = NULL;
+    size_t n = 0;
+
+    pthread_mutex_lock(&o->lock);
+    for (const struct api_making *m = o->held; m != NULL; m = m->next)
+        n++;
+    if (n > 0)
+        ids = ARENA_ARRAY(&a, const char *, n);
+    n = 0;
+    for (const struct api_making *m = o->held; m != NULL; m = m->next)
+        ids[n++] = arena_text(&a, str_of(m->id));
+    pthread_mutex_unlock(&o->lock);
+    if (!creations_renew(o->api->opt.store, o->holder, ids, n, LEASE_SECONDS, &err))
+        log_line(LOG_ERROR, "api", "reservations", "not renewed: %s", err.message);
+    arena_release(&a);
+}
+
+/* ---- made ---- */
+
+/* In a thread of the grading pool, with the reservation held. */
+static bool make(struct api_call *c, struct error *err)
+{
+    struct once *o = c->api->once;
+    struct api_making *m = c->making;
+    struct error ignored = {0};
+    json_t *answer = NULL;
+
+    /* another may have made it, whom we took for dead or who took us for it */
+    if (!m->maker->make(c, &answer, err) &&
+        (!m->maker->find(c, str_of(m->id), &answer, &ignored) || answer == NULL))
+        return false;
+    let_go(o, m, true);
+    return api_reply(c, 200, answer);
+}
+
+/* What is known of the request now; asked often while one waits, so only what is new goes into the call's arena. */
+static bool ask_store(struct api_call *c, struct creation *out, struct error *err)
+{
+    const struct api_making *m = c->making;
+    struct arena a = {0};
+    const struct creation_ask ask = {.project_id = c->who.project_id,
+                                     .name = m->name,
+                                     .digest = m->digest,
+                                     .again = m->again,
+                                     .awaited = m->id,
+                                     .since_seconds = m->since_seconds,
+                                     .id = store_new_id(m->maker->prefix, &a),
+                                     .holder = c->api->once->holder,
+                                     .lease_seconds = LEASE_SECONDS};
+    const bool ok = creations_begin(c->store, &ask, &a, out, err);
+
+    if (ok)
+        out->id = m->id != NULL && strcmp(m->id, out->id) == 0
+                      ? (char *)(uintptr_t)m->id
+                      : arena_text(c->arena, str_of(out->id));
+    arena_release(&a);
+    return ok;
+}
+
+/* Answers, begins to make it, or says that it is to wait. kept: the exchange is. */
+static bool go_on(struct api_call *c, bool kept, bool *wait, struct error *err)
+{
+    struct once *o = c->api->once;
+    struct api_making *m = c->making;
+    struct creation found;
+    json_t *answer = NULL;
+
+    *wait = false;
+    if (!ask_store(c, &found, err))
+        return false;
+    m->id = found.id;
+    if (found.state == CREATION_BUSY) {
+        *wait = true;
+        return true;
+    }
+    if (found.state == CREATION_MINE) {
+        hold(o, m);
+        c->new_id = found.id;
+        c->new_at = found.created_at;
+    }
+    if ((found.state == CREATION_MADE || found.was_left) &&
+        !m->maker->find(c, str_of(found.id), &answer, err))
+        return false;
+    if (answer != NULL) {
+        let_go(o, m, true);
+        return api_reply(c, 200, answer);
+    }
+    if (found.state == CREATION_MADE)
+        return fail_code(err, ERR_NOT_FOUND, "not_found", "",
+                         "this request was answered before, and what it made (%s) is gone", m->id);
+    if (!kept)
+        api_later_keep(c);
+    return api_later_put(c, make, err);
+}
+
+/* ---- waiting ---- */
+
+static bool start_waiting(struct once *o, struct api_making *m)
+{
+    pthread_mutex_lock(&o->lock);
+    const bool stopping = o->stopping;
+    if (!stopping) {
+        m->next = o->waiting;
+        o->waiting = m;
+        pthread_cond_signal(&o->changed);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return !stopping;
+}
+
+static bool fail_stopping(struct error *err)
+{
+    return fail_code(err, ERR_CANCELLED, "unavailable", "",
+                     "the server is stopping: try again in a moment");
+}
+
+/* Every call that waits looks; those that still have to are put back. */
+static void look(struct once *o, bool stopping)
+{
+    pthread_mutex_lock(&o->lock);
+    struct api_making *m = o->waiting;
+    o->waiting = NULL;
+    pthread_mutex_unlock(&o->lock);
+    while (m != NULL) {
+        struct api_making *next = m->next;
+        struct api_call *c = m->call;
+        struct error err = {0};
+        bool wait = false;
+        const bool over = stopping || atomic_load(&c->gone);
+        bool ok = over ? fail_stopping(&err) : go_on(c, true, &wait, &err);
+
+        if (ok && wait)
+            ok = start_waiting(o, m) || fail_stopping(&err);
+        if (!ok) {
+            api_once_drop(c);
+            api_reply_error(c, &err);
+        }
+        m = next;
+    }
+}
+
+static void *keep(void *ctx)
+{
+    struct once *o = ctx;
+    double renewed = clock_seconds();
+
+    pthread_mutex_lock(&o->lock);
+    while (!o->stopping) {
+        if (o->held == NULL && o->waiting == NULL)
+            pthread_cond_wait(&o->changed, &o->lock);
+        else
+            condition_wait_for(&o->changed, &o->lock,
+                               o->waiting != NULL ? LOOK_SECONDS : RENEW_SECONDS);
+        pthread_mutex_unlock(&o->lock);
+        if (clock_seconds() - renewed >= RENEW_SECONDS) {
+            renew(o);
+            renewed = clock_seconds();
+        }
+        look(o, false);
+        pthread_mutex_lock(&o->lock);
+    }
+    pthread_mutex_unlock(&o->lock);
+    look(o, true);
+    return NULL;
+}
+
+/* ---- a route's ---- */
+
+bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err)
+{
+    const struct str key = http_header(c->x, "idempotency-key");
+    struct api_making *m = ARENA_NEW(c->arena, struct api_making);
+    const char *said =
+        arena_printf(c->arena, "%s %s", c->route->path, api_text_of(c->body, c->arena));
+    const struct sha256_text digest = sha256_of(said, strlen(said)),
+                             of_key = sha256_of(key.ptr, key.len);
+    const bool has_key = key.len > 0;
+    bool wait;
+
+    *m = (struct api_making){
+        .call = c,
+        .maker = maker,
+        .digest = arena_text(c->arena, str_of(digest.hex)),
+        .name = arena_printf(c->arena, "%s %s", has_key ? "key" : "body",
+                             has_key ? of_key.hex : digest.hex),
+        .again = has_key || api_is_retry(c),
+        .since_seconds = has_key ? CREATION_SECONDS : SAME_SECONDS,
+    };
+    c->making = m;
+    if (!go_on(c, false, &wait, err)) {
+        api_once_drop(c);
+        return false;
+    }
+    if (!wait)
+        return true;
+    api_later_keep(c);
+    return start_waiting(c->api->once, m) || fail_stopping(err);
+}
+
+/* ---- the whole ---- */
+
+bool once_open(struct api *a, struct once **out, struct error *err)
+{
+    struct once *o = calloc(1, sizeof *o);
+
+    if (o == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for what requests make");
+    o->api = a;
+    o->holder = store_new_id("server-", &o->arena);
+    pthread_mutex_init(&o->lock, NULL);
+    condition_init(&o->changed);
+    if (pthread_create(&o->thread, NULL, keep, o) != 0) {
+        o->joined = o->stopping = true;
+        once_close(o);
+        return fail(err, ERR_IO, "the system gives no thread for what requests make");
+    }
+    *out = o;
+    return true;
+}
+
+void once_stop(struct once *o)
+{
+    pthread_mutex_lock(&o->lock);
+    const bool joined = o->joined;
+    o->stopping = o->joined = true;
+    pthread_cond_signal(&o->changed);
+    pthread_mutex_unlock(&o->lock);
+    if (!joined)
+        pthread_join(o->thread, NULL);
+}
+
+void once_close(struct once *o)
+{
+    if (o == NULL)
+        return;
+    once_stop(o);
+    pthread_cond_destroy(&o->changed);
+    pthread_mutex_destroy(&o->lock);
+    arena_release(&o->arena);
+    free(o);
+}
