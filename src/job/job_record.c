@@ -212,7 +212,10 @@ bool job_started(struct work *w, struct error *err)
     struct job_change c = job_change_none();
 
     c.status = "running";
-    return jobs_change(w->store, &w->lease, &c, NULL, 0, err);
+    if (!jobs_change(w->store, &w->lease, &c, NULL, 0, err))
+        return false;
+    w->job.status = arena_text(w->arena, STR("running"));
+    return true;
 }
 
 /* The job's result file, under an id that is its own: made once, however often it is asked for. */

@@ -14,6 +14,7 @@
 
 #define LEASE_SECONDS 15
 #define IDLE_MS 500
+#define LONGEST_REST 30    /* seconds before a job that could not be worked on is tried again */
 #define STORE_PATIENCE 600 /* seconds without the store after which a worker gives up */
 
 struct worker {
@@ -141,6 +142,15 @@ static void keeper_stop(struct keeper *k)
 
 /* ---- one job ---- */
 
+/*
+ * Longer from try to try, so that what stands in the way has time to go: another process that still writes the run's folder, a
+ * disk that is away. All of them together take some minutes.
+ */
+static int64_t rest_after(int64_t tries)
+{
+    return tries > 5 ? LONGEST_REST : (int64_t)1 << (tries - 1);
+}
+
 /* Back into the queue, where the lease still is ours. */
 static void give_back(struct worker *w, struct work *work)
 {
@@ -150,6 +160,7 @@ static void give_back(struct worker *w, struct work *work)
     if (strcmp(work->job.status, "running") == 0)
         c.status = "queued";
     c.end_lease = true;
+    c.rest_seconds = rest_after(work->job.tries);
     if (!jobs_change(w->opt->store, &work->lease, &c, NULL, 0, &err) && err.kind != ERR_CANCELLED)
         say(w, "not given back", work->job.id, err.message);
 }

@@ -20,7 +20,7 @@
 
 /* Whether somebody works on a job. */
 enum job_lease {
-    LEASE_NONE,   /* nobody: never taken, or given back */
+    LEASE_NONE,   /* nobody: never taken, or given back; taken again from lease_until on */
     LEASE_HELD,   /* the worker may write until another takes it */
     LEASE_REVOKED /* its worker may no longer write, and has not said yet that it stopped; so nobody else takes it before its end */
 };

@@ -32,10 +32,10 @@ static bool memory_in_use(struct db *db, const char *machine, int64_t now, int64
                     params, COUNT_OF(params), n, NULL, err);
 }
 
-#define TAKEABLE                                                                                     \
-    "SELECT " JOB_COLUMNS " FROM jobs t "                                                            \
-    "WHERE t.status IN ('validating_files', 'queued', 'running', 'pausing') "                        \
-    "AND (t.lease = 0 OR t.lease_until <= ?1) AND (t.memory_bytes <= ?2 OR CAST(?3 AS BIGINT) = 0) " \
+#define TAKEABLE                                                                                   \
+    "SELECT " JOB_COLUMNS " FROM jobs t "                                                          \
+    "WHERE t.status IN ('validating_files', 'queued', 'running', 'pausing') "                      \
+    "AND t.lease_until <= ?1 AND (t.memory_bytes <= ?2 OR CAST(?3 AS BIGINT) = 0) "                \
     "ORDER BY t.seq LIMIT 1"
 
 static bool take_job(struct db *db, void *ctx, struct error *err)
@@ -164,7 +164,7 @@ static bool release_job(struct db *db, void *ctx, struct error *err)
 
     return db_run(db,
                   "UPDATE jobs SET lease = 0, lease_until = 0 "
-                  "WHERE id = ?1 AND worker = ?2 AND attempt = ?3",
+                  "WHERE id = ?1 AND worker = ?2 AND attempt = ?3 AND lease <> 0",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
@@ -266,7 +266,9 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         number(ended && c->finished_at == INT64_MIN ? now : c->finished_at),
         number(starts ? now : INT64_MIN),
         db_int(leave ? LEASE_NONE : LEASE_HELD),
-        db_int(leave ? 0 : was->row.lease_until),
+        db_int(!leave                ? was->row.lease_until
+               : c->rest_seconds > 0 ? now + c->rest_seconds
+                                     : 0),
         db_text(strcmp(status, "pausing") == 0 ? was->row.ask : ""),
         db_int(goes_on ? 0 : was->row.tries),
     };

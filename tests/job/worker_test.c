@@ -207,18 +207,52 @@ static bool fail_always(void *ctx, struct work *w, struct error *e)
     return fail(e, ERR_IO, "the disk is on fire");
 }
 
+#define RESTS "lease = 0 AND lease_until > 0"
+
 static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    const double until = clock_seconds() + SUITE_SECONDS;
+    struct bench b;
+    int n_rests = 0;
+
+    start(&b, t, fail_always);
+    while (strcmp(get(t, id).status, "failed") != 0) {
+        if (test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE " RESTS, NULL) == 1) {
+            n_rests++;
+            assert_int_equal(atomic_load(&b.n_begun), n_rests); /* not again meanwhile */
+            test_sql(t, "UPDATE jobs SET lease_until = 0 WHERE " RESTS, NULL, NULL, INT64_MIN);
+        }
+        assert_true(clock_seconds() < until);
+        usleep(5000);
+    }
+    assert_int_equal(n_rests, WORKER_TRIES - 1);
+    stop(&b);
+    assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
+    assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
+    assert_true(nobody_works(t));
+    test_store_close(t);
+}
+
+static bool fail_under_way(void *ctx, struct work *w, struct error *e)
+{
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    return job_started(w, e) && fail_always(ctx, w, e);
+}
+
+static void a_job_that_rests_is_queued(void **state)
 {
     struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct bench b;
 
-    start(&b, t, fail_always);
-    wait_for_state(t, id, "failed");
+    start(&b, t, fail_under_way);
+    wait_for(&b.n_begun, 1);
     stop(&b);
-    assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
-    assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
     assert_true(nobody_works(t));
+    assert_string_equal(get(t, id).status, "queued");
     test_store_close(t);
 }
 
@@ -330,6 +364,7 @@ int main(void)
         ON_BOTH(a_cancelled_job_is_left_at_once_and_nothing_more_is_written),
         ON_BOTH(who_lost_the_lease_writes_nothing),
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
+        ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(ends_when_nothing_waits),
