@@ -64,11 +64,20 @@ static void note_metrics(struct job_record *r, const json_t *event)
     r->metrics = json_incref(json_object_get(event, "data"));
 }
 
+/*
+ * Told again when a run goes on; most often it is there, and so is what came before the row's last step. It is not where the rows
+ * are older than the run's folder: both are from a backup.
+ */
+static bool is_known(const struct job_record *r, const json_t *event)
+{
+    return whole(json_object_get(event, "data"), "step") < r->work->job.step;
+}
+
 static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
 {
     struct job_record *r = ctx;
     struct arena a = {0};
-    const struct job_change c = r->has_progress ? r->progress : job_change_none();
+    struct job_change c = r->has_progress ? r->progress : job_change_none();
     const struct job_event e = {.key = key,
                                 .id = member(event, "id"),
                                 .level = member(event, "level"),
@@ -78,6 +87,12 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
                                 .created_at = whole(event, "created_at")};
 
     note_metrics(r, event);
+    if (key == NULL && is_known(r, event)) {
+        arena_release(&a);
+        return true;
+    }
+    if (key == NULL && str_is(json_str(json_object_get(event, "type")), "metrics"))
+        c.step = whole(json_object_get(event, "data"), "step");
     r->has_progress = false;
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
     arena_release(&a);

@@ -317,6 +317,76 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     test_store_close(t);
 }
 
+/* A run of six steps without a model, with checkpoints after the third and the last; done already, it goes on from there. */
+static bool run_six_steps(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+    const char *dir = arena_printf(w->arena, "%s/runs/%s", store_home(w->store), w->job.id);
+    struct job_record record = {.work = w, .run_dir = dir};
+    const struct run_folder_options opt = {.method = METHOD_SUPERVISED,
+                                           .id = w->job.id,
+                                           .fine_tuned_model = "ft:tiny:o::x",
+                                           .resume =
+                                               file_exists(file_join(w->arena, dir, "job.json")),
+                                           .listener = job_record_listener(&record)};
+    struct run_folder *folder = NULL;
+
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    bool ok = job_started(w, e) && run_folder_open(dir, &opt, &folder, e);
+    const struct progress_sink sink = ok ? run_folder_sink(folder) : (struct progress_sink){0};
+    if (opt.resume)
+        ok = ok && sink.rewind(sink.ctx, 6, e);
+    for (size_t step = 1; ok && !opt.resume && step <= 6; step++) {
+        const struct fit_metrics m = {.step = step, .total_steps = 6, .train.loss = 1};
+        const struct checkpoint_info c = {.step = step, .fit = &m};
+
+        ok = sink.fit_step(sink.ctx, &m, e);
+        if (ok && step % 3 == 0)
+            ok = file_make_dirs(arena_printf(w->arena, "%s/checkpoints/step-%zu", dir, step), e) &&
+                 sink.checkpoint(sink.ctx, &c, e);
+    }
+    run_folder_close(folder);
+    job_record_release(&record);
+    atomic_fetch_add(&b->n_begun, 1);
+    return ok && job_succeeded(w, "ft:tiny:o::x", file_join(w->arena, dir, "metrics.csv"), 9, e);
+}
+
+static void rows_that_are_older_than_the_runs_folder_are_made_up_for(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct tuned_model m;
+    struct bench b;
+
+    start(&b, t, run_six_steps);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    const int64_t n_events = test_sql_int(t, "SELECT COUNT(*) FROM events", NULL);
+    /* the rows as of step 2, as in a backup, whose rows are copied before the runs' folders are */
+    test_sql(t,
+             "DELETE FROM events WHERE seq > (SELECT seq FROM events WHERE job_id = ?1 "
+             "AND event_key = 'metrics 2')",
+             id, NULL, INT64_MIN);
+    test_sql(t, "DELETE FROM checkpoints WHERE job_id = ?1", id, NULL, INT64_MIN);
+    test_sql(
+        t,
+        "UPDATE jobs SET status = 'running', step = 2, finished_at = 0, fine_tuned_model = NULL "
+        "WHERE id = ?1",
+        id, NULL, INT64_MIN);
+    start(&b, t, run_six_steps);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM events", NULL), n_events);
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM checkpoints WHERE kept = 1", NULL), 2);
+    assert_int_equal(get(t, id).step, 6);
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x"), &t->arena, &m, &err));
+    assert_int_equal(m.step, 6); /* and not what the rows had last */
+    assert_string_equal(m.checkpoint_dir, "step-6");
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x:ckpt-step-3"), &t->arena, &m, &err));
+    test_store_close(t);
+}
+
 static bool be_refused(void *ctx, struct work *w, struct error *e)
 {
     struct error why = {0};
@@ -366,6 +436,7 @@ int main(void)
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
         ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
+        ON_BOTH(rows_that_are_older_than_the_runs_folder_are_made_up_for),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(ends_when_nothing_waits),
     };
