@@ -317,6 +317,28 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     test_store_close(t);
 }
 
+/* Its owner filled the quota while it ran. */
+static void a_job_ends_with_its_result_file_whatever_the_quota(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct stored_file f = {.project_id = (char *)(uintptr_t)t->project,
+                            .filename = arena_text(&t->arena, STR("a.jsonl")),
+                            .purpose = arena_text(&t->arena, STR("fine-tune"))};
+    struct bench b;
+
+    test_sql(t, "UPDATE projects SET quota_bytes = 1 WHERE id = ?1", t->project, NULL, INT64_MIN);
+    start(&b, t, succeed);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM files WHERE purpose = ?1", "fine-tune-results"), 1);
+    /* it counts against what its owner uploads */
+    ASSERT_FAILS(files_add(t->s, test_incoming(t, STR("x")), &f, &t->arena, &err), ERR_LIMIT,
+                 "quota");
+    test_store_close(t);
+}
+
 /* A run of six steps without a model, with checkpoints after the third and the last; done already, it goes on from there. */
 static bool run_six_steps(void *ctx, struct work *w, struct error *e)
 {
@@ -436,6 +458,7 @@ int main(void)
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
         ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
+        ON_BOTH(a_job_ends_with_its_result_file_whatever_the_quota),
         ON_BOTH(rows_that_are_older_than_the_runs_folder_are_made_up_for),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(ends_when_nothing_waits),
