@@ -178,6 +178,8 @@ static bool end_early(struct doing *d, struct error *err)
     case WORK_GO_ON:
         break;
     }
+    if (d->record.database_is_away)
+        return false; /* later */
     if (why.kind == ERR_IO)
         return job_paused(
             w, d->run.model_name,

@@ -73,6 +73,14 @@ static bool is_known(const struct job_record *r, const json_t *event)
     return whole(json_object_get(event, "data"), "step") < r->work->job.step;
 }
 
+/* err is what a write said. The database may be there again when the job is next tried; a full disk stays full until somebody looks. */
+static bool note_failure(struct job_record *r, const struct error *err)
+{
+    r->database_is_away =
+        err->kind == ERR_IO && db_pool_dialect(store_db(r->work->store)) == DB_POSTGRES;
+    return false;
+}
+
 static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
 {
     struct job_record *r = ctx;
@@ -96,7 +104,7 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
     r->has_progress = false;
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 /* The plain numbers of the step's metrics stand with the checkpoint, as the API's typed ones do. */
@@ -152,7 +160,7 @@ static bool on_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, 
         checkpoints_put(r->work->store, &r->work->lease, &row, err) && keep_those_there(r, &a, err);
 
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
@@ -165,7 +173,7 @@ static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
     c.total_steps = whole(resolved, "total_steps");
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, NULL, 0, err);
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 struct run_listener job_record_listener(struct job_record *r)

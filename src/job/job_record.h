@@ -15,7 +15,8 @@ struct job_record {
     const char *run_dir;
     json_t *metrics; /* data of the newest metrics event, or NULL */
     struct job_change progress;
-    bool has_progress; /* it is to be written with the next event */
+    bool has_progress;     /* it is to be written with the next event */
+    bool database_is_away; /* PostgreSQL could not be told: no fault of this machine's disk */
 };
 /* A listener for run_folder_open; the record must outlive the folder. */
 struct run_listener job_record_listener(struct job_record *r);

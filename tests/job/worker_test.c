@@ -1,7 +1,7 @@
 /*
  * worker_test.c - what a worker does with a job whose work is a function of the test's, over both databases.
  */
-#include "support/stores.h"
+#include "support/jobs.h"
 #include "support/support.h"
 
 #include "base/clock.h"
@@ -409,6 +409,34 @@ static void rows_that_are_older_than_the_runs_folder_are_made_up_for(void **stat
     test_store_close(t);
 }
 
+static void a_database_that_is_away_is_told_from_a_machine_at_fault(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct work w = {.store = t->s, .lease = test_take(t, "worker"), .arena = &t->arena};
+    struct job_record record = {.work = &w, .run_dir = "none"};
+    const struct run_listener l = job_record_listener(&record);
+    json_t *event = json_pack("{s:s,s:s,s:s,s:s,s:{}}", "id", "ftevent-1", "level", "info", "type",
+                              "message", "message", "hello", "data");
+
+    ASSERT_OK(l.event(l.ctx, event, "first", &err));
+    test_sql(t, "ALTER TABLE events RENAME TO events_away", NULL, NULL, INT64_MIN);
+    assert_false(l.event(l.ctx, event, "second", &err));
+    assert_int_equal(err.kind, ERR_IO);
+    /* of SQLite it is this machine's disk that is at fault */
+    assert_int_equal(record.database_is_away, t->on_postgres);
+    test_sql(t, "ALTER TABLE events_away RENAME TO events", NULL, NULL, INT64_MIN);
+    job_record_release(&record);
+    record = (struct job_record){.work = &w, .run_dir = "none"};
+    test_sql(t, "UPDATE jobs SET attempt = attempt + 1 WHERE id = ?1", id, NULL, INT64_MIN);
+    err = (struct error){0};
+    ASSERT_FAILS(l.event(l.ctx, event, "third", &err), ERR_CANCELLED, "another worker");
+    assert_false(record.database_is_away);
+    json_decref(event);
+    job_record_release(&record);
+    test_store_close(t);
+}
+
 static bool be_refused(void *ctx, struct work *w, struct error *e)
 {
     struct error why = {0};
@@ -460,6 +488,7 @@ int main(void)
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
         ON_BOTH(a_job_ends_with_its_result_file_whatever_the_quota),
         ON_BOTH(rows_that_are_older_than_the_runs_folder_are_made_up_for),
+        ON_BOTH(a_database_that_is_away_is_told_from_a_machine_at_fault),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(ends_when_nothing_waits),
     };
