@@ -253,7 +253,7 @@ static bool run(struct doing *d, struct error *err)
                               .listener = job_record_listener(&d->record)};
     d->run.resume = file_exists(file_join(w->arena, d->run.dir, "job.json"));
     if (!run_job_open(&d->run, err))
-        return false; /* another may still be writing there: later */
+        return end_badly(d, err); /* not where another still writes there: later */
     return train(d, err);
 }
 
