@@ -82,15 +82,16 @@ static void renew(struct keeper *k, double *renewed)
     const struct worker_options *opt = k->worker->opt;
     struct error err = {0};
     char ask[16] = "";
-    const double now = clock_seconds();
+    const double began = clock_seconds();
 
     if (jobs_renew(opt->store, &k->work->lease, opt->lease_seconds, ask, &err)) {
-        *renewed = now;
+        *renewed = began;
         if (ask_of(ask) != WORK_GO_ON)
             ask_for(k->work, ask_of(ask));
     } else if (err.kind == ERR_CANCELLED) {
         ask_for(k->work, WORK_LOST);
-    } else if (now - *renewed > (double)opt->lease_seconds) {
+    } else if (clock_seconds() - *renewed > (double)opt->lease_seconds) {
+        /* by now, not when it began: a database that is away is waited for as long as a lease */
         say(k->worker, "cut off", k->work->job.id, err.message);
         ask_for(k->work, WORK_LOST);
     }
