@@ -296,7 +296,6 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
     c.fine_tuned_model = model;
     c.result_files = arena_printf(w->arena, "[\"%s\"]", file);
     c.trained_tokens = trained_tokens;
-    c.finished_at = clock_unix();
     c.estimated_finish = 0;
     return end(w, &c, events, 2, err);
 }
@@ -328,7 +327,6 @@ bool job_failed(struct work *w, const struct error *why, struct error *err)
                                                 : "invalid_job";
     c.error_param = why->param[0] != '\0' ? why->param : NULL;
     c.error_message = why->message;
-    c.finished_at = clock_unix();
     c.estimated_finish = 0;
     return end(w, &c, &e, 1, err);
 }

@@ -182,7 +182,6 @@ static void give_up(struct worker *w, struct work *work, const char *why)
     c.status = "failed";
     c.error_code = "server_error";
     c.error_message = message;
-    c.finished_at = clock_unix();
     c.end_lease = true;
     if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
         say(w, "not given up", work->job.id, err.message);

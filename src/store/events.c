@@ -6,7 +6,6 @@
  * holds a lock (db_lock) from before that to the end of the transaction. It is the last thing that a transaction takes, so
  * it is held for a commit and no one waits in a circle.
  */
-#include "base/clock.h"
 #include "base/size.h"
 #include "store/jobs_internal.h"
 
@@ -149,7 +148,8 @@ static bool tell_event(struct db *db, void *ctx, struct error *err)
 {
     const struct telling *t = ctx;
     struct arena a = {0};
-    const bool ok = events_put(db, t->job_id, t->event, 1, clock_unix(), &a, err);
+    int64_t now;
+    const bool ok = rows_now(db, &now, err) && events_put(db, t->job_id, t->event, 1, now, &a, err);
 
     arena_release(&a);
     return ok;

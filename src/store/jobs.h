@@ -113,7 +113,7 @@ MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct 
 struct job_change { /* what is NULL or INT64_MIN stays */
     const char *status, *resolved, *fine_tuned_model, *usage, *result_files;
     const char *error_code, *error_message, *error_param;
-    int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps, finished_at;
+    int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps;
     bool end_lease;
     int64_t rest_seconds; /* where the lease ends: nobody takes the job for so long; 0: at once */
 };

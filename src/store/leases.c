@@ -199,8 +199,7 @@ struct job_change job_change_none(void)
                                .trained_tokens = INT64_MIN,
                                .memory_bytes = INT64_MIN,
                                .step = INT64_MIN,
-                               .total_steps = INT64_MIN,
-                               .finished_at = INT64_MIN};
+                               .total_steps = INT64_MIN};
 }
 
 /* What a worker may do to a state; to stay in it is always allowed. */
@@ -263,7 +262,7 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         number(c->memory_bytes),
         number(goes_on && c->step > was->row.step ? c->step : INT64_MIN),
         number(c->total_steps),
-        number(ended && c->finished_at == INT64_MIN ? now : c->finished_at),
+        number(ended ? now : INT64_MIN),
         number(starts ? now : INT64_MIN),
         db_int(leave ? LEASE_NONE : LEASE_HELD),
         db_int(!leave                ? was->row.lease_until
