@@ -172,7 +172,6 @@ static bool end_early(struct doing *d, struct error *err)
         return job_paused(w, d->run.model_name, PAUSED, err);
     case WORK_LEAVE:
         return job_requeued(w, err);
-    case WORK_CANCEL:
     case WORK_LOST:
         return true; /* what it became was written by another */
     case WORK_GO_ON:

@@ -46,15 +46,13 @@ static void ask_for(struct work *w, enum work_ask ask)
 
     if (atomic_compare_exchange_strong(&w->ask, &none, (int)ask))
         atomic_store(&w->stop, true);
-    else if (ask == WORK_CANCEL || ask == WORK_LOST)
+    else if (ask == WORK_LOST)
         atomic_store(&w->ask, (int)ask); /* it matters more than a pause */
 }
 
 static enum work_ask ask_of(const char *text)
 {
-    return strcmp(text, "cancel") == 0  ? WORK_CANCEL
-           : strcmp(text, "pause") == 0 ? WORK_PAUSE
-                                        : WORK_GO_ON;
+    return strcmp(text, "pause") == 0 ? WORK_PAUSE : WORK_GO_ON;
 }
 
 static void tell_seen(struct worker *w, const char *job)
@@ -224,7 +222,7 @@ static void work_on(struct worker *w, struct work *work)
         return;
     }
     say(w, "not done", work->job.id, err.message);
-    if (atomic_load(&work->ask) == WORK_LOST || atomic_load(&work->ask) == WORK_CANCEL)
+    if (atomic_load(&work->ask) == WORK_LOST)
         return; /* what it became is another's to say */
     if (work->job.tries >= WORKER_TRIES)
         give_up(w, work, err.message);

@@ -165,7 +165,7 @@ static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **s
     ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_CANCEL, &t->arena, &j, &err));
     assert_string_equal(j.status, "cancelled");
     atomic_store(&b.writes, true);
-    wait_for(&b.ask, WORK_CANCEL);
+    wait_for(&b.ask, WORK_LOST);
     stop(&b);
     assert_false(atomic_load(&b.writes));
     assert_string_equal(get(t, id).status, "cancelled");
