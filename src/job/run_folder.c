@@ -20,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct run_folder {
@@ -40,22 +39,6 @@ struct run_folder {
     struct metrics_tally tally;                     /* of step now */
     struct buf line;
 };
-
-/* 24 letters and digits that nobody drew before */
-static void make_id(char *out, size_t size, const char *prefix)
-{
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    unsigned char random[24];
-    char text[25] = "";
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        for (size_t i = 0; i < sizeof random;
-             i++) /* a system without randomness: the time will do */
-            random[i] = (unsigned char)((uint64_t)(clock_seconds() * 1e9) >> (i % 8));
-    for (size_t i = 0; i < sizeof random; i++)
-        text[i] = letters[random[i] % (sizeof letters - 1)];
-    snprintf(out, size, "%s%s", prefix, text);
-}
 
 static char *path_of(struct run_folder *f, const char *name)
 {
@@ -142,10 +125,8 @@ static bool job_start(struct run_folder *f, const struct run_folder_options *opt
 {
     json_t *file = json_object();
 
-    if (opt->id != NULL)
-        snprintf(f->id, sizeof f->id, "%s", opt->id);
-    else
-        make_id(f->id, sizeof f->id, "ftjob-");
+    snprintf(f->id, sizeof f->id, "%s",
+             opt->id != NULL ? opt->id : store_new_id("ftjob-", &f->arena));
     json_object_set_new(file, "id", json_string(f->id));
     json_object_set_new(file, "created_at", json_integer(clock_unix()));
     json_object_set_new(file, "version", json_string(HONE_VERSION));

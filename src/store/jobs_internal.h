@@ -38,8 +38,6 @@ struct job_state {
     "t.lease_until, t.attempt, t.ask, t.memory_bytes, t.step, t.total_steps, t.lease, t.tries"
 void job_state_fill(const struct db_row *row, struct arena *a, void *item);
 
-bool job_has_ended(const char *status); /* succeeded, failed or cancelled */
-
 /*
  * The job of this lease, kept from other writers until the end of the transaction. ERR_CANCELLED where the lease is lost,
  * saying why; *out is then the job as it is, if there is one (id not NULL).
