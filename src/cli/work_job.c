@@ -236,12 +236,13 @@ static bool end_early(struct doing *d, struct error *err)
         return pause_job(d, PAUSED, err);
     case WORK_LEAVE:
         return job_requeued(w, err);
-    case WORK_CANCEL:
     case WORK_LOST:
         return true; /* what it became was written by another */
     case WORK_GO_ON:
         break;
     }
+    if (d->record.database_is_away)
+        return false; /* later */
     if (why.kind == ERR_IO)
         return pause_job(
             d,
@@ -334,7 +335,7 @@ static bool run(struct doing *d, struct error *err)
                               .listener = job_record_listener(&d->record)};
     d->run.resume = file_exists(file_join(w->arena, d->run.dir, "job.json"));
     if (!run_job_open(&d->run, err))
-        return false; /* another may still be writing there: later */
+        return end_badly(d, err); /* not where another still writes there: later */
     return train(d, err);
 }
 

@@ -114,13 +114,14 @@ static void add_usage(json_t *usage, const json_t *data)
  * A run that goes back to a checkpoint tells steps again: what counts is one that was never told before. The row's step is
  * the furthest, and it is written together with the usage.
  */
-static const char *count_usage(struct job_record *r, const json_t *event, struct arena *a)
+static const char *count_usage(struct job_record *r, const json_t *event, int64_t step,
+                               struct arena *a)
 {
     const struct job_row *job = &r->work->job;
     const json_t *data = json_object_get(event, "data");
     struct error ignored;
 
-    if (!r->has_progress || !str_is(json_str(json_object_get(event, "type")), "metrics"))
+    if (!str_is(json_str(json_object_get(event, "type")), "metrics"))
         return NULL;
     if (r->usage == NULL) {
         if (job->usage == NULL || !json_parse(str_of(job->usage), "usage", &r->usage, &ignored) ||
@@ -130,11 +131,28 @@ static const char *count_usage(struct job_record *r, const json_t *event, struct
         }
         r->counted = job->step;
     }
-    if (r->progress.step <= r->counted)
+    if (step <= r->counted)
         return NULL;
-    r->counted = r->progress.step;
+    r->counted = step;
     add_usage(r->usage, data);
     return text_of(r->usage, a);
+}
+
+/*
+ * Told again when a run goes on; most often it is there, and so is what came before the row's last step. It is not where the rows
+ * are older than the run's folder: both are from a backup.
+ */
+static bool is_known(const struct job_record *r, const json_t *event)
+{
+    return whole(json_object_get(event, "data"), "step") < r->work->job.step;
+}
+
+/* err is what a write said. The database may be there again when the job is next tried; a full disk stays full until somebody looks. */
+static bool note_failure(struct job_record *r, const struct error *err)
+{
+    r->database_is_away =
+        err->kind == ERR_IO && db_pool_dialect(store_db(r->work->store)) == DB_POSTGRES;
+    return false;
 }
 
 static bool on_event(void *ctx, const json_t *event, const char *key, struct error *err)
@@ -151,11 +169,17 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
                                 .created_at = whole(event, "created_at")};
 
     note_metrics(r, event);
-    c.usage = count_usage(r, event, &a);
+    if (key == NULL && is_known(r, event)) {
+        arena_release(&a);
+        return true;
+    }
+    if (key == NULL && str_is(json_str(json_object_get(event, "type")), "metrics"))
+        c.step = whole(json_object_get(event, "data"), "step");
+    c.usage = count_usage(r, event, c.step, &a);
     r->has_progress = false;
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, &e, 1, err);
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 /* The plain numbers of the step's metrics stand with the checkpoint, as the API's typed ones do. */
@@ -213,7 +237,7 @@ static bool on_checkpoint(void *ctx, const json_t *checkpoint, const char *dir, 
                     keep_those_there(r, &a, err);
 
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 bool job_record_keep_last(struct job_record *r, struct error *err)
@@ -264,7 +288,7 @@ static bool on_settled(void *ctx, const json_t *resolved, struct error *err)
     c.total_steps = whole(resolved, "total_steps");
     const bool ok = jobs_change(r->work->store, &r->work->lease, &c, NULL, 0, err);
     arena_release(&a);
-    return ok;
+    return ok || note_failure(r, err);
 }
 
 struct run_listener job_record_listener(struct job_record *r)
@@ -327,7 +351,10 @@ bool job_started(struct work *w, struct error *err)
     struct job_change c = job_change_none();
 
     c.status = "running";
-    return jobs_change(w->store, &w->lease, &c, NULL, 0, err);
+    if (!jobs_change(w->store, &w->lease, &c, NULL, 0, err))
+        return false;
+    w->job.status = arena_text(w->arena, STR("running"));
+    return true;
 }
 
 /* The job's result file, under an id that is its own: made once, however often it is asked for. */
@@ -385,7 +412,6 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
     c.fine_tuned_model = model;
     c.result_files = arena_printf(w->arena, "[\"%s\"]", file);
     c.trained_tokens = trained_tokens;
-    c.finished_at = clock_unix();
     c.estimated_finish = 0;
     return end(w, &c, events, 2, err);
 }
@@ -417,7 +443,6 @@ bool job_failed(struct work *w, const struct error *why, struct error *err)
                                                 : "invalid_job";
     c.error_param = why->param[0] != '\0' ? why->param : NULL;
     c.error_message = why->message;
-    c.finished_at = clock_unix();
     c.estimated_finish = 0;
     return end(w, &c, &e, 1, err);
 }

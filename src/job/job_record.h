@@ -17,7 +17,8 @@ struct job_record {
     json_t *usage;   /* the job's usage_metrics with the newest step, or NULL: as in the row */
     int64_t counted; /* the furthest step that is in it */
     struct job_change progress;
-    bool has_progress; /* it is to be written with the next event */
+    bool has_progress;     /* it is to be written with the next event */
+    bool database_is_away; /* PostgreSQL could not be told: no fault of this machine's disk */
 };
 /* A listener for run_folder_open; the record must outlive the folder. */
 struct run_listener job_record_listener(struct job_record *r);

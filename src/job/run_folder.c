@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct run_folder {
@@ -41,22 +40,6 @@ struct run_folder {
     struct metrics_tally tally;                     /* of step now */
     struct buf line;
 };
-
-/* 24 letters and digits that nobody drew before */
-static void make_id(char *out, size_t size, const char *prefix)
-{
-    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    unsigned char random[24];
-    char text[25] = "";
-
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        for (size_t i = 0; i < sizeof random;
-             i++) /* a system without randomness: the time will do */
-            random[i] = (unsigned char)((uint64_t)(clock_seconds() * 1e9) >> (i % 8));
-    for (size_t i = 0; i < sizeof random; i++)
-        text[i] = letters[random[i] % (sizeof letters - 1)];
-    snprintf(out, size, "%s%s", prefix, text);
-}
 
 static char *path_of(struct run_folder *f, const char *name)
 {
@@ -143,10 +126,8 @@ static bool job_start(struct run_folder *f, const struct run_folder_options *opt
 {
     json_t *file = json_object();
 
-    if (opt->id != NULL)
-        snprintf(f->id, sizeof f->id, "%s", opt->id);
-    else
-        make_id(f->id, sizeof f->id, "ftjob-");
+    snprintf(f->id, sizeof f->id, "%s",
+             opt->id != NULL ? opt->id : store_new_id("ftjob-", &f->arena));
     json_object_set_new(file, "id", json_string(f->id));
     json_object_set_new(file, "created_at", json_integer(clock_unix()));
     json_object_set_new(file, "version", json_string(HONE_VERSION));
@@ -690,6 +671,60 @@ static bool remove_rollouts_after(struct run_folder *f, size_t step, struct erro
     return ok;
 }
 
+/*
+ * What stands is told again: a listener may know less of the run than its folder does. Its rows are those of a backup, say, which
+ * are older than the folders in it. Checkpoints come where they came, behind the metrics of their steps.
+ */
+struct retelling {
+    struct run_folder *f;
+    const json_t *checkpoints;
+    bool ok;
+    struct error *err;
+};
+
+static bool tell_checkpoint_again(const struct retelling *r, json_int_t step)
+{
+    const struct run_listener *l = &r->f->listener;
+    char dir[40];
+    json_t *value;
+    size_t i;
+
+    snprintf(dir, sizeof dir, "step-%lld", (long long)step);
+    json_array_foreach((json_t *)(uintptr_t)r->checkpoints, i, value)
+    {
+        if (json_integer_value(json_object_get(value, "step_number")) == step && step > 0 &&
+            checkpoint_stays(r->f->dir, (size_t)step) && l->checkpoint != NULL)
+            return l->checkpoint(l->ctx, value, dir, r->err);
+    }
+    return true;
+}
+
+static bool tell_line_again(void *ctx, struct str line, size_t offset)
+{
+    struct retelling *r = ctx;
+    const struct run_listener *l = &r->f->listener;
+    struct error ignored;
+    json_t *event = NULL;
+
+    (void)offset;
+    if (!json_parse(line, "an event", &event, &ignored))
+        return true;
+    const json_t *step = json_object_get(json_object_get(event, "data"), "step");
+    r->ok = l->event(l->ctx, event, NULL, r->err);
+    if (r->ok && str_is(json_str(json_object_get(event, "type")), "metrics"))
+        r->ok = tell_checkpoint_again(r, json_integer_value(step));
+    json_decref(event);
+    return r->ok;
+}
+
+static bool tell_again(struct run_folder *f, const json_t *checkpoints, struct error *err)
+{
+    struct retelling r = {.f = f, .checkpoints = checkpoints, .ok = true, .err = err};
+
+    return f->listener.event == NULL ||
+           (lines_each(f->events.path, tell_line_again, &r, err) && r.ok);
+}
+
 static bool sink_rewind(void *ctx, size_t step, struct error *err)
 {
     struct run_folder *f = ctx;
@@ -705,7 +740,7 @@ static bool sink_rewind(void *ctx, size_t step, struct error *err)
         return fail_while(err, "going back to step %zu", step);
     }
     json_t *kept = checkpoints_until(f, (double)step);
-    bool ok = write_json(path_of(f, "checkpoints.json"), kept, err);
+    bool ok = write_json(path_of(f, "checkpoints.json"), kept, err) && tell_again(f, kept, err);
     json_decref(kept);
     /* killed between saving the checkpoint that we go back to and telling of it */
     if (ok && step > 0 && !c.checkpoint_told)

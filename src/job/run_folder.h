@@ -45,7 +45,10 @@
  */
 struct run_listener {
     void *ctx;
-    /* key: what makes it this event of the job. Told again by a run that went back to a checkpoint, it has the same key and id. */
+    /*
+     * key: what makes it this event of the job. Told again by a run that went back to a checkpoint, it has the same key and id.
+     * NULL: one from before that checkpoint, which whoever listened may have lost; it has its id. So with checkpoints.
+     */
     bool (*event)(void *ctx, const json_t *event, const char *key, struct error *err);
     /* Right before a step's metrics event. */
     bool (*progress)(void *ctx, size_t step, size_t total_steps, double seconds_left,

@@ -14,6 +14,7 @@
 
 #define LEASE_SECONDS 15
 #define IDLE_MS 500
+#define LONGEST_REST 30    /* seconds before a job that could not be worked on is tried again */
 #define STORE_PATIENCE 600 /* seconds without the store after which a worker gives up */
 
 struct worker {
@@ -45,15 +46,13 @@ static void ask_for(struct work *w, enum work_ask ask)
 
     if (atomic_compare_exchange_strong(&w->ask, &none, (int)ask))
         atomic_store(&w->stop, true);
-    else if (ask == WORK_CANCEL || ask == WORK_LOST)
+    else if (ask == WORK_LOST)
         atomic_store(&w->ask, (int)ask); /* it matters more than a pause */
 }
 
 static enum work_ask ask_of(const char *text)
 {
-    return strcmp(text, "cancel") == 0  ? WORK_CANCEL
-           : strcmp(text, "pause") == 0 ? WORK_PAUSE
-                                        : WORK_GO_ON;
+    return strcmp(text, "pause") == 0 ? WORK_PAUSE : WORK_GO_ON;
 }
 
 static void tell_seen(struct worker *w, const char *job)
@@ -81,15 +80,16 @@ static void renew(struct keeper *k, double *renewed)
     const struct worker_options *opt = k->worker->opt;
     struct error err = {0};
     char ask[16] = "";
-    const double now = clock_seconds();
+    const double began = clock_seconds();
 
     if (jobs_renew(opt->store, &k->work->lease, opt->lease_seconds, ask, &err)) {
-        *renewed = now;
+        *renewed = began;
         if (ask_of(ask) != WORK_GO_ON)
             ask_for(k->work, ask_of(ask));
     } else if (err.kind == ERR_CANCELLED) {
         ask_for(k->work, WORK_LOST);
-    } else if (now - *renewed > (double)opt->lease_seconds) {
+    } else if (clock_seconds() - *renewed > (double)opt->lease_seconds) {
+        /* by now, not when it began: a database that is away is waited for as long as a lease */
         say(k->worker, "cut off", k->work->job.id, err.message);
         ask_for(k->work, WORK_LOST);
     }
@@ -141,6 +141,15 @@ static void keeper_stop(struct keeper *k)
 
 /* ---- one job ---- */
 
+/*
+ * Longer from try to try, so that what stands in the way has time to go: another process that still writes the run's folder, a
+ * disk that is away. All of them together take some minutes.
+ */
+static int64_t rest_after(int64_t tries)
+{
+    return tries > 5 ? LONGEST_REST : (int64_t)1 << (tries - 1);
+}
+
 /* Back into the queue, where the lease still is ours. */
 static void give_back(struct worker *w, struct work *work)
 {
@@ -150,6 +159,7 @@ static void give_back(struct worker *w, struct work *work)
     if (strcmp(work->job.status, "running") == 0)
         c.status = "queued";
     c.end_lease = true;
+    c.rest_seconds = rest_after(work->job.tries);
     if (!jobs_change(w->opt->store, &work->lease, &c, NULL, 0, &err) && err.kind != ERR_CANCELLED)
         say(w, "not given back", work->job.id, err.message);
 }
@@ -170,7 +180,6 @@ static void give_up(struct worker *w, struct work *work, const char *why)
     c.status = "failed";
     c.error_code = "server_error";
     c.error_message = message;
-    c.finished_at = clock_unix();
     c.end_lease = true;
     if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
         say(w, "not given up", work->job.id, err.message);
@@ -213,7 +222,7 @@ static void work_on(struct worker *w, struct work *work)
         return;
     }
     say(w, "not done", work->job.id, err.message);
-    if (atomic_load(&work->ask) == WORK_LOST || atomic_load(&work->ask) == WORK_CANCEL)
+    if (atomic_load(&work->ask) == WORK_LOST)
         return; /* what it became is another's to say */
     if (work->job.tries >= WORKER_TRIES)
         give_up(w, work, err.message);

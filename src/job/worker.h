@@ -16,10 +16,9 @@
 
 enum work_ask {
     WORK_GO_ON,
-    WORK_PAUSE,  /* somebody paused the job: a checkpoint, then the state paused */
-    WORK_CANCEL, /* it was cancelled: nothing more is written */
-    WORK_LEAVE,  /* the worker is to end: a checkpoint, and the job goes back into the queue */
-    WORK_LOST,   /* the lease is another's */
+    WORK_PAUSE, /* somebody paused the job: a checkpoint, then the state paused */
+    WORK_LEAVE, /* the worker is to end: a checkpoint, and the job goes back into the queue */
+    WORK_LOST,  /* the job was cancelled, or the lease is another's: nothing more is written */
 };
 
 /* One job, as it is worked on. */
@@ -35,9 +34,9 @@ struct work {
 };
 
 /*
- * Does what the job's state asks for, and brings it into its next one by jobs_change (work_end.h); true: it is done with it,
- * however that went. False with err where it could not be: the job goes back into the queue and is tried again later, at most
- * WORKER_TRIES times in a row without a step done.
+ * Does what the job's state asks for, and brings it into its next one by jobs_change (job_record.h); true: it is done with it,
+ * however that went. False with err where it could not be: the job goes back into the queue and rests there for a second, then
+ * two, four, up to half a minute, before any worker tries it again; at most WORKER_TRIES times in a row without a step done.
  */
 typedef bool work_fn(void *ctx, struct work *w, struct error *err);
 #define WORKER_TRIES 20

@@ -401,21 +401,27 @@ static size_t character(const unsigned char *p, size_t n)
     return len;
 }
 
-static bool text_is_fit(struct str s, size_t number, struct error *err)
+size_t db_text_until(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
+    size_t at = 0;
 
-    for (size_t at = 0, len; at < s.len; at += len) {
+    for (size_t len = 1; at < s.len && len > 0; at += len)
         len = character(p + at, s.len - at);
-        if (len == 0 && p[at] == 0)
-            return fail(err, ERR_INVALID,
-                        "value %zu cannot be kept: a text has no zero byte, this one at byte %zu",
-                        number, at);
-        if (len == 0)
-            return fail(err, ERR_INVALID, "value %zu cannot be kept: it is not UTF-8 at byte %zu",
-                        number, at);
-    }
-    return true;
+    return at;
+}
+
+static bool text_is_fit(struct str s, size_t number, struct error *err)
+{
+    const size_t at = db_text_until(s);
+
+    return at == s.len ||
+           (s.ptr[at] == '\0'
+                ? fail(err, ERR_INVALID,
+                       "value %zu cannot be kept: a text has no zero byte, this one at byte %zu",
+                       number, at)
+                : fail(err, ERR_INVALID, "value %zu cannot be kept: it is not UTF-8 at byte %zu",
+                       number, at));
 }
 
 /* The same values are refused by both, before they see them. */

@@ -26,6 +26,8 @@ struct db_value {
     double r;     /* not NaN: SQLite has none */
     struct str s; /* of a text or blob; texts are UTF-8 without a zero byte */
 };
+/* How far s is such a text, in bytes: s.len where all of it is. */
+size_t db_text_until(struct str s);
 static inline struct db_value db_int(int64_t i)
 {
     return (struct db_value){.type = DB_INT, .i = i};

@@ -363,17 +363,23 @@ struct sweeping {
     size_t n;
 };
 
+static void name_fill(const struct db_row *row, struct arena *a,
+                      void *item) /* no body: it may be large */
+{
+    *(struct document *)item =
+        (struct document){.kind = db_row_text(row, 0, a), .id = db_row_text(row, 1, a)};
+}
+
 static bool sweep_some(struct db *db, struct sweeping *sweep, struct arena *a, struct error *err)
 {
     const struct db_value params[] = {db_int(sweep->now), db_int(SWEEP_AT_ONCE)};
     struct rows rows;
 
     if (!rows_all(db,
-                  "SELECT " DOCUMENT_COLUMNS " FROM documents t WHERE t.expires_at > 0 "
+                  "SELECT t.kind, t.id FROM documents t WHERE t.expires_at > 0 "
                   "AND t.expires_at <= ?1 ORDER BY t.expires_at LIMIT ?2",
-                  params, COUNT_OF(params),
-                  (struct row_kind){document_fill, sizeof(struct document)}, SWEEP_AT_ONCE, a,
-                  &rows, err))
+                  params, COUNT_OF(params), (struct row_kind){name_fill, sizeof(struct document)},
+                  SWEEP_AT_ONCE, a, &rows, err))
         return false;
     for (size_t i = 0; i < rows.n; i++) {
         const struct document *d = (struct document *)rows.items + i;

@@ -19,7 +19,7 @@ MUST_CHECK bool files_incoming(struct store *s, struct arena *a, char **path, st
 /*
  * Takes the bytes at path (written by the caller, renamed into place, synced) and adds the row; f->id NULL: a new one. With an
  * id that is there already, nothing happens, and that is fine: what was done before a crash is not done twice.
- * ERR_LIMIT where the project's quota would be passed.
+ * ERR_LIMIT where the project's quota would be passed, unless it is a job's result ("fine-tune-results", which nobody uploads).
  */
 MUST_CHECK bool files_add(struct store *s, const char *path, struct stored_file *f, struct arena *a,
                           struct error *err);

@@ -297,20 +297,23 @@ static const char *told_of(const char *status)
                                             : "The job was resumed, moving job to queued state";
 }
 
-/* A lease that goes on while the job does not: its worker learns of it when it writes or renews. */
+/* A lease that goes on while the job does not: its worker learns of it when it writes or renews. A job that rests is woken. */
 static bool write_state(struct db *db, struct asking *ask, const struct job_state *was,
                         const char *status, int64_t now, struct error *err)
 {
     const bool pausing = strcmp(status, "pausing") == 0, ended = job_has_ended(status);
     const struct db_value params[] = {
-        db_text(was->row.id), db_text(status), db_text(pausing ? "pause" : ""),
+        db_text(was->row.id),
+        db_text(status),
+        db_text(pausing ? "pause" : ""),
         db_int(was->lease == LEASE_HELD && !pausing ? LEASE_REVOKED : was->lease),
-        db_int(ended ? now : was->row.finished_at)};
+        db_int(ended ? now : was->row.finished_at),
+        db_int(was->lease == LEASE_NONE ? 0 : was->row.lease_until)};
     const struct job_event event = {.level = "info", .type = "message", .message = told_of(status)};
 
     return db_run(db,
                   "UPDATE jobs SET status = ?2, ask = ?3, lease = ?4, finished_at = ?5, "
-                  "estimated_finish = 0 WHERE id = ?1",
+                  "lease_until = ?6, estimated_finish = 0 WHERE id = ?1",
                   params, COUNT_OF(params), NULL, NULL, NULL, err) &&
            (!ended ||
             job_tell_end(db, was->row.project_id, was->row.id, status, now, ask->a, err)) &&

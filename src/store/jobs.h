@@ -49,11 +49,11 @@ struct job_row {
         seed;      /* 0: not yet; trained_tokens -1: not yet */
     char *run_dir; /* name in HOME/runs */
     /* whoever works on it */
-    char *worker; /* or NULL */
-    int64_t lease_until, attempt;
-    int64_t tries;        /* times it was taken since a step was done last */
-    char *ask;            /* "pause" while pausing, else "" */
-    int64_t memory_bytes; /* it needs; 0: not known yet */
+    char *worker;                 /* or NULL */
+    int64_t lease_until, attempt; /* lease_until without a worker: the job rests until then */
+    int64_t tries;                /* times it was taken since a step was done last */
+    char *ask;                    /* "pause" while pausing, else "" */
+    int64_t memory_bytes;         /* it needs; 0: not known yet */
     int64_t step, total_steps;
 };
 /*
@@ -110,8 +110,9 @@ MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct 
 struct job_change { /* what is NULL or INT64_MIN stays */
     const char *status, *resolved, *fine_tuned_model, *usage, *result_files;
     const char *error_code, *error_message, *error_param;
-    int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps, finished_at;
+    int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps;
     bool end_lease;
+    int64_t rest_seconds; /* where the lease ends: nobody takes the job for so long; 0: at once */
 };
 struct job_change job_change_none(void);
 /*

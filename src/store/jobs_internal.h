@@ -20,7 +20,7 @@
 
 /* Whether somebody works on a job. */
 enum job_lease {
-    LEASE_NONE,   /* nobody: never taken, or given back */
+    LEASE_NONE,   /* nobody: never taken, or given back; taken again from lease_until on */
     LEASE_HELD,   /* the worker may write until another takes it */
     LEASE_REVOKED /* its worker may no longer write, and has not said yet that it stopped; so nobody else takes it before its end */
 };
@@ -37,8 +37,6 @@ struct job_state {
     "t.finished_at, t.estimated_finish, t.trained_tokens, t.seed, t.run_dir, t.worker, "           \
     "t.lease_until, t.attempt, t.ask, t.memory_bytes, t.step, t.total_steps, t.lease, t.tries"
 void job_state_fill(const struct db_row *row, struct arena *a, void *item);
-
-bool job_has_ended(const char *status); /* succeeded, failed or cancelled */
 
 /*
  * The job of this lease, kept from other writers until the end of the transaction. ERR_CANCELLED where the lease is lost,

@@ -43,7 +43,7 @@ struct room {
 
 #define WAITING                                                                                    \
     "FROM jobs t WHERE t.status IN ('validating_files', 'queued', 'running', 'pausing') "          \
-    "AND (t.lease = 0 OR t.lease_until <= ?1) "
+    "AND t.lease_until <= ?1 "
 
 struct reservation {
     int64_t seq, bytes;
@@ -247,7 +247,7 @@ static bool release_job(struct db *db, void *ctx, struct error *err)
 
     return db_run(db,
                   "UPDATE jobs SET lease = 0, lease_until = 0 "
-                  "WHERE id = ?1 AND worker = ?2 AND attempt = ?3",
+                  "WHERE id = ?1 AND worker = ?2 AND attempt = ?3 AND lease <> 0",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
@@ -282,8 +282,7 @@ struct job_change job_change_none(void)
                                .trained_tokens = INT64_MIN,
                                .memory_bytes = INT64_MIN,
                                .step = INT64_MIN,
-                               .total_steps = INT64_MIN,
-                               .finished_at = INT64_MIN};
+                               .total_steps = INT64_MIN};
 }
 
 /* What a worker may do to a state; to stay in it is always allowed. */
@@ -346,10 +345,12 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         number(c->memory_bytes),
         number(goes_on && c->step > was->row.step ? c->step : INT64_MIN),
         number(c->total_steps),
-        number(ended && c->finished_at == INT64_MIN ? now : c->finished_at),
+        number(ended ? now : INT64_MIN),
         number(starts ? now : INT64_MIN),
         db_int(leave ? LEASE_NONE : LEASE_HELD),
-        db_int(leave ? 0 : was->row.lease_until),
+        db_int(!leave                ? was->row.lease_until
+               : c->rest_seconds > 0 ? now + c->rest_seconds
+                                     : 0),
         db_text(strcmp(status, "pausing") == 0 ? was->row.ask : ""),
         db_int(goes_on ? 0 : was->row.tries),
     };

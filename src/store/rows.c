@@ -21,35 +21,9 @@ bool id_is_sane(struct str id)
     return true;
 }
 
-/* Bytes of the character at p, 0 where it is none: as the Unicode standard's table 3-7 has it. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-    const unsigned char c = p[0];
-    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-
-    if (n == 0 || n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
-        (c == 0xf4 && p[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 bool text_is_sane(struct str s, size_t max_bytes)
 {
-    if (s.len > max_bytes)
-        return false;
-    for (size_t i = 0; i < s.len;) {
-        const size_t n = utf8_length((const unsigned char *)s.ptr + i, s.len - i);
-
-        if (n == 0 || s.ptr[i] == '\0')
-            return false;
-        i += n;
-    }
-    return true;
+    return s.len <= max_bytes && db_text_until(s) == s.len;
 }
 
 bool fail_no_such(struct error *err, const char *what, struct str id)

@@ -394,6 +394,18 @@ class Trained(JobsTest):
         self.refused(openai.NotFoundError, lambda: permissions.create(name, project_ids=["proj_none"]), "not_found")
         self.refused(openai.NotFoundError, lambda: theirs.models.delete(name), "model_not_found")
 
+    def test_a_damaged_run_fails_the_job_at_once(self):
+        job = self.create()
+        folder = os.path.join(self.server.home, "runs", job.id)
+        os.makedirs(folder)
+        with open(os.path.join(folder, "job.json"), "w") as file:
+            file.write("{")
+        said = self.server.worker()
+        got = self.jobs.retrieve(job.id)
+        self.assertEqual((got.status, got.error.code), ("failed", "invalid_job"))
+        self.assertIn("job.json", got.error.message)
+        self.assertEqual(said.count('"taken"'), 2)  # its files' check, and the run
+
     def test_bad_content_fails_the_job(self):
         data = self.upload([{"messages": []}]).id
         job = self.create(training_file=data)

@@ -821,6 +821,40 @@ static void a_listener_has_heard_everything_wherever_the_run_broke(void **state)
     stop_listening(&whole);
 }
 
+static bool hear_event_by_id(void *ctx, const json_t *event, const char *key, struct error *e)
+{
+    struct heard *h = ctx;
+
+    (void)key;
+    (void)e;
+    json_object_set(h->events, json_string_value(json_object_get(event, "id")),
+                    json_object_get(event, "message"));
+    return true;
+}
+
+/* Its rows are those of a backup, say, and the folder is newer. */
+static void a_listener_that_lost_what_it_had_heard_is_told_again(void **state)
+{
+    struct fake_run f = small_run();
+    struct heard whole, h;
+
+    (void)state;
+    listen(&whole, 0);
+    fake_listener.event = hear_event_by_id;
+    char *dir = make_run(&f, f.n_steps);
+    ASSERT_OK(file_remove_tree(file_join(&arena, dir, "checkpoints/step-8"), &err));
+    listen(&h, 0);
+    fake_listener.event = hear_event_by_id;
+    go_on(&f, dir);
+    assert_int_equal(json_object_size(whole.checkpoints), 3);
+    json_object_del(whole.checkpoints, "step-8"); /* who would want it */
+    assert_true(json_equal(h.events, whole.events));
+    assert_true(json_equal(h.checkpoints, whole.checkpoints));
+    stop_listening(&h);
+    stop_listening(&whole);
+    test_dir_remove(dir);
+}
+
 /* ---- supervised and dpo ---- */
 
 static struct fit_metrics fit_step_of(size_t step)
@@ -1222,6 +1256,7 @@ int main(void)
         cmocka_unit_test(a_run_survives_being_killed_at_any_moment),
         cmocka_unit_test(a_checkpoint_that_was_saved_and_not_told_of_is_told_of_on_resume),
         cmocka_unit_test(a_listener_has_heard_everything_wherever_the_run_broke),
+        cmocka_unit_test(a_listener_that_lost_what_it_had_heard_is_told_again),
         cmocka_unit_test(losses_have_the_columns_and_the_sentence_of_the_api),
         cmocka_unit_test(losses_are_cut_back_to_their_checkpoint),
         cmocka_unit_test(a_run_goes_on_only_as_it_was_started),

@@ -1,7 +1,7 @@
 /*
  * worker_test.c - what a worker does with a job whose work is a function of the test's, over both databases.
  */
-#include "support/stores.h"
+#include "support/jobs.h"
 #include "support/support.h"
 
 #include "base/clock.h"
@@ -165,7 +165,7 @@ static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **s
     ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_CANCEL, &t->arena, &j, &err));
     assert_string_equal(j.status, "cancelled");
     atomic_store(&b.writes, true);
-    wait_for(&b.ask, WORK_CANCEL);
+    wait_for(&b.ask, WORK_LOST);
     stop(&b);
     assert_false(atomic_load(&b.writes));
     assert_string_equal(get(t, id).status, "cancelled");
@@ -207,18 +207,52 @@ static bool fail_always(void *ctx, struct work *w, struct error *e)
     return fail(e, ERR_IO, "the disk is on fire");
 }
 
+#define RESTS "lease = 0 AND lease_until > 0"
+
 static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    const double until = clock_seconds() + SUITE_SECONDS;
+    struct bench b;
+    int n_rests = 0;
+
+    start(&b, t, fail_always);
+    while (strcmp(get(t, id).status, "failed") != 0) {
+        if (test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE " RESTS, NULL) == 1) {
+            n_rests++;
+            assert_int_equal(atomic_load(&b.n_begun), n_rests); /* not again meanwhile */
+            test_sql(t, "UPDATE jobs SET lease_until = 0 WHERE " RESTS, NULL, NULL, INT64_MIN);
+        }
+        assert_true(clock_seconds() < until);
+        usleep(5000);
+    }
+    assert_int_equal(n_rests, WORKER_TRIES - 1);
+    stop(&b);
+    assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
+    assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
+    assert_true(nobody_works(t));
+    test_store_close(t);
+}
+
+static bool fail_under_way(void *ctx, struct work *w, struct error *e)
+{
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    return job_started(w, e) && fail_always(ctx, w, e);
+}
+
+static void a_job_that_rests_is_queued(void **state)
 {
     struct test_store *t = test_store_open(state);
     const char *id = new_job(t);
     struct bench b;
 
-    start(&b, t, fail_always);
-    wait_for_state(t, id, "failed");
+    start(&b, t, fail_under_way);
+    wait_for(&b.n_begun, 1);
     stop(&b);
-    assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
-    assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
     assert_true(nobody_works(t));
+    assert_string_equal(get(t, id).status, "queued");
     test_store_close(t);
 }
 
@@ -283,6 +317,126 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     test_store_close(t);
 }
 
+/* Its owner filled the quota while it ran. */
+static void a_job_ends_with_its_result_file_whatever_the_quota(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct stored_file f = {.project_id = (char *)(uintptr_t)t->project,
+                            .filename = arena_text(&t->arena, STR("a.jsonl")),
+                            .purpose = arena_text(&t->arena, STR("fine-tune"))};
+    struct bench b;
+
+    test_sql(t, "UPDATE projects SET quota_bytes = 1 WHERE id = ?1", t->project, NULL, INT64_MIN);
+    start(&b, t, succeed);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM files WHERE purpose = ?1", "fine-tune-results"), 1);
+    /* it counts against what its owner uploads */
+    ASSERT_FAILS(files_add(t->s, test_incoming(t, STR("x")), &f, &t->arena, &err), ERR_LIMIT,
+                 "quota");
+    test_store_close(t);
+}
+
+/* A run of six steps without a model, with checkpoints after the third and the last; done already, it goes on from there. */
+static bool run_six_steps(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+    const char *dir = arena_printf(w->arena, "%s/runs/%s", store_home(w->store), w->job.id);
+    struct job_record record = {.work = w, .run_dir = dir};
+    const struct run_folder_options opt = {.method = METHOD_SUPERVISED,
+                                           .id = w->job.id,
+                                           .fine_tuned_model = "ft:tiny:o::x",
+                                           .resume =
+                                               file_exists(file_join(w->arena, dir, "job.json")),
+                                           .listener = job_record_listener(&record)};
+    struct run_folder *folder = NULL;
+
+    if (strcmp(w->job.status, "validating_files") == 0)
+        return job_validated(w, 1000, e);
+    bool ok = job_started(w, e) && run_folder_open(dir, &opt, &folder, e);
+    const struct progress_sink sink = ok ? run_folder_sink(folder) : (struct progress_sink){0};
+    if (opt.resume)
+        ok = ok && sink.rewind(sink.ctx, 6, e);
+    for (size_t step = 1; ok && !opt.resume && step <= 6; step++) {
+        const struct fit_metrics m = {.step = step, .total_steps = 6, .train.loss = 1};
+        const struct checkpoint_info c = {.step = step, .fit = &m};
+
+        ok = sink.fit_step(sink.ctx, &m, e);
+        if (ok && step % 3 == 0)
+            ok = file_make_dirs(arena_printf(w->arena, "%s/checkpoints/step-%zu", dir, step), e) &&
+                 sink.checkpoint(sink.ctx, &c, e);
+    }
+    run_folder_close(folder);
+    job_record_release(&record);
+    atomic_fetch_add(&b->n_begun, 1);
+    return ok && job_succeeded(w, "ft:tiny:o::x", file_join(w->arena, dir, "metrics.csv"), 9, e);
+}
+
+static void rows_that_are_older_than_the_runs_folder_are_made_up_for(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct tuned_model m;
+    struct bench b;
+
+    start(&b, t, run_six_steps);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    const int64_t n_events = test_sql_int(t, "SELECT COUNT(*) FROM events", NULL);
+    /* the rows as of step 2, as in a backup, whose rows are copied before the runs' folders are */
+    test_sql(t,
+             "DELETE FROM events WHERE seq > (SELECT seq FROM events WHERE job_id = ?1 "
+             "AND event_key = 'metrics 2')",
+             id, NULL, INT64_MIN);
+    test_sql(t, "DELETE FROM checkpoints WHERE job_id = ?1", id, NULL, INT64_MIN);
+    test_sql(
+        t,
+        "UPDATE jobs SET status = 'running', step = 2, finished_at = 0, fine_tuned_model = NULL "
+        "WHERE id = ?1",
+        id, NULL, INT64_MIN);
+    start(&b, t, run_six_steps);
+    wait_for_state(t, id, "succeeded");
+    stop(&b);
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM events", NULL), n_events);
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM checkpoints WHERE kept = 1", NULL), 2);
+    assert_int_equal(get(t, id).step, 6);
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x"), &t->arena, &m, &err));
+    assert_int_equal(m.step, 6); /* and not what the rows had last */
+    assert_string_equal(m.checkpoint_dir, "step-6");
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x:ckpt-step-3"), &t->arena, &m, &err));
+    test_store_close(t);
+}
+
+static void a_database_that_is_away_is_told_from_a_machine_at_fault(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct work w = {.store = t->s, .lease = test_take(t, "worker"), .arena = &t->arena};
+    struct job_record record = {.work = &w, .run_dir = "none"};
+    const struct run_listener l = job_record_listener(&record);
+    json_t *event = json_pack("{s:s,s:s,s:s,s:s,s:{}}", "id", "ftevent-1", "level", "info", "type",
+                              "message", "message", "hello", "data");
+
+    ASSERT_OK(l.event(l.ctx, event, "first", &err));
+    test_sql(t, "ALTER TABLE events RENAME TO events_away", NULL, NULL, INT64_MIN);
+    assert_false(l.event(l.ctx, event, "second", &err));
+    assert_int_equal(err.kind, ERR_IO);
+    /* of SQLite it is this machine's disk that is at fault */
+    assert_int_equal(record.database_is_away, t->on_postgres);
+    test_sql(t, "ALTER TABLE events_away RENAME TO events", NULL, NULL, INT64_MIN);
+    job_record_release(&record);
+    record = (struct job_record){.work = &w, .run_dir = "none"};
+    test_sql(t, "UPDATE jobs SET attempt = attempt + 1 WHERE id = ?1", id, NULL, INT64_MIN);
+    err = (struct error){0};
+    ASSERT_FAILS(l.event(l.ctx, event, "third", &err), ERR_CANCELLED, "another worker");
+    assert_false(record.database_is_away);
+    json_decref(event);
+    job_record_release(&record);
+    test_store_close(t);
+}
+
 static bool be_refused(void *ctx, struct work *w, struct error *e)
 {
     struct error why = {0};
@@ -330,7 +484,11 @@ int main(void)
         ON_BOTH(a_cancelled_job_is_left_at_once_and_nothing_more_is_written),
         ON_BOTH(who_lost_the_lease_writes_nothing),
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
+        ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
+        ON_BOTH(a_job_ends_with_its_result_file_whatever_the_quota),
+        ON_BOTH(rows_that_are_older_than_the_runs_folder_are_made_up_for),
+        ON_BOTH(a_database_that_is_away_is_told_from_a_machine_at_fault),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(ends_when_nothing_waits),
     };

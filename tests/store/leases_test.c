@@ -130,6 +130,35 @@ static void the_oldest_job_comes_first_whatever_its_state(void **state)
     test_store_close(t);
 }
 
+static void a_job_that_rests_is_taken_by_nobody_until_somebody_asks_for_it(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l, other;
+    struct job_row j = test_job_in(t, "queued", &l), got;
+    struct job_change c = job_change_none();
+
+    ASSERT_OK(jobs_release_worker(t->s, "worker", &err));
+    assert_true(take(t, "w", 1000, 60, &got, &l));
+    c.end_lease = true;
+    c.rest_seconds = 3600;
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_false(take(t, "other", 1000, 60, &got, &other));
+    ASSERT_OK(jobs_release(t->s, &l, &err)); /* who has stopped says so, and ends no rest by it */
+    ASSERT_OK(jobs_release_worker(t->s, "w", &err));
+    assert_false(take(t, "other", 1000, 60, &got, &other));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE lease <> 0", NULL), 0);
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(j.id), JOB_PAUSE, &t->arena, &got, &err));
+    assert_string_equal(got.status, "paused"); /* at once: nobody works on it */
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(j.id), JOB_RESUME, &t->arena, &got, &err));
+    assert_true(take(t, "other", 1000, 60, &got, &other));
+    c.rest_seconds = 3600;
+    ASSERT_OK(jobs_change(t->s, &other, &c, NULL, 0, &err));
+    test_sql(t, "UPDATE jobs SET lease_until = 1 WHERE id = ?1", j.id, NULL, INT64_MIN);
+    assert_true(take(t, "w", 1000, 60, &got, &l)); /* it is over by itself */
+    test_store_close(t);
+}
+
 static void only_some_states_are_worked_on(void **state)
 {
     static const struct {
@@ -662,6 +691,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         ON_BOTH(each_job_is_taken_exactly_once),
         ON_BOTH(the_oldest_job_comes_first_whatever_its_state),
+        ON_BOTH(a_job_that_rests_is_taken_by_nobody_until_somebody_asks_for_it),
         ON_BOTH(only_some_states_are_worked_on),
         ON_BOTH(a_pause_outlives_its_worker),
         ON_BOTH(who_lost_the_lease_writes_nothing),
