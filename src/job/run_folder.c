@@ -685,15 +685,16 @@ struct retelling {
 static bool tell_checkpoint_again(const struct retelling *r, json_int_t step)
 {
     const struct run_listener *l = &r->f->listener;
-    char dir[40];
+    char dir[40], path[PATH_MAX];
     json_t *value;
     size_t i;
 
     snprintf(dir, sizeof dir, "step-%lld", (long long)step);
+    snprintf(path, sizeof path, "%s/checkpoints/%s", r->f->dir, dir);
     json_array_foreach((json_t *)(uintptr_t)r->checkpoints, i, value)
     {
-        if (json_integer_value(json_object_get(value, "step_number")) == step && step > 0 &&
-            checkpoint_stays(r->f->dir, (size_t)step) && l->checkpoint != NULL)
+        if (json_integer_value(json_object_get(value, "step_number")) == step &&
+            file_is_dir(path) && checkpoint_stays(r->f->dir, (size_t)step) && l->checkpoint != NULL)
             return l->checkpoint(l->ctx, value, dir, r->err);
     }
     return true;
