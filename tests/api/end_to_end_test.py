@@ -159,8 +159,8 @@ class EndToEnd(ApiTest):
         self.speaks(points[0].fine_tuned_model_checkpoint, c)
         resumed = jobs.resume(job.id)
         self.assertEqual(resumed.status, "queued")
-        self.until(job.id, lambda s: s.status == "running" and
-                   jobs.checkpoints.list(job.id).data[0].step_number > steps[0])
+        self.until(job.id, lambda s: s.status == "running" and any(
+            e.type == "metrics" and e.data["step"] > steps[0] for e in jobs.list_events(job.id, limit=10)))
         self.assertEqual(jobs.cancel(job.id).status, "cancelled")
         self.assertEqual([e.id for e in jobs.list_events(job.id, limit=100)][-len(events):], events)
 
