@@ -253,10 +253,12 @@ static bool take_line(struct host *h, struct str line, struct request **begun, s
     return ok;
 }
 
-static void take_outbox(struct host *h)
+/* False: nothing was taken, as there is nothing or the wire is busy. */
+static bool take_outbox(struct host *h)
 {
     pthread_mutex_lock(&h->lock);
-    if (h->outbox.len > 0 && !wire_sending(&h->wire)) { /* one is sent while the other fills */
+    const bool takes = h->outbox.len > 0 && !wire_sending(&h->wire);
+    if (takes) { /* one is sent while the other fills */
         const struct buf empty = h->wire.out;
 
         h->wire.out = h->outbox;
@@ -265,6 +267,7 @@ static void take_outbox(struct host *h)
         pthread_cond_broadcast(&h->changed);
     }
     pthread_mutex_unlock(&h->lock);
+    return takes;
 }
 
 static bool serve(struct host *h, struct error *err)
@@ -273,8 +276,9 @@ static bool serve(struct host *h, struct error *err)
     bool open = true, ok = true;
 
     while (ok && open) {
-        take_outbox(h);
-        open = wire_send(&h->wire);
+        do /* what came while the last was on its way has no other to wake us */
+            open = wire_send(&h->wire);
+        while (open && take_outbox(h));
         struct pollfd p[2] = {
             {.fd = h->wire.fd, .events = (short)(POLLIN | (wire_sending(&h->wire) ? POLLOUT : 0))},
             {.fd = h->poke, .events = POLLIN}};
