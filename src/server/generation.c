@@ -163,9 +163,7 @@ void generation_say(struct generation *g, const char *name, const json_t *data)
 
 void generation_end(struct generation *g, bool done)
 {
-    if (done)
-        (void)!http_stream_put(g->call->x, STR("data: [DONE]\n\n"));
-    http_stream_end(g->call->x);
+    http_stream_end_with(g->call->x, done ? STR("data: [DONE]\n\n") : STR(""));
 }
 
 /* ---- errors ---- */
