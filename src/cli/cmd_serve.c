@@ -111,6 +111,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
                                     .ctx = s->api,
                                     .begin = api_begin,
                                     .handle = api_handle,
+                                    .answered = api_answered,
                                     .done = api_done,
                                     .refusal = api_refusal};
     if (!ok || !http_server_open(&ho, &s->http, err) ||

@@ -319,6 +319,21 @@ static void log_call(const struct api_call *c, const struct http_exchange *x, in
         return; /* nobody listens: no reason to stop serving */
 }
 
+/* The call counts no more among its key's concurrent requests. */
+static void give_back(struct api_call *c)
+{
+    if (c->counted)
+        limits_give(c->api->limits, c->who.key_id);
+    c->counted = false;
+}
+
+void api_answered(void *api, const struct http_exchange *x)
+{
+    (void)api;
+    if (x->user != NULL)
+        give_back(x->user);
+}
+
 void api_done(void *api, const struct http_exchange *x, int status, uint64_t bytes_sent)
 {
     struct api *a = api;
@@ -327,8 +342,7 @@ void api_done(void *api, const struct http_exchange *x, int status, uint64_t byt
     if (c == NULL)
         return;
     api_later_done(c);
-    if (c->counted)
-        limits_give(a->limits, c->who.key_id);
+    give_back(c); /* a file's, or nobody was answered */
     call_counts_add(a->counts, c->route, status, clock_seconds() - x->began);
     if (!a->opt.quiet)
         log_call(c, x, status, bytes_sent);

@@ -69,6 +69,7 @@ void api_drain(struct api *a); /* /readyz says so from now on */
 /* For http_options. */
 bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan);
 void api_handle(void *api, struct http_exchange *x);
+void api_answered(void *api, const struct http_exchange *x);
 void api_done(void *api, const struct http_exchange *x, int status, uint64_t bytes_sent);
 struct str api_refusal(void *api, int status, const char *message, struct arena *a);
 

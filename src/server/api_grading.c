@@ -264,8 +264,9 @@ static bool embed(void *ctx, struct str text, struct arena *a, const float **vec
         return false;
     json_t *body = json_pack("{s:[s%]}", "input", text.ptr, text.len);
     bool ok = (body != NULL || fail(err, ERR_INVALID, "the text to embed is no UTF-8")) &&
-              engine_client_answer(s->api->opt.engine, ENGINE_EMBED, &m, body,
-                                   clock_seconds() + EMBED_SECONDS, &result, err) &&
+              engine_client_answer_unless(s->api->opt.engine, ENGINE_EMBED, &m, body,
+                                          clock_seconds() + EMBED_SECONDS, &s->api->stopping,
+                                          &result, err) &&
               read_vector(result, a, vector, n, err);
     json_decref(result);
     json_decref(body);

@@ -29,6 +29,8 @@ static void link_call(struct api_call *c)
     if (a->later != NULL)
         a->later->at_later = &c->next_later;
     a->later = c;
+    if (atomic_load(&a->stopping)) /* those that were told to give up were told before */
+        atomic_store(&c->gone, true);
     pthread_mutex_unlock(&a->later_lock);
 }
 

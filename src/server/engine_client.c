@@ -71,7 +71,8 @@ struct engine_client {
     struct asked *first, **last;
     size_t n_open, held_bytes;
     uint64_t next_ticket;
-    struct buf outbox;
+    struct buf
+        outbox; /* for the process that runs; empty while none does: start() asks all that is open */
     struct asked *telling; /* whose listener is called at this moment */
     bool started, closing;
     struct error start_error;
@@ -356,6 +357,7 @@ static void bury(struct engine_client *c)
     plan_start(c);
     pthread_mutex_lock(&c->lock);
     c->alive = false;
+    buf_clear(&c->outbox);
     c->before.tokens_sampled += c->now.tokens_sampled;
     c->before.tokens_prompt += c->now.tokens_prompt;
     c->before.tokens_cached += c->now.tokens_cached;
@@ -639,7 +641,8 @@ bool engine_client_ask(struct engine_client *c, enum engine_op op, const struct 
         c->n_open++;
         c->n_asked++;
         c->held_bytes += r->lines.len;
-        buf_str(&c->outbox, buf_view(&r->lines));
+        if (c->alive)
+            buf_str(&c->outbox, buf_view(&r->lines));
     }
     pthread_mutex_unlock(&c->lock);
     if (ok)
@@ -659,7 +662,8 @@ void engine_client_cancel(struct engine_client *c, uint64_t ticket)
             while (find(c, ticket) != NULL)
                 pthread_cond_wait(&c->changed, &c->lock);
     } else if (r != NULL) {
-        wire_put_cancel(&c->outbox, ticket); /* behind what asks for it */
+        if (c->alive)
+            wire_put_cancel(&c->outbox, ticket); /* behind what asks for it */
         drop(c, r);
         poke(c);
     }

@@ -36,6 +36,12 @@ json_t *eval_error(const struct error *err)
     return out;
 }
 
+/* Also where the server stops and the run has not heard of it yet: what graders ask is given up already. */
+static bool is_stopped(const struct eval_work *w)
+{
+    return atomic_load(w->stop) || atomic_load(&w->api->stopping);
+}
+
 /* What a row's answer is, for the graders and for the item. */
 struct sampled {
     json_t *shown;           /* "sample" of the item */
@@ -172,7 +178,7 @@ static void grade(const struct eval_work *w, size_t row, const struct sampled *s
                                    .output_tools = s->tools,
                                    .truncated = s->truncated && s->text.len == 0};
 
-    for (size_t i = 0; i < json_array_size(w->criteria) && !atomic_load(w->stop); i++) {
+    for (size_t i = 0; i < json_array_size(w->criteria) && !is_stopped(w); i++) {
         struct grade_result r = {0};
 
         grader_run(w->grader[i], w->source->rows[row].item, &g, &r);
@@ -210,7 +216,7 @@ static bool make(const struct eval_work *w, size_t row, struct arena *a, struct 
             s->parsed = NULL;
         grade(w, row, s, results, &passed, &errored);
     }
-    if (atomic_load(w->stop)) {
+    if (is_stopped(w)) {
         json_decref(results);
         return fail(err, ERR_CANCELLED, "the run was stopped");
     }

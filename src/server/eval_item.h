@@ -23,7 +23,7 @@ struct eval_work {
 };
 char *eval_item_id(const char *run_id, size_t row, struct arena *a);
 /*
- * {"item": the API's, "errored": bool, "usage": list}, a new tree. Any thread. ERR_CANCELLED: stop was set; everything else that goes
+ * {"item": the API's, "errored": bool, "usage": list}, a new tree. Any thread. ERR_CANCELLED: stop was set, or the server stops; everything else that goes
  * wrong with a row is in the item.
  */
 MUST_CHECK bool eval_item_make(const struct eval_work *w, size_t row, json_t **out,

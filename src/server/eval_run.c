@@ -164,7 +164,7 @@ static void *make_items(void *ctx)
         const bool ok = eval_item_make(&r->work, row, &made, &err);
         pthread_mutex_lock(&r->lock);
         if (!ok)
-            break; /* stopped */
+            break; /* stopped: run_items says so where nothing else has */
         r->waiting[row % EVAL_AHEAD] = made;
         write_waiting(r);
     }
@@ -318,7 +318,10 @@ static bool run_items(struct running *r, struct error *err)
         *err = r->failure;
         return false;
     }
-    return true;
+    /* what could not be made though nobody stopped it is made when the lease ends, here or elsewhere */
+    return r->written >= r->source.n_rows || !task_beat(r->task) ||
+           fail(err, ERR_IO, "%zu of the %zu rows could not be made", r->source.n_rows - r->written,
+                r->source.n_rows);
 }
 
 static bool work(struct running *r, struct error *err)

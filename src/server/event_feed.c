@@ -123,9 +123,7 @@ static bool catch_up(struct event_feed *f, struct stream *s, struct error *err)
 
 static void end(struct event_feed *f, struct stream *s, bool done)
 {
-    if (done)
-        (void)http_stream_put(s->x, STR("data: [DONE]\n\n"));
-    http_stream_end(s->x);
+    http_stream_end_with(s->x, done ? STR("data: [DONE]\n\n") : STR(""));
     free(s);
     pthread_mutex_lock(&f->lock);
     f->n--;

@@ -90,7 +90,7 @@ static void on_event(void *ctx, const json_t *event)
 
     if (g->cancelled)
         return;
-    if (!last && !g->opt.outlives_client && atomic_load(g->left) && atomic_load(&g->ticket) != 0) {
+    if (!last && atomic_load(g->left) && atomic_load(&g->ticket) != 0) {
         abandon(g);
         return;
     }
@@ -115,8 +115,7 @@ bool generation_start(struct api_call *c, const struct generation_options *opt, 
     g->left = ARENA_NEW(c->arena, atomic_bool);
     atomic_init(&g->refs, 2);
     const struct engine_listener l = {.ctx = g, .event = on_event};
-    if (!opt->outlives_client)
-        http_keep(c->x, on_gone, g->left);
+    http_keep(c->x, on_gone, g->left);
     if (!engine_client_ask(c->opt->engine, opt->op, &opt->model, opt->body, true, &l, &ticket,
                            err)) {
         free(g);
@@ -163,9 +162,7 @@ void generation_say(struct generation *g, const char *name, const json_t *data)
 
 void generation_end(struct generation *g, bool done)
 {
-    if (done)
-        (void)!http_stream_put(g->call->x, STR("data: [DONE]\n\n"));
-    http_stream_end(g->call->x);
+    http_stream_end_with(g->call->x, done ? STR("data: [DONE]\n\n") : STR(""));
 }
 
 /* ---- errors ---- */

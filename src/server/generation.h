@@ -25,8 +25,6 @@ struct generation_options {
     /* The client has left, and no event will come any more: what ctx holds goes back. on_event's last call says it, too. */
     void (*release)(void *ctx);
     void *ctx;
-    bool
-        outlives_client; /* a background response: goes on when the client leaves. The call must have been answered */
 };
 /* True: the call is the generation's from now on, and must not be looked at any more. False: it still is the caller's, ctx too. */
 MUST_CHECK bool generation_start(struct api_call *c, const struct generation_options *opt,

@@ -162,6 +162,14 @@ struct MHD_Response *http_bytes(struct str body)
     return MHD_create_response_from_buffer(body.len, bytes.out, MHD_RESPMEM_MUST_COPY);
 }
 
+void http_answered(struct exchange *e)
+{
+    const struct http_options *opt = &e->server->opt;
+
+    if (opt->answered != NULL)
+        opt->answered(opt->ctx, &e->x);
+}
+
 /* An answer of this file's own making. */
 struct MHD_Response *http_refusal(struct exchange *e, int status, const char *message)
 {
@@ -171,6 +179,7 @@ struct MHD_Response *http_refusal(struct exchange *e, int status, const char *me
     struct str body = has_body ? opt->refusal(opt->ctx, status, message, &e->x.arena)
                                : str_of(arena_printf(&e->x.arena, "%s\n", message));
 
+    http_answered(e);
     atomic_fetch_add(&e->server->n_refused, 1);
     return http_dress(e, http_bytes(body), status,
                       has_body ? "application/json" : "text/plain; charset=utf-8", &later,
@@ -208,6 +217,7 @@ void http_answer(struct http_exchange *x, int status, const char *content_type, 
     struct exchange *e = (struct exchange *)x;
 
     assert(status >= 200 && status <= 599);
+    http_answered(e);
     atomic_store(&e->sent_bytes, body.len);
     http_let_go(e, http_dress(e, http_bytes(body), status, content_type, headers, n_headers),
                 status);

@@ -122,6 +122,8 @@ struct http_stream_options {
 void http_stream_begin(struct http_exchange *x, const struct http_stream_options *opt);
 bool http_stream_put(struct http_exchange *x, struct str bytes);
 void http_stream_end(struct http_exchange *x);
+/* The same, with a last put: one that tells the client that nothing follows, so that it may ask for something else at once. */
+void http_stream_end_with(struct http_exchange *x, struct str last);
 /* Bytes that the client has not taken yet: for writers that have much to say, and would rather wait than be broken off. */
 size_t http_stream_waiting(struct http_exchange *x);
 
@@ -157,6 +159,12 @@ struct http_options {
      */
     bool (*begin)(void *ctx, struct http_exchange *x, struct http_plan *plan);
     void (*handle)(void *ctx, struct http_exchange *x);
+    /*
+     * An answer is there, and its client has not seen the end of it: what this request took, and the client's next one may need, is given back here.
+     * At the begin of http_answer, http_stream_end and http_stream_end_with, of a refusal of this module's, and of a stream for HEAD; not of
+     * http_answer_file, nor where nothing is answered: then done comes alone. May come twice for an exchange. From its owner; NULL: nobody asks.
+     */
+    void (*answered)(void *ctx, const struct http_exchange *x);
     /* An exchange is over (answered, or its client left): for logs and figures. status 0: no answer was sent. Any thread. */
     void (*done)(void *ctx, const struct http_exchange *x, int status, uint64_t bytes_sent);
     /* The body of an answer that this module makes itself (400, 404, 413, 414, 431, 500, 503): an error envelope, JSON. In the arena. */

@@ -151,6 +151,7 @@ struct MHD_Response *http_dress(struct exchange *e, struct MHD_Response *r, int 
                                 const char *content_type, const struct http_pair *headers,
                                 size_t n_headers);
 struct MHD_Response *http_refusal(struct exchange *e, int status, const char *message);
+void http_answered(struct exchange *e); /* its owner's: the end of the answer comes next */
 /* The owner gives the exchange back, with an answer (or NULL: the stream's). */
 void http_let_go(struct exchange *e, struct MHD_Response *r, int status);
 void http_log(struct http_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

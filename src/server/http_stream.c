@@ -81,6 +81,7 @@ void http_stream_begin(struct http_exchange *x, const struct http_stream_options
 
     if (x->method == HTTP_HEAD) { /* libmicrohttpd would send the end of a chunked body */
         r = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+        http_answered(e); /* the client waits for nothing more, whatever is put */
     } else {
         http_hold(e); /* the response's */
         r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 4096, read_stream, e, drop_hold);
@@ -189,10 +190,17 @@ void http_stream_ping(struct exchange *e, double now)
     pthread_mutex_unlock(&e->lock);
 }
 
-void http_stream_end(struct http_exchange *x)
+void http_stream_end_with(struct http_exchange *x, struct str last)
 {
     struct exchange *e = (struct exchange *)x;
 
     assert(e->out.open);
+    http_answered(e);
+    (void)http_stream_put(x, last);
     http_let_go(e, NULL, 0);
+}
+
+void http_stream_end(struct http_exchange *x)
+{
+    http_stream_end_with(x, STR(""));
 }

@@ -6,6 +6,7 @@
 #include "base/condition.h"
 #include "base/http.h"
 #include "base/size.h"
+#include "server/log.h"
 #include "server/webhook.h"
 
 #include <inttypes.h>
@@ -77,27 +78,34 @@ static bool deliver(struct webhook_sender *w, const struct delivery *d, struct a
                     fail(err, ERR_IO, "the receiver answered with the status %d", status));
 }
 
+/* It is sent again when its lease ends: its receiver knows it by its id. */
+static void not_noted(const struct delivery *d, const struct error *err)
+{
+    log_line(LOG_ERROR, "webhooks", "not noted", "%s: what became of it could not be stored: %s",
+             d->id, err->message);
+}
+
 /* tries: how often it failed, for the pause. */
 static void put_off(struct webhook_sender *w, const struct delivery *d, int64_t tries,
                     const char *why)
 {
     const int64_t now = clock_unix(), pause = webhook_pause(tries, d->created_at, now);
-    struct error err;
+    struct error err = {0};
 
     if (!outbox_later(w->opt.store, d->seq, pause > 0 ? now + pause : 0, why, &err))
-        return; /* it is sent again when its lease ends */
+        not_noted(d, &err);
 }
 
 static void settle(struct webhook_sender *w, const struct delivery *d, struct arena *a)
 {
-    struct error err = {0}, store_err;
+    struct error err = {0}, store_err = {0};
     const bool done = deliver(w, d, a, &err);
 
     if (atomic_load(&w->stop) && !done)
         return;                              /* the lease ends by itself */
     if (done || err.kind == ERR_NOT_FOUND) { /* the endpoint was deleted: nobody waits for it */
         if (!outbox_done(w->opt.store, d->seq, &store_err))
-            return; /* it is sent again when its lease ends */
+            not_noted(d, &store_err);
     } else {
         put_off(w, d, d->tries + 1, err.message);
     }

@@ -217,6 +217,23 @@ class Limited(ApiTest):
         self.assertEqual(statuses[-1], 429)
 
 
+class OneAtOnce(ApiTest):
+    options = ("--concurrent-requests", "1")
+
+    def test_one_after_the_other_is_never_two_at_once(self):
+        for _ in range(300):
+            self.client.models.list()  # over one connection
+            self.assertEqual(self.server.raw("GET", "/v1/models")[0], 200)  # over one of its own
+        file = self.upload()
+        ask = {"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 2}
+        for i in range(60):
+            # the official client reads no further than to [DONE]
+            self.assertTrue(list(self.client.chat.completions.create(**ask, stream=True)))
+            self.client.chat.completions.create(**ask)
+            self.refused(openai.NotFoundError, lambda: self.client.files.retrieve("file-none"))
+        self.assertEqual(self.client.files.content(file.id).read(), jsonl(rows()))
+
+
 class TwoServers(ApiTest):
     def test_a_revoked_key_stops_everywhere(self):
         admin = self.server.client(admin_api_key=self.server.key).admin.organization

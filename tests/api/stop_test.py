@@ -8,7 +8,7 @@ import unittest
 
 from kills_test import workers_of
 from load_test import engine_of
-from server import HONE, Server, openai
+from server import HONE, ROOT, Server, openai
 
 DRAINED = 10  # seconds that answers have to come to their end
 
@@ -76,6 +76,40 @@ class Stop(unittest.TestCase):
         os.kill(engine, signal.SIGCONT)
         self.assertEqual(self.server.process.wait(timeout=30), 0, self.server.said())
         self.check_told(asked)
+
+    def test_an_eval_run_that_waits_for_a_vector(self):
+        """It does not hold up the end, and no row of it is taken for one whose grader failed."""
+        encoder = os.path.join(ROOT, "tests", "golden", "encoder", "mean")
+        self.server.stop()
+        os.symlink(encoder, os.path.join(self.server.home, "models", "reader"))
+        server = Server("--workers=0", "--embedding-model=reader", home=self.server.home, key=self.server.key)
+        self.addCleanup(server.close)
+        client = server.client()
+        schema = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+        near = {"type": "text_similarity", "name": "near", "input": "{{sample.output_text}}", "reference": "{{item.q}}",
+                "evaluation_metric": "cosine", "pass_threshold": 0.5}
+        made = client.evals.create(data_source_config={"type": "custom", "item_schema": schema, "include_sample_schema": True},
+                                   testing_criteria=[near])
+        rows = [{"item": {"q": "a %d" % i}, "sample": {"output_text": "a %d" % i}} for i in range(20)]
+        os.kill(engine_of(server), signal.SIGSTOP)
+        run = client.evals.runs.create(made.id, data_source={"type": "jsonl", "source": {"type": "file_content", "content": rows}})
+        end = time.monotonic() + 30
+        while "hone_engine_open_requests 0" in server.raw("GET", "/metrics")[2].decode():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(server.process.wait(timeout=DRAINED + 30), 0, server.said())
+        server.process.stdout.close()
+        server.log.close()
+        self.assertEqual(server.sql("SELECT count(*) FROM documents WHERE kind = 'eval.run.output_item'"), [(0,)])
+        server.start()
+        client = server.client()
+        end = time.monotonic() + 60
+        while (now := client.evals.runs.retrieve(run.id, eval_id=made.id)).status in ("queued", "in_progress"):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+        counts = now.result_counts
+        self.assertEqual((now.status, counts.total, counts.passed, counts.errored), ("completed", 20, 20, 0))
 
     def test_started_by_one_that_ignores_its_children(self):
         before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # which programs inherit

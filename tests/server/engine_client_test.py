@@ -432,6 +432,35 @@ class Deaths(EngineTest):
         self.answered(self.client.ask(chat()))
         self.assertEqual(self.client.figures()["starts"], 3)
 
+    def test_what_is_taken_back_while_none_runs_leaves_nothing(self):
+        program = self.path("engine")
+        os.symlink(HONE, program)
+        client = self.open(program=program)
+        self.answered(client.ask(chat()))
+        os.unlink(program)
+        os.kill(client.engine(), signal.SIGKILL)
+        while client.figures()["alive"]:
+            time.sleep(0.005)
+
+        def held():
+            client.figures()  # all that was said is taken
+            with open("/proc/%d/status" % client.driver.pid) as stream:
+                return sum(int(line.split()[1]) for line in stream if line.startswith("VmRSS")) >> 10
+        body, megabytes = chat("a" * (1 << 20)), []
+        for _ in range(3):
+            for _ in range(64):
+                client.cancel(client.begin(body))
+            megabytes.append(held())
+        self.assertLess(megabytes[-1], megabytes[0] + 64, "128 MB were asked between")
+        kept, left = client.begin(chat()), client.begin(chat())
+        client.cancel(left)
+        os.symlink(HONE, program)
+        self.assertTrue(kept.over.wait(SECONDS))
+        self.answered(kept)
+        self.answered(client.ask(chat()))
+        self.assertEqual(left.events, [])
+        self.assertEqual(client.figures()["open"], 0)
+
     def test_the_process_goes_with_its_server(self):
         self.answered(self.client.ask(chat()))
         pid = self.client.engine()

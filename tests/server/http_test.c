@@ -81,6 +81,53 @@ static void head_has_no_body_and_options_says_what_is_allowed(void **state)
     arena_release(&a);
 }
 
+/* What comes too late is not there yet when the client has read: it takes its time. */
+static void answered_comes_before_the_client_sees_the_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request;
+        int status, n; /* how often it is called; a file may still be on its way */
+    } calls[] = {
+        {"GET /echo HTTP/1.1\r\nHost: t\r\n\r\n", 200, 1},
+        {"POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc", 200, 1},
+        {"POST /denied HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12345", 401, 1},
+        {"POST /form HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\n12345", 400, 1},
+        {"GET /none HTTP/1.1\r\nHost: t\r\n\r\n", 500, 1},
+        {"GET /file HTTP/1.1\r\nHost: t\r\n\r\n", 200, 0},
+    };
+    static struct app app;
+    struct arena a = {0};
+    struct error err = {0};
+    int n = 0;
+    app = (struct app){.answered_seconds = 0.03};
+    app_open(&app);
+    ASSERT_OK(file_put(file_join(&a, app.dir, "big.bin"), STR("of a file"), &err));
+    struct client c = client_open(app.port);
+
+    for (size_t i = 0; i < COUNT_OF(calls); i++) {
+        client_text(&c, "%s", calls[i].request);
+        assert_int_equal(client_reply(&c, &a, true, 5).status, calls[i].status);
+        assert_int_equal(atomic_load(&app.n_answered), n += calls[i].n);
+    }
+    client_text(&c, "GET /stream HTTP/1.1\r\nHost: t\r\n\r\n");
+    app_wait_streams(&app, 1);
+    assert_int_equal(app_put(&app, STR("some")), 1);
+    assert_true(client_wait_for(&c, "some", 5));
+    assert_int_equal(atomic_load(&app.n_answered), n);
+    pthread_mutex_lock(&app.lock);
+    struct http_exchange *x = app.streams[--app.n_streams];
+    pthread_mutex_unlock(&app.lock);
+    http_stream_end_with(x, STR("last"));
+    assert_true(client_wait_for(&c, "last", 5));
+    assert_int_equal(atomic_load(&app.n_answered), n + 1);
+    client_close(&c);
+    app_close(&app);
+    assert_int_equal(app.n_answered, n + 1);
+    assert_int_equal(app.n_done, COUNT_OF(calls) + 1);
+    arena_release(&a);
+}
+
 static void requests_follow_each_other_on_one_connection(void **state)
 {
     (void)state;
@@ -548,6 +595,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_becomes_an_answer),
         cmocka_unit_test(head_has_no_body_and_options_says_what_is_allowed),
+        cmocka_unit_test(answered_comes_before_the_client_sees_the_end),
         cmocka_unit_test(requests_follow_each_other_on_one_connection),
         cmocka_unit_test(what_stands_behind_a_body_is_the_next_request),
         cmocka_unit_test(an_answer_of_our_own_is_in_the_applications_words),

@@ -2,6 +2,7 @@
  * webhook_test.c - secrets, signatures and pauses; and a sender with a receiver that does what it is told.
  */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/http.h"
 #include "base/size.h"
 #include "server/webhook.h"
@@ -10,8 +11,10 @@
 #include "support/stores.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void a_signature_is_that_of_standard_webhooks(void **state)
 {
@@ -255,6 +258,57 @@ static void redirects_and_errors_are_tried_again(void **state)
     test_store_close(t);
 }
 
+/* Standard error of this process goes there until it is put back. */
+static int stderr_to(const char *path)
+{
+    const int was = dup(STDERR_FILENO), fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+
+    assert_true(was >= 0 && fd >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    close(fd);
+    return was;
+}
+
+static bool log_tells(const char *path, const char *event_id, struct arena *a)
+{
+    struct str log;
+    struct error err = {0};
+
+    ASSERT_OK(file_read(path, 1 << 20, a, &log, &err));
+    return str_find(log, STR("\"module\":\"webhooks\",\"event\":\"not noted\""), 0) < log.len &&
+           str_find(log, str_of(event_id), 0) < log.len;
+}
+
+static void what_cannot_be_noted_is_logged(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct http_script script[] = {{.status = 200}, {.status = 500}};
+    struct http_server *server = http_server_start(script, COUNT_OF(script));
+    const char *log = arena_printf(&t->arena, "%s/log", t->home);
+
+    add_endpoint(t, http_server_url(server), webhook_new_secret(&t->arena));
+    put(t, "evt_delivered");
+    put(t, "evt_refused");
+    test_sql(
+        t,
+        "CREATE TRIGGER stuck BEFORE UPDATE OF why ON outbox BEGIN SELECT RAISE(FAIL, 'stuck'); "
+        "END",
+        NULL, NULL, INT64_MIN);
+    const int was = stderr_to(log);
+    struct webhook_sender *w = sender_of(t, true);
+    const double end = clock_seconds() + 30;
+    while (
+        !(log_tells(log, "evt_delivered", &t->arena) && log_tells(log, "evt_refused", &t->arena)) &&
+        clock_seconds() < end)
+        clock_sleep_until(clock_seconds() + 0.02);
+    webhook_sender_close(w);
+    assert_int_equal(dup2(was, STDERR_FILENO), STDERR_FILENO);
+    close(was);
+    assert_true(log_tells(log, "evt_delivered", &t->arena));
+    assert_true(log_tells(log, "evt_refused", &t->arena));
+    http_server_stop(server);
+    test_store_close(t);
+}
+
 static void private_addresses_are_not_reached(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -291,6 +345,7 @@ int main(void)
         cmocka_unit_test(addresses_of_the_public_internet),
         ON_BOTH(an_event_arrives_signed),
         ON_SQLITE(redirects_and_errors_are_tried_again),
+        ON_SQLITE(what_cannot_be_noted_is_logged),
         ON_SQLITE(private_addresses_are_not_reached),
     };
 

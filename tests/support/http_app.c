@@ -155,6 +155,16 @@ static void handle(void *ctx, struct http_exchange *x)
     }
 }
 
+static void answered(void *ctx, const struct http_exchange *x)
+{
+    struct app *a = ctx;
+
+    assert_true(strncmp(x->request_id, "req_", 4) == 0);
+    if (a->answered_seconds > 0)
+        clock_sleep_until(clock_seconds() + a->answered_seconds);
+    atomic_fetch_add(&a->n_answered, 1);
+}
+
 static void done(void *ctx, const struct http_exchange *x, int status, uint64_t bytes)
 {
     struct app *a = ctx;
@@ -200,6 +210,7 @@ void app_open(struct app *a)
     a->opt.ctx = a;
     a->opt.begin = begin;
     a->opt.handle = handle;
+    a->opt.answered = answered;
     a->opt.done = done;
     a->opt.refusal = refusal;
     a->opt.headers = headers;
