@@ -10,8 +10,8 @@
 #include "cli/signals.h"
 #include "server/api.h"
 #include "server/janitor.h"
-#include "server/log.h"
 #include "server/worker_pool.h"
+#include "text/log.h"
 
 #include <stdio.h>
 
@@ -40,7 +40,18 @@ static void close_all(struct serving *s)
 
 static void log_worker(const char *event, long pid, const char *message)
 {
-    log_line(LOG_INFO, "workers", event, "process %ld: %s", pid, message);
+    struct log_entry e;
+
+    log_begin(&e, LOG_INFO, "workers", event);
+    log_int(&e, "pid", pid);
+    log_text(&e, "message", message);
+    log_end(&e);
+}
+
+static void log_http(void *ctx, const char *message)
+{
+    (void)ctx;
+    log_line(LOG_ERROR, "http", "failure", "%s", message);
 }
 
 /*
@@ -113,7 +124,8 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
                                     .handle = api_handle,
                                     .answered = api_answered,
                                     .done = api_done,
-                                    .refusal = api_refusal};
+                                    .refusal = api_refusal,
+                                    .log = log_http};
     if (!ok || !http_server_open(&ho, &s->http, err) ||
         !janitor_open(s->store, 0, &s->janitor, err) || !open_workers(c, s, err))
         return false;

@@ -1,7 +1,6 @@
 /*
  * cmd_worker.c - a process that works on the jobs of a server: `hone serve` starts its own, more may run elsewhere.
  */
-#include "base/clock.h"
 #include "base/memory.h"
 #include "base/size.h"
 #include "cli/commands.h"
@@ -9,26 +8,22 @@
 #include "cli/session.h"
 #include "cli/work_job.h"
 #include "store/store.h"
-#include "text/json.h"
+#include "text/log.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
-/* One JSON object a line on standard error; no user's text in it. */
-static void log_line(void *ctx, const char *what, const char *job, const char *message)
+static void log_note(void *ctx, const struct worker_note *n)
 {
-    struct buf b;
+    struct log_entry e;
 
     (void)ctx;
-    buf_init(&b, 1 << 16);
-    buf_printf(&b,
-               "{\"time\":%lld,\"module\":\"worker\",\"pid\":%ld,\"event\":\"%s\",\"job\":\"%s\"",
-               (long long)clock_unix(), (long)getpid(), what, job);
-    buf_text(&b, ",\"message\":");
-    json_write_string(&b, str_of(message), false);
-    buf_text(&b, "}\n");
-    fwrite(buf_view(&b).ptr, 1, b.len, stderr);
-    buf_release(&b);
+    log_begin(&e, n->level, "worker", n->event);
+    log_int(&e, "pid", (int64_t)getpid());
+    log_text(&e, "job", n->job);
+    log_text(&e, "state", n->state);
+    log_text(&e, "code", n->code);
+    log_text(&e, "message", n->message);
+    log_end(&e);
 }
 
 static bool run(struct cli *c, struct error *err)
@@ -51,7 +46,7 @@ static bool run(struct cli *c, struct error *err)
                                       .once = option_on(o, OPT_ONCE),
                                       .work = work_job,
                                       .ctx = c,
-                                      .log = log_line};
+                                      .log = log_note};
     const bool ok = worker_run(&wo, err);
     store_close(store);
     return ok;

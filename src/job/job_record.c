@@ -332,7 +332,11 @@ static bool end(struct work *w, struct job_change *c, const struct job_event *ev
                 struct error *err)
 {
     c->end_lease = true;
-    return jobs_change(w->store, &w->lease, c, events, n, err);
+    if (!jobs_change(w->store, &w->lease, c, events, n, err))
+        return false;
+    w->state = c->status != NULL ? c->status : w->job.status;
+    w->code = c->error_code;
+    return true;
 }
 
 bool job_validated(struct work *w, int64_t memory_bytes, struct error *err)
@@ -425,6 +429,7 @@ bool job_paused(struct work *w, const char *model, const char *why, struct error
     c.status = "paused";
     c.fine_tuned_model = model;
     c.estimated_finish = 0;
+    w->why = arena_text(w->arena, str_of(why));
     return end(w, &c, &e, 1, err);
 }
 
@@ -444,6 +449,7 @@ bool job_failed(struct work *w, const struct error *why, struct error *err)
     c.error_param = why->param[0] != '\0' ? why->param : NULL;
     c.error_message = why->message;
     c.estimated_finish = 0;
+    w->why = arena_text(w->arena, str_of(why->message));
     return end(w, &c, &e, 1, err);
 }
 

@@ -34,10 +34,17 @@ struct keeper {
     bool done;
 };
 
-static void say(const struct worker *w, const char *what, const char *job, const char *message)
+static void tell(const struct worker *w, const struct worker_note *note)
 {
     if (w->opt->log != NULL)
-        w->opt->log(w->opt->ctx, what, job, message);
+        w->opt->log(w->opt->ctx, note);
+}
+
+/* Something that should not be. */
+static void warn(const struct worker *w, const char *event, const char *job, const char *message)
+{
+    tell(w,
+         &(struct worker_note){.level = LOG_WARN, .event = event, .job = job, .message = message});
 }
 
 static void ask_for(struct work *w, enum work_ask ask)
@@ -90,7 +97,7 @@ static void renew(struct keeper *k, double *renewed)
         ask_for(k->work, WORK_LOST);
     } else if (clock_seconds() - *renewed > (double)opt->lease_seconds) {
         /* by now, not when it began: a database that is away is waited for as long as a lease */
-        say(k->worker, "cut off", k->work->job.id, err.message);
+        warn(k->worker, "cut off", k->work->job.id, err.message);
         ask_for(k->work, WORK_LOST);
     }
 }
@@ -161,7 +168,7 @@ static void give_back(struct worker *w, struct work *work)
     c.end_lease = true;
     c.rest_seconds = rest_after(work->job.tries);
     if (!jobs_change(w->opt->store, &work->lease, &c, NULL, 0, &err) && err.kind != ERR_CANCELLED)
-        say(w, "not given back", work->job.id, err.message);
+        warn(w, "not given back", work->job.id, err.message);
 }
 
 /* It kills whoever works on it, or cannot be worked on: somebody has to look. */
@@ -182,7 +189,14 @@ static void give_up(struct worker *w, struct work *work, const char *why)
     c.error_message = message;
     c.end_lease = true;
     if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
-        say(w, "not given up", work->job.id, err.message);
+        warn(w, "not given up", work->job.id, err.message);
+    else
+        tell(w, &(struct worker_note){.level = LOG_ERROR,
+                                      .event = "given up",
+                                      .job = work->job.id,
+                                      .state = c.status,
+                                      .code = c.error_code,
+                                      .message = message});
 }
 
 /* Whatever the job became: nobody works on it here any more. */
@@ -191,7 +205,31 @@ static void release(struct worker *w, struct work *work)
     struct error err = {0};
 
     if (!jobs_release(w->opt->store, &work->lease, &err) && err.kind != ERR_CANCELLED)
-        say(w, "not released", work->job.id, err.message); /* the lease ends by itself */
+        warn(w, "not released", work->job.id, err.message); /* the lease ends by itself */
+}
+
+/*
+ * Why a job failed is its owner's to read, in its error: the sentence there may quote the owner's files. Here it is told where it is
+ * about the machine, for whoever runs it.
+ */
+static void tell_done(const struct worker *w, const struct work *work)
+{
+    struct worker_note n = {
+        .event = "done", .job = work->job.id, .state = work->state, .code = work->code};
+    const bool failed = n.state != NULL && strcmp(n.state, "failed") == 0;
+    const char *code = n.code != NULL ? n.code : "";
+
+    if (n.state == NULL)
+        n.message = "the job was cancelled, or another worker has it";
+    else if (failed && strcmp(code, "invalid_training_file") == 0)
+        n.message = "the training file cannot be used; the job's error says why";
+    else if (failed && strcmp(code, "invalid_validation_file") == 0)
+        n.message = "the validation file cannot be used; the job's error says why";
+    else if (failed && strcmp(code, "out_of_memory") != 0 && strcmp(code, "server_error") != 0)
+        n.message = "the job cannot be done as it was asked for; the job's error says why";
+    else
+        n.message = work->why;
+    tell(w, &n);
 }
 
 static void work_on(struct worker *w, struct work *work)
@@ -201,7 +239,8 @@ static void work_on(struct worker *w, struct work *work)
     char message[600];
     bool ok;
 
-    say(w, "taken", work->job.id, work->job.status);
+    tell(w,
+         &(struct worker_note){.event = "taken", .job = work->job.id, .state = work->job.status});
     if (work->job.tries > WORKER_TRIES) {
         snprintf(message, sizeof message,
                  "The job was begun %" PRId64
@@ -209,7 +248,6 @@ static void work_on(struct worker *w, struct work *work)
                  work->job.tries - 1,
                  "it may need more memory than this machine has. The workers' log tells more.");
         give_up(w, work, message);
-        say(w, "given up", work->job.id, message);
         return;
     }
     ok = keeper_start(&k, &err);
@@ -218,10 +256,10 @@ static void work_on(struct worker *w, struct work *work)
         keeper_stop(&k);
     }
     if (ok) {
-        say(w, "done", work->job.id, "");
+        tell_done(w, work);
         return;
     }
-    say(w, "not done", work->job.id, err.message);
+    warn(w, "not done", work->job.id, err.message);
     if (atomic_load(&work->ask) == WORK_LOST)
         return; /* what it became is another's to say */
     if (work->job.tries >= WORKER_TRIES)
@@ -297,7 +335,7 @@ bool worker_run(const struct worker_options *options, struct error *err)
         if (take_one(&w, &found, err)) {
             heard = clock_seconds();
         } else {
-            say(&w, "no store", "", err->message);
+            warn(&w, "no store", NULL, err->message);
             if (clock_seconds() - heard > STORE_PATIENCE)
                 return fail_while(err, "looking for work");
         }

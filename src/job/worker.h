@@ -11,6 +11,7 @@
 #define HONE_JOB_WORKER_H
 
 #include "store/jobs.h"
+#include "text/log.h"
 
 #include <stdatomic.h>
 
@@ -31,6 +32,8 @@ struct work {
     struct arena *arena; /* as long as the job is worked on */
     atomic_bool stop;    /* ask is no longer WORK_GO_ON: read once a token */
     atomic_int ask;      /* enum work_ask; once it is something else it stays */
+    /* what the ends of job_record.h brought the job into; NULL where none did */
+    const char *state, *code, *why; /* code, why: of failed (the job's error) and of paused (why) */
 };
 
 /*
@@ -40,6 +43,16 @@ struct work {
  */
 typedef bool work_fn(void *ctx, struct work *w, struct error *err);
 #define WORKER_TRIES 20
+
+/* One thing done, for a log. What is NULL is not known or does not apply. */
+struct worker_note {
+    enum log_level level;
+    const char *event; /* "taken", "done", "not done", "given up", ... */
+    const char *job;   /* its id, or NULL */
+    const char *state; /* that the job now has */
+    const char *code;  /* of the error of a failed job */
+    const char *message;
+};
 
 struct worker_options {
     struct store *store;
@@ -52,8 +65,7 @@ struct worker_options {
     long parent; /* the process that started it: once that is gone, as with once; 0: none */
     work_fn *work;
     void *ctx;
-    /* For a log: one line a thing done. May be NULL. */
-    void (*log)(void *ctx, const char *what, const char *job_id, const char *message);
+    void (*log)(void *ctx, const struct worker_note *note); /* may be NULL */
 };
 /* Until stop. Fails only where the store could not be reached for long. */
 MUST_CHECK bool worker_run(const struct worker_options *opt, struct error *err);

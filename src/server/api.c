@@ -14,11 +14,10 @@
 #include "server/runner.h"
 #include "server/webhook_sender.h"
 #include "store/figures.h"
+#include "text/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #define MAX_ID_BYTES 512 /* of what stands for a {}: model names are the longest */
 
@@ -300,23 +299,18 @@ void api_handle(void *api, struct http_exchange *x)
 static void log_call(const struct api_call *c, const struct http_exchange *x, int status,
                      uint64_t bytes)
 {
-    const time_t now = time(NULL);
-    struct tm utc;
-    char when[32], line[1024];
-    const char *key = c->who.key_id != NULL ? c->who.key_id : "";
-    const char *project = c->who.project_id != NULL ? c->who.project_id : "";
+    struct log_entry e;
 
-    gmtime_r(&now, &utc);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    const int n = snprintf(
-        line, sizeof line,
-        "{\"time\":\"%s\",\"level\":\"info\",\"module\":\"api\",\"request\":\"%s\","
-        "\"method\":\"%s\",\"route\":\"%s\",\"status\":%d,\"ms\":%.1f,\"bytes\":%llu,"
-        "\"key\":\"%s\",\"project\":\"%s\"}\n",
-        when, x->request_id, method_names[x->method], c->route != NULL ? c->route->path : "",
-        status, 1e3 * (clock_seconds() - x->began), (unsigned long long)bytes, key, project);
-    if (n > 0 && (size_t)n < sizeof line && write(STDERR_FILENO, line, (size_t)n) < 0)
-        return; /* nobody listens: no reason to stop serving */
+    log_begin(&e, LOG_INFO, "api", "call");
+    log_text(&e, "request", x->request_id);
+    log_text(&e, "method", method_names[x->method]);
+    log_text(&e, "route", c->route != NULL ? c->route->path : "");
+    log_int(&e, "status", status);
+    log_double(&e, "ms", 1e3 * (clock_seconds() - x->began));
+    log_int(&e, "bytes", (int64_t)bytes);
+    log_text(&e, "key", c->who.key_id != NULL ? c->who.key_id : "");
+    log_text(&e, "project", c->who.project_id != NULL ? c->who.project_id : "");
+    log_end(&e);
 }
 
 /* The call counts no more among its key's concurrent requests. */

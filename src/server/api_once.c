@@ -10,8 +10,8 @@
 #include "base/sha256.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
-#include "server/log.h"
 #include "store/creations.h"
+#include "text/log.h"
 
 #include <stdlib.h>
 

@@ -5,7 +5,7 @@
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
-#include "server/log.h"
+#include "text/log.h"
 #include "text/utf8.h"
 
 #include <inttypes.h>

@@ -6,7 +6,7 @@
 #include "base/condition.h"
 #include "base/size.h"
 #include "server/api_internal.h"
-#include "server/log.h"
+#include "text/log.h"
 
 #include <pthread.h>
 

@@ -233,7 +233,7 @@ void http_answer_file(struct http_exchange *x, const char *path, const char *con
     if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         const int status = fd < 0 && errno == ENOENT ? 404 : 500;
 
-        http_log(e->server, "a file that was to be sent cannot be read: %s",
+        http_log(e->server, "%s: a file that was to be sent cannot be read: %s", e->request_id,
                  fd < 0 ? strerror(errno) : "it is no regular file");
         if (fd >= 0)
             close(fd);
@@ -282,7 +282,7 @@ static void settle(struct exchange *e, const char *which)
 {
     if (!is_handlers(e))
         return;
-    http_log(e->server, "%s of %.*s returned without an answer: 500", which, STR_ARG(e->x.path));
+    http_log(e->server, "%s: %s returned without an answer: 500", e->request_id, which);
     http_let_go(e, http_refusal(e, 500, "the server failed to answer"), 500);
 }
 

@@ -4,10 +4,10 @@
 #include "server/janitor.h"
 #include "base/clock.h"
 #include "base/condition.h"
-#include "server/log.h"
 #include "store/creations.h"
 #include "store/documents.h"
 #include "store/files.h"
+#include "text/log.h"
 
 #include <stdlib.h>
 

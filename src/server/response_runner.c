@@ -8,11 +8,11 @@
 #include "base/condition.h"
 #include "server/api_internal.h"
 #include "server/engine_wire.h"
-#include "server/log.h"
 #include "server/response_call.h"
 #include "server/response_events.h"
 #include "server/response_output.h"
 #include "server/runner.h"
+#include "text/log.h"
 
 #include <pthread.h>
 

@@ -6,9 +6,9 @@
 #include "base/condition.h"
 #include "base/size.h"
 #include "server/api_internal.h"
-#include "server/log.h"
 #include "server/response_call.h"
 #include "server/webhook.h"
+#include "text/log.h"
 
 #include <pthread.h>
 #include <stdio.h>

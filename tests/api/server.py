@@ -70,7 +70,7 @@ class Server:
         return self.log.read()
 
     def calls(self):
-        return [json.loads(line) for line in self.said().splitlines() if '"module":"api"' in line]
+        return [json.loads(line) for line in self.said().splitlines() if '"module":"api","event":"call"' in line]
 
     def stop(self):
         """The exit status."""

@@ -27,7 +27,18 @@ struct bench {
     atomic_int n_begun; /* times that work was called */
     atomic_int ask;     /* what the last work was asked for */
     atomic_bool writes; /* whether its last write was accepted */
+    char said[4096];    /* its log: "event state code message" a line; for after stop() */
 };
+
+static void note(void *ctx, const struct worker_note *n)
+{
+    struct bench *b = ctx;
+    const size_t len = strlen(b->said);
+
+    snprintf(b->said + len, sizeof b->said - len, "%s %s %s %s\n", n->event,
+             n->state != NULL ? n->state : "-", n->code != NULL ? n->code : "-",
+             n->message != NULL ? n->message : "-");
+}
 
 static void *run_worker(void *ctx)
 {
@@ -48,7 +59,8 @@ static void start(struct bench *b, struct test_store *t, work_fn *work)
                                      .idle_ms = 20,
                                      .stop = &b->stop,
                                      .work = work,
-                                     .ctx = b};
+                                     .ctx = b,
+                                     .log = note};
     assert_int_equal(pthread_create(&b->thread, NULL, run_worker, b), 0);
 }
 
@@ -149,6 +161,9 @@ static void a_job_is_paused_and_goes_on(void **state)
     stop(&b);
     assert_int_equal(atomic_load(&b.ask), WORK_LEAVE);
     assert_string_equal(get(t, id).status, "queued"); /* for the next worker */
+    assert_string_equal(b.said, "taken validating_files - -\ndone queued - -\n"
+                                "taken queued - -\ndone paused - paused\n"
+                                "taken queued - -\ndone queued - -\n");
     assert_true(nobody_works(t));
     test_store_close(t);
 }
@@ -168,6 +183,7 @@ static void a_cancelled_job_is_left_at_once_and_nothing_more_is_written(void **s
     wait_for(&b.ask, WORK_LOST);
     stop(&b);
     assert_false(atomic_load(&b.writes));
+    assert_non_null(strstr(b.said, "done - - the job was cancelled, or another worker has it\n"));
     assert_string_equal(get(t, id).status, "cancelled");
     assert_true(nobody_works(t));
     assert_int_equal(
@@ -231,6 +247,8 @@ static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **
     stop(&b);
     assert_int_equal(atomic_load(&b.n_begun), WORKER_TRIES);
     assert_non_null(strstr(get(t, id).error_message, "the disk is on fire"));
+    assert_non_null(strstr(b.said, "not done - - the disk is on fire\n"));
+    assert_non_null(strstr(b.said, "given up failed server_error the disk is on fire\n"));
     assert_true(nobody_works(t));
     test_store_close(t);
 }
@@ -289,6 +307,7 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     wait_for_state(t, id, "succeeded");
     stop(&b);
     const struct job_row j = get(t, id);
+    assert_non_null(strstr(b.said, "done succeeded - -\n"));
     assert_string_equal(j.fine_tuned_model, "ft:tiny:o::x");
     assert_int_equal(j.trained_tokens, 1234);
     assert_true(j.finished_at > 0);
@@ -460,6 +479,33 @@ static void a_bad_file_fails_the_job_and_says_where(void **state)
     assert_string_equal(j.error_code, "invalid_training_file");
     assert_string_equal(j.error_param, "training_file");
     assert_string_equal(j.error_message, "file-none, line 3: \"messages\" is missing");
+    /* the log quotes no file */
+    assert_string_equal(b.said, "taken validating_files - -\n"
+                                "done failed invalid_training_file the training file cannot be "
+                                "used; the job's error says why\n");
+    test_store_close(t);
+}
+
+static bool need_too_much(void *ctx, struct work *w, struct error *e)
+{
+    struct error why = {0};
+
+    (void)ctx;
+    (void)!fail(&why, ERR_NO_MEMORY, "the job needs 9 GB, and 1 GB is there");
+    return job_failed(w, &why, e);
+}
+
+static void the_log_says_what_is_about_the_machine(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct bench b;
+
+    start(&b, t, need_too_much);
+    wait_for_state(t, id, "failed");
+    stop(&b);
+    assert_non_null(
+        strstr(b.said, "done failed out_of_memory the job needs 9 GB, and 1 GB is there\n"));
     test_store_close(t);
 }
 
@@ -490,6 +536,7 @@ int main(void)
         ON_BOTH(rows_that_are_older_than_the_runs_folder_are_made_up_for),
         ON_BOTH(a_database_that_is_away_is_told_from_a_machine_at_fault),
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
+        ON_BOTH(the_log_says_what_is_about_the_machine),
         ON_BOTH(ends_when_nothing_waits),
     };
 
