@@ -1,12 +1,36 @@
 /*
- * audit.c - who did what, when, from where: rows that are only ever added.
+ * audit.c - who did what, when, from where: rows that are only ever added. A refusal that a key is given again and again is one
+ * row an hour: otherwise whoever has a key fills the disk with what was refused.
  */
 #include "base/size.h"
 #include "store/access_internal.h"
+#include "store/rows_internal.h"
+
+#define REPEAT_SECONDS 3600
+
+/* Whatever its target and address: those are the caller's to choose. */
+static bool is_repeat(struct db *db, const struct audit_entry *e, bool *repeat, struct error *err)
+{
+    const struct db_value v[] = {db_text(e->org_id), db_text(e->key_id != NULL ? e->key_id : ""),
+                                 db_text(e->action), db_text(e->outcome),
+                                 db_int(e->at - REPEAT_SECONDS)};
+    int64_t seq;
+
+    *repeat = false;
+    return e->outcome == NULL || strcmp(e->outcome, "ok") == 0 ||
+           rows_int(db,
+                    "SELECT seq FROM audit WHERE org_id = ?1 AND COALESCE(key_id, '') = ?2 "
+                    "AND action = ?3 AND outcome = ?4 AND outcome <> 'ok' AND at > ?5 LIMIT 1",
+                    v, COUNT_OF(v), &seq, repeat, err);
+}
 
 static bool put(struct db *db, void *ctx, struct error *err)
 {
     const struct audit_entry *e = ctx;
+    bool repeat;
+
+    if (!is_repeat(db, e, &repeat, err) || repeat)
+        return repeat;
     const struct db_value v[] = {
         db_int(e->at),      db_text(e->org_id), db_text(e->project_id), db_text(e->key_id),
         db_text(e->action), db_text(e->target), db_text(e->outcome),    db_text(e->address),

@@ -427,35 +427,83 @@ struct taking {
     bool found;
 };
 
+/* Whose turn it is: of a state, the project that has least being worked on, and among those the one that waits longest. */
+struct turn {
+    struct str state;
+    char *project_id;
+    int64_t working, seq;
+};
+
+static void turn_fill(const struct db_row *row, struct arena *a, void *item)
+{
+    *(struct turn *)item = (struct turn){.project_id = db_row_text(row, 0, a),
+                                         .working = db_row_int(row, 1),
+                                         .seq = db_row_int(row, 2)};
+}
+
+/* One step along the index from project to project, however many documents of one wait; ?4: the states, with commas around. */
+#define OF_STATE "d.kind = ?1 AND d.state = ?2"
+#define TURN                                                                                            \
+    "WITH RECURSIVE waiting (project_id) AS (SELECT MIN(d.project_id) FROM documents d WHERE " OF_STATE \
+    " UNION ALL SELECT (SELECT MIN(d.project_id) FROM documents d WHERE " OF_STATE                      \
+    " AND d.project_id > w.project_id) FROM waiting w WHERE w.project_id IS NOT NULL) "                 \
+    "SELECT project_id, working, seq FROM (SELECT w.project_id, "                                       \
+    "(SELECT COUNT(*) FROM documents d WHERE d.kind = ?1 AND d.lease_until > 0 AND "                    \
+    "d.lease_until > ?3 AND d.project_id = w.project_id AND "                                           \
+    "replace(CAST(?4 AS TEXT), ',' || d.state || ',', '') <> CAST(?4 AS TEXT)) AS working, "            \
+    "(SELECT d.seq FROM documents d WHERE " OF_STATE " AND d.project_id = w.project_id AND "            \
+    "d.lease_until <= ?3 ORDER BY d.seq LIMIT 1) AS seq FROM waiting w "                                \
+    "WHERE w.project_id IS NOT NULL) AS turns WHERE seq IS NOT NULL ORDER BY working, seq LIMIT 1"
 #define TAKEABLE                                                                                   \
     "SELECT " DOCUMENT_COLUMNS " FROM documents t WHERE t.kind = ?1 AND t.state = ?2 "             \
-    "AND t.lease_until <= ?3 ORDER BY t.seq LIMIT 1"
+    "AND t.project_id = ?4 AND t.lease_until <= ?3 ORDER BY t.seq LIMIT 1"
 
-/* The oldest in any of the states: one look a state, along the index. */
+static bool find_turn(struct db *db, const struct taking *take, int64_t now, struct turn *out,
+                      bool *found, struct error *err)
+{
+    const char *states = arena_printf(take->a, ",%s,", take->states);
+    struct str left = str_of(take->states);
+
+    *found = false;
+    while (left.len > 0) {
+        const size_t comma = str_find(left, STR(","), 0);
+        const struct str state = {left.ptr, comma};
+        const struct db_value params[] = {db_text(take->kind), db_str(state), db_int(now),
+                                          db_text(states)};
+        struct turn turn;
+        bool is_any = false;
+
+        if (!rows_one(db, TURN, params, COUNT_OF(params), turn_fill, take->a, &turn, &is_any, err))
+            return false;
+        turn.state = state;
+        if (is_any && (!*found || turn.working < out->working ||
+                       (turn.working == out->working && turn.seq < out->seq)))
+            *out = turn;
+        *found = *found || is_any;
+        left = str_from(left, size_min(left.len, comma + 1));
+    }
+    return true;
+}
+
 static bool take_document(struct db *db, void *ctx, struct error *err)
 {
     struct taking *take = ctx;
-    struct str left = str_of(take->states);
+    struct turn turn = {0};
     int64_t now;
+    bool found;
 
     take->found = false;
-    if (!rows_now(db, &now, err))
+    if (!rows_now(db, &now, err) || !find_turn(db, take, now, &turn, &found, err))
         return false;
-    while (left.len > 0) {
-        const size_t comma = str_find(left, STR(","), 0);
-        const struct db_value params[] = {db_text(take->kind),
-                                          db_str((struct str){left.ptr, comma}), db_int(now)};
-        struct document d;
-        bool found = false;
+    if (!found)
+        return true;
 
-        if (!rows_one(db, SKIP_LOCKED(db, TAKEABLE), params, COUNT_OF(params), document_fill,
-                      take->a, &d, &found, err))
-            return false;
-        if (found && (!take->found || d.seq < take->d.seq))
-            take->d = d;
-        take->found = take->found || found;
-        left = str_from(left, size_min(left.len, comma + 1));
-    }
+    const struct db_value find[] = {db_text(take->kind), db_str(turn.state), db_int(now),
+                                    db_text(turn.project_id)};
+
+    if (!rows_one(db, SKIP_LOCKED(db, TAKEABLE), find, COUNT_OF(find), document_fill, take->a,
+                  &take->d, &take->found, err))
+        return false;
     if (!take->found)
         return true;
 

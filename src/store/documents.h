@@ -61,7 +61,10 @@ MUST_CHECK bool documents_delete(struct store *s, const char *kind, const char *
 /* Removes what has expired, with everything below it, and what was told to webhooks a month ago. n_removed may be NULL. */
 MUST_CHECK bool documents_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err);
 
-/* Work on documents is leased as jobs are: takes the oldest of kind in one of the states (comma list) whose lease has ended. */
+/*
+ * Work on documents is leased as jobs are: takes one of kind in one of the states (comma list) whose lease has ended. Projects take
+ * turns: the oldest of the project that has least being worked on, and of those the oldest of all.
+ */
 MUST_CHECK bool documents_take(struct store *s, const char *kind, const char *states,
                                const char *worker, int64_t lease_seconds, struct arena *a,
                                bool *found, struct document *out, struct error *err);

@@ -12,7 +12,8 @@
  *     failed        +---------------------+ its worker has saved a checkpoint
  *
  * succeeded, failed and cancelled are ends. A running job that nobody works on is paused at once, too; a worker may give a
- * running job back to the queue, or pause it where the machine is at fault (a full disk).
+ * running job back to the queue, or pause it where the machine is at fault (a full disk). A pausing job that is given back
+ * stays pausing, and whoever takes it next pauses it.
  *
  * A job is worked on by whoever holds its lease: a worker's name and a time. The holder renews it; when it ends the job
  * may be taken by another, who goes on from the last checkpoint. Every write of a holder names its lease (worker, attempt):

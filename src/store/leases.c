@@ -319,10 +319,18 @@ static struct db_value number(int64_t n) /* INT64_MIN: null, which stays */
     return n != INT64_MIN ? db_int(n) : (struct db_value){.type = DB_NULL};
 }
 
+/* A worker that leaves does not know that its job was asked to pause: whoever takes it next pauses it. */
+static bool leaves_a_pause(const char *from, const struct job_change *c)
+{
+    return c->end_lease && c->status != NULL && strcmp(c->status, "queued") == 0 &&
+           strcmp(from, "pausing") == 0;
+}
+
 static bool write_change(struct db *db, const struct job_state *was, const struct job_change *c,
                          int64_t now, struct error *err)
 {
-    const char *status = c->status != NULL ? c->status : was->row.status;
+    const char *status =
+        c->status != NULL && !leaves_a_pause(was->row.status, c) ? c->status : was->row.status;
     const bool ended = job_has_ended(status), paused = strcmp(status, "paused") == 0;
     const bool starts = strcmp(status, "running") == 0 && was->row.started_at == 0;
     const bool leave = c->end_lease || ended || paused;
@@ -374,7 +382,8 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
 static bool was_done(const struct lease *l, const struct job_change *c, const struct job_state *is)
 {
     return c->status != NULL && is->row.id != NULL && is->row.attempt == l->attempt &&
-           is->lease == LEASE_NONE && strcmp(is->row.status, c->status) == 0 &&
+           is->lease == LEASE_NONE &&
+           (strcmp(is->row.status, c->status) == 0 || leaves_a_pause(is->row.status, c)) &&
            (c->end_lease || job_has_ended(c->status) || strcmp(c->status, "paused") == 0);
 }
 
@@ -388,7 +397,8 @@ static bool change(struct db *db, const struct changing *ch, struct arena *a, st
     if (!job_of_lease(db, ch->l, a, &job, &why))
         return (why.kind == ERR_CANCELLED && was_done(ch->l, ch->c, &job)) ||
                fail(err, why.kind, "%s", why.message);
-    if (status != NULL && !may_become(job.row.status, status))
+    if (status != NULL && !may_become(job.row.status, status) &&
+        !leaves_a_pause(job.row.status, ch->c))
         return fail(err, ERR_INVALID,
                     "the job %s is %s, and a worker cannot make it %.32s from there", ch->l->job_id,
                     job.row.status, status);

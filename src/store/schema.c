@@ -90,9 +90,20 @@ static const char identity[] = "CREATE TABLE identity (\n"
                                "  id {text} NOT NULL\n"
                                ") {strict}";
 
+/* Whose documents wait, and what is being worked on (documents_take). */
+static const char turns[] =
+    "CREATE INDEX documents_by_turn ON documents (kind, state, project_id, seq) WHERE state IS NOT NULL;\n"
+    "CREATE INDEX documents_leased ON documents (kind, lease_until) WHERE lease_until > 0";
+
+/* What was refused to a key lately (audit_put). */
+static const char refusals[] =
+    "CREATE INDEX audit_refusals ON audit (org_id, (COALESCE(key_id, '')), action, outcome, at) "
+    "WHERE outcome <> 'ok'";
+
 const struct db_migration schema_migrations[] = {
     {"0001 access", access_tables},       {"0002 work", schema_work},
     {"0003 documents", schema_documents}, {"0004 ends of keys and projects", access_ends},
     {"0005 creations", creations},        {"0006 identity", identity},
+    {"0007 turns of projects", turns},    {"0008 refusals", refusals},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);

@@ -475,6 +475,49 @@ static void the_audit_log_is_read_in_pages(void **state)
     store_close(s);
 }
 
+static size_t n_audited(struct test_database *d, struct store *s, struct audit_entry e)
+{
+    struct audit_entry *all = NULL;
+    struct error err = {0};
+    size_t n = 0;
+
+    ASSERT_OK(audit_put(s, &e, &err));
+    ASSERT_OK(audit_list(s, NULL, 0, 100, &d->arena, &all, &n, &err));
+    return n;
+}
+
+static void a_refusal_is_written_once_an_hour(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct audit_entry e = {.at = 10000,
+                            .org_id = "org-a",
+                            .key_id = "key_1",
+                            .action = "file.create",
+                            .outcome = "insufficient_permissions"};
+
+    assert_int_equal(n_audited(d, s, e), 1);
+    e.at += 3599;
+    e.target = "file-2";
+    e.address = "10.0.0.2";
+    assert_int_equal(n_audited(d, s, e), 1);
+    e.at++;
+    assert_int_equal(n_audited(d, s, e), 2);
+    e.key_id = "key_2"; /* another's */
+    assert_int_equal(n_audited(d, s, e), 3);
+    e.action = "file.delete";
+    assert_int_equal(n_audited(d, s, e), 4);
+    e.outcome = "not_found";
+    assert_int_equal(n_audited(d, s, e), 5);
+    e.key_id = NULL;
+    assert_int_equal(n_audited(d, s, e), 6);
+    assert_int_equal(n_audited(d, s, e), 6);
+    e.outcome = "ok"; /* what was done is told each time */
+    assert_int_equal(n_audited(d, s, e), 7);
+    assert_int_equal(n_audited(d, s, e), 8);
+    store_close(s);
+}
+
 static void a_key_ends_and_changes(void **state)
 {
     struct test_database *d = test_database(state);
@@ -657,6 +700,7 @@ int main(void)
         ON_BOTH(projects_have_quotas),
         ON_BOTH(an_invitation_is_good_once),
         ON_BOTH(the_audit_log_is_read_in_pages),
+        ON_BOTH(a_refusal_is_written_once_an_hour),
         ON_BOTH(the_audit_log_is_searched),
         ON_BOTH(a_key_ends_and_changes),
         ON_BOTH(keys_of_an_archived_project_are_none),

@@ -488,6 +488,49 @@ static void the_oldest_document_in_a_state_is_leased(void **state)
     test_store_close(t);
 }
 
+/* One project's many, of which two are worked on: another's, which came last, is next, and then turns go by what is worked on. */
+static void projects_take_turns(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct document d = document(t, "eval.run", "");
+    struct error err = {0};
+    struct document got;
+    char id[16];
+
+    d.state = "queued";
+    for (int i = 0; i < 6; i++) {
+        snprintf(id, sizeof id, "many_%d", i);
+        d.id = id;
+        add(t, d, NULL, 0);
+    }
+    assert_true(take(t, "queued,in_progress", "w1", 60, &got));
+    assert_true(take(t, "queued,in_progress", "w2", 60, &got));
+    assert_string_equal(got.id, "many_1");
+    d.project_id = t->other;
+    d.id = "few_0";
+    add(t, d, NULL, 0);
+    d.id = "few_1";
+    d.state = "in_progress"; /* whose worker is gone */
+    add(t, d, NULL, 0);
+    assert_true(take(t, "queued,in_progress", "w3", 60, &got));
+    assert_string_equal(got.id, "few_0");
+    assert_true(take(t, "queued,in_progress", "w4", 60, &got));
+    assert_string_equal(got.id, "few_1");
+    assert_true(take(t, "queued,in_progress", "w5", 60, &got)); /* two each: the oldest */
+    assert_string_equal(got.id, "many_2");
+    d.id = "few_2";
+    d.state = "queued";
+    add(t, d, NULL, 0);
+    d.id = "few_3";
+    add(t, d, NULL, 0);
+    ASSERT_OK(documents_delete(t->s, "eval.run", t->other, STR("few_0"), &err));
+    assert_true(take(t, "queued,in_progress", "w6", 60, &got));
+    assert_string_equal(got.id, "few_2");
+    assert_true(take(t, "queued", "w7", 60, &got)); /* few_1 is in another state, and not counted */
+    assert_string_equal(got.id, "few_3");
+    test_store_close(t);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -502,6 +545,7 @@ int main(void)
         ON_BOTH(what_is_below_goes_with_it),
         ON_BOTH(what_has_expired_is_forgotten),
         ON_BOTH(the_oldest_document_in_a_state_is_leased),
+        ON_BOTH(projects_take_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);

@@ -204,6 +204,29 @@ static void a_pause_outlives_its_worker(void **state)
     test_store_close(t);
 }
 
+/* Its worker gives it back to the queue before it heard of the pause, and asks twice, as one whose answer was lost. */
+static void a_worker_that_leaves_does_not_undo_a_pause(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct job_change c = job_change_none();
+    struct error err = {0};
+    struct lease l;
+    const char *id = test_job_in(t, "pausing", &l).id;
+    char ask[16];
+
+    c.status = "queued";
+    c.end_lease = true;
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_string_equal(test_job_now(t, id).status, "pausing");
+    l = test_take(t, "next");
+    ASSERT_OK(jobs_renew(t->s, &l, 60, ask, &err));
+    assert_string_equal(ask, "pause");
+    ASSERT_OK(test_change(t, &l, "paused", &err));
+    assert_int_equal(test_job_now(t, id).tries, 0);
+    test_store_close(t);
+}
+
 /* ---- leases that end ---- */
 
 static void who_lost_the_lease_writes_nothing(void **state)
@@ -694,6 +717,7 @@ int main(void)
         ON_BOTH(a_job_that_rests_is_taken_by_nobody_until_somebody_asks_for_it),
         ON_BOTH(only_some_states_are_worked_on),
         ON_BOTH(a_pause_outlives_its_worker),
+        ON_BOTH(a_worker_that_leaves_does_not_undo_a_pause),
         ON_BOTH(who_lost_the_lease_writes_nothing),
         ON_BOTH(a_lease_is_not_taken_before_its_end),
         ON_BOTH(a_job_that_was_taken_back_waits_for_its_worker),
