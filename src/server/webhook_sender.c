@@ -6,8 +6,8 @@
 #include "base/condition.h"
 #include "base/http.h"
 #include "base/size.h"
-#include "server/log.h"
 #include "server/webhook.h"
+#include "text/log.h"
 
 #include <inttypes.h>
 #include <pthread.h>
