@@ -88,7 +88,7 @@ static void keys_of_its_own_follow_in_their_order(void **state)
     log_text(&e, "left_out", NULL);
     log_int(&e, "status", INT64_MIN);
     log_double(&e, "ms", 1.26);
-    log_double(&e, "nothing", NAN);
+    log_double(&e, "nothing", (double)NAN);
     log_text(&e, "key", "");
     log_end(&e);
     hear(&h);
