@@ -284,8 +284,8 @@ static bool run_and_show(struct training *t, struct reinforce_result *result,
 
 static bool train(struct training *t, struct error *err)
 {
-    struct reinforce_result result;
-    struct fit_result fitted;
+    struct reinforce_result result = {0};
+    struct fit_result fitted = {0};
     const char *valid = t->parts.job.valid;
 
     valid_evals_init(&t->evals, t->run.dir, valid != NULL ? valid : "", t->parts.valid.n_rows,

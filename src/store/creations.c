@@ -35,7 +35,7 @@ static bool look(struct db *db, void *ctx, struct error *err)
 {
     struct beginning *b = ctx;
     const struct creation_ask *ask = b->ask;
-    struct creation_row row;
+    struct creation_row row = {.digest = ""};
 
     b->found = false;
     if (!rows_now(db, &b->now, err))

@@ -159,7 +159,7 @@ static bool agree(struct identity *i, struct error *err)
             (i->of_home == NULL && (!name_home(i, err) || !read_home(i, err))))
             return false;
     }
-    return strcmp(i->of_home, i->of_rows) == 0 ||
+    return (i->of_home != NULL && i->of_rows != NULL && strcmp(i->of_home, i->of_rows) == 0) ||
            fail(err, ERR_INVALID,
                 "%.120s is the home of the store %s (store.id), and the database %.120s is of the "
                 "store %s: give the database of this home (--database), or the home of this "

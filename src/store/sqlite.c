@@ -262,7 +262,7 @@ static bool run(struct db *db, const char *sql, const struct db_value *params, s
     bool ok = true;
 
     forget_some(s);
-    if (!prepare(s, sql, &st, err))
+    if (!prepare(s, sql, &st, err) || st == NULL)
         return false;
     sqlite3_stmt *stmt = st->stmt;
     assert(sqlite3_bind_parameter_count(stmt) == (int)n_params);
