@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "job/report_internal.h"
+#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,11 +17,9 @@
 /* At most max bytes, and no character cut in two. */
 struct report_text report_cut(struct arena *a, struct str s, size_t max)
 {
-    size_t n = size_min(s.len, max);
+    const struct str first = utf8_cut(s, max);
 
-    while (n > 0 && n < s.len && ((unsigned char)s.ptr[n] & 0xC0) == 0x80)
-        n--;
-    return (struct report_text){.text = arena_str(a, (struct str){s.ptr, n}), .n_cut = s.len - n};
+    return (struct report_text){.text = arena_str(a, first), .n_cut = s.len - first.len};
 }
 
 double report_number(const json_t *obj, const char *key)

@@ -2,6 +2,7 @@
  * report_settings.c - what happened, and with what settings.
  */
 #include "job/report_internal.h"
+#include "text/utf8.h"
 
 #include <math.h>
 
@@ -38,18 +39,13 @@ static void setting(struct buf *out, const char *name, const json_t *value)
         buf_str(&text, json_str(value));
     else
         json_write(&text, value, NULL);
-    struct str s = buf_view(&text);
+    const struct str s = buf_view(&text);
     buf_text(out, "<tr><th scope=\"row\">");
     html_text(out, str_of(name));
     buf_text(out, "</th><td>");
-    if (s.len > 300) {
-        for (s.len = 300; s.len > 0 && ((unsigned char)s.ptr[s.len] & 0xC0) == 0x80;)
-            s.len--;
-        html_text(out, s);
+    html_text(out, utf8_cut(s, 300));
+    if (s.len > 300)
         buf_text(out, "\xE2\x80\xA6");
-    } else {
-        html_text(out, s);
-    }
     buf_text(out, "</td></tr>");
     buf_release(&text);
 }

@@ -15,6 +15,7 @@
 #include "server/webhook_sender.h"
 #include "store/figures.h"
 #include "text/log.h"
+#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,21 +169,16 @@ static void make_plan(const struct api_call *c, struct http_plan *plan)
 
 #define MAX_METHOD_BYTES 20 /* that a message repeats */
 
-static struct str str_cut(struct str s, size_t most)
-{
-    return (struct str){s.ptr, size_min(s.len, most)};
-}
-
 static bool no_route(struct api_call *c, const char *allow, struct error *err)
 {
     if (allow[0] != '\0')
         return fail_code(err, ERR_UNSUPPORTED, "method_not_allowed", "",
                          STR_FMT " is not offered for this address: %s",
-                         STR_ARG(str_cut(c->x->method_name, MAX_METHOD_BYTES)), allow);
+                         STR_ARG(utf8_cut(c->x->method_name, MAX_METHOD_BYTES)), allow);
     return fail_code(err, ERR_NOT_FOUND, "unknown_url", "",
                      "there is nothing at this address (" STR_FMT " " STR_FMT ")",
-                     STR_ARG(str_cut(c->x->method_name, MAX_METHOD_BYTES)),
-                     STR_ARG(str_cut(c->x->path, 200)));
+                     STR_ARG(utf8_cut(c->x->method_name, MAX_METHOD_BYTES)),
+                     STR_ARG(utf8_cut(c->x->path, 200)));
 }
 
 #define FORM_BYTES 4096 /* of a form around its file, at the least */

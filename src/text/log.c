@@ -3,6 +3,7 @@
  */
 #include "text/log.h"
 #include "text/json.h"
+#include "text/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,21 +15,6 @@
 
 #define KEPT_BYTES 768 /* of a line, for what follows a long value: keys, numbers, ids */
 
-static bool goes_on(char c)
-{
-    return ((unsigned char)c & 0xC0) == 0x80;
-}
-
-/* The first n bytes, or less where that would tear a character. */
-static struct str cut(struct str s, size_t n)
-{
-    if (n >= s.len)
-        return s;
-    for (int i = 0; i < 3 && n > 0 && goes_on(s.ptr[n]); i++)
-        n--;
-    return (struct str){s.ptr, n};
-}
-
 /* Escaped, a value may be six times as long: it is halved until it fits. */
 static void write_value(struct buf *b, struct str value)
 {
@@ -36,11 +22,11 @@ static void write_value(struct buf *b, struct str value)
         b->len + KEPT_BYTES < LOG_LINE_BYTES ? LOG_LINE_BYTES - KEPT_BYTES - b->len : sizeof "\"\"";
     struct buf escaped;
 
-    value = cut(value, LOG_VALUE_BYTES);
+    value = utf8_cut(value, LOG_VALUE_BYTES);
     buf_init(&escaped, 6 * LOG_VALUE_BYTES + 16);
     json_write_string(&escaped, value, true);
     while (escaped.len > room && value.len > 0) {
-        value = cut(value, value.len / 2);
+        value = utf8_cut(value, value.len / 2);
         buf_clear(&escaped);
         json_write_string(&escaped, value, true);
     }

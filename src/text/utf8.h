@@ -45,6 +45,16 @@ static inline size_t utf8_before(struct str s, size_t at)
     return at;
 }
 
+/* The first most bytes of s, or a few less where that would tear a character. */
+static inline struct str utf8_cut(struct str s, size_t most)
+{
+    if (most >= s.len)
+        return s;
+    for (int i = 0; i < 3 && most > 0 && ((unsigned char)s.ptr[most] & 0xC0) == 0x80; i++)
+        most--;
+    return (struct str){s.ptr, most};
+}
+
 /* Writes c (at most U+10FFFF) and returns how many bytes that took, 1 to 4. */
 size_t utf8_write(uint32_t c, char out[4]);
 

@@ -2,6 +2,7 @@
  * utf8_test.c - validity to the letter of the standard, and streams that never tear a character.
  */
 #include "base/philox.h"
+#include "base/size.h"
 #include "support/support.h"
 #include "text/utf8.h"
 
@@ -171,6 +172,21 @@ static void random_bytes_give_the_same_however_they_are_cut(void **state)
     buf_release(&out);
 }
 
+static void a_cut_tears_no_character(void **state)
+{
+    const struct str s = STR("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"); /* of 1, 2, 3 and 4 bytes */
+    static const size_t whole[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+
+    (void)state;
+    for (size_t most = 0; most < COUNT_OF(whole); most++) {
+        const struct str first = utf8_cut(s, most);
+
+        assert_int_equal(first.len, whole[most]);
+        assert_ptr_equal(first.ptr, s.ptr);
+    }
+    assert_int_equal(utf8_cut(STR("\x80\x80\x80\x80\x80\x80"), 5).len, 2); /* bytes that are none */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +195,7 @@ int main(void)
         cmocka_unit_test(every_code_point_is_written_and_read_back),
         cmocka_unit_test(each_longest_beginning_of_a_character_becomes_one_replacement),
         cmocka_unit_test(random_bytes_give_the_same_however_they_are_cut),
+        cmocka_unit_test(a_cut_tears_no_character),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
