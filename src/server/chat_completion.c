@@ -85,32 +85,6 @@ static bool check_keys(const json_t *body, struct error *err)
     return true;
 }
 
-/* A number in a range, as a float; left alone where it is missing or null. */
-static bool get_float(const json_t *body, const char *key, double least, double most, float *out,
-                      struct error *err)
-{
-    double x = (double)*out;
-
-    if (!json_get_double(body, key, what, x, &x, err))
-        return false;
-    if (!(x >= least && x <= most))
-        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %g, expected %g to %g", what, key,
-                          x, least, most);
-    *out = (float)x;
-    return true;
-}
-
-static bool get_size(const json_t *body, const char *key, size_t least, size_t most, size_t *out,
-                     struct error *err)
-{
-    int64_t x = 0;
-
-    if (!json_get_int(body, key, what, (int64_t)*out, (int64_t)least, (int64_t)most, &x, err))
-        return false;
-    *out = (size_t)x;
-    return true;
-}
-
 /* ---- what is not offered ---- */
 
 static bool is_nothing(const json_t *v)
@@ -143,41 +117,6 @@ void chat_request_release(struct chat_request *r)
 
 /* ---- the rest ---- */
 
-static bool read_stop(const json_t *body, struct chat_request *r, struct error *err)
-{
-    const json_t *stop = json_object_get(body, "stop");
-    const size_t n = json_is_array(stop) ? json_array_size(stop) : json_is_string(stop) ? 1 : 0;
-
-    if (stop != NULL && !json_is_null(stop) && !json_is_array(stop) && !json_is_string(stop))
-        return fail_param(err, ERR_INVALID, "stop",
-                          "%s: \"stop\" is %s, a text or a list of texts was expected", what,
-                          json_kind(stop));
-    if (n > CHAT_MAX_STOP)
-        return fail_param(err, ERR_INVALID, "stop",
-                          "%s: \"stop\" has %zu texts, at most %d are possible", what, n,
-                          CHAT_MAX_STOP);
-    for (size_t i = 0; i < n; i++) {
-        r->stop[i] = json_str(json_is_array(stop) ? json_array_get(stop, i) : stop);
-        if (r->stop[i].len == 0)
-            return fail_param(err, ERR_INVALID, "stop",
-                              "%s: \"stop\" holds something that is no text, or an empty one",
-                              what);
-    }
-    r->sample.n_stop = n;
-    return true;
-}
-
-static bool read_pick(const json_t *body, struct pick_options *o, struct error *err)
-{
-    return get_float(body, "temperature", 0, 2, &o->temperature, err) &&
-           get_float(body, "top_p", 0, 1, &o->top_p, err) &&
-           get_size(body, "top_k", 0, (size_t)1 << 20, &o->top_k, err) &&
-           get_float(body, "min_p", 0, 1, &o->min_p, err) &&
-           get_float(body, "frequency_penalty", -2, 2, &o->frequency_penalty, err) &&
-           get_float(body, "presence_penalty", -2, 2, &o->presence_penalty, err) &&
-           get_float(body, "repetition_penalty", 0.01, 100, &o->repetition_penalty, err);
-}
-
 static bool read_numbers(const json_t *body, const struct chat_defaults *def, struct arena *a,
                          struct chat_request *r, struct error *err)
 {
@@ -188,19 +127,18 @@ static bool read_numbers(const json_t *body, const struct chat_defaults *def, st
     r->sample.item = def->item;
     r->sample.purpose = PHILOX_EVAL;
     r->sample.max_tokens = def->max_tokens;
-    if (!read_pick(body, &r->sample.pick, err) ||
+    if (!field_pick(body, &r->sample.pick, err) ||
         !field_logit_bias(body, a, &r->sample.pick, err) ||
-        !get_size(body, "n", 1, CHAT_MAX_N, &r->sample.n_samples, err) ||
-        !get_size(body, "seed", 0, (size_t)INT64_MAX, &seed, err) ||
-        !get_size(body, "max_tokens", 1, (size_t)1 << 22, &r->sample.max_tokens, err) ||
-        !get_size(body, "max_completion_tokens", 1, (size_t)1 << 22, &r->sample.max_tokens, err) ||
+        !field_size(body, "n", 1, CHAT_MAX_N, &r->sample.n_samples, err) ||
+        !field_size(body, "seed", 0, (size_t)INT64_MAX, &seed, err) ||
+        !field_size(body, "max_tokens", 1, (size_t)1 << 22, &r->sample.max_tokens, err) ||
+        !field_size(body, "max_completion_tokens", 1, (size_t)1 << 22, &r->sample.max_tokens,
+                    err) ||
         !json_get_bool(body, "logprobs", what, false, &r->logprobs, err))
         return false;
     r->sample.seed = seed;
     if (json_is_integer(json_object_get(body, "seed")))
         r->sample.item = 0; /* the same request and seed: the same answer, wherever it stands */
-    if (r->sample.pick.top_p <= 0)
-        r->sample.pick.top_p = 1e-6f; /* none but the likeliest */
     return true;
 }
 
@@ -274,7 +212,8 @@ bool chat_request_read(const json_t *body, const struct prompter *p,
         r.model = json_str(json_object_get(body, "model"));
     if (!check_keys(body, err) || !check_not_offered(body, err) ||
         !chat_messages_check(json_object_get(body, "messages"), err) ||
-        !read_numbers(body, def, a, &r, err) || !read_stop(body, &r, err) ||
+        !read_numbers(body, def, a, &r, err) ||
+        !field_stop(body, CHAT_MAX_STOP, r.stop, &r.sample.n_stop, err) ||
         !chat_tools_read(body, &r.tools, err) || !render(body, p, def, a, &r, err) ||
         !constrain(body, p, &r, err)) {
         chat_request_release(&r);
