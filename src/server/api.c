@@ -116,9 +116,10 @@ bool api_find_route(enum http_method method, struct str path, struct arena *a,
         }
     if (best == NULL)
         return true;
-    *allow = allowed(best->path, a);
-    if (best->method != wanted)
+    if (best->method != wanted) {
+        *allow = allowed(best->path, a);
         return true;
+    }
     if (!decode_ids(best_raw, best_n, a, id, err))
         return false;
     *out = best;
