@@ -377,8 +377,8 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, size_
         arena_reset(&a);
         const char *what = arena_printf(&a, "%s, line %zu", d->path, row->line);
         ok = grader_check_item(p->grader.grader, row->item, what, err) &&
-             (answers_prompt(p->prompter, row, effort_of(p->recipe.reasoning_effort), &a, &prompt,
-                             err) ||
+             (answers_prompt(p->prompter, row, effort_of(str_of(p->recipe.reasoning_effort)), &a,
+                             &prompt, err) ||
               fail_while(err, "rendering %s", what));
         if (ok && prompt.n + size_max(1, p->recipe.max_tokens) > p->model->max_positions)
             ok = fail_param(

@@ -3,8 +3,6 @@
  */
 #include "sample/effort.h"
 
-#include <string.h>
-
 static const struct {
     const char *name;
     size_t tokens;
@@ -24,6 +22,14 @@ struct effort_budgets effort_budgets_default(void)
     return b;
 }
 
+enum effort effort_of(struct str name)
+{
+    for (size_t i = EFFORT_NONE; i < N_EFFORTS; i++)
+        if (str_is(name, efforts[i].name))
+            return (enum effort)i;
+    return EFFORT_DEFAULT;
+}
+
 bool effort_read(const json_t *body, enum effort *out, struct error *err)
 {
     const json_t *told = json_object_get(body, "reasoning_effort");
@@ -31,23 +37,11 @@ bool effort_read(const json_t *body, enum effort *out, struct error *err)
     *out = EFFORT_DEFAULT;
     if (told == NULL || json_is_null(told))
         return true;
-    for (size_t i = EFFORT_NONE; i < N_EFFORTS; i++) {
-        if (!str_is(json_str(told), efforts[i].name))
-            continue;
-        *out = (enum effort)i;
-        return true;
-    }
-    return fail_param(err, ERR_INVALID, "reasoning_effort",
+    *out = effort_of(json_str(told));
+    return *out != EFFORT_DEFAULT ||
+           fail_param(err, ERR_INVALID, "reasoning_effort",
                       "\"reasoning_effort\" is none of none, minimal, low, medium, high, xhigh and "
                       "max");
-}
-
-enum effort effort_of(const char *name)
-{
-    for (size_t i = EFFORT_NONE; name != NULL && i < N_EFFORTS; i++)
-        if (strcmp(name, efforts[i].name) == 0)
-            return (enum effort)i;
-    return EFFORT_DEFAULT;
 }
 
 static const char toggle[] = "enable_thinking";

@@ -33,8 +33,8 @@ struct effort_budgets effort_budgets_default(void);
 
 /* "reasoning_effort" of a request; null is EFFORT_DEFAULT. */
 MUST_CHECK bool effort_read(const json_t *body, enum effort *out, struct error *err);
-/* By its name; EFFORT_DEFAULT for "default", NULL and what is none. */
-enum effort effort_of(const char *name);
+/* By its name; EFFORT_DEFAULT for "default" and what is none. */
+enum effort effort_of(struct str name);
 /* Variables of a template, a new tree: extra (or NULL) has the last word. NULL where there are none. */
 json_t *effort_variables(enum effort e, const struct prompter *p, const json_t *extra);
 /* Sets the budget of an answer. */

@@ -39,7 +39,7 @@ struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
     return (struct answers_options){
         .n_samples = r->group_size,
         .max_tokens = r->max_tokens,
-        .effort = effort_of(r->reasoning_effort),
+        .effort = effort_of(str_of(r->reasoning_effort)),
         .pick = {.temperature = (float)r->temperature, .top_p = 1, .repetition_penalty = 1},
         .seed = r->seed,
         .purpose = PHILOX_TOKEN,

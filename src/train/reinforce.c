@@ -255,7 +255,7 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
     struct evaluate_options opt = {
         .n_samples = l->recipe.eval_samples,
         .max_tokens = l->recipe.max_tokens,
-        .effort = effort_of(l->recipe.reasoning_effort),
+        .effort = effort_of(str_of(l->recipe.reasoning_effort)),
         .pick = {.temperature = (float)l->recipe.temperature, .top_p = 1, .repetition_penalty = 1},
         .seed = l->recipe.seed,
         .purpose = PHILOX_EVAL,
@@ -450,8 +450,8 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
 
         arena_reset(&a);
         snprintf(what, sizeof what, "%.256s, line %zu", d->path, d->rows[i].line);
-        ok = answers_prompt(l->in->prompter, &d->rows[i], effort_of(l->recipe.reasoning_effort), &a,
-                            &p, err) &&
+        ok = answers_prompt(l->in->prompter, &d->rows[i],
+                            effort_of(str_of(l->recipe.reasoning_effort)), &a, &p, err) &&
              grader_check_item(l->in->grader, d->rows[i].item, what, err);
         const size_t most = l->recipe.max_prompt_tokens > 0 ? l->recipe.max_prompt_tokens
                                                             : l->in->model->max_positions - 1;
