@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import unittest
 
-from server import ApiTest, CLOSE, EXACT, jsonl, rows, openai
+from server import CLOSE, EXACT, JobsTest, openai
 
 RFT = {"type": "reinforcement", "reinforcement": {"grader": CLOSE, "hyperparameters": {"n_epochs": 1}}}
 
@@ -20,14 +20,7 @@ def rft(**more):
     return method
 
 
-class JobsTest(ApiTest):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.train = cls.client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune").id
-        cls.valid = cls.client.files.create(file=("valid.jsonl", jsonl(rows(3))), purpose="fine-tune").id
-        cls.jobs = cls.client.fine_tuning.jobs
-
+class FineTuningTest(JobsTest):
     def create(self, **more):
         return self.jobs.create(**{"model": "tiny", "training_file": self.train, "method": RFT, **more})
 
@@ -35,7 +28,7 @@ class JobsTest(ApiTest):
         return self.refused(kind, lambda: self.create(**more), code, param, match)
 
 
-class Create(JobsTest):
+class Create(FineTuningTest):
     def test_a_job_as_the_service_shows_it(self):
         job = self.create(validation_file=self.valid, suffix="my test.1", seed=42, metadata={"a": "b"},
                           integrations=[{"type": "wandb", "wandb": {"project": "p", "tags": ["x"]}}])
@@ -214,7 +207,7 @@ class Create(JobsTest):
             self.assertEqual((reply.status, json.loads(reply.read())["error"]["code"]), (413, "request_too_large"))
 
 
-class States(JobsTest):
+class States(FineTuningTest):
     def test_cancel_pause_resume(self):
         job = self.create()
         paused = self.jobs.pause(job.id)
@@ -303,7 +296,7 @@ class States(JobsTest):
         strict.cancel(job.id)
 
 
-class Trained(JobsTest):
+class Trained(FineTuningTest):
     """What a worker makes of a job, as the API tells it."""
 
     def test_a_job_is_trained(self):

@@ -4,20 +4,17 @@ import os
 import shutil
 import unittest
 
-from server import ApiTest, CLOSE, jsonl, rows
+from server import CLOSE, JobsTest, jsonl, rows
 
 SMALL = {"max_steps": 2, "group_size": 4, "max_tokens": 8}
 PAIR = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]} for _ in range(10)]
 
 
-class LifeTest(ApiTest):
+class LifeTest(JobsTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.train = cls.client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune").id
-        cls.valid = cls.client.files.create(file=("valid.jsonl", jsonl(rows(3))), purpose="fine-tune").id
         cls.pairs = cls.client.files.create(file=("pairs.jsonl", jsonl(PAIR)), purpose="fine-tune").id
-        cls.jobs = cls.client.fine_tuning.jobs
 
     def create(self, hone=None, grader=CLOSE, **more):
         hyper = {"n_epochs": 1, "batch_size": 2, **more.pop("hyperparameters", {})}

@@ -180,3 +180,13 @@ class ApiTest(unittest.TestCase):
             self.assertLess(time.monotonic(), end, "nothing happened in %d s" % seconds)
             time.sleep(0.1)
         return value
+
+
+class JobsTest(ApiTest):
+    """With files for jobs: train and valid are their ids."""
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.train = cls.client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune").id
+        cls.valid = cls.client.files.create(file=("valid.jsonl", jsonl(rows(3))), purpose="fine-tune").id
+        cls.jobs = cls.client.fine_tuning.jobs
