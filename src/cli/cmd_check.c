@@ -152,8 +152,7 @@ static bool run(struct cli *c, struct error *err)
     struct check_report report = {0};
     struct meter meter = meter_start("answers");
     const struct progress_sink sink = {.ctx = &meter, .tick = on_tick};
-    size_t longest;
-    bool ok = job_parts_open(c, &parts, err) && job_parts_check(&parts, &longest, err);
+    bool ok = job_parts_open(c, &parts, err) && job_parts_check(&parts, NULL, err);
 
     if (ok && parts.method != METHOD_REINFORCEMENT) {
         ok = check_fit(c, &parts, err);

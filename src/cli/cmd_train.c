@@ -299,8 +299,7 @@ static bool train(struct training *t, struct error *err)
 static bool run(struct cli *c, struct error *err)
 {
     struct training t = {.c = c};
-    size_t longest;
-    bool ok = job_parts_open(c, &t.parts, err) && job_parts_check(&t.parts, &longest, err);
+    bool ok = job_parts_open(c, &t.parts, err) && job_parts_check(&t.parts, NULL, err);
 
     t.run =
         (struct run_job){.c = c, .parts = &t.parts, .resume = option_on(c->options, OPT_RESUME)};

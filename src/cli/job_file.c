@@ -396,7 +396,9 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, size_
 bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *err)
 {
     const size_t room = p->model->max_positions;
+    size_t ignored;
 
+    longest = longest != NULL ? longest : &ignored;
     *longest = 0;
     if (p->method == METHOD_REINFORCEMENT)
         return check_rows(p, &p->train, longest, err) && check_rows(p, &p->valid, longest, err);

@@ -41,7 +41,7 @@ MUST_CHECK bool job_parts_open_job(struct cli *c, struct job_file *job, struct j
                                    struct error *err);
 void job_parts_close(struct job_parts *p); /* all zeros is fine */
 /* Finds the rows that cannot be answered or graded, or learned, before anything is written. *longest: tokens of the longest prompt of
-   reinforcement, else 0. */
+   reinforcement, else 0; may be NULL. */
 MUST_CHECK bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *err);
 /* What training and its check are given; run_dir, sink and resume are the caller's to set. */
 struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *c);
