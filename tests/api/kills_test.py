@@ -44,7 +44,7 @@ class Kills(ApiTest):
     def tearDownClass(cls):
         pass
 
-    def job(self, client):
+    def job(self, client, steps=STEPS):
         """A small job, and its files."""
         lines = "".join(json.dumps(r) + "\n" for r in rows(8)).encode()
         train = client.files.create(file=("train.jsonl", lines), purpose="fine-tune")
@@ -53,7 +53,7 @@ class Kills(ApiTest):
             model="tiny", training_file=train.id, validation_file=valid.id, seed=3, suffix="k",
             method={"type": "reinforcement",
                     "reinforcement": {"grader": CLOSE, "hyperparameters": {"batch_size": 2, "eval_interval": 5}}},
-            extra_body={"hone": {"max_steps": STEPS, "group_size": 4, "max_tokens": 8, "checkpoint_interval": 2,
+            extra_body={"hone": {"max_steps": steps, "group_size": 4, "max_tokens": 8, "checkpoint_interval": 2,
                                  "lora_rank": 4}})
         return job.id, [train.id, valid.id]
 

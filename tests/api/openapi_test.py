@@ -12,6 +12,7 @@ try:
     import yaml
 except ImportError:
     jsonschema_rs = yaml = None
+    print("SKIPPED: PyYAML and jsonschema-rs are not installed (scripts/requirements-test.txt)", flush=True)  # for CTest
 
 METHODS = ("get", "post", "delete", "put", "patch", "head")
 RFT = {"type": "reinforcement", "reinforcement": {"grader": CLOSE, "hyperparameters": {"n_epochs": 1, "batch_size": 2}}}

@@ -15,6 +15,7 @@ try:
     import yaml
 except ImportError:
     schemathesis = None
+    print("SKIPPED: schemathesis is not installed (scripts/requirements-test.txt)", flush=True)  # for CTest
 
 EXAMPLES = int(os.environ.get("HONE_SCHEMATHESIS", 3))
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
