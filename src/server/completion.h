@@ -29,7 +29,7 @@ struct completion_request {
     struct completion_prompt *prompts; /* [n_prompts] */
     size_t n_prompts;
     size_t n, best_of; /* answers to each: told, and sampled */
-    size_t max_tokens; /* of one; 0 with echo alone */
+    size_t max_tokens; /* of one, as asked for: there is room for one at least; 0 with echo alone */
     bool echo, logprobs;
     size_t n_top; /* likeliest tokens told with each */
     struct pick_options pick;

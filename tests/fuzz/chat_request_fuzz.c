@@ -2,6 +2,7 @@
  * chat_request_fuzz.c - any JSON as a request for chat ('c') or a completion ('p'): refused by a sentence, or ready for the engine within
  * its bounds.
  */
+#include "base/size.h"
 #include "server/chat_completion.h"
 #include "server/completion.h"
 #include "server/request_fields.h"
@@ -60,7 +61,9 @@ static void completion(const json_t *body, bool stream)
     } else {
         check(r.n_prompts >= 1 && r.n >= 1 && r.best_of >= r.n);
         for (size_t i = 0; i < r.n_prompts; i++) {
-            check(r.prompts[i].n >= 1 && r.prompts[i].n + r.max_tokens <= model->max_positions);
+            /* how much of max_tokens there is room for, one at least, is seen when it is asked (engine_request.c) */
+            check(r.prompts[i].n >= 1 &&
+                  r.prompts[i].n + size_min(r.max_tokens, 1) <= model->max_positions);
             for (size_t k = 0; k < r.prompts[i].n; k++)
                 check(r.prompts[i].tokens[k] >= 0 &&
                       (size_t)r.prompts[i].tokens[k] < model->config.vocab);
