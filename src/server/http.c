@@ -29,17 +29,14 @@
 #include "base/clock.h"
 #include "base/condition.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -370,54 +367,6 @@ static void set_defaults(struct http_options *o)
         o->max_target_bytes = (size_t)8 << 10;
 }
 
-static int listen_at(const struct addrinfo *a)
-{
-    const int on = 1;
-    const int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, 1024) == 0)
-        return fd;
-    const int why = errno;
-    close(fd);
-    errno = why;
-    return -1;
-}
-
-static bool listen_on(struct http_server *s, int *out, struct error *err)
-{
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *found = NULL;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } at = {.v6 = {0}};
-    socklen_t n = sizeof at;
-    char port[16];
-    int fd = -1;
-
-    snprintf(port, sizeof port, "%d", s->opt.port);
-    const int failed = getaddrinfo(s->opt.host, port, &hints, &found);
-    if (failed != 0)
-        return fail(err, ERR_INVALID, "the host \"%s\" to listen on has no address: %s",
-                    s->opt.host, gai_strerror(failed));
-    for (const struct addrinfo *a = found; a != NULL && fd < 0; a = a->ai_next)
-        fd = listen_at(a);
-    freeaddrinfo(found);
-    if (fd < 0)
-        return fail_errno(err, "the server cannot listen on %s, port %d", s->opt.host, s->opt.port);
-    if (getsockname(fd, &at.any, &n) != 0) {
-        close(fd);
-        return fail_errno(err, "the server cannot learn its port");
-    }
-    s->port = ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
-    *out = fd;
-    return true;
-}
-
 static bool start_handlers(struct http_server *s, struct error *err)
 {
     s->handlers = calloc(s->opt.n_handlers, sizeof *s->handlers);
@@ -443,36 +392,25 @@ static void signals_off(sigset_t *before)
     pthread_sigmask(SIG_BLOCK, &all, before);
 }
 
-/* Where libmicrohttpd does not start it has closed the socket, or has not: it does not tell. */
-static void close_if_same(int fd, const struct stat *was)
-{
-    struct stat is;
-
-    if (fstat(fd, &is) == 0 && is.st_ino == was->st_ino && is.st_dev == was->st_dev)
-        close(fd);
-}
-
 bool http_server_open(const struct http_options *opt, struct http_server **out, struct error *err)
 {
     struct http_server *s = must_have(calloc(1, sizeof *s));
-    struct stat socket_is = {0};
     sigset_t before;
-    int fd = -1;
 
     s->opt = *opt;
     set_defaults(&s->opt);
-    s->epoll = s->wake = -1;
+    s->listener = s->epoll = s->wake = -1;
     pthread_mutex_init(&s->lock, NULL);
     condition_init(&s->over);
+    pthread_cond_init(&s->has_place, NULL);
     pthread_mutex_init(&s->queue_lock, NULL);
     pthread_cond_init(&s->queue_filled, NULL);
-    s->n_table = s->opt.max_connections + 64;
+    s->n_table = s->opt.max_connections;
     s->table = must_have(calloc(s->n_table, sizeof(struct http_connection *)));
     signals_off(&before);
-    bool ok = listen_on(s, &fd, err) && fstat(fd, &socket_is) == 0;
-    if (ok &&
-        !(ok = http_watch_open(s, err) && start_handlers(s, err) && http_network_start(s, fd, err)))
-        close_if_same(fd, &socket_is);
+    const bool ok = http_accept_listen(s, err) && http_watch_open(s, err) &&
+                    start_handlers(s, err) && http_network_start(s, err) &&
+                    http_accept_start(s, err);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!ok) {
         http_server_close(s);
@@ -548,11 +486,8 @@ static void end_stream(struct exchange *e)
 
 static void stop_listening(struct http_server *s)
 {
-    if (atomic_exchange(&s->is_draining, true))
-        return;
-    const int fd = MHD_quiesce_daemon(s->daemon);
-    if (fd != MHD_INVALID_SOCKET)
-        close(fd);
+    if (!atomic_exchange(&s->is_draining, true))
+        http_accept_end(s);
 }
 
 void http_server_drain(struct http_server *s, double deadline)
@@ -568,8 +503,7 @@ void http_server_close(struct http_server *s)
 {
     if (s == NULL)
         return;
-    if (s->daemon != NULL)
-        stop_listening(s);
+    stop_listening(s);
     pthread_mutex_lock(&s->queue_lock);
     s->is_stopping = true;
     pthread_cond_broadcast(&s->queue_filled);
@@ -587,6 +521,7 @@ void http_server_close(struct http_server *s)
     http_watch_close(s);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->over);
+    pthread_cond_destroy(&s->has_place);
     pthread_mutex_destroy(&s->queue_lock);
     pthread_cond_destroy(&s->queue_filled);
     free(s->handlers);

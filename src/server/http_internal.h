@@ -123,6 +123,8 @@ struct http_server {
     pthread_cond_t over;            /* n_exchanges fell */
     struct http_connection **table; /* [n_table] by slot; NULL is free */
     size_t n_table, n_connections, n_exchanges;
+    pthread_cond_t has_place; /* a connection ended */
+    size_t n_coming;          /* let in, and not yet among the connections */
     struct exchange *to_tell;
 
     pthread_mutex_t queue_lock; /* guards what follows */
@@ -136,6 +138,9 @@ struct http_server {
     pthread_t watcher;
     bool has_watcher;
     int epoll, wake; /* the watcher's */
+    int listener;    /* http_accept.c's; -1: closed */
+    pthread_t accepter;
+    bool has_accepter;
     atomic_bool watcher_ends, is_draining;
     atomic_uint_fast64_t n_requests, n_refused, n_streams;
     char log_line[512]; /* libmicrohttpd's last words while it starts */
@@ -159,8 +164,13 @@ void http_log(struct http_server *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 struct MHD_Response *http_bytes(struct str body); /* copied; NULL: no memory */
 
 /* ---- http_network.c ---- */
-/* Starts libmicrohttpd on a listening socket, in s->daemon. */
-MUST_CHECK bool http_network_start(struct http_server *s, int fd, struct error *err);
+/* Starts libmicrohttpd, in s->daemon, which takes the connections that it is given. */
+MUST_CHECK bool http_network_start(struct http_server *s, struct error *err);
+
+/* ---- http_accept.c: a thread that lets clients in ---- */
+MUST_CHECK bool http_accept_listen(struct http_server *s, struct error *err);
+MUST_CHECK bool http_accept_start(struct http_server *s, struct error *err);
+void http_accept_end(struct http_server *s);
 
 /* ---- http_watch.c: a thread that sees who left, who is too slow, and who was told nothing for long ---- */
 MUST_CHECK bool http_watch_open(struct http_server *s, struct error *err);

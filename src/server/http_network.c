@@ -388,34 +388,30 @@ static void on_connection(void *ctx, struct MHD_Connection *c, void **of_socket,
         pthread_mutex_lock(&s->lock);
         s->table[conn->slot] = NULL;
         s->n_connections--;
+        pthread_cond_signal(&s->has_place);
         pthread_mutex_unlock(&s->lock);
         free(conn); /* its socket leaves the watcher's epoll when it is closed, which comes next */
         *of_socket = NULL;
         return;
     }
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-    conn = info == NULL ? NULL : calloc(1, sizeof *conn);
-    if (conn == NULL)
-        return;
-    conn->fd = info->connect_fd;
-    conn->since = clock_seconds();
-    conn->generation = atomic_fetch_add(&generations, 1);
-    set_socket(conn->fd);
+    const int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    conn = calloc(1, sizeof *conn);
+    set_socket(fd);
     pthread_mutex_lock(&s->lock);
-    while (conn->slot < s->n_table && s->table[conn->slot] != NULL)
-        conn->slot++;
-    const bool has_place = conn->slot < s->n_table;
-    if (has_place) {
+    s->n_coming--;
+    if (conn != NULL) {
+        conn->fd = fd;
+        conn->since = clock_seconds();
+        conn->generation = atomic_fetch_add(&generations, 1);
+        while (s->table[conn->slot] != NULL) /* http_accept.c lets in as many as have a slot */
+            conn->slot++;
         s->table[conn->slot] = conn;
         s->n_connections++;
+    } else {
+        shutdown(fd, SHUT_RDWR);
+        pthread_cond_signal(&s->has_place);
     }
     pthread_mutex_unlock(&s->lock);
-    if (!has_place) {
-        shutdown(conn->fd, SHUT_RDWR);
-        free(conn);
-        return;
-    }
     *of_socket = conn;
 }
 
@@ -455,12 +451,13 @@ static bool read_pem(const char *path, const char *what, const char *mark, struc
     return true;
 }
 
-bool http_network_start(struct http_server *s, int fd, struct error *err)
+bool http_network_start(struct http_server *s, struct error *err)
 {
     const struct http_options *o = &s->opt;
     const bool has_tls = o->tls_cert != NULL || o->tls_key != NULL;
     const size_t needed = o->max_header_bytes + o->max_target_bytes + 8192;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG |
+                     MHD_USE_NO_LISTEN_SOCKET;
     struct arena a = {0};
     const char *cert = NULL, *key = NULL;
 
@@ -485,14 +482,14 @@ bool http_network_start(struct http_server *s, int fd, struct error *err)
         tls[0] = tls[3];
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_EXTERNAL_LOGGER, on_log, s,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_NETWORK_THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->max_connections,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)o->max_connections_per_address,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)o->idle_seconds,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, needed < 32768 ? (size_t)32768 : needed,
-        MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s, MHD_OPTION_UNESCAPE_CALLBACK,
-        leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_NETWORK_THREADS, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)s->n_table * HTTP_NETWORK_THREADS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)o->max_connections_per_address, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)o->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        needed < 32768 ? (size_t)32768 : needed, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s,
+        MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_ARRAY, tls,
+        MHD_OPTION_END);
     if (s->daemon == NULL && has_tls)
         (void)fail(err, ERR_INVALID,
                    "TLS cannot be started with the certificate %s and the key %s: %s", o->tls_cert,

@@ -6,9 +6,12 @@
 #include "support/http_client.h"
 #include "support/support.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define COUNT_OF(a) (sizeof(a) / sizeof(a)[0])
@@ -517,6 +520,99 @@ static void clients_have_a_limit_of_connections(void **state)
     arena_release(&a);
 }
 
+static void who_finds_no_place_waits_for_one(void **state)
+{
+    (void)state;
+    static struct app app;
+    struct arena a = {0};
+    app = (struct app){.opt = {.max_connections = 4}};
+    app_open(&app);
+    struct client c[12];
+
+    for (size_t i = 0; i < COUNT_OF(c); i++) {
+        c[i] = client_open(app.port); /* the kernel's: the server may take it later */
+        client_text(&c[i], "GET /echo HTTP/1.1\r\nHost: t\r\n\r\n");
+        if (i < 4)
+            assert_int_equal(client_reply(&c[i], &a, true, 5).status, 200);
+    }
+    assert_int_equal(http_server_counts(app.server).connections, 4);
+    for (size_t i = 0; i + 4 < COUNT_OF(c); i++) {
+        client_close(&c[i]);
+        assert_int_equal(client_reply(&c[i + 4], &a, true, 5).status, 200);
+        assert_true(http_server_counts(app.server).connections <= 4);
+    }
+    for (size_t i = COUNT_OF(c) - 4; i < COUNT_OF(c); i++)
+        client_close(&c[i]);
+    app_close(&app);
+    assert_int_equal(app.n_done, COUNT_OF(c));
+    arena_release(&a);
+}
+
+static atomic_bool is_slow;
+
+/* For libmicrohttpd: to take a socket out of an epoll set takes its time, so that what may happen meanwhile does. */
+__attribute__((visibility("default"))) int epoll_ctl(int epoll, int op, int fd,
+                                                     struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_DEL && atomic_load(&is_slow))
+        clock_sleep_until(clock_seconds() + 0.003);
+    return (int)syscall(SYS_epoll_ctl, epoll, op, fd, event);
+}
+
+struct comers {
+    atomic_int port; /* 0: none */
+    atomic_bool is_over;
+    atomic_int n_came;
+};
+
+/* Connects again and again, and leaves at once or after a request. */
+static void *come_and_go(void *ctx)
+{
+    struct comers *c = ctx;
+    unsigned n = 0;
+
+    while (!atomic_load(&c->is_over)) {
+        const struct sockaddr_in to = {.sin_family = AF_INET,
+                                       .sin_port = htons((uint16_t)atomic_load(&c->port)),
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        if (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) {
+            atomic_fetch_add(&c->n_came, 1);
+            if (n++ % 2 == 0)
+                (void)!send(fd, "GET /echo HTTP/1.1\r\nHost: t\r\n\r\n", 33, MSG_NOSIGNAL);
+        }
+        close(fd);
+    }
+    return NULL;
+}
+
+/* libmicrohttpd's MHD_quiesce_daemon ends the process where a thread of its own is taking the listening socket out, too. */
+static void a_server_ends_while_clients_come(void **state)
+{
+    (void)state;
+    static struct app app;
+    struct comers comers = {0};
+    pthread_t thread[2];
+
+    atomic_store(&is_slow, true);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        assert_int_equal(pthread_create(&thread[i], NULL, come_and_go, &comers), 0);
+    for (size_t i = 0; i < 50; i++) {
+        app = (struct app){0};
+        app_open(&app);
+        const int before = atomic_load(&comers.n_came);
+        atomic_store(&comers.port, app.port);
+        app_wait(&comers.n_came, before + 1 + (int)(i % 7));
+        app_close(&app);
+    }
+    atomic_store(&comers.is_over, true);
+    for (size_t i = 0; i < COUNT_OF(thread); i++)
+        pthread_join(thread[i], NULL);
+    atomic_store(&is_slow, false);
+}
+
 static void a_file_is_sent_as_it_is_read(void **state)
 {
     (void)state;
@@ -606,6 +702,8 @@ int main(void)
         cmocka_unit_test(a_body_that_was_let_in_is_not_lost_to_a_full_queue),
         cmocka_unit_test(a_client_that_closes_its_half_gets_its_answer),
         cmocka_unit_test(clients_have_a_limit_of_connections),
+        cmocka_unit_test(who_finds_no_place_waits_for_one),
+        cmocka_unit_test(a_server_ends_while_clients_come),
         cmocka_unit_test(a_file_is_sent_as_it_is_read),
         cmocka_unit_test(what_cannot_be_opened_is_told),
     };
