@@ -9,11 +9,11 @@
 #include "server/api_internal.h"
 #include "server/call_counts.h"
 #include "server/event_feed.h"
+#include "server/file_json.h"
 #include "server/grading_pool.h"
 #include "server/response_feed.h"
 #include "server/runner.h"
 #include "server/webhook_sender.h"
-#include "store/figures.h"
 #include "text/log.h"
 #include "text/utf8.h"
 
@@ -155,6 +155,15 @@ static const char *incoming(void *ctx, struct http_exchange *x, struct error *er
     return files_incoming(a->opt.store, &x->arena, &path, err) ? path : NULL;
 }
 
+/* What an upload brings, piece by piece. */
+static bool take(void *ctx, struct http_exchange *x, size_t bytes, struct error *err)
+{
+    struct api_call *c = x->user;
+
+    (void)ctx;
+    return arrival_take(c->arrival, (int64_t)bytes, err) || file_quota_code(err);
+}
+
 static void make_plan(const struct api_call *c, struct http_plan *plan)
 {
     const struct api_options *o = c->opt;
@@ -162,6 +171,8 @@ static void make_plan(const struct api_call *c, struct http_plan *plan)
     const uint64_t file = o->max_file_bytes != 0 ? o->max_file_bytes : API_FILE_BYTES;
 
     *plan = (struct http_plan){.body = c->route->body, .incoming = incoming};
+    if (c->arrival != NULL)
+        plan->take = take;
     plan->max_bytes = c->route->max_bytes != 0 ? c->route->max_bytes
                       : c->route->body == HTTP_BODY_MULTIPART
                           ? file + ((uint64_t)1 << 20) /* what is around it */
@@ -184,20 +195,45 @@ static bool no_route(struct api_call *c, const char *allow, struct error *err)
 
 #define FORM_BYTES 4096 /* of a form around its file, at the least */
 
-/* A file that cannot fit is refused before it comes, where its length is known. */
-static bool has_room(struct api_call *c, struct error *err)
+/* As far as the head tells; 0: it is not told. */
+static int64_t body_bytes(const struct http_exchange *x)
 {
-    const struct str length = http_header(c->x, "content-length");
+    const struct str length = http_header(x, "content-length");
     int64_t bytes = 0;
 
-    if (c->route->body != HTTP_BODY_MULTIPART || c->route->max_bytes != 0)
-        return true;
     for (size_t i = 0; i < length.len && i < 18; i++) /* http.c has seen that it is a number */
         bytes = 10 * bytes + (length.ptr[i] - '0');
-    return bytes <= FORM_BYTES ||
-           store_has_room(c->store, c->who.project_id, bytes - FORM_BYTES, err) ||
-           (err->kind == ERR_LIMIT &&
-            fail_code(err, ERR_LIMIT, "storage_quota_exceeded", "file", "%s", err->message));
+    return bytes;
+}
+
+/*
+ * A file that cannot fit is refused before it comes, where its length is known, else as soon as it has grown too long. A part's
+ * bytes were announced by its upload, and are counted with it: parts may bring what is announced, and the quota's rest.
+ */
+static bool has_room(struct api_call *c, struct error *err)
+{
+    const bool is_part = c->route->max_bytes != 0;
+    struct arrival *a;
+    int64_t bytes;
+
+    if (c->route->body != HTTP_BODY_MULTIPART)
+        return true;
+    bytes = body_bytes(c->x);
+    a = ARENA_NEW(c->arena, struct arrival);
+    arrival_begin(c->api->arrivals, c->who.project_id, a); /* before the store is asked: who ends
+                                                              meanwhile is seen in one of the two */
+    c->arrival = a;
+    if (!store_room_of(c->store, c->who.project_id, &a->room, err))
+        return false;
+    if (a->room.quota <= 0) {
+        arrival_end(a);
+        c->arrival = NULL;
+        return true;
+    }
+    if (is_part)
+        a->room.uploads = 0;
+    return arrival_fits(a, bytes > FORM_BYTES ? bytes - FORM_BYTES : 0, err) ||
+           file_quota_code(err);
 }
 
 /* Answered where it fails. */
@@ -310,9 +346,11 @@ static void log_call(const struct api_call *c, const struct http_exchange *x, in
     log_end(&e);
 }
 
-/* The call counts no more among its key's concurrent requests. */
+/* The call counts no more among its key's concurrent requests, nor what it brought among what is on its way. */
 static void give_back(struct api_call *c)
 {
+    if (c->arrival != NULL)
+        arrival_end(c->arrival);
     if (c->counted)
         limits_give(c->api->limits, c->who.key_id);
     c->counted = false;
@@ -340,12 +378,15 @@ void api_done(void *api, const struct http_exchange *x, int status, uint64_t byt
     json_decref(c->body);
 }
 
-struct str api_refusal(void *api, int status, const char *message, struct arena *a)
+struct str api_refusal(void *api, int status, const char *message, const struct error *why,
+                       struct arena *a)
 {
     struct error err = {0};
 
     (void)api;
-    if (status == 413)
+    if (why != NULL)
+        err = *why;
+    else if (status == 413)
         (void)fail_code(&err, ERR_LIMIT, "request_too_large", "", "%s", message);
     else if (status >= 500)
         (void)fail_code(&err, ERR_IO, status == 503 ? "unavailable" : "server_error", "", "%s",
@@ -370,6 +411,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     pthread_mutex_init(&a->later_lock, NULL);
     a->keys = key_cache_open();
     a->limits = limits_open();
+    a->arrivals = arrivals_open();
     a->counts = call_counts_open();
     const struct webhook_sender_options sending = {.store = opt->store,
                                                    .allow_private = opt->private_webhooks};
@@ -409,6 +451,7 @@ void api_close(struct api *a)
     pthread_mutex_destroy(&a->later_lock);
     judges_close(a->judges);
     limits_close(a->limits);
+    arrivals_close(a->arrivals);
     call_counts_close(a->counts);
     key_cache_close(a->keys);
     free(a);

@@ -71,10 +71,12 @@ bool api_begin(void *api, struct http_exchange *x, struct http_plan *plan);
 void api_handle(void *api, struct http_exchange *x);
 void api_answered(void *api, const struct http_exchange *x);
 void api_done(void *api, const struct http_exchange *x, int status, uint64_t bytes_sent);
-struct str api_refusal(void *api, int status, const char *message, struct arena *a);
+struct str api_refusal(void *api, int status, const char *message, const struct error *why,
+                       struct arena *a);
 
 struct api_route;
 struct limit_state;
+struct arrival;
 struct api_making;
 /* Lives in the exchange's arena, as long as the exchange. */
 struct api_call {
@@ -91,8 +93,9 @@ struct api_call {
     struct limit_state *limit; /* what is left of the key's requests; NULL: no limit */
     atomic_bool gone; /* of a call that was kept: its client has left, or the server stops */
     struct api_call *next_later, **at_later;
-    bool is_later; /* in the list of kept calls, which the two above link: api_later.c */
-    bool counted;  /* among the key's concurrent requests */
+    bool is_later;           /* in the list of kept calls, which the two above link: api_later.c */
+    bool counted;            /* among the key's concurrent requests */
+    struct arrival *arrival; /* of an upload to a project with a quota; else NULL */
     struct api_making *making; /* of a call that makes something once: api_once.c */
     const char *new_id;        /* what it makes, and when it was first asked for */
     int64_t new_at;

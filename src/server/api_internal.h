@@ -5,6 +5,7 @@
 #define HONE_SERVER_API_INTERNAL_H
 
 #include "server/api.h"
+#include "server/arrivals.h"
 #include "server/limits.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct api {
     struct api_options opt;
     struct key_cache *keys;
     struct limits *limits;
+    struct arrivals *arrivals;
     struct judges *judges; /* the operator's */
     struct event_feed *feed;
     struct grading_pool *grading;

@@ -173,7 +173,8 @@ struct MHD_Response *http_refusal(struct exchange *e, int status, const char *me
     const struct http_options *opt = &e->server->opt;
     const struct http_pair later = {STR("retry-after"), STR("1")};
     const bool has_body = opt->refusal != NULL;
-    struct str body = has_body ? opt->refusal(opt->ctx, status, message, &e->x.arena)
+    const struct error *why = e->in.is_refused_by_plan ? &e->in.err : NULL;
+    struct str body = has_body ? opt->refusal(opt->ctx, status, message, why, &e->x.arena)
                                : str_of(arena_printf(&e->x.arena, "%s\n", message));
 
     http_answered(e);

@@ -85,6 +85,11 @@ struct http_plan {
     uint64_t max_bytes;
     /* Names a file for a multipart's file part, made or yet to be made; NULL with err: refused. On a network thread: it may not wait. */
     const char *(*incoming)(void *ctx, struct http_exchange *x, struct error *err);
+    /*
+     * So many bytes of a file came, and are kept only if this allows it; false with err: refused with 400, and err goes to
+     * http_options.refusal as it is. NULL: all are. On a network thread: it may not wait.
+     */
+    bool (*take)(void *ctx, struct http_exchange *x, size_t bytes, struct error *err);
 };
 
 /*
@@ -167,8 +172,12 @@ struct http_options {
     void (*answered)(void *ctx, const struct http_exchange *x);
     /* An exchange is over (answered, or its client left): for logs and figures. status 0: no answer was sent. Any thread. */
     void (*done)(void *ctx, const struct http_exchange *x, int status, uint64_t bytes_sent);
-    /* The body of an answer that this module makes itself (400, 404, 413, 414, 431, 500, 503): an error envelope, JSON. In the arena. */
-    struct str (*refusal)(void *ctx, int status, const char *message, struct arena *a);
+    /*
+     * The body of an answer that this module makes itself (400, 404, 413, 414, 431, 500, 503): an error envelope, JSON. In the arena.
+     * why: what http_plan.take said; NULL: it is none of its refusals.
+     */
+    struct str (*refusal)(void *ctx, int status, const char *message, const struct error *why,
+                          struct arena *a);
     /* Headers for every answer, as for CORS: fills out, and returns how many. Any thread; NULL: none. */
     size_t (*headers)(void *ctx, const struct http_exchange *x, int status,
                       struct http_pair out[HTTP_MORE_HEADERS]);

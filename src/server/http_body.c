@@ -110,6 +110,11 @@ static bool part_data(void *ctx, struct str bytes, struct error *err)
 
     p->bytes += bytes.len;
     if (p->path != NULL) {
+        if (e->plan.take != NULL && bytes.len > 0 &&
+            !e->plan.take(e->server->opt.ctx, &e->x, bytes.len, err)) {
+            e->in.is_refused_by_plan = true;
+            return refused(e, 400);
+        }
         sha256_update(&e->in.sha256, bytes.len, (const uint8_t *)bytes.ptr);
         return write_all(e, bytes, err);
     }

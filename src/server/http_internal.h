@@ -45,6 +45,7 @@ struct http_incoming {
     struct sha256_ctx sha256;
     int status; /* that is answered when it failed */
     struct error err;
+    bool is_refused_by_plan; /* err is what plan.take said */
 };
 
 /* What waits to be sent: http_stream.c. Under the exchange's lock. */

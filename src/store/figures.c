@@ -6,6 +6,8 @@
 #include "store/files_internal.h"
 #include "store/rows_internal.h"
 
+#include <inttypes.h>
+
 #define SEEN_SECONDS 120
 
 const char *const figure_states[FIGURE_STATES] = {
@@ -54,21 +56,37 @@ bool store_count(struct store *s, struct store_figures *out, struct error *err)
     return true;
 }
 
-struct room {
+struct asked {
     const char *project_id;
-    int64_t bytes;
+    struct store_room room;
 };
 
-static bool has_room(struct db *db, void *ctx, struct error *err)
+static bool read_room(struct db *db, void *ctx, struct error *err)
 {
-    const struct room *r = ctx;
+    struct asked *r = ctx;
 
-    return quota_check(db, r->project_id, false, r->bytes, NULL, err);
+    return quota_read(db, r->project_id, false, NULL, &r->room, err);
 }
 
-bool store_has_room(struct store *s, const char *project_id, int64_t bytes, struct error *err)
+bool store_room_of(struct store *s, const char *project_id, struct store_room *out,
+                   struct error *err)
 {
-    struct room r = {project_id, bytes};
+    struct asked r = {.project_id = project_id};
 
-    return db_read(store_db(s), has_room, &r, err);
+    if (!db_read(store_db(s), read_room, &r, err))
+        return false;
+    *out = r.room;
+    return true;
+}
+
+bool store_room_fits(const struct store_room *r, int64_t bytes, struct error *err)
+{
+    if (r->quota <= 0 || (bytes <= r->quota && r->files <= r->quota - bytes &&
+                          r->uploads <= r->quota - bytes - r->files))
+        return true;
+    return fail(err, ERR_LIMIT,
+                "the project's files have %" PRId64 " bytes and its uploads in progress %" PRId64
+                "; with %" PRId64 " more they would pass its quota of %" PRId64
+                " bytes: delete files that are no longer needed",
+                r->files, r->uploads, bytes, r->quota);
 }

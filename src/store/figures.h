@@ -17,7 +17,12 @@ struct store_figures {
     int64_t workers;      /* seen within two minutes, on any machine */
 };
 MUST_CHECK bool store_count(struct store *s, struct store_figures *out, struct error *err);
-/* Whether so many bytes more are within the project's quota, as far as can be said before they come. ERR_LIMIT. */
-MUST_CHECK bool store_has_room(struct store *s, const char *project_id, int64_t bytes,
-                               struct error *err);
+/* What a project's files take of its quota: their bytes, and what its uploads in progress announce. */
+struct store_room {
+    int64_t quota, files, uploads; /* quota 0: none, and nothing is counted */
+};
+MUST_CHECK bool store_room_of(struct store *s, const char *project_id, struct store_room *out,
+                              struct error *err);
+/* Whether so many bytes more are within it. ERR_LIMIT. */
+MUST_CHECK bool store_room_fits(const struct store_room *r, int64_t bytes, struct error *err);
 #endif

@@ -140,39 +140,40 @@ void file_fill(const struct db_row *row, struct arena *a, void *item)
     };
 }
 
-bool quota_check(struct db *db, const char *project_id, bool lock, int64_t extra,
-                 const char *upload, struct error *err)
+bool quota_read(struct db *db, const char *project_id, bool lock, const char *upload,
+                struct store_room *out, struct error *err)
 {
 #define QUOTA "SELECT quota_bytes FROM projects WHERE id = ?1"
     const struct db_value of_project[] = {db_text(project_id)};
     const struct db_value of_uploads[] = {db_text(project_id),
                                           db_text(upload != NULL ? upload : "")};
-    int64_t quota = 0, files = 0, uploads = 0;
+    struct store_room r = {0};
     bool found = false;
 
     if (!rows_int(db, lock ? FOR_UPDATE(db, QUOTA) : QUOTA, of_project, COUNT_OF(of_project),
-                  &quota, &found, err))
+                  &r.quota, &found, err))
         return false;
     if (!found)
         return fail_no_such(err, "project", str_of(project_id));
-    if (quota <= 0)
-        return true;
-    if (!rows_int(db,
-                  "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE project_id = ?1",
-                  of_project, COUNT_OF(of_project), &files, NULL, err) ||
-        !rows_int(db,
-                  "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM uploads "
-                  "WHERE project_id = ?1 AND status = 'pending' AND id <> ?2",
-                  of_uploads, COUNT_OF(of_uploads), &uploads, NULL, err))
+    if (r.quota > 0 &&
+        (!rows_int(
+             db, "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM files WHERE project_id = ?1",
+             of_project, COUNT_OF(of_project), &r.files, NULL, err) ||
+         !rows_int(db,
+                   "SELECT CAST(COALESCE(SUM(bytes), 0) AS BIGINT) FROM uploads "
+                   "WHERE project_id = ?1 AND status = 'pending' AND id <> ?2",
+                   of_uploads, COUNT_OF(of_uploads), &r.uploads, NULL, err)))
         return false;
-    if (extra > quota || files > quota - extra || uploads > quota - extra - files)
-        return fail(err, ERR_LIMIT,
-                    "the project's files have %" PRId64
-                    " bytes and its uploads in progress %" PRId64 "; with %" PRId64
-                    " more they would pass its quota of %" PRId64
-                    " bytes: delete files that are no longer needed",
-                    files, uploads, extra, quota);
+    *out = r;
     return true;
+}
+
+bool quota_check(struct db *db, const char *project_id, bool lock, int64_t extra,
+                 const char *upload, struct error *err)
+{
+    struct store_room r;
+
+    return quota_read(db, project_id, lock, upload, &r, err) && store_room_fits(&r, extra, err);
 }
 
 static bool file_by_id(struct db *db, const char *project_id, struct str id, struct arena *a,

@@ -4,6 +4,7 @@
 #ifndef HONE_STORE_FILES_INTERNAL_H
 #define HONE_STORE_FILES_INTERNAL_H
 
+#include "store/figures.h"
 #include "store/files.h"
 #include "store/rows_internal.h"
 
@@ -18,9 +19,12 @@ MUST_CHECK bool file_measure(const char *path, struct file_sums *out, struct err
 MUST_CHECK bool file_settle(const char *from, const char *to, struct error *err);
 
 /*
- * ERR_LIMIT where the project would hold more than its quota with extra bytes more. What uploads in progress have announced
- * counts, except that of upload (NULL: all do). lock: what it says holds to the end of the transaction, which writes.
+ * What the project's quota has left. What uploads in progress have announced counts, except that of upload (NULL: all do).
+ * lock: what it says holds to the end of the transaction, which writes.
  */
+MUST_CHECK bool quota_read(struct db *db, const char *project_id, bool lock, const char *upload,
+                           struct store_room *out, struct error *err);
+/* ERR_LIMIT where the project would hold more than its quota with extra bytes more; the rest as above. */
 MUST_CHECK bool quota_check(struct db *db, const char *project_id, bool lock, int64_t extra,
                             const char *upload, struct error *err);
 

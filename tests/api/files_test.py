@@ -1,6 +1,10 @@
 """Files and uploads by the official client."""
+import contextlib
 import hashlib
+import http.client
+import json
 import os
+import socket
 import unittest
 import urllib.parse
 
@@ -117,6 +121,127 @@ class Uploads(ApiTest):
         self.refused(openai.NotFoundError, lambda: self.client.uploads.cancel("upload_none"))
         self.refused(openai.BadRequestError, lambda: self.begin(0), param="bytes")
         self.refused(openai.BadRequestError, lambda: self.begin(9 << 30), param="bytes")
+
+
+HEAD = (b'--bb\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n--bb\r\n'
+        b'Content-Disposition: form-data; name="%s"; filename="a"\r\n\r\n')
+END = b"\r\n--bb--\r\n"
+LEFT = 300_000  # bytes of a quota
+
+
+class Sender:
+    """A form that is sent in chunks, so that nobody knows how long it will be."""
+
+    def __init__(self, server, project, path="/v1/files", name=b"file", length=None):
+        address = urllib.parse.urlparse(server.url)
+        self.socket = socket.create_connection((address.hostname, address.port), timeout=60)
+        self.is_chunked = length is None
+        how = "Transfer-Encoding: chunked" if self.is_chunked else "Content-Length: %d" % (
+            length + len(HEAD % name) + len(END))
+        self.socket.sendall(("POST %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nOpenAI-Project: %s\r\n%s\r\n"
+                             "Content-Type: multipart/form-data; boundary=bb\r\n\r\n" % (path, server.key, project, how)).encode())
+        self.send(HEAD % name)
+
+    def send(self, data):
+        self.socket.sendall(b"%x\r\n%s\r\n" % (len(data), data) if self.is_chunked else data)
+
+    def end(self):
+        """(status, error or file)"""
+        self.send(END)
+        if self.is_chunked:
+            self.socket.sendall(b"0\r\n\r\n")
+        return self.answer()
+
+    def answer(self):
+        with self.socket, contextlib.closing(http.client.HTTPResponse(self.socket)) as reply:
+            reply.begin()
+            told = json.loads(reply.read())
+            return reply.status, told.get("error", told)
+
+
+class Quotas(ApiTest):
+    """Nobody keeps more than a project's quota in files/incoming, however it is sent."""
+
+    def setUp(self):
+        self.project = self.client.post("/organization/projects", body={"name": "small", "quota_bytes": LEFT}, cast_to=object)["id"]
+        self.there = self.server.client(project=self.project)
+        self.incoming = os.path.join(self.server.home, "files", "incoming")
+
+    def kept(self):
+        """Bytes on their way."""
+        n = 0
+        for name in os.listdir(self.incoming) if os.path.isdir(self.incoming) else ():
+            with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+                n += os.path.getsize(os.path.join(self.incoming, name))
+        return n
+
+    def is_full(self, told):
+        self.assertEqual((told[0], told[1]["code"], told[1]["param"], told[1]["type"]),
+                         (400, "storage_quota_exceeded", "file", "invalid_request_error"), told)
+        self.assertRegex(told[1]["message"], "more they would pass its quota of %d bytes: delete files" % LEFT)
+        self.assertEqual(set(told[1]), {"message", "type", "param", "code"})
+
+    def test_without_a_length_it_ends_where_the_quota_does(self):
+        s = Sender(self.server, self.project)
+        s.send(b"x" * LEFT)  # to the byte
+        told = s.end()
+        self.assertEqual((told[0], told[1].get("bytes")), (200, LEFT), told)
+        self.there.files.delete(told[1]["id"])
+        s = Sender(self.server, self.project)
+        for _ in range(100):
+            s.send(b"x" * 30_000)
+            self.assertLessEqual(self.kept(), LEFT)
+        self.wait(lambda: self.kept() == 0)  # and not only at its end
+        self.is_full(s.end())
+        # the same words as for one that tells its length
+        s = Sender(self.server, self.project, length=10 * LEFT)
+        self.is_full(s.answer())
+        self.assertEqual(self.there.files.list().data, [])
+        self.upload()  # another project is not concerned
+
+    def test_what_others_bring_counts(self):
+        senders = [Sender(self.server, self.project) for _ in range(10)]
+        for s in senders[:9]:
+            s.send(b"x" * 30_000)
+        self.wait(lambda: self.kept() == 270_000)
+        known = Sender(self.server, self.project, length=40_000)
+        known.send(b"x" * 40_000)
+        self.is_full(known.end())
+        for s in senders:  # all at once: one or none of them may go on
+            s.send(b"x" * 25_000)
+            self.assertLessEqual(self.kept(), LEFT)
+        told = [s.end() for s in senders]
+        for t in told:
+            if t[0] != 200:
+                self.is_full(t)
+        self.assertIn(200, [t[0] for t in told])
+        self.assertLessEqual(sum(f.bytes for f in self.there.files.list()), LEFT)
+        self.assertEqual(self.kept(), 0)
+        for f in self.there.files.list():
+            self.there.files.delete(f.id)
+        self.there.files.create(file=("a", b"x" * LEFT), purpose="fine-tune")  # nothing is still counted
+
+    def test_who_left_takes_no_room(self):
+        for _ in range(5):
+            s = Sender(self.server, self.project)
+            s.send(b"x" * 200_000)
+            self.wait(lambda: self.kept() == 200_000)
+            s.socket.close()
+            self.wait(lambda: self.kept() == 0)
+        self.wait(lambda: self.server.calls()[-1]["route"] == "/v1/files")
+        self.there.files.create(file=("a", b"x" * LEFT), purpose="fine-tune")
+
+    def test_parts_of_uploads_are_counted_too(self):
+        content = os.urandom(LEFT)
+        up = self.there.uploads.create(bytes=LEFT, filename="a", mime_type="text/jsonl", purpose="fine-tune")
+        path = "/v1/uploads/%s/parts" % up.id
+        s, more = (Sender(self.server, self.project, path, b"data") for _ in range(2))
+        s.send(content[:200_000])
+        self.wait(lambda: self.kept() == 200_000)
+        more.send(b"x" * 150_000)
+        self.is_full(more.end())
+        parts = [s.end()[1]["id"], self.there.uploads.parts.create(up.id, data=content[200_000:]).id]
+        self.assertEqual(self.there.uploads.complete(up.id, part_ids=parts).file.bytes, LEFT)
 
 
 if __name__ == "__main__":

@@ -207,6 +207,46 @@ static void a_body_has_a_greatest_size(void **state)
     arena_release(&a);
 }
 
+/* Who is asked for each piece says no: told in his words, whether the length was known or not, and nothing stays. */
+static void a_plan_takes_as_much_as_it_likes(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    static char some[70000];
+    app = (struct app){.max_taken = 100000};
+    app_open(&app);
+    memset(some, 'x', sizeof some);
+
+    struct client c = client_open(app.port);
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) {
+            client_text(&c,
+                        "POST /form HTTP/1.1\r\nHost: t\r\n" FORM_TYPE
+                        "Content-Length: %zu\r\n\r\n" FILE_HEAD,
+                        strlen(FILE_HEAD FORM_END) + sizeof some);
+            client_send(&c, (struct str){some, sizeof some});
+            client_text(&c, FORM_END);
+        } else {
+            client_text(&c,
+                        "POST /form HTTP/1.1\r\nHost: t\r\n" FORM_TYPE
+                        "Transfer-Encoding: chunked\r\n\r\n%zx\r\n" FILE_HEAD "\r\n%zx\r\n",
+                        strlen(FILE_HEAD), sizeof some);
+            client_send(&c, (struct str){some, sizeof some});
+            client_text(&c, "\r\n%zx\r\n" FORM_END "\r\n0\r\n\r\n", strlen(FORM_END));
+        }
+        const struct reply r = client_reply(&c, &a, true, 10);
+        assert_int_equal(r.status, i == 0 ? 200 : 400);
+        if (i > 0)
+            ASSERT_STR(r.body, "{\"refused\":400,\"code\":\"app_is_full\"}");
+        app_wait(&app.n_done, i + 1);
+        assert_int_equal(app_files(&app), 0);
+    }
+    assert_int_equal(app.n_handled, 1);
+    client_close(&c);
+    app_close(&app);
+    arena_release(&a);
+}
+
 static void who_leaves_in_the_middle_leaves_nothing(void **state)
 {
     (void)state;
@@ -396,6 +436,7 @@ int main(void)
         cmocka_unit_test(a_broken_form_is_refused),
         cmocka_unit_test(chunks_may_be_of_any_size_and_have_trailers),
         cmocka_unit_test(a_body_has_a_greatest_size),
+        cmocka_unit_test(a_plan_takes_as_much_as_it_likes),
         cmocka_unit_test(who_leaves_in_the_middle_leaves_nothing),
         cmocka_unit_test(a_full_disk_is_told_and_leaves_nothing),
         cmocka_unit_test(many_upload_at_once),

@@ -47,11 +47,31 @@ static void room_is_what_the_quota_leaves(void **state)
     struct test_store *t = test_store_open(state);
     struct error err = {0};
 
-    ASSERT_OK(store_has_room(t->s, t->project, 1 << 30, &err));
+    struct store_room r;
+    struct stored_file file = {.project_id = arena_text(&t->arena, str_of(t->project)),
+                               .filename = arena_text(&t->arena, STR("a")),
+                               .purpose = arena_text(&t->arena, STR("fine-tune")),
+                               .status = arena_text(&t->arena, STR("processed"))};
+    struct upload u = {.project_id = file.project_id,
+                       .filename = file.filename,
+                       .purpose = file.purpose,
+                       .mime_type = arena_text(&t->arena, STR("text/plain")),
+                       .bytes = 20};
+
+    ASSERT_OK(files_add(t->s, test_incoming(t, STR("12345")), &file, &t->arena, &err));
+    ASSERT_OK(uploads_new(t->s, &u, &t->arena, &err));
+    ASSERT_OK(store_room_of(t->s, t->project, &r, &err));
+    assert_int_equal(r.quota, 0);
+    ASSERT_OK(store_room_fits(&r, INT64_MAX, &err));
     ASSERT_OK(access_set_quota(t->s, t->project, 100, &err));
-    ASSERT_OK(store_has_room(t->s, t->project, 100, &err));
-    ASSERT_FAILS(store_has_room(t->s, t->project, 101, &err), ERR_LIMIT, "");
-    ASSERT_OK(store_has_room(t->s, t->other, 101, &err));
+    ASSERT_OK(store_room_of(t->s, t->project, &r, &err));
+    assert_true(r.quota == 100 && r.files == 5 && r.uploads == 20);
+    ASSERT_OK(store_room_fits(&r, 75, &err));
+    ASSERT_FAILS(store_room_fits(&r, 76, &err), ERR_LIMIT, "files have 5 bytes");
+    ASSERT_FAILS(store_room_fits(&r, INT64_MAX, &err), ERR_LIMIT, "quota of 100 bytes");
+    ASSERT_OK(store_room_of(t->s, t->other, &r, &err));
+    assert_int_equal(r.quota, 0);
+    ASSERT_FAILS(store_room_of(t->s, "proj_none", &r, &err), ERR_NOT_FOUND, "proj_none");
     test_store_close(t);
 }
 

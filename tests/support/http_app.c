@@ -21,6 +21,16 @@ static const char *name_file(void *ctx, struct http_exchange *x, struct error *e
     return arena_printf(&x->arena, "%s/in-%d", a->forms, atomic_fetch_add(&a->n_files, 1));
 }
 
+static bool take(void *ctx, struct http_exchange *x, size_t bytes, struct error *err)
+{
+    struct app *a = ctx;
+
+    (void)x;
+    if (atomic_fetch_add(&a->n_taken, (int)bytes) + (int)bytes <= a->max_taken)
+        return true;
+    return fail_code(err, ERR_LIMIT, "app_is_full", "file", "no more is taken");
+}
+
 static bool begin(void *ctx, struct http_exchange *x, struct http_plan *plan)
 {
     struct app *a = ctx;
@@ -35,7 +45,8 @@ static bool begin(void *ctx, struct http_exchange *x, struct http_plan *plan)
     if (str_is(x->path, "/form"))
         *plan = (struct http_plan){.body = HTTP_BODY_MULTIPART,
                                    .max_bytes = a->max_form == 0 ? 1 << 20 : a->max_form,
-                                   .incoming = name_file};
+                                   .incoming = name_file,
+                                   .take = a->max_taken > 0 ? take : NULL};
     else if (str_is(x->path, "/echo"))
         *plan = (struct http_plan){.body = HTTP_BODY_MEMORY, .max_bytes = APP_MAX_BODY};
     return true;
@@ -175,9 +186,14 @@ static void done(void *ctx, const struct http_exchange *x, int status, uint64_t 
     atomic_fetch_add(&a->n_done, 1);
 }
 
-static struct str refusal(void *ctx, int status, const char *message, struct arena *arena)
+static struct str refusal(void *ctx, int status, const char *message, const struct error *why,
+                          struct arena *arena)
 {
     (void)ctx;
+    if (why != NULL) {
+        assert_string_equal(message, why->message);
+        return str_of(arena_printf(arena, "{\"refused\":%d,\"code\":\"%s\"}", status, why->code));
+    }
     return str_of(arena_printf(arena, "{\"refused\":%d,\"why\":\"%s\"}", status, message));
 }
 

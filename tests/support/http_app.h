@@ -27,12 +27,14 @@ struct app {
     uint64_t max_form;       /* 0: 1 MiB */
     int keep_alive_ms;       /* of streams */
     size_t max_stream;       /* the same: max_waiting */
+    int max_taken;           /* bytes of files, of all forms together; 0: any number */
     const char *forms;       /* where files of forms go; NULL: dir */
     double answered_seconds; /* that answered takes */
     bool ends_in_gone;       /* a stream is ended by gone itself */
     struct arena arena;
     char *dir;
-    atomic_int n_begun, n_handled, n_answered, n_done, n_gone, n_files, n_logs, last_status;
+    atomic_int n_begun, n_handled, n_answered, n_done, n_gone, n_files, n_logs, last_status,
+        n_taken;
     _Atomic double gone_at; /* the last one */
     atomic_bool is_closed;
     atomic_bool is_held; /* handlers of /slow wait until it is false */
