@@ -15,6 +15,13 @@
 
 #include <stdio.h>
 
+#define CONNECTIONS 4096
+/*
+ * What no client needs and keeps one from taking all there is: a half of the connections from one address, a quarter of them with
+ * something under way for one key. The latter counts streams of events, of which a page that watches many jobs has hundreds.
+ */
+#define CONNECTIONS_PER_ADDRESS (CONNECTIONS / 2)
+#define CONCURRENT_REQUESTS (CONNECTIONS / 4)
 #define DRAIN_SECONDS 10.0
 #define SEND_SECONDS 1.0   /* for answers that come when the drain is over */
 #define LEAVE_SECONDS 60.0 /* for workers to save a checkpoint */
@@ -89,6 +96,21 @@ static json_t *judges_of(const struct cli *c)
     return who != NULL ? json_pack("{s:s}", "*", who) : NULL;
 }
 
+static int64_t int_or(const struct options *o, enum option_id id, int64_t otherwise)
+{
+    return option_given(o, id) ? option_int(o, id) : otherwise;
+}
+
+/* Where this machine alone is listened to, its programs and a proxy's clients all have one address: it says nothing of who asks. */
+static int64_t connections_per_address(const struct options *o)
+{
+    const char *host = option_text(o, OPT_HOST);
+    const bool is_local =
+        strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+
+    return int_or(o, OPT_CONNECTIONS_PER_ADDRESS, is_local ? 0 : CONNECTIONS_PER_ADDRESS);
+}
+
 static bool open_all(struct cli *c, struct serving *s, char **key, struct error *err)
 {
     const struct options *o = c->options;
@@ -106,7 +128,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .public_url = option_text(o, OPT_PUBLIC_URL),
         .tls = option_text(o, OPT_TLS_CERT) != NULL,
         .requests_per_minute = option_int(o, OPT_REQUESTS_PER_MINUTE),
-        .concurrent_requests = option_int(o, OPT_CONCURRENT_REQUESTS),
+        .concurrent_requests = int_or(o, OPT_CONCURRENT_REQUESTS, CONCURRENT_REQUESTS),
     };
     bool ok = store_open(&so, &s->store, err) && access_begin(s->store, c->arena, key, err) &&
               engine_client_open(&eo, &s->engine, err);
@@ -119,6 +141,9 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
                                     .port = (int)option_int(o, OPT_PORT),
                                     .tls_cert = option_text(o, OPT_TLS_CERT),
                                     .tls_key = option_text(o, OPT_TLS_KEY),
+                                    .max_connections = CONNECTIONS,
+                                    .max_connections_per_address =
+                                        (size_t)connections_per_address(o),
                                     .ctx = s->api,
                                     .begin = api_begin,
                                     .handle = api_handle,
@@ -185,6 +210,7 @@ static const enum option_id ids[] = {
     OPT_PUBLIC_URL,
     OPT_REQUESTS_PER_MINUTE,
     OPT_CONCURRENT_REQUESTS,
+    OPT_CONNECTIONS_PER_ADDRESS,
     OPT_DATABASE,
     OPT_WORKERS,
     OPT_JOB_MEMORY,

@@ -180,10 +180,15 @@ static const struct option table[N_OPTIONS] = {
     [OPT_REQUESTS_PER_MINUTE] = {"requests-per-minute", OPTION_INT, "N", "0", 0, 1000000000,
                                  .setting = true,
                                  .help = "of each key that has no limit of its own; 0 is no limit"},
-    [OPT_CONCURRENT_REQUESTS] = {"concurrent-requests", OPTION_INT, "N", "0", 0, 1000000000,
+    [OPT_CONCURRENT_REQUESTS] = {"concurrent-requests", OPTION_INT, "N", NULL, 0, 1000000000,
                                  .setting = true,
-                                 .help = "at once, of each key that has no limit of its own; 0 is "
+                                 .help = "at once, streams too, of each key that has no limit of "
+                                         "its own: 1024 unless hone serve is given another; 0 is "
                                          "no limit"},
+    [OPT_CONNECTIONS_PER_ADDRESS] =
+        {"max-connections-per-address", OPTION_INT, "N", NULL, 0, 1000000000, .setting = true,
+         .help = "of one address, out of 4096: 2048 unless given, and none where --host is this "
+                 "machine's, which all clients of a proxy share; 0 is no limit"},
     [OPT_ORG] = {"org", OPTION_TEXT, "ORG",
                  .help = "an organisation's id, slug or name; the first one unless given"},
     [OPT_PROJECT] = {"project", OPTION_TEXT, "PROJECT",

@@ -105,6 +105,7 @@ enum option_id {
     OPT_PUBLIC_URL,
     OPT_REQUESTS_PER_MINUTE,
     OPT_CONCURRENT_REQUESTS,
+    OPT_CONNECTIONS_PER_ADDRESS,
     /* who may do what */
     OPT_ORG,
     OPT_PROJECT,

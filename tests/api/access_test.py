@@ -1,8 +1,12 @@
 """Organisations, projects, keys, invitations, limits and the audit log, by the official client's admin side."""
+import contextlib
 import json
 import os
+import resource
+import socket
 import time
 import unittest
+import urllib.parse
 
 import openai
 from server import ApiTest, Server, jsonl, rows
@@ -232,6 +236,75 @@ class OneAtOnce(ApiTest):
             self.client.chat.completions.create(**ask)
             self.refused(openai.NotFoundError, lambda: self.client.files.retrieve("file-none"))
         self.assertEqual(self.client.files.content(file.id).read(), jsonl(rows()))
+
+
+class Crowd(ApiTest):
+    """What holds without being asked for, so that one client cannot take all there is."""
+
+    def setUp(self):
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 5000:
+            self.skipTest("so many files may not be open here")
+
+    def connect(self):
+        s = socket.create_connection(("127.0.0.1", urllib.parse.urlparse(self.server.url).port), timeout=60)
+        self.addCleanup(s.close)
+        return s
+
+    def ask(self, s, path="/healthz"):
+        """The first bytes of the answer; b"" where the connection was closed."""
+        try:
+            s.sendall(("GET %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % (path, self.server.key)).encode())
+            return s.recv(4096)
+        except ConnectionError:
+            return b""
+
+
+class CrowdOfOneKey(Crowd):
+    def test_it_has_a_quarter_of_the_connections_streams_included(self):
+        job = self.client.fine_tuning.jobs.create(model="tiny", training_file=self.upload().id)
+        path = "/v1/fine_tuning/jobs/%s/events?stream=true" % job.id
+        sockets = [self.connect() for _ in range(1024)]
+        for s in sockets:
+            self.assertIn(b"HTTP/1.1 200", self.ask(s, path))
+        self.refused(openai.RateLimitError, self.client.models.list, "rate_limit_exceeded", match="1024 at once is its limit")
+        for s in sockets[:100]:
+            s.close()
+
+        def is_let_in():
+            with contextlib.suppress(openai.RateLimitError):
+                return self.client.models.list()
+        self.wait(is_let_in)
+        self.client.fine_tuning.jobs.cancel(job.id)
+
+
+class CrowdOfOneAddress(Crowd):
+    options = ("--host", "0.0.0.0")
+
+    def test_it_has_a_half_of_the_connections(self):
+        sockets = [self.connect() for _ in range(2100)]
+        self.wait(lambda: self.ask(self.connect()) == b"")  # all of them are let in, or not
+        self.assertEqual(len([s for s in sockets if self.ask(s)]), 2048)
+        for s in sockets:
+            s.close()
+        self.wait(lambda: self.ask(self.connect()))
+
+
+class FewConnections(ApiTest):
+    options = ("--max-connections-per-address", "3")
+
+    def test_the_fourth_is_closed(self):
+        address = urllib.parse.urlparse(self.server.url)
+        first = [socket.create_connection((address.hostname, address.port), timeout=60) for _ in range(3)]
+        for s in first:
+            s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertTrue(s.recv(100))
+        with socket.create_connection((address.hostname, address.port), timeout=60) as s:
+            try:
+                self.assertEqual(s.recv(100), b"")
+            except ConnectionError:
+                pass
+        for s in first:
+            s.close()
 
 
 class TwoServers(ApiTest):
