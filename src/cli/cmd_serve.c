@@ -68,11 +68,22 @@ static void log_http(void *ctx, const char *message)
 static bool open_workers(struct cli *c, struct serving *s, struct error *err)
 {
     static const enum option_id passed[] = {
-        OPT_HOME,           OPT_DATABASE,      OPT_JOB_MEMORY,
-        OPT_LEASE,          OPT_NICE,          OPT_THREADS,
-        OPT_PYTHON,         OPT_JUDGE,         OPT_EMBEDDING_MODEL,
-        OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS,
-        OPT_SANDBOX,        OPT_JUDGE_TIMEOUT, OPT_CONFIG,
+        OPT_HOME,
+        OPT_DATABASE,
+        OPT_JOB_MEMORY,
+        OPT_LEASE,
+        OPT_NICE,
+        OPT_THREADS,
+        OPT_PYTHON,
+        OPT_JUDGE,
+        OPT_EMBEDDING_MODEL,
+        OPT_GRADER_TIMEOUT,
+        OPT_GRADER_MEMORY,
+        OPT_GRADER_WORKERS,
+        OPT_SANDBOX,
+        OPT_JUDGE_TIMEOUT,
+        OPT_CONFIG,
+        OPT_REQUEST_KEY_ENV,
     };
     const char **extra = ARENA_ARRAY(c->arena, const char *, COUNT_OF(passed) + 1);
     struct worker_pool_options wo = {.store = s->store,
@@ -123,6 +134,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .anonymous = option_on(o, OPT_ANONYMOUS),
         .judges = judges,
         .request_addresses = option_on(o, OPT_ALLOW_REQUEST_ADDRESSES),
+        .request_keys = option_text(o, OPT_REQUEST_KEY_ENV),
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
@@ -204,6 +216,7 @@ static const enum option_id ids[] = {
     OPT_PORT,
     OPT_ANONYMOUS,
     OPT_ALLOW_REQUEST_ADDRESSES,
+    OPT_REQUEST_KEY_ENV,
     OPT_ALLOW_PRIVATE_WEBHOOKS,
     OPT_TLS_CERT,
     OPT_TLS_KEY,

@@ -19,6 +19,8 @@ struct cli {
     const atomic_bool *stop;
     const char *home;
     bool json;
+    bool
+        is_request; /* what is done came by a request to a server: what it says of this machine is not trusted */
     bool misused;
     bool quiet_failure; /* the result has been told: exit 1 without a sentence */
 };

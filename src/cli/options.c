@@ -165,6 +165,10 @@ static const struct option table[N_OPTIONS] = {
         {"allow-request-addresses", OPTION_SWITCH, .setting = true,
          .help = "graders may send to addresses that requests name: endpoint graders, and "
                  "hone.judges of a job"},
+    [OPT_REQUEST_KEY_ENV] =
+        {"request-key-env", OPTION_TEXT, "NAMES", .setting = true,
+         .help = "variables, with commas between, whose values jobs may send as keys to addresses "
+                 "that they name (api_key_env in hone.judges): none unless given"},
     [OPT_ALLOW_PRIVATE_WEBHOOKS] = {"allow-private-webhooks", OPTION_SWITCH, .setting = true,
                                     .help =
                                         "webhooks may go to this machine and to private networks"},

@@ -5,6 +5,7 @@
 #include "job/model_store.h"
 #include "sample/embedder.h"
 #include "sample/judge.h"
+#include "server/job_request.h"
 
 #include <stdlib.h>
 
@@ -42,11 +43,19 @@ static bool is_address(const char *text)
     return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
 }
 
+/* A tenant's address is sent no secret of the operator's, unless he said so; whose machine and file it is may send what he likes. */
+static bool may_send(const struct services *s, const char *variable)
+{
+    return !s->c->is_request ||
+           job_may_send(option_text(s->c->options, OPT_REQUEST_KEY_ENV), variable);
+}
+
+/* variable NULL: no key is sent. */
 static bool open_remote(struct asked *x, const char *url, const char *model, const char *variable,
                         struct error *err)
 {
     const struct ask_remote_settings settings = {
-        .base_url = url, .api_key = getenv(variable), .model = model};
+        .base_url = url, .api_key = variable != NULL ? getenv(variable) : NULL, .model = model};
 
     x->kind = JUDGE_REMOTE;
     return ask_remote_open(&settings, &x->remote, err);
@@ -68,10 +77,13 @@ static bool open_local(struct services *s, struct asked *x, const char *name, st
     return judge_open(x->model, x->prompter, x->name, &opt, &x->judge, err);
 }
 
-static bool open_text(struct services *s, struct asked *x, const char *who, struct error *err)
+/* of_job: who is said in the job, not by an option. */
+static bool open_text(struct services *s, struct asked *x, const char *who, bool of_job,
+                      struct error *err)
 {
     if (is_address(who))
-        return open_remote(x, who, NULL, KEY_VARIABLE, err);
+        return open_remote(x, who, NULL, !of_job || may_send(s, KEY_VARIABLE) ? KEY_VARIABLE : NULL,
+                           err);
     if (strcmp(who, "base") != 0)
         return open_local(s, x, who, err);
     x->kind = JUDGE_BASE;
@@ -109,13 +121,19 @@ static bool open_object(struct services *s, struct asked *x, const json_t *who, 
     if (!text_of(who, "base_url", &url, err) || !text_of(who, "model", &model, err) ||
         !text_of(who, "api_key_env", &variable, err))
         return false;
+    if (variable != NULL && !may_send(s, variable))
+        return job_key_refused(variable, err);
     if (variable != NULL && getenv(variable) == NULL)
         return fail_param(err, ERR_NOT_FOUND, "hone.judges",
                           "\"api_key_env\" names the variable %.64s, and it is not set", variable);
     if (url != NULL)
-        return open_remote(x, url, model, variable != NULL ? variable : KEY_VARIABLE, err);
+        return open_remote(x, url, model,
+                           variable != NULL            ? variable
+                           : may_send(s, KEY_VARIABLE) ? KEY_VARIABLE
+                                                       : NULL,
+                           err);
     return model != NULL
-               ? open_text(s, x, model, err)
+               ? open_text(s, x, model, true, err)
                : fail_param(err, ERR_INVALID, "hone.judges",
                             "a judge is an address (\"base_url\") or a \"model\" of hone's");
 }
@@ -136,7 +154,7 @@ static bool open_asked(struct services *s, struct asked *x, struct error *err)
     struct error unheard;
 
     if (who != NULL)
-        return (json_is_string(who) ? open_text(s, x, json_string_value(who), err)
+        return (json_is_string(who) ? open_text(s, x, json_string_value(who), true, err)
                 : json_is_object(who)
                     ? open_object(s, x, who, err)
                     : fail_param(err, ERR_INVALID, "hone.judges",
@@ -144,7 +162,7 @@ static bool open_asked(struct services *s, struct asked *x, struct error *err)
                                  json_kind(who))) ||
                fail_while(err, "reading hone.judges for the model \"%.64s\"", x->name);
     if (option != NULL)
-        return open_text(s, x, option, err) ||
+        return open_text(s, x, option, false, err) ||
                fail_while(err, "opening --judge for \"%.64s\"", x->name);
     if (model_store_find(s->c->home, x->name, s->c->arena, &ref, &unheard))
         return open_local(s, x, x->name, err);

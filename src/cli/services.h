@@ -9,6 +9,7 @@
  *
  *     WHO = "https://host/v1"                        an OpenAI-compatible address; the key is HONE_JUDGE_KEY's value
  *         | {"base_url": "https://...", "model"?: the name there, "api_key_env"?: the variable that holds the key}
+ *           (of a job that came by a request a key is sent only where --request-key-env names its variable)
  *         | "base"                                   the model that is trained or measured, without its adapter
  *         | a model of hone's, in any form that --model takes, or {"model": such a one}
  *

@@ -345,6 +345,7 @@ bool work_job(void *ctx, struct work *w, struct error *err)
 
     d.cli.arena = w->arena;
     d.cli.stop = &w->stop;
+    d.cli.is_request = true;
     const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
                     : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
                         pause_job(&d, PAUSED, err)

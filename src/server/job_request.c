@@ -344,6 +344,44 @@ static bool at_most(const json_t *hone, const char *key, double most, struct err
                       param, json_number_value(v), most);
 }
 
+bool job_may_send(const char *names, const char *variable)
+{
+    const size_t len = strlen(variable);
+
+    for (const char *at = names; at != NULL && *at != '\0';) {
+        at += strspn(at, ", ");
+        const size_t n = strcspn(at, ", ");
+
+        if (n > 0 && n == len && memcmp(at, variable, n) == 0)
+            return true;
+        at += n;
+    }
+    return false;
+}
+
+bool job_key_refused(const char *variable, struct error *err)
+{
+    return fail_code(err, ERR_UNSUPPORTED, "unsupported_value", "hone.judges",
+                     "\"api_key_env\" names the variable %.64s, whose value jobs may not send: "
+                     "whoever runs this server may allow it with --request-key-env",
+                     variable);
+}
+
+static bool check_keys(const json_t *judges, const struct job_rules *rules, struct error *err)
+{
+    const char *name;
+    json_t *who;
+
+    json_object_foreach((json_t *)(uintptr_t)judges, name, who)
+    {
+        const char *variable = json_string_value(json_object_get(who, "api_key_env"));
+
+        if (variable != NULL && !job_may_send(rules->request_keys, variable))
+            return job_key_refused(variable, err);
+    }
+    return true;
+}
+
 static bool read_hone(const json_t *body, const struct job_rules *rules, struct arena *a,
                       struct job_request *out, struct error *err)
 {
@@ -360,6 +398,8 @@ static bool read_hone(const json_t *body, const struct job_rules *rules, struct 
                          "who answers for a grader's model is set where the server runs, not in a "
                          "job; whoever runs it may allow \"hone.judges\" with "
                          "--allow-request-addresses");
+    if (!check_keys(json_object_get(hone, "judges"), rules, err))
+        return false;
     if (!is_none(embedding)) {
         if (!json_is_string(embedding))
             return wrong_type(embedding, "hone.embedding_model", "a model's name", err);

@@ -33,8 +33,8 @@ struct job_request {
         has_tools; /* of the job, which episodes of several turns would call; rows have tools of their own */
 };
 struct job_rules {
-    bool
-        request_addresses; /* a body may name addresses and environment variables: judges, endpoint graders */
+    bool request_addresses;   /* a body may name addresses: judges, endpoint graders */
+    const char *request_keys; /* and these environment variables beside them, "A,B"; NULL: none */
 };
 /*
  * Views point into body. Fails with ERR_INVALID or ERR_UNSUPPORTED and the path of the field in err->param; codes
@@ -44,6 +44,14 @@ MUST_CHECK bool job_request_read(const json_t *body, const struct job_rules *rul
                                  struct job_request *out, struct error *err);
 /* Refuses graders that send to an address of the request's, anywhere in spec. param: where spec stands. */
 MUST_CHECK bool job_grader_stays_here(const json_t *spec, const char *param, struct error *err);
+
+/*
+ * Whether a job that came by a request may send the value of this variable somewhere: names is "A,B", blanks do not matter; NULL: none.
+ * Asked when the job is made, and again by the worker, who has the variables, and to whom a row may have come from anywhere.
+ */
+bool job_may_send(const char *names, const char *variable);
+/* The sentence for one that may not; always false. */
+bool job_key_refused(const char *variable, struct error *err);
 
 /*
  * "method" as a job object has it: as it came in body, every hyperparameter there, "auto" replaced by what resolved (or NULL) says.

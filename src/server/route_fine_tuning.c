@@ -134,7 +134,8 @@ static bool tell_of_nothing(struct api_call *c, const struct job_row *j,
 
 static bool make(struct api_call *c, json_t **answer, struct error *err)
 {
-    const struct job_rules rules = {.request_addresses = c->opt->request_addresses};
+    const struct job_rules rules = {.request_addresses = c->opt->request_addresses,
+                                    .request_keys = c->opt->request_keys};
     struct job_request r;
     struct engine_model model;
 

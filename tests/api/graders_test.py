@@ -5,7 +5,7 @@ import sys
 import time
 import unittest
 
-from server import ROOT, ApiTest, CLOSE, EXACT, Server, openai
+from server import ROOT, ApiTest, CLOSE, EXACT, JobsTest, Server, jsonl, openai, rows
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.fake_openai import FakeOpenAI, Structured  # noqa: E402
@@ -15,6 +15,14 @@ LENGTH = "def grade(sample, item):\n    return len(sample['output_text']) / item
 
 def python(source):
     return {"type": "python", "name": "p", "source": source}
+
+
+def judged(file, who):
+    """A job whose answers are judged at who."""
+    judge = {"type": "score_model", "name": "s", "model": "tiny", "input": [{"role": "user", "content": "{{sample.output_text}}"}]}
+    return {"model": "tiny", "training_file": file, "seed": 1,
+            "method": {"type": "reinforcement", "reinforcement": {"grader": judge, "hyperparameters": {"batch_size": 2}}},
+            "extra_body": {"hone": {"judges": {"*": who}, "max_steps": 1, "group_size": 2, "max_tokens": 4}}}
 
 
 class Graders(ApiTest):
@@ -130,6 +138,80 @@ class Judged(ApiTest):
         result = self.client.fine_tuning.alpha.graders.run(grader=judge, model_sample="x", item={})
         self.assertEqual(result.reward, 0.75)
         self.assertEqual(self.fake.chat.asked[-1].body["model"], "gpt-4.1")
+
+
+class NamedByRequests(JobsTest):
+    """Jobs may name addresses here, and of the worker's variables one."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.fake = FakeOpenAI()
+        cls.addClassCleanup(cls.fake.__exit__, None, None, None)
+        cls.fake.__enter__()
+        cls.options = ("--allow-request-addresses", "--request-key-env", "THEIRS, MORE")
+        super().setUpClass()
+
+    def setUp(self):
+        self.server.env.update({"THEIRS": "sk-theirs-1", "HONE_JUDGE_KEY": "sk-operator-2", "SECRET": "sk-database-3"})
+        self.fake.chat.answers = [Structured(result=0.5)]
+        self.fake.chat.asked.clear()
+
+    def create(self, who):
+        return self.jobs.create(**judged(self.train, who)).id
+
+    def keys(self):
+        """What came in Authorization."""
+        return {request.headers.get("authorization") for request in self.fake.chat.asked}
+
+    def test_a_variable_that_the_operator_lists_is_sent(self):
+        job = self.create({"base_url": self.fake.url, "api_key_env": "THEIRS"})
+        self.server.worker("--request-key-env=THEIRS")
+        self.assertEqual(self.jobs.retrieve(job).status, "succeeded")
+        self.assertEqual(self.keys(), {"Bearer sk-theirs-1"})
+
+    def test_no_other_one_is(self):
+        for name in ("SECRET", "HONE_DATABASE", "HONE_JUDGE_KEY", "PATH", "NOT_SET", "THEIRS, MORE", ""):
+            self.refused(openai.BadRequestError, lambda: self.create({"base_url": self.fake.url, "api_key_env": name}),
+                         "unsupported_value", "hone.judges", "--request-key-env")
+
+    def test_the_operator_s_key_is_for_his_own_judge(self):
+        for who in (self.fake.url, {"base_url": self.fake.url}, {"model": self.fake.url}):
+            self.fake.chat.asked.clear()
+            job = self.create(who)
+            self.server.worker()
+            self.assertEqual(self.jobs.retrieve(job).status, "succeeded")
+            self.assertEqual(self.keys(), {None})
+        job = self.create(self.fake.url)
+        self.fake.chat.asked.clear()
+        self.server.worker("--request-key-env=HONE_JUDGE_KEY")
+        self.assertEqual((self.jobs.retrieve(job).status, self.keys()), ("succeeded", {"Bearer sk-operator-2"}))
+
+    def test_the_worker_asks_again(self):
+        listed = self.create({"base_url": self.fake.url, "api_key_env": "THEIRS"})  # by the server, not by this worker
+        written = self.create({"base_url": self.fake.url, "api_key_env": "MORE"})
+        self.server.sql("UPDATE jobs SET body = replace(body, 'MORE', 'SECRET') WHERE id = ?", written)
+        self.server.worker()
+        for job, name in ((listed, "THEIRS"), (written, "SECRET")):
+            job = self.jobs.retrieve(job)
+            self.assertEqual(job.status, "failed")
+            self.assertIn("the variable %s, whose value jobs may not send" % name, job.error.message)
+        self.assertEqual(self.fake.chat.asked, [])
+
+
+class NamedToTheServersOwnWorker(ApiTest):
+    """It is told what the server is."""
+
+    def test_a_listed_variable_is_sent(self):
+        with FakeOpenAI() as fake:
+            fake.chat.answers = [Structured(result=0.5)]
+            server = Server("--workers=1", "--allow-request-addresses", env={"HONE_REQUEST_KEY_ENV": "THEIRS", "THEIRS": "sk-theirs-1"})
+            self.addCleanup(server.close)
+            client = server.client()
+            file = client.files.create(file=("train.jsonl", jsonl(rows())), purpose="fine-tune").id
+            job = client.fine_tuning.jobs.create(**judged(file, {"base_url": fake.url, "api_key_env": "THEIRS"})).id
+            self.wait(lambda: client.fine_tuning.jobs.retrieve(job).status in ("succeeded", "failed"))
+            self.assertEqual(client.fine_tuning.jobs.retrieve(job).status, "succeeded")
+            self.assertEqual({r.headers.get("authorization") for r in fake.chat.asked}, {"Bearer sk-theirs-1"})
 
 
 if __name__ == "__main__":

@@ -129,9 +129,10 @@ class Jobs(HoneTest):
             grader = {"type": "multi", "graders": {"a": judge("first"), "b": judge("second")}, "calculate_output": "(a + b) / 2"}
             judges = {"first": {"base_url": one.url, "model": "real-name", "api_key_env": "MY_KEY"}, "*": two.url}
             job = self.job(grader=grader, hone={"judges": judges, "max_steps": 1})
-            self.train(job, "--out", "run", env={"MY_KEY": "k-123456"})
+            self.train(job, "--out", "run", env={"MY_KEY": "k-123456", "HONE_JUDGE_KEY": "k-654321"})
             self.assertEqual({request.body["model"] for request in one.chat.asked}, {"real-name"})
             self.assertEqual({request.body["model"] for request in two.chat.asked}, {"second"})
+            self.assertEqual({request.headers.get("authorization") for request in two.chat.asked}, {"Bearer k-654321"})
             self.assertNotIn("k-123456", self.read("run", "job.json") + self.read("run", "events.jsonl"))
             row = self.columns()[-1]
             self.assertEqual(float(row["usage/graders/a/train_prompt_tokens_count"]) % 190, 0)

@@ -111,6 +111,44 @@ static void what_is_allowed_is_read(void **state)
     arena_release(&a);
 }
 
+/* A tenant could have the worker send its database's password to an address of his. */
+static void only_listed_variables_are_sent(void **state)
+{
+    static const struct {
+        const char *names, *variable;
+        bool may;
+    } cases[] = {
+        {NULL, "A", false},   {"", "A", false},      {"", "", false},       {"A,,B", "", false},
+        {"A", "A", true},     {"A, B", "B", true},   {" A ,B ", "A", true}, {"AB,C", "A", false},
+        {"A,C", "AB", false}, {"A,B", "A,B", false}, {"a", "A", false},
+    };
+    struct arena a = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct job_rules rules = {.request_addresses = true, .request_keys = cases[i].names};
+        struct job_request r;
+        struct error err = {0};
+
+        assert_int_equal(job_may_send(cases[i].names, cases[i].variable), cases[i].may);
+        json_t *body = parse(
+            arena_printf(&a,
+                         RFT("") ",\"hone\":{\"judges\":{\"a\":\"http://x\",\"b\":{\"base_url\":"
+                                 "\"http://y\",\"api_key_env\":\"%s\"}}}}",
+                         cases[i].variable));
+        if (cases[i].may) {
+            ASSERT_OK(job_request_read(body, &rules, &a, &r, &err));
+        } else {
+            ASSERT_FAILS(job_request_read(body, &rules, &a, &r, &err), ERR_UNSUPPORTED,
+                         "--request-key-env");
+            assert_string_equal(err.param, "hone.judges");
+            assert_string_equal(err.code, "unsupported_value");
+        }
+        json_decref(body);
+    }
+    arena_release(&a);
+}
+
 static void auto_is_replaced_by_what_was_settled(void **state)
 {
     json_t *body = parse(RFT(",\"unknown\":1,\"hyperparameters\":{\"n_epochs\":\"auto\","
@@ -158,6 +196,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_fault_has_its_place_and_name),
         cmocka_unit_test(what_is_allowed_is_read),
+        cmocka_unit_test(only_listed_variables_are_sent),
         cmocka_unit_test(auto_is_replaced_by_what_was_settled),
         cmocka_unit_test(the_old_form_of_supervised_is_shown_in_the_new_one),
     };
