@@ -568,6 +568,7 @@ struct comers {
 /* Connects again and again, and leaves at once or after a request. */
 static void *come_and_go(void *ctx)
 {
+    const struct str request = STR("GET /echo HTTP/1.1\r\nHost: t\r\n\r\n");
     struct comers *c = ctx;
     unsigned n = 0;
 
@@ -581,7 +582,7 @@ static void *come_and_go(void *ctx)
         if (connect(fd, (const struct sockaddr *)&to, sizeof to) == 0) {
             atomic_fetch_add(&c->n_came, 1);
             if (n++ % 2 == 0)
-                (void)!send(fd, "GET /echo HTTP/1.1\r\nHost: t\r\n\r\n", 33, MSG_NOSIGNAL);
+                (void)!send(fd, request.ptr, request.len, MSG_NOSIGNAL);
         }
         close(fd);
     }
