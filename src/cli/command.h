@@ -19,8 +19,7 @@ struct cli {
     const atomic_bool *stop;
     const char *home;
     bool json;
-    bool
-        is_request; /* what is done came by a request to a server: what it says of this machine is not trusted */
+    bool is_request; /* by somebody who may not have this machine's secrets */
     bool misused;
     bool quiet_failure; /* the result has been told: exit 1 without a sentence */
 };

@@ -51,8 +51,8 @@ struct api_options {
      */
     const json_t *judges;
     bool request_addresses;
-    const char
-        *request_keys; /* variables that a job may name beside an address, "A,B"; NULL: none */
+    /* Variables whose values jobs may send to the addresses that they name, "A,B"; NULL: none. */
+    const char *request_keys;
     const char *embedding_model; /* for graders; NULL: none */
     bool
         private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
