@@ -3,16 +3,11 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/size.h"
-#include "grade/python_worker.h"
-#include "grade/template.h"
-#include "text/utf8.h"
+#include "grade/python_reply.h"
 
-#include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_WORKERS 256
@@ -101,7 +96,6 @@ static bool load(struct python_worker *w, const struct buf *config, double timeo
                  json_t **loaded, size_t *at_fault, struct error *err)
 {
     struct buf reply;
-    json_t *tree = NULL;
     bool ok;
 
     buf_init(&reply, (size_t)4 << 20);
@@ -119,19 +113,9 @@ static bool load(struct python_worker *w, const struct buf *config, double timeo
         ok = fail(err, ERR_INVALID, "the source ended the Python process that loads it");
         break;
     default:
-        ok = json_parse(buf_view(&reply), "a Python worker's answer", &tree, err);
+        ok = python_loaded_read(buf_view(&reply), loaded, at_fault, err);
     }
     buf_release(&reply);
-    const json_t *failed = json_object_get(tree, "failed");
-    if (ok && failed != NULL) {
-        *at_fault = (size_t)json_integer_value(failed);
-        ok = fail(err, ERR_INVALID, "%.480s", json_string_value(json_object_get(tree, "error")));
-    }
-    if (ok && !json_is_array(json_object_get(tree, "loaded")))
-        ok = fail(err, ERR_IO, "a Python worker's answer is not understood");
-    if (ok)
-        *loaded = json_incref(json_object_get(tree, "loaded"));
-    json_decref(tree);
     return ok;
 }
 
@@ -394,131 +378,6 @@ static void slot_give(struct python_pool *p, struct slot *slot)
 
 /* ---- a call ---- */
 
-/* text as valid UTF-8, cut to the room there is. */
-static enum python_outcome tell(enum python_outcome outcome, struct str text,
-                                struct python_reply *out)
-{
-    struct arena a = {0};
-    struct str valid = grade_utf8(&a, text);
-    size_t n = size_min(valid.len, out->details_size - 1);
-
-    while (n > 0 && n < valid.len && ((unsigned char)valid.ptr[n] & 0xc0) == 0x80)
-        n--;
-    memcpy(out->details, valid.ptr, n);
-    out->details[n] = '\0';
-    arena_release(&a);
-    return outcome;
-}
-
-/* How many bytes at the start of s are one character or, with *valid false, belong to none. */
-static size_t character(struct str s, bool *valid)
-{
-    const struct str four = {s.ptr, size_min(s.len, 4)};
-
-    for (size_t n = 1; n <= four.len; n++) {
-        if (utf8_valid((struct str){four.ptr, n}) > 0) {
-            *valid = s.ptr[0] != '\0';
-            return n;
-        }
-    }
-    *valid = false;
-    return 1;
-}
-
-/*
- * What the worker heard, as valid UTF-8 without zero bytes; where that is not all there was or is more than the room,
- * the last line says how many bytes there were besides.
- */
-static void tell_printed(const struct python_worker *w, struct python_reply *out)
-{
-    const struct str said = {w->said, w->n_said};
-    const size_t for_last_line = 40;
-    size_t at = 0, n = 0;
-
-    if (out->printed == NULL || out->printed_size == 0)
-        return;
-    out->printed[0] = '\0';
-    if (out->printed_size <= for_last_line)
-        return;
-    while (at < said.len) {
-        const size_t room = out->printed_size - for_last_line - n;
-        bool valid;
-        const size_t k = character(str_from(said, at), &valid);
-
-        if ((valid ? k : 3) > room || (!valid && said.len - at < 4 && w->n_written > said.len))
-            break; /* no room, or a character of which the rest was not kept */
-        memcpy(out->printed + n, valid ? said.ptr + at : "\xef\xbf\xbd", valid ? k : 3);
-        n += valid ? k : 3;
-        at += k;
-    }
-    out->printed[n] = '\0';
-    if (at < w->n_written)
-        snprintf(out->printed + n, out->printed_size - n, "%s... (%llu bytes more)\n",
-                 n > 0 && out->printed[n - 1] != '\n' ? "\n" : "",
-                 (unsigned long long)(w->n_written - at));
-}
-
-static const char *signal_hint(int number)
-{
-    switch (number) {
-    case SIGKILL:
-        return " (SIGKILL): the system may have been out of memory";
-    case SIGSEGV:
-        return " (SIGSEGV): a recursion without end, or a fault in an extension module";
-    case SIGXCPU:
-        return " (SIGXCPU): it used more processor time than a call may";
-    case SIGABRT:
-        return " (SIGABRT)";
-    default:
-        return "";
-    }
-}
-
-static enum python_outcome tell_death(unsigned status, struct python_reply *out)
-{
-    if (WIFSIGNALED((int)status))
-        snprintf(out->details, out->details_size, "the grader's process was ended by signal %d%s",
-                 WTERMSIG((int)status), signal_hint(WTERMSIG((int)status)));
-    else
-        snprintf(out->details, out->details_size,
-                 "the grader ended its own process (exit status %d) and gave no reward",
-                 WEXITSTATUS((int)status));
-    return PYTHON_RUNTIME_ERROR;
-}
-
-static enum python_outcome read_reply(const struct buf *reply, struct python_reply *out)
-{
-    const struct str rest = {reply->ptr + 1, reply->len - 1};
-    uint32_t status;
-    double value;
-
-    switch (reply->ptr[0]) {
-    case 'R':
-        if (rest.len != sizeof value)
-            break;
-        memcpy(&value, rest.ptr, sizeof value);
-        if (!isfinite(value))
-            break;
-        out->reward = value;
-        return PYTHON_REWARD;
-    case 'E':
-        return tell(PYTHON_RUNTIME_ERROR, rest, out);
-    case 'F':
-        return tell(PYTHON_RUNTIME_ERROR, STR("the grader made more files than it may"), out);
-    case 'D':
-        if (rest.len != sizeof status)
-            break;
-        memcpy(&status, rest.ptr, sizeof status);
-        return tell_death(status, out);
-    case 'S':
-        return tell(PYTHON_SERVER_ERROR, rest, out);
-    default:
-        break;
-    }
-    return tell(PYTHON_RUNTIME_ERROR,
-                STR("the grader's process wrote something else than a reward to the reply"), out);
-}
-
 /* One try. PYTHON_SERVER_ERROR with *again set: the worker is gone, and a new one may do better. */
 static enum python_outcome call_once(struct python_pool *p, struct slot *slot, struct str frame,
                                      struct python_reply *out, bool *again)
@@ -531,23 +390,23 @@ static enum python_outcome call_once(struct python_pool *p, struct slot *slot, s
     *again = false;
     if (slot->worker.pid == 0 && !slot_start(p, slot, &at_fault, &err)) {
         *again = true;
-        return tell(PYTHON_SERVER_ERROR, str_of(err.message), out);
+        return python_reply_fail(PYTHON_SERVER_ERROR, str_of(err.message), out);
     }
     buf_init(&reply, 65536);
     slot->worker.stop = p->options.stop;
     const enum worker_answer got =
         worker_exchange(&slot->worker, frame, clock_seconds() + p->options.timeout_s, &reply);
-    tell_printed(&slot->worker, out);
+    python_reply_printed(&slot->worker, out);
     switch (got) {
     case WORKER_ANSWERED:
         if (reply.len > 0) {
-            outcome = read_reply(&reply, out);
+            outcome = python_reply_read(buf_view(&reply), out);
             break;
         }
         /* fall through */
     case WORKER_GONE:
         *again = true;
-        tell(outcome, STR("the grader's worker ended during the call"), out);
+        python_reply_fail(outcome, STR("the grader's worker ended during the call"), out);
         worker_stop(&slot->worker, &p->sandbox);
         break;
     case WORKER_TIMED_OUT:
@@ -572,8 +431,9 @@ enum python_outcome python_pool_call(struct python_pool *p, size_t i, struct str
         out->printed[0] = '\0';
     if (!frame_write(&frame, i, out->printed != NULL, call)) {
         buf_release(&frame);
-        return tell(PYTHON_RUNTIME_ERROR,
-                    STR("the sample and its row are too large for a Python grader"), out);
+        return python_reply_fail(PYTHON_RUNTIME_ERROR,
+                                 STR("the sample and its row are too large for a Python grader"),
+                                 out);
     }
     struct slot *slot = slot_take(p);
     outcome = call_once(p, slot, buf_view(&frame), out, &again);
