@@ -31,18 +31,22 @@ static bool is_among(const char *name, size_t n, const char *const *names)
     return false;
 }
 
-/* body.a.b.c = value, which is given up; objects on the way are made. False where something else is in the way. */
+/*
+ * body.a.b.c = value, which is given up; objects on the way are made. False where something else is in the way, or a name is empty or
+ * not UTF-8.
+ */
 static bool set_path(json_t *body, const char *path, json_t *value)
 {
     for (;;) {
         const size_t n = strcspn(path, ".");
         json_t *next = json_object_getn(body, path, n);
 
-        if (path[n] == '\0')
-            return n > 0 && json_object_setn_new(body, path, n, value) == 0;
-        if (next == NULL || json_is_null(next)) {
+        if (path[n] == '\0' && n > 0)
+            return json_object_setn_new(body, path, n, value) == 0;
+        if (n > 0 && (next == NULL || json_is_null(next))) {
             next = json_object();
-            json_object_setn_new(body, path, n, next);
+            if (json_object_setn_new(body, path, n, next) != 0)
+                next = NULL;
         }
         if (!json_is_object(next) || n == 0) {
             json_decref(value);
