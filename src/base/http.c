@@ -1,9 +1,12 @@
 /*
  * http.c - requests over libcurl.
  *
- * A handle of libcurl (its "easy" interface) holds a connection open after a request. The client keeps the handles that
- * are not in use in a stack: the one used last is the first to be used again, for its connection is the youngest. A
- * share of connections between threads is what libcurl itself does not offer, so a handle goes to one thread at a time.
+ * Each request has a handle of libcurl (its "easy" interface) of its own, and what outlives it, the connection and the TLS session, is
+ * in a share that the handle is given. Handles are not used twice: up to version 8.0 one keeps a pointer to the last header of
+ * the reply before, and a reply whose first header begins with a blank makes it write there (github.com/curl/curl, issue 11101).
+ * The client keeps the shares that are not in use in a stack: the one used last is the first to be used again, for its
+ * connection is the youngest. A share of connections between threads is what libcurl itself does not offer, so each goes to
+ * one request at a time.
  */
 #include "base/http.h"
 
@@ -28,13 +31,13 @@
 #define MAX_TOLD                                                                                   \
     1000 /* pauses that the server asked for: one that does so for ever does not work */
 
-struct handle {
-    CURL *curl;
-    struct handle *next; /* of those not in use */
+struct kept {
+    CURLSH *share;
+    struct kept *next; /* of those not in use */
 };
 struct http {
     pthread_mutex_t lock; /* guards idle */
-    struct handle *idle;
+    struct kept *idle;
 };
 
 /* ---- checks ---- */
@@ -158,41 +161,50 @@ void http_close(struct http *h)
     if (h == NULL)
         return;
     while (h->idle != NULL) {
-        struct handle *first = h->idle;
+        struct kept *first = h->idle;
 
         h->idle = first->next;
-        curl_easy_cleanup(first->curl);
+        curl_share_cleanup(first->share);
         free(first);
     }
     pthread_mutex_destroy(&h->lock);
     free(h);
 }
 
-static struct handle *take_handle(struct http *h)
+static struct kept *kept_new(void)
 {
-    struct handle *taken;
+    struct kept *k = calloc(1, sizeof *k);
+
+    if (k == NULL)
+        return NULL;
+    k->share = curl_share_init();
+    if (k->share != NULL &&
+        curl_share_setopt(k->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_CONNECT) == CURLSHE_OK &&
+        curl_share_setopt(k->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK)
+        return k;
+    curl_share_cleanup(k->share);
+    free(k);
+    return NULL;
+}
+
+/* NULL: no memory. */
+static struct kept *take_kept(struct http *h)
+{
+    struct kept *taken;
 
     pthread_mutex_lock(&h->lock);
     taken = h->idle;
     if (taken != NULL)
         h->idle = taken->next;
     pthread_mutex_unlock(&h->lock);
-    if (taken != NULL)
-        return taken;
-    taken = calloc(1, sizeof *taken);
-    if (taken != NULL && (taken->curl = curl_easy_init()) == NULL) {
-        free(taken);
-        taken = NULL;
-    }
-    return taken;
+    return taken != NULL ? taken : kept_new();
 }
 
-static void put_handle(struct http *h, struct handle *handle)
+static void put_kept(struct http *h, struct kept *kept)
 {
-    curl_easy_reset(handle->curl); /* forgets what points to the request; the connection stays */
     pthread_mutex_lock(&h->lock);
-    handle->next = h->idle;
-    h->idle = handle;
+    kept->next = h->idle;
+    h->idle = kept;
     pthread_mutex_unlock(&h->lock);
 }
 
@@ -513,7 +525,8 @@ bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
     struct transfer t = {.public_only = rq->public_only,
                          .reply = {.retry_after_s = -1, .should_retry = -1}};
     struct curl_slist *headers = NULL;
-    struct handle *handle;
+    struct kept *kept;
+    CURL *c = NULL;
     bool ok;
 
     if (!http_check_url(rq->url, "url", err))
@@ -521,17 +534,21 @@ bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
     for (size_t i = 0; i < rq->n_headers; i++)
         if (!http_check_header(rq->headers[i].name, rq->headers[i].value, "headers", err))
             return false;
-    handle = take_handle(h);
-    if (handle == NULL)
+    kept = take_kept(h);
+    if (kept == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a request");
     buf_init(&t.body, rq->max_reply_bytes);
-    ok = header_list(rq, a, &headers) ? perform(handle->curl, rq, &t, headers, err)
-                                      : fail(err, ERR_NO_MEMORY, "no memory for a request");
+    c = curl_easy_init();
+    ok = c != NULL && curl_easy_setopt(c, CURLOPT_SHARE, kept->share) == CURLE_OK &&
+                 header_list(rq, a, &headers)
+             ? perform(c, rq, &t, headers, err)
+             : fail(err, ERR_NO_MEMORY, "no memory for a request");
     if (ok) {
         *out = t.reply;
         out->body = arena_str(a, buf_view(&t.body));
     }
-    put_handle(h, handle);
+    curl_easy_cleanup(c); /* the connection stays */
+    put_kept(h, kept);
     curl_slist_free_all(headers);
     buf_release(&t.body);
     return ok;
