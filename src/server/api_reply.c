@@ -2,6 +2,7 @@
  * api_reply.c - answers with the headers that all have, lists and their pages, and what bodies often hold.
  */
 #include "base/clock.h"
+#include "base/size.h"
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
@@ -149,7 +150,32 @@ bool api_reply(struct api_call *c, int status, json_t *body)
     return true;
 }
 
-/* Where our files are is nobody's business: a message that says so is of something that failed here, whatever its kind. */
+/* Whether text is in what the caller says, who may be told it again. */
+static bool is_said(const struct api_call *c, struct str text)
+{
+    const struct http_exchange *x = c->x;
+    bool said = str_find(x->path, text, 0) < x->path.len;
+
+    for (size_t i = 0; i < COUNT_OF(c->id); i++)
+        said = said || str_find(c->id[i], text, 0) < c->id[i].len;
+    for (size_t i = 0; i < x->n_query; i++)
+        said = said || str_find(x->query[i].value, text, 0) < x->query[i].value.len ||
+               str_find(x->query[i].name, text, 0) < x->query[i].name.len;
+    for (size_t i = 0; i < x->n_parts; i++)
+        said = said || str_find(x->parts[i].filename, text, 0) < x->parts[i].filename.len ||
+               str_find(x->parts[i].value, text, 0) < x->parts[i].value.len;
+    if (!said && c->body != NULL) { /* as text again, in which no character is spelt another way */
+        const struct str body = str_of(api_text_of(c->body, c->arena));
+
+        said = str_find(body, text, 0) < body.len;
+    }
+    return said;
+}
+
+/*
+ * Where our files are is nobody's business: a message that says so is of something that failed here, whatever its kind. One that
+ * repeats the caller's own words tells nothing, and a failure of ours in its place would tell whoever guesses that the guess was right.
+ */
 static bool names_home(const struct api_call *c, const struct error *err)
 {
     const char *home = c->opt->home;
@@ -157,7 +183,7 @@ static bool names_home(const struct api_call *c, const struct error *err)
 
     for (const char *at = err->message; len > 1 && (at = strstr(at, home)) != NULL; at += len)
         if (at[len] == '/')
-            return true;
+            return !is_said(c, str_of(home));
     return false;
 }
 
