@@ -49,7 +49,7 @@ static bool find_run(struct api_call *c, const struct found *f, struct document 
                      struct error *err)
 {
     if (documents_get(c->store, RUN_KIND, c->who.project_id, c->id[1], c->arena, out, err))
-        return strcmp(out->parent, f->d.id) == 0 || no_run(err);
+        return (out->parent != NULL && strcmp(out->parent, f->d.id) == 0) || no_run(err);
     return err->kind == ERR_NOT_FOUND && no_run(err);
 }
 
