@@ -289,8 +289,10 @@ static bool load_config(const char *path, struct adapter_config *out, struct err
               json_get_double(c, "lora_alpha", path, 0, &al, err) &&
               json_get_bool(c, "use_rslora", path, false, &rs, err) && is_plain_lora(c, path, err);
 
-    if (ok && (r < 1 || !(al > 0)))
-        ok = fail(err, ERR_INVALID, "%s: \"r\" and \"lora_alpha\" must both be above 0", path);
+    if (ok && (r < 1 || !(al > 0) || al > 1e9)) /* no scale is infinite */
+        ok = fail(err, ERR_INVALID,
+                  "%s: \"r\" and \"lora_alpha\" must both be above 0, and the latter at most 1e9",
+                  path);
     if (ok) {
         const struct str base = json_str(json_object_get(c, "base_model_name_or_path"));
 
