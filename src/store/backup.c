@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/size.h"
+#include "store/rows_internal.h"
 #include "store/store_internal.h"
 
 #include <dirent.h>
@@ -331,6 +332,51 @@ static bool nothing_else(const char *home, struct error *err)
     return ok;
 }
 
+/* Names that become paths; here they are the store's own: letters, digits, '-' and '_'. */
+static const struct {
+    const char *what, *count; /* of those that are something else */
+} names[] = {
+#define NOT_NAMED(column, table)                                                                   \
+    {                                                                                              \
+        table "." column, "SELECT count(*) FROM " table " WHERE " column " = '' OR " column        \
+                          " GLOB '*[^A-Za-z0-9_-]*'"                                               \
+    }
+    NOT_NAMED("id", "files"),     NOT_NAMED("id", "uploads"),      NOT_NAMED("id", "upload_parts"),
+    NOT_NAMED("run_dir", "jobs"), NOT_NAMED("dir", "checkpoints"),
+#undef NOT_NAMED
+};
+
+static bool check_names(struct db *db, void *ctx, struct error *err)
+{
+    const char *dir = ctx;
+
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        int64_t n = 0;
+
+        if (!rows_int(db, names[i].count, NULL, 0, &n, NULL, err))
+            return fail_while(err, "reading the rows of %s", dir);
+        if (n > 0)
+            return fail(
+                err, ERR_CORRUPT,
+                "%s is no backup: %s in its rows has a name that this program never gives "
+                "(letters, digits, - and _ were expected), and a file or folder is named by it",
+                dir, names[i].what);
+    }
+    return true;
+}
+
+/* The copied rows can be read, and lead nowhere out of the home. */
+static bool check_rows(const char *dir, const char *rows, struct arena *a, struct error *err)
+{
+    const struct db_options opt = {.n_connections = 1};
+    struct db_pool *db = NULL;
+    const bool ok = db_pool_open(arena_printf(a, "sqlite:%s", rows), &opt, &db, err) &&
+                    db_read(db, check_names, (void *)(uintptr_t)dir, err);
+
+    db_pool_close(db);
+    return ok;
+}
+
 static bool refill(const char *dir, const char *home, struct arena *a, struct error *err)
 {
     const char *rows = file_join(a, home, "hone.db"), *part = arena_printf(a, "%s.part", rows);
@@ -342,7 +388,8 @@ static bool refill(const char *dir, const char *home, struct arena *a, struct er
                      err) &&
            each_entry(file_join(a, dir, "files"), files, copy_entry, NULL, err) &&
            each_entry(file_join(a, dir, "runs"), runs, copy_entry, NULL, err) &&
-           copy_file(file_join(a, dir, "hone.db"), part, false, err) && sync_all(home, err) &&
+           copy_file(file_join(a, dir, "hone.db"), part, false, err) &&
+           check_rows(dir, part, a, err) && sync_all(home, err) &&
            (rename(part, rows) == 0 || fail_errno(err, "cannot put %s in its place", rows)) &&
            sync_all(home, err);
 }

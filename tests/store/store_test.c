@@ -299,6 +299,42 @@ static void a_backup_of_links_is_none(void **state)
     ASSERT_OK(store_restore(dir, home, &err));
 }
 
+static bool name_elsewhere(struct db *db, void *ctx, struct error *err)
+{
+    static const char *const statements[] = {
+        "INSERT INTO orgs (id, name, slug, created_at) VALUES ('org-1', 'O', 'o', 1)",
+        "INSERT INTO projects (id, org_id, name, quota_bytes, created_at) "
+        "VALUES ('proj_1', 'org-1', 'p', 0, 1)",
+        "INSERT INTO files (id, project_id, filename, purpose, status, sha256, bytes, created_at, "
+        "expires_at) VALUES ('../../file-1', 'proj_1', 'a', 'fine-tune', 'processed', 'x', 1, 1, 2)",
+    };
+
+    (void)ctx;
+    for (size_t i = 0; i < COUNT_OF(statements); i++)
+        if (!db_run(db, statements[i], NULL, 0, NULL, NULL, NULL, err))
+            return false;
+    return true;
+}
+
+/* The sweeper would remove the file that is named so. */
+static void a_backup_whose_rows_lead_elsewhere_is_none(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct error err = {0};
+    struct store *s = open_home(file_join(&d->arena, d->dir, "home"));
+    const char *dir = file_join(&d->arena, d->dir, "backup"),
+               *home = file_join(&d->arena, d->dir, "new");
+
+    ASSERT_OK(db_write(store_db(s), name_elsewhere, NULL, &err));
+    ASSERT_OK(store_backup(s, dir, &err));
+    store_close(s);
+    ASSERT_FAILS(store_restore(dir, home, &err), ERR_CORRUPT, "files.id");
+    assert_false(file_exists(file_join(&d->arena, home, "hone.db")));
+    ASSERT_OK(file_remove_tree(home, &err));
+    ASSERT_OK(file_put(file_join(&d->arena, dir, "hone.db"), STR("no rows at all"), &err));
+    ASSERT_FAILS(store_restore(dir, home, &err), ERR_CORRUPT, "while restoring");
+}
+
 static void a_backup_that_fails_leaves_nothing(void **state)
 {
     struct test_database *d = test_database(state);
@@ -327,6 +363,7 @@ int main(void)
         cmocka_unit_test(no_path_is_an_id),
         ON_SQLITE(a_backup_of_a_live_store_opens_and_has_all_it_names),
         ON_SQLITE(a_backup_of_links_is_none),
+        ON_SQLITE(a_backup_whose_rows_lead_elsewhere_is_none),
         ON_SQLITE(a_backup_that_fails_leaves_nothing),
     };
 
