@@ -20,8 +20,10 @@ static void count_chunk(struct response_events *e, const struct document *d)
     const json_t *last =
         json_array_get(events, json_array_size(events) > 0 ? json_array_size(events) - 1 : 0);
 
+    const int64_t number = json_integer_value(json_object_get(last, "sequence_number"));
+
     e->n_chunks++;
-    e->next = json_integer_value(json_object_get(last, "sequence_number")) + 1;
+    e->next = number < INT64_MAX ? number + 1 : number; /* rows may be anybody's */
     e->ended = response_event_is_last(json_str(json_object_get(last, "type")));
     json_decref(events);
 }
