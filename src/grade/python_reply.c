@@ -33,11 +33,12 @@ bool python_loaded_read(struct str frame, json_t **loaded, size_t *at_fault, str
     json_t *tree = NULL;
     bool ok = json_parse(frame, "a Python worker's answer", &tree, err);
     json_t *failed = json_object_get(tree, "failed"), *list = json_object_get(tree, "loaded");
-    const char *why = json_string_value(json_object_get(tree, "error"));
+    const struct str why = json_str(json_object_get(tree, "error"));
 
     if (ok && failed != NULL) {
         *at_fault = (size_t)json_integer_value(failed);
-        ok = fail(err, ERR_INVALID, "%.480s", why != NULL ? why : "Python does not say why");
+        ok = fail(err, ERR_INVALID, "%.480s",
+                  why.len > 0 && why.ptr[0] != '\0' ? why.ptr : "Python does not say why");
     }
     if (ok && !is_loaded(list))
         ok = fail(err, ERR_IO, "a Python worker's answer is not understood");
