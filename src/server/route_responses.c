@@ -361,7 +361,7 @@ static bool stream_again(struct api_call *c, const json_t *body, struct error *e
         return fail_param(err, ERR_UNSUPPORTED, "stream",
                           "only a background response is streamed again: ask without \"stream\"");
     if (work_has_ended(json_str(json_object_get(response, "status"))) &&
-        clock_unix() >= created + RESPONSE_EVENTS_SECONDS)
+        clock_unix() - RESPONSE_EVENTS_SECONDS >= created)
         return fail_param(err, ERR_UNSUPPORTED, "stream",
                           "the events of a background response are kept for a day: ask without "
                           "\"stream\"");
