@@ -447,10 +447,32 @@ static void what_is_done_is_written_down(void **state)
     end(&r);
 }
 
+/* A 500 in place of what anybody is told would say that the guess was right. */
+static void a_home_that_the_caller_names_is_answered_as_any_other_path(void **state)
+{
+    struct rig r;
+
+    begin(&r, state, false);
+    const char *key = key_of(&r, "proj_a", SCOPE_TRAIN, 0, 0);
+    const char *home = r.t->home;
+    refused(&r, call(&r, "GET", arena_printf(&r.arena, "%s/x", home), key, "", ""), 404,
+            "unknown_url");
+    refused(&r, call(&r, "GET", "/nowhere/at/all", key, "", ""), 404, "unknown_url");
+    refused(&r,
+            call(&r, "POST", "/v1/uploads", key, "Content-Type: application/json\r\n",
+                 arena_printf(&r.arena,
+                              "{\"filename\":\"a\",\"mime_type\":\"b\",\"bytes\":1,\"purpose\":"
+                              "\"%s/\"}",
+                              home)),
+            400, "invalid_value");
+    end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_BOTH(a_key_is_asked_for_and_never_told),
+        ON_SQLITE(a_home_that_the_caller_names_is_answered_as_any_other_path),
         ON_SQLITE(a_revoked_key_is_forgotten),
         ON_SQLITE(scopes_hold),
         ON_SQLITE(organisations_and_projects),
