@@ -8,10 +8,9 @@
  * keep up with what is new is told that in the same way, so a slow client costs a little memory, and one that stalls is let go.
  */
 #include "server/event_feed.h"
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,14 +41,12 @@ struct stream {
 
 struct event_feed {
     struct store *store;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards added, n, stopping */
-    pthread_cond_t changed;
-    struct stream *added; /* not yet the poller's */
+    struct background poller; /* its lock guards added and n */
+    struct stream *added;     /* not yet the poller's */
     size_t n;
-    bool stopping;
     struct stream *streams; /* the poller's alone, like all below */
-    int64_t at;             /* the last number seen */
+    bool listening;
+    int64_t at; /* the last number seen */
 };
 
 json_t *job_event_json(const struct job_event *e)
@@ -125,9 +122,9 @@ static void end(struct event_feed *f, struct stream *s, bool done)
 {
     http_stream_end_with(s->x, done ? STR("data: [DONE]\n\n") : STR(""));
     free(s);
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     f->n--;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
 }
 
 /* What the store says of one job; most streams in a row are of the same. */
@@ -188,10 +185,10 @@ static bool take_added(struct event_feed *f)
     bool is_moving = false;
     struct error err;
 
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     struct stream *s = f->added;
     f->added = NULL;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     while (s != NULL) {
         struct stream *next = s->next;
 
@@ -270,33 +267,24 @@ static void drop_over(struct event_feed *f)
     }
 }
 
-static void *poll(void *arg)
+static double poll(void *ctx)
 {
-    struct event_feed *f = arg;
+    struct event_feed *f = ctx;
     struct error err;
-    bool listening = false, is_moving = false;
+    bool is_moving = false;
 
-    pthread_mutex_lock(&f->lock);
-    while (!f->stopping) {
-        if (f->n == 0) {
-            listening = false;
-            pthread_cond_wait(&f->changed, &f->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&f->lock);
-        if (!listening) /* before the streams catch up: nothing falls between */
-            listening = events_newest(f->store, &f->at, &err);
-        if (listening) {
-            is_moving = take_added(f);
-            feed_new(f);
-        }
-        drop_over(f);
-        pthread_mutex_lock(&f->lock);
-        if (!f->stopping && f->added == NULL)
-            condition_wait_for(&f->changed, &f->lock, is_moving ? CATCH_UP_SECONDS : POLL_SECONDS);
+    if (event_feed_streams(f) == 0) {
+        f->listening = false;
+        return UNTIL_WOKEN; /* who comes wakes it */
     }
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
+    if (!f->listening) /* before the streams catch up: nothing falls between */
+        f->listening = events_newest(f->store, &f->at, &err);
+    if (f->listening) {
+        is_moving = take_added(f);
+        feed_new(f);
+    }
+    drop_over(f);
+    return is_moving ? CATCH_UP_SECONDS : POLL_SECONDS;
 }
 
 bool event_feed_open(struct store *s, struct event_feed **out, struct error *err)
@@ -306,13 +294,9 @@ bool event_feed_open(struct store *s, struct event_feed **out, struct error *err
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the event streams");
     f->store = s;
-    pthread_mutex_init(&f->lock, NULL);
-    condition_init(&f->changed);
-    if (pthread_create(&f->thread, NULL, poll, f) != 0) {
-        pthread_cond_destroy(&f->changed);
-        pthread_mutex_destroy(&f->lock);
+    if (!background_start(&f->poller, poll, f, "the event streams", err)) {
         free(f);
-        return fail(err, ERR_IO, "the system gives no thread for the event streams");
+        return false;
     }
     *out = f;
     return true;
@@ -328,14 +312,8 @@ static void end_all(struct event_feed *f, struct stream *first)
 
 void event_feed_stop(struct event_feed *f)
 {
-    pthread_mutex_lock(&f->lock);
-    const bool already = f->stopping;
-    f->stopping = true;
-    pthread_cond_signal(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    if (already)
+    if (!background_stop(&f->poller))
         return;
-    pthread_join(f->thread, NULL);
     end_all(f, f->streams);
     end_all(f, f->added); /* nothing is added any more */
     f->streams = f->added = NULL;
@@ -346,8 +324,7 @@ void event_feed_close(struct event_feed *f)
     if (f == NULL)
         return;
     event_feed_stop(f);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    background_release(&f->poller);
     free(f);
 }
 
@@ -372,10 +349,10 @@ bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct 
     s->news = true;
     snprintf(s->job_id, sizeof s->job_id, "%s", job_id);
     snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
-    pthread_mutex_lock(&f->lock);
-    const bool room = f->n < MAX_STREAMS && !f->stopping;
+    pthread_mutex_lock(&f->poller.lock);
+    const bool room = f->n < MAX_STREAMS && !f->poller.stopping;
     f->n += room;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     if (!room) {
         free(s);
         return fail_code(err, ERR_LIMIT, "rate_limit_exceeded", "",
@@ -390,23 +367,24 @@ bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct 
                                             .headers = headers,
                                             .n_headers = n_headers};
     http_stream_begin(x, &opt);
-    pthread_mutex_lock(&f->lock);
-    const bool late = f->stopping;
+    pthread_mutex_lock(&f->poller.lock);
+    const bool late = f->poller.stopping;
     if (!late) {
         s->next = f->added;
         f->added = s;
-        pthread_cond_signal(&f->changed);
     }
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     if (late)
         end(f, s, false);
+    else
+        background_wake(&f->poller);
     return true;
 }
 
 size_t event_feed_streams(struct event_feed *f)
 {
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     const size_t n = f->n;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     return n;
 }

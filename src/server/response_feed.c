@@ -2,13 +2,12 @@
  * response_feed.c - the poller, and what each stream has been told.
  */
 #include "server/response_feed.h"
-#include "base/condition.h"
+#include "base/background.h"
 #include "server/api.h"
 #include "server/response_call.h"
 #include "server/response_events.h"
 #include "server/runner.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,12 +30,9 @@ struct stream {
 
 struct response_feed {
     struct store *store;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards added, n, stopping */
-    pthread_cond_t changed;
+    struct background poller; /* its lock guards added and n */
     struct stream *added;
     size_t n;
-    bool stopping;
     struct stream *streams; /* the poller's alone */
 };
 
@@ -119,17 +115,17 @@ static void end(struct response_feed *f, struct stream *s)
 {
     http_stream_end(s->x);
     free(s);
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     f->n--;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
 }
 
 static void feed_all(struct response_feed *f)
 {
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     struct stream *s = f->added;
     f->added = NULL;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     while (s != NULL) {
         struct stream *next = s->next;
 
@@ -150,24 +146,12 @@ static void feed_all(struct response_feed *f)
     }
 }
 
-static void *poll(void *ctx)
+static double poll(void *ctx)
 {
     struct response_feed *f = ctx;
 
-    pthread_mutex_lock(&f->lock);
-    while (!f->stopping) {
-        if (f->n == 0) {
-            pthread_cond_wait(&f->changed, &f->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&f->lock);
-        feed_all(f);
-        pthread_mutex_lock(&f->lock);
-        if (!f->stopping && f->added == NULL)
-            condition_wait_for(&f->changed, &f->lock, POLL_SECONDS);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
+    feed_all(f);
+    return f->streams != NULL ? POLL_SECONDS : UNTIL_WOKEN; /* who comes wakes it */
 }
 
 bool response_feed_open(struct store *s, struct response_feed **out, struct error *err)
@@ -177,13 +161,9 @@ bool response_feed_open(struct store *s, struct response_feed **out, struct erro
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the streams of responses");
     f->store = s;
-    pthread_mutex_init(&f->lock, NULL);
-    condition_init(&f->changed);
-    if (pthread_create(&f->thread, NULL, poll, f) != 0) {
-        pthread_cond_destroy(&f->changed);
-        pthread_mutex_destroy(&f->lock);
+    if (!background_start(&f->poller, poll, f, "the streams of responses", err)) {
         free(f);
-        return fail(err, ERR_IO, "the system gives no thread for the streams of responses");
+        return false;
     }
     *out = f;
     return true;
@@ -199,16 +179,8 @@ static void end_list(struct response_feed *f, struct stream *first)
 
 void response_feed_stop(struct response_feed *f)
 {
-    if (f == NULL)
+    if (f == NULL || !background_stop(&f->poller))
         return;
-    pthread_mutex_lock(&f->lock);
-    const bool was = f->stopping;
-    f->stopping = true;
-    pthread_cond_signal(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    if (was)
-        return;
-    pthread_join(f->thread, NULL);
     end_list(f, f->added);
     end_list(f, f->streams);
     f->added = f->streams = NULL;
@@ -219,8 +191,7 @@ void response_feed_close(struct response_feed *f)
     if (f == NULL)
         return;
     response_feed_stop(f);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    background_release(&f->poller);
     free(f);
 }
 
@@ -235,7 +206,7 @@ static void gone(void *ctx, struct http_exchange *x)
 /* Under the lock. */
 static bool has_room(const struct response_feed *f, struct error *err)
 {
-    if (f->stopping)
+    if (f->poller.stopping)
         return fail_code(err, ERR_CANCELLED, "unavailable", "", "the server is stopping");
     return f->n < MAX_STREAMS ||
            fail(err, ERR_LIMIT, "%d streams of responses are open, and no more can be",
@@ -254,10 +225,10 @@ bool response_feed_add(struct response_feed *f, struct http_exchange *x,
     s->after = after;
     snprintf(s->response_id, sizeof s->response_id, "%s", response_id);
     snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
-    pthread_mutex_lock(&f->lock);
+    pthread_mutex_lock(&f->poller.lock);
     const bool ok = has_room(f, err);
     f->n += ok;
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     if (!ok) {
         free(s);
         return false;
@@ -270,15 +241,16 @@ bool response_feed_add(struct response_feed *f, struct http_exchange *x,
                                             .headers = headers,
                                             .n_headers = n_headers};
     http_stream_begin(x, &opt);
-    pthread_mutex_lock(&f->lock);
-    const bool stopped = f->stopping;
+    pthread_mutex_lock(&f->poller.lock);
+    const bool stopped = f->poller.stopping;
     if (!stopped) {
         s->next = f->added;
         f->added = s;
-        pthread_cond_signal(&f->changed);
     }
-    pthread_mutex_unlock(&f->lock);
+    pthread_mutex_unlock(&f->poller.lock);
     if (stopped)
         end(f, s);
+    else
+        background_wake(&f->poller);
     return true;
 }
