@@ -120,7 +120,6 @@ struct getting {
     struct str name;
     struct arena *a;
     struct tuned_model m;
-    struct rows rows;
 };
 
 static bool read_model(struct db *db, void *ctx, struct error *err)
@@ -143,30 +142,23 @@ bool models_get(struct store *s, const char *project_id, struct str name, struct
     return true;
 }
 
-static bool read_models(struct db *db, void *ctx, struct error *err)
-{
-    struct getting *get = ctx;
-    const struct db_value params[] = {db_text(get->project_id)};
-
-    return rows_all(
-        db,
-        "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS " AND j.project_id = ?1 UNION ALL " OF_JOBS
-        " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
-        " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
-            "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
-        params, COUNT_OF(params), (struct row_kind){model_fill, sizeof(struct tuned_model)},
-        SIZE_MAX, get->a, &get->rows, err);
-}
-
 bool models_list(struct store *s, const char *project_id, struct arena *a, struct tuned_model **out,
                  size_t *n, struct error *err)
 {
-    struct getting get = {.project_id = project_id, .a = a};
+    const struct db_value params[] = {db_text(project_id)};
+    struct rows rows;
 
-    if (!db_read(store_db(s), read_models, &get, err))
+    if (!rows_read(s,
+                   "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
+                   " AND j.project_id = ?1 UNION ALL " OF_JOBS
+                   " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
+                   " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
+                       "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
+                   params, COUNT_OF(params), (struct row_kind){model_fill, sizeof **out}, SIZE_MAX,
+                   a, &rows, err))
         return false;
-    *out = get.rows.items;
-    *n = get.rows.n;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
