@@ -164,30 +164,31 @@ bool models_list(struct store *s, const char *project_id, struct arena *a, struc
 
 /* The model of this name, which belongs to the project and is not only shared with it. */
 static bool own_model(struct db *db, const char *project_id, struct str name, struct arena *a,
-                      struct error *err)
+                      struct tuned_model *out, struct error *err)
 {
-    struct tuned_model m;
-
-    return model_by_name(db, project_id, name, a, &m, err) &&
-           (strcmp(m.project_id, project_id) == 0 || fail_no_model(err, name));
+    return model_by_name(db, project_id, name, a, out, err) &&
+           (strcmp(out->project_id, project_id) == 0 || fail_no_model(err, name));
 }
 
 static bool delete_model(struct db *db, void *ctx, struct error *err)
 {
-    const struct getting *get = ctx;
-    const struct db_value params[] = {db_str(get->name), db_text(get->project_id)};
+    struct getting *get = ctx;
 
-    return own_model(db, get->project_id, get->name, get->a, err) &&
-           db_run(db,
+    if (!own_model(db, get->project_id, get->name, get->a, &get->m, err))
+        return false;
+    /* its own name, whichever of its two it was found by; others may have been let in by either */
+    const struct db_value params[] = {db_text(get->m.name), db_text(get->project_id),
+                                      db_str(get->name)};
+    return db_run(db,
                   "UPDATE checkpoints SET deleted = 1 WHERE name = ?1 AND job_id IN "
                   "(SELECT id FROM jobs WHERE project_id = ?2)",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
+                  params, 2, NULL, NULL, NULL, err) &&
            db_run(db,
                   "UPDATE jobs SET model_deleted = 1 WHERE fine_tuned_model = ?1 "
                   "AND project_id = ?2",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
-           db_run(db, "DELETE FROM permissions WHERE checkpoint = ?1 AND owner_id = ?2", params,
-                  COUNT_OF(params), NULL, NULL, NULL, err);
+                  params, 2, NULL, NULL, NULL, err) &&
+           db_run(db, "DELETE FROM permissions WHERE checkpoint IN (?1, ?3) AND owner_id = ?2",
+                  params, 3, NULL, NULL, NULL, err);
 }
 
 bool models_delete(struct store *s, const char *project_id, struct str name, struct error *err)
@@ -269,9 +270,10 @@ static bool permit_one(struct db *db, const struct permitting *p, struct str id,
 static bool permit(struct db *db, void *ctx, struct error *err)
 {
     const struct permitting *p = ctx;
+    struct tuned_model m;
     int64_t now;
 
-    if (!own_model(db, p->owner, p->checkpoint, p->a, err) || !rows_now(db, &now, err))
+    if (!own_model(db, p->owner, p->checkpoint, p->a, &m, err) || !rows_now(db, &now, err))
         return false;
     for (size_t i = 0; i < p->n; i++)
         if (!permit_one(db, p, p->ids[i], now, &p->out[i], err))
@@ -308,9 +310,9 @@ static const struct page_sql permissions_pages = {
 
 static bool look_for_own(struct db *db, void *ctx, struct error *err)
 {
-    const struct getting *get = ctx;
+    struct getting *get = ctx;
 
-    return own_model(db, get->project_id, get->name, get->a, err);
+    return own_model(db, get->project_id, get->name, get->a, &get->m, err);
 }
 
 bool permissions_list(struct store *s, const char *owner_project, struct str checkpoint,
