@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "grade/python_worker.h"
 #include "grade/template.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <pthread.h>

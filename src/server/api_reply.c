@@ -2,11 +2,11 @@
  * api_reply.c - answers with the headers that all have, lists and their pages, and what bodies often hold.
  */
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
 #include "text/log.h"
-#include "text/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
