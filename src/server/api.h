@@ -158,6 +158,7 @@ MUST_CHECK bool api_later(struct api_call *c, api_fn *fn, struct error *err);
  */
 struct api_maker {
     const char *prefix; /* of its id */
+    int status;         /* of its answer: 200 or 201 */
     /* What is there of this id, as it is answered, a new reference; NULL: nothing. */
     bool (*find)(struct api_call *c, struct str id, json_t **answer, struct error *err);
     /* Makes it, as c->new_id and c->new_at, in a thread of the grading pool. With an id that is there already it fails. */

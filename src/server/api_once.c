@@ -8,6 +8,7 @@
 #include "base/background.h"
 #include "base/clock.h"
 #include "base/sha256.h"
+#include "base/size.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
 #include "store/creations.h"
@@ -115,7 +116,7 @@ static bool make(struct api_call *c, struct error *err)
         (!m->maker->find(c, str_of(m->id), &answer, &ignored) || answer == NULL))
         return false;
     let_go(o, m, true);
-    return api_reply(c, 200, answer);
+    return api_reply(c, m->maker->status, answer);
 }
 
 /* What is known of the request now; asked often while one waits, so only what is new goes into the call's arena. */
@@ -168,7 +169,7 @@ static bool go_on(struct api_call *c, bool kept, bool *wait, struct error *err)
         return false;
     if (answer != NULL) {
         let_go(o, m, true);
-        return api_reply(c, 200, answer);
+        return api_reply(c, m->maker->status, answer);
     }
     if (found.state == CREATION_MADE)
         return fail_code(err, ERR_NOT_FOUND, "not_found", "",
@@ -242,15 +243,27 @@ static double keep(void *ctx)
 
 /* ---- a route's ---- */
 
+/* What is asked, to the letter: the path with what stands for its {}, and the body. */
+static struct sha256_text digest_of(const struct api_call *c)
+{
+    struct arena a = {0};
+    const char *said = c->route->path;
+
+    for (size_t i = 0; i < COUNT_OF(c->id) && c->id[i].ptr != NULL; i++)
+        said = arena_printf(&a, "%s " STR_FMT, said, STR_ARG(c->id[i]));
+    said = arena_printf(&a, "%s %s", said, api_text_of(c->body, &a));
+    const struct sha256_text digest = sha256_of(said, strlen(said));
+
+    arena_release(&a);
+    return digest;
+}
+
 bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err)
 {
     struct once *o = c->api->once; /* the call may be over before this function is */
     const struct str key = http_header(c->x, "idempotency-key");
     struct api_making *m = ARENA_NEW(c->arena, struct api_making);
-    const char *said =
-        arena_printf(c->arena, "%s %s", c->route->path, api_text_of(c->body, c->arena));
-    const struct sha256_text digest = sha256_of(said, strlen(said)),
-                             of_key = sha256_of(key.ptr, key.len);
+    const struct sha256_text digest = digest_of(c), of_key = sha256_of(key.ptr, key.len);
     const bool has_key = key.len > 0;
     bool wait;
 
