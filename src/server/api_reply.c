@@ -199,6 +199,21 @@ bool api_reply_list(struct api_call *c, json_t *data, bool has_more)
     return api_reply(c, 200, body);
 }
 
+bool api_reply_documents(struct api_call *c, const struct document_filter *f,
+                         const struct store_page *page, api_document_fn *fn, struct error *err)
+{
+    struct document *all;
+    size_t n;
+    bool more;
+
+    if (!documents_list(c->store, f, page, c->arena, &all, &n, &more, err))
+        return false;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(data, fn(&all[i]));
+    return api_reply_list(c, data, more);
+}
+
 /* ---- what a call says ---- */
 
 bool api_need_body(const struct api_call *c, struct error *err)

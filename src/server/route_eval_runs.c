@@ -52,9 +52,9 @@ static bool find_run(struct api_call *c, const struct found *f, struct document 
     return err->kind == ERR_NOT_FOUND && no_run(err);
 }
 
-static json_t *run_of(const char *text)
+static json_t *run_of(const struct document *d)
 {
-    json_t *body = api_json_of(text), *run = json_incref(json_object_get(body, "run"));
+    json_t *body = api_json_of(d->body), *run = json_incref(json_object_get(body, "run"));
 
     json_decref(body);
     return run;
@@ -148,7 +148,7 @@ static bool find_made(struct api_call *c, struct str id, json_t **answer, struct
 
     if (!documents_get(c->store, RUN_KIND, c->who.project_id, id, c->arena, &d, err))
         return err->kind == ERR_NOT_FOUND;
-    *answer = run_of(d.body);
+    *answer = run_of(&d);
     return true;
 }
 
@@ -182,11 +182,8 @@ static bool list(struct api_call *c, struct error *err)
     const struct str status = http_query(c->x, "status");
     struct document_filter filter = {.kind = RUN_KIND, .project_id = c->who.project_id};
     struct store_page page;
-    struct document *all;
     struct found f;
     json_t *runs;
-    size_t n;
-    bool more;
 
     if (!find_eval(c, &f, err) || !api_page(c, 20, 100, true, &page, err))
         return false;
@@ -195,12 +192,7 @@ static bool list(struct api_call *c, struct error *err)
                eval_reply_page(c, with_status(runs, status), &page, err);
     filter.parent = f.d.id;
     filter.state = status.len > 0 ? arena_text(c->arena, status) : NULL;
-    if (!documents_list(c->store, &filter, &page, c->arena, &all, &n, &more, err))
-        return false;
-    runs = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(runs, run_of(all[i].body));
-    return api_reply_list(c, runs, more);
+    return api_reply_documents(c, &filter, &page, run_of, err);
 }
 
 /* The object of this id in a list, which is taken. */
@@ -228,7 +220,7 @@ static bool retrieve(struct api_call *c, struct error *err)
     if (f.of_job)
         return eval_of_job_runs(c, &f.d, f.eval, c->arena, &runs, err) &&
                reply_one(c, runs, c->id[1], "run_id", err);
-    return find_run(c, &f, &d, err) && api_reply(c, 200, run_of(d.body));
+    return find_run(c, &f, &d, err) && api_reply(c, 200, run_of(&d));
 }
 
 /* ---- ended ---- */
@@ -269,7 +261,7 @@ static bool cancel(struct api_call *c, struct error *err)
            documents_change(c->store, RUN_KIND, c->who.project_id, c->id[1], set_canceled, NULL,
                             err) &&
            work_end(c->store, RUN_KIND, c->who.project_id, d.id, "eval.run", "canceled", err) &&
-           find_run(c, &f, &d, err) && api_reply(c, 200, run_of(d.body));
+           find_run(c, &f, &d, err) && api_reply(c, 200, run_of(&d));
 }
 
 static bool delete_run(struct api_call *c, struct error *err)
@@ -292,9 +284,9 @@ static bool check_status(struct str status, struct error *err)
            fail_param(err, ERR_INVALID, "status", "\"status\" is neither pass nor fail");
 }
 
-static json_t *item_of(const char *text)
+static json_t *item_of(const struct document *d)
 {
-    json_t *body = api_json_of(text), *item = json_incref(json_object_get(body, "item"));
+    json_t *body = api_json_of(d->body), *item = json_incref(json_object_get(body, "item"));
 
     json_decref(body);
     return item;
@@ -305,11 +297,9 @@ static bool list_items(struct api_call *c, struct error *err)
     const struct str status = http_query(c->x, "status");
     struct document_filter filter = {.kind = EVAL_ITEM_KIND, .project_id = c->who.project_id};
     struct store_page page;
-    struct document run, *all;
+    struct document run;
     struct found f;
     json_t *items;
-    size_t n;
-    bool more;
 
     if (!find_eval(c, &f, err) || !check_status(status, err) ||
         !api_page(c, 20, 100, true, &page, err))
@@ -321,12 +311,7 @@ static bool list_items(struct api_call *c, struct error *err)
         return false;
     filter.parent = run.id;
     filter.state = status.len > 0 ? arena_text(c->arena, status) : NULL;
-    if (!documents_list(c->store, &filter, &page, c->arena, &all, &n, &more, err))
-        return false;
-    items = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(items, item_of(all[i].body));
-    return api_reply_list(c, items, more);
+    return api_reply_documents(c, &filter, &page, item_of, err);
 }
 
 static bool retrieve_item(struct api_call *c, struct error *err)
@@ -345,7 +330,7 @@ static bool retrieve_item(struct api_call *c, struct error *err)
     if (!documents_get(c->store, EVAL_ITEM_KIND, c->who.project_id, c->id[2], c->arena, &d, err))
         return false;
     return strcmp(d.parent, run.id) == 0
-               ? api_reply(c, 200, item_of(d.body))
+               ? api_reply(c, 200, item_of(&d))
                : fail_param(err, ERR_NOT_FOUND, "output_item_id",
                             "there is no output item of this id of this run");
 }
