@@ -3,6 +3,17 @@
  */
 #include "base/str.h"
 
+struct str str_trim(struct str s, const char *blanks)
+{
+    const size_t n = strlen(blanks);
+
+    while (s.len > 0 && memchr(blanks, s.ptr[0], n) != NULL)
+        s = str_from(s, 1);
+    while (s.len > 0 && memchr(blanks, s.ptr[s.len - 1], n) != NULL)
+        s.len--;
+    return s;
+}
+
 size_t str_find(struct str s, struct str needle, size_t from)
 {
     if (needle.len == 0)

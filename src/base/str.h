@@ -15,6 +15,7 @@ struct str {
 };
 
 #define STR(literal) ((struct str){(literal), sizeof(literal) - 1})
+#define STR_SPACE " \t\n\v\f\r" /* what isspace has */
 #define STR_FMT "%.*s"
 #define STR_ARG(s) (int)(s).len, (s).ptr
 
@@ -49,6 +50,9 @@ static inline bool str_ends(struct str s, struct str suffix)
 {
     return s.len >= suffix.len && str_eq(str_from(s, s.len - suffix.len), suffix);
 }
+
+/* Without those bytes of blanks that stand at its ends. */
+struct str str_trim(struct str s, const char *blanks);
 
 /* Position of needle in s at or after from; s.len where there is none. */
 size_t str_find(struct str s, struct str needle, size_t from);

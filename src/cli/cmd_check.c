@@ -53,16 +53,34 @@ static bool tell_shadows(const struct check_report *r, const struct grader *g, s
     return ok;
 }
 
+/* What it will take, in words. */
+struct cost {
+    struct buf step, total, memory;
+};
+
+static struct cost cost_of(double seconds_per_step, double seconds_total, double memory_bytes)
+{
+    struct cost c;
+
+    buf_init(&c.step, 64);
+    buf_init(&c.total, 64);
+    buf_init(&c.memory, 64);
+    put_seconds(&c.step, seconds_per_step);
+    put_seconds(&c.total, seconds_total);
+    put_bytes(&c.memory, memory_bytes);
+    return c;
+}
+
+static void cost_release(struct cost *c)
+{
+    buf_release(&c->step);
+    buf_release(&c->total);
+    buf_release(&c->memory);
+}
+
 static bool tell(const struct check_report *r, struct error *err)
 {
-    struct buf step, total, memory;
-
-    buf_init(&step, 64);
-    buf_init(&total, 64);
-    buf_init(&memory, 64);
-    put_seconds(&step, r->seconds_per_step);
-    put_seconds(&total, r->seconds_total);
-    put_bytes(&memory, r->memory_bytes);
+    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, r->memory_bytes);
     const bool ok = out_printf(
         err,
         "%s\n\n"
@@ -80,11 +98,9 @@ static bool tell(const struct check_report *r, struct error *err)
         r->verdict, r->n_rows_train, r->n_rows_valid, r->n_rows_checked, r->n_samples,
         r->max_tokens, r->reward_mean, r->best_mean, r->reward_distinct, 100 * r->any_reward,
         100 * r->pass_at_k, 100 * r->flat_share, 100 * r->better_share, r->better_a_step,
-        100 * r->truncated_share, r->tokens_mean, 100 * r->grader_error_share, step.ptr, total.ptr,
-        memory.ptr);
-    buf_release(&step);
-    buf_release(&total);
-    buf_release(&memory);
+        100 * r->truncated_share, r->tokens_mean, 100 * r->grader_error_share, cost.step.ptr,
+        cost.total.ptr, cost.memory.ptr);
+    cost_release(&cost);
     return ok;
 }
 
@@ -103,14 +119,7 @@ static json_t *fit_as_json(const struct fit_report *r)
 
 static bool tell_fit(const struct fit_report *r, struct error *err)
 {
-    struct buf step, total, memory;
-
-    buf_init(&step, 64);
-    buf_init(&total, 64);
-    buf_init(&memory, 64);
-    put_seconds(&step, r->seconds_per_step);
-    put_seconds(&total, r->seconds_total);
-    put_bytes(&memory, r->memory_bytes);
+    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, r->memory_bytes);
     const bool ok = out_printf(
         err,
         "Every row can be learned by method %s.\n\n"
@@ -122,10 +131,8 @@ static bool tell_fit(const struct fit_report *r, struct error *err)
         "  memory      %s\n",
         train_method_name(r->method), r->n_rows_train, r->n_rows_valid, r->tokens, r->learned,
         r->longest, r->longest_line, r->steps, r->n_epochs, r->batch_size, r->first.loss,
-        100 * r->first.token_accuracy, step.ptr, total.ptr, memory.ptr);
-    buf_release(&step);
-    buf_release(&total);
-    buf_release(&memory);
+        100 * r->first.token_accuracy, cost.step.ptr, cost.total.ptr, cost.memory.ptr);
+    cost_release(&cost);
     return ok;
 }
 

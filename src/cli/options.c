@@ -503,15 +503,6 @@ static bool read_environment(const struct option_set *set, option_env_fn *env, s
 
 /* ---- hone.conf ---- */
 
-static struct str trimmed(struct str s)
-{
-    while (s.len > 0 && isspace((unsigned char)s.ptr[0]))
-        s = str_from(s, 1);
-    while (s.len > 0 && isspace((unsigned char)s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 struct config {
     const char *path;
     const struct option_set *set;
@@ -538,15 +529,15 @@ static bool read_line(struct config *c, size_t number, struct str line, struct a
 {
     enum option_id id;
 
-    line = trimmed(line);
+    line = str_trim(line, STR_SPACE);
     if (line.len == 0 || line.ptr[0] == '#')
         return true;
     const size_t equals = str_find(line, STR("="), 0);
     if (equals == line.len)
         return fail(err, ERR_INVALID, "%s, line %zu: \"name = value\" was expected", c->path,
                     number);
-    const struct str name = trimmed((struct str){line.ptr, equals});
-    const char *text = arena_text(a, trimmed(str_from(line, equals + 1)));
+    const struct str name = str_trim((struct str){line.ptr, equals}, STR_SPACE);
+    const char *text = arena_text(a, str_trim(str_from(line, equals + 1), STR_SPACE));
     if (!find_name(c->set, name, &id) || !table[id].setting)
         return unknown_setting(c, number, name, a, err);
     const char *where = arena_printf(a, "%s, line %zu: %s", c->path, number, table[id].name);

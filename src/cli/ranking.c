@@ -52,15 +52,6 @@ bool ranking_check_item(const struct ranking_options *o, const json_t *item, con
 
 /* ---- names ---- */
 
-static struct str trimmed(struct str s)
-{
-    while (s.len > 0 && isspace((unsigned char)s.ptr[0]))
-        s = str_from(s, 1);
-    while (s.len > 0 && isspace((unsigned char)s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 static bool same_letter(char a, char b)
 {
     return tolower((unsigned char)a) == tolower((unsigned char)b);
@@ -68,8 +59,8 @@ static bool same_letter(char a, char b)
 
 static bool same_name(struct str a, struct str b)
 {
-    a = trimmed(a);
-    b = trimmed(b);
+    a = str_trim(a, STR_SPACE);
+    b = str_trim(b, STR_SPACE);
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++)
@@ -84,7 +75,7 @@ static size_t place_in(const struct str *names, size_t n, struct str name)
     size_t place = 0;
 
     for (size_t i = 0; i < n; i++) {
-        bool seen = trimmed(names[i]).len == 0;
+        bool seen = str_trim(names[i], STR_SPACE).len == 0;
 
         for (size_t k = 0; k < i && !seen; k++)
             seen = same_name(names[k], names[i]);
@@ -133,7 +124,7 @@ static bool in_word(char c)
 /* Where text first mentions name as words of its own; SIZE_MAX: nowhere. */
 static size_t first_mention(struct str text, struct str name)
 {
-    name = trimmed(name);
+    name = str_trim(name, STR_SPACE);
     for (size_t i = 0; name.len > 0 && i + name.len <= text.len; i++) {
         size_t k = 0;
 

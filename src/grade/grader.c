@@ -4,10 +4,10 @@
 #include "base/limits.h"
 #include "base/parallel.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "grade/formula.h"
 #include "grade/grade_cache.h"
 #include "grade/grader_internal.h"
-#include "text/utf8.h"
 
 #include <assert.h>
 #include <math.h>

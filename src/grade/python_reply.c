@@ -1,8 +1,8 @@
 #include "grade/python_reply.h"
 
 #include "base/size.h"
+#include "base/utf8.h"
 #include "grade/template.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <signal.h>

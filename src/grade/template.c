@@ -135,20 +135,6 @@ const json_t *scope_json(struct grade_scope *s)
 
 /* ---- compiling ---- */
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static struct str trim(struct str s)
-{
-    while (s.len > 0 && is_blank(s.ptr[0]))
-        s = str_from(s, 1);
-    while (s.len > 0 && is_blank(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
-}
-
 /* Takes the key at the front of *rest: up to the next dot or bracket. */
 static bool take_key(struct str *rest, struct str *key)
 {
@@ -267,8 +253,9 @@ bool template_compile(struct arena *a, struct str text, const char *param,
         if (close == text.len)
             return fail_param(err, ERR_INVALID, param, "%s: the \"{{\" at byte %zu is never closed",
                               param, open);
-        if (!path_compile(a, trim((struct str){text.ptr + open + 2, close - open - 2}), param,
-                          &t->pieces[t->n_pieces++].path, err))
+        if (!path_compile(a,
+                          str_trim((struct str){text.ptr + open + 2, close - open - 2}, " \t\n\r"),
+                          param, &t->pieces[t->n_pieces++].path, err))
             return false;
         at = close + 2;
     }

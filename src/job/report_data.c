@@ -3,8 +3,8 @@
  */
 #include "base/file.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "job/report_internal.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
  * report_settings.c - what happened, and with what settings.
  */
+#include "base/utf8.h"
 #include "job/report_internal.h"
-#include "text/utf8.h"
 
 #include <math.h>
 

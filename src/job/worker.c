@@ -2,11 +2,10 @@
  * worker.c - the loop, and the thread that keeps the lease.
  */
 #include "job/worker.h"
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -28,10 +27,9 @@ struct worker {
 struct keeper {
     const struct worker *worker;
     struct work *work;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards done */
-    pthread_cond_t changed;
-    bool done;
+    struct background thread;
+    double renewed; /* when, by clock_seconds() */
+    unsigned n_looks;
 };
 
 static void tell(const struct worker *w, const struct worker_note *note)
@@ -82,7 +80,7 @@ static void tell_seen(struct worker *w, const char *job)
 /* ---- keeping a lease ---- */
 
 /* What was heard of a job last, or that nothing is heard any more: then the lease may be another's already. */
-static void renew(struct keeper *k, double *renewed)
+static void renew(struct keeper *k)
 {
     const struct worker_options *opt = k->worker->opt;
     struct error err = {0};
@@ -90,60 +88,28 @@ static void renew(struct keeper *k, double *renewed)
     const double began = clock_seconds();
 
     if (jobs_renew(opt->store, &k->work->lease, opt->lease_seconds, ask, &err)) {
-        *renewed = began;
+        k->renewed = began;
         if (ask_of(ask) != WORK_GO_ON)
             ask_for(k->work, ask_of(ask));
     } else if (err.kind == ERR_CANCELLED) {
         ask_for(k->work, WORK_LOST);
-    } else if (clock_seconds() - *renewed > (double)opt->lease_seconds) {
+    } else if (clock_seconds() - k->renewed > (double)opt->lease_seconds) {
         /* by now, not when it began: a database that is away is waited for as long as a lease */
         warn(k->worker, "cut off", k->work->job.id, err.message);
         ask_for(k->work, WORK_LOST);
     }
 }
 
-static void *keep(void *ctx)
+static double keep(void *ctx)
 {
     struct keeper *k = ctx;
     const struct worker_options *opt = k->worker->opt;
-    double renewed = clock_seconds();
 
-    pthread_mutex_lock(&k->lock);
-    while (!k->done) {
-        pthread_mutex_unlock(&k->lock);
-        if (opt->stop != NULL && atomic_load(opt->stop))
-            ask_for(k->work, WORK_LEAVE);
-        renew(k, &renewed);
-        pthread_mutex_lock(&k->lock);
-        for (int i = 0; i < 4 && !k->done;
-             i++) { /* a stop is heard sooner than a lease needs renewing */
-            condition_wait_for(&k->changed, &k->lock, (double)opt->lease_seconds / 20);
-            if (opt->stop != NULL && atomic_load(opt->stop))
-                ask_for(k->work, WORK_LEAVE);
-        }
-    }
-    pthread_mutex_unlock(&k->lock);
-    return NULL;
-}
-
-static bool keeper_start(struct keeper *k, struct error *err)
-{
-    pthread_mutex_init(&k->lock, NULL);
-    condition_init(&k->changed);
-    return pthread_create(&k->thread, NULL, keep, k) == 0 ||
-           fail(err, ERR_NO_MEMORY, "no thread can be started to keep the lease of %s",
-                k->work->job.id);
-}
-
-static void keeper_stop(struct keeper *k)
-{
-    pthread_mutex_lock(&k->lock);
-    k->done = true;
-    pthread_cond_signal(&k->changed);
-    pthread_mutex_unlock(&k->lock);
-    pthread_join(k->thread, NULL);
-    pthread_cond_destroy(&k->changed);
-    pthread_mutex_destroy(&k->lock);
+    if (opt->stop != NULL && atomic_load(opt->stop))
+        ask_for(k->work, WORK_LEAVE);
+    if (k->n_looks++ % 4 == 0) /* a stop is heard sooner than a lease needs renewing */
+        renew(k);
+    return (double)opt->lease_seconds / 20;
 }
 
 /* ---- one job ---- */
@@ -234,10 +200,9 @@ static void tell_done(const struct worker *w, const struct work *work)
 
 static void work_on(struct worker *w, struct work *work)
 {
-    struct keeper k = {.worker = w, .work = work};
+    struct keeper k = {.worker = w, .work = work, .renewed = clock_seconds()};
     struct error err = {0};
     char message[600];
-    bool ok;
 
     tell(w,
          &(struct worker_note){.event = "taken", .job = work->job.id, .state = work->job.status});
@@ -250,11 +215,9 @@ static void work_on(struct worker *w, struct work *work)
         give_up(w, work, message);
         return;
     }
-    ok = keeper_start(&k, &err);
-    if (ok) {
-        ok = w->opt->work(w->opt->ctx, work, &err);
-        keeper_stop(&k);
-    }
+    const bool ok = background_start(&k.thread, keep, &k, "keeping the job's lease", &err) &&
+                    w->opt->work(w->opt->ctx, work, &err);
+    background_release(&k.thread);
     if (ok) {
         tell_done(w, work);
         return;

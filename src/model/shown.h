@@ -4,7 +4,7 @@
 #ifndef HONE_MODEL_SHOWN_H
 #define HONE_MODEL_SHOWN_H
 
-#include "base/str.h"
+#include "base/utf8.h"
 
 struct shown {
     char text[72];
@@ -13,20 +13,16 @@ struct shown {
 /* The first bytes of s; control characters and quotes become '?', and what is left out becomes "...". */
 static inline struct shown shown(struct str s)
 {
-    const size_t room = sizeof((struct shown *)0)->text - 4;
     struct shown out = {""};
-    size_t n = 0;
+    const struct str cut = utf8_cut(s, sizeof out.text - 4);
 
-    for (; n < s.len && n < room; n++) {
-        const unsigned char c = (unsigned char)s.ptr[n];
+    for (size_t i = 0; i < cut.len; i++) {
+        const unsigned char c = (unsigned char)cut.ptr[i];
 
-        out.text[n] = (char)(c < 0x20 || c == 0x7f || c == '"' ? '?' : c);
+        out.text[i] = (char)(c < 0x20 || c == 0x7f || c == '"' ? '?' : c);
     }
-    if (n < s.len) {
-        while (n > 0 && ((unsigned char)s.ptr[n] & 0xc0) == 0x80)
-            n--; /* not in the middle of a character */
-        memcpy(out.text + n, "...", 4);
-    }
+    if (cut.len < s.len)
+        memcpy(out.text + cut.len, "...", 4);
     return out;
 }
 #endif

@@ -6,7 +6,7 @@
 #include "base/limits.h"
 #include "base/sha256.h"
 #include "base/size.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
 #include "server/call_counts.h"
@@ -15,7 +16,6 @@
 #include "server/runner.h"
 #include "server/webhook_sender.h"
 #include "text/log.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -158,6 +158,7 @@ MUST_CHECK bool api_later(struct api_call *c, api_fn *fn, struct error *err);
  */
 struct api_maker {
     const char *prefix; /* of its id */
+    int status;         /* of its answer: 200 or 201 */
     /* What is there of this id, as it is answered, a new reference; NULL: nothing. */
     bool (*find)(struct api_call *c, struct str id, json_t **answer, struct error *err);
     /* Makes it, as c->new_id and c->new_at, in a thread of the grading pool. With an id that is there already it fails. */
@@ -175,6 +176,11 @@ MUST_CHECK bool api_need_body(const struct api_call *c, struct error *err);
  */
 MUST_CHECK bool api_page(struct api_call *c, size_t def, size_t most, bool ascending,
                          struct store_page *out, struct error *err);
+/* Answers with a page of these, each as fn has it: a new tree, with its "id". Fails with nothing answered. */
+typedef json_t *api_document_fn(const struct document *d);
+MUST_CHECK bool api_reply_documents(struct api_call *c, const struct document_filter *f,
+                                    const struct store_page *page, api_document_fn *fn,
+                                    struct error *err);
 /* metadata of a body: at most 16 pairs, keys of 1..64 characters, texts of at most 512; null and missing: none. */
 MUST_CHECK bool api_metadata(const json_t *body, struct arena *a, struct label **out, size_t *n,
                              struct error *err);

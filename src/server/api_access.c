@@ -99,24 +99,15 @@ static void remember(struct key_cache *k, const struct sha256_text *hash, const 
 
 /* ---- the key ---- */
 
-static struct str trim(struct str s)
-{
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t'))
-        s = str_from(s, 1);
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* ptr NULL: none was given. */
 static struct str key_of(const struct http_exchange *x)
 {
     const struct str bearer = http_header(x, "authorization"), plain = http_header(x, "api-key");
 
     if (bearer.ptr != NULL && bearer.len > 7 && strncasecmp(bearer.ptr, "Bearer ", 7) == 0)
-        return trim(str_from(bearer, 7));
-    if (plain.ptr != NULL && trim(plain).len > 0)
-        return trim(plain);
+        return str_trim(str_from(bearer, 7), " \t");
+    if (plain.ptr != NULL && str_trim(plain, " \t").len > 0)
+        return str_trim(plain, " \t");
     return (struct str){0};
 }
 

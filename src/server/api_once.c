@@ -5,9 +5,10 @@
  * another server of the same store: the second waits for what becomes of it. A reservation in the store (creations.h) says who
  * is at work; one thread renews those of this server, and asks for those that others wait for.
  */
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 #include "base/sha256.h"
+#include "base/size.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
 #include "store/creations.h"
@@ -36,11 +37,9 @@ struct once {
     struct api *api;
     char *holder;
     struct arena arena;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards all below */
-    pthread_cond_t changed;
+    double renewed;           /* when, by clock_seconds(); the thread's alone */
+    struct background thread; /* its lock guards all below */
     struct api_making *held, *waiting;
-    bool stopping, joined;
 };
 
 /* ---- reservations that are ours ---- */
@@ -48,14 +47,14 @@ struct once {
 static void hold(struct once *o, struct api_making *m)
 {
     m->held = true;
-    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&o->thread.lock);
     m->next = o->held;
     m->at = &o->held;
     if (o->held != NULL)
         o->held->at = &m->next;
     o->held = m;
-    pthread_cond_signal(&o->changed);
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->thread.lock);
+    background_wake(&o->thread);
 }
 
 static void let_go(struct once *o, struct api_making *m, bool made)
@@ -65,16 +64,14 @@ static void let_go(struct once *o, struct api_making *m, bool made)
     if (!m->held)
         return;
     m->held = false;
-    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&o->thread.lock);
     *m->at = m->next;
     if (m->next != NULL)
         m->next->at = m->at;
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->thread.lock);
     if (!creations_end(o->api->opt.store, o->holder, m->id, made, &err)) /* its lease ends it */
         log_line(LOG_ERROR, "api", "reservation", "%s: %s", m->id, err.message);
-    pthread_mutex_lock(&o->lock);
-    pthread_cond_signal(&o->changed); /* whoever waits for it looks at once */
-    pthread_mutex_unlock(&o->lock);
+    background_wake(&o->thread); /* whoever waits for it looks at once */
 }
 
 void api_once_drop(struct api_call *c)
@@ -90,7 +87,7 @@ static void renew(struct once *o)
     const char **ids = NULL;
     size_t n = 0;
 
-    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&o->thread.lock);
     for (const struct api_making *m = o->held; m != NULL; m = m->next)
         n++;
     if (n > 0)
@@ -98,7 +95,7 @@ static void renew(struct once *o)
     n = 0;
     for (const struct api_making *m = o->held; m != NULL; m = m->next)
         ids[n++] = arena_text(&a, str_of(m->id));
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->thread.lock);
     if (!creations_renew(o->api->opt.store, o->holder, ids, n, LEASE_SECONDS, &err))
         log_line(LOG_ERROR, "api", "reservations", "not renewed: %s", err.message);
     arena_release(&a);
@@ -119,7 +116,7 @@ static bool make(struct api_call *c, struct error *err)
         (!m->maker->find(c, str_of(m->id), &answer, &ignored) || answer == NULL))
         return false;
     let_go(o, m, true);
-    return api_reply(c, 200, answer);
+    return api_reply(c, m->maker->status, answer);
 }
 
 /* What is known of the request now; asked often while one waits, so only what is new goes into the call's arena. */
@@ -172,7 +169,7 @@ static bool go_on(struct api_call *c, bool kept, bool *wait, struct error *err)
         return false;
     if (answer != NULL) {
         let_go(o, m, true);
-        return api_reply(c, 200, answer);
+        return api_reply(c, m->maker->status, answer);
     }
     if (found.state == CREATION_MADE)
         return fail_code(err, ERR_NOT_FOUND, "not_found", "",
@@ -186,14 +183,13 @@ static bool go_on(struct api_call *c, bool kept, bool *wait, struct error *err)
 
 static bool start_waiting(struct once *o, struct api_making *m)
 {
-    pthread_mutex_lock(&o->lock);
-    const bool stopping = o->stopping;
+    pthread_mutex_lock(&o->thread.lock);
+    const bool stopping = o->thread.stopping;
     if (!stopping) {
         m->next = o->waiting;
         o->waiting = m;
-        pthread_cond_signal(&o->changed);
     }
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->thread.lock);
     return !stopping;
 }
 
@@ -206,10 +202,10 @@ static bool fail_stopping(struct error *err)
 /* Every call that waits looks; those that still have to are put back. */
 static void look(struct once *o, bool stopping)
 {
-    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&o->thread.lock);
     struct api_making *m = o->waiting;
     o->waiting = NULL;
-    pthread_mutex_unlock(&o->lock);
+    pthread_mutex_unlock(&o->thread.lock);
     while (m != NULL) {
         struct api_making *next = m->next;
         struct api_call *c = m->call;
@@ -228,41 +224,46 @@ static void look(struct once *o, bool stopping)
     }
 }
 
-static void *keep(void *ctx)
+static double keep(void *ctx)
 {
     struct once *o = ctx;
-    double renewed = clock_seconds();
 
-    pthread_mutex_lock(&o->lock);
-    while (!o->stopping) {
-        if (o->held == NULL && o->waiting == NULL)
-            pthread_cond_wait(&o->changed, &o->lock);
-        else
-            condition_wait_for(&o->changed, &o->lock,
-                               o->waiting != NULL ? LOOK_SECONDS : RENEW_SECONDS);
-        pthread_mutex_unlock(&o->lock);
-        if (clock_seconds() - renewed >= RENEW_SECONDS) {
-            renew(o);
-            renewed = clock_seconds();
-        }
-        look(o, false);
-        pthread_mutex_lock(&o->lock);
+    if (clock_seconds() - o->renewed >= RENEW_SECONDS) {
+        renew(o);
+        o->renewed = clock_seconds();
     }
-    pthread_mutex_unlock(&o->lock);
-    look(o, true);
-    return NULL;
+    look(o, false);
+    pthread_mutex_lock(&o->thread.lock);
+    const double rest = o->waiting != NULL ? LOOK_SECONDS
+                        : o->held != NULL  ? RENEW_SECONDS
+                                           : UNTIL_WOKEN;
+    pthread_mutex_unlock(&o->thread.lock);
+    return rest;
 }
 
 /* ---- a route's ---- */
 
+/* What is asked, to the letter: the path with what stands for its {}, and the body. */
+static struct sha256_text digest_of(const struct api_call *c)
+{
+    struct arena a = {0};
+    const char *said = c->route->path;
+
+    for (size_t i = 0; i < COUNT_OF(c->id) && c->id[i].ptr != NULL; i++)
+        said = arena_printf(&a, "%s " STR_FMT, said, STR_ARG(c->id[i]));
+    said = arena_printf(&a, "%s %s", said, api_text_of(c->body, &a));
+    const struct sha256_text digest = sha256_of(said, strlen(said));
+
+    arena_release(&a);
+    return digest;
+}
+
 bool api_make_once(struct api_call *c, const struct api_maker *maker, struct error *err)
 {
+    struct once *o = c->api->once; /* the call may be over before this function is */
     const struct str key = http_header(c->x, "idempotency-key");
     struct api_making *m = ARENA_NEW(c->arena, struct api_making);
-    const char *said =
-        arena_printf(c->arena, "%s %s", c->route->path, api_text_of(c->body, c->arena));
-    const struct sha256_text digest = sha256_of(said, strlen(said)),
-                             of_key = sha256_of(key.ptr, key.len);
+    const struct sha256_text digest = digest_of(c), of_key = sha256_of(key.ptr, key.len);
     const bool has_key = key.len > 0;
     bool wait;
 
@@ -283,7 +284,10 @@ bool api_make_once(struct api_call *c, const struct api_maker *maker, struct err
     if (!wait)
         return true;
     api_later_keep(c);
-    return start_waiting(c->api->once, m) || fail_stopping(err);
+    if (!start_waiting(o, m))
+        return fail_stopping(err);
+    background_wake(&o->thread);
+    return true;
 }
 
 /* ---- the whole ---- */
@@ -296,12 +300,10 @@ bool once_open(struct api *a, struct once **out, struct error *err)
         return fail(err, ERR_NO_MEMORY, "no memory for what requests make");
     o->api = a;
     o->holder = store_new_id("server-", &o->arena);
-    pthread_mutex_init(&o->lock, NULL);
-    condition_init(&o->changed);
-    if (pthread_create(&o->thread, NULL, keep, o) != 0) {
-        o->joined = o->stopping = true;
+    o->renewed = clock_seconds();
+    if (!background_start(&o->thread, keep, o, "what requests make", err)) {
         once_close(o);
-        return fail(err, ERR_IO, "the system gives no thread for what requests make");
+        return false;
     }
     *out = o;
     return true;
@@ -309,13 +311,8 @@ bool once_open(struct api *a, struct once **out, struct error *err)
 
 void once_stop(struct once *o)
 {
-    pthread_mutex_lock(&o->lock);
-    const bool joined = o->joined;
-    o->stopping = o->joined = true;
-    pthread_cond_signal(&o->changed);
-    pthread_mutex_unlock(&o->lock);
-    if (!joined)
-        pthread_join(o->thread, NULL);
+    if (background_stop(&o->thread))
+        look(o, true);
 }
 
 void once_close(struct once *o)
@@ -323,8 +320,7 @@ void once_close(struct once *o)
     if (o == NULL)
         return;
     once_stop(o);
-    pthread_cond_destroy(&o->changed);
-    pthread_mutex_destroy(&o->lock);
+    background_release(&o->thread);
     arena_release(&o->arena);
     free(o);
 }

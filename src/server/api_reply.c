@@ -3,11 +3,11 @@
  */
 #include "base/clock.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "server/api.h"
 #include "server/api_error.h"
 #include "server/api_internal.h"
 #include "text/log.h"
-#include "text/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -223,6 +223,21 @@ bool api_reply_list(struct api_call *c, json_t *data, bool has_more)
     json_object_set_new(body, "last_id", last != NULL ? json_incref(last) : json_null());
     json_object_set_new(body, "has_more", json_boolean(has_more));
     return api_reply(c, 200, body);
+}
+
+bool api_reply_documents(struct api_call *c, const struct document_filter *f,
+                         const struct store_page *page, api_document_fn *fn, struct error *err)
+{
+    struct document *all;
+    size_t n;
+    bool more;
+
+    if (!documents_list(c->store, f, page, c->arena, &all, &n, &more, err))
+        return false;
+    json_t *data = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(data, fn(&all[i]));
+    return api_reply_list(c, data, more);
 }
 
 /* ---- what a call says ---- */

@@ -7,8 +7,8 @@
 #ifndef HONE_SERVER_CHAT_STREAM_H
 #define HONE_SERVER_CHAT_STREAM_H
 
+#include "base/utf8.h"
 #include "sample/prompt.h"
-#include "text/utf8.h"
 
 enum chat_state { CHAT_UNDECIDED, CHAT_THINKING, CHAT_ANSWERING };
 

@@ -17,8 +17,8 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "server/engine_wire.h"
-#include "text/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -14,7 +14,6 @@
 #define BEAT_SECONDS 0.2
 #define GRADER_TIMEOUT_S 120.0
 #define ASK_TIMEOUT_S 600.0
-#define PAGE 200
 
 struct running {
     struct task *task;
@@ -55,30 +54,26 @@ static void tally_stored(struct running *r, const char *text)
     json_decref(body);
 }
 
+static bool count_one(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                      struct error *err)
+{
+    struct running *r = ctx;
+
+    (void)a;
+    (void)enough;
+    (void)err;
+    tally_stored(r, d->body);
+    r->written++;
+    return true;
+}
+
 static bool count_written(struct running *r, struct error *err)
 {
     const struct task *t = r->task;
     const struct document_filter f = {
         .kind = EVAL_ITEM_KIND, .project_id = t->doc.project_id, .parent = t->doc.id};
-    struct store_page page = {.limit = PAGE, .ascending = true};
-    char last[160] = "";
-    bool more = true, ok = true;
+    const bool ok = documents_each(t->api->opt.store, &f, count_one, r, err);
 
-    while (ok && more) {
-        struct arena a = {0};
-        struct document *all;
-        size_t n = 0;
-
-        page.after = last[0] != '\0' ? last : NULL;
-        ok = documents_list(t->api->opt.store, &f, &page, &a, &all, &n, &more, err);
-        for (size_t i = 0; ok && i < n; i++)
-            tally_stored(r, all[i].body);
-        r->written += ok ? n : 0;
-        more = more && n > 0;
-        if (ok && n > 0)
-            snprintf(last, sizeof last, "%s", all[n - 1].id);
-        arena_release(&a);
-    }
     r->next = r->written;
     return ok;
 }

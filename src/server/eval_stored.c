@@ -7,10 +7,7 @@
 #include "server/response_call.h"
 #include "server/response_input.h"
 
-#include <stdio.h>
-
 #define COMPLETION_KIND "chat.completion"
-#define PAGE 100
 #define PATH "data_source.source"
 
 static bool in_list(const json_t *list, struct str value)
@@ -94,23 +91,30 @@ static bool labels_match(struct store *s, const json_t *source, const struct doc
     return true;
 }
 
-static bool pick_page(struct store *s, const json_t *source, const struct document *all, size_t n,
-                      struct arena *a, json_t *ids, size_t most, struct error *err)
+struct picking {
+    struct store *store;
+    const json_t *source;
+    json_t *ids;
+    size_t most;
+};
+
+static bool pick(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                 struct error *err)
 {
-    for (size_t i = 0; i < n && json_array_size(ids) < most; i++) {
-        bool wanted;
+    const struct picking *p = ctx;
+    bool wanted;
 
-        if (!labels_match(s, source, &all[i], a, &wanted, err))
-            return false;
-        if (wanted && strcmp(all[i].kind, RESPONSE_KIND) == 0) {
-            json_t *body = api_json_of(all[i].body);
+    if (!labels_match(p->store, p->source, d, a, &wanted, err))
+        return false;
+    if (wanted && strcmp(d->kind, RESPONSE_KIND) == 0) {
+        json_t *body = api_json_of(d->body);
 
-            wanted = response_matches(source, body);
-            json_decref(body);
-        }
-        if (wanted)
-            json_array_append_new(ids, json_string(all[i].id));
+        wanted = response_matches(p->source, body);
+        json_decref(body);
     }
+    if (wanted)
+        json_array_append_new(p->ids, json_string(d->id));
+    *enough = json_array_size(p->ids) >= p->most;
     return true;
 }
 
@@ -120,11 +124,9 @@ bool eval_stored_pick(struct store *s, const char *project_id, const json_t *sou
     const struct str type = json_str(json_object_get(source, "type"));
     struct document_filter f = {.kind = str_is(type, "responses") ? RESPONSE_KIND : COMPLETION_KIND,
                                 .project_id = project_id};
+    struct picking p = {.store = s, .source = source, .ids = json_array()};
     struct arena a = {0};
-    struct store_page page = {.limit = PAGE, .ascending = true};
     int64_t limit = 0, after = 0, before = 0;
-    char last[160];
-    bool more = true;
 
     bool ok = json_get_int(source, "limit", PATH, (int64_t)most, 1, (int64_t)most, &limit, err) &&
               json_get_int(source, "created_after", PATH, 0, 0, INT64_MAX / 2, &after, err) &&
@@ -132,26 +134,13 @@ bool eval_stored_pick(struct store *s, const char *project_id, const json_t *sou
               api_text(source, "model", false, 256, &a, &f.model, err);
     f.created_after = after > 0 ? after - 1 : 0;
     f.created_before = before > 0 ? before + 1 : 0;
-    json_t *ids = json_array();
-    while (ok && more && json_array_size(ids) < (size_t)limit) {
-        struct arena of_page = {0}; /* there may be more than memory holds */
-        struct document *all;
-        size_t n = 0;
-
-        ok = documents_list(s, &f, &page, &of_page, &all, &n, &more, err) &&
-             pick_page(s, source, all, n, &of_page, ids, (size_t)limit, err);
-        more = more && n > 0;
-        if (ok && more) {
-            snprintf(last, sizeof last, "%s", all[n - 1].id);
-            page.after = last;
-        }
-        arena_release(&of_page);
-    }
+    p.most = (size_t)limit;
+    ok = ok && documents_each(s, &f, pick, &p, err);
     arena_release(&a);
     if (ok)
-        *out = ids;
+        *out = p.ids;
     else
-        json_decref(ids);
+        json_decref(p.ids);
     return ok;
 }
 

@@ -9,10 +9,8 @@
  */
 #include "server/event_feed.h"
 #include "base/clock.h"
-#include "base/condition.h"
+#include "server/streams.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,9 +25,8 @@
 #define CATCH_UP_SECONDS 0.02 /* from look to look, while clients take the past */
 #define STALLED_SECONDS 20.0  /* without taking any of the past: the client does not read */
 
-struct stream {
-    struct stream *next;
-    struct http_exchange *x;
+struct job_stream {
+    struct stream stream;
     char job_id[72], project_id[72];
     int64_t seq;      /* of the last event told */
     char last_id[72]; /* its id, or "" */
@@ -37,20 +34,24 @@ struct stream {
     double moved_at;  /* when it was last told something of the past */
     bool news;        /* something was told since its job's state was looked at */
     double checked_at;
-    atomic_bool gone;
 };
 
 struct event_feed {
     struct store *store;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards added, n, stopping */
-    pthread_cond_t changed;
-    struct stream *added; /* not yet the poller's */
-    size_t n;
-    bool stopping;
-    struct stream *streams; /* the poller's alone, like all below */
+    struct streams streams; /* of struct job_stream */
+    bool listening;         /* the poller's alone, like all below */
     int64_t at;             /* the last number seen */
 };
+
+static struct job_stream *first(const struct event_feed *f)
+{
+    return (struct job_stream *)f->streams.first;
+}
+
+static struct job_stream *after(const struct job_stream *s)
+{
+    return (struct job_stream *)s->stream.next;
+}
 
 json_t *job_event_json(const struct job_event *e)
 {
@@ -73,29 +74,29 @@ static void write_event(struct buf *b, const struct job_event *e)
 }
 
 /* text: of the event, by write_event; one for all streams. */
-static void tell(struct stream *s, const struct job_event *e, const struct buf *text)
+static void tell(struct job_stream *s, const struct job_event *e, const struct buf *text)
 {
-    if (!text->overflowed && !http_stream_put(s->x, buf_view(text)))
-        atomic_store(&s->gone, true);
+    if (!text->overflowed && !http_stream_put(s->stream.x, buf_view(text)))
+        atomic_store(&s->stream.gone, true);
     s->seq = e->seq;
     s->news = true;
     snprintf(s->last_id, sizeof s->last_id, "%s", e->id);
 }
 
-static bool has_enough(const struct stream *s)
+static bool has_enough(const struct job_stream *s)
 {
-    return http_stream_waiting(s->x) >= CATCH_UP_BYTES;
+    return http_stream_waiting(s->stream.x) >= CATCH_UP_BYTES;
 }
 
 /*
  * What the store has of the job past what was told, as much as the client takes now; true when that is all. False, with err untouched
  * or set: more at the next look.
  */
-static bool catch_up(struct event_feed *f, struct stream *s, struct error *err)
+static bool catch_up(struct event_feed *f, struct job_stream *s, struct error *err)
 {
     bool more = true;
 
-    while (more && !atomic_load(&s->gone) && !has_enough(s)) {
+    while (more && !atomic_load(&s->stream.gone) && !has_enough(s)) {
         const struct store_page page = {.limit = CATCH_UP_PAGE,
                                         .after = s->last_id[0] != '\0' ? s->last_id : NULL,
                                         .ascending = true};
@@ -121,22 +122,13 @@ static bool catch_up(struct event_feed *f, struct stream *s, struct error *err)
     return !more;
 }
 
-static void end(struct event_feed *f, struct stream *s, bool done)
-{
-    http_stream_end_with(s->x, done ? STR("data: [DONE]\n\n") : STR(""));
-    free(s);
-    pthread_mutex_lock(&f->lock);
-    f->n--;
-    pthread_mutex_unlock(&f->lock);
-}
-
 /* What the store says of one job; most streams in a row are of the same. */
 struct job_state {
-    const struct stream *of; /* NULL: of none yet */
+    const struct job_stream *of; /* NULL: of none yet */
     bool has_ended, is_gone;
 };
 
-static void look_at_job(struct event_feed *f, const struct stream *s, struct job_state *state)
+static void look_at_job(struct event_feed *f, const struct job_stream *s, struct job_state *state)
 {
     struct arena a = {0};
     struct error err;
@@ -154,12 +146,12 @@ static void look_at_job(struct event_feed *f, const struct stream *s, struct job
 }
 
 /* Whether the stream is over: its client has left or does not read, or its job has ended or is gone. */
-static bool is_over(struct event_feed *f, struct stream *s, struct job_state *state, bool *done)
+static bool is_over(struct event_feed *f, struct job_stream *s, struct job_state *state, bool *done)
 {
     struct error err;
 
     *done = false;
-    if (atomic_load(&s->gone))
+    if (atomic_load(&s->stream.gone))
         return true;
     if (!s->caught_up)
         return clock_seconds() > s->moved_at + STALLED_SECONDS;
@@ -188,18 +180,8 @@ static bool take_added(struct event_feed *f)
     bool is_moving = false;
     struct error err;
 
-    pthread_mutex_lock(&f->lock);
-    struct stream *s = f->added;
-    f->added = NULL;
-    pthread_mutex_unlock(&f->lock);
-    while (s != NULL) {
-        struct stream *next = s->next;
-
-        s->next = f->streams;
-        f->streams = s;
-        s = next;
-    }
-    for (s = f->streams; s != NULL; s = s->next)
+    streams_take_added(&f->streams);
+    for (struct job_stream *s = first(f); s != NULL; s = after(s))
         if (!s->caught_up) {
             s->caught_up = catch_up(f, s, &err);
             is_moving |= !s->caught_up && s->moved_at >= now;
@@ -213,7 +195,7 @@ static void tell_all(struct event_feed *f, const struct feed_event *e)
     struct buf text = {0};
     bool is_written = false;
 
-    for (struct stream *s = f->streams; s != NULL; s = s->next) {
+    for (struct job_stream *s = first(f); s != NULL; s = after(s)) {
         if (!s->caught_up || e->event.seq <= s->seq || strcmp(s->job_id, e->job_id) != 0)
             continue;
         if (has_enough(s)) {
@@ -255,48 +237,38 @@ static void drop_over(struct event_feed *f)
 {
     struct job_state state = {0};
 
-    for (struct stream **at = &f->streams; *at != NULL;) {
-        struct stream *s = *at;
+    for (struct stream **at = &f->streams.first; *at != NULL;) {
+        struct job_stream *s = (struct job_stream *)*at;
         bool done;
 
         if (is_over(f, s, &state, &done)) {
-            *at = s->next;
             if (state.of == s)
                 state.of = NULL;
-            end(f, s, done);
+            streams_end(&f->streams, at, done ? STR("data: [DONE]\n\n") : STR(""));
         } else {
-            at = &s->next;
+            at = &s->stream.next;
         }
     }
 }
 
-static void *poll(void *arg)
+static double poll(void *ctx)
 {
-    struct event_feed *f = arg;
+    struct event_feed *f = ctx;
     struct error err;
-    bool listening = false, is_moving = false;
+    bool is_moving = false;
 
-    pthread_mutex_lock(&f->lock);
-    while (!f->stopping) {
-        if (f->n == 0) {
-            listening = false;
-            pthread_cond_wait(&f->changed, &f->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&f->lock);
-        if (!listening) /* before the streams catch up: nothing falls between */
-            listening = events_newest(f->store, &f->at, &err);
-        if (listening) {
-            is_moving = take_added(f);
-            feed_new(f);
-        }
-        drop_over(f);
-        pthread_mutex_lock(&f->lock);
-        if (!f->stopping && f->added == NULL)
-            condition_wait_for(&f->changed, &f->lock, is_moving ? CATCH_UP_SECONDS : POLL_SECONDS);
+    if (event_feed_streams(f) == 0) {
+        f->listening = false;
+        return UNTIL_WOKEN; /* who comes wakes it */
     }
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
+    if (!f->listening) /* before the streams catch up: nothing falls between */
+        f->listening = events_newest(f->store, &f->at, &err);
+    if (f->listening) {
+        is_moving = take_added(f);
+        feed_new(f);
+    }
+    drop_over(f);
+    return is_moving ? CATCH_UP_SECONDS : POLL_SECONDS;
 }
 
 bool event_feed_open(struct store *s, struct event_feed **out, struct error *err)
@@ -306,77 +278,42 @@ bool event_feed_open(struct store *s, struct event_feed **out, struct error *err
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the event streams");
     f->store = s;
-    pthread_mutex_init(&f->lock, NULL);
-    condition_init(&f->changed);
-    if (pthread_create(&f->thread, NULL, poll, f) != 0) {
-        pthread_cond_destroy(&f->changed);
-        pthread_mutex_destroy(&f->lock);
+    if (!background_start(&f->streams.thread, poll, f, "the event streams", err)) {
         free(f);
-        return fail(err, ERR_IO, "the system gives no thread for the event streams");
+        return false;
     }
     *out = f;
     return true;
 }
 
-static void end_all(struct event_feed *f, struct stream *first)
-{
-    for (struct stream *s = first, *next; s != NULL; s = next) {
-        next = s->next;
-        end(f, s, false);
-    }
-}
-
 void event_feed_stop(struct event_feed *f)
 {
-    pthread_mutex_lock(&f->lock);
-    const bool already = f->stopping;
-    f->stopping = true;
-    pthread_cond_signal(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    if (already)
-        return;
-    pthread_join(f->thread, NULL);
-    end_all(f, f->streams);
-    end_all(f, f->added); /* nothing is added any more */
-    f->streams = f->added = NULL;
+    streams_stop(&f->streams);
 }
 
 void event_feed_close(struct event_feed *f)
 {
     if (f == NULL)
         return;
-    event_feed_stop(f);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    streams_release(&f->streams);
     free(f);
-}
-
-static void on_gone(void *ctx, struct http_exchange *x)
-{
-    struct stream *s = ctx;
-
-    (void)x;
-    atomic_store(&s->gone, true);
 }
 
 bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct http_pair *headers,
                     size_t n_headers, const char *project_id, const char *job_id, struct error *err)
 {
-    struct stream *s = calloc(1, sizeof *s);
+    struct job_stream *s = calloc(1, sizeof *s);
+    bool stopping;
 
     if (s == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a stream");
-    s->x = x;
+    s->stream.x = x;
     s->moved_at = clock_seconds();
     s->checked_at = -CHECK_SECONDS;
     s->news = true;
     snprintf(s->job_id, sizeof s->job_id, "%s", job_id);
     snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
-    pthread_mutex_lock(&f->lock);
-    const bool room = f->n < MAX_STREAMS && !f->stopping;
-    f->n += room;
-    pthread_mutex_unlock(&f->lock);
-    if (!room) {
+    if (!streams_place(&f->streams, MAX_STREAMS, &stopping)) {
         free(s);
         return fail_code(err, ERR_LIMIT, "rate_limit_exceeded", "",
                          "%d event streams are open already, or the server is stopping: ask for "
@@ -385,28 +322,13 @@ bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct 
     }
     const struct http_stream_options opt = {.content_type = "text/event-stream",
                                             .keep_alive_ms = KEEP_ALIVE_MS,
-                                            .gone = on_gone,
-                                            .ctx = s,
                                             .headers = headers,
                                             .n_headers = n_headers};
-    http_stream_begin(x, &opt);
-    pthread_mutex_lock(&f->lock);
-    const bool late = f->stopping;
-    if (!late) {
-        s->next = f->added;
-        f->added = s;
-        pthread_cond_signal(&f->changed);
-    }
-    pthread_mutex_unlock(&f->lock);
-    if (late)
-        end(f, s, false);
+    streams_add(&f->streams, &s->stream, &opt);
     return true;
 }
 
 size_t event_feed_streams(struct event_feed *f)
 {
-    pthread_mutex_lock(&f->lock);
-    const size_t n = f->n;
-    pthread_mutex_unlock(&f->lock);
-    return n;
+    return streams_count(&f->streams);
 }

@@ -283,7 +283,30 @@ json_t *feedback_row(const struct document *d, enum dataset_format format)
     return row;
 }
 
-#define AT_ONCE 100
+struct exporting {
+    enum dataset_format format;
+    struct buf *out;
+    size_t *n_rows, *n_left_out;
+};
+
+static bool export_one(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                       struct error *err)
+{
+    const struct exporting *x = ctx;
+    json_t *row = feedback_row(d, x->format);
+
+    (void)a;
+    (void)enough;
+    (void)err;
+    if (row != NULL) {
+        json_write(x->out, row, NULL);
+        buf_char(x->out, '\n');
+    }
+    *x->n_rows += row != NULL;
+    *x->n_left_out += row == NULL;
+    json_decref(row);
+    return true;
+}
 
 bool feedback_export(struct store *s, const char *project_id, const char *model,
                      enum dataset_format format, struct buf *out, size_t *n_rows,
@@ -291,33 +314,10 @@ bool feedback_export(struct store *s, const char *project_id, const char *model,
 {
     const struct document_filter f = {
         .kind = FEEDBACK_KIND, .project_id = project_id, .model = model};
-    struct store_page page = {.limit = AT_ONCE, .ascending = true};
-    char last[160] = "";
-    bool more = true, ok = true;
+    struct exporting x = {format, out, n_rows, n_left_out};
 
     *n_rows = *n_left_out = 0;
-    while (ok && more) {
-        struct arena a = {0};
-        struct document *all;
-        size_t n = 0;
-
-        page.after = last[0] != '\0' ? last : NULL;
-        ok = documents_list(s, &f, &page, &a, &all, &n, &more, err);
-        for (size_t i = 0; ok && i < n; i++) {
-            json_t *row = feedback_row(&all[i], format);
-
-            if (row != NULL) {
-                json_write(out, row, NULL);
-                buf_char(out, '\n');
-            }
-            *n_rows += row != NULL;
-            *n_left_out += row == NULL;
-            json_decref(row);
-        }
-        if (ok && n > 0)
-            snprintf(last, sizeof last, "%s", all[n - 1].id);
-        arena_release(&a);
-    }
-    return ok && (!out->overflowed || fail_param(err, ERR_LIMIT, "format",
-                                                 "the export is too large: ask for one model"));
+    return documents_each(s, &f, export_one, &x, err) &&
+           (!out->overflowed ||
+            fail_param(err, ERR_LIMIT, "format", "the export is too large: ask for one model"));
 }

@@ -1,6 +1,6 @@
 #include "server/http_query.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <strings.h>
 

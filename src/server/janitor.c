@@ -2,8 +2,8 @@
  * janitor.c - sweeps, waits.
  */
 #include "server/janitor.h"
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 #include "store/creations.h"
 #include "store/documents.h"
 #include "store/files.h"
@@ -14,14 +14,12 @@
 struct janitor {
     struct store *store;
     double seconds;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards stop */
-    pthread_cond_t changed;
-    bool stop;
+    struct background thread;
 };
 
-static void sweep(struct janitor *j)
+static double sweep(void *ctx)
 {
+    struct janitor *j = ctx;
     const int64_t now = clock_unix();
     struct error err = {0};
     size_t files = 0, documents = 0;
@@ -32,22 +30,7 @@ static void sweep(struct janitor *j)
     else if (files + documents > 0)
         log_line(LOG_INFO, "janitor", "swept", "%zu files and %zu documents had expired", files,
                  documents);
-}
-
-static void *keep_house(void *ctx)
-{
-    struct janitor *j = ctx;
-
-    pthread_mutex_lock(&j->lock);
-    while (!j->stop) {
-        pthread_mutex_unlock(&j->lock);
-        sweep(j);
-        pthread_mutex_lock(&j->lock);
-        if (!j->stop)
-            condition_wait_for(&j->changed, &j->lock, j->seconds);
-    }
-    pthread_mutex_unlock(&j->lock);
-    return NULL;
+    return j->seconds;
 }
 
 bool janitor_open(struct store *s, double seconds, struct janitor **out, struct error *err)
@@ -58,11 +41,9 @@ bool janitor_open(struct store *s, double seconds, struct janitor **out, struct 
         return fail(err, ERR_NO_MEMORY, "no memory for the janitor");
     j->store = s;
     j->seconds = seconds > 0 ? seconds : 60;
-    pthread_mutex_init(&j->lock, NULL);
-    condition_init(&j->changed);
-    if (pthread_create(&j->thread, NULL, keep_house, j) != 0) {
+    if (!background_start(&j->thread, sweep, j, "the janitor", err)) {
         free(j);
-        return fail(err, ERR_NO_MEMORY, "no thread can be started for the janitor");
+        return false;
     }
     *out = j;
     return true;
@@ -72,12 +53,6 @@ void janitor_close(struct janitor *j)
 {
     if (j == NULL)
         return;
-    pthread_mutex_lock(&j->lock);
-    j->stop = true;
-    pthread_cond_signal(&j->changed);
-    pthread_mutex_unlock(&j->lock);
-    pthread_join(j->thread, NULL);
-    pthread_cond_destroy(&j->changed);
-    pthread_mutex_destroy(&j->lock);
+    background_release(&j->thread);
     free(j);
 }

@@ -6,52 +6,40 @@
 
 #include <inttypes.h>
 
-#define PAGE 100
-
 bool response_event_is_last(struct str type)
 {
     return str_is(type, "response.completed") || str_is(type, "response.incomplete") ||
            str_is(type, "response.failed");
 }
 
-static void count_chunk(struct response_events *e, const struct document *d)
+static bool count_chunk(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                        struct error *err)
 {
+    struct response_events *e = ctx;
     json_t *events = api_json_of(d->body);
     const json_t *last =
         json_array_get(events, json_array_size(events) > 0 ? json_array_size(events) - 1 : 0);
-
     const int64_t number = json_integer_value(json_object_get(last, "sequence_number"));
 
+    (void)a;
+    (void)enough;
+    (void)err;
     e->n_chunks++;
     e->next = number < INT64_MAX ? number + 1 : number; /* rows may be anybody's */
     e->ended = response_event_is_last(json_str(json_object_get(last, "type")));
     json_decref(events);
+    return true;
 }
 
 bool response_events_count(struct response_events *e, struct error *err)
 {
     const struct document_filter f = {
         .kind = RESPONSE_EVENTS_KIND, .project_id = e->project_id, .parent = e->response_id};
-    struct arena a = {0};
-    struct store_page page = {.limit = PAGE, .ascending = true};
-    bool more = true, ok = true;
 
     e->n_chunks = 0;
     e->next = 0;
     e->ended = false;
-    while (ok && more) {
-        struct document *all;
-        size_t n = 0;
-
-        ok = documents_list(e->store, &f, &page, &a, &all, &n, &more, err);
-        for (size_t i = 0; ok && i < n; i++)
-            count_chunk(e, &all[i]);
-        more = more && n > 0;
-        if (ok && more)
-            page.after = all[n - 1].id;
-    }
-    arena_release(&a);
-    return ok;
+    return documents_each(e->store, &f, count_chunk, e, err);
 }
 
 bool response_events_keep(struct response_events *e, struct str events, int64_t next,

@@ -2,13 +2,12 @@
  * response_feed.c - the poller, and what each stream has been told.
  */
 #include "server/response_feed.h"
-#include "base/condition.h"
 #include "server/api.h"
 #include "server/response_call.h"
 #include "server/response_events.h"
 #include "server/runner.h"
+#include "server/streams.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,28 +18,20 @@
 #define ROUND_BYTES ((size_t)1 << 20)     /* of old events that a stream is told at once, about */
 #define PAGE 50
 
-struct stream {
-    struct stream *next;
-    struct http_exchange *x;
+struct response_stream {
+    struct stream stream;
     char response_id[136], project_id[136];
     char last_id[136]; /* of the last chunk that was read, or "" */
     int64_t after;     /* number of the last event told */
     bool over;
-    atomic_bool gone;
 };
 
 struct response_feed {
     struct store *store;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards added, n, stopping */
-    pthread_cond_t changed;
-    struct stream *added;
-    size_t n;
-    bool stopping;
-    struct stream *streams; /* the poller's alone */
+    struct streams streams; /* of struct response_stream */
 };
 
-static void tell(struct stream *s, const json_t *event)
+static void tell(struct response_stream *s, const json_t *event)
 {
     const struct str type = json_str(json_object_get(event, "type"));
     const json_int_t number = json_integer_value(json_object_get(event, "sequence_number"));
@@ -52,15 +43,16 @@ static void tell(struct stream *s, const json_t *event)
     buf_printf(&b, "event: " STR_FMT "\ndata: ", STR_ARG(type));
     json_write(&b, event, NULL);
     buf_text(&b, "\n\n");
-    if (b.overflowed || !http_stream_put(s->x, buf_view(&b)))
-        atomic_store(&s->gone, true);
+    if (b.overflowed || !http_stream_put(s->stream.x, buf_view(&b)))
+        atomic_store(&s->stream.gone, true);
     buf_release(&b);
     s->after = number;
     s->over = response_event_is_last(type);
 }
 
 /* The chunks behind the last one read; *n: how many there were. */
-static bool read_chunks(struct response_feed *f, struct stream *s, size_t *n, struct error *err)
+static bool read_chunks(struct response_feed *f, struct response_stream *s, size_t *n,
+                        struct error *err)
 {
     const struct document_filter filter = {
         .kind = RESPONSE_EVENTS_KIND, .project_id = s->project_id, .parent = s->response_id};
@@ -87,7 +79,7 @@ static bool read_chunks(struct response_feed *f, struct stream *s, size_t *n, st
 }
 
 /* Behind its end nothing comes any more: the state is changed last. */
-static bool has_ended(struct response_feed *f, const struct stream *s)
+static bool has_ended(struct response_feed *f, const struct response_stream *s)
 {
     struct arena a = {0};
     struct error err = {0};
@@ -100,7 +92,7 @@ static bool has_ended(struct response_feed *f, const struct stream *s)
     return ended;
 }
 
-static void feed(struct response_feed *f, struct stream *s)
+static void feed(struct response_feed *f, struct response_stream *s)
 {
     struct error err = {0};
     size_t n = 0;
@@ -115,59 +107,22 @@ static void feed(struct response_feed *f, struct stream *s)
         s->over = true;
 }
 
-static void end(struct response_feed *f, struct stream *s)
-{
-    http_stream_end(s->x);
-    free(s);
-    pthread_mutex_lock(&f->lock);
-    f->n--;
-    pthread_mutex_unlock(&f->lock);
-}
-
-static void feed_all(struct response_feed *f)
-{
-    pthread_mutex_lock(&f->lock);
-    struct stream *s = f->added;
-    f->added = NULL;
-    pthread_mutex_unlock(&f->lock);
-    while (s != NULL) {
-        struct stream *next = s->next;
-
-        s->next = f->streams;
-        f->streams = s;
-        s = next;
-    }
-    for (struct stream **at = &f->streams; *at != NULL;) {
-        s = *at;
-        if (!atomic_load(&s->gone))
-            feed(f, s);
-        if (s->over || atomic_load(&s->gone)) {
-            *at = s->next;
-            end(f, s);
-        } else {
-            at = &s->next;
-        }
-    }
-}
-
-static void *poll(void *ctx)
+static double poll(void *ctx)
 {
     struct response_feed *f = ctx;
 
-    pthread_mutex_lock(&f->lock);
-    while (!f->stopping) {
-        if (f->n == 0) {
-            pthread_cond_wait(&f->changed, &f->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&f->lock);
-        feed_all(f);
-        pthread_mutex_lock(&f->lock);
-        if (!f->stopping && f->added == NULL)
-            condition_wait_for(&f->changed, &f->lock, POLL_SECONDS);
+    streams_take_added(&f->streams);
+    for (struct stream **at = &f->streams.first; *at != NULL;) {
+        struct response_stream *s = (struct response_stream *)*at;
+
+        if (!atomic_load(&s->stream.gone))
+            feed(f, s);
+        if (s->over || atomic_load(&s->stream.gone))
+            streams_end(&f->streams, at, STR(""));
+        else
+            at = &s->stream.next;
     }
-    pthread_mutex_unlock(&f->lock);
-    return NULL;
+    return f->streams.first != NULL ? POLL_SECONDS : UNTIL_WOKEN; /* who comes wakes it */
 }
 
 bool response_feed_open(struct store *s, struct response_feed **out, struct error *err)
@@ -177,108 +132,57 @@ bool response_feed_open(struct store *s, struct response_feed **out, struct erro
     if (f == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the streams of responses");
     f->store = s;
-    pthread_mutex_init(&f->lock, NULL);
-    condition_init(&f->changed);
-    if (pthread_create(&f->thread, NULL, poll, f) != 0) {
-        pthread_cond_destroy(&f->changed);
-        pthread_mutex_destroy(&f->lock);
+    if (!background_start(&f->streams.thread, poll, f, "the streams of responses", err)) {
         free(f);
-        return fail(err, ERR_IO, "the system gives no thread for the streams of responses");
+        return false;
     }
     *out = f;
     return true;
 }
 
-static void end_list(struct response_feed *f, struct stream *first)
-{
-    for (struct stream *s = first, *next; s != NULL; s = next) {
-        next = s->next;
-        end(f, s);
-    }
-}
-
 void response_feed_stop(struct response_feed *f)
 {
-    if (f == NULL)
-        return;
-    pthread_mutex_lock(&f->lock);
-    const bool was = f->stopping;
-    f->stopping = true;
-    pthread_cond_signal(&f->changed);
-    pthread_mutex_unlock(&f->lock);
-    if (was)
-        return;
-    pthread_join(f->thread, NULL);
-    end_list(f, f->added);
-    end_list(f, f->streams);
-    f->added = f->streams = NULL;
+    if (f != NULL)
+        streams_stop(&f->streams);
 }
 
 void response_feed_close(struct response_feed *f)
 {
     if (f == NULL)
         return;
-    response_feed_stop(f);
-    pthread_cond_destroy(&f->changed);
-    pthread_mutex_destroy(&f->lock);
+    streams_release(&f->streams);
     free(f);
 }
 
-static void gone(void *ctx, struct http_exchange *x)
+static bool fail_no_place(bool stopping, struct error *err)
 {
-    struct stream *s = ctx;
-
-    (void)x;
-    atomic_store(&s->gone, true);
-}
-
-/* Under the lock. */
-static bool has_room(const struct response_feed *f, struct error *err)
-{
-    if (f->stopping)
-        return fail_code(err, ERR_CANCELLED, "unavailable", "", "the server is stopping");
-    return f->n < MAX_STREAMS ||
-           fail(err, ERR_LIMIT, "%d streams of responses are open, and no more can be",
-                MAX_STREAMS);
+    return stopping ? fail_code(err, ERR_CANCELLED, "unavailable", "", "the server is stopping")
+                    : fail(err, ERR_LIMIT, "%d streams of responses are open, and no more can be",
+                           MAX_STREAMS);
 }
 
 bool response_feed_add(struct response_feed *f, struct http_exchange *x,
                        const struct http_pair *headers, size_t n_headers, const char *project_id,
                        const char *response_id, int64_t after, struct error *err)
 {
-    struct stream *s = calloc(1, sizeof *s);
+    struct response_stream *s = calloc(1, sizeof *s);
+    bool stopping;
 
     if (s == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a stream");
-    s->x = x;
+    s->stream.x = x;
     s->after = after;
     snprintf(s->response_id, sizeof s->response_id, "%s", response_id);
     snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
-    pthread_mutex_lock(&f->lock);
-    const bool ok = has_room(f, err);
-    f->n += ok;
-    pthread_mutex_unlock(&f->lock);
-    if (!ok) {
+    if (!streams_place(&f->streams, MAX_STREAMS, &stopping)) {
         free(s);
-        return false;
+        return fail_no_place(stopping, err);
     }
     const struct http_stream_options opt = {.content_type = "text/event-stream; charset=utf-8",
                                             .max_waiting = STREAM_WAITING,
                                             .keep_alive_ms = KEEP_ALIVE_MS,
-                                            .gone = gone,
-                                            .ctx = s,
                                             .headers = headers,
                                             .n_headers = n_headers};
-    http_stream_begin(x, &opt);
-    pthread_mutex_lock(&f->lock);
-    const bool stopped = f->stopping;
-    if (!stopped) {
-        s->next = f->added;
-        f->added = s;
-        pthread_cond_signal(&f->changed);
-    }
-    pthread_mutex_unlock(&f->lock);
-    if (stopped)
-        end(f, s);
+    streams_add(&f->streams, &s->stream, &opt);
     return true;
 }

@@ -297,17 +297,9 @@ static bool list(struct api_call *c, struct error *err)
                                       .model =
                                           model.ptr != NULL ? arena_text(c->arena, model) : NULL};
     struct store_page page;
-    struct document *all;
-    size_t n;
-    bool more;
 
-    if (!api_page(c, 20, MAX_LIST, true, &page, err) ||
-        !documents_list(c->store, &f, &page, c->arena, &all, &n, &more, err))
-        return false;
-    json_t *data = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(data, stored_json(&all[i]));
-    return api_reply_list(c, data, more);
+    return api_page(c, 20, MAX_LIST, true, &page, err) &&
+           api_reply_documents(c, &f, &page, stored_json, err);
 }
 
 static bool find(struct api_call *c, struct document *d, struct error *err)

@@ -3,10 +3,10 @@
  */
 #include "base/clock.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "server/api_error.h"
 #include "server/generation.h"
 #include "server/routes.h"
-#include "text/utf8.h"
 
 #include <nettle/base64.h>
 

@@ -2,7 +2,6 @@
  * route_eval_runs.c - runs of an eval and their output items. The work is the runner's (eval_run.h); the runs of a job's eval are
  * read from its folder (eval_of_job.h).
  */
-#include "base/clock.h"
 #include "base/size.h"
 #include "server/api_internal.h"
 #include "server/eval_list.h"
@@ -53,9 +52,9 @@ static bool find_run(struct api_call *c, const struct found *f, struct document 
     return err->kind == ERR_NOT_FOUND && no_run(err);
 }
 
-static json_t *run_of(const char *text)
+static json_t *run_of(const struct document *d)
 {
-    json_t *body = api_json_of(text), *run = json_incref(json_object_get(body, "run"));
+    json_t *body = api_json_of(d->body), *run = json_incref(json_object_get(body, "run"));
 
     json_decref(body);
     return run;
@@ -63,15 +62,16 @@ static json_t *run_of(const char *text)
 
 /* ---- made ---- */
 
-static json_t *new_run(struct api_call *c, const struct found *f, const char *id, const char *name,
+static json_t *new_run(struct api_call *c, const struct found *f, const char *name,
                        const struct eval_source *s, json_t *metadata)
 {
     struct eval_tally tally = {.criteria = json_object_get(f->eval, "testing_criteria")};
     json_t *run = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:o, s:n, s:O, s:b}", "object", "eval.run", "id",
-        id, "eval_id", f->d.id, "name", name != NULL ? name : id, "model",
-        s->asks ? s->model.name : "", "status", "queued", "created_at", (json_int_t)clock_unix(),
-        "report_url", arena_printf(c->arena, "%s/evals/%s/runs/%s", api_base_url(c), f->d.id, id),
+        c->new_id, "eval_id", f->d.id, "name", name != NULL ? name : c->new_id, "model",
+        s->asks ? s->model.name : "", "status", "queued", "created_at", (json_int_t)c->new_at,
+        "report_url",
+        arena_printf(c->arena, "%s/evals/%s/runs/%s", api_base_url(c), f->d.id, c->new_id),
         "metadata", metadata, "error", "data_source", json_object_get(c->body, "data_source"),
         "shared_with_openai", 0);
 
@@ -82,38 +82,37 @@ static json_t *new_run(struct api_call *c, const struct found *f, const char *id
 }
 
 static bool add_run(struct api_call *c, const struct found *f, const struct eval_source *s,
-                    const char *name, struct error *err)
+                    const char *name, json_t **answer, struct error *err)
 {
     struct label *labels;
     size_t n_labels;
-    const char *id = store_new_id("evalrun_", c->arena);
 
     if (!api_metadata(c->body, c->arena, &labels, &n_labels, err))
         return false;
-    json_t *run = new_run(c, f, id, name, s, api_json_of_labels(labels, n_labels));
+    json_t *run = new_run(c, f, name, s, api_json_of_labels(labels, n_labels));
     json_t *body = json_pack("{s:O, s:o}", "run", run, "picked",
                              s->picked != NULL ? json_incref(s->picked) : json_null());
-    const int64_t now = json_integer_value(json_object_get(run, "created_at"));
     const struct document d = {.kind = RUN_KIND,
-                               .id = id,
+                               .id = c->new_id,
                                .project_id = c->who.project_id,
                                .parent = f->d.id,
                                .state = "queued",
                                .model =
                                    s->asks ? arena_text(c->arena, str_of(s->model.name)) : NULL,
                                .body = api_text_of(body, c->arena),
-                               .created_at = now,
-                               .updated_at = now};
+                               .created_at = c->new_at,
+                               .updated_at = c->new_at};
     json_decref(body);
     if (!documents_add(c->store, &d, labels, n_labels, err)) {
         json_decref(run);
         return false;
     }
     runner_wake(c->api->runner);
-    return api_reply(c, 201, run);
+    *answer = run;
+    return true;
 }
 
-static bool make(struct api_call *c, struct error *err)
+static bool make(struct api_call *c, json_t **answer, struct error *err)
 {
     const json_t *source = json_object_get(c->body, "data_source");
     struct eval_source s = {0};
@@ -138,17 +137,28 @@ static bool make(struct api_call *c, struct error *err)
             err->kind = ERR_INVALID;
         return false;
     }
-    if (!add_run(c, &f, &s, name, err)) {
-        eval_source_release(&s);
-        return false;
-    }
+    const bool ok = add_run(c, &f, &s, name, answer, err);
     eval_source_release(&s);
+    return ok;
+}
+
+static bool find_made(struct api_call *c, struct str id, json_t **answer, struct error *err)
+{
+    struct document d;
+
+    if (!documents_get(c->store, RUN_KIND, c->who.project_id, id, c->arena, &d, err))
+        return err->kind == ERR_NOT_FOUND;
+    *answer = run_of(&d);
     return true;
 }
 
 static bool create(struct api_call *c, struct error *err)
 {
-    return api_need_body(c, err) && api_later(c, make, err); /* a file may be long */
+    static const struct api_maker run = {
+        .prefix = "evalrun_", .status = 201, .find = find_made, .make = make};
+
+    /* in a thread of its own: a file may be long */
+    return api_need_body(c, err) && api_make_once(c, &run, err);
 }
 
 /* ---- looked up ---- */
@@ -172,11 +182,8 @@ static bool list(struct api_call *c, struct error *err)
     const struct str status = http_query(c->x, "status");
     struct document_filter filter = {.kind = RUN_KIND, .project_id = c->who.project_id};
     struct store_page page;
-    struct document *all;
     struct found f;
     json_t *runs;
-    size_t n;
-    bool more;
 
     if (!find_eval(c, &f, err) || !api_page(c, 20, 100, true, &page, err))
         return false;
@@ -185,12 +192,7 @@ static bool list(struct api_call *c, struct error *err)
                eval_reply_page(c, with_status(runs, status), &page, err);
     filter.parent = f.d.id;
     filter.state = status.len > 0 ? arena_text(c->arena, status) : NULL;
-    if (!documents_list(c->store, &filter, &page, c->arena, &all, &n, &more, err))
-        return false;
-    runs = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(runs, run_of(all[i].body));
-    return api_reply_list(c, runs, more);
+    return api_reply_documents(c, &filter, &page, run_of, err);
 }
 
 /* The object of this id in a list, which is taken. */
@@ -218,7 +220,7 @@ static bool retrieve(struct api_call *c, struct error *err)
     if (f.of_job)
         return eval_of_job_runs(c, &f.d, f.eval, c->arena, &runs, err) &&
                reply_one(c, runs, c->id[1], "run_id", err);
-    return find_run(c, &f, &d, err) && api_reply(c, 200, run_of(d.body));
+    return find_run(c, &f, &d, err) && api_reply(c, 200, run_of(&d));
 }
 
 /* ---- ended ---- */
@@ -259,7 +261,7 @@ static bool cancel(struct api_call *c, struct error *err)
            documents_change(c->store, RUN_KIND, c->who.project_id, c->id[1], set_canceled, NULL,
                             err) &&
            work_end(c->store, RUN_KIND, c->who.project_id, d.id, "eval.run", "canceled", err) &&
-           find_run(c, &f, &d, err) && api_reply(c, 200, run_of(d.body));
+           find_run(c, &f, &d, err) && api_reply(c, 200, run_of(&d));
 }
 
 static bool delete_run(struct api_call *c, struct error *err)
@@ -282,9 +284,9 @@ static bool check_status(struct str status, struct error *err)
            fail_param(err, ERR_INVALID, "status", "\"status\" is neither pass nor fail");
 }
 
-static json_t *item_of(const char *text)
+static json_t *item_of(const struct document *d)
 {
-    json_t *body = api_json_of(text), *item = json_incref(json_object_get(body, "item"));
+    json_t *body = api_json_of(d->body), *item = json_incref(json_object_get(body, "item"));
 
     json_decref(body);
     return item;
@@ -295,11 +297,9 @@ static bool list_items(struct api_call *c, struct error *err)
     const struct str status = http_query(c->x, "status");
     struct document_filter filter = {.kind = EVAL_ITEM_KIND, .project_id = c->who.project_id};
     struct store_page page;
-    struct document run, *all;
+    struct document run;
     struct found f;
     json_t *items;
-    size_t n;
-    bool more;
 
     if (!find_eval(c, &f, err) || !check_status(status, err) ||
         !api_page(c, 20, 100, true, &page, err))
@@ -311,12 +311,7 @@ static bool list_items(struct api_call *c, struct error *err)
         return false;
     filter.parent = run.id;
     filter.state = status.len > 0 ? arena_text(c->arena, status) : NULL;
-    if (!documents_list(c->store, &filter, &page, c->arena, &all, &n, &more, err))
-        return false;
-    items = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(items, item_of(all[i].body));
-    return api_reply_list(c, items, more);
+    return api_reply_documents(c, &filter, &page, item_of, err);
 }
 
 static bool retrieve_item(struct api_call *c, struct error *err)
@@ -335,7 +330,7 @@ static bool retrieve_item(struct api_call *c, struct error *err)
     if (!documents_get(c->store, EVAL_ITEM_KIND, c->who.project_id, c->id[2], c->arena, &d, err))
         return false;
     return strcmp(d.parent, run.id) == 0
-               ? api_reply(c, 200, item_of(d.body))
+               ? api_reply(c, 200, item_of(&d))
                : fail_param(err, ERR_NOT_FOUND, "output_item_id",
                             "there is no output item of this id of this run");
 }

@@ -161,7 +161,7 @@ static bool read_criteria(struct api_call *c, json_t **out, struct error *err)
 
 /* ---- made ---- */
 
-static bool make(struct api_call *c, struct error *err)
+static bool make(struct api_call *c, json_t **answer, struct error *err)
 {
     struct label *labels;
     size_t n_labels;
@@ -177,9 +177,9 @@ static bool make(struct api_call *c, struct error *err)
         return false;
     }
     struct document d = {.kind = EVAL_KIND,
-                         .id = store_new_id("eval_", c->arena),
+                         .id = c->new_id,
                          .project_id = c->who.project_id,
-                         .created_at = clock_unix()};
+                         .created_at = c->new_at};
     json_t *body =
         json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "object", "eval", "id", d.id, "name",
                   name != NULL ? name : d.id, "created_at", (json_int_t)d.created_at, "metadata",
@@ -191,12 +191,26 @@ static bool make(struct api_call *c, struct error *err)
         json_decref(body);
         return false;
     }
-    return api_reply(c, 201, body);
+    *answer = body;
+    return true;
+}
+
+static bool find_made(struct api_call *c, struct str id, json_t **answer, struct error *err)
+{
+    struct document d;
+
+    if (!documents_get(c->store, EVAL_KIND, c->who.project_id, id, c->arena, &d, err))
+        return err->kind == ERR_NOT_FOUND;
+    *answer = api_json_of(d.body);
+    return true;
 }
 
 static bool create(struct api_call *c, struct error *err)
 {
-    return api_need_body(c, err) && api_later(c, make, err);
+    static const struct api_maker eval = {
+        .prefix = "eval_", .status = 201, .find = find_made, .make = make};
+
+    return api_need_body(c, err) && api_make_once(c, &eval, err);
 }
 
 /* ---- looked up ---- */

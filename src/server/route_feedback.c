@@ -35,17 +35,9 @@ static bool list(struct api_call *c, struct error *err)
                                       .state = query_text(c, "object_id"),
                                       .model = query_text(c, "model")};
     struct store_page page;
-    struct document *rows;
-    size_t n;
-    bool more;
 
-    if (!api_page(c, 20, 100, false, &page, err) ||
-        !documents_list(c->store, &f, &page, c->arena, &rows, &n, &more, err))
-        return false;
-    json_t *data = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(data, feedback_json(&rows[i]));
-    return api_reply_list(c, data, more);
+    return api_page(c, 20, 100, false, &page, err) &&
+           api_reply_documents(c, &f, &page, feedback_json, err);
 }
 
 static bool retrieve(struct api_call *c, struct error *err)

@@ -186,7 +186,8 @@ static bool find(struct api_call *c, struct str id, json_t **answer, struct erro
 
 static bool create(struct api_call *c, struct error *err)
 {
-    static const struct api_maker job = {.prefix = "ftjob-", .find = find, .make = make};
+    static const struct api_maker job = {
+        .prefix = "ftjob-", .status = 200, .find = find, .make = make};
 
     /* a Python grader is loaded to see whether it can be: not in a handler's thread, and a client may not wait for it */
     return api_need_body(c, err) && api_make_once(c, &job, err);

@@ -17,14 +17,12 @@
 
 /* ---- the object ---- */
 
-static char *hint_of(struct str secret, struct arena *a)
+static json_t *hint_of(struct str secret)
 {
-    return secret.len >= 4 ? arena_printf(a, "whsec_...%.4s", secret.ptr + secret.len - 4)
-                           : arena_text(a, STR("whsec_..."));
+    return json_sprintf("whsec_...%.4s", secret.len >= 4 ? secret.ptr + secret.len - 4 : "");
 }
 
-/* secret: told, as only making and rotating do. */
-static json_t *endpoint_json(const struct document *d, bool secret, struct arena *a)
+static json_t *endpoint_json(const struct document *d)
 {
     json_t *body = api_json_of(d->body), *o = json_object();
     json_t *key = json_object_get(body, "secret");
@@ -36,9 +34,17 @@ static json_t *endpoint_json(const struct document *d, bool secret, struct arena
     json_object_set_new(o, "updated_at", json_integer(d->updated_at));
     for (size_t i = 0; i < COUNT_OF(shown); i++)
         json_object_set(o, shown[i], json_object_get(body, shown[i]));
-    json_object_set_new(o, "signing_secret_hint", json_string(hint_of(json_str(key), a)));
-    if (secret)
-        json_object_set(o, "signing_secret", key);
+    json_object_set_new(o, "signing_secret_hint", hint_of(json_str(key)));
+    json_decref(body);
+    return o;
+}
+
+/* As only making and rotating tell it. */
+static json_t *endpoint_with_secret(const struct document *d)
+{
+    json_t *body = api_json_of(d->body), *o = endpoint_json(d);
+
+    json_object_set(o, "signing_secret", json_object_get(body, "secret"));
     json_decref(body);
     return o;
 }
@@ -121,32 +127,23 @@ static bool create(struct api_call *c, struct error *err)
     d.body = api_text_of(body, c->arena);
     d.updated_at = d.created_at;
     json_decref(body);
-    return documents_add(c->store, &d, NULL, 0, err) &&
-           api_reply(c, 200, endpoint_json(&d, true, c->arena));
+    return documents_add(c->store, &d, NULL, 0, err) && api_reply(c, 200, endpoint_with_secret(&d));
 }
 
 static bool list(struct api_call *c, struct error *err)
 {
     const struct document_filter f = {.kind = KIND, .project_id = c->who.project_id};
     struct store_page page;
-    struct document *rows;
-    size_t n;
-    bool more;
 
-    if (!api_page(c, 20, 100, false, &page, err) ||
-        !documents_list(c->store, &f, &page, c->arena, &rows, &n, &more, err))
-        return false;
-    json_t *data = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(data, endpoint_json(&rows[i], false, c->arena));
-    return api_reply_list(c, data, more);
+    return api_page(c, 20, 100, false, &page, err) &&
+           api_reply_documents(c, &f, &page, endpoint_json, err);
 }
 
 static bool retrieve(struct api_call *c, struct error *err)
 {
     struct document d;
 
-    return get(c, &d, err) && api_reply(c, 200, endpoint_json(&d, false, c->arena));
+    return get(c, &d, err) && api_reply(c, 200, endpoint_json(&d));
 }
 
 static bool change(void *ctx, const struct document *was, struct arena *a,
@@ -195,7 +192,7 @@ static bool rotate(struct api_call *c, struct error *err)
     return json_get_bool(c->body, "keep_old_secret_active_for_24_hours", "the request", false,
                          &keep, err) &&
            documents_change(c->store, KIND, c->who.project_id, c->id[0], new_secret, &keep, err) &&
-           get(c, &d, err) && api_reply(c, 200, endpoint_json(&d, true, c->arena));
+           get(c, &d, err) && api_reply(c, 200, endpoint_with_secret(&d));
 }
 
 static bool delete_endpoint(struct api_call *c, struct error *err)

@@ -2,15 +2,14 @@
  * webhook_sender.c - take, sign, send, and note what became of it.
  */
 #include "server/webhook_sender.h"
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 #include "base/http.h"
 #include "base/size.h"
 #include "server/webhook.h"
 #include "text/log.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,10 +21,8 @@
 struct webhook_sender {
     struct webhook_sender_options opt;
     struct http *http;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards changed alone */
-    pthread_cond_t changed;
-    atomic_bool stop;
+    struct background thread;
+    atomic_bool stop; /* what is being sent, too */
 };
 
 bool webhook_send(struct webhook_sender *w, const json_t *endpoint, const char *event_id,
@@ -119,9 +116,10 @@ static bool is_among(const char *project, const char *const *projects, size_t n)
     return false;
 }
 
-/* How many were there. */
-static size_t round_of(struct webhook_sender *w)
+/* Takes what is due, a batch of it. */
+static double work(void *ctx)
 {
+    struct webhook_sender *w = ctx;
     struct arena a = {0};
     struct delivery *due;
     struct error err;
@@ -142,22 +140,7 @@ static size_t round_of(struct webhook_sender *w)
             slow[n_slow++] = due[i].project_id;
     }
     arena_release(&a);
-    return n;
-}
-
-static void *work(void *arg)
-{
-    struct webhook_sender *w = arg;
-
-    while (!atomic_load(&w->stop)) {
-        const size_t n = round_of(w);
-
-        pthread_mutex_lock(&w->lock);
-        if (n == 0 && !atomic_load(&w->stop))
-            condition_wait_for(&w->changed, &w->lock, w->opt.pause_s);
-        pthread_mutex_unlock(&w->lock);
-    }
-    return NULL;
+    return n > 0 ? 0 : w->opt.pause_s;
 }
 
 bool webhook_sender_open(const struct webhook_sender_options *opt, struct webhook_sender **out,
@@ -174,14 +157,10 @@ bool webhook_sender_open(const struct webhook_sender_options *opt, struct webhoo
         free(w);
         return false;
     }
-    pthread_mutex_init(&w->lock, NULL);
-    condition_init(&w->changed);
-    if (pthread_create(&w->thread, NULL, work, w) != 0) {
-        pthread_cond_destroy(&w->changed);
-        pthread_mutex_destroy(&w->lock);
+    if (!background_start(&w->thread, work, w, "webhooks", err)) {
         http_close(w->http);
         free(w);
-        return fail(err, ERR_IO, "the system gives no thread for webhooks");
+        return false;
     }
     *out = w;
     return true;
@@ -191,13 +170,8 @@ void webhook_sender_close(struct webhook_sender *w)
 {
     if (w == NULL)
         return;
-    pthread_mutex_lock(&w->lock);
     atomic_store(&w->stop, true);
-    pthread_cond_signal(&w->changed);
-    pthread_mutex_unlock(&w->lock);
-    pthread_join(w->thread, NULL);
-    pthread_cond_destroy(&w->changed);
-    pthread_mutex_destroy(&w->lock);
+    background_release(&w->thread);
     http_close(w->http);
     free(w);
 }

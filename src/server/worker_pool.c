@@ -2,8 +2,8 @@
  * worker_pool.c - one thread that starts, waits for and buries.
  */
 #include "server/worker_pool.h"
+#include "base/background.h"
 #include "base/clock.h"
-#include "base/condition.h"
 #include "store/jobs.h"
 
 #include <assert.h>
@@ -36,10 +36,7 @@ struct worker_pool {
     char program[4096];
     char machine[65];
     struct child *children;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards stop, n_alive, n_starts */
-    pthread_cond_t changed;
-    bool stop;
+    struct background thread; /* its lock guards all below */
     size_t n_alive, n_starts;
 };
 
@@ -76,10 +73,10 @@ static bool start(struct worker_pool *p, struct child *c)
         return false;
     }
     c->pid = pid;
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     p->n_alive++;
     p->n_starts++;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
     say(p, "worker started", pid, c->name);
     return true;
 }
@@ -100,38 +97,27 @@ static void bury(struct worker_pool *p, struct child *c, int status)
     const double wait =
         c->n_short <= 3 ? 0.2 : (double)(1u << (c->n_short < 9 ? c->n_short - 3 : 6));
     c->next_start = clock_seconds() + (wait < LONGEST_WAIT ? wait : LONGEST_WAIT);
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     p->n_alive--;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
     if (!jobs_release_worker(p->opt.store, c->name, &err))
         say(p, "jobs not released", 0, err.message); /* their leases end by themselves */
 }
 
-static bool stopping(struct worker_pool *p)
-{
-    pthread_mutex_lock(&p->lock);
-    if (!p->stop)
-        condition_wait_for(&p->changed, &p->lock, LOOK_SECONDS);
-    const bool stop = p->stop;
-    pthread_mutex_unlock(&p->lock);
-    return stop;
-}
-
-static void *look_after(void *ctx)
+static double look_after(void *ctx)
 {
     struct worker_pool *p = ctx;
 
-    while (!stopping(p))
-        for (size_t i = 0; i < p->opt.n_workers; i++) {
-            struct child *c = &p->children[i];
-            int status;
+    for (size_t i = 0; i < p->opt.n_workers; i++) {
+        struct child *c = &p->children[i];
+        int status;
 
-            if (c->pid != 0 && waitpid(c->pid, &status, WNOHANG) == c->pid)
-                bury(p, c, status);
-            if (c->pid == 0 && clock_seconds() >= c->next_start)
-                (void)!start(p, c);
-        }
-    return NULL;
+        if (c->pid != 0 && waitpid(c->pid, &status, WNOHANG) == c->pid)
+            bury(p, c, status);
+        if (c->pid == 0 && clock_seconds() >= c->next_start)
+            (void)!start(p, c);
+    }
+    return LOOK_SECONDS;
 }
 
 bool worker_pool_open(const struct worker_pool_options *opt, struct worker_pool **out,
@@ -144,19 +130,13 @@ bool worker_pool_open(const struct worker_pool_options *opt, struct worker_pool 
         return fail(err, ERR_NO_MEMORY, "no memory for the workers");
     p->opt = *opt;
     p->children = ARENA_ARRAY(&p->arena, struct child, opt->n_workers + 1);
-    pthread_mutex_init(&p->lock, NULL);
-    condition_init(&p->changed);
     if (gethostname(p->machine, sizeof p->machine - 1) != 0)
         snprintf(p->machine, sizeof p->machine, "localhost");
     n = opt->program == NULL ? readlink("/proc/self/exe", p->program, sizeof p->program - 1) : 0;
     if (opt->program != NULL)
         snprintf(p->program, sizeof p->program, "%s", opt->program);
-    bool ok = n >= 0 || fail_errno(err, "cannot find this program to start workers");
-    ok = ok && (pthread_create(&p->thread, NULL, look_after, p) == 0 ||
-                fail(err, ERR_NO_MEMORY, "no thread can be started for the workers"));
-    if (!ok) {
-        pthread_cond_destroy(&p->changed);
-        pthread_mutex_destroy(&p->lock);
+    const bool ok = n >= 0 || fail_errno(err, "cannot find this program to start workers");
+    if (!ok || !background_start(&p->thread, look_after, p, "the workers", err)) {
         arena_release(&p->arena);
         free(p);
         return false;
@@ -199,26 +179,21 @@ void worker_pool_close(struct worker_pool *p, double seconds)
 {
     if (p == NULL)
         return;
-    pthread_mutex_lock(&p->lock);
-    p->stop = true;
-    pthread_cond_signal(&p->changed);
-    pthread_mutex_unlock(&p->lock);
-    pthread_join(p->thread, NULL);
+    background_stop(&p->thread);
     signal_all(p, SIGTERM);
     if (!wait_for_all(p, clock_seconds() + seconds)) {
         signal_all(p, SIGKILL);
         (void)!wait_for_all(p, clock_seconds() + 10);
     }
-    pthread_cond_destroy(&p->changed);
-    pthread_mutex_destroy(&p->lock);
+    background_release(&p->thread);
     arena_release(&p->arena);
     free(p);
 }
 
 void worker_pool_counts(struct worker_pool *p, size_t *n_alive, size_t *n_starts)
 {
-    pthread_mutex_lock(&p->lock);
+    pthread_mutex_lock(&p->thread.lock);
     *n_alive = p->n_alive;
     *n_starts = p->n_starts;
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_unlock(&p->thread.lock);
 }

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "store/access_internal.h"
 #include "store/key_uses.h"
+#include "store/rows_internal.h"
 #include "store/store_internal.h"
 
 #define KEY_LETTERS 48 /* 285 bits */
@@ -30,51 +31,6 @@ bool access_name_is_fit(const char *name, const char *what, struct error *err)
         return fail_param(err, ERR_INVALID, "name",
                           "the name of %s has %zu characters; 1 to %d are expected", what, n,
                           ACCESS_NAME_MAX);
-    return true;
-}
-
-void *grown_next(struct grown *g, size_t size)
-{
-    if (g->n == g->max) {
-        const size_t max = size_max(16, 2 * g->max);
-        void *items = arena_alloc(g->arena, max * size);
-
-        if (g->n > 0)
-            memcpy(items, g->items, g->n * size);
-        g->items = items;
-        g->max = max;
-    }
-    return (char *)g->items + g->n++ * size;
-}
-
-static bool one_row(void *ctx, const struct db_row *row, struct error *err)
-{
-    struct listing *l = ctx;
-
-    (void)err;
-    l->fill(row, grown_next(&l->list, l->item_bytes), l->list.arena);
-    return true;
-}
-
-bool listing_run(struct db *db, struct listing *l, struct error *err)
-{
-    l->list = (struct grown){.arena = l->list.arena};
-    return db_run(db, l->sql, l->v, l->n_v, one_row, l, NULL, err);
-}
-
-static bool listing_in(struct db *db, void *ctx, struct error *err)
-{
-    return listing_run(db, ctx, err);
-}
-
-bool listing_read(struct store *s, struct listing *l, struct arena *a, void **out, size_t *n,
-                  struct error *err)
-{
-    l->list.arena = a;
-    if (!db_read(store_db(s), listing_in, l, err))
-        return false;
-    *out = l->list.items;
-    *n = l->list.n;
     return true;
 }
 
@@ -188,7 +144,7 @@ bool access_new_key(struct store *s, const struct new_key *k, struct arena *a, s
     return true;
 }
 
-static void fill_key(const struct db_row *row, void *item, struct arena *a)
+static void fill_key(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct api_key *)item = (struct api_key){
         .id = db_row_text(row, 0, a),
@@ -212,37 +168,31 @@ static void fill_key(const struct db_row *row, void *item, struct arena *a)
 bool access_keys(struct store *s, const char *project_id, struct arena *a, struct api_key **out,
                  size_t *n, struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT " KEY_COLUMNS " FROM api_keys k WHERE k.project_id = ?1 ORDER BY k.seq",
-        .v = {db_text(project_id)},
-        .n_v = 1,
-        .fill = fill_key,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    const struct db_value v = db_text(project_id);
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(s,
+                   "SELECT " KEY_COLUMNS " FROM api_keys k WHERE k.project_id = ?1 ORDER BY k.seq",
+                   &v, 1, (struct row_kind){fill_key, sizeof **out}, SIZE_MAX, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
 bool access_org_keys(struct store *s, const char *org_id, struct arena *a, struct api_key **out,
                      size_t *n, struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT " KEY_COLUMNS " FROM api_keys k JOIN projects p ON p.id = k.project_id "
-               "WHERE p.org_id = ?1 ORDER BY k.seq",
-        .v = {db_text(org_id)},
-        .n_v = 1,
-        .fill = fill_key,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    const struct db_value v = db_text(org_id);
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(s,
+                   "SELECT " KEY_COLUMNS " FROM api_keys k JOIN projects p ON p.id = k.project_id "
+                   "WHERE p.org_id = ?1 ORDER BY k.seq",
+                   &v, 1, (struct row_kind){fill_key, sizeof **out}, SIZE_MAX, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
@@ -336,7 +286,7 @@ static unsigned with_contained(unsigned scopes)
     return scopes;
 }
 
-static void fill_asked(const struct db_row *row, void *item, struct arena *a)
+static void fill_asked(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct asked *)item = (struct asked){
         .access =
@@ -358,25 +308,21 @@ bool access_of_key(struct store *s, struct str key, struct arena *a, struct acce
 {
     const size_t n_hashed = size_min(key.len, KEY_BYTES);
     const struct sha256_text hash = sha256_of(n_hashed > 0 ? key.ptr : "", n_hashed);
-    struct listing l = {
-        .sql = "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
-               "k.concurrent_requests, k.last_used_at FROM api_keys k "
-               "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
-               "WHERE k.hash = ?1 AND k.revoked_at = 0 AND p.archived_at = 0 "
-               "AND (k.expires_at = 0 OR k.expires_at > ?2)",
-        .v = {db_text(hash.hex), db_int(clock_unix())},
-        .n_v = 2,
-        .fill = fill_asked,
-        .item_bytes = sizeof(struct asked),
-    };
-    void *items = NULL;
-    size_t n = 0;
+    const struct db_value v[] = {db_text(hash.hex), db_int(clock_unix())};
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, &n, err))
+    if (!rows_read(s,
+                   "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
+                   "k.concurrent_requests, k.last_used_at FROM api_keys k "
+                   "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
+                   "WHERE k.hash = ?1 AND k.revoked_at = 0 AND p.archived_at = 0 "
+                   "AND (k.expires_at = 0 OR k.expires_at > ?2)",
+                   v, COUNT_OF(v), (struct row_kind){fill_asked, sizeof(struct asked)}, 1, a, &rows,
+                   err))
         return false;
-    if (n == 0)
+    if (rows.n == 0)
         return fail(err, ERR_NOT_FOUND, "there is no such API key, or it was revoked");
-    const struct asked *asked = items;
+    const struct asked *asked = rows.items;
     const int64_t now = clock_unix();
     if (now - asked->last_used_at >= NOTED_EVERY)
         key_uses_note(store_key_uses(s), asked->access.key_id, now);
@@ -386,21 +332,16 @@ bool access_of_key(struct store *s, struct str key, struct arena *a, struct acce
 
 bool access_anonymous(struct store *s, struct arena *a, struct access *out, struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT NULL, p.id, p.org_id, o.slug, ?1, 0, 0, 0 FROM projects p "
-               "JOIN orgs o ON o.id = p.org_id WHERE p.archived_at = 0 ORDER BY p.seq LIMIT 1",
-        .v = {db_int(SCOPE_USE | SCOPE_TRAIN)},
-        .n_v = 1,
-        .fill = fill_asked,
-        .item_bytes = sizeof(struct asked),
-    };
-    void *items = NULL;
-    size_t n = 0;
+    const struct db_value v = db_int(SCOPE_USE | SCOPE_TRAIN);
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, &n, err))
+    if (!rows_read(s,
+                   "SELECT NULL, p.id, p.org_id, o.slug, ?1, 0, 0, 0 FROM projects p "
+                   "JOIN orgs o ON o.id = p.org_id WHERE p.archived_at = 0 ORDER BY p.seq LIMIT 1",
+                   &v, 1, (struct row_kind){fill_asked, sizeof(struct asked)}, 1, a, &rows, err))
         return false;
-    if (n == 0)
+    if (rows.n == 0)
         return fail(err, ERR_NOT_FOUND, "there is no project yet");
-    *out = ((const struct asked *)items)->access;
+    *out = ((const struct asked *)rows.items)->access;
     return true;
 }

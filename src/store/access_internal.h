@@ -25,25 +25,4 @@ bool org_put(struct db *db, struct org *o, struct arena *a, struct error *err);
 bool project_put(struct db *db, const struct project *p, struct error *err);
 bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *hash,
              struct error *err);
-
-/* A list that grows in an arena: the next item of size bytes. */
-struct grown {
-    struct arena *arena;
-    void *items;
-    size_t n, max;
-};
-void *grown_next(struct grown *g, size_t size);
-
-/* One statement as a transaction that reads, its rows into a list. */
-struct listing {
-    const char *sql;
-    struct db_value v[4];
-    size_t n_v;
-    void (*fill)(const struct db_row *row, void *item, struct arena *a);
-    size_t item_bytes;
-    struct grown list;
-};
-bool listing_read(struct store *s, struct listing *l, struct arena *a, void **out, size_t *n,
-                  struct error *err);
-bool listing_run(struct db *db, struct listing *l, struct error *err); /* within a transaction */
 #endif

@@ -3,7 +3,7 @@
  * row an hour: otherwise whoever has a key fills the disk with what was refused.
  */
 #include "base/size.h"
-#include "store/access_internal.h"
+#include "store/access.h"
 #include "store/rows_internal.h"
 
 #define REPEAT_SECONDS 3600
@@ -49,7 +49,10 @@ bool audit_put(struct store *s, const struct audit_entry *e, struct error *err)
     return db_write(store_db(s), put, &copy, err);
 }
 
-static void fill(const struct db_row *row, void *item, struct arena *a)
+/* As fill has them. */
+#define COLUMNS "seq, at, org_id, project_id, key_id, action, target, outcome, address"
+
+static void fill(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct audit_entry *)item = (struct audit_entry){
         .seq = db_row_int(row, 0),
@@ -67,22 +70,19 @@ static void fill(const struct db_row *row, void *item, struct arena *a)
 bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t limit,
                 struct arena *a, struct audit_entry **out, size_t *n, struct error *err)
 {
-    struct listing l = {
-        .sql = org_id != NULL
-                   ? "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
-                     "FROM audit WHERE seq > ?1 AND org_id = ?3 ORDER BY seq LIMIT ?2"
-                   : "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
-                     "FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
-        .v = {db_int(after_seq), db_int((int64_t)size_min(limit, INT64_MAX)), db_text(org_id)},
-        .n_v = org_id != NULL ? 3 : 2,
-        .fill = fill,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    const struct db_value v[] = {db_int(after_seq), db_int((int64_t)size_min(limit, INT64_MAX)),
+                                 db_text(org_id)};
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(
+            s,
+            org_id != NULL ? "SELECT " COLUMNS
+                             " FROM audit WHERE seq > ?1 AND org_id = ?3 ORDER BY seq LIMIT ?2"
+                           : "SELECT " COLUMNS " FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            v, org_id != NULL ? 3 : 2, (struct row_kind){fill, sizeof **out}, limit, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
@@ -90,51 +90,27 @@ bool audit_list(struct store *s, const char *org_id, int64_t after_seq, size_t l
     "AND (" list " = '' OR replace(',' || " list " || ',', ',' || COALESCE(" column                \
     ", '') || ',', '') <> ',' || " list " || ',') "
 
-struct finding {
-    struct audit_filter f;
-    size_t limit;
-    struct grown list;
-};
-
-static bool one_found(void *ctx, const struct db_row *row, struct error *err)
+bool audit_find(struct store *s, const struct audit_filter *f, size_t limit, struct arena *a,
+                struct audit_entry **out, size_t *n, struct error *err)
 {
-    struct finding *x = ctx;
-
-    (void)err;
-    fill(row, grown_next(&x->list, sizeof(struct audit_entry)), x->list.arena);
-    return true;
-}
-
-static bool find(struct db *db, void *ctx, struct error *err)
-{
-    struct finding *x = ctx;
-    const struct audit_filter *f = &x->f;
     const struct db_value v[] = {
         db_text(f->org_id),   db_int(f->after),
         db_int(f->before),    db_int(f->from),
         db_int(f->to),        db_text(f->actions),
         db_text(f->projects), db_text(f->keys),
-        db_text(f->targets),  db_int((int64_t)size_min(x->limit, INT64_MAX)),
+        db_text(f->targets),  db_int((int64_t)size_min(limit, INT64_MAX)),
     };
+    struct rows rows;
 
-    x->list = (struct grown){.arena = x->list.arena};
-    return db_run(db,
-                  "SELECT seq, at, org_id, project_id, key_id, action, target, outcome, address "
-                  "FROM audit WHERE org_id = ?1 AND seq > ?2 AND seq < ?3 AND at >= ?4 "
-                  "AND at <= ?5 " IS_AMONG("?6", "action") IS_AMONG("?7", "project_id")
-                      IS_AMONG("?8", "key_id") IS_AMONG("?9", "target") "ORDER BY seq DESC "
-                                                                        "LIMIT ?10",
-                  v, COUNT_OF(v), one_found, x, NULL, err);
-}
-
-bool audit_find(struct store *s, const struct audit_filter *f, size_t limit, struct arena *a,
-                struct audit_entry **out, size_t *n, struct error *err)
-{
-    struct finding x = {*f, limit, {.arena = a}};
-
-    if (!db_read(store_db(s), find, &x, err))
+    if (!rows_read(s,
+                   "SELECT " COLUMNS
+                   " FROM audit WHERE org_id = ?1 AND seq > ?2 AND seq < ?3 AND at >= ?4 "
+                   "AND at <= ?5 " IS_AMONG("?6", "action") IS_AMONG("?7", "project_id")
+                       IS_AMONG("?8", "key_id") IS_AMONG("?9", "target") "ORDER BY seq DESC "
+                                                                         "LIMIT ?10",
+                   v, COUNT_OF(v), (struct row_kind){fill, sizeof **out}, limit, a, &rows, err))
         return false;
-    *out = x.list.items;
-    *n = x.list.n;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/condition.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "store/db_internal.h"
 
 #include <assert.h>
@@ -374,41 +375,12 @@ bool db_conflict(const struct db *db)
     return db->trouble == DB_UNIQUE;
 }
 
-/* Length of the well-formed UTF-8 character without a zero byte at p, of n bytes; 0: it is none (RFC 3629, section 4). */
-static size_t character(const unsigned char *p, size_t n)
-{
-    const unsigned c = p[0];
-    const size_t len = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    unsigned low = 0x80, high = 0xbf; /* of the second byte */
-
-    if (c > 0 && c < 0x80)
-        return 1;
-    if (c < 0xc2 || c > 0xf4 || len > n)
-        return 0;
-    if (c == 0xe0)
-        low = 0xa0;
-    else if (c == 0xed)
-        high = 0x9f;
-    else if (c == 0xf0)
-        low = 0x90;
-    else if (c == 0xf4)
-        high = 0x8f;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
 size_t db_text_until(struct str s)
 {
-    const unsigned char *p = (const unsigned char *)s.ptr;
-    size_t at = 0;
+    const size_t n = utf8_valid(s);
+    const char *zero = n > 0 ? memchr(s.ptr, 0, n) : NULL;
 
-    for (size_t len = 1; at < s.len && len > 0; at += len)
-        len = character(p + at, s.len - at);
-    return at;
+    return zero != NULL ? (size_t)(zero - s.ptr) : n;
 }
 
 static bool text_is_fit(struct str s, size_t number, struct error *err)

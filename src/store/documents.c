@@ -5,6 +5,10 @@
 #include "base/size.h"
 #include "store/rows_internal.h"
 
+#include <stdio.h>
+
+#define PAGE 100
+
 #define DOCUMENT_COLUMNS                                                                           \
     "t.seq, t.kind, t.id, t.project_id, t.parent, t.state, t.model, t.body, t.created_at, "        \
     "t.updated_at, t.expires_at"
@@ -250,6 +254,31 @@ bool documents_list(struct store *s, const struct document_filter *f, const stru
     *n = rows.n;
     *has_more = rows.more;
     return true;
+}
+
+bool documents_each(struct store *s, const struct document_filter *f, document_each_fn *fn,
+                    void *ctx, struct error *err)
+{
+    struct store_page page = {.limit = PAGE, .ascending = true};
+    char last[160];
+    bool more = true, enough = false, ok = true;
+
+    while (ok && more && !enough) {
+        struct arena a = {0};
+        struct document *all;
+        size_t n = 0;
+
+        ok = documents_list(s, f, &page, &a, &all, &n, &more, err);
+        for (size_t i = 0; ok && !enough && i < n; i++)
+            ok = fn(ctx, &all[i], &a, &enough, err);
+        more = more && n > 0;
+        if (ok && more) {
+            snprintf(last, sizeof last, "%s", all[n - 1].id);
+            page.after = last;
+        }
+        arena_release(&a);
+    }
+    return ok;
 }
 
 /* ---- changed ---- */

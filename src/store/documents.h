@@ -54,6 +54,14 @@ struct document_filter {
 MUST_CHECK bool documents_list(struct store *s, const struct document_filter *f,
                                const struct store_page *page, struct arena *a,
                                struct document **out, size_t *n, bool *has_more, struct error *err);
+/*
+ * Calls fn with each of them, oldest first, a page at a time, for there may be more than memory holds; a is gone behind the page. fn
+ * sets *enough to end it, or fails.
+ */
+typedef bool document_each_fn(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                              struct error *err);
+MUST_CHECK bool documents_each(struct store *s, const struct document_filter *f,
+                               document_each_fn *fn, void *ctx, struct error *err);
 /* With everything below it. */
 MUST_CHECK bool documents_delete(struct store *s, const char *kind, const char *project_id,
                                  struct str id, struct error *err);

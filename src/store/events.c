@@ -94,33 +94,19 @@ bool events_list(struct store *s, const char *job_id, const struct store_page *p
     return true;
 }
 
-struct feeding {
-    int64_t seq;
-    size_t limit;
-    struct arena *a;
-    struct rows rows;
-};
-
-static bool read_feed(struct db *db, void *ctx, struct error *err)
-{
-    struct feeding *f = ctx;
-    const struct db_value params[] = {db_int(f->seq), db_int((int64_t)f->limit)};
-
-    return rows_all(
-        db, "SELECT " EVENT_COLUMNS " FROM events t WHERE t.seq > ?1 ORDER BY t.seq LIMIT ?2",
-        params, COUNT_OF(params), (struct row_kind){feed_fill, sizeof(struct feed_event)}, f->limit,
-        f->a, &f->rows, err);
-}
-
 bool events_after(struct store *s, int64_t seq, size_t limit, struct arena *a,
                   struct feed_event **out, size_t *n, struct error *err)
 {
-    struct feeding f = {.seq = seq, .limit = limit, .a = a};
+    const struct db_value params[] = {db_int(seq), db_int((int64_t)limit)};
+    struct rows rows;
 
-    if (!db_read(store_db(s), read_feed, &f, err))
+    if (!rows_read(
+            s, "SELECT " EVENT_COLUMNS " FROM events t WHERE t.seq > ?1 ORDER BY t.seq LIMIT ?2",
+            params, COUNT_OF(params), (struct row_kind){feed_fill, sizeof **out}, limit, a, &rows,
+            err))
         return false;
-    *out = f.rows.items;
-    *n = f.rows.n;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 

@@ -422,43 +422,30 @@ bool file_is_left(const char *path, int64_t now)
     return (st.st_mtime > st.st_ctime ? st.st_mtime : st.st_ctime) < now - LEFT_SECONDS;
 }
 
-struct id_list {
-    int64_t now;
-    struct arena *a;
-    struct rows rows; /* of char * */
-};
-
 static void fill_id(const struct db_row *row, struct arena *a, void *item)
 {
     *(char **)item = db_row_text(row, 0, a);
 }
 
-/* Not what a job that has not ended reads. */
-static bool read_expired(struct db *db, void *ctx, struct error *err)
-{
-    struct id_list *list = ctx;
-    const struct db_value params[] = {db_int(list->now)};
-
-    return rows_all(db,
-                    "SELECT t.id FROM files t WHERE t.expires_at > 0 AND t.expires_at <= ?1 "
-                    "AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.project_id = t.project_id "
-                    "AND (j.training_file = t.id OR j.validation_file = t.id) "
-                    "AND j.status NOT IN ('succeeded', 'failed', 'cancelled'))",
-                    params, COUNT_OF(params), (struct row_kind){fill_id, sizeof(char *)}, SIZE_MAX,
-                    list->a, &list->rows, err);
-}
-
 static bool sweep_expired(struct store *s, int64_t now, struct arena *a, size_t *n,
                           struct error *err)
 {
-    struct id_list list = {.now = now, .a = a};
+    const struct db_value params[] = {db_int(now)};
+    struct rows ids;
 
-    if (!db_read(store_db(s), read_expired, &list, err))
+    /* not what a job that has not ended reads */
+    if (!rows_read(s,
+                   "SELECT t.id FROM files t WHERE t.expires_at > 0 AND t.expires_at <= ?1 "
+                   "AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.project_id = t.project_id "
+                   "AND (j.training_file = t.id OR j.validation_file = t.id) "
+                   "AND j.status NOT IN ('succeeded', 'failed', 'cancelled'))",
+                   params, COUNT_OF(params), (struct row_kind){fill_id, sizeof(char *)}, SIZE_MAX,
+                   a, &ids, err))
         return false;
-    for (size_t i = 0; i < list.rows.n; i++) {
+    for (size_t i = 0; i < ids.n; i++) {
         struct error gone = {0};
 
-        if (files_delete(s, NULL, str_of(((char **)list.rows.items)[i]), &gone))
+        if (files_delete(s, NULL, str_of(((char **)ids.items)[i]), &gone))
             (*n)++;
         else if (gone.kind != ERR_NOT_FOUND) /* another sweeps, too */
             return fail(err, gone.kind, "%s", gone.message);

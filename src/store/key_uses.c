@@ -1,7 +1,7 @@
 #include "store/key_uses.h"
+#include "base/background.h"
 #include "base/size.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,12 +15,9 @@ struct use {
 
 struct key_uses {
     struct db_pool *db;
-    pthread_t writer;
-    pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t more;
+    struct background writer; /* its lock guards all below */
     struct use waiting[WAITING];
     size_t n;
-    bool ends;
 };
 
 struct batch {
@@ -42,27 +39,20 @@ static bool put(struct db *db, void *ctx, struct error *err)
     return true;
 }
 
-static void *write_them(void *ctx)
+static double write_them(void *ctx)
 {
     struct key_uses *u = ctx;
     struct batch b;
+    struct error ignored = {0};
 
-    for (;;) {
-        struct error ignored = {0};
-
-        pthread_mutex_lock(&u->lock);
-        while (u->n == 0 && !u->ends)
-            pthread_cond_wait(&u->more, &u->lock);
-        b.n = u->n;
-        memcpy(b.use, u->waiting, b.n * sizeof *b.use);
-        u->n = 0;
-        const bool ends = u->ends;
-        pthread_mutex_unlock(&u->lock);
-        if (b.n > 0 && !db_write(u->db, put, &b, &ignored))
-            b.n = 0; /* the next use tells it again */
-        if (ends)
-            return NULL;
-    }
+    pthread_mutex_lock(&u->writer.lock);
+    b.n = u->n;
+    memcpy(b.use, u->waiting, b.n * sizeof *b.use);
+    u->n = 0;
+    pthread_mutex_unlock(&u->writer.lock);
+    if (b.n > 0)
+        (void)!db_write(u->db, put, &b, &ignored); /* the next use tells it again */
+    return UNTIL_WOKEN;
 }
 
 bool key_uses_open(struct db_pool *p, struct key_uses **out, struct error *err)
@@ -72,11 +62,9 @@ bool key_uses_open(struct db_pool *p, struct key_uses **out, struct error *err)
     if (u == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory to open the store");
     u->db = p;
-    pthread_mutex_init(&u->lock, NULL);
-    pthread_cond_init(&u->more, NULL);
-    if (pthread_create(&u->writer, NULL, write_them, u) != 0) {
+    if (!background_start(&u->writer, write_them, u, "the uses of keys", err)) {
         free(u);
-        return fail(err, ERR_IO, "the system gives no more threads");
+        return false;
     }
     *out = u;
     return true;
@@ -86,28 +74,27 @@ void key_uses_close(struct key_uses *u)
 {
     if (u == NULL)
         return;
-    pthread_mutex_lock(&u->lock);
-    u->ends = true;
-    pthread_cond_signal(&u->more);
-    pthread_mutex_unlock(&u->lock);
-    pthread_join(u->writer, NULL);
-    pthread_cond_destroy(&u->more);
-    pthread_mutex_destroy(&u->lock);
+    background_stop(&u->writer);
+    write_them(u); /* what came since its last round */
+    background_release(&u->writer);
     free(u);
 }
 
 void key_uses_note(struct key_uses *u, const char *key_id, int64_t at)
 {
     size_t i = 0;
+    bool is_new = false;
 
-    pthread_mutex_lock(&u->lock);
+    pthread_mutex_lock(&u->writer.lock);
     while (i < u->n && strcmp(u->waiting[i].id, key_id) != 0)
         i++;
     if (i == u->n && u->n < WAITING && strlen(key_id) < ID_BYTES) {
         snprintf(u->waiting[i].id, ID_BYTES, "%s", key_id);
         u->waiting[i].at = at;
         u->n++;
-        pthread_cond_signal(&u->more);
+        is_new = true;
     }
-    pthread_mutex_unlock(&u->lock);
+    pthread_mutex_unlock(&u->writer.lock);
+    if (is_new)
+        background_wake(&u->writer);
 }

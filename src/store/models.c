@@ -120,7 +120,6 @@ struct getting {
     struct str name;
     struct arena *a;
     struct tuned_model m;
-    struct rows rows;
 };
 
 static bool read_model(struct db *db, void *ctx, struct error *err)
@@ -143,59 +142,53 @@ bool models_get(struct store *s, const char *project_id, struct str name, struct
     return true;
 }
 
-static bool read_models(struct db *db, void *ctx, struct error *err)
-{
-    struct getting *get = ctx;
-    const struct db_value params[] = {db_text(get->project_id)};
-
-    return rows_all(
-        db,
-        "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS " AND j.project_id = ?1 UNION ALL " OF_JOBS
-        " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
-        " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
-            "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
-        params, COUNT_OF(params), (struct row_kind){model_fill, sizeof(struct tuned_model)},
-        SIZE_MAX, get->a, &get->rows, err);
-}
-
 bool models_list(struct store *s, const char *project_id, struct arena *a, struct tuned_model **out,
                  size_t *n, struct error *err)
 {
-    struct getting get = {.project_id = project_id, .a = a};
+    const struct db_value params[] = {db_text(project_id)};
+    struct rows rows;
 
-    if (!db_read(store_db(s), read_models, &get, err))
+    if (!rows_read(s,
+                   "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
+                   " AND j.project_id = ?1 UNION ALL " OF_JOBS
+                   " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
+                   " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
+                       "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
+                   params, COUNT_OF(params), (struct row_kind){model_fill, sizeof **out}, SIZE_MAX,
+                   a, &rows, err))
         return false;
-    *out = get.rows.items;
-    *n = get.rows.n;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
 /* The model of this name, which belongs to the project and is not only shared with it. */
 static bool own_model(struct db *db, const char *project_id, struct str name, struct arena *a,
-                      struct error *err)
+                      struct tuned_model *out, struct error *err)
 {
-    struct tuned_model m;
-
-    return model_by_name(db, project_id, name, a, &m, err) &&
-           (strcmp(m.project_id, project_id) == 0 || fail_no_model(err, name));
+    return model_by_name(db, project_id, name, a, out, err) &&
+           (strcmp(out->project_id, project_id) == 0 || fail_no_model(err, name));
 }
 
 static bool delete_model(struct db *db, void *ctx, struct error *err)
 {
-    const struct getting *get = ctx;
-    const struct db_value params[] = {db_str(get->name), db_text(get->project_id)};
+    struct getting *get = ctx;
 
-    return own_model(db, get->project_id, get->name, get->a, err) &&
-           db_run(db,
+    if (!own_model(db, get->project_id, get->name, get->a, &get->m, err))
+        return false;
+    /* its own name, whichever of its two it was found by; others may have been let in by either */
+    const struct db_value params[] = {db_text(get->m.name), db_text(get->project_id),
+                                      db_str(get->name)};
+    return db_run(db,
                   "UPDATE checkpoints SET deleted = 1 WHERE name = ?1 AND job_id IN "
                   "(SELECT id FROM jobs WHERE project_id = ?2)",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
+                  params, 2, NULL, NULL, NULL, err) &&
            db_run(db,
                   "UPDATE jobs SET model_deleted = 1 WHERE fine_tuned_model = ?1 "
                   "AND project_id = ?2",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
-           db_run(db, "DELETE FROM permissions WHERE checkpoint = ?1 AND owner_id = ?2", params,
-                  COUNT_OF(params), NULL, NULL, NULL, err);
+                  params, 2, NULL, NULL, NULL, err) &&
+           db_run(db, "DELETE FROM permissions WHERE checkpoint IN (?1, ?3) AND owner_id = ?2",
+                  params, 3, NULL, NULL, NULL, err);
 }
 
 bool models_delete(struct store *s, const char *project_id, struct str name, struct error *err)
@@ -277,9 +270,10 @@ static bool permit_one(struct db *db, const struct permitting *p, struct str id,
 static bool permit(struct db *db, void *ctx, struct error *err)
 {
     const struct permitting *p = ctx;
+    struct tuned_model m;
     int64_t now;
 
-    if (!own_model(db, p->owner, p->checkpoint, p->a, err) || !rows_now(db, &now, err))
+    if (!own_model(db, p->owner, p->checkpoint, p->a, &m, err) || !rows_now(db, &now, err))
         return false;
     for (size_t i = 0; i < p->n; i++)
         if (!permit_one(db, p, p->ids[i], now, &p->out[i], err))
@@ -316,9 +310,9 @@ static const struct page_sql permissions_pages = {
 
 static bool look_for_own(struct db *db, void *ctx, struct error *err)
 {
-    const struct getting *get = ctx;
+    struct getting *get = ctx;
 
-    return own_model(db, get->project_id, get->name, get->a, err);
+    return own_model(db, get->project_id, get->name, get->a, &get->m, err);
 }
 
 bool permissions_list(struct store *s, const char *owner_project, struct str checkpoint,

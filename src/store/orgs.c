@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "store/access_internal.h"
+#include "store/rows_internal.h"
 #include "store/store_internal.h"
 
 #include <stdio.h>
@@ -85,7 +86,7 @@ bool project_put(struct db *db, const struct project *p, struct error *err)
                   v, COUNT_OF(v), NULL, NULL, NULL, err);
 }
 
-static void fill_org(const struct db_row *row, void *item, struct arena *a)
+static void fill_org(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct org *)item = (struct org){
         .id = db_row_text(row, 0, a),
@@ -95,7 +96,7 @@ static void fill_org(const struct db_row *row, void *item, struct arena *a)
     };
 }
 
-static void fill_project(const struct db_row *row, void *item, struct arena *a)
+static void fill_project(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct project *)item = (struct project){
         .id = db_row_text(row, 0, a),
@@ -181,16 +182,13 @@ bool access_new_org(struct store *s, const char *name, struct arena *a, struct o
 
 bool access_orgs(struct store *s, struct arena *a, struct org **out, size_t *n, struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT id, name, slug, created_at FROM orgs ORDER BY seq",
-        .fill = fill_org,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(s, "SELECT id, name, slug, created_at FROM orgs ORDER BY seq", NULL, 0,
+                   (struct row_kind){fill_org, sizeof **out}, SIZE_MAX, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
@@ -225,20 +223,17 @@ bool access_new_project(struct store *s, const char *org_id, const char *name, s
 bool access_projects(struct store *s, const char *org_id, struct arena *a, struct project **out,
                      size_t *n, struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
-               "WHERE org_id = ?1 "
-               "ORDER BY seq",
-        .v = {db_text(org_id)},
-        .n_v = 1,
-        .fill = fill_project,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    const struct db_value v = db_text(org_id);
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(s,
+                   "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
+                   "WHERE org_id = ?1 "
+                   "ORDER BY seq",
+                   &v, 1, (struct row_kind){fill_project, sizeof **out}, SIZE_MAX, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }
 
@@ -250,22 +245,17 @@ static bool no_project(const char *id, struct error *err)
 bool access_project(struct store *s, const char *id, struct arena *a, struct project *out,
                     struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
-               "WHERE id = ?1",
-        .v = {db_text(id)},
-        .n_v = 1,
-        .fill = fill_project,
-        .item_bytes = sizeof *out,
-    };
-    void *items = NULL;
-    size_t n = 0;
+    const struct db_value v = db_text(id);
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, &n, err))
+    if (!rows_read(s,
+                   "SELECT id, org_id, name, created_at, quota_bytes, archived_at FROM projects "
+                   "WHERE id = ?1",
+                   &v, 1, (struct row_kind){fill_project, sizeof *out}, 1, a, &rows, err))
         return false;
-    if (n == 0)
+    if (rows.n == 0)
         return no_project(id, err);
-    *out = *(const struct project *)items;
+    *out = *(const struct project *)rows.items;
     return true;
 }
 
@@ -372,7 +362,7 @@ bool access_invite(struct store *s, const char *name, const char *note, int64_t 
     return true;
 }
 
-static void fill_invitation(const struct db_row *row, void *item, struct arena *a)
+static void fill_invitation(const struct db_row *row, struct arena *a, void *item)
 {
     *(struct invitation *)item = (struct invitation){
         .id = db_row_text(row, 0, a),
@@ -388,29 +378,25 @@ static void fill_invitation(const struct db_row *row, void *item, struct arena *
 static bool accept(struct db *db, void *ctx, struct error *err)
 {
     struct beginning *b = ctx;
-    struct listing l = {
-        .sql = "SELECT id, name, note, created_at, expires_at, used_at, org_id FROM invitations "
-               "WHERE hash = ?1",
-        .v = {db_text(b->code.hex)},
-        .n_v = 1,
-        .fill = fill_invitation,
-        .item_bytes = sizeof(struct invitation),
-        .list = {.arena = b->arena},
-    };
+    const struct db_value code = db_text(b->code.hex);
+    struct invitation i;
+    bool found;
 
-    if (!listing_run(db, &l, err))
+    if (!rows_one(db,
+                  "SELECT id, name, note, created_at, expires_at, used_at, org_id FROM invitations "
+                  "WHERE hash = ?1",
+                  &code, 1, fill_invitation, b->arena, &i, &found, err))
         return false;
-    if (l.list.n == 0)
+    if (!found)
         return fail_param(err, ERR_NOT_FOUND, "code", "there is no invitation with this code");
-    const struct invitation *i = l.list.items;
-    if (i->used_at != 0)
+    if (i.used_at != 0)
         return fail_param(err, ERR_INVALID, "code", "this invitation was used already");
-    if (i->expires_at <= b->now)
+    if (i.expires_at <= b->now)
         return fail_param(err, ERR_INVALID, "code", "this invitation is over; ask for another one");
-    b->org.name = i->name;
+    b->org.name = i.name;
     if (!beginning_put(db, b, err))
         return false;
-    const struct db_value v[] = {db_text(i->id), db_int(b->now), db_text(b->org.id)};
+    const struct db_value v[] = {db_text(i.id), db_int(b->now), db_text(b->org.id)};
     return db_run(db, "UPDATE invitations SET used_at = ?2, org_id = ?3 WHERE id = ?1", v,
                   COUNT_OF(v), NULL, NULL, NULL, err);
 }
@@ -461,16 +447,15 @@ bool access_uninvite(struct store *s, const char *id, struct error *err)
 bool access_invitations(struct store *s, struct arena *a, struct invitation **out, size_t *n,
                         struct error *err)
 {
-    struct listing l = {
-        .sql = "SELECT id, name, note, created_at, expires_at, used_at, org_id FROM invitations "
-               "ORDER BY seq",
-        .fill = fill_invitation,
-        .item_bytes = sizeof **out,
-    };
-    void *items = NULL;
+    struct rows rows;
 
-    if (!listing_read(s, &l, a, &items, n, err))
+    if (!rows_read(
+            s,
+            "SELECT id, name, note, created_at, expires_at, used_at, org_id FROM invitations "
+            "ORDER BY seq",
+            NULL, 0, (struct row_kind){fill_invitation, sizeof **out}, SIZE_MAX, a, &rows, err))
         return false;
-    *out = items;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }

@@ -96,6 +96,35 @@ bool rows_all(struct db *db, const char *sql, const struct db_value *params, siz
     return collect_all(db, sql, params, n_params, &c, out, err);
 }
 
+struct reading {
+    const char *sql;
+    const struct db_value *params;
+    size_t n_params;
+    struct row_kind kind;
+    size_t limit;
+    struct arena *a;
+    struct rows rows;
+};
+
+static bool read_all(struct db *db, void *ctx, struct error *err)
+{
+    struct reading *r = ctx;
+
+    return rows_all(db, r->sql, r->params, r->n_params, r->kind, r->limit, r->a, &r->rows, err);
+}
+
+bool rows_read(struct store *s, const char *sql, const struct db_value *params, size_t n_params,
+               struct row_kind kind, size_t limit, struct arena *a, struct rows *out,
+               struct error *err)
+{
+    struct reading r = {sql, params, n_params, kind, limit, a, {0}};
+
+    if (!db_read(store_db(s), read_all, &r, err))
+        return false;
+    *out = r.rows;
+    return true;
+}
+
 struct picking {
     row_fill_fn *fill;
     struct arena *a;
@@ -267,31 +296,18 @@ static void fill_label(const struct db_row *row, struct arena *a, void *item)
                                            .value = str_of(db_row_text(row, 1, a))};
 }
 
-struct labels_reading {
-    const char *kind, *id;
-    struct arena *a;
-    struct rows rows;
-};
-
-static bool read_labels(struct db *db, void *ctx, struct error *err)
-{
-    struct labels_reading *r = ctx;
-    const struct db_value params[] = {db_text(r->kind), db_text(r->id)};
-
-    return rows_all(
-        db, "SELECT label_key, value FROM labels WHERE kind = ?1 AND id = ?2 ORDER BY label_key",
-        params, COUNT_OF(params), (struct row_kind){fill_label, sizeof(struct label)}, SIZE_MAX,
-        r->a, &r->rows, err);
-}
-
 bool labels_of(struct store *s, const char *kind, const char *id, struct arena *a,
                struct label **out, size_t *n, struct error *err)
 {
-    struct labels_reading r = {.kind = kind, .id = id, .a = a};
+    const struct db_value params[] = {db_text(kind), db_text(id)};
+    struct rows rows;
 
-    if (!db_read(store_db(s), read_labels, &r, err))
+    if (!rows_read(
+            s, "SELECT label_key, value FROM labels WHERE kind = ?1 AND id = ?2 ORDER BY label_key",
+            params, COUNT_OF(params), (struct row_kind){fill_label, sizeof **out}, SIZE_MAX, a,
+            &rows, err))
         return false;
-    *out = r.rows.items;
-    *n = r.rows.n;
+    *out = rows.items;
+    *n = rows.n;
     return true;
 }

@@ -44,6 +44,10 @@ struct rows {
 MUST_CHECK bool rows_all(struct db *db, const char *sql, const struct db_value *params,
                          size_t n_params, struct row_kind kind, size_t limit, struct arena *a,
                          struct rows *out, struct error *err);
+/* The same as a transaction of its own. */
+MUST_CHECK bool rows_read(struct store *s, const char *sql, const struct db_value *params,
+                          size_t n_params, struct row_kind kind, size_t limit, struct arena *a,
+                          struct rows *out, struct error *err);
 /* The first row into *item; *found false: there is none, and *item is as it was. */
 MUST_CHECK bool rows_one(struct db *db, const char *sql, const struct db_value *params,
                          size_t n_params, row_fill_fn *fill, struct arena *a, void *item,

@@ -3,7 +3,7 @@
  */
 #include "text/added_tokens.h"
 #include "base/size.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <utf8proc.h>
 

@@ -11,10 +11,10 @@
 #include "text/chat_template.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "text/chat_template_internal.h"
 #include "text/jinja_ast.h"
 #include "text/jinja_builtin.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
  * log.c - the line, and that it stays one.
  */
 #include "text/log.h"
+#include "base/utf8.h"
 #include "text/json.h"
-#include "text/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
  */
 #include "text/normalizer.h"
 #include "base/size.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>

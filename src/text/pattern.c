@@ -3,7 +3,7 @@
  */
 #include "text/pattern.h"
 #include "base/size.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -4,8 +4,8 @@
  */
 #include "text/pretokenizer.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "text/pattern.h"
-#include "text/utf8.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -22,7 +22,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdint.h>
 

@@ -45,18 +45,10 @@ void tool_parser_release(struct tool_parser *p)
 
 /* ---- texts ---- */
 
+#define SPACES " \t\n\r"
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static struct str trimmed(struct str s)
-{
-    while (s.len > 0 && is_space(s.ptr[0]))
-        s = str_from(s, 1);
-    while (s.len > 0 && is_space(s.ptr[s.len - 1]))
-        s.len--;
-    return s;
+    return c != '\0' && strchr(SPACES, c) != NULL;
 }
 
 static bool is_name_byte(char c)
@@ -95,7 +87,7 @@ static enum found take(struct tool_parser *p, struct str text)
 {
     const size_t at = p->at;
 
-    text = trimmed(text);
+    text = str_trim(text, SPACES);
     if (text.len == 0)
         return FOUND_YES;
     skip_space(p);
@@ -270,7 +262,7 @@ static json_t *arguments_in_text(struct str written, struct buf *out)
 
     if (json_parse(written, "arguments", &text, &unheard) &&
         json_parse(json_str(text), "arguments", &v, &unheard) && json_is_object(v))
-        buf_str(out, trimmed(json_str(text)));
+        buf_str(out, str_trim(json_str(text), SPACES));
     json_decref(v);
     return text;
 }
@@ -514,7 +506,7 @@ static void put_parameter(struct tool_parser *p, struct str key, struct str valu
     if (value.len > 0 && value.ptr[value.len - 1] == '\n')
         value.len--;
     if (!is_text_parameter(p, name))
-        v = value_of(trimmed(value));
+        v = value_of(str_trim(value, SPACES));
     json_object_set_new(p->xml, name, v != NULL ? v : json_stringn(value.ptr, value.len));
 }
 
@@ -603,7 +595,7 @@ static bool step_close(struct tool_parser *p, bool end)
 static bool step_after(struct tool_parser *p, bool end)
 {
     const struct tool_format *f = p->opt.format;
-    const struct str separator = trimmed(f->between);
+    const struct str separator = str_trim(f->between, SPACES);
 
     p->at = 0;
     enum found x = f->after.len > 0 ? take(p, f->after) : f->bare ? take(p, separator) : FOUND_NO;

@@ -3,8 +3,8 @@
  */
 #include "train/habits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "text/json.h"
-#include "text/utf8.h"
 #include "train/answers.h"
 
 #include <string.h>

@@ -1,13 +1,11 @@
 """Background responses by the official client: looked up, cancelled, followed, and finished by a server that was killed."""
-import http.server
 import signal
-import threading
 import time
 import unittest
 
 import openai
 from server import ApiTest
-from webhooks_test import Receiver
+from webhooks_test import receive
 
 
 class Background(ApiTest):
@@ -103,11 +101,7 @@ class Background(ApiTest):
         self.assertEqual(events[-1].type, "response.failed")
 
     def test_an_end_is_told(self):
-        receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        receiver.got = []
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        self.addCleanup(receiver.server_close)
-        self.addCleanup(receiver.shutdown)
+        receiver = receive(self)
         made = self.client.post("/webhook_endpoints", cast_to=object, body={
             "name": "n", "url": "http://127.0.0.1:%d/" % receiver.server_port,
             "event_types": ["response.completed", "response.incomplete", "response.failed"]})

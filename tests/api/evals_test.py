@@ -1,18 +1,16 @@
 """Evals, their runs and output items by the official client; runs that are cancelled, and finished by a server that was killed."""
 import contextlib
 import json
-import http.server
 import os
 import signal
 import sqlite3
-import threading
 import time
 import unittest
 
 import openai
 from postgres import Postgres
 from server import ApiTest, CLOSE, EXACT, Server, rows
-from webhooks_test import Receiver
+from webhooks_test import receive
 
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}, "answer": {"type": "string"}},
           "required": ["q", "answer"]}
@@ -316,11 +314,7 @@ class Evals(ApiTest):
         self.assertEqual(self.left_below(run.id), [])
 
     def test_an_end_is_told(self):
-        receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        receiver.got = []
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
-        self.addCleanup(receiver.server_close)
-        self.addCleanup(receiver.shutdown)
+        receiver = receive(self)
         hook = self.client.post("/webhook_endpoints", cast_to=object, body={
             "name": "n", "url": "http://127.0.0.1:%d/" % receiver.server_port,
             "event_types": ["eval.run.succeeded", "eval.run.failed", "eval.run.canceled"]})

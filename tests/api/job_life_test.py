@@ -4,6 +4,8 @@ import os
 import shutil
 import unittest
 
+import openai
+
 from server import CLOSE, JobsTest, jsonl, rows
 
 SMALL = {"max_steps": 2, "group_size": 4, "max_tokens": 8}
@@ -109,6 +111,23 @@ class Checkpoints(LifeTest):
         self.use(last + ":ckpt-step-400")
         told = [e.message for e in self.jobs.list_events(job.id, limit=100) if "Snapshot ID" in e.message]
         self.assertEqual(len(told), len(seen), told)
+
+    def test_the_last_one_is_deleted_by_its_step_too(self):
+        seen = {}
+        job = self.jobs.create(model="tiny", training_file=self.pairs, hyperparameters={"n_epochs": 2, "batch_size": 5})
+        self.follow(job, seen, {"succeeded"})
+        model = self.jobs.retrieve(job.id).fine_tuned_model
+        alias = model + ":ckpt-step-4"
+        self.assertEqual(self.client.models.retrieve(alias).id, model)
+        for name in (alias + "0", "tiny:ckpt-step-4"):
+            self.assertRaises(openai.NotFoundError, self.client.models.delete, name)
+        self.assertTrue(self.client.models.delete(alias).deleted)
+        for name in (model, alias):
+            self.assertRaises(openai.NotFoundError, self.client.models.retrieve, name)
+            self.assertRaises(openai.NotFoundError, self.client.models.delete, name)
+            self.assertRaises(openai.NotFoundError, self.use, name)
+        self.assertNotIn(model, [m.id for m in self.client.models.list()])
+        self.assertIn(self.listed(job)[2].fine_tuned_model_checkpoint, [m.id for m in self.client.models.list()])
 
     def test_ends_of_epochs_stay(self):
         seen = {}

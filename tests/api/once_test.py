@@ -8,6 +8,11 @@ from server import ApiTest, Server, jsonl, rows, openai
 
 SECONDS = 2.0  # that a grader takes to be loaded
 
+CONFIG = {"type": "custom", "item_schema": {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]},
+          "include_sample_schema": True}
+SOURCE = {"type": "jsonl", "source": {"type": "file_content", "content": [
+    {"item": {"q": "a"}, "sample": {"output_text": "b"}}]}}
+
 
 def method(seconds=SECONDS, then="pass"):
     source = "import time\ntime.sleep(%g)\n%s\ndef grade(sample, item):\n    return 1.0\n" % (seconds, then)
@@ -43,6 +48,23 @@ class OnceTest(ApiTest):
             self.assertFalse(thread.is_alive())
         return got
 
+    def eval_(self, headers, **more):
+        """The eval, or the error."""
+        try:
+            return self.client.evals.create(**{"name": "once", "data_source_config": CONFIG, "testing_criteria": [
+                method(0.5)["reinforcement"]["grader"]], **more}, extra_headers=headers)
+        except openai.APIError as error:
+            return error
+
+    def run_(self, eval_, headers, **more):
+        try:
+            return self.client.evals.runs.create(eval_.id, data_source=SOURCE, **more, extra_headers=headers)
+        except openai.APIError as error:
+            return error
+
+    def key_is_anothers(self, error):
+        self.assertEqual((error.status_code, error.code), (400, "idempotency_error"))
+
     def one(self, got):
         self.assertEqual(len({getattr(job, "id", str(job)) for job in got}), 1,
                          [getattr(job, "id", job) for job in got])
@@ -71,8 +93,37 @@ class Once(OnceTest):
         self.one(got)
         self.assertNotEqual(self.create({"Idempotency-Key": "k 2"}).id, got[0].id)
         self.assertEqual(len(self.jobs()), before + 2)
-        error = self.create({"Idempotency-Key": "k 1"}, seed=4)
-        self.assertEqual((error.status_code, error.code), (400, "idempotency_error"))
+        self.key_is_anothers(self.create({"Idempotency-Key": "k 1"}, seed=4))
+
+    def test_one_key_is_one_eval(self):
+        before = len(list(self.client.evals.list()))
+        got = self.at_once(*(lambda: self.eval_({"Idempotency-Key": "e"}) for _ in range(4)), apart=0)
+        got.append(self.eval_({"Idempotency-Key": "e"}))
+        self.one(got)
+        self.assertEqual(got[0].to_dict(), got[-1].to_dict())  # with the same ids of its criteria
+        self.assertNotEqual(self.eval_({"Idempotency-Key": "e 2"}).id, got[0].id)
+        self.one(self.at_once(*(lambda n=n: self.eval_({"X-Stainless-Retry-Count": n}, name="again") for n in "012")))
+        self.assertEqual(len(list(self.client.evals.list())), before + 3)
+        self.key_is_anothers(self.eval_({"Idempotency-Key": "e"}, name="another"))
+        self.client.evals.delete(got[0].id)
+        self.assertEqual(self.eval_({"Idempotency-Key": "e"}).status_code, 404)
+
+    def test_one_key_is_one_run(self):
+        first, second = self.eval_({}), self.eval_({}, name="another")
+        got = self.at_once(*(lambda: self.run_(first, {"Idempotency-Key": "r"}) for _ in range(4)), apart=0)
+        got.append(self.run_(first, {"Idempotency-Key": "r"}))
+        self.one(got)
+        self.key_is_anothers(self.run_(first, {"Idempotency-Key": "r"}, name="another"))
+        self.key_is_anothers(self.run_(second, {"Idempotency-Key": "r"}))
+        self.assertEqual([run.id for run in self.client.evals.runs.list(first.id)], [got[0].id])
+        raw = self.client.evals.runs.with_raw_response.create(first.id, data_source=SOURCE, extra_headers={"Idempotency-Key": "r"})
+        self.assertEqual((raw.status_code, raw.parse().id), (201, got[0].id))
+        # without a key it is the body that is known again, and which eval it was for
+        again = [self.run_(eval_, {"X-Stainless-Retry-Count": "1"}) for eval_ in (first, second, first, second)]
+        self.one(again[0::2])
+        self.one(again[1::2])
+        self.assertNotEqual(again[0].id, again[1].id)
+        self.assertEqual(again[1].eval_id, second.id)
 
     def test_what_failed_begins_anew(self):
         before = self.jobs()

@@ -19,15 +19,21 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def receive(test):
+    """A receiver, until the test ends; got has the headers and the body of each request."""
+    receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
+    receiver.got = []
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    test.addCleanup(receiver.server_close)
+    test.addCleanup(receiver.shutdown)
+    return receiver
+
+
 class Webhooks(ApiTest):
     options = ("--allow-private-webhooks",)
 
     def setUp(self):
-        self.receiver = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-        self.receiver.got = []
-        threading.Thread(target=self.receiver.serve_forever, daemon=True).start()
-        self.addCleanup(self.receiver.server_close)
-        self.addCleanup(self.receiver.shutdown)
+        self.receiver = receive(self)
         self.url = "http://127.0.0.1:%d/hook" % self.receiver.server_port
         self.endpoints = self.client.webhooks.endpoints if hasattr(self.client.webhooks, "endpoints") else None
 

@@ -37,6 +37,18 @@ static void beginnings_and_ends_are_found(void **state)
     ASSERT_STR(str_from(STR("abc"), 3), "");
 }
 
+static void blanks_at_the_ends_are_trimmed(void **state)
+{
+    (void)state;
+    ASSERT_STR(str_trim(STR(" \ta b\t "), " \t"), "a b");
+    ASSERT_STR(str_trim(STR("\na\n"), " \t"), "\na\n");
+    ASSERT_STR(str_trim(STR("a"), " "), "a");
+    ASSERT_STR(str_trim(STR(" a "), ""), " a ");
+    assert_int_equal(str_trim(STR(" \t "), " \t").len, 0);
+    assert_int_equal(str_trim(STR("\0a\0"), " ").len, 3); /* what ends blanks is none of them */
+    assert_int_equal(str_trim(nothing, " ").len, 0);
+}
+
 static void a_needle_is_found_at_or_after_a_place(void **state)
 {
     const struct str s = STR("abcabc");
@@ -85,6 +97,7 @@ int main(void)
         cmocka_unit_test(texts_that_differ_have_other_hashes),
         cmocka_unit_test(views_are_compared_by_their_bytes),
         cmocka_unit_test(beginnings_and_ends_are_found),
+        cmocka_unit_test(blanks_at_the_ends_are_trimmed),
         cmocka_unit_test(a_needle_is_found_at_or_after_a_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,13 +4,13 @@
 #include "base/http.h"
 #include "base/sha256.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "server/api_internal.h"
 #include "server/http_multipart.h"
 #include "server/http_query.h"
 #include "server/runner.h"
 #include "server/webhook.h"
 #include "server/webhook_sender.h"
-#include "text/utf8.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -4,8 +4,8 @@
  * Whatever opens has to render or say why not; rendering again gives the same, what fails leaves the output alone,
  * text stays UTF-8, and spans lie in the output.
  */
+#include "base/utf8.h"
 #include "text/chat_template_internal.h"
-#include "text/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>

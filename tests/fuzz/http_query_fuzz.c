@@ -4,9 +4,9 @@
  *
  * The first byte says what the rest is; of a multipart body the second one how it is cut.
  */
+#include "base/utf8.h"
 #include "server/http_multipart.h"
 #include "server/http_query.h"
-#include "text/utf8.h"
 
 #include "base/sha256.h"
 

@@ -3,9 +3,9 @@
  * said to the client begins as an answer does. The first byte says in pieces of how many bytes it is sent (0: at once).
  */
 #include "base/file.h"
+#include "base/utf8.h"
 #include "server/http.h"
 #include "server/http_query.h"
-#include "text/utf8.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>

@@ -3,8 +3,8 @@
  * call, 's' on its socket, length and all; what it prints is bytes, too.
  */
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "grade/python_reply.h"
-#include "text/utf8.h"
 
 #include <fcntl.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /*
  * porter_test.c - every word has the stem that nltk's PorterStemmer gives it.
  */
+#include "base/utf8.h"
 #include "grade/porter.h"
 #include "support/support.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,10 +2,10 @@
  * similarity_test.c - fuzzy_match is rapidfuzz's ratio, bleu and gleu are nltk's, rouge is rouge-score's.
  */
 #include "base/philox.h"
+#include "base/utf8.h"
 #include "grade/similarity.h"
 #include "support/support.h"
 #include "text/json.h"
-#include "text/utf8.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -198,6 +198,50 @@ static void lists_filter_and_page(void **state)
     test_store_close(t);
 }
 
+struct counting {
+    struct arena *arena;
+    const char *last;
+    size_t n, most;
+    const char *fails_at;
+};
+
+static bool count_in_order(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                           struct error *err)
+{
+    struct counting *c = ctx;
+
+    assert_true(a != NULL && strcmp(c->last, d->id) < 0);
+    if (c->fails_at != NULL && strcmp(d->id, c->fails_at) == 0)
+        return fail(err, ERR_CORRUPT, "%s is broken", d->id);
+    c->last = arena_text(c->arena, str_of(d->id));
+    *enough = ++c->n == c->most;
+    return true;
+}
+
+static void each_is_seen_once_in_order(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct document_filter f = {.kind = "eval", .project_id = t->project},
+                                 none = {.kind = "response", .project_id = t->project};
+    struct counting c = {.arena = &t->arena, .last = ""}, some = c, broken = c;
+    struct error err = {0};
+
+    for (int i = 0; i < 230; i++)
+        add(t, document(t, "eval", arena_printf(&t->arena, "%03d", i)), NULL, 0);
+    ASSERT_OK(documents_each(t->s, &none, count_in_order, &c, &err));
+    assert_int_equal(c.n, 0);
+    ASSERT_OK(documents_each(t->s, &f, count_in_order, &c, &err));
+    assert_int_equal(c.n, 230);
+    some.most = 120;
+    ASSERT_OK(documents_each(t->s, &f, count_in_order, &some, &err));
+    assert_int_equal(some.n, 120);
+    broken.fails_at = "105";
+    ASSERT_FAILS(documents_each(t->s, &f, count_in_order, &broken, &err), ERR_CORRUPT,
+                 "105 is broken");
+    assert_int_equal(broken.n, 105);
+    test_store_close(t);
+}
+
 static void lists_go_by_label(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -537,6 +581,7 @@ int main(void)
         ON_BOTH(a_document_is_what_was_added),
         ON_BOTH(another_projects_document_is_not_found),
         ON_BOTH(lists_filter_and_page),
+        ON_BOTH(each_is_seen_once_in_order),
         ON_BOTH(lists_go_by_label),
         ON_BOTH(a_page_of_large_rows_ends_early),
         ON_BOTH(a_cursor_that_is_nowhere_is_not_page_one),

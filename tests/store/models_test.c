@@ -203,6 +203,28 @@ static void the_last_checkpoint_is_found_by_its_step_too(void **state)
     test_store_close(t);
 }
 
+static void a_model_is_deleted_by_its_step_too(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    const struct str model = STR("ft:m:end"), alias = STR("ft:m:end:ckpt-step-30");
+    struct lease l;
+    struct tuned_model m;
+
+    test_job_in(t, "running", &l);
+    put(t, &l, 10, "ft:m:end:ckpt-step-10");
+    put(t, &l, 30, "ft:m:end:ckpt-step-30");
+    put(t, &l, 30, "ft:m:end");
+    end_as(t, &l, "succeeded", "ft:m:end");
+    ASSERT_FAILS(models_delete(t->s, t->other, alias, &err), ERR_NOT_FOUND, "ckpt-step-30");
+    ASSERT_OK(models_delete(t->s, t->project, alias, &err));
+    ASSERT_FAILS(models_get(t->s, t->project, model, &t->arena, &m, &err), ERR_NOT_FOUND, "end");
+    ASSERT_FAILS(models_get(t->s, t->project, alias, &t->arena, &m, &err), ERR_NOT_FOUND, "end");
+    ASSERT_FAILS(models_delete(t->s, t->project, alias, &err), ERR_NOT_FOUND, "end");
+    assert_string_equal(models_of(t, t->project), "ft:m:end:ckpt-step-10");
+    test_store_close(t);
+}
+
 static void a_paused_job_is_its_newest_checkpoint(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -407,6 +429,7 @@ int main(void)
         ON_BOTH(a_model_is_there_from_its_first_checkpoint),
         ON_BOTH(the_last_checkpoint_carries_the_models_name_once),
         ON_BOTH(the_last_checkpoint_is_found_by_its_step_too),
+        ON_BOTH(a_model_is_deleted_by_its_step_too),
         ON_BOTH(a_paused_job_is_its_newest_checkpoint),
         ON_BOTH(names_of_nothing_are_not_found),
         ON_BOTH(a_deleted_model_is_gone_and_its_run_stays),

@@ -5,8 +5,8 @@
  * Where bytes form no character, each longest beginning of one becomes a U+FFFD, as in Rust's from_utf8_lossy and in
  * Python's bytes.decode("utf-8", errors="replace").
  */
-#ifndef HONE_TEXT_UTF8_H
-#define HONE_TEXT_UTF8_H
+#ifndef HONE_BASE_UTF8_H
+#define HONE_BASE_UTF8_H
 
 #include "base/buf.h"
 

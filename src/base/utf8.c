@@ -1,7 +1,7 @@
 /*
  * utf8.c - one small machine that knows which byte may follow; validity and streaming both ask it.
  */
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #define REPLACEMENT "\xEF\xBF\xBD"
 

@@ -3,8 +3,8 @@
  */
 #include "base/philox.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "support/support.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 
