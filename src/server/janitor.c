@@ -2,7 +2,6 @@
  * janitor.c - sweeps, waits.
  */
 #include "server/janitor.h"
-#include "base/clock.h"
 #include "base/condition.h"
 #include "store/creations.h"
 #include "store/documents.h"
@@ -22,11 +21,11 @@ struct janitor {
 
 static void sweep(struct janitor *j)
 {
-    const int64_t now = clock_unix();
     struct error err = {0};
     size_t files = 0, documents = 0;
+    int64_t now;
 
-    if (!files_sweep(j->store, now, &files, &err) ||
+    if (!store_now(j->store, &now, &err) || !files_sweep(j->store, 0, &files, &err) ||
         !documents_sweep(j->store, now, &documents, &err) || !creations_sweep(j->store, now, &err))
         log_line(LOG_ERROR, "janitor", "not swept", "%s", err.message);
     else if (files + documents > 0)

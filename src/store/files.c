@@ -1,6 +1,7 @@
 /*
  * files.c - files: bytes to the disk first, then the row.
  */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/size.h"
@@ -498,10 +499,12 @@ static bool sweep_folder(struct store *s, const char *dir, bool with_rows, int64
 bool files_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err)
 {
     struct arena a = {0};
+    const int64_t here = now != 0 ? now : clock_unix();
     size_t n = 0;
-    const bool ok = sweep_expired(s, now, &a, &n, err) && uploads_sweep(s, now, &n, err) &&
-                    sweep_folder(s, files_dir(s, "incoming", &a), false, now, &n, err) &&
-                    sweep_folder(s, files_dir(s, "", &a), true, now, &n, err);
+    const bool ok = (now != 0 || store_now(s, &now, err)) && sweep_expired(s, now, &a, &n, err) &&
+                    uploads_sweep(s, now, here, &n, err) &&
+                    sweep_folder(s, files_dir(s, "incoming", &a), false, here, &n, err) &&
+                    sweep_folder(s, files_dir(s, "", &a), true, here, &n, err);
 
     arena_release(&a);
     if (ok && n_removed != NULL)

@@ -43,6 +43,16 @@ bool rows_now(struct db *db, int64_t *now, struct error *err)
                     0, now, NULL, err);
 }
 
+static bool read_now(struct db *db, void *ctx, struct error *err)
+{
+    return rows_now(db, ctx, err);
+}
+
+bool store_now(struct store *s, int64_t *now, struct error *err)
+{
+    return db_read(store_db(s), read_now, now, err);
+}
+
 /* ---- rows into structs ---- */
 
 struct collecting {
