@@ -467,6 +467,8 @@ static bool put_step(struct run_folder *f, const struct step_told *m, const json
     metrics_csv_row(&f->line, tree);
     return put_line(f, &f->metrics, err) &&
            put_event(f, "info", "metrics", key, message, data, err) &&
+           /* its answers are nowhere else, and the run will not be at this step again */
+           line_file_sync(&f->train, err) && line_file_sync(&f->valid, err) &&
            (!m->sync || (line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err)));
 }
 
@@ -574,7 +576,8 @@ static bool note_checkpoint(struct run_folder *f, size_t step, bool stays, json_
                  model, step);
     else
         snprintf(message, sizeof message, SAVED "%zu, to go on from there", step);
-    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
+    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err) &&
+           line_file_sync(&f->metrics, err);
 }
 
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
