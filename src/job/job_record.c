@@ -381,22 +381,6 @@ static bool add_result(struct work *w, const char *metrics_csv, const char **id,
            files_add(w->store, path, &f, w->arena, err);
 }
 
-/* The last checkpoint is the model: it carries its name. */
-static bool name_last_checkpoint(struct work *w, const char *model, struct error *err)
-{
-    const struct store_page newest = {.limit = 1};
-    struct checkpoint_row *c;
-    size_t n;
-    bool more;
-
-    if (!checkpoints_list(w->store, w->job.id, &newest, w->arena, &c, &n, &more, err))
-        return false;
-    if (n == 0)
-        return true;
-    c[0].name = arena_text(w->arena, str_of(model));
-    return checkpoints_put(w->store, &w->lease, &c[0], err);
-}
-
 bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
                    int64_t trained_tokens, struct error *err)
 {
@@ -405,8 +389,6 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
 
     if (!add_result(w, metrics_csv, &file, err))
         return fail_while(err, "keeping the result file of %s", w->job.id);
-    if (!name_last_checkpoint(w, model, err))
-        return false;
     const struct job_event events[] = {
         event_of("info", "created model",
                  arena_printf(w->arena, "New fine-tuned model created: %s", model)),
@@ -414,6 +396,7 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
     };
     c.status = "succeeded";
     c.fine_tuned_model = model;
+    c.last_checkpoint = model;
     c.result_files = arena_printf(w->arena, "[\"%s\"]", file);
     c.trained_tokens = trained_tokens;
     c.estimated_finish = 0;

@@ -111,13 +111,15 @@ MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct 
 struct job_change { /* what is NULL or INT64_MIN stays */
     const char *status, *resolved, *fine_tuned_model, *usage, *result_files;
     const char *error_code, *error_message, *error_param;
+    const char
+        *last_checkpoint; /* what the newest checkpoint that is listed is called from now on */
     int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps;
     bool end_lease;
     int64_t rest_seconds; /* where the lease ends: nobody takes the job for so long; 0: at once */
 };
 struct job_change job_change_none(void);
 /*
- * In one transaction: the change, its events (below) and, where the job ends, its webhooks. Fails with ERR_CANCELLED where the
+ * In one transaction: the change, its events (below), its last checkpoint's name and, where the job ends, its webhooks. Fails with ERR_CANCELLED where the
  * lease is lost, ERR_INVALID for a state that cannot follow. succeeded, failed and paused end the lease, too.
  */
 struct job_event {

@@ -378,6 +378,19 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
+/* The model of a job that ends is its last checkpoint, under a name of its own: never one without the other. */
+static bool name_last_checkpoint(struct db *db, const char *job_id, const char *name,
+                                 struct error *err)
+{
+    const struct db_value params[] = {db_text(job_id), db_text(name)};
+
+    return name == NULL ||
+           db_run(db,
+                  "UPDATE checkpoints SET name = ?2 WHERE job_id = ?1 AND seq = (SELECT MAX(seq) "
+                  "FROM checkpoints WHERE job_id = ?1 AND kept = 1 AND deleted = 0)",
+                  params, COUNT_OF(params), NULL, NULL, NULL, err);
+}
+
 /* The answer to the commit of this very change was lost: the lease that it ended is ended, the state is the one it set. */
 static bool was_done(const struct lease *l, const struct job_change *c, const struct job_state *is)
 {
@@ -402,7 +415,8 @@ static bool change(struct db *db, const struct changing *ch, struct arena *a, st
         return fail(err, ERR_INVALID,
                     "the job %s is %s, and a worker cannot make it %.32s from there", ch->l->job_id,
                     job.row.status, status);
-    if (!rows_now(db, &now, err) || !write_change(db, &job, ch->c, now, err))
+    if (!rows_now(db, &now, err) || !write_change(db, &job, ch->c, now, err) ||
+        !name_last_checkpoint(db, job.row.id, ch->c->last_checkpoint, err))
         return false;
     if (status != NULL && job_has_ended(status) &&
         !job_tell_end(db, job.row.project_id, job.row.id, status, now, a, err))

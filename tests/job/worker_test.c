@@ -313,6 +313,8 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     assert_true(j.finished_at > 0);
     ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x"), &t->arena, &m, &err));
     assert_string_equal(m.checkpoint_dir, "step-3");
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM checkpoints WHERE name = ?1", "ft:tiny:o::x"), 1);
     const char *file =
         arena_printf(&t->arena, "%.*s", (int)strlen(j.result_files) - 4, j.result_files + 2);
     ASSERT_OK(files_get(t->s, t->project, str_of(file), &t->arena, &f, &err));

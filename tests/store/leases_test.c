@@ -616,6 +616,60 @@ static void a_change_writes_what_it_names_and_nothing_else(void **state)
     test_store_close(t);
 }
 
+static struct checkpoint_row last_of(struct test_store *t, const char *job)
+{
+    const struct store_page newest = {.limit = 1};
+    struct checkpoint_row *c;
+    struct error err = {0};
+    size_t n;
+    bool more;
+
+    ASSERT_OK(checkpoints_list(t->s, job, &newest, &t->arena, &c, &n, &more, &err));
+    assert_int_equal(n, 1);
+    return c[0];
+}
+
+/* Between the two there is no moment at which a kill, or a cancel, could come. */
+static void a_model_has_its_name_when_its_job_has_succeeded(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l;
+    const struct job_row j = test_job_in(t, "running", &l);
+    const struct job_event torn = {.message = "\xff"};
+    struct job_change c = job_change_none();
+    struct job_row now;
+
+    for (int64_t step = 1; step <= 2; step++) {
+        const struct checkpoint_row row = {
+            .step = step,
+            .name = arena_printf(&t->arena, "ft:x:ckpt-step-%d", (int)step),
+            .dir = arena_printf(&t->arena, "step-%d", (int)step)};
+
+        ASSERT_OK(checkpoints_put(t->s, &l, &row, &err));
+    }
+    c.status = "succeeded";
+    c.last_checkpoint = "ft:x";
+    assert_false(jobs_change(t->s, &l, &c, &torn, 1, &err)); /* the last thing of it fails */
+    assert_string_equal(test_job_now(t, j.id).status, "running");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2");
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(j.id), JOB_CANCEL, &t->arena, &now, &err));
+    ASSERT_FAILS(jobs_change(t->s, &l, &c, NULL, 0, &err), ERR_CANCELLED, "cancelled");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2");
+
+    const struct job_row other = test_job_in(t, "running", &l);
+    const struct checkpoint_row row = {.step = 7,
+                                       .name = arena_text(&t->arena, STR("ft:y:ckpt-step-7")),
+                                       .dir = arena_text(&t->arena, STR("step-7"))};
+    ASSERT_OK(checkpoints_put(t->s, &l, &row, &err));
+    c.last_checkpoint = "ft:y";
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_string_equal(test_job_now(t, other.id).status, "succeeded");
+    assert_string_equal(last_of(t, other.id).name, "ft:y");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2"); /* another's */
+    test_store_close(t);
+}
+
 static void a_failed_job_says_why(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -731,6 +785,7 @@ int main(void)
         ON_BOTH(tries_are_counted_until_a_step_is_done),
         ON_BOTH(a_job_that_has_ended_takes_no_more_writes),
         ON_BOTH(a_change_writes_what_it_names_and_nothing_else),
+        ON_BOTH(a_model_has_its_name_when_its_job_has_succeeded),
         ON_BOTH(a_failed_job_says_why),
         ON_BOTH(the_end_of_a_job_is_told_to_endpoints_once),
         ON_BOTH(workers_are_seen_and_forgotten),
