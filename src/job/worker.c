@@ -175,28 +175,35 @@ static void give_back(struct worker *w, struct work *work)
 static void give_up(struct worker *w, struct work *work, const char *why)
 {
     struct job_change c = job_change_none();
-    char message[600];
-    struct error err = {0};
-    const struct job_event event = {.key = "given up",
+    char message[600], key[40];
+    struct job_row now;
+    struct error err = {0}, ignored;
+    const struct job_event event = {.key = key,
                                     .level = "error",
                                     .type = "message",
                                     .message = message,
                                     .created_at = clock_unix()};
 
     snprintf(message, sizeof message, "%s", why);
+    snprintf(key, sizeof key, "given up %" PRId64, work->lease.attempt);
     c.status = "failed";
     c.error_code = "server_error";
     c.error_message = message;
     c.end_lease = true;
-    if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
+    c.or_paused = true;
+    if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err)) {
         warn(w, "not given up", work->job.id, err.message);
-    else
-        tell(w, &(struct worker_note){.level = LOG_ERROR,
-                                      .event = "given up",
-                                      .job = work->job.id,
-                                      .state = c.status,
-                                      .code = c.error_code,
-                                      .message = message});
+        return;
+    }
+    const bool paused = jobs_get(w->opt->store, work->job.project_id, str_of(work->job.id),
+                                 work->arena, &now, &ignored) &&
+                        strcmp(now.status, "paused") == 0;
+    tell(w, &(struct worker_note){.level = LOG_ERROR,
+                                  .event = "given up",
+                                  .job = work->job.id,
+                                  .state = paused ? "paused" : c.status,
+                                  .code = paused ? NULL : c.error_code,
+                                  .message = message});
 }
 
 /* Whatever the job became: nobody works on it here any more. */

@@ -115,6 +115,7 @@ struct job_change { /* what is NULL or INT64_MIN stays */
         *last_checkpoint; /* what the newest checkpoint that is listed is called from now on */
     int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps;
     bool end_lease;
+    bool or_paused;       /* a job that was asked to pause is paused instead, without the error */
     int64_t rest_seconds; /* where the lease ends: nobody takes the job for so long; 0: at once */
 };
 struct job_change job_change_none(void);

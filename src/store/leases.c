@@ -326,11 +326,18 @@ static bool leaves_a_pause(const char *from, const struct job_change *c)
            strcmp(from, "pausing") == 0;
 }
 
+/* What comes of a change: whoever makes it may not have heard yet that somebody asked for a pause. */
+static const char *state_to_be(const char *from, const struct job_change *c)
+{
+    if (c->status == NULL || leaves_a_pause(from, c))
+        return from;
+    return c->or_paused && strcmp(from, "pausing") == 0 ? "paused" : c->status;
+}
+
 static bool write_change(struct db *db, const struct job_state *was, const struct job_change *c,
                          int64_t now, struct error *err)
 {
-    const char *status =
-        c->status != NULL && !leaves_a_pause(was->row.status, c) ? c->status : was->row.status;
+    const char *status = state_to_be(was->row.status, c);
     const bool ended = job_has_ended(status), paused = strcmp(status, "paused") == 0;
     const bool starts = strcmp(status, "running") == 0 && was->row.started_at == 0;
     const bool leave = c->end_lease || ended || paused;
@@ -345,9 +352,9 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         db_text(c->fine_tuned_model),
         db_text(c->usage),
         db_text(c->result_files),
-        db_text(c->error_code),
-        db_text(c->error_message),
-        db_text(c->error_param),
+        db_text(paused ? NULL : c->error_code),
+        db_text(paused ? NULL : c->error_message),
+        db_text(paused ? NULL : c->error_param),
         number(ended || paused ? 0 : c->estimated_finish),
         number(c->trained_tokens),
         number(c->memory_bytes),
@@ -396,13 +403,13 @@ static bool was_done(const struct lease *l, const struct job_change *c, const st
 {
     return c->status != NULL && is->row.id != NULL && is->row.attempt == l->attempt &&
            is->lease == LEASE_NONE &&
-           (strcmp(is->row.status, c->status) == 0 || leaves_a_pause(is->row.status, c)) &&
+           (strcmp(is->row.status, c->status) == 0 || leaves_a_pause(is->row.status, c) ||
+            (c->or_paused && strcmp(is->row.status, "paused") == 0)) &&
            (c->end_lease || job_has_ended(c->status) || strcmp(c->status, "paused") == 0);
 }
 
 static bool change(struct db *db, const struct changing *ch, struct arena *a, struct error *err)
 {
-    const char *status = ch->c->status;
     struct job_state job = {0};
     struct error why = {0};
     int64_t now;
@@ -410,15 +417,16 @@ static bool change(struct db *db, const struct changing *ch, struct arena *a, st
     if (!job_of_lease(db, ch->l, a, &job, &why))
         return (why.kind == ERR_CANCELLED && was_done(ch->l, ch->c, &job)) ||
                fail(err, why.kind, "%s", why.message);
-    if (status != NULL && !may_become(job.row.status, status) &&
-        !leaves_a_pause(job.row.status, ch->c))
+    const char *status = state_to_be(job.row.status, ch->c);
+
+    if (!may_become(job.row.status, status))
         return fail(err, ERR_INVALID,
                     "the job %s is %s, and a worker cannot make it %.32s from there", ch->l->job_id,
                     job.row.status, status);
     if (!rows_now(db, &now, err) || !write_change(db, &job, ch->c, now, err) ||
         !name_last_checkpoint(db, job.row.id, ch->c->last_checkpoint, err))
         return false;
-    if (status != NULL && job_has_ended(status) &&
+    if (ch->c->status != NULL && job_has_ended(status) &&
         !job_tell_end(db, job.row.project_id, job.row.id, status, now, a, err))
         return false;
     return events_put(db, job.row.id, ch->events, ch->n, now, a, err);

@@ -253,6 +253,54 @@ static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **
     test_store_close(t);
 }
 
+/* Somebody asks for a pause, which the worker has not heard of when the work fails. */
+static bool fail_while_pausing(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+    struct job_row j;
+
+    return (strcmp(w->job.status, "pausing") == 0 || job_started(w, e)) &&
+           (strcmp(w->job.status, "pausing") == 0 ||
+            jobs_ask(w->store, b->t->project, str_of(w->job.id), JOB_PAUSE, w->arena, &j, e)) &&
+           fail_always(ctx, w, e);
+}
+
+static void a_job_that_is_to_be_paused_does_not_fail_for_its_tries(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct job_row j;
+    struct bench b;
+
+    test_sql(t, "UPDATE jobs SET status = 'queued', tries = ?2 WHERE id = ?1", id, NULL,
+             WORKER_TRIES - 1);
+    start(&b, t, fail_while_pausing);
+    wait_for_state(t, id, "paused");
+    stop(&b);
+    j = get(t, id);
+    assert_null(j.error_code);
+    assert_null(j.error_message);
+    assert_int_equal(j.finished_at, 0);
+    assert_int_equal(j.tries, 0); /* resumed, it has all of them again */
+    assert_non_null(strstr(b.said, "given up paused - the disk is on fire\n"));
+    assert_true(nobody_works(t));
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1", "the disk is on fire"),
+        1);
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_RESUME, &t->arena, &j, &err));
+    assert_string_equal(j.status, "queued");
+
+    /* one that killed its workers, and is taken once more */
+    test_sql(t, "UPDATE jobs SET status = 'pausing', ask = 'pause', tries = ?2 WHERE id = ?1", id,
+             NULL, WORKER_TRIES);
+    start(&b, t, fail_while_pausing);
+    wait_for_state(t, id, "paused");
+    stop(&b);
+    assert_int_equal(atomic_load(&b.n_begun), 0);
+    assert_null(get(t, id).error_code);
+    test_store_close(t);
+}
+
 static bool fail_under_way(void *ctx, struct work *w, struct error *e)
 {
     if (strcmp(w->job.status, "validating_files") == 0)
@@ -532,6 +580,7 @@ int main(void)
         ON_BOTH(a_cancelled_job_is_left_at_once_and_nothing_more_is_written),
         ON_BOTH(who_lost_the_lease_writes_nothing),
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
+        ON_BOTH(a_job_that_is_to_be_paused_does_not_fail_for_its_tries),
         ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
         ON_BOTH(a_job_ends_with_its_result_file_whatever_the_quota),
