@@ -6,6 +6,7 @@
 #include "store/creations.h"
 #include "store/documents.h"
 #include "store/files.h"
+#include "store/jobs.h"
 #include "text/log.h"
 
 #include <stdlib.h>
@@ -26,7 +27,8 @@ static void sweep(struct janitor *j)
     int64_t now;
 
     if (!store_now(j->store, &now, &err) || !files_sweep(j->store, 0, &files, &err) ||
-        !documents_sweep(j->store, now, &documents, &err) || !creations_sweep(j->store, now, &err))
+        !documents_sweep(j->store, now, &documents, &err) ||
+        !creations_sweep(j->store, now, &err) || !workers_sweep(j->store, now, &err))
         log_line(LOG_ERROR, "janitor", "not swept", "%s", err.message);
     else if (files + documents > 0)
         log_line(LOG_INFO, "janitor", "swept", "%zu files and %zu documents had expired", files,

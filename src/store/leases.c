@@ -261,12 +261,19 @@ bool jobs_release(struct store *s, const struct lease *l, struct error *err)
 static bool release_worker(struct db *db, void *ctx, struct error *err)
 {
     const char *const *worker = ctx;
-    const struct db_value params[] = {db_text(*worker)};
+    const struct db_value name = db_text(*worker);
+    int64_t now;
 
-    return db_run(db, "UPDATE jobs SET lease = 0, lease_until = 0 WHERE worker = ?1 AND lease <> 0",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
-           db_run(db, "DELETE FROM workers WHERE name = ?1", params, COUNT_OF(params), NULL, NULL,
-                  NULL, err);
+    if (!rows_now(db, &now, err) ||
+        !db_run(db, "UPDATE jobs SET lease = 0, lease_until = 0 WHERE worker = ?1 AND lease <> 0",
+                &name, 1, NULL, NULL, NULL, err))
+        return false;
+
+    const struct db_value params[] = {name, db_int(now)};
+
+    /* its row stays: a machine that is started anew is not one that is gone (most_bytes) */
+    return db_run(db, "UPDATE workers SET ended_at = ?2, job_id = NULL WHERE name = ?1", params,
+                  COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
 bool jobs_release_worker(struct store *s, const char *worker, struct error *err)
@@ -451,7 +458,7 @@ bool jobs_change(struct store *s, const struct lease *l, const struct job_change
 
 /* ---- workers ---- */
 
-#define FORGET_SECONDS 86400 /* a worker not seen for so long is no longer listed */
+#define FORGET_SECONDS 86400
 
 static bool see_worker(struct db *db, void *ctx, struct error *err)
 {
@@ -468,15 +475,12 @@ static bool see_worker(struct db *db, void *ctx, struct error *err)
                                       db_int(w->started_at != 0 ? w->started_at : now),
                                       db_int(now),
                                       db_int(w->memory_bytes)};
-    const struct db_value old[] = {db_int(now - FORGET_SECONDS)};
 
-    return db_run(db, "DELETE FROM workers WHERE seen_at < ?1", old, COUNT_OF(old), NULL, NULL,
-                  NULL, err) &&
-           db_run(db,
+    return db_run(db,
                   "INSERT INTO workers (name, machine, version, job_id, started_at, seen_at, "
-                  "memory_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+                  "memory_bytes, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) "
                   "ON CONFLICT (name) DO UPDATE SET machine = excluded.machine, "
-                  "version = excluded.version, job_id = excluded.job_id, "
+                  "version = excluded.version, job_id = excluded.job_id, ended_at = 0, "
                   "seen_at = excluded.seen_at, memory_bytes = excluded.memory_bytes",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
@@ -484,6 +488,23 @@ static bool see_worker(struct db *db, void *ctx, struct error *err)
 bool workers_seen(struct store *s, const struct worker_row *w, struct error *err)
 {
     return db_write(store_db(s), see_worker, &w, err);
+}
+
+static bool sweep_workers(struct db *db, void *ctx, struct error *err)
+{
+    int64_t now = *(const int64_t *)ctx;
+
+    if (now == 0 && !rows_now(db, &now, err))
+        return false;
+
+    const struct db_value old = db_int(now - FORGET_SECONDS);
+
+    return db_run(db, "DELETE FROM workers WHERE seen_at < ?1", &old, 1, NULL, NULL, NULL, err);
+}
+
+bool workers_sweep(struct store *s, int64_t now, struct error *err)
+{
+    return db_write(store_db(s), sweep_workers, &now, err);
 }
 
 static void worker_fill(const struct db_row *row, struct arena *a, void *item)
@@ -505,11 +526,17 @@ struct worker_reading {
 static bool read_workers(struct db *db, void *ctx, struct error *err)
 {
     struct worker_reading *r = ctx;
+    int64_t now;
+
+    if (!rows_now(db, &now, err))
+        return false;
+
+    const struct db_value since = db_int(now - WORKER_SILENT_SECONDS);
 
     return rows_all(db,
                     "SELECT name, machine, version, job_id, started_at, seen_at, memory_bytes "
-                    "FROM workers ORDER BY started_at, name",
-                    NULL, 0, (struct row_kind){worker_fill, sizeof(struct worker_row)}, SIZE_MAX,
+                    "FROM workers WHERE ended_at = 0 AND seen_at >= ?1 ORDER BY started_at, name",
+                    &since, 1, (struct row_kind){worker_fill, sizeof(struct worker_row)}, SIZE_MAX,
                     r->a, &r->rows, err);
 }
 

@@ -136,6 +136,38 @@ static bool work_until_asked(void *ctx, struct work *w, struct error *e)
     return true;
 }
 
+static int64_t n_alive(struct test_store *t)
+{
+    struct worker_row *list;
+    size_t n;
+
+    ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
+    return (int64_t)n;
+}
+
+static void a_worker_is_heard_of_while_it_works_and_not_when_it_has_ended(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const double until = clock_seconds() + SUITE_SECONDS;
+    struct bench b;
+
+    new_job(t);
+    start(&b, t, work_until_asked);
+    wait_for(&b.n_begun, 1);
+    assert_int_equal(n_alive(t), 1);
+    test_sql(t, "UPDATE workers SET seen_at = 5", NULL, NULL, INT64_MIN); /* hours later */
+    assert_int_equal(n_alive(t), 0);
+    while (n_alive(t) == 0) {
+        assert_true(clock_seconds() < until);
+        usleep(10000);
+    }
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers WHERE job_id IS NOT NULL", NULL),
+                     1);
+    stop(&b);
+    assert_int_equal(n_alive(t), 0);
+    test_store_close(t);
+}
+
 static bool nobody_works(struct test_store *t)
 {
     return test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE lease <> 0", NULL) == 0;
@@ -589,6 +621,7 @@ int main(void)
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(the_log_says_what_is_about_the_machine),
         ON_BOTH(ends_when_nothing_waits),
+        ON_BOTH(a_worker_is_heard_of_while_it_works_and_not_when_it_has_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);

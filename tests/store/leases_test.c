@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "store/documents.h"
+#include "store/figures.h"
 #include "support/jobs.h"
 
 #include <pthread.h>
@@ -742,6 +743,7 @@ static void workers_are_seen_and_forgotten(void **state)
                            .version = arena_text(&t->arena, STR("1")),
                            .memory_bytes = 5},
                       *list;
+    struct store_figures figures;
     size_t n;
 
     ASSERT_OK(workers_seen(t->s, &w, &err));
@@ -751,15 +753,48 @@ static void workers_are_seen_and_forgotten(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(list[0].job_id, "ftjob-1");
     assert_true(list[0].seen_at > 1700000000 && list[0].started_at > 1700000000);
-    test_sql(t, "UPDATE workers SET seen_at = 5", NULL, NULL, INT64_MIN);
+    const int64_t now = list[0].seen_at, day = 86400;
     w.name = arena_text(&t->arena, STR("b"));
     ASSERT_OK(workers_seen(t->s, &w, &err));
+    test_sql(t, "UPDATE workers SET seen_at = ?2 WHERE name = ?1", "a", NULL,
+             now - WORKER_SILENT_SECONDS - 60); /* killed, maybe */
     ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
     assert_int_equal(n, 1);
     assert_string_equal(list[0].name, "b");
-    ASSERT_OK(jobs_release_worker(t->s, "b", &err));
+    ASSERT_OK(store_count(t->s, &figures, &err));
+    assert_int_equal(figures.workers, 1);
+    ASSERT_OK(jobs_release_worker(t->s, "b", &err)); /* ended */
     ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
     assert_int_equal(n, 0);
+    ASSERT_OK(store_count(t->s, &figures, &err));
+    assert_int_equal(figures.workers, 0);
+    ASSERT_OK(workers_seen(t->s, &w, &err)); /* the same name, again */
+    ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
+    assert_int_equal(n, 1);
+    ASSERT_OK(workers_sweep(t->s, 0, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 2);
+    ASSERT_OK(workers_sweep(t->s, now + day - WORKER_SILENT_SECONDS, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 1);
+    ASSERT_OK(workers_sweep(t->s, now + day + 60, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 0);
+    test_store_close(t);
+}
+
+/* It is started anew: its jobs wait for it, and are not told that they fit nowhere. */
+static void a_machine_whose_worker_ended_is_remembered_for_a_while(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    const struct worker_row large = {.name = arena_text(&t->arena, STR("large")),
+                                     .machine = arena_text(&t->arena, STR("other")),
+                                     .version = arena_text(&t->arena, STR("1")),
+                                     .memory_bytes = 1000};
+    int64_t most;
+
+    ASSERT_OK(workers_seen(t->s, &large, &err));
+    ASSERT_OK(jobs_release_worker(t->s, "large", &err));
+    ASSERT_OK(workers_most_bytes(t->s, "m", 10, &most, &err));
+    assert_int_equal(most, 1000);
     test_store_close(t);
 }
 
@@ -789,6 +824,7 @@ int main(void)
         ON_BOTH(a_failed_job_says_why),
         ON_BOTH(the_end_of_a_job_is_told_to_endpoints_once),
         ON_BOTH(workers_are_seen_and_forgotten),
+        ON_BOTH(a_machine_whose_worker_ended_is_remembered_for_a_while),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);
