@@ -13,13 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* NULL where it has more than LIMIT_LINE_BYTES: a part of it would be no JSON. */
 static char *text_of(const json_t *value, struct arena *a)
 {
     struct buf b;
 
     buf_init(&b, LIMIT_LINE_BYTES);
     json_write(&b, value, NULL);
-    char *text = arena_text(a, buf_view(&b));
+    char *text = b.overflowed ? NULL : arena_text(a, buf_view(&b));
     buf_release(&b);
     return text;
 }
@@ -160,14 +161,19 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
     struct job_record *r = ctx;
     struct arena a = {0};
     struct job_change c = r->has_progress ? r->progress : job_change_none();
-    const struct job_event e = {.key = key,
-                                .id = member(event, "id"),
-                                .level = member(event, "level"),
-                                .type = member(event, "type"),
-                                .message = member(event, "message"),
-                                .data = text_of(json_object_get(event, "data"), &a),
-                                .created_at = whole(event, "created_at")};
+    struct job_event e = {.key = key,
+                          .id = member(event, "id"),
+                          .level = member(event, "level"),
+                          .type = member(event, "type"),
+                          .message = member(event, "message"),
+                          .data = text_of(json_object_get(event, "data"), &a),
+                          .created_at = whole(event, "created_at")};
 
+    if (e.data == NULL) {
+        e.data = "{}";
+        e.message = arena_printf(&a, "%s (its data is left out: it has more than %zu bytes)",
+                                 e.message, LIMIT_LINE_BYTES);
+    }
     note_metrics(r, event);
     if (key == NULL && is_known(r, event)) {
         arena_release(&a);

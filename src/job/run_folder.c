@@ -12,6 +12,7 @@
 #include "job/rollout_line.h"
 #include "job/run_read.h"
 #include "store/store.h"
+#include "text/utf8.h"
 #include "train/checkpoint.h"
 
 #include <assert.h>
@@ -371,6 +372,43 @@ static const char *id_of(struct run_folder *f, const char *prefix, const char *k
     return store_id_of(prefix, str_of(arena_printf(a, "%s %s", f->id, key)), a);
 }
 
+#define MESSAGE_BYTES ((size_t)64 << 10) /* more is no sentence: the rest is left out */
+
+static json_t *json_of_message(struct str message)
+{
+    struct arena a = {0};
+
+    if (message.len > MESSAGE_BYTES) {
+        const struct str begin = utf8_cut(message, MESSAGE_BYTES);
+
+        message = str_of(
+            arena_printf(&a, STR_FMT " ... (it has %zu bytes)", STR_ARG(begin), message.len));
+    }
+    json_t *value = json_of_bytes(message);
+    arena_release(&a);
+    return value;
+}
+
+/* The event as a line. Data that makes it longer than a line may be is left out but for the step: a part of it would be no JSON. */
+static void write_event(struct run_folder *f, json_t *event)
+{
+    buf_clear(&f->line);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+    if (!f->line.overflowed)
+        return;
+    json_object_set_new(event, "message",
+                        json_sprintf("%s (its data is left out: it has more than %zu bytes)",
+                                     json_string_value(json_object_get(event, "message")),
+                                     LIMIT_LINE_BYTES));
+    json_object_set_new(
+        event, "data",
+        json_pack("{s:O*}", "step", json_object_get(json_object_get(event, "data"), "step")));
+    buf_clear(&f->line);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+}
+
 /* data is the event's own; message of any bytes; key: see struct run_listener */
 static bool put_event(struct run_folder *f, const char *level, const char *type, const char *key,
                       struct str message, const json_t *data, struct error *err)
@@ -379,12 +417,9 @@ static bool put_event(struct run_folder *f, const char *level, const char *type,
     json_t *event =
         json_pack("{s:s, s:s, s:I, s:s, s:s, s:o, s:O}", "object", "fine_tuning.job.event", "id",
                   id_of(f, "ftevent-", key, &a), "created_at", (json_int_t)clock_unix(), "level",
-                  level, "type", type, "message", json_of_bytes(message), "data", data);
+                  level, "type", type, "message", json_of_message(message), "data", data);
+    write_event(f, event);
     bool ok = f->listener.event == NULL || f->listener.event(f->listener.ctx, event, key, err);
-
-    buf_clear(&f->line);
-    json_write(&f->line, event, NULL);
-    buf_char(&f->line, '\n');
     ok = ok && put_line(f, &f->events, err);
     json_decref(event);
     arena_release(&a);

@@ -6,12 +6,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "job/job_record.h"
 #include "job/worker.h"
 #include "store/files.h"
+#include "text/json.h"
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static struct error err;
@@ -134,6 +137,55 @@ static bool work_until_asked(void *ctx, struct work *w, struct error *e)
     struct error unheard = {0};
     atomic_store(&b->writes, job_record_event(w, "info", "late", "said too late", &unheard));
     return true;
+}
+
+/* A listener is not told how much an event may have. */
+static bool tell_too_much(void *ctx, struct work *w, struct error *e)
+{
+    struct job_record record = {.work = w};
+    const struct run_listener l = job_record_listener(&record);
+    const size_t n = LIMIT_LINE_BYTES + 1;
+    char *text = malloc(n);
+
+    if (strcmp(w->job.status, "validating_files") == 0) {
+        free(text);
+        return job_validated(w, 1000, e);
+    }
+    assert_non_null(text);
+    memset(text, 'x', n);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:I, s:{s:i, s:s%}}", "id", "ftevent-large",
+                              "level", "info", "type", "metrics", "message", "Step 1", "created_at",
+                              (json_int_t)1, "data", "step", 1, "notes", text, n);
+    const bool ok = job_started(w, e) && l.event(l.ctx, event, NULL, e);
+
+    free(text);
+    json_decref(event);
+    job_record_release(&record);
+    atomic_fetch_add(&((struct bench *)ctx)->n_begun, 1);
+    return ok && job_requeued(w, e);
+}
+
+static void what_is_too_long_for_an_event_is_left_out_of_it(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct store_page newest = {.limit = 1};
+    const char *id = new_job(t);
+    struct job_event *events;
+    json_t *data = NULL;
+    struct bench b;
+    size_t n;
+    bool more;
+
+    start(&b, t, tell_too_much);
+    wait_for(&b.n_begun, 1);
+    stop(&b);
+    ASSERT_OK(events_list(t->s, id, &newest, &t->arena, &events, &n, &more, &err));
+    assert_int_equal(n, 1);
+    assert_string_equal(events[0].id, "ftevent-large");
+    assert_non_null(strstr(events[0].message, "Step 1 (its data is left out: "));
+    ASSERT_OK(json_parse(str_of(events[0].data), "the data", &data, &err));
+    json_decref(data);
+    test_store_close(t);
 }
 
 static int64_t n_alive(struct test_store *t)
@@ -621,6 +673,7 @@ int main(void)
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(the_log_says_what_is_about_the_machine),
         ON_BOTH(ends_when_nothing_waits),
+        ON_BOTH(what_is_too_long_for_an_event_is_left_out_of_it),
         ON_BOTH(a_worker_is_heard_of_while_it_works_and_not_when_it_has_ended),
     };
 
