@@ -214,17 +214,20 @@ static const char find_document[] =
 static const struct page_sql of_parent = {.find = find_document,
                                           .all = PAGES(OF_PARENT),
                                           .labelled = PAGES(OF_PARENT HAS_LABEL),
-                                          .bare = PAGES(OF_PARENT HAS_NONE)};
+                                          .bare = PAGES(OF_PARENT HAS_NONE),
+                                          .large = true};
 static const struct page_sql of_project = {
     .find = find_document,
     .all = PAGES(OF_PROJECT),
     .labelled = PAGE_SQL(DOCUMENT_COLUMNS, "labels l JOIN documents t ON t.seq = l.seq",
                          LABELLED_OF_PROJECT, "l.seq", "?8", "?9"),
-    .bare = PAGES(OF_PROJECT HAS_NONE)};
+    .bare = PAGES(OF_PROJECT HAS_NONE),
+    .large = true};
 static const struct page_sql of_all = {.find = find_document,
                                        .all = PAGES(OF_ALL),
                                        .labelled = PAGES(OF_ALL HAS_LABEL),
-                                       .bare = PAGES(OF_ALL HAS_NONE)};
+                                       .bare = PAGES(OF_ALL HAS_NONE),
+                                       .large = true};
 
 bool documents_list(struct store *s, const struct document_filter *f, const struct store_page *page,
                     struct arena *a, struct document **out, size_t *n, bool *has_more,
