@@ -273,12 +273,13 @@ static bool write_change(struct db *db, const struct document *was,
         return false;
 
     const struct db_value params[] = {db_text(was->kind), db_text(was->id), db_text(to->body),
-                                      db_text(to->state), db_int(now)};
+                                      db_text(to->state), db_int(now),      db_int(to->stays)};
     const struct labelled of = {was->kind, was->id, was->project_id, was->seq};
 
     return db_run(db,
                   "UPDATE documents SET body = COALESCE(?3, body), state = COALESCE(?4, state), "
-                  "updated_at = ?5 WHERE kind = ?1 AND id = ?2",
+                  "updated_at = ?5, expires_at = CASE WHEN ?6 = 1 THEN 0 ELSE expires_at END "
+                  "WHERE kind = ?1 AND id = ?2",
                   params, COUNT_OF(params), NULL, NULL, NULL, err) &&
            (!to->set_labels || (labels_remove(db, was->kind, was->id, err) &&
                                 labels_put(db, &of, to->labels, to->n_labels, err)));

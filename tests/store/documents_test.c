@@ -597,6 +597,38 @@ static void projects_take_turns(void **state)
     test_store_close(t);
 }
 
+static bool let_it_stay(void *ctx, const struct document *was, struct arena *a,
+                        struct document_change *to, struct error *err)
+{
+    (void)ctx;
+    (void)was;
+    (void)a;
+    (void)err;
+    to->stays = true;
+    return true;
+}
+
+static void what_is_to_stay_does_not_expire(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct document d = document(t, "response", "resp_1"), got;
+    struct error err = {0};
+    size_t n;
+
+    d.expires_at = 5000;
+    add(t, d, NULL, 0);
+    d.id = "resp_2";
+    add(t, d, NULL, 0);
+    ASSERT_OK(
+        documents_change(t->s, "response", t->project, STR("resp_1"), let_it_stay, NULL, &err));
+    ASSERT_OK(documents_sweep(t->s, 6000, &n, &err));
+    assert_int_equal(n, 1);
+    ASSERT_OK(documents_get(t->s, "response", t->project, STR("resp_1"), &t->arena, &got, &err));
+    assert_int_equal(got.expires_at, 0);
+    assert_string_equal(got.body, "{}");
+    test_store_close(t);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -611,6 +643,7 @@ int main(void)
         ON_BOTH(a_change_is_whole_or_none),
         ON_BOTH(what_is_below_goes_with_it),
         ON_BOTH(what_has_expired_is_forgotten),
+        ON_BOTH(what_is_to_stay_does_not_expire),
         ON_BOTH(the_oldest_document_in_a_state_is_leased),
         ON_BOTH(projects_take_turns),
     };
