@@ -195,7 +195,7 @@ bool file_commit(struct file *f, struct error *err)
     if (rename(f->beside, f->path) != 0)
         return fail_errno(err, "cannot put %s in its place", f->path);
     f->committed = true;
-    return true;
+    return file_sync_name(f->path, err);
 }
 
 void file_close(struct file *f)
@@ -230,6 +230,41 @@ bool file_append(const char *path, struct str bytes, struct error *err)
     return ok;
 }
 
+/* ---- names ---- */
+
+bool file_sync_name(const char *path, struct error *err)
+{
+    char dir[PATH_MAX] = ".";
+    size_t n = strlen(path);
+
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    if (n >= sizeof dir)
+        return fail(err, ERR_INVALID, "the path %.100s... is too long", path);
+    if (n > 0) {
+        memcpy(dir, path, n);
+        dir[n] = '\0';
+    }
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) /* who may write into it but not list it cannot sync it */
+        return errno == EACCES || fail_errno(err, "cannot open the folder %s", dir);
+    const bool ok = fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP ||
+                    fail_errno(err, "cannot write the folder %s", dir);
+    close(fd);
+    return ok;
+}
+
+bool file_rename(const char *from, const char *to, struct error *err)
+{
+    if (rename(from, to) != 0)
+        return fail_errno(err, "cannot put %s in its place", to);
+    return file_sync_name(to, err);
+}
+
 bool file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -255,12 +290,25 @@ bool file_make_dirs(const char *path, struct error *err)
             continue;
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0777) != 0 && errno != EEXIST)
-            return fail_errno(err, "cannot make the folder %s", part);
+        if (mkdir(part, 0777) != 0) {
+            if (errno != EEXIST)
+                return fail_errno(err, "cannot make the folder %s", part);
+        } else if (!file_sync_name(part, err)) {
+            return false;
+        }
     }
     if (!file_is_dir(path))
         return fail(err, ERR_INVALID, "%s is not a folder", path);
     return true;
+}
+
+bool file_make_private(const char *path, struct error *err)
+{
+    if (mkdir(path, 0700) == 0)
+        return file_sync_name(path, err);
+    if (errno != EEXIST)
+        return fail_errno(err, "cannot make the folder %s", path);
+    return file_is_dir(path) || fail(err, ERR_INVALID, "%s is not a folder", path);
 }
 
 bool file_remove_tree(const char *path, struct error *err)

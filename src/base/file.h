@@ -27,7 +27,7 @@ MUST_CHECK bool file_read(const char *path, size_t max_bytes, struct arena *a, s
  *     bool ok = file_create_beside(path, &f, err) && file_write(f, p, n, err) && file_commit(f, err);
  *     file_close(f);
  *
- * file_commit syncs and renames; what was not committed file_close removes. NULL is fine for file_close.
+ * file_commit syncs and renames, as file_rename does; what was not committed file_close removes. NULL is fine for file_close.
  */
 struct file;
 MUST_CHECK bool file_create_beside(const char *path, struct file **out, struct error *err);
@@ -41,9 +41,20 @@ MUST_CHECK bool file_put(const char *path, struct str bytes, struct error *err);
 /* Appends whole lines; created when missing. One write call, so that a line is there or not. */
 MUST_CHECK bool file_append(const char *path, struct str bytes, struct error *err);
 
+/*
+ * A name is on the disk only once the folder that it stands in was synced, whatever was done for the bytes behind it. So these
+ * return when the names that they made will be there after a power failure.
+ */
+MUST_CHECK bool file_rename(const char *from, const char *to, struct error *err);
+/* Each folder that was missing, mode 0777; mkdir -p. */
+MUST_CHECK bool file_make_dirs(const char *path, struct error *err);
+/* One folder of ours alone, mode 0700; one that is there keeps its mode. */
+MUST_CHECK bool file_make_private(const char *path, struct error *err);
+/* For a name that was made otherwise. A file system that cannot sync folders is fine. */
+MUST_CHECK bool file_sync_name(const char *path, struct error *err);
+
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
-MUST_CHECK bool file_make_dirs(const char *path, struct error *err); /* mkdir -p */
 MUST_CHECK bool file_remove_tree(const char *path,
                                  struct error *err); /* rm -r; a missing path is fine */
 MUST_CHECK bool file_cut(const char *path, uint64_t len,

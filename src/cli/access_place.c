@@ -2,7 +2,6 @@
  * access_place.c - looks names up, and tells apart what a command is to do.
  */
 #include "cli/access_place.h"
-#include "base/clock.h"
 #include "base/size.h"
 #include "cli/output.h"
 
@@ -91,8 +90,7 @@ bool place_scopes(struct cli *c, unsigned def, unsigned *out, struct error *err)
 bool place_audit(struct store *s, const char *org_id, const char *project_id, const char *action,
                  const char *target, struct error *err)
 {
-    const struct audit_entry e = {.at = clock_unix(),
-                                  .org_id = org_id,
+    const struct audit_entry e = {.org_id = org_id,
                                   .project_id = project_id,
                                   .action = action,
                                   .target = target,

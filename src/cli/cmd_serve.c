@@ -139,6 +139,7 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
         .tls = option_text(o, OPT_TLS_CERT) != NULL,
+        .keep_answers_s = option_int(o, OPT_KEEP_RESPONSES) * 86400,
         .requests_per_minute = option_int(o, OPT_REQUESTS_PER_MINUTE),
         .concurrent_requests = int_or(o, OPT_CONCURRENT_REQUESTS, CONCURRENT_REQUESTS),
     };
@@ -221,6 +222,7 @@ static const enum option_id ids[] = {
     OPT_TLS_CERT,
     OPT_TLS_KEY,
     OPT_PUBLIC_URL,
+    OPT_KEEP_RESPONSES,
     OPT_REQUESTS_PER_MINUTE,
     OPT_CONCURRENT_REQUESTS,
     OPT_CONNECTIONS_PER_ADDRESS,

@@ -286,12 +286,11 @@ static bool fill(struct cli *c, const char *folder, const struct grader_package 
 static bool put_in_place(const char *made, const char *place, struct error *err)
 {
     if (!file_exists(place))
-        return rename(made, place) == 0 || fail_errno(err, "renaming %s", made);
+        return file_rename(made, place, err);
     if (renameat2(AT_FDCWD, made, AT_FDCWD, place, RENAME_EXCHANGE) == 0)
-        return file_remove_tree(made, err); /* it is the old one now */
+        return file_sync_name(place, err) && file_remove_tree(made, err); /* the old one now */
     /* a file system that cannot exchange: for a moment there is none, which is better than a mixture */
-    return file_remove_tree(place, err) &&
-           (rename(made, place) == 0 || fail_errno(err, "renaming %s", made));
+    return file_remove_tree(place, err) && file_rename(made, place, err);
 }
 
 /* One installation at a time: the lock ends with the process. */

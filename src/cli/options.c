@@ -181,6 +181,9 @@ static const struct option table[N_OPTIONS] = {
                      .help = "its private key (PEM)"},
     [OPT_PUBLIC_URL] = {"public-url", OPTION_TEXT, "URL", .setting = true,
                         .help = "the server's address as its users know it"},
+    [OPT_KEEP_RESPONSES] = {"keep-responses", OPTION_INT, "DAYS", "0", 0, 36500, .setting = true,
+                            .help = "stored responses and chat completions without feedback are "
+                                    "removed so long after they were made; 0 keeps them"},
     [OPT_REQUESTS_PER_MINUTE] = {"requests-per-minute", OPTION_INT, "N", "0", 0, 1000000000,
                                  .setting = true,
                                  .help = "of each key that has no limit of its own; 0 is no limit"},

@@ -13,13 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* NULL where it has more than LIMIT_LINE_BYTES: a part of it would be no JSON. */
 static char *text_of(const json_t *value, struct arena *a)
 {
     struct buf b;
 
     buf_init(&b, LIMIT_LINE_BYTES);
     json_write(&b, value, NULL);
-    char *text = arena_text(a, buf_view(&b));
+    char *text = b.overflowed ? NULL : arena_text(a, buf_view(&b));
     buf_release(&b);
     return text;
 }
@@ -160,14 +161,19 @@ static bool on_event(void *ctx, const json_t *event, const char *key, struct err
     struct job_record *r = ctx;
     struct arena a = {0};
     struct job_change c = r->has_progress ? r->progress : job_change_none();
-    const struct job_event e = {.key = key,
-                                .id = member(event, "id"),
-                                .level = member(event, "level"),
-                                .type = member(event, "type"),
-                                .message = member(event, "message"),
-                                .data = text_of(json_object_get(event, "data"), &a),
-                                .created_at = whole(event, "created_at")};
+    struct job_event e = {.key = key,
+                          .id = member(event, "id"),
+                          .level = member(event, "level"),
+                          .type = member(event, "type"),
+                          .message = member(event, "message"),
+                          .data = text_of(json_object_get(event, "data"), &a),
+                          .created_at = whole(event, "created_at")};
 
+    if (e.data == NULL) {
+        e.data = "{}";
+        e.message = arena_printf(&a, "%s (its data is left out: it has more than %zu bytes)",
+                                 e.message, LIMIT_LINE_BYTES);
+    }
     note_metrics(r, event);
     if (key == NULL && is_known(r, event)) {
         arena_release(&a);
@@ -381,22 +387,6 @@ static bool add_result(struct work *w, const char *metrics_csv, const char **id,
            files_add(w->store, path, &f, w->arena, err);
 }
 
-/* The last checkpoint is the model: it carries its name. */
-static bool name_last_checkpoint(struct work *w, const char *model, struct error *err)
-{
-    const struct store_page newest = {.limit = 1};
-    struct checkpoint_row *c;
-    size_t n;
-    bool more;
-
-    if (!checkpoints_list(w->store, w->job.id, &newest, w->arena, &c, &n, &more, err))
-        return false;
-    if (n == 0)
-        return true;
-    c[0].name = arena_text(w->arena, str_of(model));
-    return checkpoints_put(w->store, &w->lease, &c[0], err);
-}
-
 bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
                    int64_t trained_tokens, struct error *err)
 {
@@ -405,8 +395,6 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
 
     if (!add_result(w, metrics_csv, &file, err))
         return fail_while(err, "keeping the result file of %s", w->job.id);
-    if (!name_last_checkpoint(w, model, err))
-        return false;
     const struct job_event events[] = {
         event_of("info", "created model",
                  arena_printf(w->arena, "New fine-tuned model created: %s", model)),
@@ -414,6 +402,7 @@ bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
     };
     c.status = "succeeded";
     c.fine_tuned_model = model;
+    c.last_checkpoint = model;
     c.result_files = arena_printf(w->arena, "[\"%s\"]", file);
     c.trained_tokens = trained_tokens;
     c.estimated_finish = 0;

@@ -38,7 +38,7 @@ MUST_CHECK bool job_record_event(struct work *w, const char *level, const char *
 /* The files are good: into the queue, with the memory that it will need. */
 MUST_CHECK bool job_validated(struct work *w, int64_t memory_bytes, struct error *err);
 MUST_CHECK bool job_started(struct work *w, struct error *err); /* running; the lease goes on */
-/* trained_tokens; metrics_csv: becomes the result file. last_step: its checkpoint is the model. */
+/* trained_tokens; metrics_csv: becomes the result file. The last checkpoint is the model: it is called model from then on. */
 MUST_CHECK bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
                               int64_t trained_tokens, struct error *err);
 MUST_CHECK bool job_paused(struct work *w, const char *model, const char *why, struct error *err);

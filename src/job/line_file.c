@@ -61,6 +61,7 @@ bool line_file_open(struct line_file *f, const char *path, bool fresh, struct er
         close(fd);
         return false;
     }
+    o.named = o.len > 0; /* whoever wrote what is there has synced it, or lost it */
     *f = o;
     return true;
 }
@@ -111,9 +112,14 @@ bool line_file_cut(struct line_file *f, uint64_t len, struct error *err)
 
 bool line_file_sync(struct line_file *f, struct error *err)
 {
+    if (!line_file_is_open(f))
+        return true;
     /* EINVAL: not a file that can be synced, a pipe for example */
-    if (line_file_is_open(f) && fdatasync(fd_of(f)) != 0 && errno != EINVAL)
+    if (fdatasync(fd_of(f)) != 0 && errno != EINVAL)
         return fail_write(f, err);
+    if (!f->named && !file_sync_name(f->path, err))
+        return false;
+    f->named = true;
     return true;
 }
 

@@ -18,6 +18,7 @@
 struct line_file {
     char path[PATH_MAX];
     int fd_plus_1;
+    bool named;   /* the folder that it stands in knows of it, on the disk */
     uint64_t len; /* bytes of whole lines */
 };
 

@@ -470,8 +470,7 @@ bool model_store_import(const char *home, const struct model_import *what, struc
     bool ok = what->link ? symlink(full, beside) == 0 || fail_errno(err, "cannot link %s", beside)
               : folder   ? copy_folder(full, beside, a, err)
                          : copy_file(full, beside, err);
-    if (ok && rename(beside, to) != 0)
-        ok = fail_errno(err, "cannot put %s in its place", to);
+    ok = ok && file_rename(beside, to, err);
     if (!ok) {
         struct error ignored;
 

@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/sha256.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "job/line_file.h"
 #include "job/metrics.h"
 #include "job/rollout_line.h"
@@ -371,6 +372,43 @@ static const char *id_of(struct run_folder *f, const char *prefix, const char *k
     return store_id_of(prefix, str_of(arena_printf(a, "%s %s", f->id, key)), a);
 }
 
+#define MESSAGE_BYTES ((size_t)64 << 10) /* more is no sentence: the rest is left out */
+
+static json_t *json_of_message(struct str message)
+{
+    struct arena a = {0};
+
+    if (message.len > MESSAGE_BYTES) {
+        const struct str begin = utf8_cut(message, MESSAGE_BYTES);
+
+        message = str_of(
+            arena_printf(&a, STR_FMT " ... (it has %zu bytes)", STR_ARG(begin), message.len));
+    }
+    json_t *value = json_of_bytes(message);
+    arena_release(&a);
+    return value;
+}
+
+/* The event as a line. Data that makes it longer than a line may be is left out but for the step: a part of it would be no JSON. */
+static void write_event(struct run_folder *f, json_t *event)
+{
+    buf_clear(&f->line);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+    if (!f->line.overflowed)
+        return;
+    json_object_set_new(event, "message",
+                        json_sprintf("%s (its data is left out: it has more than %zu bytes)",
+                                     json_string_value(json_object_get(event, "message")),
+                                     LIMIT_LINE_BYTES));
+    json_object_set_new(
+        event, "data",
+        json_pack("{s:O*}", "step", json_object_get(json_object_get(event, "data"), "step")));
+    buf_clear(&f->line);
+    json_write(&f->line, event, NULL);
+    buf_char(&f->line, '\n');
+}
+
 /* data is the event's own; message of any bytes; key: see struct run_listener */
 static bool put_event(struct run_folder *f, const char *level, const char *type, const char *key,
                       struct str message, const json_t *data, struct error *err)
@@ -379,12 +417,9 @@ static bool put_event(struct run_folder *f, const char *level, const char *type,
     json_t *event =
         json_pack("{s:s, s:s, s:I, s:s, s:s, s:o, s:O}", "object", "fine_tuning.job.event", "id",
                   id_of(f, "ftevent-", key, &a), "created_at", (json_int_t)clock_unix(), "level",
-                  level, "type", type, "message", json_of_bytes(message), "data", data);
+                  level, "type", type, "message", json_of_message(message), "data", data);
+    write_event(f, event);
     bool ok = f->listener.event == NULL || f->listener.event(f->listener.ctx, event, key, err);
-
-    buf_clear(&f->line);
-    json_write(&f->line, event, NULL);
-    buf_char(&f->line, '\n');
     ok = ok && put_line(f, &f->events, err);
     json_decref(event);
     arena_release(&a);
@@ -467,6 +502,8 @@ static bool put_step(struct run_folder *f, const struct step_told *m, const json
     metrics_csv_row(&f->line, tree);
     return put_line(f, &f->metrics, err) &&
            put_event(f, "info", "metrics", key, message, data, err) &&
+           /* its answers are nowhere else, and the run will not be at this step again */
+           line_file_sync(&f->train, err) && line_file_sync(&f->valid, err) &&
            (!m->sync || (line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err)));
 }
 
@@ -574,7 +611,8 @@ static bool note_checkpoint(struct run_folder *f, size_t step, bool stays, json_
                  model, step);
     else
         snprintf(message, sizeof message, SAVED "%zu, to go on from there", step);
-    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
+    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err) &&
+           line_file_sync(&f->metrics, err);
 }
 
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)

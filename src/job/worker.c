@@ -20,12 +20,13 @@ struct worker {
     const struct worker_options *opt;
     char name[80], machine[80];
     int64_t started_at;
-    double seen; /* clock_seconds() when the store last heard of this worker */
+    double
+        seen; /* clock_seconds() when the store last heard of this worker; of the thread that keeps a lease, while one does */
 };
 
 /* Keeps one job's lease while it is worked on. */
 struct keeper {
-    const struct worker *worker;
+    struct worker *worker; /* it waits meanwhile */
     struct work *work;
     struct background thread;
     double renewed; /* when, by clock_seconds() */
@@ -71,7 +72,7 @@ static void tell_seen(struct worker *w, const char *job)
                              .memory_bytes = w->opt->machine_bytes};
     struct error ignored;
 
-    if (now - w->seen < 5)
+    if (now - w->seen < (double)w->opt->lease_seconds / 3)
         return;
     w->seen = now;
     (void)!workers_seen(w->opt->store, &row, &ignored);
@@ -91,6 +92,7 @@ static void renew(struct keeper *k)
         k->renewed = began;
         if (ask_of(ask) != WORK_GO_ON)
             ask_for(k->work, ask_of(ask));
+        tell_seen(k->worker, k->work->job.id); /* a job may take days */
     } else if (err.kind == ERR_CANCELLED) {
         ask_for(k->work, WORK_LOST);
     } else if (clock_seconds() - k->renewed > (double)opt->lease_seconds) {
@@ -141,28 +143,35 @@ static void give_back(struct worker *w, struct work *work)
 static void give_up(struct worker *w, struct work *work, const char *why)
 {
     struct job_change c = job_change_none();
-    char message[600];
-    struct error err = {0};
-    const struct job_event event = {.key = "given up",
+    char message[600], key[40];
+    struct job_row now;
+    struct error err = {0}, ignored;
+    const struct job_event event = {.key = key,
                                     .level = "error",
                                     .type = "message",
                                     .message = message,
                                     .created_at = clock_unix()};
 
     snprintf(message, sizeof message, "%s", why);
+    snprintf(key, sizeof key, "given up %" PRId64, work->lease.attempt);
     c.status = "failed";
     c.error_code = "server_error";
     c.error_message = message;
     c.end_lease = true;
-    if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err))
+    c.or_paused = true;
+    if (!jobs_change(w->opt->store, &work->lease, &c, &event, 1, &err)) {
         warn(w, "not given up", work->job.id, err.message);
-    else
-        tell(w, &(struct worker_note){.level = LOG_ERROR,
-                                      .event = "given up",
-                                      .job = work->job.id,
-                                      .state = c.status,
-                                      .code = c.error_code,
-                                      .message = message});
+        return;
+    }
+    const bool paused = jobs_get(w->opt->store, work->job.project_id, str_of(work->job.id),
+                                 work->arena, &now, &ignored) &&
+                        strcmp(now.status, "paused") == 0;
+    tell(w, &(struct worker_note){.level = LOG_ERROR,
+                                  .event = "given up",
+                                  .job = work->job.id,
+                                  .state = paused ? "paused" : c.status,
+                                  .code = paused ? NULL : c.error_code,
+                                  .message = message});
 }
 
 /* Whatever the job became: nobody works on it here any more. */
@@ -282,30 +291,42 @@ static bool take_one(struct worker *w, bool *found, struct error *err)
     return ok;
 }
 
+static bool take_all(struct worker *w, struct error *err)
+{
+    const struct worker_options *opt = w->opt;
+    double heard = clock_seconds();
+
+    while (opt->stop == NULL || !atomic_load(opt->stop)) {
+        bool found = false;
+
+        tell_seen(w, NULL);
+        if (take_one(w, &found, err)) {
+            heard = clock_seconds();
+        } else {
+            warn(w, "no store", NULL, err->message);
+            if (clock_seconds() - heard > STORE_PATIENCE)
+                return fail_while(err, "looking for work");
+        }
+        if (!found && (opt->once || (opt->parent != 0 && (long)getppid() != opt->parent)))
+            return true;
+        if (!found)
+            (void)!clock_sleep_unless(opt->stop, clock_seconds() + (double)opt->idle_ms / 1000);
+    }
+    return true;
+}
+
 bool worker_run(const struct worker_options *options, struct error *err)
 {
     struct worker_options opt = *options;
     struct worker w = {.opt = &opt, .started_at = clock_unix(), .seen = -60};
-    double heard = clock_seconds();
+    struct error unheard = {0};
 
     opt.lease_seconds = opt.lease_seconds > 0 ? opt.lease_seconds : LEASE_SECONDS;
     opt.idle_ms = opt.idle_ms > 0 ? opt.idle_ms : IDLE_MS;
     name_worker(&w);
-    while (opt.stop == NULL || !atomic_load(opt.stop)) {
-        bool found = false;
-
-        tell_seen(&w, NULL);
-        if (take_one(&w, &found, err)) {
-            heard = clock_seconds();
-        } else {
-            warn(&w, "no store", NULL, err->message);
-            if (clock_seconds() - heard > STORE_PATIENCE)
-                return fail_while(err, "looking for work");
-        }
-        if (!found && (opt.once || (opt.parent != 0 && (long)getppid() != opt.parent)))
-            return true;
-        if (!found)
-            (void)!clock_sleep_unless(opt.stop, clock_seconds() + (double)opt.idle_ms / 1000);
-    }
+    if (!take_all(&w, err))
+        return false;
+    if (!jobs_release_worker(opt.store, w.name, &unheard))
+        warn(&w, "end not told", NULL, unheard.message); /* it is not listed for long */
     return true;
 }

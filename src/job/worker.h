@@ -39,7 +39,8 @@ struct work {
 /*
  * Does what the job's state asks for, and brings it into its next one by jobs_change (job_record.h); true: it is done with it,
  * however that went. False with err where it could not be: the job goes back into the queue and rests there for a second, then
- * two, four, up to half a minute, before any worker tries it again; at most WORKER_TRIES times in a row without a step done.
+ * two, four, up to half a minute, before any worker tries it again; at most WORKER_TRIES times in a row without a step done. Then
+ * it fails, or is paused where somebody had asked for that.
  */
 typedef bool work_fn(void *ctx, struct work *w, struct error *err);
 #define WORKER_TRIES 20

@@ -58,6 +58,7 @@ struct api_options {
         private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
     /* Of every key that has none of its own; 0: none. */
     int64_t requests_per_minute, concurrent_requests;
+    int64_t keep_answers_s; /* stored responses and chat completions go after that; 0: they stay */
 };
 struct api;
 MUST_CHECK bool api_open(const struct api_options *opt, struct api **out, struct error *err);
@@ -102,6 +103,11 @@ struct api_call {
     const char *new_id;        /* what it makes, and when it was first asked for */
     int64_t new_at;
 };
+/* When what is stored of an answer goes (keep_answers_s); 0: never. */
+static inline int64_t api_answer_expires(const struct api_call *c, int64_t created_at)
+{
+    return c->opt->keep_answers_s > 0 ? created_at + c->opt->keep_answers_s : 0;
+}
 
 typedef bool api_fn(struct api_call *c, struct error *err);
 struct api_route {

@@ -55,6 +55,8 @@ MUST_CHECK bool api_is_operator(struct api_call *c, bool *is_operator, struct er
 
 /* ---- api_later.c ---- */
 
+/* 503: what was interrupted may be asked again. Where the client is gone instead, nobody hears it. */
+bool api_fail_stopping(struct error *err);
 /* The two halves of api_later, for calls that wait before they go on. */
 void api_later_keep(struct api_call *c);
 MUST_CHECK bool api_later_put(struct api_call *c, api_fn *fn, struct error *err);

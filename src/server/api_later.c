@@ -53,6 +53,13 @@ void api_later_give_up(struct api *a)
     pthread_mutex_unlock(&a->later_lock);
 }
 
+bool api_fail_stopping(struct error *err)
+{
+    *err = (struct error){0};
+    return fail_code(err, ERR_CANCELLED, "unavailable", "",
+                     "the server is stopping: try again in a moment");
+}
+
 static void run(void *ctx, bool stopping)
 {
     const struct later *l = ctx; /* in the call's arena: not to be read once it is answered */
@@ -60,10 +67,11 @@ static void run(void *ctx, bool stopping)
     struct error err = {0};
 
     if (stopping || atomic_load(&c->gone))
-        (void)fail_code(&err, ERR_CANCELLED, "unavailable", "",
-                        "the server is stopping: try again in a moment");
+        (void)api_fail_stopping(&err);
     else if (l->fn(c, &err))
         return;
+    else if (atomic_load(&c->gone) && api_error_status(&err) >= 500)
+        (void)api_fail_stopping(&err); /* it could not be done because it was interrupted */
     api_once_drop(c);
     api_reply_error(c, &err);
 }

@@ -93,8 +93,7 @@ void api_audit(struct api_call *c, const char *target, const char *outcome)
 
     if (c->route == NULL || c->route->action == NULL || c->who.org_id == NULL)
         return;
-    const struct audit_entry e = {.at = clock_unix(),
-                                  .org_id = c->who.org_id,
+    const struct audit_entry e = {.org_id = c->who.org_id,
                                   .project_id = c->who.project_id,
                                   .key_id = c->who.key_id,
                                   .action = c->route->action,

@@ -54,6 +54,7 @@ static bool no_answer(struct error *err)
 struct answer {
     json_t *prompt, *tools, *message; /* tools may be NULL */
     const char *model;
+    bool expires;
 };
 
 static void release(struct answer *x)
@@ -98,6 +99,11 @@ static bool of_response(struct store *s, const char *project_id, const json_t *b
     return ok;
 }
 
+static const char *kind_of(struct str id)
+{
+    return store_id_is(id, "resp_") ? RESPONSE_KIND : "chat.completion";
+}
+
 static bool find_answer(struct store *s, const char *project_id, struct str id, int64_t choice,
                         struct arena *a, struct answer *out, struct error *err)
 {
@@ -106,13 +112,14 @@ static bool find_answer(struct store *s, const char *project_id, struct str id, 
 
     if (!response && !store_id_is(id, "chatcmpl-"))
         return no_answer(err);
-    if (!documents_get(s, response ? RESPONSE_KIND : "chat.completion", project_id, id, a, &d, err))
+    if (!documents_get(s, kind_of(id), project_id, id, a, &d, err))
         return err->kind == ERR_NOT_FOUND ? no_answer(err) : false;
     json_t *body = api_json_of(d.body);
     const bool ok =
         response ? of_response(s, project_id, body, a, out, err) : of_chat(body, choice, out, err);
     json_decref(body);
     out->model = d.model;
+    out->expires = d.expires_at != 0;
     return ok;
 }
 
@@ -158,6 +165,17 @@ static json_t *or_null(const json_t *of, const char *key)
     return v != NULL ? json_incref(v) : json_null();
 }
 
+static bool stay(void *ctx, const struct document *was, struct arena *a, struct document_change *to,
+                 struct error *err)
+{
+    (void)ctx;
+    (void)was;
+    (void)a;
+    (void)err;
+    to->stays = true;
+    return true;
+}
+
 bool feedback_add(struct store *s, const char *project_id, const json_t *request,
                   const struct label *labels, size_t n_labels, struct arena *a,
                   struct document *out, struct error *err)
@@ -186,7 +204,10 @@ bool feedback_add(struct store *s, const char *project_id, const json_t *request
     d.updated_at = d.created_at;
     json_decref(body);
     release(&answer);
-    if (!documents_add(s, &d, labels, n_labels, err))
+    /* what somebody judged is not forgotten */
+    if ((answer.expires &&
+         !documents_change(s, kind_of(str_of(id)), project_id, str_of(id), stay, NULL, err)) ||
+        !documents_add(s, &d, labels, n_labels, err))
         return false;
     *out = d;
     return true;

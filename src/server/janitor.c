@@ -3,10 +3,10 @@
  */
 #include "server/janitor.h"
 #include "base/background.h"
-#include "base/clock.h"
 #include "store/creations.h"
 #include "store/documents.h"
 #include "store/files.h"
+#include "store/jobs.h"
 #include "text/log.h"
 
 #include <stdlib.h>
@@ -20,12 +20,13 @@ struct janitor {
 static double sweep(void *ctx)
 {
     struct janitor *j = ctx;
-    const int64_t now = clock_unix();
     struct error err = {0};
     size_t files = 0, documents = 0;
+    int64_t now;
 
-    if (!files_sweep(j->store, now, &files, &err) ||
-        !documents_sweep(j->store, now, &documents, &err) || !creations_sweep(j->store, now, &err))
+    if (!store_now(j->store, &now, &err) || !files_sweep(j->store, 0, &files, &err) ||
+        !documents_sweep(j->store, now, &documents, &err) ||
+        !creations_sweep(j->store, now, &err) || !workers_sweep(j->store, now, &err))
         log_line(LOG_ERROR, "janitor", "not swept", "%s", err.message);
     else if (files + documents > 0)
         log_line(LOG_INFO, "janitor", "swept", "%zu files and %zu documents had expired", files,

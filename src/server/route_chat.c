@@ -67,7 +67,8 @@ static bool keep(struct api_call *c, const struct chat *x, const json_t *respons
                                .model = x->model,
                                .body = api_text_of(body, c->arena),
                                .created_at = x->created,
-                               .updated_at = x->created};
+                               .updated_at = x->created,
+                               .expires_at = api_answer_expires(c, x->created)};
 
     json_decref(body);
     return documents_add(c->store, &d, x->labels, x->n_labels, err) ||

@@ -95,11 +95,13 @@ static bool do_run(struct api_call *c, struct error *err)
     if (json_parse(sample.output_text, "model_sample", &parsed, &no_json))
         sample.output_json = parsed;
     grader_run(g, item, &sample, &result);
-    json_t *body = grade_response(g, &result);
+    /* what a grader that gave up says is nothing about the answer */
+    const bool interrupted = atomic_load(&c->gone) && grade_grader_failed(&result);
+    json_t *body = interrupted ? NULL : grade_response(g, &result);
     grader_close(g);
     json_decref(parsed);
     json_decref(item);
-    return api_reply(c, 200, body);
+    return interrupted ? api_fail_stopping(err) : api_reply(c, 200, body);
 }
 
 static bool run(struct api_call *c, struct error *err)

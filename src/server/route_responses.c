@@ -48,7 +48,8 @@ static bool keep(struct api_call *c, const struct responding *x, const json_t *r
                                .model = x->call.model,
                                .body = response_call_document(&x->call, response, c->arena),
                                .created_at = x->call.created_at,
-                               .updated_at = x->call.created_at};
+                               .updated_at = x->call.created_at,
+                               .expires_at = api_answer_expires(c, x->call.created_at)};
     return documents_add(c->store, &d, labels, n, err) || fail_while(err, "storing the response");
 }
 
@@ -216,7 +217,8 @@ static bool keep_queued(struct api_call *c, const struct responding *x, json_t *
                                .model = x->call.model,
                                .body = api_text_of(body, c->arena),
                                .created_at = x->call.created_at,
-                               .updated_at = x->call.created_at};
+                               .updated_at = x->call.created_at,
+                               .expires_at = api_answer_expires(c, x->call.created_at)};
     json_decref(body);
     return keep_created(c, x, response, err) && documents_add(c->store, &d, labels, n, err);
 }

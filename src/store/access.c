@@ -2,7 +2,6 @@
  * access.c - keys: made, looked up by their SHA-256, revoked.
  */
 #include "store/access.h"
-#include "base/clock.h"
 #include "base/size.h"
 #include "store/access_internal.h"
 #include "store/key_uses.h"
@@ -73,16 +72,16 @@ struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
         .name = arena_text(a, str_of(k->name)),
         .hint = arena_printf(a, "sk-...%s", text + KEY_LETTERS - 4),
         .scopes = k->scopes,
-        .created_at = clock_unix(),
         .requests_per_minute = k->requests_per_minute,
         .concurrent_requests = k->concurrent_requests,
         .expires_at = k->expires_at,
     };
 }
 
-bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *hash,
+bool key_put(struct db *db, struct api_key *k, const struct sha256_text *hash, int64_t now,
              struct error *err)
 {
+    k->created_at = now;
     const struct db_value v[] = {
         db_text(k->id),
         db_text(k->project_id),
@@ -110,8 +109,9 @@ struct key_to_put {
 
 static bool put_key(struct db *db, void *ctx, struct error *err)
 {
-    const struct key_to_put *k = ctx;
+    struct key_to_put *k = ctx;
     const struct db_value v = db_text(k->key.project_id);
+    int64_t now;
     size_t n = 0;
 
     if (!db_run(db, "SELECT id FROM projects WHERE id = ?1", &v, 1, NULL, NULL, &n, err))
@@ -119,7 +119,7 @@ static bool put_key(struct db *db, void *ctx, struct error *err)
     if (n == 0)
         return fail_param(err, ERR_NOT_FOUND, "project_id", "there is no project \"%.80s\"",
                           k->key.project_id);
-    return key_put(db, &k->key, &k->hash, err);
+    return rows_now(db, &now, err) && key_put(db, &k->key, &k->hash, now, err);
 }
 
 bool access_new_key(struct store *s, const struct new_key *k, struct arena *a, struct api_key *out,
@@ -246,15 +246,17 @@ bool access_change_key(struct store *s, const char *project_id, const char *id,
 
 struct revocation {
     const char *project_id, *id;
-    int64_t at;
 };
 
 static bool revoke(struct db *db, void *ctx, struct error *err)
 {
     const struct revocation *r = ctx;
-    const struct db_value v[] = {db_text(r->project_id), db_text(r->id), db_int(r->at)};
+    int64_t now;
     size_t n = 0;
 
+    if (!rows_now(db, &now, err))
+        return false;
+    const struct db_value v[] = {db_text(r->project_id), db_text(r->id), db_int(now)};
     if (!db_run(db,
                 "UPDATE api_keys SET revoked_at = CASE WHEN revoked_at = 0 THEN ?3 ELSE revoked_at "
                 "END WHERE project_id = ?1 AND id = ?2",
@@ -265,7 +267,7 @@ static bool revoke(struct db *db, void *ctx, struct error *err)
 
 bool access_revoke_key(struct store *s, const char *project_id, const char *id, struct error *err)
 {
-    struct revocation r = {project_id, id, clock_unix()};
+    struct revocation r = {project_id, id};
 
     return db_write(store_db(s), revoke, &r, err);
 }
@@ -275,6 +277,13 @@ bool access_revoke_key(struct store *s, const char *project_id, const char *id, 
 struct asked {
     struct access access;
     int64_t last_used_at;
+};
+
+struct asking {
+    struct sha256_text hash;
+    struct arena *arena;
+    int64_t now;
+    struct asked *found; /* NULL: it is no key */
 };
 
 static unsigned with_contained(unsigned scopes)
@@ -303,30 +312,41 @@ static void fill_asked(const struct db_row *row, struct arena *a, void *item)
     };
 }
 
+/* A key ends by the same clock on every server, so it is asked for in the transaction that looks the key up. */
+static bool look_up(struct db *db, void *ctx, struct error *err)
+{
+    struct asking *x = ctx;
+    struct rows rows;
+
+    if (!rows_now(db, &x->now, err))
+        return false;
+    const struct db_value v[] = {db_text(x->hash.hex), db_int(x->now)};
+    if (!rows_all(db,
+                  "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
+                  "k.concurrent_requests, k.last_used_at FROM api_keys k "
+                  "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
+                  "WHERE k.hash = ?1 AND k.revoked_at = 0 AND p.archived_at = 0 "
+                  "AND (k.expires_at = 0 OR k.expires_at > ?2)",
+                  v, COUNT_OF(v), (struct row_kind){fill_asked, sizeof(struct asked)}, 1, x->arena,
+                  &rows, err))
+        return false;
+    x->found = rows.n > 0 ? rows.items : NULL;
+    return true;
+}
+
 bool access_of_key(struct store *s, struct str key, struct arena *a, struct access *out,
                    struct error *err)
 {
     const size_t n_hashed = size_min(key.len, KEY_BYTES);
-    const struct sha256_text hash = sha256_of(n_hashed > 0 ? key.ptr : "", n_hashed);
-    const struct db_value v[] = {db_text(hash.hex), db_int(clock_unix())};
-    struct rows rows;
+    struct asking x = {.hash = sha256_of(n_hashed > 0 ? key.ptr : "", n_hashed), .arena = a};
 
-    if (!rows_read(s,
-                   "SELECT k.id, k.project_id, p.org_id, o.slug, k.scopes, k.requests_per_minute, "
-                   "k.concurrent_requests, k.last_used_at FROM api_keys k "
-                   "JOIN projects p ON p.id = k.project_id JOIN orgs o ON o.id = p.org_id "
-                   "WHERE k.hash = ?1 AND k.revoked_at = 0 AND p.archived_at = 0 "
-                   "AND (k.expires_at = 0 OR k.expires_at > ?2)",
-                   v, COUNT_OF(v), (struct row_kind){fill_asked, sizeof(struct asked)}, 1, a, &rows,
-                   err))
+    if (!db_read(store_db(s), look_up, &x, err))
         return false;
-    if (rows.n == 0)
+    if (x.found == NULL)
         return fail(err, ERR_NOT_FOUND, "there is no such API key, or it was revoked");
-    const struct asked *asked = rows.items;
-    const int64_t now = clock_unix();
-    if (now - asked->last_used_at >= NOTED_EVERY)
-        key_uses_note(store_key_uses(s), asked->access.key_id, now);
-    *out = asked->access;
+    if (x.now - x.found->last_used_at >= NOTED_EVERY)
+        key_uses_note(store_key_uses(s), x.found->access.key_id, x.now);
+    *out = x.found->access;
     return true;
 }
 

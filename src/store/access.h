@@ -1,6 +1,8 @@
 /*
  * access.h - organisations, projects, API keys: who is asking, and what that key may do.
  *
+ * Dates are by the database's clock, whichever server wrote them (rows_now): a key ends at one moment for all of them.
+ *
  * A key is "sk-" and 48 letters and digits ("sk-admin-" where it has SCOPE_ADMIN); only its SHA-256 is kept, and it is looked
  * up by that: how long it takes tells nothing of a key. A key belongs to a project; one with SCOPE_ADMIN may act on all
  * of its organisation's projects. Names are 1 to 200 characters without control characters.
@@ -114,7 +116,7 @@ MUST_CHECK bool access_uninvite(struct store *s, const char *id, struct error *e
 MUST_CHECK bool access_invitations(struct store *s, struct arena *a, struct invitation **out,
                                    size_t *n, struct error *err);
 
-/* The audit log only grows. No user's text, no key. Everything but action and outcome may be NULL. */
+/* The audit log only grows. No user's text, no key. Everything but action and outcome may be NULL; at 0: now. */
 struct audit_entry {
     int64_t seq, at;
     const char *org_id, *project_id, *key_id, *action, *target, *outcome,

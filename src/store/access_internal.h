@@ -14,15 +14,15 @@
 
 bool access_name_is_fit(const char *name, const char *what, struct error *err);
 
-/* Fills all but what the row gives; nothing is written yet. */
+/* Fills all but what the row gives; nothing is written yet, and there is no date before it is. */
 struct org org_make(const char *name, struct arena *a);
 struct project project_make(const char *org_id, const char *name, struct arena *a);
 struct api_key key_make(const struct new_key *k, struct arena *a, char **secret,
                         struct sha256_text *hash);
 
-/* Chooses o->slug, of the name and not there yet. */
-bool org_put(struct db *db, struct org *o, struct arena *a, struct error *err);
-bool project_put(struct db *db, const struct project *p, struct error *err);
-bool key_put(struct db *db, const struct api_key *k, const struct sha256_text *hash,
+/* now is rows_now of this transaction: it becomes created_at. Chooses o->slug, of the name and not there yet. */
+bool org_put(struct db *db, struct org *o, int64_t now, struct arena *a, struct error *err);
+bool project_put(struct db *db, struct project *p, int64_t now, struct error *err);
+bool key_put(struct db *db, struct api_key *k, const struct sha256_text *hash, int64_t now,
              struct error *err);
 #endif

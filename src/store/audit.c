@@ -26,9 +26,11 @@ static bool is_repeat(struct db *db, const struct audit_entry *e, bool *repeat, 
 
 static bool put(struct db *db, void *ctx, struct error *err)
 {
-    const struct audit_entry *e = ctx;
+    struct audit_entry *e = ctx;
     bool repeat;
 
+    if (e->at == 0 && !rows_now(db, &e->at, err))
+        return false;
     if (!is_repeat(db, e, &repeat, err) || repeat)
         return repeat;
     const struct db_value v[] = {

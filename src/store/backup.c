@@ -56,6 +56,7 @@ static bool each_entry(const char *from, const char *to, entry_fn *fn, void *ctx
     return ok;
 }
 
+/* Its name, as those of the files in it, is synced with all of the file system (sync_all). */
 static bool make_folder(const char *path, struct error *err)
 {
     return mkdir(path, 0700) == 0 || errno == EEXIST ||
@@ -296,9 +297,7 @@ bool store_backup(struct store *s, const char *dir, struct error *err)
     if (ok) {
         struct error ignored = {0};
 
-        ok = make_folder(part, err) && fill(s, part, &a, err);
-        if (ok && rename(part, to) != 0)
-            ok = fail_errno(err, "cannot put %s in its place", to);
+        ok = make_folder(part, err) && fill(s, part, &a, err) && file_rename(part, to, err);
         if (!ok) {
             (void)!file_remove_tree(part, &ignored);
             fail_while(err, "making the backup %s", to);
@@ -389,9 +388,7 @@ static bool refill(const char *dir, const char *home, struct arena *a, struct er
            each_entry(file_join(a, dir, "files"), files, copy_entry, NULL, err) &&
            each_entry(file_join(a, dir, "runs"), runs, copy_entry, NULL, err) &&
            copy_file(file_join(a, dir, "hone.db"), part, false, err) &&
-           check_rows(dir, part, a, err) && sync_all(home, err) &&
-           (rename(part, rows) == 0 || fail_errno(err, "cannot put %s in its place", rows)) &&
-           sync_all(home, err);
+           check_rows(dir, part, a, err) && sync_all(home, err) && file_rename(part, rows, err);
 }
 
 /* A backup comes from elsewhere: a link in the place of a folder would fill the home with whatever it leads to. */

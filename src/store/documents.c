@@ -218,17 +218,20 @@ static const char find_document[] =
 static const struct page_sql of_parent = {.find = find_document,
                                           .all = PAGES(OF_PARENT),
                                           .labelled = PAGES(OF_PARENT HAS_LABEL),
-                                          .bare = PAGES(OF_PARENT HAS_NONE)};
+                                          .bare = PAGES(OF_PARENT HAS_NONE),
+                                          .large = true};
 static const struct page_sql of_project = {
     .find = find_document,
     .all = PAGES(OF_PROJECT),
     .labelled = PAGE_SQL(DOCUMENT_COLUMNS, "labels l JOIN documents t ON t.seq = l.seq",
                          LABELLED_OF_PROJECT, "l.seq", "?8", "?9"),
-    .bare = PAGES(OF_PROJECT HAS_NONE)};
+    .bare = PAGES(OF_PROJECT HAS_NONE),
+    .large = true};
 static const struct page_sql of_all = {.find = find_document,
                                        .all = PAGES(OF_ALL),
                                        .labelled = PAGES(OF_ALL HAS_LABEL),
-                                       .bare = PAGES(OF_ALL HAS_NONE)};
+                                       .bare = PAGES(OF_ALL HAS_NONE),
+                                       .large = true};
 
 bool documents_list(struct store *s, const struct document_filter *f, const struct store_page *page,
                     struct arena *a, struct document **out, size_t *n, bool *has_more,
@@ -299,12 +302,13 @@ static bool write_change(struct db *db, const struct document *was,
         return false;
 
     const struct db_value params[] = {db_text(was->kind), db_text(was->id), db_text(to->body),
-                                      db_text(to->state), db_int(now)};
+                                      db_text(to->state), db_int(now),      db_int(to->stays)};
     const struct labelled of = {was->kind, was->id, was->project_id, was->seq};
 
     return db_run(db,
                   "UPDATE documents SET body = COALESCE(?3, body), state = COALESCE(?4, state), "
-                  "updated_at = ?5 WHERE kind = ?1 AND id = ?2",
+                  "updated_at = ?5, expires_at = CASE WHEN ?6 = 1 THEN 0 ELSE expires_at END "
+                  "WHERE kind = ?1 AND id = ?2",
                   params, COUNT_OF(params), NULL, NULL, NULL, err) &&
            (!to->set_labels || (labels_remove(db, was->kind, was->id, err) &&
                                 labels_put(db, &of, to->labels, to->n_labels, err)));

@@ -41,6 +41,7 @@ struct document_change {
     const struct label *labels;
     size_t n_labels;
     bool set_labels;
+    bool stays; /* it does not expire any more */
 };
 typedef bool document_fn(void *ctx, const struct document *was, struct arena *a,
                          struct document_change *to, struct error *err);

@@ -71,6 +71,7 @@ static void feed_fill(const struct db_row *row, struct arena *a, void *item)
 static const struct page_sql events_pages = {
     .find = "SELECT seq FROM events WHERE job_id = ?1 AND id = ?2",
     .all = PAGE_SQL(EVENT_COLUMNS, "events t", "t.job_id = ?1", "t.seq", "?2", "?3"),
+    .large = true,
 };
 
 bool events_list(struct store *s, const char *job_id, const struct store_page *page,

@@ -8,8 +8,6 @@
 
 #include <inttypes.h>
 
-#define SEEN_SECONDS 120
-
 const char *const figure_states[FIGURE_STATES] = {
     "validating_files", "queued",    "running", "pausing",
     "paused",           "succeeded", "failed",  "cancelled",
@@ -34,7 +32,7 @@ static bool count(struct db *db, void *ctx, struct error *err)
     *f = (struct store_figures){0};
     if (!rows_now(db, &now, err))
         return false;
-    const struct db_value since = db_int(now - SEEN_SECONDS);
+    const struct db_value since = db_int(now - WORKER_SILENT_SECONDS);
     return db_run(db, "SELECT status, COUNT(*) FROM jobs GROUP BY status", NULL, 0, count_state, f,
                   NULL, err) &&
            rows_int(db, "SELECT COUNT(*) FROM files", NULL, 0, &f->files, NULL, err) &&
@@ -42,8 +40,8 @@ static bool count(struct db *db, void *ctx, struct error *err)
                     &f->file_bytes, NULL, err) &&
            rows_int(db, "SELECT COUNT(*) FROM outbox WHERE state = 'due'", NULL, 0,
                     &f->webhooks_due, NULL, err) &&
-           rows_int(db, "SELECT COUNT(*) FROM workers WHERE seen_at >= ?1", &since, 1, &f->workers,
-                    NULL, err);
+           rows_int(db, "SELECT COUNT(*) FROM workers WHERE ended_at = 0 AND seen_at >= ?1", &since,
+                    1, &f->workers, NULL, err);
 }
 
 bool store_count(struct store *s, struct store_figures *out, struct error *err)

@@ -1,6 +1,7 @@
 /*
  * files.c - files: bytes to the disk first, then the row.
  */
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/size.h"
@@ -10,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <nettle/md5.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -92,14 +92,13 @@ bool file_measure(const char *path, struct file_sums *out, struct error *err)
     return true;
 }
 
-static bool sync_path(const char *path, bool is_folder, struct error *err)
+static bool sync_bytes(const char *path, struct error *err)
 {
-    const int fd = open(path, (is_folder ? O_DIRECTORY : 0) | O_RDONLY | O_CLOEXEC);
-    bool ok;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
         return fail_errno(err, "cannot open %s", path);
-    ok = (is_folder || fchmod(fd, 0600) == 0) && fsync(fd) == 0;
+    const bool ok = fchmod(fd, 0600) == 0 && fsync(fd) == 0;
     if (!ok)
         fail_errno(err, "cannot write %s", path);
     close(fd);
@@ -108,18 +107,7 @@ static bool sync_path(const char *path, bool is_folder, struct error *err)
 
 bool file_settle(const char *from, const char *to, struct error *err)
 {
-    char dir[PATH_MAX];
-    const char *slash = strrchr(to, '/');
-
-    if (slash == NULL || (size_t)(slash - to) >= sizeof dir)
-        return fail(err, ERR_INVALID, "%.100s is no path of a file to be kept", to);
-    memcpy(dir, to, (size_t)(slash - to));
-    dir[slash - to] = '\0';
-    if (!sync_path(from, false, err))
-        return false;
-    if (rename(from, to) != 0)
-        return fail_errno(err, "cannot put %s in its place", to);
-    return sync_path(dir, true, err);
+    return sync_bytes(from, err) && file_rename(from, to, err);
 }
 
 /* ---- rows ---- */
@@ -485,10 +473,12 @@ static bool sweep_folder(struct store *s, const char *dir, bool with_rows, int64
 bool files_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err)
 {
     struct arena a = {0};
+    const int64_t here = now != 0 ? now : clock_unix();
     size_t n = 0;
-    const bool ok = sweep_expired(s, now, &a, &n, err) && uploads_sweep(s, now, &n, err) &&
-                    sweep_folder(s, files_dir(s, "incoming", &a), false, now, &n, err) &&
-                    sweep_folder(s, files_dir(s, "", &a), true, now, &n, err);
+    const bool ok = (now != 0 || store_now(s, &now, err)) && sweep_expired(s, now, &a, &n, err) &&
+                    uploads_sweep(s, now, here, &n, err) &&
+                    sweep_folder(s, files_dir(s, "incoming", &a), false, here, &n, err) &&
+                    sweep_folder(s, files_dir(s, "", &a), true, here, &n, err);
 
     arena_release(&a);
     if (ok && n_removed != NULL)

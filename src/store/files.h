@@ -34,7 +34,8 @@ MUST_CHECK bool files_delete(struct store *s, const char *project_id, struct str
                              struct error *err);
 /*
  * Removes what has expired (unless a job that has not ended reads it), uploads that were never finished, and bytes without a
- * row; told to the log by the caller. n_removed may be NULL.
+ * row; told to the log by the caller. n_removed may be NULL. now 0: by the database's clock for rows, and by this machine's,
+ * which dated them, for bytes.
  */
 MUST_CHECK bool files_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err);
 

@@ -40,7 +40,9 @@ void file_fill(const struct db_row *row, struct arena *a, void *item);
 /* HOME/files/uploads/UPLOAD, where an upload's parts are, each under its id. */
 char *upload_dir(const struct store *s, const char *upload_id, struct arena *a);
 /* Uploads whose time is over become "expired"; folders of parts that no pending upload has, go. */
-MUST_CHECK bool uploads_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err);
+/* now by the database's clock, here by this machine's. */
+MUST_CHECK bool uploads_sweep(struct store *s, int64_t now, int64_t here, size_t *n_removed,
+                              struct error *err);
 /* Whether what is at path has not been changed for an hour before now: what is being put there is younger. */
 bool file_is_left(const char *path, int64_t now);
 #endif

@@ -88,7 +88,7 @@ static bool name_home(const struct identity *i, struct error *err)
     if (!ok)
         fail_errno(err, "cannot write %s", i->path);
     unlink(part);
-    return ok;
+    return ok && file_sync_name(i->path, err);
 }
 
 static bool look_for_file(struct db *db, void *ctx, struct error *err)

@@ -230,6 +230,7 @@ static const struct page_sql jobs_pages = {
     .labelled = PAGE_SQL(JOB_COLUMNS, "labels l JOIN jobs t ON t.seq = l.seq", LABELLED, "l.seq",
                          "?2", "?3"),
     .bare = PAGE_SQL(JOB_COLUMNS, "jobs t", UNLABELLED, "t.seq", "?2", "?3"),
+    .large = true,
 };
 
 bool jobs_list(struct store *s, const char *project_id, const struct store_page *page,

@@ -105,19 +105,22 @@ MUST_CHECK bool jobs_renew(struct store *s, const struct lease *l, int64_t lease
                            char ask[16], struct error *err);
 /* Gives the lease up, also one that was taken back: the worker has stopped, whatever the job's state. Another's stays. */
 MUST_CHECK bool jobs_release(struct store *s, const struct lease *l, struct error *err);
-/* Gives up the leases of a worker that is known to be dead: its jobs can be taken at once. */
+/* Gives up the leases of a worker that has ended or is known to be dead: its jobs can be taken at once, and it is listed no more. */
 MUST_CHECK bool jobs_release_worker(struct store *s, const char *worker, struct error *err);
 
 struct job_change { /* what is NULL or INT64_MIN stays */
     const char *status, *resolved, *fine_tuned_model, *usage, *result_files;
     const char *error_code, *error_message, *error_param;
+    const char
+        *last_checkpoint; /* what the newest checkpoint that is listed is called from now on */
     int64_t estimated_finish, trained_tokens, memory_bytes, step, total_steps;
     bool end_lease;
+    bool or_paused;       /* a job that was asked to pause is paused instead, without the error */
     int64_t rest_seconds; /* where the lease ends: nobody takes the job for so long; 0: at once */
 };
 struct job_change job_change_none(void);
 /*
- * In one transaction: the change, its events (below) and, where the job ends, its webhooks. Fails with ERR_CANCELLED where the
+ * In one transaction: the change, its events (below), its last checkpoint's name and, where the job ends, its webhooks. Fails with ERR_CANCELLED where the
  * lease is lost, ERR_INVALID for a state that cannot follow. succeeded, failed and paused end the lease, too.
  */
 struct job_event {
@@ -203,10 +206,14 @@ struct worker_row {
     char *name, *machine, *version, *job_id;
     int64_t started_at, seen_at, memory_bytes; /* started_at 0: now; seen_at is not read */
 };
-/* Now and then; who was not seen for a day is forgotten. */
+#define WORKER_SILENT_SECONDS 120 /* one that was not seen for so long is not taken to be alive */
+/* Every few seconds, while it works, too. */
 MUST_CHECK bool workers_seen(struct store *s, const struct worker_row *w, struct error *err);
+/* Those that are alive. */
 MUST_CHECK bool workers_list(struct store *s, struct arena *a, struct worker_row **out, size_t *n,
                              struct error *err);
+/* Forgets those that were not seen for a day. now 0: by the database's clock. */
+MUST_CHECK bool workers_sweep(struct store *s, int64_t now, struct error *err);
 /* The most that one job may need: machine_bytes, or what another machine has that was seen within ten minutes. */
 MUST_CHECK bool workers_most_bytes(struct store *s, const char *machine, int64_t machine_bytes,
                                    int64_t *out, struct error *err);

@@ -261,12 +261,19 @@ bool jobs_release(struct store *s, const struct lease *l, struct error *err)
 static bool release_worker(struct db *db, void *ctx, struct error *err)
 {
     const char *const *worker = ctx;
-    const struct db_value params[] = {db_text(*worker)};
+    const struct db_value name = db_text(*worker);
+    int64_t now;
 
-    return db_run(db, "UPDATE jobs SET lease = 0, lease_until = 0 WHERE worker = ?1 AND lease <> 0",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
-           db_run(db, "DELETE FROM workers WHERE name = ?1", params, COUNT_OF(params), NULL, NULL,
-                  NULL, err);
+    if (!rows_now(db, &now, err) ||
+        !db_run(db, "UPDATE jobs SET lease = 0, lease_until = 0 WHERE worker = ?1 AND lease <> 0",
+                &name, 1, NULL, NULL, NULL, err))
+        return false;
+
+    const struct db_value params[] = {name, db_int(now)};
+
+    /* its row stays: a machine that is started anew is not one that is gone (most_bytes) */
+    return db_run(db, "UPDATE workers SET ended_at = ?2, job_id = NULL WHERE name = ?1", params,
+                  COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
 bool jobs_release_worker(struct store *s, const char *worker, struct error *err)
@@ -326,11 +333,18 @@ static bool leaves_a_pause(const char *from, const struct job_change *c)
            strcmp(from, "pausing") == 0;
 }
 
+/* What comes of a change: whoever makes it may not have heard yet that somebody asked for a pause. */
+static const char *state_to_be(const char *from, const struct job_change *c)
+{
+    if (c->status == NULL || leaves_a_pause(from, c))
+        return from;
+    return c->or_paused && strcmp(from, "pausing") == 0 ? "paused" : c->status;
+}
+
 static bool write_change(struct db *db, const struct job_state *was, const struct job_change *c,
                          int64_t now, struct error *err)
 {
-    const char *status =
-        c->status != NULL && !leaves_a_pause(was->row.status, c) ? c->status : was->row.status;
+    const char *status = state_to_be(was->row.status, c);
     const bool ended = job_has_ended(status), paused = strcmp(status, "paused") == 0;
     const bool starts = strcmp(status, "running") == 0 && was->row.started_at == 0;
     const bool leave = c->end_lease || ended || paused;
@@ -345,9 +359,9 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         db_text(c->fine_tuned_model),
         db_text(c->usage),
         db_text(c->result_files),
-        db_text(c->error_code),
-        db_text(c->error_message),
-        db_text(c->error_param),
+        db_text(paused ? NULL : c->error_code),
+        db_text(paused ? NULL : c->error_message),
+        db_text(paused ? NULL : c->error_param),
         number(ended || paused ? 0 : c->estimated_finish),
         number(c->trained_tokens),
         number(c->memory_bytes),
@@ -378,18 +392,31 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
+/* The model of a job that ends is its last checkpoint, under a name of its own: never one without the other. */
+static bool name_last_checkpoint(struct db *db, const char *job_id, const char *name,
+                                 struct error *err)
+{
+    const struct db_value params[] = {db_text(job_id), db_text(name)};
+
+    return name == NULL ||
+           db_run(db,
+                  "UPDATE checkpoints SET name = ?2 WHERE job_id = ?1 AND seq = (SELECT MAX(seq) "
+                  "FROM checkpoints WHERE job_id = ?1 AND kept = 1 AND deleted = 0)",
+                  params, COUNT_OF(params), NULL, NULL, NULL, err);
+}
+
 /* The answer to the commit of this very change was lost: the lease that it ended is ended, the state is the one it set. */
 static bool was_done(const struct lease *l, const struct job_change *c, const struct job_state *is)
 {
     return c->status != NULL && is->row.id != NULL && is->row.attempt == l->attempt &&
            is->lease == LEASE_NONE &&
-           (strcmp(is->row.status, c->status) == 0 || leaves_a_pause(is->row.status, c)) &&
+           (strcmp(is->row.status, c->status) == 0 || leaves_a_pause(is->row.status, c) ||
+            (c->or_paused && strcmp(is->row.status, "paused") == 0)) &&
            (c->end_lease || job_has_ended(c->status) || strcmp(c->status, "paused") == 0);
 }
 
 static bool change(struct db *db, const struct changing *ch, struct arena *a, struct error *err)
 {
-    const char *status = ch->c->status;
     struct job_state job = {0};
     struct error why = {0};
     int64_t now;
@@ -397,14 +424,16 @@ static bool change(struct db *db, const struct changing *ch, struct arena *a, st
     if (!job_of_lease(db, ch->l, a, &job, &why))
         return (why.kind == ERR_CANCELLED && was_done(ch->l, ch->c, &job)) ||
                fail(err, why.kind, "%s", why.message);
-    if (status != NULL && !may_become(job.row.status, status) &&
-        !leaves_a_pause(job.row.status, ch->c))
+    const char *status = state_to_be(job.row.status, ch->c);
+
+    if (!may_become(job.row.status, status))
         return fail(err, ERR_INVALID,
                     "the job %s is %s, and a worker cannot make it %.32s from there", ch->l->job_id,
                     job.row.status, status);
-    if (!rows_now(db, &now, err) || !write_change(db, &job, ch->c, now, err))
+    if (!rows_now(db, &now, err) || !write_change(db, &job, ch->c, now, err) ||
+        !name_last_checkpoint(db, job.row.id, ch->c->last_checkpoint, err))
         return false;
-    if (status != NULL && job_has_ended(status) &&
+    if (ch->c->status != NULL && job_has_ended(status) &&
         !job_tell_end(db, job.row.project_id, job.row.id, status, now, a, err))
         return false;
     return events_put(db, job.row.id, ch->events, ch->n, now, a, err);
@@ -429,7 +458,7 @@ bool jobs_change(struct store *s, const struct lease *l, const struct job_change
 
 /* ---- workers ---- */
 
-#define FORGET_SECONDS 86400 /* a worker not seen for so long is no longer listed */
+#define FORGET_SECONDS 86400
 
 static bool see_worker(struct db *db, void *ctx, struct error *err)
 {
@@ -446,15 +475,12 @@ static bool see_worker(struct db *db, void *ctx, struct error *err)
                                       db_int(w->started_at != 0 ? w->started_at : now),
                                       db_int(now),
                                       db_int(w->memory_bytes)};
-    const struct db_value old[] = {db_int(now - FORGET_SECONDS)};
 
-    return db_run(db, "DELETE FROM workers WHERE seen_at < ?1", old, COUNT_OF(old), NULL, NULL,
-                  NULL, err) &&
-           db_run(db,
+    return db_run(db,
                   "INSERT INTO workers (name, machine, version, job_id, started_at, seen_at, "
-                  "memory_bytes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) "
+                  "memory_bytes, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0) "
                   "ON CONFLICT (name) DO UPDATE SET machine = excluded.machine, "
-                  "version = excluded.version, job_id = excluded.job_id, "
+                  "version = excluded.version, job_id = excluded.job_id, ended_at = 0, "
                   "seen_at = excluded.seen_at, memory_bytes = excluded.memory_bytes",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
@@ -462,6 +488,23 @@ static bool see_worker(struct db *db, void *ctx, struct error *err)
 bool workers_seen(struct store *s, const struct worker_row *w, struct error *err)
 {
     return db_write(store_db(s), see_worker, &w, err);
+}
+
+static bool sweep_workers(struct db *db, void *ctx, struct error *err)
+{
+    int64_t now = *(const int64_t *)ctx;
+
+    if (now == 0 && !rows_now(db, &now, err))
+        return false;
+
+    const struct db_value old = db_int(now - FORGET_SECONDS);
+
+    return db_run(db, "DELETE FROM workers WHERE seen_at < ?1", &old, 1, NULL, NULL, NULL, err);
+}
+
+bool workers_sweep(struct store *s, int64_t now, struct error *err)
+{
+    return db_write(store_db(s), sweep_workers, &now, err);
 }
 
 static void worker_fill(const struct db_row *row, struct arena *a, void *item)
@@ -483,11 +526,17 @@ struct worker_reading {
 static bool read_workers(struct db *db, void *ctx, struct error *err)
 {
     struct worker_reading *r = ctx;
+    int64_t now;
+
+    if (!rows_now(db, &now, err))
+        return false;
+
+    const struct db_value since = db_int(now - WORKER_SILENT_SECONDS);
 
     return rows_all(db,
                     "SELECT name, machine, version, job_id, started_at, seen_at, memory_bytes "
-                    "FROM workers ORDER BY started_at, name",
-                    NULL, 0, (struct row_kind){worker_fill, sizeof(struct worker_row)}, SIZE_MAX,
+                    "FROM workers WHERE ended_at = 0 AND seen_at >= ?1 ORDER BY started_at, name",
+                    &since, 1, (struct row_kind){worker_fill, sizeof(struct worker_row)}, SIZE_MAX,
                     r->a, &r->rows, err);
 }
 

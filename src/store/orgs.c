@@ -1,7 +1,6 @@
 /*
  * orgs.c - organisations, their projects, and how new ones come in: the first start, and invitations.
  */
-#include "base/clock.h"
 #include "base/size.h"
 #include "store/access_internal.h"
 #include "store/rows_internal.h"
@@ -20,7 +19,6 @@ struct org org_make(const char *name, struct arena *a)
     return (struct org){
         .id = store_new_id("org-", a),
         .name = arena_text(a, str_of(name)),
-        .created_at = clock_unix(),
     };
 }
 
@@ -30,7 +28,6 @@ struct project project_make(const char *org_id, const char *name, struct arena *
         .id = store_new_id("proj_", a),
         .org_id = arena_text(a, str_of(org_id)),
         .name = arena_text(a, str_of(name)),
-        .created_at = clock_unix(),
     };
 }
 
@@ -54,11 +51,12 @@ static void slug_of(const char *name, char out[SLUG_MAX + 1])
         snprintf(out, SLUG_MAX + 1, "org");
 }
 
-bool org_put(struct db *db, struct org *o, struct arena *a, struct error *err)
+bool org_put(struct db *db, struct org *o, int64_t now, struct arena *a, struct error *err)
 {
     char slug[SLUG_MAX + 1];
     size_t taken = 1;
 
+    o->created_at = now;
     slug_of(o->name, slug);
     o->slug = arena_text(a, str_of(slug));
     for (unsigned i = 2; taken > 0; i++) {
@@ -75,8 +73,9 @@ bool org_put(struct db *db, struct org *o, struct arena *a, struct error *err)
                   COUNT_OF(v), NULL, NULL, NULL, err);
 }
 
-bool project_put(struct db *db, const struct project *p, struct error *err)
+bool project_put(struct db *db, struct project *p, int64_t now, struct error *err)
 {
+    p->created_at = now;
     const struct db_value v[] = {db_text(p->id), db_text(p->org_id), db_text(p->name),
                                  db_int(p->quota_bytes), db_int(p->created_at)};
 
@@ -119,12 +118,11 @@ struct beginning {
     bool there;              /* access_begin: it is not the first start */
     /* access_accept */
     struct sha256_text code;
-    int64_t now;
 };
 
 static struct beginning beginning_make(const char *org, struct arena *a, char **secret)
 {
-    struct beginning b = {.arena = a, .org = org_make(org, a), .now = clock_unix()};
+    struct beginning b = {.arena = a, .org = org_make(org, a)};
 
     b.project = project_make(b.org.id, "Default project", a);
     const struct new_key k = {
@@ -133,21 +131,22 @@ static struct beginning beginning_make(const char *org, struct arena *a, char **
     return b;
 }
 
-static bool beginning_put(struct db *db, struct beginning *b, struct error *err)
+static bool beginning_put(struct db *db, struct beginning *b, int64_t now, struct error *err)
 {
-    return org_put(db, &b->org, b->arena, err) && project_put(db, &b->project, err) &&
-           key_put(db, &b->key, &b->hash, err);
+    return org_put(db, &b->org, now, b->arena, err) && project_put(db, &b->project, now, err) &&
+           key_put(db, &b->key, &b->hash, now, err);
 }
 
 static bool begin(struct db *db, void *ctx, struct error *err)
 {
     struct beginning *b = ctx;
+    int64_t now;
     size_t n = 0;
 
     if (!db_run(db, "SELECT id FROM orgs LIMIT 1", NULL, 0, NULL, NULL, &n, err))
         return false;
     b->there = n > 0;
-    return b->there || beginning_put(db, b, err);
+    return b->there || (rows_now(db, &now, err) && beginning_put(db, b, now, err));
 }
 
 bool access_begin(struct store *s, struct arena *a, char **key, struct error *err)
@@ -164,8 +163,9 @@ bool access_begin(struct store *s, struct arena *a, char **key, struct error *er
 static bool put_org(struct db *db, void *ctx, struct error *err)
 {
     struct beginning *b = ctx;
+    int64_t now;
 
-    return org_put(db, &b->org, b->arena, err);
+    return rows_now(db, &now, err) && org_put(db, &b->org, now, b->arena, err);
 }
 
 bool access_new_org(struct store *s, const char *name, struct arena *a, struct org *out,
@@ -196,8 +196,9 @@ bool access_orgs(struct store *s, struct arena *a, struct org **out, size_t *n, 
 
 static bool put_project(struct db *db, void *ctx, struct error *err)
 {
-    const struct project *p = ctx;
+    struct project *p = ctx;
     const struct db_value v = db_text(p->org_id);
+    int64_t now;
     size_t n = 0;
 
     if (!db_run(db, "SELECT id FROM orgs WHERE id = ?1", &v, 1, NULL, NULL, &n, err))
@@ -205,7 +206,7 @@ static bool put_project(struct db *db, void *ctx, struct error *err)
     if (n == 0)
         return fail_param(err, ERR_NOT_FOUND, "organization_id",
                           "there is no organisation \"%.80s\"", p->org_id);
-    return project_put(db, p, err);
+    return rows_now(db, &now, err) && project_put(db, p, now, err);
 }
 
 bool access_new_project(struct store *s, const char *org_id, const char *name, struct arena *a,
@@ -262,16 +263,18 @@ bool access_project(struct store *s, const char *id, struct arena *a, struct pro
 struct project_changing {
     const char *id;
     struct project_change to;
-    int64_t now;
 };
 
 static bool change_project(struct db *db, void *ctx, struct error *err)
 {
     const struct project_changing *c = ctx;
-    const struct db_value v[] = {db_text(c->id), db_text(c->to.name), db_int(c->to.quota_bytes),
-                                 db_int(c->to.archive ? c->now : 0)};
+    int64_t now;
     size_t n = 0;
 
+    if (!rows_now(db, &now, err))
+        return false;
+    const struct db_value v[] = {db_text(c->id), db_text(c->to.name), db_int(c->to.quota_bytes),
+                                 db_int(c->to.archive ? now : 0)};
     return db_run(db,
                   "UPDATE projects SET name = COALESCE(?2, name), "
                   "quota_bytes = CASE WHEN ?3 < 0 THEN quota_bytes ELSE ?3 END, "
@@ -284,7 +287,7 @@ static bool change_project(struct db *db, void *ctx, struct error *err)
 bool access_change_project(struct store *s, const char *id, const struct project_change *to,
                            struct error *err)
 {
-    struct project_changing c = {id, *to, clock_unix()};
+    struct project_changing c = {id, *to};
 
     return (to->name == NULL || access_name_is_fit(to->name, "a project", err)) &&
            db_write(store_db(s), change_project, &c, err);
@@ -323,7 +326,12 @@ struct invitation_to_put {
 
 static bool put_invitation(struct db *db, void *ctx, struct error *err)
 {
-    const struct invitation_to_put *p = ctx;
+    struct invitation_to_put *p = ctx;
+
+    if (!rows_now(db, &p->i.created_at, err))
+        return false;
+    if (p->i.expires_at <= p->i.created_at)
+        return fail_param(err, ERR_INVALID, "expires_at", "the invitation would be over already");
     const struct db_value v[] = {
         db_text(p->i.id),   db_text(p->code.hex),    db_text(p->i.name),
         db_text(p->i.note), db_int(p->i.created_at), db_int(p->i.expires_at),
@@ -339,19 +347,15 @@ bool access_invite(struct store *s, const char *name, const char *note, int64_t 
                    struct arena *a, struct invitation *out, char **code, struct error *err)
 {
     char text[CODE_LETTERS + 1];
-    const int64_t now = clock_unix();
 
     if (!access_name_is_fit(name, "an organisation", err))
         return false;
-    if (expires_at <= now)
-        return fail_param(err, ERR_INVALID, "expires_at", "the invitation would be over already");
     store_random_text(text, CODE_LETTERS);
     char *secret = arena_printf(a, "inv-%s", text);
     struct invitation_to_put p = {
         .i = {.id = store_new_id("invite-", a),
               .name = arena_text(a, str_of(name)),
               .note = arena_text(a, str_of(note != NULL ? note : "")),
-              .created_at = now,
               .expires_at = expires_at},
         .code = sha256_of(secret, strlen(secret)),
     };
@@ -381,8 +385,10 @@ static bool accept(struct db *db, void *ctx, struct error *err)
     const struct db_value code = db_text(b->code.hex);
     struct invitation i;
     bool found;
+    int64_t now;
 
-    if (!rows_one(db,
+    if (!rows_now(db, &now, err) ||
+        !rows_one(db,
                   "SELECT id, name, note, created_at, expires_at, used_at, org_id FROM invitations "
                   "WHERE hash = ?1",
                   &code, 1, fill_invitation, b->arena, &i, &found, err))
@@ -391,12 +397,12 @@ static bool accept(struct db *db, void *ctx, struct error *err)
         return fail_param(err, ERR_NOT_FOUND, "code", "there is no invitation with this code");
     if (i.used_at != 0)
         return fail_param(err, ERR_INVALID, "code", "this invitation was used already");
-    if (i.expires_at <= b->now)
+    if (i.expires_at <= now)
         return fail_param(err, ERR_INVALID, "code", "this invitation is over; ask for another one");
     b->org.name = i.name;
-    if (!beginning_put(db, b, err))
+    if (!beginning_put(db, b, now, err))
         return false;
-    const struct db_value v[] = {db_text(i.id), db_int(b->now), db_text(b->org.id)};
+    const struct db_value v[] = {db_text(i.id), db_int(now), db_text(b->org.id)};
     return db_run(db, "UPDATE invitations SET used_at = ?2, org_id = ?3 WHERE id = ?1", v,
                   COUNT_OF(v), NULL, NULL, NULL, err);
 }

@@ -43,6 +43,16 @@ bool rows_now(struct db *db, int64_t *now, struct error *err)
                     0, now, NULL, err);
 }
 
+static bool read_now(struct db *db, void *ctx, struct error *err)
+{
+    return rows_now(db, ctx, err);
+}
+
+bool store_now(struct store *s, int64_t *now, struct error *err)
+{
+    return db_read(store_db(s), read_now, now, err);
+}
+
 /* ---- rows into structs ---- */
 
 struct collecting {
@@ -50,6 +60,7 @@ struct collecting {
     struct arena *a;
     size_t limit, cap;
     size_t most_bytes; /* of the arena, behind the first row */
+    int64_t *seq;      /* of the row that was seen last, its first column; or NULL */
     struct rows rows;
 };
 
@@ -58,6 +69,8 @@ static bool collect(void *ctx, const struct db_row *row, struct error *err)
     struct collecting *c = ctx;
 
     (void)err;
+    if (c->seq != NULL)
+        *c->seq = db_row_int(row, 0);
     if (c->rows.n == c->limit ||
         (c->rows.n > 0 && c->a != NULL && c->a->used_bytes >= c->most_bytes)) {
         c->most_bytes = 0; /* nothing behind it, small as it may be */
@@ -78,22 +91,16 @@ static bool collect(void *ctx, const struct db_row *row, struct error *err)
     return true;
 }
 
-static bool collect_all(struct db *db, const char *sql, const struct db_value *params,
-                        size_t n_params, struct collecting *c, struct rows *out, struct error *err)
-{
-    if (!db_run(db, sql, params, n_params, collect, c, NULL, err))
-        return false;
-    *out = c->rows;
-    return true;
-}
-
 bool rows_all(struct db *db, const char *sql, const struct db_value *params, size_t n_params,
               struct row_kind kind, size_t limit, struct arena *a, struct rows *out,
               struct error *err)
 {
     struct collecting c = {.kind = kind, .a = a, .limit = limit, .most_bytes = SIZE_MAX};
 
-    return collect_all(db, sql, params, n_params, &c, out, err);
+    if (!db_run(db, sql, params, n_params, collect, &c, NULL, err))
+        return false;
+    *out = c.rows;
+    return true;
 }
 
 struct reading {
@@ -180,6 +187,7 @@ bool rows_int(struct db *db, const char *sql, const struct db_value *params, siz
 /* ---- pages ---- */
 
 #define PAGE_BYTES ((size_t)16 << 20) /* a page ends behind the row that passes it */
+#define LARGE_AT_ONCE 8               /* rows */
 
 struct page_reading {
     const struct page_query *q;
@@ -218,14 +226,13 @@ static bool read_page(struct db *db, void *ctx, struct error *err)
                       : page->without_labels ? r->q->sql->bare[direction]
                                              : r->q->sql->all[direction];
     struct db_value params[COUNT_OF(r->q->params) + 4];
+    const size_t at = r->q->n_params;
     int64_t cursor = page->ascending ? 0 : INT64_MAX;
-    size_t n = r->q->n_params;
+    size_t n = at + 2, left = page->limit + 1, ask, got;
 
     if (page->after != NULL && !find_cursor(db, r->q, &cursor, err))
         return false;
-    memcpy(params, r->q->params, n * sizeof *params);
-    params[n++] = db_int(cursor);
-    params[n++] = db_int((int64_t)page->limit + 1);
+    memcpy(params, r->q->params, at * sizeof *params);
     if (labelled) {
         params[n++] = db_str(page->key);
         params[n++] = db_str(page->value.ptr != NULL ? page->value : STR(""));
@@ -233,8 +240,19 @@ static bool read_page(struct db *db, void *ctx, struct error *err)
     struct collecting c = {.kind = r->kind,
                            .a = r->a,
                            .limit = page->limit,
-                           .most_bytes = r->a->used_bytes + PAGE_BYTES};
-    return collect_all(db, sql, params, n, &c, &r->rows, err);
+                           .most_bytes = r->a->used_bytes + PAGE_BYTES,
+                           .seq = r->q->sql->large ? &cursor : NULL};
+    do {
+        ask = r->q->sql->large && db_dialect(db) == DB_POSTGRES ? size_min(left, LARGE_AT_ONCE)
+                                                                : left;
+        params[at] = db_int(cursor);
+        params[at + 1] = db_int((int64_t)ask);
+        if (!db_run(db, sql, params, n, collect, &c, &got, err))
+            return false;
+        left -= got;
+    } while (got == ask && left > 0 && !c.rows.more);
+    r->rows = c.rows;
+    return true;
 }
 
 bool page_run(struct store *s, const struct page_query *q, struct row_kind kind, struct arena *a,

@@ -61,9 +61,12 @@ MUST_CHECK bool rows_int(struct db *db, const char *sql, const struct db_value *
 /*
  * The statements of one list: [0] oldest first, [1] newest first. Parameters are those of the list, then the cursor, the
  * limit, and for labelled the label's key and value. find: the parameters of its scope (the first ones), then an id; gives seq.
+ * large: a row may have megabytes; its first column is seq, then. PostgreSQL's library holds all rows of a statement before the first
+ * of them is seen, so such a list is asked for a few rows at a time.
  */
 struct page_sql {
     const char *find, *all[2], *labelled[2], *bare[2];
+    bool large;
 };
 #define PAGE_SQL(columns, from, where, seq, cursor, limit)                                         \
     {                                                                                              \

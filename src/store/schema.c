@@ -100,10 +100,19 @@ static const char refusals[] =
     "CREATE INDEX audit_refusals ON audit (org_id, (COALESCE(key_id, '')), action, outcome, at) "
     "WHERE outcome <> 'ok'";
 
+/* A worker that has ended is not listed; its machine is remembered for a while (leases.c). */
+static const char workers_that_ended[] =
+    "ALTER TABLE workers ADD COLUMN ended_at {int} NOT NULL DEFAULT 0";
+
 const struct db_migration schema_migrations[] = {
-    {"0001 access", access_tables},       {"0002 work", schema_work},
-    {"0003 documents", schema_documents}, {"0004 ends of keys and projects", access_ends},
-    {"0005 creations", creations},        {"0006 identity", identity},
-    {"0007 turns of projects", turns},    {"0008 refusals", refusals},
+    {"0001 access", access_tables},
+    {"0002 work", schema_work},
+    {"0003 documents", schema_documents},
+    {"0004 ends of keys and projects", access_ends},
+    {"0005 creations", creations},
+    {"0006 identity", identity},
+    {"0007 turns of projects", turns},
+    {"0008 refusals", refusals},
+    {"0009 workers that ended", workers_that_ended},
 };
 const size_t schema_n_migrations = COUNT_OF(schema_migrations);

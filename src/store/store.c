@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define ID_LETTERS 24 /* 62^24: 142 bits */
@@ -28,15 +27,6 @@ struct store {
     struct key_uses *uses;
 };
 
-/* A folder of ours alone; one that is there keeps its mode. */
-static bool make_private(const char *path, struct error *err)
-{
-    if (mkdir(path, 0700) == 0 || (errno == EEXIST && file_is_dir(path)))
-        return true;
-    return errno == EEXIST ? fail(err, ERR_INVALID, "%s is not a folder", path)
-                           : fail_errno(err, "cannot make the folder %s", path);
-}
-
 static bool make_home(struct store *s, struct error *err)
 {
     struct arena *a = &s->arena;
@@ -44,8 +34,9 @@ static bool make_home(struct store *s, struct error *err)
     struct str parent = {s->home, slash != NULL ? (size_t)(slash - s->home) : 0};
 
     return (parent.len == 0 || file_make_dirs(arena_text(a, parent), err)) &&
-           make_private(s->home, err) && make_private(file_join(a, s->home, "files"), err) &&
-           make_private(file_join(a, s->home, "runs"), err);
+           file_make_private(s->home, err) &&
+           file_make_private(file_join(a, s->home, "files"), err) &&
+           file_make_private(file_join(a, s->home, "runs"), err);
 }
 
 bool store_open(const struct store_options *opt, struct store **out, struct error *err)

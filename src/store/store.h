@@ -29,6 +29,9 @@ const char *store_home(const struct store *s);
 /* Something trivial is asked of the database: for /healthz. */
 MUST_CHECK bool store_ping(struct store *s, struct error *err);
 
+/* Unix time by the clock that all who share the database see: what rows are dated and expire by. */
+MUST_CHECK bool store_now(struct store *s, int64_t *now, struct error *err);
+
 /* A new id: prefix and 24 letters and digits from the system's random numbers ("file-" -> "file-4kq..."). In the arena. */
 char *store_new_id(const char *prefix, struct arena *a);
 /* The same id for the same text: what is done again after a crash gets the name it had. */

@@ -552,7 +552,7 @@ static bool read_pending(struct db *db, void *ctx, struct error *err)
                     COUNT_OF(params), &seq, &p->is, err);
 }
 
-bool uploads_sweep(struct store *s, int64_t now, size_t *n_removed, struct error *err)
+bool uploads_sweep(struct store *s, int64_t now, int64_t here, size_t *n_removed, struct error *err)
 {
     struct arena a = {0};
     char *dir = upload_dir(s, "", &a);
@@ -566,7 +566,7 @@ bool uploads_sweep(struct store *s, int64_t now, size_t *n_removed, struct error
         const char *path = file_join(&a, dir, entry->d_name);
         struct pending p = {.id = str_of(entry->d_name)};
 
-        if (!store_id_is(p.id, "upload_") || !file_is_left(path, now))
+        if (!store_id_is(p.id, "upload_") || !file_is_left(path, here))
             continue;
         ok = db_read(store_db(s), read_pending, &p, err);
         if (ok && !p.is) {

@@ -8,13 +8,10 @@
 #include "text/json.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static char *dir_of(struct arena *a, const char *run_dir, uint64_t step)
 {
@@ -193,17 +190,6 @@ static bool save_moments(const struct optimizer *o, const char *path, struct err
     return safetensors_write(path, t, COUNT_OF(t), NULL, 0, err);
 }
 
-/* The rename must last as long as what it names. */
-static void sync_dir(const char *path)
-{
-    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-}
-
 bool checkpoint_save(const char *run_dir, const struct checkpoint_parts *p, struct arena *a,
                      const char **dir, struct error *err)
 {
@@ -217,16 +203,13 @@ bool checkpoint_save(const char *run_dir, const struct checkpoint_parts *p, stru
                                    : model_full_save(p->model, beside, err));
     ok = ok && save_moments(p->optimizer, file_join(a, beside, "optimizer.safetensors"), err) &&
          save_state(p, file_join(a, beside, "state.json"), err);
-    ok = ok && file_remove_tree(place, err);
-    if (ok && rename(beside, place) != 0)
-        ok = fail_errno(err, "cannot put %s in its place", place);
+    ok = ok && file_remove_tree(place, err) && file_rename(beside, place, err);
     if (!ok) {
         struct error ignored;
 
         (void)!file_remove_tree(beside, &ignored);
         return fail_while(err, "writing the checkpoint of step %" PRIu64, p->state->step);
     }
-    sync_dir(all);
     *dir = place;
     return true;
 }

@@ -1,6 +1,7 @@
 """Feedback on stored answers, by API and command; what is exported is a file that its method's job takes."""
 import json
 import subprocess
+import time
 import unittest
 
 import openai
@@ -129,6 +130,42 @@ class Feedback(ApiTest):
                      lambda: there.post("/feedback", body={"object_id": made["object_id"], "rating": "up"}, cast_to=object)):
             self.refused(openai.NotFoundError, call, "not_found")
         self.assertEqual(there.get("/feedback", cast_to=object)["data"], [])
+
+
+class Kept(ApiTest):
+    options = ("--keep-responses", "2")
+
+    def stored(self, what):
+        """Whether it is there."""
+        try:
+            what()
+            return True
+        except openai.NotFoundError:
+            return False
+
+    def test_answers_go_after_their_time_unless_somebody_judged_them(self):
+        def chat():
+            return self.client.chat.completions.create(model="tiny", max_completion_tokens=4, store=True, messages=[
+                {"role": "user", "content": "1a"}])
+        response, background = (self.client.responses.create(model="tiny", input="1a", max_output_tokens=16, background=b)
+                                for b in (False, True))
+        plain, judged = chat(), chat()
+        self.client.post("/feedback", body={"object_id": judged.id, "rating": "up"}, cast_to=object)
+        left = dict(self.server.sql("SELECT id, CASE expires_at WHEN 0 THEN 0 ELSE expires_at - created_at END FROM documents "
+                                    "WHERE kind IN ('response', 'chat.completion')"))
+        self.assertEqual(left, {response.id: 172800, background.id: 172800, plain.id: 172800, judged.id: 0})
+        self.server.stop()
+        self.server.log.close()
+        self.server.sql("UPDATE documents SET expires_at = 1 WHERE expires_at > 0 AND id <> ?", background.id)
+        self.server.start()  # it sweeps at once
+        client = self.server.client()
+        end = time.monotonic() + 30
+        while self.stored(lambda: client.responses.retrieve(response.id)) or \
+                self.stored(lambda: client.chat.completions.retrieve(plain.id)):
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+        self.assertTrue(self.stored(lambda: client.chat.completions.retrieve(judged.id)))
+        self.assertTrue(self.stored(lambda: client.responses.retrieve(background.id)))
 
 
 if __name__ == "__main__":

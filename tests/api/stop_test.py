@@ -77,6 +77,28 @@ class Stop(unittest.TestCase):
         self.assertEqual(self.server.process.wait(timeout=30), 0, self.server.said())
         self.check_told(asked)
 
+    def test_graders_that_are_being_tried(self):
+        """What a grader that was interrupted says is not what it says of the answer."""
+        judge = {"type": "score_model", "name": "judge", "model": "tiny", "input": [{"role": "user", "content": "rate {{sample.output_text}}"}]}
+        slow = {"type": "python", "name": "slow", "source": "import time\ndef grade(sample, item):\n    time.sleep(90)\n    return 1\n"}
+        fast = {"type": "python", "name": "fast", "source": "def grade(sample, item):\n    return 1\n"}
+        path = "/v1/fine_tuning/alpha/graders/run"
+        graded = json.loads(self.server.raw("POST", path, {"grader": fast, "model_sample": "a"})[2])
+        os.kill(engine_of(self.server), signal.SIGSTOP)
+        asked = [self.ask(path, {"grader": judge, "model_sample": "a"})]
+        if graded.get("reward") == 1:  # there is a sandbox for Python here
+            asked.append(self.ask(path, {"grader": slow, "model_sample": "a"}))
+        end = time.monotonic() + 30
+        while not self.open_requests():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+        time.sleep(2)  # Python has begun
+        self.server.process.send_signal(signal.SIGTERM)
+        self.assertEqual(self.server.process.wait(timeout=DRAINED + 30), 0, self.server.said())
+        self.check_told(asked)
+        for _, told in asked:
+            self.assertEqual(json.loads(told["body"])["error"]["code"], "unavailable")
+
     def test_an_eval_run_that_waits_for_a_vector(self):
         """It does not hold up the end, and no row of it is taken for one whose grader failed."""
         encoder = os.path.join(ROOT, "tests", "golden", "encoder", "mean")

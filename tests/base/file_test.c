@@ -6,13 +6,44 @@
 #include "support/support.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+/* In place of the C library's: which folders were synced, in their order, and what stood in each. */
+static struct synced {
+    char path[PATH_MAX], names[200];
+} synced[16];
+static size_t n_synced;
+
+int fsync(int fd)
+{
+    char link[64];
+    struct synced *s = &synced[n_synced < COUNT_OF(synced) ? n_synced : 0];
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        const ssize_t n = readlink(link, s->path, sizeof s->path - 1);
+        DIR *d = opendir(link);
+
+        assert_true(n > 0 && d != NULL);
+        s->path[n] = '\0';
+        s->names[0] = '\0';
+        for (struct dirent *e; (e = readdir(d)) != NULL;)
+            if (e->d_name[0] != '.' && strlen(s->names) + strlen(e->d_name) + 2 < sizeof s->names)
+                strcat(strcat(s->names, e->d_name), ";");
+        closedir(d);
+        n_synced++;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
 
 struct place {
     struct arena a;
@@ -267,6 +298,62 @@ static void paths_are_joined_with_one_slash(void **state)
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void assert_synced(struct place *p, size_t i, const char *folder, const char *names)
+{
+    char *dir = realpath(folder[0] != '\0' ? at(p, folder) : p->dir, NULL);
+
+    assert_true(i < n_synced);
+    assert_string_equal(synced[i].path, dir);
+    assert_string_equal(synced[i].names, names);
+    free(dir);
+}
+
+static void a_name_is_on_the_disk_with_what_it_names(void **state)
+{
+    struct place *p = *state;
+    struct error err = {0};
+
+    n_synced = 0;
+    ASSERT_OK(file_make_dirs(at(p, "a/b"), &err)); /* each new one in the folder above it */
+    assert_int_equal(n_synced, 2);
+    assert_synced(p, 0, "", "a;");
+    assert_synced(p, 1, "a", "b;");
+    ASSERT_OK(file_make_dirs(at(p, "a/b"), &err)); /* nothing new */
+    assert_int_equal(n_synced, 2);
+    ASSERT_OK(file_put(at(p, "a/b/x"), STR("1"), &err)); /* behind the rename */
+    assert_int_equal(n_synced, 3);
+    assert_synced(p, 2, "a/b", "x;");
+    ASSERT_OK(file_rename(at(p, "a/b/x"), at(p, "a/y"), &err)); /* where it comes to */
+    assert_int_equal(n_synced, 4);
+    assert_true(strstr(synced[3].names, "y;") != NULL);
+    ASSERT_OK(file_rename(at(p, "a/b"), at(p, "c"), &err)); /* a folder */
+    assert_int_equal(n_synced, 5);
+    assert_true(strstr(synced[4].names, "c;") != NULL);
+    ASSERT_OK(file_make_private(at(p, "c/d/"), &err));
+    assert_int_equal(n_synced, 6);
+    assert_synced(p, 5, "c", "d;");
+    ASSERT_OK(file_make_private(at(p, "c/d"), &err));
+    assert_int_equal(n_synced, 6);
+    ASSERT_FAILS(file_make_private(at(p, "a/y"), &err), ERR_INVALID, "is not a folder");
+    ASSERT_FAILS(file_rename(at(p, "none"), at(p, "z"), &err), ERR_NOT_FOUND, at(p, "z"));
+    ASSERT_FAILS(file_sync_name(at(p, "none/z"), &err), ERR_NOT_FOUND, "none");
+}
+
+static void a_folder_of_ours_is_nobody_elses(void **state)
+{
+    struct place *p = *state;
+    struct error err = {0};
+    struct stat st;
+
+    ASSERT_OK(file_make_private(at(p, "x"), &err));
+    assert_int_equal(stat(at(p, "x"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(chmod(at(p, "x"), 0750), 0);
+    ASSERT_OK(file_make_private(at(p, "x"), &err));
+    assert_int_equal(stat(at(p, "x"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0750);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +368,8 @@ int main(void)
         TEST(folders_are_made_with_all_above_them),
         TEST(a_tree_is_removed_but_not_what_links_lead_to),
         TEST(paths_are_joined_with_one_slash),
+        TEST(a_name_is_on_the_disk_with_what_it_names),
+        TEST(a_folder_of_ours_is_nobody_elses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include "support/support.h"
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "job/fake_run.h"
 #include "job/line_file.h"
 #include "job/run_folder.h"
@@ -1101,6 +1102,42 @@ static void a_line_that_failed_can_be_written_again(void **state)
     test_dir_remove(dir);
 }
 
+/* It would end the run, or be taken for a broken line. */
+static void a_message_that_is_too_long_is_shortened(void **state)
+{
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+    const size_t n = LIMIT_LINE_BYTES + 100;
+    char *message = malloc(n + 1);
+
+    (void)state;
+    assert_non_null(message);
+    memcpy(message, "!?x", 3);
+    for (size_t i = 3; i < n;
+         i++) /* characters of two bytes, and none of them begins at an even place */
+        message[i] = i % 2 == 1 ? '\xc3' : '\xa9';
+    message[n] = '\0';
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    struct progress_sink sink = run_folder_sink(folder);
+    ASSERT_OK(sink.event(sink.ctx, EVENT_WARN, message, &err));
+    ASSERT_OK(sink.event(sink.ctx, EVENT_WARN, "short", &err));
+    run_folder_close(folder);
+    free(message);
+    json_t *events = events_of(dir);
+    const size_t last = json_array_size(events) - 1;
+    const struct str said = json_str(json_object_get(json_array_get(events, last - 1), "message"));
+    const json_t *data = json_object_get(json_array_get(events, last - 1), "data");
+    assert_true(str_starts(said, STR("!?x\xc3\xa9\xc3\xa9")));
+    assert_true(said.len < 70000);
+    assert_true(str_ends(said, STR("\xc3\xa9 ... (it has 16777316 bytes)")));
+    assert_true(json_is_integer(json_object_get(data, "step")));
+    assert_true(
+        str_is(json_str(json_object_get(json_array_get(events, last), "message")), "short"));
+    json_decref(events);
+    test_dir_remove(dir);
+}
+
 /* ---- reading ---- */
 
 static void damaged_lines_are_passed_over_and_counted(void **state)
@@ -1262,6 +1299,7 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_only_as_it_was_started),
         cmocka_unit_test(a_full_disk_is_one_error_and_costs_no_line),
         cmocka_unit_test(a_line_that_failed_can_be_written_again),
+        cmocka_unit_test(a_message_that_is_too_long_is_shortened),
         cmocka_unit_test(damaged_lines_are_passed_over_and_counted),
         cmocka_unit_test(an_empty_folder_has_nothing),
         cmocka_unit_test(the_three_checkpoints_with_the_highest_reward_are_the_best),

@@ -6,12 +6,15 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/limits.h"
 #include "job/job_record.h"
 #include "job/worker.h"
 #include "store/files.h"
+#include "text/json.h"
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static struct error err;
@@ -136,6 +139,87 @@ static bool work_until_asked(void *ctx, struct work *w, struct error *e)
     return true;
 }
 
+/* A listener is not told how much an event may have. */
+static bool tell_too_much(void *ctx, struct work *w, struct error *e)
+{
+    struct job_record record = {.work = w};
+    const struct run_listener l = job_record_listener(&record);
+    const size_t n = LIMIT_LINE_BYTES + 1;
+    char *text = malloc(n);
+
+    if (strcmp(w->job.status, "validating_files") == 0) {
+        free(text);
+        return job_validated(w, 1000, e);
+    }
+    assert_non_null(text);
+    memset(text, 'x', n);
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s, s:I, s:{s:i, s:s%}}", "id", "ftevent-large",
+                              "level", "info", "type", "metrics", "message", "Step 1", "created_at",
+                              (json_int_t)1, "data", "step", 1, "notes", text, n);
+    const bool ok = job_started(w, e) && l.event(l.ctx, event, NULL, e);
+
+    free(text);
+    json_decref(event);
+    job_record_release(&record);
+    atomic_fetch_add(&((struct bench *)ctx)->n_begun, 1);
+    return ok && job_requeued(w, e);
+}
+
+static void what_is_too_long_for_an_event_is_left_out_of_it(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct store_page newest = {.limit = 1};
+    const char *id = new_job(t);
+    struct job_event *events;
+    json_t *data = NULL;
+    struct bench b;
+    size_t n;
+    bool more;
+
+    start(&b, t, tell_too_much);
+    wait_for(&b.n_begun, 1);
+    stop(&b);
+    ASSERT_OK(events_list(t->s, id, &newest, &t->arena, &events, &n, &more, &err));
+    assert_int_equal(n, 1);
+    assert_string_equal(events[0].id, "ftevent-large");
+    assert_non_null(strstr(events[0].message, "Step 1 (its data is left out: "));
+    ASSERT_OK(json_parse(str_of(events[0].data), "the data", &data, &err));
+    json_decref(data);
+    test_store_close(t);
+}
+
+static int64_t n_alive(struct test_store *t)
+{
+    struct worker_row *list;
+    size_t n;
+
+    ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
+    return (int64_t)n;
+}
+
+static void a_worker_is_heard_of_while_it_works_and_not_when_it_has_ended(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const double until = clock_seconds() + SUITE_SECONDS;
+    struct bench b;
+
+    new_job(t);
+    start(&b, t, work_until_asked);
+    wait_for(&b.n_begun, 1);
+    assert_int_equal(n_alive(t), 1);
+    test_sql(t, "UPDATE workers SET seen_at = 5", NULL, NULL, INT64_MIN); /* hours later */
+    assert_int_equal(n_alive(t), 0);
+    while (n_alive(t) == 0) {
+        assert_true(clock_seconds() < until);
+        usleep(10000);
+    }
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers WHERE job_id IS NOT NULL", NULL),
+                     1);
+    stop(&b);
+    assert_int_equal(n_alive(t), 0);
+    test_store_close(t);
+}
+
 static bool nobody_works(struct test_store *t)
 {
     return test_sql_int(t, "SELECT COUNT(*) FROM jobs WHERE lease <> 0", NULL) == 0;
@@ -253,6 +337,54 @@ static void a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails(void **
     test_store_close(t);
 }
 
+/* Somebody asks for a pause, which the worker has not heard of when the work fails. */
+static bool fail_while_pausing(void *ctx, struct work *w, struct error *e)
+{
+    struct bench *b = ctx;
+    struct job_row j;
+
+    return (strcmp(w->job.status, "pausing") == 0 || job_started(w, e)) &&
+           (strcmp(w->job.status, "pausing") == 0 ||
+            jobs_ask(w->store, b->t->project, str_of(w->job.id), JOB_PAUSE, w->arena, &j, e)) &&
+           fail_always(ctx, w, e);
+}
+
+static void a_job_that_is_to_be_paused_does_not_fail_for_its_tries(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const char *id = new_job(t);
+    struct job_row j;
+    struct bench b;
+
+    test_sql(t, "UPDATE jobs SET status = 'queued', tries = ?2 WHERE id = ?1", id, NULL,
+             WORKER_TRIES - 1);
+    start(&b, t, fail_while_pausing);
+    wait_for_state(t, id, "paused");
+    stop(&b);
+    j = get(t, id);
+    assert_null(j.error_code);
+    assert_null(j.error_message);
+    assert_int_equal(j.finished_at, 0);
+    assert_int_equal(j.tries, 0); /* resumed, it has all of them again */
+    assert_non_null(strstr(b.said, "given up paused - the disk is on fire\n"));
+    assert_true(nobody_works(t));
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM events WHERE message = ?1", "the disk is on fire"),
+        1);
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(id), JOB_RESUME, &t->arena, &j, &err));
+    assert_string_equal(j.status, "queued");
+
+    /* one that killed its workers, and is taken once more */
+    test_sql(t, "UPDATE jobs SET status = 'pausing', ask = 'pause', tries = ?2 WHERE id = ?1", id,
+             NULL, WORKER_TRIES);
+    start(&b, t, fail_while_pausing);
+    wait_for_state(t, id, "paused");
+    stop(&b);
+    assert_int_equal(atomic_load(&b.n_begun), 0);
+    assert_null(get(t, id).error_code);
+    test_store_close(t);
+}
+
 static bool fail_under_way(void *ctx, struct work *w, struct error *e)
 {
     if (strcmp(w->job.status, "validating_files") == 0)
@@ -313,6 +445,8 @@ static void a_job_ends_with_its_model_and_its_result_file(void **state)
     assert_true(j.finished_at > 0);
     ASSERT_OK(models_get(t->s, t->project, STR("ft:tiny:o::x"), &t->arena, &m, &err));
     assert_string_equal(m.checkpoint_dir, "step-3");
+    assert_int_equal(
+        test_sql_int(t, "SELECT COUNT(*) FROM checkpoints WHERE name = ?1", "ft:tiny:o::x"), 1);
     const char *file =
         arena_printf(&t->arena, "%.*s", (int)strlen(j.result_files) - 4, j.result_files + 2);
     ASSERT_OK(files_get(t->s, t->project, str_of(file), &t->arena, &f, &err));
@@ -530,6 +664,7 @@ int main(void)
         ON_BOTH(a_cancelled_job_is_left_at_once_and_nothing_more_is_written),
         ON_BOTH(who_lost_the_lease_writes_nothing),
         ON_BOTH(a_job_that_cannot_be_worked_on_is_tried_again_and_then_fails),
+        ON_BOTH(a_job_that_is_to_be_paused_does_not_fail_for_its_tries),
         ON_BOTH(a_job_that_rests_is_queued),
         ON_BOTH(a_job_ends_with_its_model_and_its_result_file),
         ON_BOTH(a_job_ends_with_its_result_file_whatever_the_quota),
@@ -538,6 +673,8 @@ int main(void)
         ON_BOTH(a_bad_file_fails_the_job_and_says_where),
         ON_BOTH(the_log_says_what_is_about_the_machine),
         ON_BOTH(ends_when_nothing_waits),
+        ON_BOTH(what_is_too_long_for_an_event_is_left_out_of_it),
+        ON_BOTH(a_worker_is_heard_of_while_it_works_and_not_when_it_has_ended),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);

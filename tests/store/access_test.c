@@ -11,6 +11,19 @@
 #include <pthread.h>
 #include <stdio.h>
 
+/* This machine's clock is wrong by so much; a PostgreSQL server, a process of its own, has the right one. */
+static time_t wrong_by;
+
+time_t time(time_t *out)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (out != NULL)
+        *out = t.tv_sec + wrong_by;
+    return t.tv_sec + wrong_by;
+}
+
 static struct store *open_store(struct test_database *d)
 {
     const struct store_options opt = {.home = file_join(&d->arena, d->dir, "home"),
@@ -686,6 +699,63 @@ static void scopes_have_names(void **state)
     assert_string_equal(names[1], "admin");
 }
 
+static void rows_are_dated_by_the_clock_that_all_servers_share(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct store *s = open_store(d);
+    struct arena *a = &d->arena;
+    const int64_t day = 86400, right = clock_unix();
+    struct access who;
+    struct org org;
+    struct project project;
+    struct api_key key, *keys = NULL;
+    struct invitation invitation;
+    char *first = NULL, *secret = NULL, *code = NULL;
+    size_t n = 0;
+    struct error err = {0};
+
+    wrong_by = (time_t)(40 * day);
+    const int64_t now = d->on_postgres ? right : clock_unix(); /* SQLite has no clock of its own */
+    int64_t told = 0;
+    ASSERT_OK(store_now(s, &told, &err));
+    assert_in_range(told, now, now + 600);
+    ASSERT_OK(access_begin(s, a, &first, &err));
+    ASSERT_OK(access_new_org(s, "Bank", a, &org, &err));
+    assert_in_range(org.created_at, now, now + 600);
+    ASSERT_OK(access_new_project(s, org.id, "Cards", a, &project, &err));
+    assert_in_range(project.created_at, now, now + 600);
+    const struct new_key k = {
+        .project_id = project.id, .name = "a day", .scopes = SCOPE_USE, .expires_at = now + day};
+    ASSERT_OK(access_new_key(s, &k, a, &key, &secret, &err));
+    assert_in_range(key.created_at, now, now + 600);
+    ASSERT_OK(access_of_key(s, str_of(secret), a, &who, &err)); /* it has a day left */
+    ASSERT_OK(access_invite(s, "Guests", NULL, now + day, a, &invitation, &code, &err));
+    assert_in_range(invitation.created_at, now, now + 600);
+    ASSERT_FAILS(access_invite(s, "Guests", NULL, now, a, &invitation, &code, &err), ERR_INVALID,
+                 "over already");
+    ASSERT_OK(access_accept(s, str_of(code), a, &org, &project, &first, &err));
+    assert_in_range(org.created_at, now, now + 600);
+    assert_in_range(project.created_at, now, now + 600);
+    assert_in_range(number(s, "SELECT MAX(used_at) FROM invitations"), now, now + 600);
+    assert_in_range(number(s, "SELECT MIN(created_at) FROM api_keys"), now, now + 600);
+    assert_in_range(number(s, "SELECT MAX(created_at) FROM api_keys"), now, now + 600);
+    ASSERT_OK(access_revoke_key(s, key.project_id, key.id, &err));
+    ASSERT_OK(access_keys(s, key.project_id, a, &keys, &n, &err));
+    assert_in_range(keys[0].revoked_at, now, now + 600);
+    const struct project_change change = {.quota_bytes = -1, .archive = true};
+    ASSERT_OK(access_change_project(s, project.id, &change, &err));
+    ASSERT_OK(access_project(s, project.id, a, &project, &err));
+    assert_in_range(project.archived_at, now, now + 600);
+    const struct audit_entry e = {.action = "key.create", .outcome = "ok"};
+    ASSERT_OK(audit_put(s, &e, &err));
+    assert_in_range(number(s, "SELECT MAX(at) FROM audit"), now, now + 600);
+    store_close(s); /* writes when keys were used */
+    s = open_store(d);
+    assert_in_range(number(s, "SELECT MAX(last_used_at) FROM api_keys"), now, now + 600);
+    wrong_by = 0;
+    store_close(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -705,6 +775,7 @@ int main(void)
         ON_BOTH(a_key_ends_and_changes),
         ON_BOTH(keys_of_an_archived_project_are_none),
         ON_BOTH(an_open_invitation_can_be_taken_back),
+        ON_BOTH(rows_are_dated_by_the_clock_that_all_servers_share),
         cmocka_unit_test(scopes_have_names),
     };
 

@@ -312,6 +312,72 @@ static void a_page_of_large_rows_ends_early(void **state)
     test_store_close(t);
 }
 
+/* What this process had in memory at most; afresh: from now on. */
+static size_t memory_at_most(bool afresh)
+{
+    char line[128];
+    size_t kb = 0;
+    FILE *f = afresh ? fopen("/proc/self/clear_refs", "w") : NULL;
+
+    if (afresh && f == NULL) {
+        print_message("SKIPPED: this system does not let its peak be set back\n");
+        skip();
+    }
+    if (f != NULL) {
+        fputs("5", f);
+        fclose(f);
+    }
+    f = fopen("/proc/self/status", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        (void)!sscanf(line, "VmHWM: %zu kB", &kb);
+    fclose(f);
+    return kb << 10;
+}
+
+#define LARGE_BYTES ((size_t)4 << 20)
+#define N_LARGE 60
+
+/* A database's library may hold every row that was asked for, of which the page takes five. */
+static void a_page_of_large_rows_takes_no_more_memory_than_it_has(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    const struct document_filter f = {.kind = "response", .project_id = t->project};
+    struct store_page page = {.limit = N_LARGE, .ascending = true};
+    struct document d = document(t, "response", "resp_0"), *list;
+    char *body = malloc(LARGE_BYTES + 1);
+    struct arena a = {0};
+    size_t n, seen = 0;
+    bool more = true;
+
+    assert_non_null(body);
+    memset(body, 'x', LARGE_BYTES);
+    body[LARGE_BYTES] = '\0';
+    d.body = body;
+    for (int i = 0; i < N_LARGE; i++) {
+        d.id = arena_printf(&t->arena, "resp_%d", i);
+        add(t, d, NULL, 0);
+    }
+    free(body);
+    const size_t before = memory_at_most(true);
+    ASSERT_OK(documents_list(t->s, &f, &page, &a, &list, &n, &more, &err));
+    assert_true(more);
+    assert_true(memory_at_most(false) - before < N_LARGE / 2 * LARGE_BYTES);
+    while (true) { /* and all of them are in some page, once */
+        for (size_t i = 0; i < n; i++)
+            assert_string_equal(list[i].id, arena_printf(&t->arena, "resp_%zu", seen++));
+        if (!more)
+            break;
+        page.after = arena_text(&t->arena, str_of(list[n - 1].id));
+        arena_reset(&a);
+        ASSERT_OK(documents_list(t->s, &f, &page, &a, &list, &n, &more, &err));
+    }
+    assert_int_equal(seen, N_LARGE);
+    arena_release(&a);
+    test_store_close(t);
+}
+
 static void a_cursor_that_is_nowhere_is_not_page_one(void **state)
 {
     static const char *const cursors[] = {"", "zz", "a2", "../x", "\xff"};
@@ -575,6 +641,38 @@ static void projects_take_turns(void **state)
     test_store_close(t);
 }
 
+static bool let_it_stay(void *ctx, const struct document *was, struct arena *a,
+                        struct document_change *to, struct error *err)
+{
+    (void)ctx;
+    (void)was;
+    (void)a;
+    (void)err;
+    to->stays = true;
+    return true;
+}
+
+static void what_is_to_stay_does_not_expire(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct document d = document(t, "response", "resp_1"), got;
+    struct error err = {0};
+    size_t n;
+
+    d.expires_at = 5000;
+    add(t, d, NULL, 0);
+    d.id = "resp_2";
+    add(t, d, NULL, 0);
+    ASSERT_OK(
+        documents_change(t->s, "response", t->project, STR("resp_1"), let_it_stay, NULL, &err));
+    ASSERT_OK(documents_sweep(t->s, 6000, &n, &err));
+    assert_int_equal(n, 1);
+    ASSERT_OK(documents_get(t->s, "response", t->project, STR("resp_1"), &t->arena, &got, &err));
+    assert_int_equal(got.expires_at, 0);
+    assert_string_equal(got.body, "{}");
+    test_store_close(t);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -584,11 +682,13 @@ int main(void)
         ON_BOTH(each_is_seen_once_in_order),
         ON_BOTH(lists_go_by_label),
         ON_BOTH(a_page_of_large_rows_ends_early),
+        ON_BOTH(a_page_of_large_rows_takes_no_more_memory_than_it_has),
         ON_BOTH(a_cursor_that_is_nowhere_is_not_page_one),
         ON_BOTH(changes_do_not_overtake_each_other),
         ON_BOTH(a_change_is_whole_or_none),
         ON_BOTH(what_is_below_goes_with_it),
         ON_BOTH(what_has_expired_is_forgotten),
+        ON_BOTH(what_is_to_stay_does_not_expire),
         ON_BOTH(the_oldest_document_in_a_state_is_leased),
         ON_BOTH(projects_take_turns),
     };

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "store/documents.h"
+#include "store/figures.h"
 #include "support/jobs.h"
 
 #include <pthread.h>
@@ -616,6 +617,60 @@ static void a_change_writes_what_it_names_and_nothing_else(void **state)
     test_store_close(t);
 }
 
+static struct checkpoint_row last_of(struct test_store *t, const char *job)
+{
+    const struct store_page newest = {.limit = 1};
+    struct checkpoint_row *c;
+    struct error err = {0};
+    size_t n;
+    bool more;
+
+    ASSERT_OK(checkpoints_list(t->s, job, &newest, &t->arena, &c, &n, &more, &err));
+    assert_int_equal(n, 1);
+    return c[0];
+}
+
+/* Between the two there is no moment at which a kill, or a cancel, could come. */
+static void a_model_has_its_name_when_its_job_has_succeeded(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l;
+    const struct job_row j = test_job_in(t, "running", &l);
+    const struct job_event torn = {.message = "\xff"};
+    struct job_change c = job_change_none();
+    struct job_row now;
+
+    for (int64_t step = 1; step <= 2; step++) {
+        const struct checkpoint_row row = {
+            .step = step,
+            .name = arena_printf(&t->arena, "ft:x:ckpt-step-%d", (int)step),
+            .dir = arena_printf(&t->arena, "step-%d", (int)step)};
+
+        ASSERT_OK(checkpoints_put(t->s, &l, &row, &err));
+    }
+    c.status = "succeeded";
+    c.last_checkpoint = "ft:x";
+    assert_false(jobs_change(t->s, &l, &c, &torn, 1, &err)); /* the last thing of it fails */
+    assert_string_equal(test_job_now(t, j.id).status, "running");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2");
+    ASSERT_OK(jobs_ask(t->s, t->project, str_of(j.id), JOB_CANCEL, &t->arena, &now, &err));
+    ASSERT_FAILS(jobs_change(t->s, &l, &c, NULL, 0, &err), ERR_CANCELLED, "cancelled");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2");
+
+    const struct job_row other = test_job_in(t, "running", &l);
+    const struct checkpoint_row row = {.step = 7,
+                                       .name = arena_text(&t->arena, STR("ft:y:ckpt-step-7")),
+                                       .dir = arena_text(&t->arena, STR("step-7"))};
+    ASSERT_OK(checkpoints_put(t->s, &l, &row, &err));
+    c.last_checkpoint = "ft:y";
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    assert_string_equal(test_job_now(t, other.id).status, "succeeded");
+    assert_string_equal(last_of(t, other.id).name, "ft:y");
+    assert_string_equal(last_of(t, j.id).name, "ft:x:ckpt-step-2"); /* another's */
+    test_store_close(t);
+}
+
 static void a_failed_job_says_why(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -688,6 +743,7 @@ static void workers_are_seen_and_forgotten(void **state)
                            .version = arena_text(&t->arena, STR("1")),
                            .memory_bytes = 5},
                       *list;
+    struct store_figures figures;
     size_t n;
 
     ASSERT_OK(workers_seen(t->s, &w, &err));
@@ -697,15 +753,48 @@ static void workers_are_seen_and_forgotten(void **state)
     assert_int_equal(n, 1);
     assert_string_equal(list[0].job_id, "ftjob-1");
     assert_true(list[0].seen_at > 1700000000 && list[0].started_at > 1700000000);
-    test_sql(t, "UPDATE workers SET seen_at = 5", NULL, NULL, INT64_MIN);
+    const int64_t now = list[0].seen_at, day = 86400;
     w.name = arena_text(&t->arena, STR("b"));
     ASSERT_OK(workers_seen(t->s, &w, &err));
+    test_sql(t, "UPDATE workers SET seen_at = ?2 WHERE name = ?1", "a", NULL,
+             now - WORKER_SILENT_SECONDS - 60); /* killed, maybe */
     ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
     assert_int_equal(n, 1);
     assert_string_equal(list[0].name, "b");
-    ASSERT_OK(jobs_release_worker(t->s, "b", &err));
+    ASSERT_OK(store_count(t->s, &figures, &err));
+    assert_int_equal(figures.workers, 1);
+    ASSERT_OK(jobs_release_worker(t->s, "b", &err)); /* ended */
     ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
     assert_int_equal(n, 0);
+    ASSERT_OK(store_count(t->s, &figures, &err));
+    assert_int_equal(figures.workers, 0);
+    ASSERT_OK(workers_seen(t->s, &w, &err)); /* the same name, again */
+    ASSERT_OK(workers_list(t->s, &t->arena, &list, &n, &err));
+    assert_int_equal(n, 1);
+    ASSERT_OK(workers_sweep(t->s, 0, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 2);
+    ASSERT_OK(workers_sweep(t->s, now + day - WORKER_SILENT_SECONDS, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 1);
+    ASSERT_OK(workers_sweep(t->s, now + day + 60, &err));
+    assert_int_equal(test_sql_int(t, "SELECT COUNT(*) FROM workers", NULL), 0);
+    test_store_close(t);
+}
+
+/* It is started anew: its jobs wait for it, and are not told that they fit nowhere. */
+static void a_machine_whose_worker_ended_is_remembered_for_a_while(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    const struct worker_row large = {.name = arena_text(&t->arena, STR("large")),
+                                     .machine = arena_text(&t->arena, STR("other")),
+                                     .version = arena_text(&t->arena, STR("1")),
+                                     .memory_bytes = 1000};
+    int64_t most;
+
+    ASSERT_OK(workers_seen(t->s, &large, &err));
+    ASSERT_OK(jobs_release_worker(t->s, "large", &err));
+    ASSERT_OK(workers_most_bytes(t->s, "m", 10, &most, &err));
+    assert_int_equal(most, 1000);
     test_store_close(t);
 }
 
@@ -731,9 +820,11 @@ int main(void)
         ON_BOTH(tries_are_counted_until_a_step_is_done),
         ON_BOTH(a_job_that_has_ended_takes_no_more_writes),
         ON_BOTH(a_change_writes_what_it_names_and_nothing_else),
+        ON_BOTH(a_model_has_its_name_when_its_job_has_succeeded),
         ON_BOTH(a_failed_job_says_why),
         ON_BOTH(the_end_of_a_job_is_told_to_endpoints_once),
         ON_BOTH(workers_are_seen_and_forgotten),
+        ON_BOTH(a_machine_whose_worker_ended_is_remembered_for_a_while),
     };
 
     return cmocka_run_group_tests(tests, NULL, postgres_stop);
