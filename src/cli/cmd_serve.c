@@ -84,6 +84,7 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
         OPT_JUDGE_TIMEOUT,
         OPT_CONFIG,
         OPT_REQUEST_KEY_ENV,
+        OPT_ALLOW_REQUEST_ADDRESSES,
     };
     const char **extra = ARENA_ARRAY(c->arena, const char *, COUNT_OF(passed) + 1);
     struct worker_pool_options wo = {.store = s->store,
@@ -94,8 +95,11 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
     for (size_t i = 0; i < COUNT_OF(passed); i++)
         if (passed[i] == OPT_DATABASE ? option_typed(c->options, passed[i])
                                       : option_given(c->options, passed[i]))
-            extra[wo.n_extra++] = arena_printf(c->arena, "--%s=%s", option_row(passed[i])->name,
-                                               option_text(c->options, passed[i]));
+            extra[wo.n_extra++] =
+                option_row(passed[i])->type == OPTION_SWITCH
+                    ? arena_printf(c->arena, "--%s", option_row(passed[i])->name)
+                    : arena_printf(c->arena, "--%s=%s", option_row(passed[i])->name,
+                                   option_text(c->options, passed[i]));
     return wo.n_workers == 0 || worker_pool_open(&wo, &s->workers, err);
 }
 

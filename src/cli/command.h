@@ -9,6 +9,7 @@
 #define HONE_CLI_COMMAND_H
 
 #include "cli/options.h"
+#include "server/project_model.h"
 
 #include <stdatomic.h>
 
@@ -19,7 +20,8 @@ struct cli {
     const atomic_bool *stop;
     const char *home;
     bool json;
-    bool is_request; /* by somebody who may not have this machine's secrets */
+    /* Whose job it is that came by a request, and who has of this machine what the project has; NULL: it is the caller's own. */
+    const struct project_models *requester;
     bool misused;
     bool quiet_failure; /* the result has been told: exit 1 without a sentence */
 };

@@ -31,6 +31,7 @@ struct services {
     bool has_base;
     struct grade_services for_graders;
     const char *embedding_model; /* a name or a path, or NULL */
+    bool embedding_of_job;       /* not of an option */
     struct embedder *embedder;   /* opened when a grader needs it */
     size_t n_asked;              /* added while graders are opened, read-only while they run */
     struct asked asked[MAX_JUDGES];
@@ -38,15 +39,10 @@ struct services {
 
 /* ---- who it is ---- */
 
-static bool is_address(const char *text)
-{
-    return strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0;
-}
-
 /* A tenant's address is sent no secret of the operator's, unless he said so; whose machine and file it is may send what he likes. */
 static bool may_send(const struct services *s, const char *variable)
 {
-    return !s->c->is_request ||
+    return s->c->requester == NULL ||
            job_may_send(option_text(s->c->options, OPT_REQUEST_KEY_ENV), variable);
 }
 
@@ -61,13 +57,23 @@ static bool open_remote(struct asked *x, const char *url, const char *model, con
     return ask_remote_open(&settings, &x->remote, err);
 }
 
-static bool open_local(struct services *s, struct asked *x, const char *name, struct error *err)
+/* of_job: the job says so, and one that came by a request has no paths and no runs of others; else the caller does. */
+static bool find_model(const struct services *s, const char *name, bool of_job,
+                       struct model_ref *out, struct error *err)
+{
+    return of_job && s->c->requester != NULL
+               ? project_model_find(s->c->requester, str_of(name), s->c->arena, out, err)
+               : model_store_find(s->c->home, name, s->c->arena, out, err);
+}
+
+static bool open_local(struct services *s, struct asked *x, const char *name, bool of_job,
+                       struct error *err)
 {
     struct judge_options opt = judge_defaults();
     struct model_ref ref;
 
     x->kind = JUDGE_LOCAL;
-    if (!machine_setup(s->c, err) || !model_store_find(s->c->home, name, s->c->arena, &ref, err) ||
+    if (!machine_setup(s->c, err) || !find_model(s, name, of_job, &ref, err) ||
         !model_open(ref.path, 0, &x->model, err) ||
         (ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||
         !prompter_open(x->model, NULL, &x->prompter, err) ||
@@ -77,15 +83,14 @@ static bool open_local(struct services *s, struct asked *x, const char *name, st
     return judge_open(x->model, x->prompter, x->name, &opt, &x->judge, err);
 }
 
-/* of_job: who is said in the job, not by an option. */
 static bool open_text(struct services *s, struct asked *x, const char *who, bool of_job,
                       struct error *err)
 {
-    if (is_address(who))
+    if (job_judge_is_address(who))
         return open_remote(x, who, NULL, !of_job || may_send(s, KEY_VARIABLE) ? KEY_VARIABLE : NULL,
                            err);
     if (strcmp(who, "base") != 0)
-        return open_local(s, x, who, err);
+        return open_local(s, x, who, of_job, err);
     x->kind = JUDGE_BASE;
     return s->has_base ||
            fail(
@@ -164,8 +169,8 @@ static bool open_asked(struct services *s, struct asked *x, struct error *err)
     if (option != NULL)
         return open_text(s, x, option, false, err) ||
                fail_while(err, "opening --judge for \"%.64s\"", x->name);
-    if (model_store_find(s->c->home, x->name, s->c->arena, &ref, &unheard))
-        return open_local(s, x, x->name, err);
+    if (find_model(s, x->name, true, &ref, &unheard))
+        return open_local(s, x, x->name, true, err);
     return fail(
         err, ERR_NOT_FOUND,
         "the grader asks the model \"%.64s\", and nobody is set to answer for it: give --judge "
@@ -235,7 +240,7 @@ static bool can_embed(void *ctx, struct error *err)
             "no embedding model is named: give --embedding-model with a model of BERT's type, "
             "or hone.embedding_model in the job");
     return machine_setup(s->c, err) &&
-           model_store_find(s->c->home, s->embedding_model, s->c->arena, &ref, err) &&
+           find_model(s, s->embedding_model, s->embedding_of_job, &ref, err) &&
            embedder_open(ref.path, EMBEDDER_CACHE_BYTES, &s->embedder, err);
 }
 
@@ -271,7 +276,8 @@ bool services_open(struct cli *c, const json_t *hone, bool has_base, struct serv
     s->judges = json_deep_copy(judges);
     s->has_base = has_base;
     s->embedding_model = option_text(c->options, OPT_EMBEDDING_MODEL);
-    if (s->embedding_model == NULL && json_is_string(model))
+    s->embedding_of_job = s->embedding_model == NULL;
+    if (s->embedding_of_job && json_is_string(model))
         s->embedding_model = arena_text(c->arena, json_str(model));
     s->for_graders = (struct grade_services){.ask_ctx = s,
                                              .ask = ask,

@@ -12,6 +12,7 @@
  *           (of a job that came by a request a key is sent only where --request-key-env names its variable)
  *         | "base"                                   the model that is trained or measured, without its adapter
  *         | a model of hone's, in any form that --model takes, or {"model": such a one}
+ *           (of a job that came by a request only a model that its project may use, see server/project_model.h)
  *
  * A model of hone's is opened when the first grader names it, and a mistake in what it is called is told then, before
  * anything is computed.

@@ -7,7 +7,7 @@
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
 #include "job/job_record.h"
-#include "job/model_store.h"
+#include "server/job_request.h"
 #include "store/files.h"
 #include "train/checkpoint.h"
 #include "train/memory_need.h"
@@ -21,6 +21,7 @@
 struct doing {
     struct work *work;
     struct cli cli;
+    struct project_models requester;
     struct job_parts parts;
     struct run_job run;
     struct job_record record;
@@ -35,29 +36,6 @@ static const char *in_home(struct doing *d, const char *folder, const char *name
     struct arena *a = d->work->arena;
 
     return file_join(a, file_join(a, store_home(d->work->store), folder), name);
-}
-
-/* What the job's model stands for: a base in the store, or what another job made. */
-static bool find_model(struct doing *d, struct model_ref *out, struct error *err)
-{
-    const struct job_row *job = &d->work->job;
-    struct arena *a = d->work->arena;
-    struct tuned_model tuned;
-    const char *name = job->model;
-
-    if (strncmp(name, "ft:", 3) == 0) {
-        if (!models_get(d->work->store, job->project_id, str_of(name), a, &tuned, err))
-            return false;
-        const char *run = in_home(d, "runs", tuned.run_dir);
-
-        if (tuned.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
-            tuned.checkpoint_dir = arena_printf(a, "step-%" PRIu64, checkpoint_last(run));
-        name = file_join(a, file_join(a, run, "checkpoints"), tuned.checkpoint_dir);
-    }
-    if (!model_store_find(d->cli.home, name, a, out, err))
-        return false;
-    out->name = job->model;
-    return true;
 }
 
 static bool find_file(struct doing *d, const char *id, const char *param, const char **path,
@@ -81,9 +59,15 @@ static bool read_row(struct doing *d, struct job_file *out, struct error *err)
 
     if (!find_file(d, job->training_file, "training_file", &j.train, err) ||
         !find_file(d, job->validation_file, "validation_file", &j.valid, err) ||
-        !find_model(d, &j.model, err) || !json_parse(str_of(job->body), job->id, &j.body, err))
+        !project_model_find(&d->requester, str_of(job->model), d->work->arena, &j.model, err) ||
+        !json_parse(str_of(job->body), job->id, &j.body, err))
         return false;
+    if (!option_on(d->cli.options, OPT_ALLOW_REQUEST_ADDRESSES) && !job_stays_here(j.body, err)) {
+        json_decref(j.body);
+        return fail_while(err, "reading the job by this worker's options");
+    }
     j.file = job->id;
+    j.model.name = job->model;
     json_object_set_new(j.body, "seed", json_integer(job->seed));
     *out = j;
     return true;
@@ -345,7 +329,9 @@ bool work_job(void *ctx, struct work *w, struct error *err)
 
     d.cli.arena = w->arena;
     d.cli.stop = &w->stop;
-    d.cli.is_request = true;
+    d.requester = (struct project_models){
+        .store = w->store, .home = d.cli.home, .project_id = w->job.project_id};
+    d.cli.requester = &d.requester;
     const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
                     : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
                         pause_job(&d, PAUSED, err)

@@ -1,74 +1,21 @@
 /*
- * api_model.c - a name in a request becomes files of this machine, never by way of a path that the request wrote.
+ * api_model.c - the models of a call's project, as the engine is asked for them.
  */
-#include "base/file.h"
-#include "base/size.h"
 #include "job/model_store.h"
 #include "server/api_internal.h"
-#include "train/checkpoint.h"
-
-#include <inttypes.h>
-#include <stdlib.h>
-
-/* What can be a name in HOME/models: one part of a path, and no hidden one. */
-static bool is_plain(struct str name)
-{
-    if (name.len == 0 || name.len > 200 || name.ptr[0] == '.')
-        return false;
-    for (size_t i = 0; i < name.len; i++)
-        if (name.ptr[i] == '/' || (unsigned char)name.ptr[i] < 0x20 || name.ptr[i] == 0x7f)
-            return false;
-    return true;
-}
-
-static bool not_found(struct str name, struct error *err)
-{
-    return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
-                     "the model \"" STR_FMT
-                     "\" does not exist, or this project has no access to it",
-                     (int)size_min(name.len, 200), name.ptr);
-}
-
-static bool find_base(struct api *a, struct str name, struct arena *arena, struct engine_model *out,
-                      struct error *err)
-{
-    struct model_ref ref;
-    struct error why;
-
-    if (!is_plain(name))
-        return not_found(name, err);
-    const char *path =
-        file_join(arena, file_join(arena, a->opt.home, "models"), arena_text(arena, name));
-    if (!file_exists(path))
-        path = arena_printf(arena, "%s.gguf", path);
-    if (!file_exists(path) || !model_store_find(a->opt.home, path, arena, &ref, &why))
-        return not_found(name, err);
-    *out = (struct engine_model){
-        .name = arena_text(arena, name), .path = ref.path, .adapter = ref.adapter, .run = ref.run};
-    return true;
-}
+#include "server/project_model.h"
 
 bool api_model_of(struct api *a, const char *project_id, struct str name, struct arena *arena,
                   struct engine_model *out, struct error *err)
 {
-    struct tuned_model t;
+    const struct project_models models = {
+        .store = a->opt.store, .home = a->opt.home, .project_id = project_id};
     struct model_ref ref;
-    struct error why;
 
-    if (!str_starts(name, STR("ft:")))
-        return find_base(a, name, arena, out, err);
-    if (!models_get(a->opt.store, project_id, name, arena, &t, err))
-        return err->kind == ERR_NOT_FOUND ? not_found(name, err) : false;
-    const char *run = file_join(arena, file_join(arena, a->opt.home, "runs"), t.run_dir);
-    if (t.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
-        t.checkpoint_dir = arena_printf(arena, "step-%" PRIu64, checkpoint_last(run));
-    const char *adapter = file_join(arena, file_join(arena, run, "checkpoints"), t.checkpoint_dir);
-    if (!model_store_find(a->opt.home, adapter, arena, &ref, &why)) /* by way of the run */
-        return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
-                         "the model \"%s\" was trained from \"%s\", which is no longer there",
-                         t.name, t.base);
-    *out =
-        (struct engine_model){.name = t.name, .path = ref.path, .adapter = ref.adapter, .run = run};
+    if (!project_model_find(&models, name, arena, &ref, err))
+        return false;
+    *out = (struct engine_model){
+        .name = ref.name, .path = ref.path, .adapter = ref.adapter, .run = ref.run};
     return true;
 }
 

@@ -147,8 +147,8 @@ static bool check_recipe(const json_t *body, struct error *err)
     return recipe_from_job(body, &any, &r, err);
 }
 
-static bool check_reinforcement(const json_t *m, const json_t *body, const struct job_rules *rules,
-                                struct job_request *out, struct error *err)
+static bool check_reinforcement(const json_t *m, const json_t *body, struct job_request *out,
+                                struct error *err)
 {
     out->grader = json_object_get(m, "grader");
     if (is_none(out->grader))
@@ -159,11 +159,10 @@ static bool check_reinforcement(const json_t *m, const json_t *body, const struc
     out->shadows = json_object_get(json_object_get(body, "hone"), "shadow_graders");
     if (is_none(out->shadows))
         out->shadows = NULL;
-    return (rules->request_addresses ||
-            (job_grader_stays_here(out->grader, "method.reinforcement.grader", err) &&
-             job_grader_stays_here(out->shadows, "hone.shadow_graders", err))) &&
-           check_format(json_object_get(m, "response_format"), err);
+    return check_format(json_object_get(m, "response_format"), err);
 }
+
+/* ---- addresses ---- */
 
 #define DEEPEST_GRADER 8
 
@@ -198,8 +197,25 @@ bool job_grader_stays_here(const json_t *spec, const char *param, struct error *
     return stays_here(spec, DEEPEST_GRADER, param, err);
 }
 
-static bool read_method(const json_t *body, const struct job_rules *rules, struct job_request *out,
-                        struct error *err)
+bool job_stays_here(const json_t *body, struct error *err)
+{
+    const json_t *hone = json_object_get(body, "hone");
+    const json_t *m = json_object_get(json_object_get(body, "method"), "reinforcement");
+
+    if (!is_none(json_object_get(hone, "judges")))
+        return fail_code(err, ERR_UNSUPPORTED, "unsupported_parameter", "hone.judges",
+                         "who answers for a grader's model is set where the server runs, not in a "
+                         "job; whoever runs it may allow \"hone.judges\" with "
+                         "--allow-request-addresses");
+    return job_grader_stays_here(json_object_get(m, "grader"), "method.reinforcement.grader",
+                                 err) &&
+           job_grader_stays_here(json_object_get(hone, "shadow_graders"), "hone.shadow_graders",
+                                 err);
+}
+
+/* ---- method ---- */
+
+static bool read_method(const json_t *body, struct job_request *out, struct error *err)
 {
     const json_t *method = json_object_get(body, "method"),
                  *old = json_object_get(body, "hyperparameters");
@@ -241,8 +257,7 @@ static bool read_method(const json_t *body, const struct job_rules *rules, struc
     snprintf(where, sizeof where, "method.%s.hyperparameters", found->name);
     return check_hyperparameters(json_object_get(m, "hyperparameters"), found->bit, where, err) &&
            check_hyperparameters(old, SFT, "hyperparameters", err) &&
-           (found->bit != RFT || check_reinforcement(m, body, rules, out, err)) &&
-           check_recipe(body, err);
+           (found->bit != RFT || check_reinforcement(m, body, out, err)) && check_recipe(body, err);
 }
 
 /* ---- the rest ---- */
@@ -344,6 +359,11 @@ static bool at_most(const json_t *hone, const char *key, double most, struct err
                       param, json_number_value(v), most);
 }
 
+bool job_judge_is_address(const char *who)
+{
+    return strncmp(who, "http://", 7) == 0 || strncmp(who, "https://", 8) == 0;
+}
+
 bool job_may_send(const char *names, const char *variable)
 {
     const size_t len = strlen(variable);
@@ -393,11 +413,6 @@ static bool read_hone(const json_t *body, const struct job_rules *rules, struct 
         return true;
     if (!json_is_object(hone))
         return wrong_type(hone, "hone", "an object", err);
-    if (!is_none(json_object_get(hone, "judges")) && !rules->request_addresses)
-        return fail_code(err, ERR_UNSUPPORTED, "unsupported_parameter", "hone.judges",
-                         "who answers for a grader's model is set where the server runs, not in a "
-                         "job; whoever runs it may allow \"hone.judges\" with "
-                         "--allow-request-addresses");
     if (!check_keys(json_object_get(hone, "judges"), rules, err))
         return false;
     if (!is_none(embedding)) {
@@ -426,7 +441,8 @@ bool job_request_read(const json_t *body, const struct job_rules *rules, struct 
         !text_of(body, "validation_file", false, 128, &r.validation_file, err) ||
         !read_suffix(body, a, &r.suffix, err) || !read_seed(body, &r.seed, err) ||
         !api_metadata(body, a, &r.labels, &r.n_labels, err) || !read_integrations(body, &r, err) ||
-        !read_hone(body, rules, a, &r, err) || !read_method(body, rules, &r, err))
+        !(rules->request_addresses || job_stays_here(body, err)) ||
+        !read_hone(body, rules, a, &r, err) || !read_method(body, &r, err))
         return false;
     *out = r;
     return true;

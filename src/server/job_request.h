@@ -33,7 +33,7 @@ struct job_request {
         has_tools; /* of the job, which episodes of several turns would call; rows have tools of their own */
 };
 struct job_rules {
-    bool request_addresses;   /* a body may name addresses: judges, endpoint graders */
+    bool request_addresses;   /* a body may name addresses: see job_stays_here */
     const char *request_keys; /* and these environment variables beside them, "A,B"; NULL: none */
 };
 /*
@@ -44,7 +44,13 @@ MUST_CHECK bool job_request_read(const json_t *body, const struct job_rules *rul
                                  struct job_request *out, struct error *err);
 /* Refuses graders that send to an address of the request's, anywhere in spec. param: where spec stands. */
 MUST_CHECK bool job_grader_stays_here(const json_t *spec, const char *param, struct error *err);
+/*
+ * Refuses a job whose graders or judges may send to an address of the request's: without --allow-request-addresses, when it is made and
+ * again by the worker, to whom a row may have come from anywhere.
+ */
+MUST_CHECK bool job_stays_here(const json_t *body, struct error *err);
 
+bool job_judge_is_address(const char *who); /* of hone.judges: http:// or https://, no model's name */
 /*
  * Whether a job that came by a request may send the value of this variable somewhere: names is "A,B", blanks do not matter; NULL: none.
  * Asked when the job is made, and again by the worker, who has the variables, and to whom a row may have come from anywhere.

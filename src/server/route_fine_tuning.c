@@ -47,6 +47,30 @@ static bool check_file(struct api_call *c, struct str id, const char *param, str
            fail_code(err, ERR_INVALID, "invalid_file", param, "the file %s is empty", f.id);
 }
 
+/* Who judges by the job's own settings: an address, "base", or a model that this project may use. */
+static bool check_judges(struct api_call *c, struct error *err)
+{
+    const char *name;
+    json_t *who;
+
+    json_object_foreach(json_object_get(json_object_get(c->body, "hone"), "judges"), name, who)
+    {
+        const json_t *model =
+            json_is_object(who) && !json_is_string(json_object_get(who, "base_url"))
+                ? json_object_get(who, "model")
+                : who;
+        struct engine_model found;
+
+        if (json_is_string(model) && !job_judge_is_address(json_string_value(model)) &&
+            strcmp(json_string_value(model), "base") != 0 &&
+            !api_model(c, json_str(model), &found, err)) {
+            snprintf(err->param, sizeof err->param, "hone.judges");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool check_grader(struct api_call *c, const struct job_request *r, struct error *err)
 {
     struct grader *g = NULL;
@@ -144,7 +168,7 @@ static bool make(struct api_call *c, json_t **answer, struct error *err)
         !check_file(c, r.training_file, "training_file", err) ||
         (r.validation_file.ptr != NULL &&
          !check_file(c, r.validation_file, "validation_file", err)) ||
-        !check_grader(c, &r, err))
+        !check_judges(c, err) || !check_grader(c, &r, err))
         return false;
     struct job_row j = {
         .id = arena_text(c->arena, str_of(c->new_id)),

@@ -1,11 +1,12 @@
 """graders/validate and graders/run by the official client."""
 import concurrent.futures
+import json
 import os
 import sys
 import time
 import unittest
 
-from server import ROOT, ApiTest, CLOSE, EXACT, JobsTest, Server, jsonl, openai, rows
+from server import ROOT, ApiTest, CLOSE, EXACT, TINY, JobsTest, Server, jsonl, openai, rows
 
 sys.path.insert(0, os.path.join(ROOT, "tests"))
 from support.fake_openai import FakeOpenAI, Structured  # noqa: E402
@@ -159,13 +160,23 @@ class NamedByRequests(JobsTest):
     def create(self, who):
         return self.jobs.create(**judged(self.train, who)).id
 
+    def worker(self, *options):
+        self.server.worker("--allow-request-addresses", *options)
+
+    def rewritten(self, who, job=None):
+        """A row that no request would have made, once a worker that may ask addresses has met it."""
+        job = job or self.create("tiny")
+        self.server.sql("UPDATE jobs SET body = json_set(body, '$.hone.judges', json(?)) WHERE id = ?", json.dumps({"*": who}), job)
+        self.worker()
+        return self.jobs.retrieve(job)
+
     def keys(self):
         """What came in Authorization."""
         return {request.headers.get("authorization") for request in self.fake.chat.asked}
 
     def test_a_variable_that_the_operator_lists_is_sent(self):
         job = self.create({"base_url": self.fake.url, "api_key_env": "THEIRS"})
-        self.server.worker("--request-key-env=THEIRS")
+        self.worker("--request-key-env=THEIRS")
         self.assertEqual(self.jobs.retrieve(job).status, "succeeded")
         self.assertEqual(self.keys(), {"Bearer sk-theirs-1"})
 
@@ -178,23 +189,69 @@ class NamedByRequests(JobsTest):
         for who in (self.fake.url, {"base_url": self.fake.url}, {"model": self.fake.url}):
             self.fake.chat.asked.clear()
             job = self.create(who)
-            self.server.worker()
+            self.worker()
             self.assertEqual(self.jobs.retrieve(job).status, "succeeded")
             self.assertEqual(self.keys(), {None})
         job = self.create(self.fake.url)
         self.fake.chat.asked.clear()
-        self.server.worker("--request-key-env=HONE_JUDGE_KEY")
+        self.worker("--request-key-env=HONE_JUDGE_KEY")
         self.assertEqual((self.jobs.retrieve(job).status, self.keys()), ("succeeded", {"Bearer sk-operator-2"}))
 
     def test_the_worker_asks_again(self):
         listed = self.create({"base_url": self.fake.url, "api_key_env": "THEIRS"})  # by the server, not by this worker
         written = self.create({"base_url": self.fake.url, "api_key_env": "MORE"})
         self.server.sql("UPDATE jobs SET body = replace(body, 'MORE', 'SECRET') WHERE id = ?", written)
-        self.server.worker()
+        self.worker()
         for job, name in ((listed, "THEIRS"), (written, "SECRET")):
             job = self.jobs.retrieve(job)
             self.assertEqual(job.status, "failed")
             self.assertIn("the variable %s, whose value jobs may not send" % name, job.error.message)
+        self.assertEqual(self.fake.chat.asked, [])
+
+    def test_a_judge_of_this_server_s_is_a_model_that_the_project_may_use(self):
+        mine = self.create("tiny")
+        self.worker()
+        mine = self.jobs.retrieve(mine)
+        self.assertEqual(mine.status, "succeeded")
+        for who in ("base", mine.fine_tuned_model, {"model": mine.fine_tuned_model}):
+            job = self.create(who)
+            self.worker()
+            self.assertEqual(self.jobs.retrieve(job).status, "succeeded", who)
+        self.server.sql("INSERT INTO projects (id, org_id, name, quota_bytes, created_at) "
+                        "SELECT 'proj_theirs', org_id, 'theirs', 0, 1 FROM projects LIMIT 1")
+        self.server.sql("UPDATE jobs SET project_id = 'proj_theirs' WHERE id = ?", mine.id)  # now another's
+        run = os.path.join(self.server.home, "runs", mine.id)
+        for who in (mine.fine_tuned_model, TINY, run, os.path.join(run, "checkpoints", "step-1"), "../models/tiny", "models/tiny", ".", ""):
+            for form in (who, {"model": who}):
+                self.refused(openai.NotFoundError, lambda: self.create(form), "model_not_found", "hone.judges")
+                job = self.rewritten(form)
+                self.assertEqual(job.status, "failed", form)
+                self.assertIn("does not exist, or this project has no access to it", job.error.message)
+
+    def test_nor_are_the_grader_s_own_model_and_the_embedding_model_any_other(self):
+        for key, what in (("$.method.reinforcement.grader.model", TINY), ("$.hone.embedding_model", TINY)):
+            job = self.create("tiny")
+            self.server.sql("UPDATE jobs SET body = json_set(json_remove(body, '$.hone.judges'), ?, ?) WHERE id = ?", key, what, job)
+            if "embedding" in key:
+                self.server.sql("UPDATE jobs SET body = json_set(body, '$.method.reinforcement.grader', json(?)) WHERE id = ?", json.dumps(
+                    {**CLOSE, "evaluation_metric": "cosine"}), job)
+            self.server.worker()
+            job = self.jobs.retrieve(job)
+            self.assertEqual(job.status, "failed")
+            self.assertRegex(job.error.message, "does not exist, or this project|nobody is set to answer for it")
+
+    def test_a_worker_that_was_not_told_asks_no_address(self):
+        judge = self.create(self.fake.url)
+        endpoint = self.create("tiny")
+        spec = {"type": "endpoint", "name": "e", "url": self.fake.url + "/grade"}
+        self.server.sql("UPDATE jobs SET body = json_set(json_remove(body, '$.hone.judges'), '$.method.reinforcement.grader', json(?)) WHERE id = ?",
+                        json.dumps(spec), endpoint)
+        self.server.worker()
+        for job in (judge, endpoint):
+            job = self.jobs.retrieve(job)
+            self.assertEqual(job.status, "failed")
+            self.assertIn("this worker's options", job.error.message)
+            self.assertIn("--allow-request-addresses", job.error.message)
         self.assertEqual(self.fake.chat.asked, [])
 
 

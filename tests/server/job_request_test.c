@@ -149,6 +149,40 @@ static void only_listed_variables_are_sent(void **state)
     arena_release(&a);
 }
 
+/* What the worker asks again of a row, whatever it says. */
+static void a_row_with_addresses_does_not_stay_here(void **state)
+{
+    static const struct {
+        const char *body, *param; /* NULL: it stays */
+    } cases[] = {
+        {"null", NULL},
+        {"[]", NULL},
+        {"{\"hone\":[],\"method\":1}", NULL},
+        {RFT("") ",\"hone\":{\"judges\":null,\"embedding_model\":\"e\"}}", NULL},
+        {RFT("") ",\"hone\":{\"judges\":{\"*\":\"http://x\"}}}", "hone.judges"},
+        {RFT("") ",\"hone\":{\"judges\":7}}", "hone.judges"},
+        {RFT("") ",\"hone\":{\"shadow_graders\":{\"s\":{\"type\":\"endpoint\"}}}}",
+         "hone.shadow_graders"},
+        {"{\"method\":{\"reinforcement\":{\"grader\":{\"type\":\"multi\",\"graders\":{\"a\":{"
+         "\"type\":\"endpoint\"}}}}}}",
+         "method.reinforcement.grader"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        json_t *body = parse(cases[i].body);
+        struct error err = {0};
+
+        if (cases[i].param == NULL) {
+            ASSERT_OK(job_stays_here(body, &err));
+        } else {
+            ASSERT_FAILS(job_stays_here(body, &err), ERR_UNSUPPORTED, "--allow-request-addresses");
+            assert_string_equal(err.param, cases[i].param);
+        }
+        json_decref(body);
+    }
+}
+
 static void auto_is_replaced_by_what_was_settled(void **state)
 {
     json_t *body = parse(RFT(",\"unknown\":1,\"hyperparameters\":{\"n_epochs\":\"auto\","
@@ -197,6 +231,7 @@ int main(void)
         cmocka_unit_test(each_fault_has_its_place_and_name),
         cmocka_unit_test(what_is_allowed_is_read),
         cmocka_unit_test(only_listed_variables_are_sent),
+        cmocka_unit_test(a_row_with_addresses_does_not_stay_here),
         cmocka_unit_test(auto_is_replaced_by_what_was_settled),
         cmocka_unit_test(the_old_form_of_supervised_is_shown_in_the_new_one),
     };
