@@ -13,13 +13,24 @@
  */
 #define MODEL_COLUMNS                                                                              \
     "m.name, m.job_id, m.project_id, m.base, m.run_dir, m.dir, m.created_at, m.step, m.is_final"
-#define MAY_USE(name)                                                                              \
+#define MAY_USE(names)                                                                             \
     "(j.project_id = ?1 OR EXISTS (SELECT 1 FROM permissions p "                                   \
-    "WHERE p.checkpoint = " name " AND p.owner_id = j.project_id AND p.project_id = ?1))"
+    "WHERE p.checkpoint IN (" names ") AND p.owner_id = j.project_id AND p.project_id = ?1))"
+/* What a checkpoint is called while its job runs; a permission that was given by that name stays one for the last of them. */
+#define RUN_NAME "j.fine_tuned_model || ':ckpt-step-' || c.step"
+#define MAY_USE_CHECKPOINT MAY_USE("c.name, " RUN_NAME)
 /* Only by a permission: found by the few names that there are permissions for, not by a look at everyone's models. */
-#define SHARED(name)                                                                               \
-    name " IN (SELECT s.checkpoint FROM permissions s WHERE s.project_id = ?1) "                   \
-         "AND j.project_id <> ?1 AND " MAY_USE(name)
+#define SHARED_NAMES "(SELECT s.checkpoint FROM permissions s WHERE s.project_id = ?1)"
+#define SHARED(name) name " IN " SHARED_NAMES " AND j.project_id <> ?1 AND " MAY_USE(name)
+#define SHARED_AS_IT_RAN                                                                           \
+    "j.project_id IN (SELECT s.owner_id FROM permissions s WHERE s.project_id = ?1) "              \
+    "AND j.project_id <> ?1 AND c.name = j.fine_tuned_model AND c.name NOT IN " SHARED_NAMES       \
+    " AND " MAY_USE(RUN_NAME)
+/* Of project ?2's model ?1, given by that name or, where it is a job's last checkpoint, by the one that it had before. */
+#define PERMITTED                                                                                  \
+    "t.owner_id = ?2 AND (t.checkpoint = ?1 OR t.checkpoint IN (SELECT " RUN_NAME " FROM "         \
+    "checkpoints c JOIN jobs j ON j.id = c.job_id WHERE c.name = ?1 "                              \
+    "AND j.fine_tuned_model = ?1 AND j.project_id = ?2))"
 #define OF_CHECKPOINTS                                                                             \
     "SELECT c.name AS name, j.id AS job_id, j.project_id AS project_id, j.model AS base, "         \
     "j.run_dir AS run_dir, c.dir AS dir, c.created_at AS created_at, c.step AS step, "             \
@@ -105,11 +116,11 @@ static bool model_by_name(struct db *db, const char *project_id, struct str name
     if (!rows_one(
             db,
             "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
-            " AND c.name = ?2 AND " MAY_USE("c.name") " UNION ALL " OF_JOBS " AND j.fine_tuned_model = ?2 AND " MAY_USE(
+            " AND c.name = ?2 AND " MAY_USE_CHECKPOINT " UNION ALL " OF_JOBS
+            " AND j.fine_tuned_model = ?2 AND " MAY_USE(
                 "j.fine_tuned_model") " UNION ALL " OF_CHECKPOINTS
-                                      " AND j.fine_tuned_model = ?3 AND c.name = ?3 AND c.step = ?4 AND " MAY_USE(
-                                          "?2") ") AS m "
-                                                "ORDER BY m.seq DESC, m.step DESC LIMIT 1",
+                                      " AND j.fine_tuned_model = ?3 AND c.name = ?3 AND c.step = ?4 AND " MAY_USE_CHECKPOINT
+                                      ") AS m ORDER BY m.seq DESC, m.step DESC LIMIT 1",
             params, COUNT_OF(params), model_fill, a, out, &found, err))
         return false;
     return found || fail_no_model(err, name);
@@ -151,9 +162,10 @@ bool models_list(struct store *s, const char *project_id, struct arena *a, struc
     if (!rows_read(s,
                    "SELECT " MODEL_COLUMNS " FROM (" OF_CHECKPOINTS
                    " AND j.project_id = ?1 UNION ALL " OF_JOBS
-                   " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS
-                   " AND " SHARED("c.name") " UNION ALL " OF_JOBS " AND " SHARED(
-                       "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
+                   " AND j.project_id = ?1 UNION ALL " OF_CHECKPOINTS " AND " SHARED(
+                       "c.name") " UNION ALL " OF_CHECKPOINTS " AND " SHARED_AS_IT_RAN
+                                 " UNION ALL " OF_JOBS " AND " SHARED(
+                                     "j.fine_tuned_model") ") AS m ORDER BY m.seq, m.step, m.name",
                    params, COUNT_OF(params), (struct row_kind){model_fill, sizeof **out}, SIZE_MAX,
                    a, &rows, err))
         return false;
@@ -176,19 +188,20 @@ static bool delete_model(struct db *db, void *ctx, struct error *err)
 
     if (!own_model(db, get->project_id, get->name, get->a, &get->m, err))
         return false;
-    /* its own name, whichever of its two it was found by; others may have been let in by either */
-    const struct db_value params[] = {db_text(get->m.name), db_text(get->project_id),
-                                      db_str(get->name)};
+    /* its own name, whichever of its two it was found by */
+    const struct db_value params[] = {db_text(get->m.name), db_text(get->project_id)};
     return db_run(db,
+                  "DELETE FROM permissions WHERE id IN "
+                  "(SELECT t.id FROM permissions t WHERE " PERMITTED ")",
+                  params, 2, NULL, NULL, NULL, err) &&
+           db_run(db,
                   "UPDATE checkpoints SET deleted = 1 WHERE name = ?1 AND job_id IN "
                   "(SELECT id FROM jobs WHERE project_id = ?2)",
                   params, 2, NULL, NULL, NULL, err) &&
            db_run(db,
                   "UPDATE jobs SET model_deleted = 1 WHERE fine_tuned_model = ?1 "
                   "AND project_id = ?2",
-                  params, 2, NULL, NULL, NULL, err) &&
-           db_run(db, "DELETE FROM permissions WHERE checkpoint IN (?1, ?3) AND owner_id = ?2",
-                  params, 3, NULL, NULL, NULL, err);
+                  params, 2, NULL, NULL, NULL, err);
 }
 
 bool models_delete(struct store *s, const char *project_id, struct str name, struct error *err)
@@ -219,7 +232,7 @@ static void permission_fill(const struct db_row *row, struct arena *a, void *ite
 
 struct permitting {
     const char *owner;
-    struct str checkpoint;
+    struct str checkpoint; /* by either name */
     const struct str *ids;
     size_t n;
     struct arena *a;
@@ -248,23 +261,36 @@ static bool same_organisation(struct db *db, const char *owner, struct str id, s
     return true;
 }
 
-static bool permit_one(struct db *db, const struct permitting *p, struct str id, int64_t now,
-                       struct permission *out, struct error *err)
+static bool find_permission(struct db *db, const struct db_value *params, struct arena *a,
+                            struct permission *out, bool *found, struct error *err)
 {
-    const struct db_value params[] = {db_text(store_new_id("cp_", p->a)), db_str(p->checkpoint),
-                                      db_text(p->owner), db_str(id), db_int(now)};
-    const struct db_value find[] = {db_str(p->checkpoint), db_str(id)};
+    return rows_one(db,
+                    "SELECT " PERMISSION_COLUMNS " FROM permissions t WHERE " PERMITTED
+                    " AND t.project_id = ?3 ORDER BY t.seq LIMIT 1",
+                    params, 3, permission_fill, a, out, found, err);
+}
+
+static bool permit_one(struct db *db, const struct permitting *p, const char *model, struct str id,
+                       int64_t now, struct permission *out, struct error *err)
+{
+    const struct db_value params[] = {db_text(model), db_text(p->owner), db_str(id), db_int(now),
+                                      db_text(store_new_id("cp_", p->a))};
     bool found = false;
 
-    return same_organisation(db, p->owner, id, err) &&
-           db_run(db,
-                  "INSERT INTO permissions (id, checkpoint, owner_id, project_id, created_at) "
-                  "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (checkpoint, project_id) DO NOTHING",
-                  params, COUNT_OF(params), NULL, NULL, NULL, err) &&
-           rows_one(db,
-                    "SELECT " PERMISSION_COLUMNS
-                    " FROM permissions t WHERE t.checkpoint = ?1 AND t.project_id = ?2",
-                    find, COUNT_OF(find), permission_fill, p->a, out, &found, err);
+    if (!same_organisation(db, p->owner, id, err) ||
+        !find_permission(db, params, p->a, out, &found, err))
+        return false;
+    return found ||
+           (db_run(db,
+                   "INSERT INTO permissions (id, checkpoint, owner_id, project_id, created_at) "
+                   "VALUES (?5, ?1, ?2, ?3, ?4) ON CONFLICT (checkpoint, project_id) DO NOTHING",
+                   params, COUNT_OF(params), NULL, NULL, NULL, err) &&
+            find_permission(db, params, p->a, out, &found, err) &&
+            (found ||
+             fail(err, ERR_INVALID,
+                  "a model of the same name, %s, of another project is shared with " STR_FMT
+                  " already",
+                  model, STR_ARG(id))));
 }
 
 static bool permit(struct db *db, void *ctx, struct error *err)
@@ -276,7 +302,7 @@ static bool permit(struct db *db, void *ctx, struct error *err)
     if (!own_model(db, p->owner, p->checkpoint, p->a, &m, err) || !rows_now(db, &now, err))
         return false;
     for (size_t i = 0; i < p->n; i++)
-        if (!permit_one(db, p, p->ids[i], now, &p->out[i], err))
+        if (!permit_one(db, p, m.name, p->ids[i], now, &p->out[i], err))
             return false;
     return true;
 }
@@ -301,11 +327,10 @@ bool permissions_add(struct store *s, const char *owner_project, struct str chec
     return true;
 }
 
-#define PERMITTED                                                                                  \
-    "t.checkpoint = ?1 AND t.owner_id = ?2 AND (CAST(?3 AS TEXT) IS NULL OR t.project_id = ?3)"
+#define LISTED PERMITTED " AND (CAST(?3 AS TEXT) IS NULL OR t.project_id = ?3)"
 static const struct page_sql permissions_pages = {
-    .find = "SELECT seq FROM permissions WHERE checkpoint = ?1 AND owner_id = ?2 AND id = ?3",
-    .all = PAGE_SQL(PERMISSION_COLUMNS, "permissions t", PERMITTED, "t.seq", "?4", "?5"),
+    .find = "SELECT t.seq FROM permissions t WHERE " PERMITTED " AND t.id = ?3",
+    .all = PAGE_SQL(PERMISSION_COLUMNS, "permissions t", LISTED, "t.seq", "?4", "?5"),
 };
 
 static bool look_for_own(struct db *db, void *ctx, struct error *err)
@@ -334,7 +359,7 @@ bool permissions_list(struct store *s, const char *owner_project, struct str che
     const struct page_query q = {
         .sql = &permissions_pages,
         .page = &plain,
-        .params = {db_str(checkpoint), db_text(owner_project), db_text(project_id)},
+        .params = {db_text(get.m.name), db_text(owner_project), db_text(project_id)},
         .n_params = 3,
         .n_scope = 2};
 
@@ -349,25 +374,36 @@ bool permissions_list(struct store *s, const char *owner_project, struct str che
 struct forbidding {
     const char *owner;
     struct str checkpoint, id;
+    struct arena *a;
     size_t n;
 };
 
 static bool forbid(struct db *db, void *ctx, struct error *err)
 {
     struct forbidding *f = ctx;
-    const struct db_value params[] = {db_str(f->id), db_text(f->owner), db_str(f->checkpoint)};
+    struct tuned_model m;
 
-    return db_run(db, "DELETE FROM permissions WHERE id = ?1 AND owner_id = ?2 AND checkpoint = ?3",
+    /* one whose files are gone has no other name */
+    if (!own_model(db, f->owner, f->checkpoint, f->a, &m, err)) {
+        if (err->kind != ERR_NOT_FOUND)
+            return false;
+        m.name = arena_text(f->a, f->checkpoint);
+    }
+    const struct db_value params[] = {db_text(m.name), db_text(f->owner), db_str(f->id)};
+    return db_run(db,
+                  "DELETE FROM permissions WHERE id IN (SELECT t.id FROM permissions t "
+                  "WHERE " PERMITTED " AND t.id = ?3)",
                   params, COUNT_OF(params), NULL, NULL, &f->n, err);
 }
 
 bool permissions_delete(struct store *s, const char *owner_project, struct str checkpoint,
                         struct str id, struct error *err)
 {
-    struct forbidding f = {.owner = owner_project, .checkpoint = checkpoint, .id = id};
+    struct arena a = {0};
+    struct forbidding f = {.owner = owner_project, .checkpoint = checkpoint, .id = id, .a = &a};
+    const bool ok = !store_id_is(id, "cp_") || !name_is_sane(checkpoint) ||
+                    db_write(store_db(s), forbid, &f, err);
 
-    if (store_id_is(id, "cp_") && name_is_sane(checkpoint) &&
-        !db_write(store_db(s), forbid, &f, err))
-        return false;
-    return f.n > 0 || fail_no_such(err, "permission", id);
+    arena_release(&a);
+    return ok && (f.n > 0 || fail_no_such(err, "permission", id));
 }

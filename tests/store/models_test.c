@@ -353,6 +353,67 @@ static void a_permission_lets_another_project_in(void **state)
     test_store_close(t);
 }
 
+static const char *permitted(struct test_store *t, const char *name)
+{
+    const struct store_page all = {.limit = 10, .ascending = true};
+    struct error err = {0};
+    struct permission *list;
+    char *text = arena_text(&t->arena, STR(""));
+    size_t n;
+    bool more;
+
+    ASSERT_OK(permissions_list(t->s, t->project, str_of(name), NULL, &all, &t->arena, &list, &n,
+                               &more, &err));
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(&t->arena, "%s%s%s", text, i > 0 ? " " : "", list[i].project_id);
+    return text;
+}
+
+/* It was MODEL:ckpt-step-N while its job ran, and is MODEL; whichever of the two a permission was given by. */
+static void the_last_checkpoint_is_permitted_by_either_name(void **state)
+{
+    const char *run = "ft:m:ckpt-step-30", *end = "ft:m", *given[] = {run, run, end};
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct lease l;
+    struct permission *p, *again;
+    struct tuned_model m;
+    const struct str other[] = {str_of(t->other)};
+    size_t n;
+
+    test_job_in(t, "running", &l);
+    put(t, &l, 20, "ft:m:ckpt-step-20");
+    put(t, &l, 30, run);
+    for (size_t i = 0; i < COUNT_OF(given); i++) { /* while it runs, and twice when it has ended */
+        ASSERT_OK(
+            permissions_add(t->s, t->project, str_of(given[i]), other, 1, &t->arena, &p, &n, &err));
+        if (i == 0) {
+            assert_string_equal(models_of(t, t->other), run);
+            put(t, &l, 30, end);
+            end_as(t, &l, "succeeded", end);
+        }
+        ASSERT_OK(permissions_add(t->s, t->project, str_of(i == 1 ? end : run), other, 1, &t->arena,
+                                  &again, &n, &err));
+        assert_string_equal(again[0].id, p[0].id);
+        assert_string_equal(permitted(t, run), t->other);
+        assert_string_equal(permitted(t, end), t->other);
+        assert_string_equal(models_of(t, t->other), end);
+        ASSERT_OK(models_get(t->s, t->other, str_of(run), &t->arena, &m, &err));
+        ASSERT_OK(models_get(t->s, t->other, str_of(end), &t->arena, &m, &err));
+        assert_string_equal(m.name, end);
+        assert_string_equal(permitted(t, "ft:m:ckpt-step-20"), "");
+        ASSERT_OK(permissions_delete(t->s, t->project, str_of(i == 0 ? end : run), str_of(p[0].id),
+                                     &err));
+        assert_string_equal(permitted(t, end), "");
+        assert_string_equal(models_of(t, t->other), "");
+        ASSERT_FAILS(models_get(t->s, t->other, str_of(run), &t->arena, &m, &err), ERR_NOT_FOUND,
+                     run);
+    }
+    ASSERT_FAILS(models_get(t->s, t->other, STR("ft:m:ckpt-step-20"), &t->arena, &m, &err),
+                 ERR_NOT_FOUND, "step-20");
+    test_store_close(t);
+}
+
 /* A job of another project that makes the same name does not come in by a permission for this one's. */
 static void a_permission_is_for_its_owners_model_alone(void **state)
 {
@@ -434,6 +495,7 @@ int main(void)
         ON_BOTH(names_of_nothing_are_not_found),
         ON_BOTH(a_deleted_model_is_gone_and_its_run_stays),
         ON_BOTH(a_permission_lets_another_project_in),
+        ON_BOTH(the_last_checkpoint_is_permitted_by_either_name),
         ON_BOTH(a_permission_is_for_its_owners_model_alone),
         ON_BOTH(permissions_page),
     };
