@@ -193,12 +193,6 @@ static bool start_waiting(struct once *o, struct api_making *m)
     return !stopping;
 }
 
-static bool fail_stopping(struct error *err)
-{
-    return fail_code(err, ERR_CANCELLED, "unavailable", "",
-                     "the server is stopping: try again in a moment");
-}
-
 /* Every call that waits looks; those that still have to are put back. */
 static void look(struct once *o, bool stopping)
 {
@@ -212,10 +206,10 @@ static void look(struct once *o, bool stopping)
         struct error err = {0};
         bool wait = false;
         const bool over = stopping || atomic_load(&c->gone);
-        bool ok = over ? fail_stopping(&err) : go_on(c, true, &wait, &err);
+        bool ok = over ? api_fail_stopping(&err) : go_on(c, true, &wait, &err);
 
         if (ok && wait)
-            ok = start_waiting(o, m) || fail_stopping(&err);
+            ok = start_waiting(o, m) || api_fail_stopping(&err);
         if (!ok) {
             api_once_drop(c);
             api_reply_error(c, &err);
@@ -285,7 +279,7 @@ bool api_make_once(struct api_call *c, const struct api_maker *maker, struct err
         return true;
     api_later_keep(c);
     if (!start_waiting(o, m))
-        return fail_stopping(err);
+        return api_fail_stopping(err);
     background_wake(&o->thread);
     return true;
 }
