@@ -329,7 +329,7 @@ static bool retrieve_item(struct api_call *c, struct error *err)
         return false;
     if (!documents_get(c->store, EVAL_ITEM_KIND, c->who.project_id, c->id[2], c->arena, &d, err))
         return false;
-    return strcmp(d.parent, run.id) == 0
+    return d.parent != NULL && strcmp(d.parent, run.id) == 0
                ? api_reply(c, 200, item_of(&d))
                : fail_param(err, ERR_NOT_FOUND, "output_item_id",
                             "there is no output item of this id of this run");
