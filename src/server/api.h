@@ -217,22 +217,18 @@ struct api_base {
 MUST_CHECK bool api_bases(struct api *a, struct arena *arena, struct api_base **out, size_t *n,
                           struct error *err);
 
-/* The graders' services (grade/grader.h) over the engine, as this project may use them; they live in the arena. */
-struct grade_services;
+/* grade_defaults with the operator's settings, and services over the engine as this project may use it; they live in the arena. */
 struct grade_options;
-MUST_CHECK bool api_grade_services(struct api *a, const char *project_id, struct arena *arena,
-                                   struct grade_services *out, struct error *err);
-/* grade_defaults with the operator's settings and these services. */
-MUST_CHECK bool api_grade_options(struct api *a, const char *project_id, struct arena *arena,
-                                  struct grade_options *out, struct error *err);
+void api_grade_options(struct api *a, const char *project_id, struct arena *arena,
+                       struct grade_options *out);
 
 /*
  * Opens a grader of a request's, for a call in api_later: one Python worker, no cache, given up when the client leaves; timeout_s of
- * one Python call. shadows may be NULL. where: the path of spec in the request, for err->param. ERR_INVALID for what the request
+ * one Python call. hone: of a job, for its shadows, judges and embedding model, or NULL. where: the path of spec in the request, for err->param. ERR_INVALID for what the request
  * can mend, be it a model that is not there. The call outlives the grader.
  */
 struct grader;
-MUST_CHECK bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *shadows,
+MUST_CHECK bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *hone,
                                 double timeout_s, const char *where, struct grader **out,
                                 struct error *err);
 

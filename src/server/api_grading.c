@@ -113,7 +113,16 @@ static const struct operator_judge *find_judge(const struct judges *j, const cha
 struct serving {
     struct api *api;
     const char *project_id;
+    /* Of the job that is to be made, or NULL: its worker asks its judges, and embeds with its model, so here they have only to be there. */
+    const json_t *hone;
 };
+
+static bool has_own_judge(const struct serving *s, const char *model)
+{
+    const json_t *judges = json_object_get(s->hone, "judges");
+
+    return json_object_get(judges, model) != NULL || json_object_get(judges, "*") != NULL;
+}
 
 static bool have_engine(const struct serving *s, struct error *err)
 {
@@ -138,7 +147,7 @@ static bool can_ask(void *ctx, const char *model, struct error *err)
     struct engine_model found;
     struct arena a = {0};
 
-    if (j != NULL && j->remote != NULL)
+    if (has_own_judge(s, model) || (j != NULL && j->remote != NULL))
         return true;
     const bool ok = find_model(s, model, &a, &found, err);
     arena_release(&a);
@@ -218,12 +227,14 @@ static bool ask(void *ctx, const struct grade_question *q, struct arena *a, stru
 static bool embedding_model(const struct serving *s, struct arena *a, struct engine_model *out,
                             struct error *err)
 {
-    if (s->api->opt.embedding_model == NULL)
+    const char *own = json_string_value(json_object_get(s->hone, "embedding_model"));
+    const char *name = s->api->opt.embedding_model != NULL ? s->api->opt.embedding_model : own;
+
+    if (name == NULL)
         return fail(err, ERR_NOT_FOUND,
                     "this server has no embedding model: whoever runs it names one with "
                     "--embedding-model");
-    return have_engine(s, err) &&
-           api_model_of(s->api, s->project_id, str_of(s->api->opt.embedding_model), a, out, err);
+    return have_engine(s, err) && api_model_of(s->api, s->project_id, str_of(name), a, out, err);
 }
 
 static bool can_embed(void *ctx, struct error *err)
@@ -273,50 +284,46 @@ static bool embed(void *ctx, struct str text, struct arena *a, const float **vec
     return ok;
 }
 
-bool api_grade_services(struct api *a, const char *project_id, struct arena *arena,
-                        struct grade_services *out, struct error *err)
-{
-    struct serving *s = ARENA_NEW(arena, struct serving);
-
-    (void)err;
-    *s = (struct serving){a, arena_text(arena, str_of(project_id))};
-    *out = (struct grade_services){.ask_ctx = s,
-                                   .ask = ask,
-                                   .can_ask = can_ask,
-                                   .embed_ctx = s,
-                                   .embed = embed,
-                                   .can_embed = can_embed};
-    return true;
-}
-
-bool api_grade_options(struct api *a, const char *project_id, struct arena *arena,
-                       struct grade_options *out, struct error *err)
+static void set_options(struct api *a, const char *project_id, const json_t *hone,
+                        struct arena *arena, struct grade_options *out)
 {
     struct grade_services *services = ARENA_NEW(arena, struct grade_services);
+    struct serving *s = ARENA_NEW(arena, struct serving);
 
-    if (!api_grade_services(a, project_id, arena, services, err))
-        return false;
+    *s = (struct serving){a, arena_text(arena, str_of(project_id)), hone};
+    *services = (struct grade_services){.ask_ctx = s,
+                                        .ask = ask,
+                                        .can_ask = can_ask,
+                                        .embed_ctx = s,
+                                        .embed = embed,
+                                        .can_embed = can_embed};
     *out = grade_defaults();
     out->python = a->opt.python;
     out->services = services;
-    return true;
+}
+
+void api_grade_options(struct api *a, const char *project_id, struct arena *arena,
+                       struct grade_options *out)
+{
+    set_options(a, project_id, NULL, arena, out);
 }
 
 #define ASK_TIMEOUT_S 300.0 /* for a judge or an endpoint */
 
-bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *shadows,
-                     double timeout_s, const char *where, struct grader **out, struct error *err)
+bool api_open_grader(struct api_call *c, const json_t *spec, const json_t *hone, double timeout_s,
+                     const char *where, struct grader **out, struct error *err)
 {
     struct grade_options opt;
     char param[sizeof err->param];
 
-    if (!api_grade_options(c->api, c->who.project_id, c->arena, &opt, err))
-        return false;
+    const json_t *shadows = json_object_get(hone, "shadow_graders");
+
+    set_options(c->api, c->who.project_id, hone, c->arena, &opt);
     opt.timeout_s = timeout_s;
     opt.ask_timeout_s = ASK_TIMEOUT_S;
     opt.n_workers = 1;
     opt.cache_bytes = 0;
-    opt.shadows = shadows;
+    opt.shadows = json_is_null(shadows) ? NULL : shadows;
     opt.stop = &c->gone;
     if (grader_open(spec, &opt, out, err))
         return true;

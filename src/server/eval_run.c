@@ -221,8 +221,7 @@ static bool open_graders(struct running *r, struct error *err)
     const json_t *criteria = r->work.criteria;
     struct grade_options opt;
 
-    if (!api_grade_options(r->task->api, r->task->doc.project_id, r->task->arena, &opt, err))
-        return false;
+    api_grade_options(r->task->api, r->task->doc.project_id, r->task->arena, &opt);
     opt.timeout_s = GRADER_TIMEOUT_S;
     opt.ask_timeout_s = ASK_TIMEOUT_S;
     opt.stop = &r->task->stop;

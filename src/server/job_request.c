@@ -147,8 +147,7 @@ static bool check_recipe(const json_t *body, struct error *err)
     return recipe_from_job(body, &any, &r, err);
 }
 
-static bool check_reinforcement(const json_t *m, const json_t *body, struct job_request *out,
-                                struct error *err)
+static bool check_reinforcement(const json_t *m, struct job_request *out, struct error *err)
 {
     out->grader = json_object_get(m, "grader");
     if (is_none(out->grader))
@@ -156,9 +155,6 @@ static bool check_reinforcement(const json_t *m, const json_t *body, struct job_
     if (!json_is_object(out->grader))
         return wrong_type(out->grader, "method.reinforcement.grader", "an object", err);
     out->has_tools = json_array_size(json_object_get(m, "tools")) > 0;
-    out->shadows = json_object_get(json_object_get(body, "hone"), "shadow_graders");
-    if (is_none(out->shadows))
-        out->shadows = NULL;
     return check_format(json_object_get(m, "response_format"), err);
 }
 
@@ -257,7 +253,7 @@ static bool read_method(const json_t *body, struct job_request *out, struct erro
     snprintf(where, sizeof where, "method.%s.hyperparameters", found->name);
     return check_hyperparameters(json_object_get(m, "hyperparameters"), found->bit, where, err) &&
            check_hyperparameters(old, SFT, "hyperparameters", err) &&
-           (found->bit != RFT || check_reinforcement(m, body, out, err)) && check_recipe(body, err);
+           (found->bit != RFT || check_reinforcement(m, out, err)) && check_recipe(body, err);
 }
 
 /* ---- the rest ---- */

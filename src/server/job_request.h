@@ -26,8 +26,8 @@ struct job_request {
     int64_t seed;               /* -1: none was given */
     struct label *labels;       /* metadata */
     size_t n_labels;
-    const json_t *grader, *shadows; /* of a reinforcement job; shadows may be NULL */
-    const char *embedding_model;    /* hone.embedding_model, or NULL */
+    const json_t *grader;        /* of a reinforcement job, or NULL */
+    const char *embedding_model; /* hone.embedding_model, or NULL */
     bool has_wandb;
     bool
         has_tools; /* of the job, which episodes of several turns would call; rows have tools of their own */
@@ -50,7 +50,8 @@ MUST_CHECK bool job_grader_stays_here(const json_t *spec, const char *param, str
  */
 MUST_CHECK bool job_stays_here(const json_t *body, struct error *err);
 
-bool job_judge_is_address(const char *who); /* of hone.judges: http:// or https://, no model's name */
+bool job_judge_is_address(
+    const char *who); /* of hone.judges: http:// or https://, no model's name */
 /*
  * Whether a job that came by a request may send the value of this variable somewhere: names is "A,B", blanks do not matter; NULL: none.
  * Asked when the job is made, and again by the worker, who has the variables, and to whom a row may have come from anywhere.

@@ -82,8 +82,8 @@ static bool check_grader(struct api_call *c, const struct job_request *r, struct
         snprintf(err->param, sizeof err->param, "hone.embedding_model");
         return false;
     }
-    if (!api_open_grader(c, r->grader, r->shadows, CHECK_TIMEOUT_S, "method.reinforcement.grader",
-                         &g, err))
+    if (!api_open_grader(c, r->grader, json_object_get(c->body, "hone"), CHECK_TIMEOUT_S,
+                         "method.reinforcement.grader", &g, err))
         return false;
     grader_close(g);
     return true;

@@ -228,6 +228,26 @@ class NamedByRequests(JobsTest):
                 self.assertEqual(job.status, "failed", form)
                 self.assertIn("does not exist, or this project has no access to it", job.error.message)
 
+    def test_judges_and_embeddings_of_a_job_need_nothing_of_the_server(self):
+        job = judged(self.train, self.fake.url)
+        hone = job["extra_body"]["hone"]
+        grader = job["method"]["reinforcement"]["grader"] = {**job["method"]["reinforcement"]["grader"], "model": "gpt-4o"}
+        for judges in ({"*": self.fake.url}, {"gpt-4o": {"base_url": self.fake.url}}):
+            hone["judges"] = judges
+            made = self.jobs.create(**job).id
+            self.worker()
+            self.assertEqual(self.jobs.retrieve(made).status, "succeeded")
+        hone["judges"] = {"gpt-4.1": self.fake.url}
+        self.refused(openai.BadRequestError, lambda: self.jobs.create(**job), None, "method.reinforcement.grader.model", "gpt-4o")
+        hone["shadow_graders"] = {"s": grader}
+        job["method"]["reinforcement"]["grader"] = EXACT
+        self.refused(openai.BadRequestError, lambda: self.jobs.create(**job), None, None, "gpt-4o")
+        del hone["shadow_graders"]
+        job["method"]["reinforcement"]["grader"] = {**CLOSE, "evaluation_metric": "cosine"}
+        self.refused(openai.BadRequestError, lambda: self.jobs.create(**job), None, None, "no embedding model")
+        hone["embedding_model"] = "tiny"
+        self.jobs.cancel(self.jobs.create(**job).id)
+
     def test_nor_are_the_grader_s_own_model_and_the_embedding_model_any_other(self):
         for key, what in (("$.method.reinforcement.grader.model", TINY), ("$.hone.embedding_model", TINY)):
             job = self.create("tiny")

@@ -105,7 +105,6 @@ static void what_is_allowed_is_read(void **state)
     assert_int_equal(r.n_labels, 1);
     ASSERT_STR(r.labels[0].value, "v");
     assert_non_null(r.grader);
-    assert_non_null(r.shadows);
     assert_false(r.has_wandb);
     json_decref(body);
     arena_release(&a);
