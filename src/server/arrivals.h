@@ -2,8 +2,9 @@
  * arrivals.h - the bytes of files that are on their way to a project, counted against its quota before there is a row of them.
  *
  * All uploads of a project that are running share one count of what they have brought so far. Each knows what the store held when
- * it began, so together they never bring more than the quota leaves, however many there are and whether they tell their lengths
- * or not. What the store takes in is checked there once more, to the byte.
+ * it began, so those that run never hold more than the quota leaves, however many there are and whether they tell their lengths
+ * or not. What one of them left in the store when it ended, those that began before it do not know: what the store takes in is
+ * checked there once more, to the byte.
  */
 #ifndef HONE_SERVER_ARRIVALS_H
 #define HONE_SERVER_ARRIVALS_H
