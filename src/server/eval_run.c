@@ -6,6 +6,7 @@
 #include "base/condition.h"
 #include "base/size.h"
 #include "server/api_internal.h"
+#include "server/job_request.h"
 #include "text/log.h"
 
 #include <pthread.h>
@@ -225,9 +226,15 @@ static bool open_graders(struct running *r, struct error *err)
     opt.timeout_s = GRADER_TIMEOUT_S;
     opt.ask_timeout_s = ASK_TIMEOUT_S;
     opt.stop = &r->task->stop;
-    for (size_t i = 0; i < json_array_size(criteria) && i < EVAL_MAX_CRITERIA; i++)
-        if (!grader_open(json_array_get(criteria, i), &opt, &r->work.grader[i], err))
+    for (size_t i = 0; i < json_array_size(criteria) && i < EVAL_MAX_CRITERIA; i++) {
+        const json_t *one = json_array_get(criteria, i);
+
+        /* asked when the eval was made, but rows may be anybody's */
+        if (!(r->task->api->opt.request_addresses ||
+              job_grader_stays_here(one, "testing_criteria", err)) ||
+            !grader_open(one, &opt, &r->work.grader[i], err))
             return fail_while(err, "opening testing criterion %zu", i + 1);
+    }
     return true;
 }
 

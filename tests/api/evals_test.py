@@ -1,9 +1,11 @@
 """Evals, their runs and output items by the official client; runs that are cancelled, and finished by a server that was killed."""
 import contextlib
+import http.server
 import json
 import os
 import signal
 import sqlite3
+import threading
 import time
 import unittest
 
@@ -355,6 +357,34 @@ class Evals(ApiTest):
         self.assertEqual((run.status, run.result_counts, [(c.passed, c.failed) for c in run.per_testing_criteria_results]),
                          ("completed", unbroken.result_counts,
                           [(c.passed, c.failed) for c in unbroken.per_testing_criteria_results]))
+
+
+class Rewritten(ApiTest):
+    """Rows that no request would have made: of a restored backup, say."""
+
+    def test_a_criterion_sends_to_no_address(self):
+        eval_ = self.client.evals.create(name="mine", data_source_config=CUSTOM, testing_criteria=[EXACT])
+        asked = []
+
+        class Receiver(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+            threading.Thread(target=receiver.serve_forever, daemon=True).start()
+            self.server.sql("UPDATE documents SET body = json_set(body, '$.testing_criteria[0]', json(?)) WHERE id = ?", json.dumps(
+                {"type": "endpoint", "name": "e", "url": "http://127.0.0.1:%d/grade" % receiver.server_port}), eval_.id)
+            run = self.client.evals.runs.create(eval_.id, data_source={"type": "jsonl", "source": content(lines(2, True))})
+            run = self.wait(lambda: (r := self.client.evals.runs.retrieve(run.id, eval_id=eval_.id)).status not in
+                            ("queued", "in_progress") and r, 60)
+            receiver.shutdown()
+        self.assertEqual((run.status, asked), ("failed", []))
+        self.assertIn("--allow-request-addresses", run.error.message)
 
 
 class OfJobs(ApiTest):
