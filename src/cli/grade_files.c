@@ -218,6 +218,11 @@ static bool take_answer(void *ctx, json_t *value, const char *what, size_t line,
             err, ERR_INVALID, "output_text",
             "%s: no answer; a text, or an object with \"output_text\" or \"answer\" was expected",
             what);
+    if (json_is_true(json_object_get(value, "cut")))
+        return fail_param(err, ERR_INVALID, "cut",
+                          "%s: the run kept only the beginning of this answer, which was too long "
+                          "(\"cut\"): it cannot be graded again; leave the line out",
+                          what);
     if (!row_of(r, value, what, &row, err))
         return false;
     make_room(r);

@@ -70,7 +70,6 @@ static bool save_answer(struct listening *l, const struct rollout *r, struct err
     struct rollout alone = *r; /* each answer has a line of its own: others may have to read it */
 
     alone.n_alike = 0;
-    buf_clear(&l->line);
     rollout_line(&l->line, &alone, &l->graders, &l->tokens);
     return buf_ok(&l->line, "an answer", err) && file_write(l->file, l->line.ptr, l->line.len, err);
 }

@@ -4,6 +4,7 @@
 #include "job/rollout_line.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -154,8 +155,8 @@ static void write_grade(struct buf *b, const struct grade_result *g,
     }
 }
 
-void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_graders *graders,
-                  const struct rollout_tokens *tokens)
+/* Which answer it is; the line begins. */
+static void write_head(struct buf *b, const struct rollout *r)
 {
     buf_printf(b, "{\"step\":%zu,\"item\":%zu,\"sample\":%zu", r->step, r->item, r->sample);
     if (r->n_alike > 1) {
@@ -164,6 +165,31 @@ void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_g
             buf_printf(b, "%s%zu", i > 0 ? "," : "", r->alike[i]);
         buf_char(b, ']');
     }
+}
+
+static void write_said(struct buf *b, const struct rollout *r, struct str thinking,
+                       struct str answer)
+{
+    buf_printf(b, ",\"thinking_tokens\":%zu,\"thinking\":", r->n_thinking_tokens);
+    json_write_string(b, thinking, false);
+    buf_text(b, ",\"answer\":");
+    json_write_string(b, answer, false);
+}
+
+/* What became of it; the line ends. */
+static void write_end(struct buf *b, const struct rollout *r, const struct metrics_graders *graders)
+{
+    buf_printf(b, ",\"truncated\":%s", r->truncated ? "true" : "false");
+    write_grade(b, r->grade, graders);
+    buf_text(b, ",\"advantage\":");
+    write_float(b, r->advantage);
+    buf_printf(b, ",\"trained\":%s}\n", r->trained ? "true" : "false");
+}
+
+static void write_whole(struct buf *b, const struct rollout *r,
+                        const struct metrics_graders *graders, const struct rollout_tokens *tokens)
+{
+    write_head(b, r);
     if (r->sample == 0)
         write_first_of_group(b, r);
     buf_text(b, ",\"tokens\":[");
@@ -178,19 +204,41 @@ void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_g
     buf_char(b, ']');
     if (tokens->text != NULL)
         write_pieces(b, r, tokens);
-    buf_printf(b, ",\"thinking_tokens\":%zu,\"thinking\":", r->n_thinking_tokens);
-    json_write_string(b, r->thinking, false);
-    buf_text(b, ",\"answer\":");
-    json_write_string(b, r->answer, false);
+    write_said(b, r, r->thinking, r->answer);
     if (r->tool_calls != NULL) {
         buf_text(b, ",\"tool_calls\":");
         json_write(b, r->tool_calls, NULL);
     }
-    buf_printf(b, ",\"truncated\":%s", r->truncated ? "true" : "false");
-    write_grade(b, r->grade, graders);
-    buf_text(b, ",\"advantage\":");
-    write_float(b, r->advantage);
-    buf_printf(b, ",\"trained\":%s}\n", r->trained ? "true" : "false");
+    write_end(b, r, graders);
+}
+
+#define CUT_BYTES ((size_t)64 << 10) /* of a text that is not kept whole */
+
+static void write_cut(struct buf *b, const struct rollout *r, const struct metrics_graders *graders)
+{
+    write_head(b, r);
+    buf_text(b, ",\"cut\":true");
+    if (r->sample == 0) {
+        buf_text(b, ",\"prompt\":");
+        json_write_string(b, utf8_cut(r->prompt, CUT_BYTES), false);
+    }
+    buf_text(b, ",\"tokens\":[],\"logprobs\":[]");
+    write_said(b, r, utf8_cut(r->thinking, CUT_BYTES), utf8_cut(r->answer, CUT_BYTES));
+    write_end(b, r, graders);
+}
+
+#define VALUES_OF_TOKEN 3 /* its id, its log-probability and its piece */
+
+void rollout_line(struct buf *b, const struct rollout *r, const struct metrics_graders *graders,
+                  const struct rollout_tokens *tokens)
+{
+    buf_clear(b);
+    if (r->n_tokens <= LIMIT_JSON_VALUES / (VALUES_OF_TOKEN + 1))
+        write_whole(b, r, graders, tokens);
+    if (b->len > 0 && !b->overflowed)
+        return;
+    buf_clear(b);
+    write_cut(b, r, graders);
 }
 
 size_t rollout_line_samples(const json_t *line)

@@ -14,7 +14,10 @@ struct rollout_tokens {
 
 /* How many samples a line stands for. */
 size_t rollout_line_samples(const json_t *line);
-/* Appends the line, line break included: of r and of those alike. */
+/*
+ * Makes out the line, line break included: of r and of those alike. Where it would be longer than out may get, or have more values
+ * than are read (LIMIT_JSON_VALUES), it is cut, and says so (run_folder.h).
+ */
 void rollout_line(struct buf *out, const struct rollout *r, const struct metrics_graders *graders,
                   const struct rollout_tokens *tokens);
 #endif

@@ -475,7 +475,6 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
     metrics_tally_put(&f->tally, r);
     if (r->n_alike > 0 && r->alike[0] != r->sample)
         return true; /* it stands on the first one's line */
-    buf_clear(&f->line);
     rollout_line(&f->line, r, &f->graders, &f->tokens);
     return put_line(f, to, err);
 }

@@ -25,10 +25,14 @@
  * one failed; tool_calls, behind answer, which is then the text beside them, only where the row has tools; details and shadow_details only where grading failed. Log-probabilities and
  * the advantage have the digits that read back to the same 32-bit number.
  *
+ * A line of more than LIMIT_LINE_BYTES is not kept whole: "cut":true stands behind sample, prompt, thinking and answer end after
+ * 64 KiB, tokens and logprobs are empty, and reference, pieces and tool_calls are left out. Reward and scores are those of the whole.
+ *
  * Every event belongs to a step (data.step): that of the newest rollout or step told before it, or the next one
  * where it begins with "Step N:". A run that was killed is
  * cut back to its checkpoint, right behind the event of that checkpoint; what is told again from there makes the same files
- * as an unbroken run, times apart. For that the loop tells all of step N before it saves checkpoint N.
+ * as an unbroken run, times apart. For that the loop tells all of step N before it saves checkpoint N, and what it told is on the disk
+ * before that checkpoint is: once for all steps since the one before, for what comes after a checkpoint is told again.
  *
  * A line is there whole or not at all: line_file.h. One process writes (the folder is locked), one thread tells.
  */

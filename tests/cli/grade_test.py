@@ -106,6 +106,8 @@ class Grade(HoneTest):
         self.fails(*words, says=["a.jsonl, line 2", "the data has 1 rows"])
         self.put("a.jsonl", '"a"\n{\n')
         self.fails(*words, says="a.jsonl, line 2")
+        self.put("a.jsonl", ["a", {"item": 0, "sample": 1, "cut": True, "answer": "a"}])
+        self.fails(*words, says=["a.jsonl, line 2", "cannot be graded again", "leave the line out"])
         self.put("d.jsonl", [{"answer": "a"}, {"reply": "a"}])
         self.fails(*words, says=["d.jsonl, line 2", 'item.answer', '"exact"'])
 

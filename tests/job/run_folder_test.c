@@ -514,7 +514,6 @@ static void shadows_stand_beside_the_graders_of_the_api(void **state)
     assert_non_null(strstr(b.ptr, ",errors/shadow_graders/judge/train_other_error_count,"));
     assert_non_null(strstr(b.ptr, ",ledger/train_answer_tokens,"));
     assert_null(strstr(b.ptr, "/graders/judge"));
-    buf_clear(&b);
     rollout_line(&b, &r, &g, &(struct rollout_tokens){0});
     ASSERT_OK(json_parse(buf_view(&b), "line", &line, &err));
     buf_clear(&b);
@@ -1138,6 +1137,68 @@ static void a_message_that_is_too_long_is_shortened(void **state)
     test_dir_remove(dir);
 }
 
+/* The answer alone makes the line too long, or its tokens make more values than a line may have. */
+static void an_answer_that_is_too_long_is_kept_cut(void **state)
+{
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+    const size_t n = LIMIT_LINE_BYTES + 100, n_tokens = LIMIT_JSON_VALUES / 2;
+    char *answer = malloc(n);
+    int32_t *tokens = calloc(n_tokens, sizeof *tokens);
+    float *logprobs = calloc(n_tokens, sizeof *logprobs);
+    const struct grade_result grade = {.reward = 0.5, .n_parts = 1, .part = {0.5}};
+    struct rollout r = {.step = 1,
+                        .prompt = STR("a question"),
+                        .n_tokens = 2,
+                        .tokens = tokens,
+                        .logprobs = logprobs,
+                        .thinking = STR("hm"),
+                        .answer = {answer, n},
+                        .n_thinking_tokens = 1,
+                        .grade = &grade,
+                        .advantage = 0.25F,
+                        .trained = true};
+    json_t *lines = json_array();
+    size_t bad = 0;
+
+    (void)state;
+    assert_true(answer != NULL && tokens != NULL && logprobs != NULL);
+    answer[0] = 'x';
+    for (size_t i = 1; i < n; i++)
+        answer[i] = i % 2 == 1 ? '\xc3' : '\xa9';
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    const struct progress_sink sink = run_folder_sink(folder);
+    ASSERT_OK(sink.rollout(sink.ctx, &r, &err));
+    r.sample = 1;
+    r.answer = STR("short");
+    r.n_tokens = n_tokens;
+    ASSERT_OK(sink.rollout(sink.ctx, &r, &err));
+    r.sample = 2;
+    r.n_tokens = 2;
+    ASSERT_OK(sink.rollout(sink.ctx, &r, &err));
+    run_folder_close(folder);
+    free(answer);
+    free(tokens);
+    free(logprobs);
+    ASSERT_OK(run_read_rollouts(dir, 1, false, collect, lines, &bad, &err));
+    assert_int_equal(bad, 0);
+    assert_int_equal(json_array_size(lines), 3);
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *line = json_array_get(lines, i);
+        const struct str said = json_str(json_object_get(line, "answer"));
+
+        assert_int_equal(json_integer_value(json_object_get(line, "sample")), i);
+        assert_int_equal(json_is_true(json_object_get(line, "cut")), i < 2);
+        assert_int_equal(json_array_size(json_object_get(line, "tokens")), i < 2 ? 0 : 2);
+        assert_int_equal(said.len, i == 0 ? (64 << 10) - 1 : 5); /* no torn character */
+        assert_true(json_number_value(json_object_get(line, "reward")) == 0.5);
+        assert_true(json_is_true(json_object_get(line, "trained")));
+    }
+    json_decref(lines);
+    test_dir_remove(dir);
+}
+
 /* ---- reading ---- */
 
 static void damaged_lines_are_passed_over_and_counted(void **state)
@@ -1300,6 +1361,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_is_one_error_and_costs_no_line),
         cmocka_unit_test(a_line_that_failed_can_be_written_again),
         cmocka_unit_test(a_message_that_is_too_long_is_shortened),
+        cmocka_unit_test(an_answer_that_is_too_long_is_kept_cut),
         cmocka_unit_test(damaged_lines_are_passed_over_and_counted),
         cmocka_unit_test(an_empty_folder_has_nothing),
         cmocka_unit_test(the_three_checkpoints_with_the_highest_reward_are_the_best),
