@@ -43,6 +43,17 @@ static bool on_fit_step(void *ctx, const struct fit_metrics *m, struct error *er
     return true;
 }
 
+static bool on_before_checkpoint(void *ctx, size_t step, struct error *err)
+{
+    const struct tee *t = ctx;
+
+    for (size_t i = 0; i < t->n; i++)
+        if (t->sinks[i].before_checkpoint != NULL &&
+            !t->sinks[i].before_checkpoint(t->sinks[i].ctx, step, err))
+            return false;
+    return true;
+}
+
 static bool on_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
     const struct tee *t = ctx;
@@ -89,6 +100,7 @@ struct progress_sink tee_sink(struct tee *t)
                                   .rollout = on_rollout,
                                   .step = on_step,
                                   .fit_step = on_fit_step,
+                                  .before_checkpoint = on_before_checkpoint,
                                   .checkpoint = on_checkpoint,
                                   .rewind = on_rewind,
                                   .settled = on_settled,

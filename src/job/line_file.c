@@ -61,7 +61,6 @@ bool line_file_open(struct line_file *f, const char *path, bool fresh, struct er
         close(fd);
         return false;
     }
-    o.named = o.len > 0; /* whoever wrote what is there has synced it, or lost it */
     *f = o;
     return true;
 }

@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -38,7 +39,8 @@ struct run_folder {
 
     struct line_file events, metrics, train, valid; /* the last two: of step now */
     size_t now;                                     /* the newest step that was told of */
-    struct metrics_tally tally;                     /* of step now */
+    size_t unsynced;            /* the first step whose answers may not be on the disk yet */
+    struct metrics_tally tally; /* of step now */
     struct buf line;
 };
 
@@ -453,6 +455,11 @@ static bool sink_event(void *ctx, enum event_level level, const char *message, s
 
 /* ---- rollouts ---- */
 
+static void rollouts_path(const struct run_folder *f, size_t step, bool valid, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s/rollouts/%s-%zu.jsonl", f->dir, valid ? "valid" : "step", step);
+}
+
 static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
 {
     struct run_folder *f = ctx;
@@ -467,8 +474,7 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
         char path[PATH_MAX];
 
         /* afresh: a step that is told of is told of whole */
-        snprintf(path, sizeof path, "%s/rollouts/%s-%zu.jsonl", f->dir, r->valid ? "valid" : "step",
-                 r->step);
+        rollouts_path(f, r->step, r->valid, path);
         if (!line_file_open(to, path, true, err))
             return false;
     }
@@ -485,7 +491,6 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
 struct step_told {
     size_t step, total_steps;
     double seconds_left;
-    bool sync; /* a kill takes nothing from the system's memory; a power cut may: written through */
 };
 
 static bool put_step(struct run_folder *f, const struct step_told *m, const json_t *tree,
@@ -500,10 +505,7 @@ static bool put_step(struct run_folder *f, const struct step_told *m, const json
     buf_clear(&f->line);
     metrics_csv_row(&f->line, tree);
     return put_line(f, &f->metrics, err) &&
-           put_event(f, "info", "metrics", key, message, data, err) &&
-           /* its answers are nowhere else, and the run will not be at this step again */
-           line_file_sync(&f->train, err) && line_file_sync(&f->valid, err) &&
-           (!m->sync || (line_file_sync(&f->metrics, err) && line_file_sync(&f->events, err)));
+           put_event(f, "info", "metrics", key, message, data, err);
 }
 
 static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err)
@@ -519,10 +521,8 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
     json_t *tree = metrics_tree(m, &f->tally, &f->graders), *data = metrics_event_data(tree);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    const struct step_told told = {.step = m->step,
-                                   .total_steps = m->total_steps,
-                                   .seconds_left = m->seconds_left,
-                                   .sync = m->has_valid || m->step == m->total_steps};
+    const struct step_told told = {
+        .step = m->step, .total_steps = m->total_steps, .seconds_left = m->seconds_left};
     const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
@@ -539,10 +539,8 @@ static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *
     f->now = m->step;
     buf_init(&message, 4096);
     metrics_fit_message(&message, data);
-    const struct step_told told = {.step = m->step,
-                                   .total_steps = m->total_steps,
-                                   .seconds_left = m->seconds_left,
-                                   .sync = m->epoch_ends || m->step == m->total_steps};
+    const struct step_told told = {
+        .step = m->step, .total_steps = m->total_steps, .seconds_left = m->seconds_left};
     const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
@@ -610,8 +608,39 @@ static bool note_checkpoint(struct run_folder *f, size_t step, bool stays, json_
                  model, step);
     else
         snprintf(message, sizeof message, SAVED "%zu, to go on from there", step);
-    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err) &&
-           line_file_sync(&f->metrics, err);
+    return ok && sink_event(f, EVENT_INFO, message, err) && line_file_sync(&f->events, err);
+}
+
+/* found: as it was where there are no such answers, which is no failure. */
+static bool sync_answers(const struct run_folder *f, size_t step, bool valid, char path[PATH_MAX],
+                         bool *found, struct error *err)
+{
+    rollouts_path(f, step, valid, path);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT || fail_errno(err, "cannot open %s", path);
+    const bool ok = fdatasync(fd) == 0 || fail_errno(err, "cannot write %s", path);
+    close(fd);
+    *found = true;
+    return ok;
+}
+
+/* A kill takes nothing from the system's memory; a power cut may. */
+static bool sink_before_checkpoint(void *ctx, size_t step, struct error *err)
+{
+    struct run_folder *f = ctx;
+    char path[PATH_MAX];
+    bool found = false, ok = true;
+
+    for (size_t i = f->unsynced; ok && i <= step; i++)
+        ok = sync_answers(f, i, false, path, &found, err) &&
+             sync_answers(f, i, true, path, &found, err);
+    ok = ok && (!found || file_sync_name(path, err)) && line_file_sync(&f->metrics, err) &&
+         line_file_sync(&f->events, err);
+    if (ok)
+        f->unsynced = step + 1;
+    return ok;
 }
 
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
@@ -771,7 +800,7 @@ static bool sink_rewind(void *ctx, size_t step, struct error *err)
 
     close_rollouts(f);
     f->tally = (struct metrics_tally){0};
-    f->now = step;
+    f->now = f->unsynced = step;
     if (!cut_file(&f->events, cut_event, &c, err) || !cut_file(&f->metrics, cut_row, &c, err) ||
         !remove_rollouts_after(f, step, err)) {
         json_decref(c.metrics);
@@ -796,6 +825,7 @@ struct progress_sink run_folder_sink(struct run_folder *f)
                                   .rollout = sink_rollout,
                                   .step = sink_step,
                                   .fit_step = sink_fit_step,
+                                  .before_checkpoint = sink_before_checkpoint,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
                                   .settled = sink_settled};

@@ -240,6 +240,9 @@ static bool save(struct loop *l, const struct fit_metrics *m, struct error *err)
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
 
+    if (sink != NULL && sink->before_checkpoint != NULL &&
+        !sink->before_checkpoint(sink->ctx, (size_t)l->state.step, err))
+        return false;
     if (!checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) ||
         !checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, err))
         return false;

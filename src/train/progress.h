@@ -111,6 +111,8 @@ struct progress_sink {
     bool (*rollout)(void *ctx, const struct rollout *r, struct error *err);
     bool (*step)(void *ctx, const struct step_metrics *m, struct error *err);
     bool (*fit_step)(void *ctx, const struct fit_metrics *m, struct error *err);
+    /* Right before the checkpoint of this step is saved: once it is there, nothing up to here is told again. */
+    bool (*before_checkpoint)(void *ctx, size_t step, struct error *err);
     bool (*checkpoint)(void *ctx, const struct checkpoint_info *c, struct error *err);
     /* after a resume: everything told of steps past this one is to be forgotten */
     bool (*rewind)(void *ctx, size_t step, struct error *err);

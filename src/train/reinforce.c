@@ -323,7 +323,9 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
                                            .stays = stays};
     const struct progress_sink *sink = l->in->sink;
     const char *dir = NULL;
-    bool ok = checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
+    bool ok = (sink == NULL || sink->before_checkpoint == NULL ||
+               sink->before_checkpoint(sink->ctx, (size_t)l->state.step, err)) &&
+              checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
               checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, err);
 
     if (ok && sink != NULL && sink->checkpoint != NULL) {

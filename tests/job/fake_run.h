@@ -387,6 +387,9 @@ static inline bool fake_save(struct fake_teller *t, struct error *err)
     const struct fake_run *f = t->f;
     char text[256];
 
+    if (t->sink.before_checkpoint != NULL &&
+        !t->sink.before_checkpoint(t->sink.ctx, t->m.step, err))
+        return false;
     snprintf(text, sizeof text, "%s/checkpoints/step-%zu", f->dir == NULL ? "" : f->dir, t->m.step);
     if (f->dir != NULL && !file_make_dirs(text, err)) /* the trainer saves, then tells */
         return false;

@@ -3,6 +3,7 @@
  */
 #include "support/support.h"
 
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "job/fake_run.h"
@@ -14,8 +15,37 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+/* In place of the C library's: the names of what was written through, in their order. */
+static struct buf synced;
+
+static void note_synced(int fd)
+{
+    char link[64], path[PATH_MAX];
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n <= 0 || synced.max_bytes == 0)
+        return;
+    path[n] = '\0';
+    buf_text(&synced, strrchr(path, '/') + 1);
+    buf_char(&synced, ' ');
+}
+
+int fdatasync(int fd)
+{
+    note_synced(fd);
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+    note_synced(fd);
+    return (int)syscall(SYS_fsync, fd);
+}
 
 static struct error err;
 static struct arena arena;
@@ -1101,6 +1131,37 @@ static void a_line_that_failed_can_be_written_again(void **state)
     test_dir_remove(dir);
 }
 
+/* Steps wait for no disk; a checkpoint waits for all that is not told again once it is there. */
+static void what_a_checkpoint_goes_on_from_is_on_the_disk_before_it(void **state)
+{
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    const char *name = strrchr(dir, '/') + 1;
+    struct run_folder *folder = NULL;
+
+    (void)state;
+    f.dir = dir;
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    const struct progress_sink sink = run_folder_sink(folder);
+    buf_init(&synced, 1 << 16);
+    ASSERT_OK(fake_run_tell(&f, sink, &words, 0, 3, &err)); /* checkpoints come with step 4 */
+    ASSERT_STR(buf_view(&synced), "");
+    ASSERT_OK(sink.before_checkpoint(sink.ctx, 3, &err));
+    ASSERT_STR(buf_view(&synced),
+               arena_printf(&arena,
+                            "valid-0.jsonl step-1.jsonl step-2.jsonl step-3.jsonl rollouts "
+                            "metrics.csv %s events.jsonl %s ",
+                            name, name));
+    buf_clear(&synced);
+    ASSERT_OK(fake_run_tell(&f, sink, &words, 4, 4, &err));
+    assert_true(str_starts(buf_view(&synced),
+                           STR("step-4.jsonl valid-4.jsonl rollouts metrics.csv events.jsonl ")));
+    run_folder_close(folder);
+    buf_release(&synced);
+    synced = (struct buf){0};
+    test_dir_remove(dir);
+}
+
 /* It would end the run, or be taken for a broken line. */
 static void a_message_that_is_too_long_is_shortened(void **state)
 {
@@ -1360,6 +1421,7 @@ int main(void)
         cmocka_unit_test(a_run_goes_on_only_as_it_was_started),
         cmocka_unit_test(a_full_disk_is_one_error_and_costs_no_line),
         cmocka_unit_test(a_line_that_failed_can_be_written_again),
+        cmocka_unit_test(what_a_checkpoint_goes_on_from_is_on_the_disk_before_it),
         cmocka_unit_test(a_message_that_is_too_long_is_shortened),
         cmocka_unit_test(an_answer_that_is_too_long_is_kept_cut),
         cmocka_unit_test(damaged_lines_are_passed_over_and_counted),

@@ -27,7 +27,8 @@ struct world {
 };
 
 struct seen { /* what the loop told */
-    size_t n_steps, n_warnings, n_checkpoints;
+    size_t n_steps, last_step, n_warnings, n_before, n_checkpoints, last_checkpoint;
+    const char *run_dir;
     double first_reward, last_reward, max_dlogp;
     size_t kill_at; /* SIGKILL to ourselves when this step is told; 0: never */
     atomic_bool stop;
@@ -52,6 +53,7 @@ static bool on_step(void *ctx, const struct step_metrics *m, struct error *err)
     (void)err;
     if (s->n_steps++ == 0)
         s->first_reward = m->train_mean_reward;
+    s->last_step = m->step;
     s->last_reward = m->train_mean_reward;
     s->max_dlogp = fmax(s->max_dlogp, m->max_dlogp);
     if (s->kill_at == m->step)
@@ -61,11 +63,26 @@ static bool on_step(void *ctx, const struct step_metrics *m, struct error *err)
     return true;
 }
 
+static bool on_before_checkpoint(void *ctx, size_t step, struct error *err)
+{
+    struct seen *s = ctx;
+
+    (void)err;
+    assert_int_equal(step, s->last_step); /* all of it was told */
+    assert_true(s->run_dir == NULL || checkpoint_last(s->run_dir) < step ||
+                s->last_checkpoint == step); /* saved again: it is the last, too */
+    s->n_before++;
+    return true;
+}
+
 static bool on_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
-    (void)c;
+    struct seen *s = ctx;
+
     (void)err;
-    ((struct seen *)ctx)->n_checkpoints++;
+    s->n_checkpoints++;
+    s->last_checkpoint = c->step;
+    assert_int_equal(s->n_before, s->n_checkpoints);
     return true;
 }
 
@@ -132,8 +149,11 @@ static int close_world(void **state)
 
 static struct progress_sink sink_of(struct seen *s)
 {
-    return (struct progress_sink){
-        .ctx = s, .event = on_event, .step = on_step, .checkpoint = on_checkpoint};
+    return (struct progress_sink){.ctx = s,
+                                  .event = on_event,
+                                  .step = on_step,
+                                  .before_checkpoint = on_before_checkpoint,
+                                  .checkpoint = on_checkpoint};
 }
 
 /* A run of that name in the world's folder. */
@@ -157,6 +177,7 @@ static bool run(struct world *w, const char *name, bool resume, struct seen *s,
     const struct progress_sink sink = sink_of(s);
     struct reinforce_inputs in = inputs_of(w, name, &sink);
 
+    s->run_dir = in.run_dir;
     in.resume = resume;
     in.stop = &s->stop;
     return file_make_dirs(in.run_dir, err) && reinforce(&in, out, err);
