@@ -194,6 +194,13 @@ static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *
     return true;
 }
 
+static bool sink_before_checkpoint(void *ctx, size_t step, struct error *err)
+{
+    struct live *l = ctx;
+
+    return l->next.before_checkpoint == NULL || l->next.before_checkpoint(l->next.ctx, step, err);
+}
+
 static bool sink_checkpoint(void *ctx, const struct checkpoint_info *c, struct error *err)
 {
     struct live *l = ctx;
@@ -244,6 +251,7 @@ struct progress_sink live_sink(struct live *l)
                                   .rollout = sink_rollout,
                                   .step = sink_step,
                                   .fit_step = sink_fit_step,
+                                  .before_checkpoint = sink_before_checkpoint,
                                   .checkpoint = sink_checkpoint,
                                   .rewind = sink_rewind,
                                   .settled = sink_settled,

@@ -331,24 +331,56 @@ static bool nothing_else(const char *home, struct error *err)
     return ok;
 }
 
-/* Names that become paths; here they are the store's own: letters, digits, '-' and '_'. */
+/*
+ * Names that become paths; here they are the store's own: letters, digits, '-' and '_'. GLOB sees nothing in a blob, which is read as
+ * a text all the same.
+ */
 static const struct {
     const char *what, *count; /* of those that are something else */
 } names[] = {
 #define NOT_NAMED(column, table)                                                                   \
     {                                                                                              \
-        table "." column, "SELECT count(*) FROM " table " WHERE " column " = '' OR " column        \
-                          " GLOB '*[^A-Za-z0-9_-]*'"                                               \
+        table "." column, "SELECT count(*) FROM " table " WHERE " column " = '' OR typeof(" column \
+                          ") = 'blob' OR " column " GLOB '*[^A-Za-z0-9_-]*'"                       \
     }
     NOT_NAMED("id", "files"),     NOT_NAMED("id", "uploads"),      NOT_NAMED("id", "upload_parts"),
     NOT_NAMED("run_dir", "jobs"), NOT_NAMED("dir", "checkpoints"),
 #undef NOT_NAMED
 };
 
-static bool check_names(struct db *db, void *ctx, struct error *err)
+/*
+ * What could give other rows when they are read again: views, tables of a module's, triggers, and an index that says other than its
+ * table. This program makes none of them.
+ */
+static bool check_tables(struct db *db, const char *dir, struct error *err)
+{
+    int64_t strange = 0, damaged = 0;
+
+    if (!rows_int(db,
+                  "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index') "
+                  "OR rootpage IS NULL OR rootpage < 1",
+                  NULL, 0, &strange, NULL, err) ||
+        !rows_int(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+                  NULL, 0, &damaged, NULL, err))
+        return fail_while(err, "reading the rows of %s", dir);
+    if (strange > 0)
+        return fail(err, ERR_CORRUPT,
+                    "%s is no backup: its rows come with views, triggers or tables of another "
+                    "kind, which this program never makes",
+                    dir);
+    return damaged == 0 ||
+           fail(err, ERR_CORRUPT,
+                "the rows of %s are damaged: SQLite's integrity_check of its hone.db tells where; "
+                "take another backup",
+                dir);
+}
+
+static bool check_copy(struct db *db, void *ctx, struct error *err)
 {
     const char *dir = ctx;
 
+    if (!check_tables(db, dir, err))
+        return false;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         int64_t n = 0;
 
@@ -370,7 +402,7 @@ static bool check_rows(const char *dir, const char *rows, struct arena *a, struc
     const struct db_options opt = {.n_connections = 1};
     struct db_pool *db = NULL;
     const bool ok = db_pool_open(arena_printf(a, "sqlite:%s", rows), &opt, &db, err) &&
-                    db_read(db, check_names, (void *)(uintptr_t)dir, err);
+                    db_read(db, check_copy, (void *)(uintptr_t)dir, err);
 
     db_pool_close(db);
     return ok;

@@ -549,6 +549,27 @@ static bool refuses(void *ctx, const struct step_metrics *m, struct error *e)
     return m->step < 2 || fail(e, ERR_IO, "the disk is full");
 }
 
+static bool refuses_checkpoint(void *ctx, size_t step, struct error *e)
+{
+    (void)ctx;
+    return fail(e, ERR_IO, "the disk is full before checkpoint %zu", step);
+}
+
+static void the_next_sink_is_asked_before_a_checkpoint(void **state)
+{
+    const struct progress_sink next = {.before_checkpoint = refuses_checkpoint};
+    const struct live_options opt = {
+        .fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .title = "organ", .next = &next};
+    struct live *l = NULL;
+
+    (void)state;
+    ASSERT_OK(live_open(&opt, &l, &err));
+    const struct progress_sink sink = live_sink(l);
+    ASSERT_FAILS(sink.before_checkpoint(sink.ctx, 7, &err), ERR_IO, "checkpoint 7");
+    live_close(l);
+    close(opt.fd);
+}
+
 static void what_the_next_sink_refuses_stops_the_run(void **state)
 {
     const struct progress_sink next = {.step = refuses};
@@ -580,6 +601,7 @@ int main(void)
         cmocka_unit_test(pictures_are_drawn_over_each_other),
         cmocka_unit_test(lines_are_written_where_no_picture_is_wanted),
         cmocka_unit_test(what_the_next_sink_refuses_stops_the_run),
+        cmocka_unit_test(the_next_sink_is_asked_before_a_checkpoint),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

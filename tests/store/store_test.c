@@ -8,7 +8,9 @@
 #include "store/store.h"
 #include "support/postgres.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -335,6 +337,56 @@ static void a_backup_whose_rows_lead_elsewhere_is_none(void **state)
     ASSERT_FAILS(store_restore(dir, home, &err), ERR_CORRUPT, "while restoring");
 }
 
+/* Statements on a backup's hone.db, by SQLite itself: as whoever made it up. */
+static void alter(const char *dir, const char *sql)
+{
+    char path[PATH_MAX], *why = NULL;
+    sqlite3 *db;
+
+    snprintf(path, sizeof path, "%s/hone.db", dir);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+        fail_msg("%s: %s", sql, why);
+    sqlite3_close(db);
+}
+
+/* What is checked is what will be read: nothing that computes its rows, and no name behind the checks' back. */
+static void a_backup_with_tables_of_its_own_is_none(void **state)
+{
+    static const struct {
+        const char *sql, *says;
+    } made_up[] = {
+        {"CREATE TRIGGER t AFTER UPDATE ON jobs BEGIN UPDATE files SET id = '../../x'; END",
+         "views, triggers"},
+        {"CREATE VIEW v AS SELECT 1", "views, triggers"},
+        {"CREATE VIRTUAL TABLE v USING rtree(id, a, b)", "tables of another kind"},
+        {"PRAGMA foreign_keys = OFF; DROP TABLE upload_parts; CREATE TABLE upload_parts (id, "
+         "upload_id); INSERT INTO upload_parts VALUES (x'2e2e2f2e2e2f78', 'upload_1')",
+         "upload_parts.id"},
+        /* an index of one name, a table of another */
+        {"PRAGMA foreign_keys = OFF; DROP TABLE upload_parts; "
+         "CREATE TABLE upload_parts (id TEXT, other TEXT); "
+         "INSERT INTO upload_parts VALUES ('../../x', 'part_1'); "
+         "CREATE INDEX i ON upload_parts (other); PRAGMA writable_schema = ON; "
+         "UPDATE sqlite_master SET sql = 'CREATE INDEX i ON upload_parts (id)' WHERE name = 'i'",
+         "are damaged"},
+    };
+    struct test_database *d = test_database(state);
+    struct error err = {0};
+    struct store *s = open_home(file_join(&d->arena, d->dir, "home"));
+
+    for (size_t i = 0; i < COUNT_OF(made_up); i++) {
+        const char *dir = arena_printf(&d->arena, "%s/backup-%zu", d->dir, i),
+                   *home = arena_printf(&d->arena, "%s/new-%zu", d->dir, i);
+
+        ASSERT_OK(store_backup(s, dir, &err));
+        alter(dir, made_up[i].sql);
+        ASSERT_FAILS(store_restore(dir, home, &err), ERR_CORRUPT, made_up[i].says);
+        assert_false(file_exists(file_join(&d->arena, home, "hone.db")));
+    }
+    store_close(s);
+}
+
 static void a_backup_that_fails_leaves_nothing(void **state)
 {
     struct test_database *d = test_database(state);
@@ -364,6 +416,7 @@ int main(void)
         ON_SQLITE(a_backup_of_a_live_store_opens_and_has_all_it_names),
         ON_SQLITE(a_backup_of_links_is_none),
         ON_SQLITE(a_backup_whose_rows_lead_elsewhere_is_none),
+        ON_SQLITE(a_backup_with_tables_of_its_own_is_none),
         ON_SQLITE(a_backup_that_fails_leaves_nothing),
     };
 
