@@ -5,8 +5,6 @@
 #include "base/size.h"
 #include "store/rows_internal.h"
 
-#include <stdio.h>
-
 #define PAGE 100
 
 #define DOCUMENT_COLUMNS                                                                           \
@@ -263,7 +261,6 @@ bool documents_each(struct store *s, const struct document_filter *f, document_e
                     void *ctx, struct error *err)
 {
     struct store_page page = {.limit = PAGE, .ascending = true};
-    char last[160];
     bool more = true, enough = false, ok = true;
 
     while (ok && more && !enough) {
@@ -275,10 +272,8 @@ bool documents_each(struct store *s, const struct document_filter *f, document_e
         for (size_t i = 0; ok && !enough && i < n; i++)
             ok = fn(ctx, &all[i], &a, &enough, err);
         more = more && n > 0;
-        if (ok && more) {
-            snprintf(last, sizeof last, "%s", all[n - 1].id);
-            page.after = last;
-        }
+        if (ok && more) /* not by its id: it may expire before the next page is asked for */
+            page.after_seq = all[n - 1].seq;
         arena_release(&a);
     }
     return ok;

@@ -227,7 +227,7 @@ static bool read_page(struct db *db, void *ctx, struct error *err)
                                              : r->q->sql->all[direction];
     struct db_value params[COUNT_OF(r->q->params) + 4];
     const size_t at = r->q->n_params;
-    int64_t cursor = page->ascending ? 0 : INT64_MAX;
+    int64_t cursor = page->after_seq != 0 ? page->after_seq : page->ascending ? 0 : INT64_MAX;
     size_t n = at + 2, left = page->limit + 1, ask, got;
 
     if (page->after != NULL && !find_cursor(db, r->q, &cursor, err))

@@ -45,6 +45,7 @@ bool store_id_is(
 struct store_page {
     size_t limit;          /* 1..; fewer come where rows are large, and has_more says so */
     const char *after;     /* id of the last one seen, or NULL; not there: ERR_NOT_FOUND, "after" */
+    int64_t after_seq;     /* where after is NULL: the seq of the last one seen, which may be gone; 0: none */
     bool ascending;        /* oldest first */
     struct str key, value; /* only rows with this label (metadata[key]=value); key.ptr NULL: all */
     bool without_labels;   /* metadata=null */

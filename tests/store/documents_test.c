@@ -242,6 +242,37 @@ static void each_is_seen_once_in_order(void **state)
     test_store_close(t);
 }
 
+struct forgetting {
+    struct store *store;
+    size_t n;
+};
+
+static bool forget(void *ctx, const struct document *d, struct arena *a, bool *enough,
+                   struct error *err)
+{
+    struct forgetting *x = ctx;
+
+    (void)a;
+    (void)enough;
+    x->n++;
+    return documents_delete(x->store, d->kind, d->project_id, str_of(d->id), err);
+}
+
+/* The sweeper does not wait for whoever reads a long list. */
+static void what_goes_while_it_is_read_does_not_end_the_list(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    const struct document_filter f = {.kind = "eval", .project_id = t->project};
+    struct forgetting x = {.store = t->s};
+    struct error err = {0};
+
+    for (int i = 0; i < 230; i++)
+        add(t, document(t, "eval", arena_printf(&t->arena, "%03d", i)), NULL, 0);
+    ASSERT_OK(documents_each(t->s, &f, forget, &x, &err));
+    assert_int_equal(x.n, 230);
+    test_store_close(t);
+}
+
 static void lists_go_by_label(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -680,6 +711,7 @@ int main(void)
         ON_BOTH(another_projects_document_is_not_found),
         ON_BOTH(lists_filter_and_page),
         ON_BOTH(each_is_seen_once_in_order),
+        ON_BOTH(what_goes_while_it_is_read_does_not_end_the_list),
         ON_BOTH(lists_go_by_label),
         ON_BOTH(a_page_of_large_rows_ends_early),
         ON_BOTH(a_page_of_large_rows_takes_no_more_memory_than_it_has),

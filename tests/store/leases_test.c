@@ -79,6 +79,50 @@ static void race_all(struct test_store *t, struct racer racers[N_WORKERS], int s
             fail_msg("%s", racers[i].err.message);
 }
 
+/* The database of the release before workers had an end (migration 0009), while a job runs. */
+static void a_running_job_survives_an_upgrade(void **state)
+{
+    struct test_database *d = test_database(state);
+    struct test_store *t = test_store_open(state);
+    const struct store_options opt = {.home = t->home, .database = d->url};
+    const struct worker_offer offer = {
+        .worker = "w", .machine = "m", .machine_bytes = 1000000, .lease_seconds = 600};
+    const struct worker_row seen = {.name = arena_text(&t->arena, STR("w")),
+                                    .machine = arena_text(&t->arena, STR("m")),
+                                    .version = arena_text(&t->arena, STR("0")),
+                                    .memory_bytes = 1000000};
+    struct job_change c = job_change_none();
+    struct worker_row *workers;
+    struct job_row j;
+    struct lease l;
+    struct error err = {0};
+    char ask[16];
+    size_t n;
+    bool found;
+
+    test_job(t, t->project);
+    ASSERT_OK(jobs_take(t->s, &offer, &t->arena, &found, &j, &l, &err));
+    c.status = "running";
+    c.step = 7;
+    ASSERT_OK(jobs_change(t->s, &l, &c, NULL, 0, &err));
+    ASSERT_OK(workers_seen(t->s, &seen, &err));
+    test_sql(t, "ALTER TABLE workers DROP COLUMN ended_at", NULL, NULL, INT64_MIN);
+    test_sql(t, "DELETE FROM schema_migrations WHERE version >= ?1", NULL, NULL, 9);
+    store_close(t->s);
+    ASSERT_OK(store_open(&opt, &t->s, &err));
+    ASSERT_OK(workers_list(t->s, &t->arena, &workers, &n, &err));
+    assert_int_equal(n, 1);
+    assert_string_equal(workers[0].name, "w");
+    ASSERT_OK(jobs_renew(t->s, &l, 600, ask, &err)); /* its worker went on meanwhile */
+    ASSERT_OK(jobs_get(t->s, t->project, str_of(j.id), &t->arena, &j, &err));
+    assert_string_equal(j.status, "running");
+    assert_int_equal(j.step, 7);
+    ASSERT_OK(jobs_release_worker(t->s, "w", &err));
+    ASSERT_OK(jobs_take(t->s, &offer, &t->arena, &found, &j, &l, &err));
+    assert_true(found);
+    test_store_close(t);
+}
+
 static void each_job_is_taken_exactly_once(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -801,6 +845,7 @@ static void a_machine_whose_worker_ended_is_remembered_for_a_while(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
+        ON_BOTH(a_running_job_survives_an_upgrade),
         ON_BOTH(each_job_is_taken_exactly_once),
         ON_BOTH(the_oldest_job_comes_first_whatever_its_state),
         ON_BOTH(a_job_that_rests_is_taken_by_nobody_until_somebody_asks_for_it),
