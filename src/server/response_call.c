@@ -58,9 +58,9 @@ static json_t *find_item(void *ctx, struct str id)
     return found;
 }
 
-/* Puts the conversation that ends with this response in front of what comes after it. */
+/* Puts the conversation that ends with this response in front of what comes after it; and ids has its responses, newest first. */
 static bool put_before(const struct looking *l, const char *previous, json_t *messages,
-                       struct error *err)
+                       const char *ids[MAX_CHAIN], size_t *n_ids, struct error *err)
 {
     json_t *bodies[MAX_CHAIN];
     size_t n = 0;
@@ -80,6 +80,7 @@ static bool put_before(const struct looking *l, const char *previous, json_t *me
                            previous);
             break;
         }
+        ids[n] = arena_text(l->a, str_of(previous));
         const json_t *response = json_object_get(bodies[n++], "response");
         const struct str status = json_str(json_object_get(response, "status"));
         if (str_is(status, "queued") || str_is(status, "in_progress"))
@@ -95,13 +96,14 @@ static bool put_before(const struct looking *l, const char *previous, json_t *me
         }
         json_decref(bodies[i - 1]);
     }
+    *n_ids = n;
     return ok;
 }
 
 static bool make_chat(const struct looking *l, struct response_call *r, struct error *err)
 {
+    const char *instructions, *previous, *before[MAX_CHAIN];
     json_t *messages = json_array();
-    const char *instructions, *previous;
 
     bool ok = api_text(r->request, "previous_response_id", false, 128, l->a, &previous, err);
     const json_t *said = json_object_get(r->request, "instructions");
@@ -111,13 +113,16 @@ static bool make_chat(const struct looking *l, struct response_call *r, struct e
     instructions = json_string_value(said);
     if (ok && instructions != NULL && json_string_length(said) > 0)
         json_array_append_new(messages, json_pack("{s:s, s:O}", "role", "system", "content", said));
-    ok = ok && put_before(l, previous, messages, err);
+    ok = ok && put_before(l, previous, messages, before, &r->n_before, err);
     if (ok && json_array_size(r->input) > 0)
         response_messages(r->input, messages);
     if (!ok) {
         json_decref(messages);
         return false;
     }
+    r->before = ARENA_ARRAY(l->a, const char *, r->n_before);
+    for (size_t i = 0; i < r->n_before; i++)
+        r->before[i] = before[i];
     return response_chat_body(r->request, messages, &r->chat, err);
 }
 

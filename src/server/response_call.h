@@ -11,9 +11,11 @@
 struct response_call {
     char *id, *model;
     int64_t created_at;
-    json_t *request; /* as it came */
-    json_t *input;   /* its items, with ids */
-    json_t *chat;    /* what the engine is asked */
+    json_t *request;     /* as it came */
+    json_t *input;       /* its items, with ids */
+    json_t *chat;        /* what the engine is asked */
+    const char **before; /* [n_before] ids of the responses that it goes on from, newest first */
+    size_t n_before;
     struct engine_model engine_model;
 };
 /*

@@ -33,6 +33,14 @@ static void responding_free(void *ctx)
     free(x);
 }
 
+/* A conversation can be gone on with for as long as its last response is stored: those before it stay as long. */
+static bool keep_before(struct api_call *c, const struct responding *x, int64_t expires_at,
+                        struct error *err)
+{
+    return documents_keep_until(c->store, RESPONSE_KIND, c->who.project_id, x->call.before,
+                                x->call.n_before, expires_at, err);
+}
+
 static bool keep(struct api_call *c, const struct responding *x, const json_t *response,
                  struct error *err)
 {
@@ -50,7 +58,8 @@ static bool keep(struct api_call *c, const struct responding *x, const json_t *r
                                .created_at = x->call.created_at,
                                .updated_at = x->call.created_at,
                                .expires_at = api_answer_expires(c, x->call.created_at)};
-    return documents_add(c->store, &d, labels, n, err) || fail_while(err, "storing the response");
+    return (keep_before(c, x, d.expires_at, err) && documents_add(c->store, &d, labels, n, err)) ||
+           fail_while(err, "storing the response");
 }
 
 static bool is_last(const char *name)
@@ -220,7 +229,8 @@ static bool keep_queued(struct api_call *c, const struct responding *x, json_t *
                                .updated_at = x->call.created_at,
                                .expires_at = api_answer_expires(c, x->call.created_at)};
     json_decref(body);
-    return keep_created(c, x, response, err) && documents_add(c->store, &d, labels, n, err);
+    return keep_before(c, x, d.expires_at, err) && keep_created(c, x, response, err) &&
+           documents_add(c->store, &d, labels, n, err);
 }
 
 static bool follow(struct api_call *c, const char *id, int64_t after, struct error *err)

@@ -341,6 +341,38 @@ bool documents_change(struct store *s, const char *kind, const char *project_id,
     return db_write(store_db(s), change_document, &c, err);
 }
 
+struct keeping {
+    const char *kind, *project_id;
+    const char *const *ids;
+    size_t n;
+    int64_t expires_at;
+};
+
+static bool keep_until(struct db *db, void *ctx, struct error *err)
+{
+    const struct keeping *r = ctx;
+
+    for (size_t i = 0; i < r->n; i++) {
+        const struct db_value params[] = {db_text(r->kind), db_text(r->project_id),
+                                          db_text(r->ids[i]), db_int(r->expires_at)};
+
+        if (!db_run(db,
+                    "UPDATE documents SET expires_at = ?4 WHERE kind = ?1 AND project_id = ?2 "
+                    "AND id = ?3 AND expires_at > 0 AND (?4 = 0 OR expires_at < ?4)",
+                    params, COUNT_OF(params), NULL, NULL, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+bool documents_keep_until(struct store *s, const char *kind, const char *project_id,
+                          const char *const *ids, size_t n, int64_t expires_at, struct error *err)
+{
+    struct keeping r = {kind, project_id, ids, n, expires_at};
+
+    return n == 0 || db_write(store_db(s), keep_until, &r, err);
+}
+
 /* ---- deleted ---- */
 
 /* The ids of a document and of all below it; an id is of one kind, by its prefix, and below is of the same project. */

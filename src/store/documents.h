@@ -47,6 +47,10 @@ typedef bool document_fn(void *ctx, const struct document *was, struct arena *a,
                          struct document_change *to, struct error *err);
 MUST_CHECK bool documents_change(struct store *s, const char *kind, const char *project_id,
                                  struct str id, document_fn *fn, void *ctx, struct error *err);
+/* Those of the ids that expire sooner than expires_at (0: never) expire then instead; one that is gone is passed over. */
+MUST_CHECK bool documents_keep_until(struct store *s, const char *kind, const char *project_id,
+                                     const char *const *ids, size_t n, int64_t expires_at,
+                                     struct error *err);
 struct document_filter {
     const char *kind, *project_id;         /* project_id NULL: all (for the server's own work) */
     const char *parent, *state, *model;    /* NULL: any */

@@ -168,5 +168,22 @@ class Kept(ApiTest):
         self.assertTrue(self.stored(lambda: client.responses.retrieve(background.id)))
 
 
+class KeptConversation(ApiTest):
+    options = ("--keep-responses", "2")
+
+    def test_a_conversation_goes_as_a_whole(self):
+        def say(previous=None, **options):
+            return self.client.responses.create(model="tiny", input="1a", max_output_tokens=16, previous_response_id=previous,
+                                                **options).id
+        first = say()
+        second, alone = say(first), say()
+        self.server.sql("UPDATE documents SET expires_at = created_at + 9000 WHERE id IN (?, ?, ?)", first, second, alone)
+        third = say(second, background=True)
+        say(alone, store=False)  # nobody can go on from it
+        left = dict(self.server.sql("SELECT id, expires_at - created_at > 100000 FROM documents WHERE id IN (?, ?, ?, ?)", first,
+                                    second, third, alone))
+        self.assertEqual(left, {first: 1, second: 1, third: 1, alone: 0})
+
+
 if __name__ == "__main__":
     unittest.main()

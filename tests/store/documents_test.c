@@ -242,6 +242,35 @@ static void each_is_seen_once_in_order(void **state)
     test_store_close(t);
 }
 
+static void what_is_kept_until_stays_longer_and_never_shorter(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    static const char *const ids[] = {"short", "long", "stays", "gone", "foreign"};
+    struct document d;
+    struct error err = {0};
+
+    for (size_t i = 0; i < COUNT_OF(ids); i++) {
+        d = document(t, "eval", ids[i]);
+        d.expires_at = i == 0 ? 100 : i == 1 ? 900 : 0;
+        if (i == 4) {
+            d.project_id = t->foreign;
+            d.expires_at = 100;
+        }
+        if (i != 3)
+            add(t, d, NULL, 0);
+    }
+#define EXPIRES(id) test_sql_int(t, "SELECT expires_at FROM documents WHERE id = ?1", id)
+    ASSERT_OK(documents_keep_until(t->s, "eval", t->project, ids, COUNT_OF(ids), 500, &err));
+    assert_int_equal(EXPIRES("short"), 500);
+    assert_int_equal(EXPIRES("long"), 900);
+    assert_int_equal(EXPIRES("stays"), 0);
+    assert_int_equal(EXPIRES("foreign"), 100);
+    ASSERT_OK(documents_keep_until(t->s, "eval", t->project, ids, 1, 0, &err));
+    assert_int_equal(EXPIRES("short"), 0);
+    assert_int_equal(EXPIRES("long"), 900);
+    test_store_close(t);
+}
+
 struct forgetting {
     struct store *store;
     size_t n;
@@ -711,6 +740,7 @@ int main(void)
         ON_BOTH(another_projects_document_is_not_found),
         ON_BOTH(lists_filter_and_page),
         ON_BOTH(each_is_seen_once_in_order),
+        ON_BOTH(what_is_kept_until_stays_longer_and_never_shorter),
         ON_BOTH(what_goes_while_it_is_read_does_not_end_the_list),
         ON_BOTH(lists_go_by_label),
         ON_BOTH(a_page_of_large_rows_ends_early),
