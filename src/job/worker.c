@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -15,6 +16,8 @@
 #define IDLE_MS 500
 #define LONGEST_REST 30    /* seconds before a job that could not be worked on is tried again */
 #define STORE_PATIENCE 600 /* seconds without the store after which a worker gives up */
+
+#define SEEN_SECONDS (WORKER_SILENT_SECONDS / 4.0) /* a lease may be longer than that by far */
 
 struct worker {
     const struct worker_options *opt;
@@ -72,7 +75,7 @@ static void tell_seen(struct worker *w, const char *job)
                              .memory_bytes = w->opt->machine_bytes};
     struct error ignored;
 
-    if (now - w->seen < (double)w->opt->lease_seconds / 3)
+    if (now - w->seen < fmin((double)w->opt->lease_seconds / 3, SEEN_SECONDS))
         return;
     w->seen = now;
     (void)!workers_seen(w->opt->store, &row, &ignored);
@@ -111,7 +114,7 @@ static double keep(void *ctx)
         ask_for(k->work, WORK_LEAVE);
     if (k->n_looks++ % 4 == 0) /* a stop is heard sooner than a lease needs renewing */
         renew(k);
-    return (double)opt->lease_seconds / 20;
+    return fmin((double)opt->lease_seconds / 20, SEEN_SECONDS / 4);
 }
 
 /* ---- one job ---- */
