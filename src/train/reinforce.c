@@ -584,7 +584,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
         if (ok && in->stop != NULL && atomic_load(in->stop) && !is_over(&l)) {
             const struct step_metrics none = {0};
 
-            ok = save(&l, &none, false, err) &&
+            ok = (l.state.step <= checkpoint_last(in->run_dir) || save(&l, &none, false, err)) &&
                  fail(err, ERR_CANCELLED, "stopped on request after step %" PRIu64, l.state.step);
         }
     }
