@@ -392,7 +392,10 @@ static bool write_change(struct db *db, const struct job_state *was, const struc
         params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 
-/* The model of a job that ends is its last checkpoint, under a name of its own: never one without the other. */
+/*
+ * The model of a job that ends is its last checkpoint, under a name of its own: never one without the other. Where somebody has
+ * deleted that checkpoint, none is called so, and the name stands for the trainer's last state (models.c), not for an older one.
+ */
 static bool name_last_checkpoint(struct db *db, const char *job_id, const char *name,
                                  struct error *err)
 {
@@ -400,8 +403,8 @@ static bool name_last_checkpoint(struct db *db, const char *job_id, const char *
 
     return name == NULL ||
            db_run(db,
-                  "UPDATE checkpoints SET name = ?2 WHERE job_id = ?1 AND seq = (SELECT MAX(seq) "
-                  "FROM checkpoints WHERE job_id = ?1 AND kept = 1 AND deleted = 0)",
+                  "UPDATE checkpoints SET name = ?2 WHERE job_id = ?1 AND deleted = 0 AND step = "
+                  "(SELECT MAX(step) FROM checkpoints WHERE job_id = ?1 AND kept = 1)",
                   params, COUNT_OF(params), NULL, NULL, NULL, err);
 }
 

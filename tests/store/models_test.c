@@ -203,6 +203,43 @@ static void the_last_checkpoint_is_found_by_its_step_too(void **state)
     test_store_close(t);
 }
 
+/* Ends as job_record.c does: the model's name goes to the last checkpoint. */
+static void succeed_as(struct test_store *t, const struct lease *l, const char *model)
+{
+    struct job_change c = job_change_none();
+    struct error err = {0};
+
+    c.status = "succeeded";
+    c.fine_tuned_model = c.last_checkpoint = model;
+    ASSERT_OK(jobs_change(t->s, l, &c, NULL, 0, &err));
+}
+
+static void the_model_is_the_last_step_and_no_other(void **state)
+{
+    struct test_store *t = test_store_open(state);
+    struct error err = {0};
+    struct tuned_model m;
+    struct lease l;
+
+    test_job_in(t, "running", &l);
+    put(t, &l, 30, "ft:m:one:ckpt-step-30");
+    put(t, &l, 20, "ft:m:one:ckpt-step-20"); /* told later */
+    succeed_as(t, &l, "ft:m:one");
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:m:one"), &t->arena, &m, &err));
+    assert_int_equal(m.step, 30);
+
+    test_job_in(t, "running", &l);
+    put(t, &l, 20, "ft:m:two:ckpt-step-20");
+    put(t, &l, 30, "ft:m:two:ckpt-step-30");
+    ASSERT_OK(models_delete(t->s, t->project, STR("ft:m:two:ckpt-step-30"), &err));
+    succeed_as(t, &l, "ft:m:two");
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:m:two"), &t->arena, &m, &err));
+    assert_null(m.checkpoint_dir); /* the run's end, not step 20 */
+    ASSERT_OK(models_get(t->s, t->project, STR("ft:m:two:ckpt-step-20"), &t->arena, &m, &err));
+    assert_int_equal(m.step, 20);
+    test_store_close(t);
+}
+
 static void a_model_is_deleted_by_its_step_too(void **state)
 {
     struct test_store *t = test_store_open(state);
@@ -490,6 +527,7 @@ int main(void)
         ON_BOTH(a_model_is_there_from_its_first_checkpoint),
         ON_BOTH(the_last_checkpoint_carries_the_models_name_once),
         ON_BOTH(the_last_checkpoint_is_found_by_its_step_too),
+        ON_BOTH(the_model_is_the_last_step_and_no_other),
         ON_BOTH(a_model_is_deleted_by_its_step_too),
         ON_BOTH(a_paused_job_is_its_newest_checkpoint),
         ON_BOTH(names_of_nothing_are_not_found),
