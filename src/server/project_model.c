@@ -18,7 +18,7 @@ static bool is_plain(struct str name)
     return true;
 }
 
-static bool not_found(struct str name, struct error *err)
+bool project_model_missing(struct str name, struct error *err)
 {
     return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
                      "the model \"" STR_FMT
@@ -40,14 +40,14 @@ static bool find_base(const char *home, struct str name, struct arena *a, struct
     struct error why;
 
     if (!is_plain(name))
-        return not_found(name, err);
+        return project_model_missing(name, err);
     const char *path = file_join(a, file_join(a, home, "models"), arena_text(a, name));
     if (!file_exists(path))
         path = arena_printf(a, "%s.gguf", path);
     if (!file_exists(path))
-        return not_found(name, err);
+        return project_model_missing(name, err);
     if (!model_store_find(home, path, a, out, &why))
-        return unless_away(&why, err) && not_found(name, err);
+        return unless_away(&why, err) && project_model_missing(name, err);
     out->name = arena_text(a, name);
     return true;
 }
@@ -59,7 +59,7 @@ static bool find_tuned(const struct project_models *p, struct str name, struct a
     struct error why;
 
     if (!models_get(p->store, p->project_id, name, a, &t, err))
-        return err->kind == ERR_NOT_FOUND ? not_found(name, err) : false;
+        return err->kind == ERR_NOT_FOUND ? project_model_missing(name, err) : false;
     const char *run = file_join(a, file_join(a, p->home, "runs"), t.run_dir);
     if (t.checkpoint_dir == NULL) /* the run's end: the last that the trainer saved */
         t.checkpoint_dir = arena_printf(a, "step-%" PRIu64, checkpoint_last(run));

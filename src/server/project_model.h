@@ -18,4 +18,6 @@ struct project_models {
 /* ERR_NOT_FOUND, code model_not_found, whether it is not there or another's; everything in out lives in the arena. */
 MUST_CHECK bool project_model_find(const struct project_models *p, struct str name, struct arena *a,
                                    struct model_ref *out, struct error *err);
+/* The sentence for one that is not; always false. */
+bool project_model_missing(struct str name, struct error *err);
 #endif

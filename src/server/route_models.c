@@ -2,6 +2,7 @@
  * route_models.c - the models of this server as a project sees them: bases, and what its jobs made.
  */
 #include "base/size.h"
+#include "server/project_model.h"
 #include "server/routes.h"
 
 #include <stdlib.h>
@@ -45,14 +46,6 @@ static const struct api_base *find_base(struct str name, const struct api_base *
     return NULL;
 }
 
-static bool not_found(struct str name, struct error *err)
-{
-    return fail_code(err, ERR_NOT_FOUND, "model_not_found", "model",
-                     "the model \"" STR_FMT
-                     "\" does not exist, or this project has no access to it",
-                     (int)size_min(name.len, 200), name.ptr);
-}
-
 static bool retrieve(struct api_call *c, struct error *err)
 {
     struct api_base *bases;
@@ -65,7 +58,7 @@ static bool retrieve(struct api_call *c, struct error *err)
     if (b != NULL)
         return api_reply(c, 200, base_json(b));
     if (!models_get(c->store, c->who.project_id, c->id[0], c->arena, &tuned, err))
-        return err->kind == ERR_NOT_FOUND ? not_found(c->id[0], err) : false;
+        return err->kind == ERR_NOT_FOUND ? project_model_missing(c->id[0], err) : false;
     return api_reply(c, 200, tuned_json(&tuned, c->who.org_id));
 }
 
@@ -81,7 +74,7 @@ static bool delete_model(struct api_call *c, struct error *err)
                          "this is a base model of the server's: only fine-tuned models can be "
                          "deleted here");
     if (!models_delete(c->store, c->who.project_id, c->id[0], err))
-        return err->kind == ERR_NOT_FOUND ? not_found(c->id[0], err) : false;
+        return err->kind == ERR_NOT_FOUND ? project_model_missing(c->id[0], err) : false;
     return api_reply(c, 200,
                      json_pack("{s:s%, s:s, s:b}", "id", c->id[0].ptr, c->id[0].len, "object",
                                "model", "deleted", 1));
