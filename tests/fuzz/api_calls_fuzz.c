@@ -3,6 +3,8 @@
  * once, by what was asked for or by a sentence of what is wrong with it, and never by a failure of the server's; what was made is found
  * again as it was told.
  */
+#include "fuzz.h"
+
 #include "api_rig.h"
 
 #include <stdio.h>
@@ -31,7 +33,7 @@ static void same_again(struct str path, const json_t *made, struct arena *a)
                              ? arena_text(a, path)
                              : arena_printf(a, STR_FMT STR_FMT, STR_ARG(path), STR_ARG(end));
     api_rig_call(HTTP_GET, str_of(target), (struct str){0}, a, &again);
-    api_rig_check(again.status == 200 || !must_be_there);
+    check(again.status == 200 || !must_be_there);
     if (again.status != 200)
         return;
     json_t *want = json_deep_copy(made), *got = json_deep_copy(again.json);
@@ -43,7 +45,7 @@ static void same_again(struct str path, const json_t *made, struct arena *a)
         json_dumpf(want, stderr, JSON_SORT_KEYS);
         fputs(" was made, and this is there:\n", stderr);
         json_dumpf(got, stderr, JSON_SORT_KEYS);
-        api_rig_check(false);
+        check(false);
     }
     json_decref(want);
     json_decref(got);
@@ -57,10 +59,10 @@ static void check_page(const json_t *page)
 
     if (!json_is_array(data) || last == NULL)
         return;
-    api_rig_check(n > 0 || !json_is_true(json_object_get(page, "has_more")));
-    api_rig_check(n == 0 ? json_is_null(last)
-                         : json_equal(last, json_object_get(json_array_get(data, n - 1), "id")) ||
-                               json_is_null(last));
+    check(n > 0 || !json_is_true(json_object_get(page, "has_more")));
+    check(n == 0 ? json_is_null(last)
+                 : json_equal(last, json_object_get(json_array_get(data, n - 1), "id")) ||
+                       json_is_null(last));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -79,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     api_rig_call(method, target, body, &a, &answer);
     if (answer.status == 500)
         fprintf(stderr, "500: " STR_FMT "\n", STR_ARG(line));
-    api_rig_check(answer.status != 500);
+    check(answer.status != 500);
     if (method == HTTP_GET && answer.status == 200)
         check_page(answer.json);
     if (method == HTTP_POST && answer.status < 300)

@@ -1,4 +1,5 @@
 #include "api_rig.h"
+#include "fuzz.h"
 
 #include "base/file.h"
 #include "base/http.h"
@@ -17,20 +18,6 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
-
-void api_rig_check(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-static void must(bool ok, const struct error *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "%s\n", err->message);
-    abort();
-}
 
 /* ---- one of everything ---- */
 
@@ -176,7 +163,7 @@ static bool note_table(void *ctx, const struct db_row *row, struct error *err)
 {
     (void)ctx;
     (void)err;
-    api_rig_check(n_tables < MOST_TABLES);
+    check(n_tables < MOST_TABLES);
     tables[n_tables++] = db_row_text(row, 0, &kept);
     return true;
 }
@@ -289,32 +276,24 @@ bool api_rig_set(struct str table, struct str column, int64_t row, struct db_val
 
 /* ---- opening ---- */
 
-static void remove_home(void)
+static void let_go(void)
 {
-    struct error ignored;
-
     api_stop(api);
     api_close(api);
     store_close(store);
-    (void)!file_remove_tree(home, &ignored);
     arena_release(&kept);
 }
 
 void api_rig_open(void)
 {
     struct error err = {0};
-    const char *dir = getenv("TMPDIR");
 
     if (api != NULL)
         return;
-    /* in memory where that is offered: a commit waits for no disk */
-    dir = dir != NULL ? dir : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    char *made = arena_printf(&kept, "%s/hone-fuzz-XXXXXX", dir);
-    api_rig_check(mkdtemp(made) != NULL);
-    home = made;
+    home = fuzz_dir();
     const char *models = file_join(&kept, home, "models");
     must(file_make_dirs(models, &err), &err);
-    api_rig_check(symlink(TEST_DIR "/golden/tiny/hf", file_join(&kept, models, "tiny")) == 0);
+    check(symlink(TEST_DIR "/golden/tiny/hf", file_join(&kept, models, "tiny")) == 0);
     const struct store_options so = {.home = home, .n_connections = 4};
     must(store_open(&so, &store, &err), &err);
     must(db_write(store_db(store), add_rows, NULL, &err), &err);
@@ -324,7 +303,7 @@ void api_rig_open(void)
         .store = store, .home = home, .python = "/nonexistent/python", .quiet = true};
     must(api_open(&ao, &api, &err), &err);
     runner_stop(api->runner); /* nobody works on what an input puts there */
-    atexit(remove_home);
+    atexit(let_go);
 }
 
 /* ---- an exchange ---- */
@@ -343,10 +322,9 @@ static bool answer_is_json;
 static void check_headers(const struct http_pair *headers, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        api_rig_check(http_is_token(headers[i].name) && headers[i].value.len < 4096);
+        check(http_is_token(headers[i].name) && headers[i].value.len < 4096);
         for (size_t k = 0; k < headers[i].value.len; k++)
-            api_rig_check((unsigned char)headers[i].value.ptr[k] >= ' ' &&
-                          headers[i].value.ptr[k] != 0x7f);
+            check((unsigned char)headers[i].value.ptr[k] >= ' ' && headers[i].value.ptr[k] != 0x7f);
     }
 }
 
@@ -367,7 +345,7 @@ static void end_exchange(struct http_exchange *x, int with)
     api_answered(api, x);
     pthread_mutex_lock(&lock);
     await_teller();
-    api_rig_check(x == now && !answered && with >= 200 && with <= 599);
+    check(x == now && !answered && with >= 200 && with <= 599);
     status = with;
     answered = true;
     pthread_cond_broadcast(&changed);
@@ -378,7 +356,7 @@ void http_answer(struct http_exchange *x, int with, const char *content_type, st
                  const struct http_pair *headers, size_t n_headers)
 {
     check_headers(headers, n_headers);
-    api_rig_check(!streams);
+    check(!streams);
     answer_is_json = is_json(content_type);
     buf_str(&answer, body);
     end_exchange(x, with);
@@ -388,8 +366,8 @@ void http_answer_file(struct http_exchange *x, const char *path, const char *con
                       const struct http_pair *headers, size_t n_headers)
 {
     check_headers(headers, n_headers);
-    api_rig_check(!streams && content_type != NULL && str_starts(str_of(path), str_of(home)) &&
-                  strstr(path, "..") == NULL);
+    check(!streams && content_type != NULL && str_starts(str_of(path), str_of(home)) &&
+          strstr(path, "..") == NULL);
     end_exchange(x, file_exists(path) ? 200 : 404);
 }
 
@@ -397,14 +375,14 @@ void http_keep(struct http_exchange *x, void (*fn)(void *ctx, struct http_exchan
 {
     (void)ctx;
     (void)fn; /* its client stays */
-    api_rig_check(x == now);
+    check(x == now);
 }
 
 void http_stream_begin(struct http_exchange *x, const struct http_stream_options *opt)
 {
     check_headers(opt->headers, opt->n_headers);
     pthread_mutex_lock(&lock);
-    api_rig_check(x == now && !answered && !streams);
+    check(x == now && !answered && !streams);
     streams = true;
     gone = opt->gone;
     gone_ctx = opt->ctx;
@@ -414,7 +392,7 @@ void http_stream_begin(struct http_exchange *x, const struct http_stream_options
 
 bool http_stream_put(struct http_exchange *x, struct str bytes)
 {
-    api_rig_check(x == now && streams && utf8_valid(bytes) == bytes.len);
+    check(x == now && streams && utf8_valid(bytes) == bytes.len);
     return true;
 }
 
@@ -491,7 +469,7 @@ bool webhook_send(struct webhook_sender *w, const json_t *endpoint, const char *
 
     (void)w;
     (void)got;
-    api_rig_check(store_id_is(str_of(event_id), "evt_") && utf8_valid(body) == body.len);
+    check(store_id_is(str_of(event_id), "evt_") && utf8_valid(body) == body.len);
     if (url == NULL)
         return fail(err, ERR_CORRUPT, "the webhook endpoint has no address");
     if (!webhook_signature(endpoint, event_id, 1, body, 1, a, &signature, err))
@@ -572,7 +550,7 @@ static void run_call(struct http_exchange *x, struct str body)
     struct http_plan plan = {0};
 
     if (api_begin(api, x, &plan)) {
-        api_rig_check(!answered);
+        check(!answered);
         if (plan.body == HTTP_BODY_MULTIPART && !take_form(x, &plan, body)) {
             http_answer(x, 400, NULL, (struct str){0}, NULL, 0);
             return;
@@ -600,9 +578,9 @@ static void look(struct arena *a, struct api_answer *out)
     if (status < 400)
         return;
     const json_t *e = json_object_get(out->json, "error"), *param = json_object_get(e, "param");
-    api_rig_check(json_string_length(json_object_get(e, "message")) > 0 &&
-                  json_is_string(json_object_get(e, "type")) &&
-                  (json_is_string(param) || json_is_null(param)));
+    check(json_string_length(json_object_get(e, "message")) > 0 &&
+          json_is_string(json_object_get(e, "type")) &&
+          (json_is_string(param) || json_is_null(param)));
 }
 
 void api_rig_call(enum http_method method, struct str target, struct str body, struct arena *a,

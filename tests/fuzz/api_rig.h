@@ -15,9 +15,8 @@ struct api_answer {
     json_t *json; /* of an answer that is JSON: in the arena's keeping */
 };
 
-/* Aborts, as all here does where something is not as it must be. */
+/* All here aborts where something is not as it must be. */
 void api_rig_open(void); /* once; more calls do nothing */
-void api_rig_check(bool holds);
 /* target: "/v1/files?limit=1". body: bytes; of a form, parted by "--b". The arena may be kept for more calls. */
 void api_rig_call(enum http_method method, struct str target, struct str body, struct arena *a,
                   struct api_answer *out);

@@ -2,6 +2,8 @@
  * chat_request_fuzz.c - any JSON as a request for chat ('c') or a completion ('p'): refused by a sentence, or ready for the engine within
  * its bounds.
  */
+#include "fuzz.h"
+
 #include "base/size.h"
 #include "server/chat_completion.h"
 #include "server/completion.h"
@@ -13,12 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static struct model *model;
 static struct prompter *prompter;
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void open_model(void)
 {

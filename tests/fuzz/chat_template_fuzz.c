@@ -4,6 +4,8 @@
  * Whatever opens has to render or say why not; rendering again gives the same, what fails leaves the output alone,
  * text stays UTF-8, and spans lie in the output.
  */
+#include "fuzz.h"
+
 #include "base/utf8.h"
 #include "text/chat_template_internal.h"
 
@@ -21,12 +23,6 @@ static const char plain_vars[] =
     " \"content\": [{\"type\": \"text\", \"text\": \" a<b \"}]}, {\"role\": \"assistant\","
     " \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"n\": 1.5}}}]}],"
     " \"tools\": [{\"type\": \"function\"}], \"add_generation_prompt\": true, \"x\": 7, \"s\": \"abc\"}";
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 /* Appends to out; false where it fails. */
 static bool render(const struct chat_template *t, const json_t *vars, struct buf *out)

@@ -3,6 +3,8 @@
  * of its files the rest is ('c' adapter_config.json, 'w' adapter_model.safetensors, 'o' optimizer.safetensors, 's' state.json). It is
  * refused by a sentence, or loaded, and then saved and loaded again the same.
  */
+#include "fuzz.h"
+
 #include "base/file.h"
 #include "base/size.h"
 #include "train/checkpoint.h"
@@ -17,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define STEP 3
 
-static char dir[64];
+static const char *dir;
 static struct arena kept;
 static struct model model = {.config = {.family = "llama",
                                         .n_layers = 1,
@@ -39,20 +41,6 @@ static const struct {
              {'o', "optimizer.safetensors"},
              {'s', "state.json"}};
 static struct str good[COUNT_OF(files)];
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-static void must(bool ok, const struct error *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "%s\n", err->message);
-    abort();
-}
 
 /* One training run: its adapter, moments and state. */
 struct run {
@@ -95,11 +83,8 @@ static const char *file_of(const char *run, const char *name, uint64_t step, str
     return arena_printf(a, "%s/checkpoints/step-%llu/%s", run, (unsigned long long)step, name);
 }
 
-static void remove_dir(void)
+static void let_go(void)
 {
-    struct error ignored;
-
-    (void)!file_remove_tree(dir, &ignored);
     arena_release(&kept);
 }
 
@@ -108,12 +93,10 @@ static void open_dir(void)
     struct error err = {0};
     struct run r;
 
-    if (dir[0] != '\0')
+    if (dir != NULL)
         return;
-    snprintf(dir, sizeof dir, "%s/hone-fuzz-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    check(mkdtemp(dir) != NULL);
-    atexit(remove_dir);
+    dir = fuzz_dir();
+    atexit(let_go);
     run_open(&r);
     r.state = (struct train_state){
         .step = STEP, .n_best = 1, .best_step = {2}, .best_reward = {0.5}, .group_size = 4};

@@ -3,6 +3,8 @@
  * options, 'g' and 'p' a grader's file, 'a' a file of answers, 's' a line with a sample, 'i' a list of tokens, 'r' an answer that
  * ranks names, 'l' lines.
  */
+#include "fuzz.h"
+
 #include "base/file.h"
 #include "base/size.h"
 #include "cli/grade_files.h"
@@ -19,14 +21,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char dir[64];
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
 static void check_failure(const struct error *err)
 {
     check(err->kind != ERR_NONE && err->message[0] != '\0');
@@ -34,26 +28,9 @@ static void check_failure(const struct error *err)
 
 /* ---- a folder for the files ---- */
 
-static void remove_dir(void)
-{
-    struct error ignored;
-
-    (void)!file_remove_tree(dir, &ignored);
-}
-
-static void open_dir(void)
-{
-    if (dir[0] != '\0')
-        return;
-    snprintf(dir, sizeof dir, "%s/hone-fuzz-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    check(mkdtemp(dir) != NULL);
-    atexit(remove_dir);
-}
-
 static const char *put(struct arena *a, const char *name, struct str bytes)
 {
-    const char *path = file_join(a, dir, name);
+    const char *path = file_join(a, fuzz_dir(), name);
     const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     check(fd >= 0 && write(fd, bytes.ptr, bytes.len) == (ssize_t)bytes.len);
@@ -166,7 +143,7 @@ static void job(struct str in)
     words[n + 1] = arena_printf(&a, "--config=%s", put(&a, "hone.conf", STR("")));
     put(&a, "train.jsonl", STR("{}\n"));
     check(options_read(set_of("train"), n + 2, words, no_variable, &a, &o, &err));
-    struct cli c = {.set = set_of("train"), .options = &o, .arena = &a, .home = dir};
+    struct cli c = {.set = set_of("train"), .options = &o, .arena = &a, .home = fuzz_dir()};
     if (job_file_read(&c, &j, &err)) {
         check(json_is_object(j.body) && j.train != NULL && file_exists(j.train));
         check(j.model.name != NULL && j.model.path != NULL);
@@ -332,7 +309,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     const struct str in = {(const char *)data + 1, size - 1};
 
-    open_dir();
     switch (data[0]) {
     case 'o':
         options(in);

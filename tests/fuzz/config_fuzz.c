@@ -1,6 +1,8 @@
 /*
  * config_fuzz.c - a config.json that may be anything: it makes a shape that holds together, or a sentence.
  */
+#include "fuzz.h"
+
 #include "base/limits.h"
 #include "model/config.h"
 #include "model/family.h"
@@ -10,12 +12,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

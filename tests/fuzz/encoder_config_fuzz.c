@@ -3,6 +3,8 @@
  * sentence_bert_config.json, modules.json and the pooling's config.json. They make a shape that holds together, or a
  * sentence.
  */
+#include "fuzz.h"
+
 #include "base/limits.h"
 #include "model/encoder_internal.h"
 #include "text/json.h"
@@ -11,12 +13,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static json_t *take_json(struct str *input)
 {

@@ -2,6 +2,8 @@
  * encoder_gguf_fuzz.c - a GGUF file that may be anything and calls itself a BERT: it becomes an encoder that embeds a
  * text, or a sentence.
  */
+#include "fuzz.h"
+
 #include "model/encoder_internal.h"
 #include "model/gguf.h"
 
@@ -9,12 +11,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -3,6 +3,8 @@
  * completion, 'e' vectors; in capitals: streamed): refused by a sentence, answered at once by lines that the server understands, or in parts
  * that the engine can run. 'l': any lines from the server, told to a whole host.
  */
+#include "fuzz.h"
+
 #include "base/limits.h"
 #include "server/engine_host_internal.h"
 
@@ -17,12 +19,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static struct host host = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 static struct base base = {.host = &host};
 static struct tuned tuned;
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void open_models(void)
 {

@@ -2,17 +2,13 @@
  * engine_wire_fuzz.c - bytes of the engine's socket that may be anything: the lines are the same however they were cut, and each is
  * a message that holds together, or a sentence.
  */
+#include "fuzz.h"
+
 #include "server/engine_wire.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void read_line(struct str line)
 {

@@ -1,18 +1,14 @@
 /*
  * eval_source_fuzz.c - {"schema", "item", "messages"}: a row held against any schema, and any template filled in from it.
  */
+#include "fuzz.h"
+
 #include "server/eval_messages.h"
 #include "server/eval_schema.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void fill_in(const json_t *input, const json_t *item, bool responses)
 {

@@ -2,6 +2,8 @@
  * fit_dataset_fuzz.c - a file of what to answer that may be anything: the first byte picks supervised or preference, and
  * every row that is let through has what the header promises.
  */
+#include "fuzz.h"
+
 #include "text/dataset.h"
 
 #include <stdint.h>
@@ -11,12 +13,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static bool is_of(const json_t *message, const char *role)
 {

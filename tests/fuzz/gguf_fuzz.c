@@ -1,6 +1,8 @@
 /*
  * gguf_fuzz.c - a GGUF file that may be anything: what opens lies in the file, and its keys make a config or a sentence.
  */
+#include "fuzz.h"
+
 #include "base/arena.h"
 #include "base/size.h"
 #include "model/config.h"
@@ -11,12 +13,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void check_tensor(const struct gguf *g, size_t i, const uint8_t *data, size_t size)
 {

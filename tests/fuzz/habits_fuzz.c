@@ -1,18 +1,14 @@
 /*
  * habits_fuzz.c - any bytes as a model's answer, and as the numbers of its tokens: each habit is a finite figure in its range.
  */
+#include "fuzz.h"
+
 #include "train/habits.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -4,6 +4,8 @@
  *
  * The first byte says what the rest is; of a multipart body the second one how it is cut.
  */
+#include "fuzz.h"
+
 #include "base/utf8.h"
 #include "server/http_multipart.h"
 #include "server/http_query.h"
@@ -13,12 +15,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static void target(struct str in)
 {

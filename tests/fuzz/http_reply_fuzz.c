@@ -3,6 +3,8 @@
  * says what stands behind a byte 0x1E to a second request), or as an address ('u') or a
  * header ('h') that somebody names: a reply within its bounds or a sentence, and nothing is told of an address but its host and port.
  */
+#include "fuzz.h"
+
 #include "base/clock.h"
 #include "base/http.h"
 
@@ -24,12 +26,6 @@ static char address[64];
 static struct http *client;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards bytes, which lasts a call */
 static struct str bytes;
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 /* Reads up to the request's end, says its bytes, and hangs up. */
 static void *serve(void *ctx)

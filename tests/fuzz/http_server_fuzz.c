@@ -2,6 +2,8 @@
  * http_server_fuzz.c - any bytes on a connection to the server: what its handlers see is sound, each exchange ends once, and whatever is
  * said to the client begins as an answer does. The first byte says in pieces of how many bytes it is sent (0: at once).
  */
+#include "fuzz.h"
+
 #include "base/file.h"
 #include "base/utf8.h"
 #include "server/http.h"
@@ -22,14 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MOST_BODY 1024
 
 static struct http_server *server;
-static char dir[64];
 static atomic_size_t n_begun, n_handled, n_done;
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void check_head(const struct http_exchange *x)
 {
@@ -56,7 +51,7 @@ static const char *incoming(void *ctx, struct http_exchange *x, struct error *er
 {
     (void)ctx;
     (void)err;
-    return arena_printf(&x->arena, "%s/in-%p", dir, (void *)x);
+    return arena_printf(&x->arena, "%s/in-%p", fuzz_folder, (void *)x);
 }
 
 /* "/f..." takes a form, "/b..." a body, anything else none. */
@@ -101,10 +96,7 @@ static void done(void *ctx, const struct http_exchange *x, int status, uint64_t 
 
 static void close_server(void)
 {
-    struct error ignored;
-
     http_server_close(server);
-    (void)!file_remove_tree(dir, &ignored);
 }
 
 static void open_server(void)
@@ -115,9 +107,7 @@ static void open_server(void)
 
     if (server != NULL)
         return;
-    snprintf(dir, sizeof dir, "%s/hone-fuzz-XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    check(mkdtemp(dir) != NULL);
+    (void)fuzz_dir(); /* made before there are threads, and gone behind them */
     check(http_server_open(&opt, &server, &err));
     atexit(close_server);
 }

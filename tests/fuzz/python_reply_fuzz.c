@@ -2,6 +2,8 @@
  * python_reply_fuzz.c - any bytes as what a Python worker says, whose process has run a grader of somebody else's: 'l' of loading, 'c' of a
  * call, 's' on its socket, length and all; what it prints is bytes, too.
  */
+#include "fuzz.h"
+
 #include "base/clock.h"
 #include "base/utf8.h"
 #include "grade/python_reply.h"
@@ -13,12 +15,6 @@
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void loaded(struct str frame)
 {

@@ -1,17 +1,13 @@
 /*
  * response_input_fuzz.c - any JSON as a request to /v1/responses: refused by a sentence, or items with ids that become a chat request.
  */
+#include "fuzz.h"
+
 #include "server/response_input.h"
 
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void check(bool ok)
-{
-    if (!ok)
-        abort();
-}
 
 static json_t *find(void *ctx, struct str id)
 {

@@ -5,6 +5,8 @@
  * A good backup is changed by lines: "patch OFFSET BYTE" of hone.db, "cut LENGTH" of it, "id TEXT" for store.id, "file PATH TEXT",
  * "link PATH TARGET", "drop PATH".
  */
+#include "fuzz.h"
+
 #include "base/file.h"
 #include "base/size.h"
 #include "store/access.h"
@@ -27,20 +29,6 @@ static const char *top;   /* a folder: home, backup and new are in it */
 static struct str good;   /* hone.db of a good backup */
 static struct str good_id;
 static const char *key; /* of its organisation */
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
-
-static void must(bool ok, const struct error *err)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "%s\n", err->message);
-    abort();
-}
 
 static void put(const char *path, struct str bytes)
 {
@@ -82,11 +70,8 @@ static void fill(struct store *s)
     arena_release(&a);
 }
 
-static void remove_top(void)
+static void let_go(void)
 {
-    struct error ignored;
-
-    (void)!file_remove_tree(top, &ignored);
     arena_release(&kept);
 }
 
@@ -97,11 +82,8 @@ static void open_top(void)
 
     if (top != NULL)
         return;
-    char *made = arena_printf(&kept, "%s/hone-fuzz-XXXXXX",
-                              access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    check(mkdtemp(made) != NULL);
-    top = made;
-    atexit(remove_top);
+    top = fuzz_dir();
+    atexit(let_go);
     const struct store_options opt = {.home = file_join(&kept, top, "home")};
     const char *backup = file_join(&kept, top, "good");
     must(store_open(&opt, &s, &err), &err);

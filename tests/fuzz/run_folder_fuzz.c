@@ -3,6 +3,8 @@
  *
  * The input is cut into the folder's files at the byte 0x1E; a missing part is a file that is not there.
  */
+#include "fuzz.h"
+
 #include "base/file.h"
 #include "job/report.h"
 #include "job/run_folder.h"
@@ -24,14 +26,6 @@ static const char *const files[] = {"job.json",
                                     "evals/before.json",
                                     "evals/after.json"};
 static const char *const names[] = {"g"}, *const types[] = {"python"};
-
-static void must(bool ok, const struct error *err)
-{
-    if (!ok) {
-        fprintf(stderr, "%s\n", err->message);
-        abort();
-    }
-}
 
 static void write_files(const char *dir, const uint8_t *data, size_t size, struct arena *a)
 {

@@ -3,18 +3,14 @@
  *
  * Input that begins with { gets the right length put in front of it: its header goes to the first zero byte.
  */
+#include "fuzz.h"
+
 #include "model/safetensors.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void try(const uint8_t *data, size_t size)
 {

@@ -3,6 +3,8 @@
  * it "TABLE COLUMN ROW VALUE", what stands there in place of what the server wrote. Whatever is read back, there is an answer, and one
  * that failed says so.
  */
+#include "fuzz.h"
+
 #include "api_rig.h"
 
 #include <stdlib.h>
@@ -62,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (int n = 0; in.len > 0 && n < 8; n++)
         set(next_word(&in, "\n"));
     api_rig_call(method, path, target, &a, &answer);
-    api_rig_check(answer.status >= 200);
+    check(answer.status >= 200);
     api_rig_restore();
     arena_release(&a);
     return 0;

@@ -4,18 +4,14 @@
  * Whatever opens has to encode the text or say why not, and with a text that is encoded, streaming and whole decoding
  * agree.
  */
+#include "fuzz.h"
+
 #include "text/tokenizer.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void encode_and_decode(const struct tokenizer *t, struct str text, bool parse_special)
 {

@@ -5,6 +5,8 @@
  * However it is cut the same is told; calls are of tools that were offered, whole ones with arguments that are JSON; and what
  * calls nothing is all text.
  */
+#include "fuzz.h"
+
 #include "base/limits.h"
 #include "text/tool_parser.h"
 
@@ -23,12 +25,6 @@ struct told {
     size_t n;
     bool open;
 };
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static void on_text(void *ctx, struct str piece)
 {

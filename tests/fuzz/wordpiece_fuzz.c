@@ -4,6 +4,8 @@
  * Whatever opens has to encode the text; the same vocabulary read as a GGUF file would have it has to open or say why
  * not, and to encode the text, too.
  */
+#include "fuzz.h"
+
 #include "base/arena.h"
 #include "text/tokenizer.h"
 
@@ -11,12 +13,6 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void check(bool holds)
-{
-    if (!holds)
-        abort();
-}
 
 static struct str take_part(struct str *input)
 {
