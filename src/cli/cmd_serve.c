@@ -130,7 +130,9 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
 {
     const struct options *o = c->options;
     const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
-    const struct engine_client_options eo = {.threads = (int)option_int(o, OPT_THREADS)};
+    const char *const precise[] = {"--precision", option_text(o, OPT_PRECISION), NULL};
+    const struct engine_client_options eo = {.threads = (int)option_int(o, OPT_THREADS),
+                                             .extra = precise};
     json_t *judges = judges_of(c);
     struct api_options ao = {
         .home = c->home,
@@ -244,6 +246,7 @@ static const enum option_id ids[] = {
     OPT_JUDGE_TIMEOUT,
     OPT_EMBEDDING_MODEL,
     OPT_THREADS,
+    OPT_PRECISION,
     OPT_HOME,
 };
 

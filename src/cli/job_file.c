@@ -113,6 +113,14 @@ static bool set_text(struct cli *c, json_t *body, enum option_id id, const char 
            json_object_set_new(body, key, json_string(option_text(c->options, id))) == 0;
 }
 
+static bool set_precision(struct cli *c, json_t *body, struct error *err)
+{
+    return !counts(c, json_object_get(body, "hone"), OPT_PRECISION, "precision") ||
+           set_path(body, "hone.precision", json_string(option_text(c->options, OPT_PRECISION))) ||
+           fail(err, ERR_INVALID,
+                "the job has no place for a precision: its \"hone\" is no object");
+}
+
 static bool set_grader(struct cli *c, json_t *body, struct error *err)
 {
     const char *path = option_text(c->options, OPT_GRADER);
@@ -135,7 +143,7 @@ static bool apply_options(struct cli *c, json_t *body, struct error *err)
 
     if (ok && counts(c, body, OPT_SEED, "seed"))
         json_object_set_new(body, "seed", json_integer(option_int(c->options, OPT_SEED)));
-    ok = ok && set_grader(c, body, err);
+    ok = ok && set_precision(c, body, err) && set_grader(c, body, err);
     for (size_t i = 0; ok && i < set->n; i++)
         ok = set_option(c, body, set->list[i], err);
     const json_t *method = json_object_get(body, "method");
@@ -308,12 +316,13 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
 {
     const char *template;
 
-    return template_option(c, &template, err) &&
-           model_open(p->job.model.path, (size_t)option_int(c->options, OPT_CONTEXT), &p->model,
-                      err) &&
-           (recipe_from_job(p->job.body, &p->model->config, &p->recipe, err) ||
-            fail_while(err, "reading %s", what_of(&p->job))) &&
-           (p->job.model.adapter == NULL ||
+    if (!template_option(c, &template, err) ||
+        !model_open(p->job.model.path, (size_t)option_int(c->options, OPT_CONTEXT), &p->model, err))
+        return false;
+    if (!recipe_from_job(p->job.body, &p->model->config, &p->recipe, err))
+        return fail_while(err, "reading %s", what_of(&p->job));
+    p->model->precision = p->recipe.precision;
+    return (p->job.model.adapter == NULL ||
             adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) &&
            prompter_open(p->model, template, &p->prompter, err) &&
            prompter_reason(p->prompter, p->recipe.reasoning, err) &&

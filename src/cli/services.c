@@ -74,8 +74,10 @@ static bool open_local(struct services *s, struct asked *x, const char *name, bo
 
     x->kind = JUDGE_LOCAL;
     if (!machine_setup(s->c, err) || !find_model(s, name, of_job, &ref, err) ||
-        !model_open(ref.path, 0, &x->model, err) ||
-        (ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||
+        !model_open(ref.path, 0, &x->model, err))
+        return false;
+    x->model->precision = machine_precision(s->c, PRECISION_F32);
+    if ((ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||
         !prompter_open(x->model, NULL, &x->prompter, err) ||
         !prompter_reason(x->prompter, NULL, err))
         return false;

@@ -15,6 +15,15 @@ bool machine_setup(struct cli *c, struct error *err)
     return machine_choose_kernels(strcmp(kernels, "auto") == 0 ? NULL : kernels, err);
 }
 
+enum precision machine_precision(const struct cli *c, enum precision otherwise)
+{
+    enum precision p = otherwise;
+
+    if (option_given(c->options, OPT_PRECISION))
+        (void)precision_named(str_of(option_text(c->options, OPT_PRECISION)), &p);
+    return p;
+}
+
 bool template_option(struct cli *c, const char **out, struct error *err)
 {
     const char *path = option_text(c->options, OPT_TEMPLATE);
@@ -85,6 +94,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
         const struct engine_options opt = engine_defaults(s.model);
 
         run_habits_read(run_of(&s.ref), &s.habits);
+        s.model->precision = machine_precision(c, s.habits.precision);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&
              (!with_template || open_template(c, &s, err));
     }

@@ -11,6 +11,8 @@
 
 /* --threads and --kernels, for commands that compute. */
 MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
+/* What a model is to compute in: as the option says, where it is given. */
+enum precision machine_precision(const struct cli *c, enum precision otherwise);
 
 struct session {
     struct model_ref ref;

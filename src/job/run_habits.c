@@ -11,6 +11,15 @@ static size_t max_tokens_in(const json_t *job_file)
     return n > 0 && (size_t)n <= LIMIT_CONTEXT ? (size_t)n : 0;
 }
 
+static enum precision precision_in(const json_t *job_file)
+{
+    enum precision p = PRECISION_F32; /* of runs from before there was a choice */
+
+    (void)precision_named(
+        json_str(json_object_get(json_object_get(job_file, "resolved"), "precision")), &p);
+    return p;
+}
+
 void run_habits_read(const char *run, struct run_habits *out)
 {
     struct error ignored;
@@ -21,6 +30,7 @@ void run_habits_read(const char *run, struct run_habits *out)
         return;
     *out = (struct run_habits){
         .max_tokens = max_tokens_in(file),
+        .precision = precision_in(file),
         .reasoning =
             json_object_get(json_object_get(json_object_get(file, "job"), "hone"), "reasoning"),
         .template =

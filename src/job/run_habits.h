@@ -7,10 +7,11 @@
 #include "sample/prompt.h"
 
 struct run_habits {
-    size_t max_tokens;       /* of an answer; 0: not known */
-    const json_t *reasoning; /* "reasoning" of its job, or NULL */
-    const char *template;    /* what it was given in place of the model's own, or NULL */
-    json_t *job_file;        /* what the two above lie in */
+    size_t max_tokens;        /* of an answer; 0: not known */
+    enum precision precision; /* it was trained in */
+    const json_t *reasoning;  /* "reasoning" of its job, or NULL */
+    const char *template;     /* what it was given in place of the model's own, or NULL */
+    json_t *job_file;         /* what the two above lie in */
 };
 
 /* run: its folder, or NULL. One that cannot be read decides nothing. */

@@ -165,5 +165,16 @@ bool forward_mixed(const struct model *m, const struct adapted *runs, size_t n_r
 
 void logits_of(const struct model *m, size_t rows, const float *hidden, float *logits, size_t ld)
 {
-    matmul(&m->head, rows, hidden, m->config.width, logits, ld, false);
+    const size_t width = m->config.width;
+
+    if (m->precision == PRECISION_INT8 && packed_is_whole(&m->head)) {
+        struct arena a = {0};
+        struct rounded x = rounded_room(rows, width, &a);
+
+        round_rows(rows, width, hidden, width, &x);
+        matmul_rounded(&m->head, &x, logits, ld, false);
+        arena_release(&a);
+    } else {
+        matmul(&m->head, rows, hidden, width, logits, ld, false);
+    }
 }

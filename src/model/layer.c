@@ -2,6 +2,7 @@
  * layer.c - a layer, forward and backward, and the parts of its state row by row.
  */
 #include "base/parallel.h"
+#include "base/size.h"
 #include "model/layer_internal.h"
 #include "tensor/cpu/kernels.h"
 
@@ -36,9 +37,19 @@ struct linear {
     const struct adapter_rows *by;
     size_t n_by, layer, rows;
     struct layer_state *s;
+    struct rounded *rounded; /* NULL: products are of floats */
 };
 
-/* y (+)= W x, and the adapters' parts; u of s receives s A x where there is an adapter. */
+/* What the next linear layers read, x, rounded where they are to be given that. */
+static void round_input(const struct linear *w, enum projection p, const float *x)
+{
+    const size_t k = w->m->layers[w->layer].proj[p].k;
+
+    if (w->rounded != NULL && k % ROUNDED_BLOCK == 0)
+        round_rows(w->rows, k, x, k, w->rounded);
+}
+
+/* y (+)= W x, and the adapters' parts; u of s receives s A x where there is an adapter. round_input was given the same x. */
 static void linear(const struct linear *w, enum projection p, const float *x, float *y,
                    bool accumulate)
 {
@@ -51,7 +62,10 @@ static void linear(const struct linear *w, enum projection p, const float *x, fl
                          .u = w->s->u[p],
                          .y = y};
 
-    matmul(packed, w->rows, x, packed->k, y, packed->n, accumulate);
+    if (w->rounded != NULL && packed_is_whole(packed))
+        matmul_rounded(packed, w->rounded, y, packed->n, accumulate);
+    else
+        matmul(packed, w->rows, x, packed->k, y, packed->n, accumulate);
     parallel_for(w->n_by, adapt_rows, &a);
 }
 
@@ -108,11 +122,17 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a)
 {
     const struct model_config *c = &m->config;
+    struct layer_scratch t = {.norm = layer_floats(a, rows * c->width),
+                              .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+                              .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+                              .act = layer_floats(a, rows * c->hidden)};
 
-    return (struct layer_scratch){.norm = layer_floats(a, rows * c->width),
-                                  .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-                                  .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-                                  .act = layer_floats(a, rows * c->hidden)};
+    if (m->precision == PRECISION_INT8) {
+        t.rounded = ARENA_NEW(a, struct rounded);
+        *t.rounded = rounded_room(
+            rows, size_max(size_max(c->width, c->hidden), c->n_heads * c->head_width), a);
+    }
+    return t;
 }
 
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
@@ -121,11 +141,18 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
 {
     const struct model_config *c = &m->config;
     const struct layer_weights *w = &m->layers[layer];
-    const struct linear of = {.m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s};
+    const struct linear of = {.m = m,
+                              .by = by,
+                              .n_by = n_by,
+                              .layer = layer,
+                              .rows = rows,
+                              .s = s,
+                              .rounded = t->rounded};
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const float eps = (float)c->rms_eps;
 
     rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, t->norm, c->width, s->r1);
+    round_input(&of, PROJ_Q, t->norm);
     linear(&of, PROJ_Q, t->norm, s->q, false);
     linear(&of, PROJ_K, t->norm, t->k, false);
     linear(&of, PROJ_V, t->norm, t->v, false);
@@ -134,12 +161,15 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     attention_store(plan, layer, t->k, t->v);
     attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
     memcpy(s->mid, s->x, rows * c->width * sizeof(float));
+    round_input(&of, PROJ_O, s->att);
     linear(&of, PROJ_O, s->att, s->mid, true);
     rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, t->norm, c->width, s->r2);
+    round_input(&of, PROJ_GATE, t->norm);
     linear(&of, PROJ_GATE, t->norm, s->gate, false);
     linear(&of, PROJ_UP, t->norm, s->up, false);
     swiglu(rows, c->hidden, s->gate, s->up, t->act);
     memcpy(out, s->mid, rows * c->width * sizeof(float));
+    round_input(&of, PROJ_DOWN, t->act);
     linear(&of, PROJ_DOWN, t->act, out, true);
 }
 

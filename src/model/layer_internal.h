@@ -36,6 +36,7 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
 /* Buffers that no one needs after the layer. */
 struct layer_scratch {
     float *norm, *k, *v, *act;
+    struct rounded *rounded; /* NULL: the model's precision is F32 */
 };
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a);
 

@@ -73,6 +73,23 @@ static bool load(struct model *m, struct error *err)
     return pack_matrix(&head, &m->arena, &m->head, "the head", err) && rope_tables(m, err);
 }
 
+static const char *const precisions[] = {"f32", "int8"};
+
+const char *precision_name(enum precision p)
+{
+    return precisions[p];
+}
+
+bool precision_named(struct str name, enum precision *out)
+{
+    for (size_t i = 0; i < sizeof precisions / sizeof precisions[0]; i++)
+        if (str_is(name, precisions[i])) {
+            *out = (enum precision)i;
+            return true;
+        }
+    return false;
+}
+
 bool model_open(const char *path, size_t max_positions, struct model **out, struct error *err)
 {
     struct model *m = calloc(1, sizeof *m);

@@ -28,8 +28,19 @@ struct full_weights {
     } * layers;
 };
 
+/* What the forward pass computes in. */
+enum precision {
+    PRECISION_F32,
+    PRECISION_INT8 /* rows that meet whole numbers (Q4_0 to Q8_0) are rounded to bytes first: tensor/rounded.h. The backward pass
+                      stays in F32, and takes rounding for the identity. */
+};
+const char *precision_name(enum precision p);               /* "f32", "int8" */
+bool precision_named(struct str name, enum precision *out); /* false: there is none of this name */
+
 struct model {
     struct model_config config;
+    enum precision
+        precision; /* PRECISION_F32 from model_open on; whoever opens it may set it before anything is computed */
     struct model_files *files;
     char path[512];
     struct arena arena;

@@ -271,6 +271,7 @@ static bool open_decoder(struct base *b, struct error *err)
     if (ok) {
         struct engine_options opt = engine_defaults(b->model);
 
+        b->model->precision = b->host->opt.precision;
         opt.prefix_bytes = PREFIX_BYTES;
         ok = engine_open(b->model, model_files_tokenizer(b->model->files), &opt, &b->engine, err);
     }

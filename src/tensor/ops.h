@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "tensor/dtype.h"
+#include "tensor/rounded.h"
 
 /* A weight matrix [N, K] laid out in panels of 16 outputs, in the number format it came in. */
 struct packed {
@@ -32,6 +33,14 @@ size_t pack_bytes(enum dtype t, size_t n, size_t k); /* memory that pack_matrix 
 /* y[M, N] (+)= x[M, K] W^T */
 void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
             bool accumulate);
+/* Whether the weights are whole numbers with scales, which rounded rows can be multiplied with. */
+bool packed_is_whole(const struct packed *w);
+/* Room for at most m rows of at most k values each; then, of each use, x[M, K] rounded (see rounded.h). */
+struct rounded rounded_room(size_t m, size_t k, struct arena *a);
+void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *out);
+/* y[M, N] (+)= x W^T with rounded rows; w is whole. */
+void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, size_t ldy,
+                    bool accumulate);
 /* dx[M, K] (+)= dy[M, N] W */
 void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
                    size_t lddx, bool accumulate);

@@ -300,6 +300,12 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
         bool taken = false;
         size_t k = 0;
 
+        if (strcmp(key, "precision") == 0) {
+            if (!is_auto(v) && !precision_named(json_str(v), &r->precision))
+                return fail_param(err, ERR_INVALID, "hone.precision",
+                                  "\"hone.precision\" must be \"f32\" or \"int8\"");
+            continue;
+        }
         if (r->method == METHOD_REINFORCEMENT && !read_reinforcement(key, v, r, &taken, err))
             return false;
         if (taken)
@@ -451,6 +457,7 @@ json_t *recipe_all(const struct recipe *r)
         json_object_set_new(o, "advantage_scale", json_string(scales[r->advantage.scale]));
     else
         json_object_set_new(o, "schedule", json_string(schedules[r->schedule]));
+    json_object_set_new(o, "precision", json_string(precision_name(r->precision)));
     if (r->reasoning != NULL)
         json_object_set(o, "reasoning", r->reasoning);
     return o;

@@ -8,7 +8,7 @@
 #ifndef HONE_TRAIN_RECIPE_H
 #define HONE_TRAIN_RECIPE_H
 
-#include "model/config.h"
+#include "model/model.h"
 #include "text/json.h"
 #include "train/advantage.h"
 #include "train/progress.h"
@@ -59,6 +59,7 @@ struct recipe {
         kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone; 0: never */
     size_t checkpoint_interval; /* steps between checkpoints to resume from */
     size_t keep_best;
+    enum precision precision; /* of the forward pass, in sampling, scoring and training */
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */
     double
         memory_bytes; /* for activations: what does not fit is computed again; 0: what can be spared */

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from cli import CLOSE, HF, HONE, HoneTest, rows
+from cli import CLOSE, HF, HONE, TINY, HoneTest, rows
 
 COLUMNS = ["step", "train_loss", "train_mean_token_accuracy", "valid_loss", "valid_mean_token_accuracy",
            "full_valid_loss", "full_valid_mean_token_accuracy"]
@@ -220,6 +220,29 @@ class Fit(HoneTest):
         run.kill()
         run.communicate()
         self.assertEqual(self.train("--out", "cut", "--resume")[-1]["adapter_sha256"], want["adapter_sha256"])
+
+    def test_a_run_has_a_precision_of_its_own(self):
+        q4 = os.path.join(TINY, "tiny-q4_1.gguf")
+        job = self.job(model=q4)
+        line = [{"text": "abc"}]
+        hashes = [self.train(job, "--out", out, *more)[-1]
+                  for out, more in (("f32", ()), ("int8", ("--precision", "int8")), ("set", ("--set", "precision=int8")),
+                                    ("one", ("--precision", "int8", "--threads", "1")))]
+        self.assertEqual([h["max_dlogp"] for h in hashes], [0, 0, 0, 0])
+        f32, int8, *same = [h["adapter_sha256"] for h in hashes]
+        self.assertNotEqual(f32, int8)
+        self.assertEqual(same, [int8, int8])
+        self.assertEqual(json.loads(self.read("int8", "job.json"))["resolved"]["precision"], "int8")
+        # what answers for a run computes as it was trained, unless it is told otherwise
+        scores = [self.lines("score", "--model", "int8", *more, stdin=line) for more in
+                  ((), ("--precision", "int8"), ("--precision", "f32"))]
+        self.assertEqual(scores[0], scores[1])
+        self.assertNotEqual(scores[0], scores[2])
+        self.assertEqual(self.lines("score", "--model", "f32", stdin=line),
+                         self.lines("score", "--model", "f32", "--precision", "f32", stdin=line))
+        # and nobody goes on with it in another one
+        self.fails("train", job, "--out", "int8", "--resume", "--precision", "f32", says="precision")
+        self.fails("train", job, "--out", "x", "--set", "precision=int4", says='must be "f32" or "int8"')
 
     def test_a_reinforced_model_starts_where_it_was(self):
         self.train(self.job(), "--out", "one")

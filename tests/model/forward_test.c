@@ -297,5 +297,8 @@ int main(void)
         cmocka_unit_test(a_new_adapter_changes_no_bit),
         cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),
     };
-    return cmocka_run_group_tests(tests, open_tiny, close_tiny);
+    const int failed = cmocka_run_group_tests_name("F32", tests, open_tiny, close_tiny);
+
+    rig_round_tiny();
+    return failed + cmocka_run_group_tests_name("rounded rows", tests, open_tiny, close_tiny);
 }

@@ -20,6 +20,7 @@
 #define DEMO_LOGIT 1e-3
 #define DEMO_LOGPROB 1e-3
 #define DEMO_GRADIENT 1e-3
+#define ROUNDED_KL 1e-3
 
 /* Under a sanitizer the demo model is ten times slower: every fifth text then, and a quarter of its continuation. */
 #ifdef HONE_SANITIZED
@@ -267,6 +268,49 @@ static void the_demo_model_finds_twenty_texts_as_likely_as_the_reference_does(vo
     golden_close(&g);
 }
 
+/* KL(p || q) in nats of two rows of logits. */
+static double divergence(const float *p, const float *q, size_t v)
+{
+    const double of_p = log_sum_exp(p, v), of_q = log_sum_exp(q, v);
+    double sum = 0;
+
+    for (size_t i = 0; i < v; i++)
+        sum += exp((double)p[i] - of_p) * ((double)p[i] - of_p - ((double)q[i] - of_q));
+    return sum;
+}
+
+/* What rounding rows to bytes changes of what the model says next, over all places of the twenty texts. */
+static void the_demo_model_rounded_says_nearly_the_same(void **state)
+{
+    struct rig *r = &((struct demo *)*state)->rig;
+    const size_t v = r->model->config.vocab;
+    double sum = 0, worst = 0;
+    size_t places = 0;
+
+    for (size_t i = 0; i < N_TEXTS; i += TEXT_STEP) {
+        size_t n;
+
+        arena_reset(&r->arena);
+        const token_id *ids =
+            json_ids(json_object_get(json_array_get(demo.cases, i), "ids"), &r->arena, &n);
+        const float *exact = logits_of_tokens(r, ids, n);
+        r->model->precision = PRECISION_INT8;
+        const float *rounded = logits_of_tokens(r, ids, n);
+        r->model->precision = PRECISION_F32;
+        for (size_t t = 0; t < n; t++) {
+            const double kl = divergence(exact + t * v, rounded + t * v, v);
+
+            sum += kl;
+            worst = fmax(worst, kl);
+        }
+        places += n;
+    }
+    print_message("             KL from F32 to rounded rows: mean %.2g, largest %.2g of %zu places\n",
+                  sum / (double)places, worst, places);
+    assert_true(sum > 0 && sum / (double)places < ROUNDED_KL);
+    arena_reset(&r->arena);
+}
+
 static void the_demo_model_continues_twenty_texts_as_the_reference_does(void **state)
 {
     const struct rig *r = &((struct demo *)*state)->rig;
@@ -475,6 +519,7 @@ int main(void)
     };
     const struct CMUnitTest on_demo_model[] = {
         cmocka_unit_test(the_demo_model_finds_twenty_texts_as_likely_as_the_reference_does),
+        cmocka_unit_test(the_demo_model_rounded_says_nearly_the_same),
         cmocka_unit_test(the_demo_model_continues_twenty_texts_as_the_reference_does),
         cmocka_unit_test(the_demo_model_s_gradients_are_the_reference_s),
     };

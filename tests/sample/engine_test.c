@@ -915,5 +915,8 @@ int main(void)
         cmocka_unit_test(no_requests_are_done_at_once),
         cmocka_unit_test(shared_logits_have_room_for_a_vocabulary_in_each_row),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    const int failed = cmocka_run_group_tests_name("F32", tests, set_up, tear_down);
+
+    rig_round_tiny();
+    return failed + cmocka_run_group_tests_name("rounded rows", tests, set_up, tear_down);
 }

@@ -9,5 +9,6 @@
 
 #define KERNELS kernels_avx512_by_halves
 #define KERNELS_NAME "avx512 by halves"
+#define KERNELS_BYTES rounded_avx512_by_halves
 #include "tensor/cpu/kernels_vector.h"
 #endif

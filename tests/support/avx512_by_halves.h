@@ -8,5 +8,6 @@
 
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx512_by_halves;
+extern const struct rounded_kernels rounded_avx512_by_halves, rounded_avx512vnni_by_halves;
 #endif
 #endif

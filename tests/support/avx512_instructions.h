@@ -126,18 +126,163 @@ HALVES struct m512i cvtepu16_epi32(__m256i x)
     return (struct m512i){{_mm256_cvtepu16_epi32(_mm256_castsi256_si128(x)),
                            _mm256_cvtepu16_epi32(_mm256_extracti128_si256(x, 1))}};
 }
-HALVES struct m512i cvtepi8_epi32(__m128i x)
+HALVES struct m512i loadu_si512(const void *p)
 {
-    return (struct m512i){
-        {_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(x, x))}};
+    BY_HALF(struct m512i, _mm256_loadu_si256((const __m256i *)p + i));
 }
-HALVES struct m512i cvtepu8_epi32(__m128i x)
+HALVES struct m512i and_si512(struct m512i x, struct m512i y)
 {
-    return (struct m512i){
-        {_mm256_cvtepu8_epi32(x), _mm256_cvtepu8_epi32(_mm_unpackhi_epi64(x, x))}};
+    BY_HALF(struct m512i, _mm256_and_si256(x.half[i], y.half[i]));
+}
+HALVES struct m512i srli_epi32(struct m512i x, int n)
+{
+    BY_HALF(struct m512i, _mm256_srli_epi32(x.half[i], n));
+}
+HALVES struct m512i srai_epi32(struct m512i x, int n)
+{
+    BY_HALF(struct m512i, _mm256_srai_epi32(x.half[i], n));
+}
+
+HALVES struct m512i setzero_si512(void)
+{
+    BY_HALF(struct m512i, _mm256_setzero_si256());
+}
+HALVES struct m512i set1_epi8(char x)
+{
+    BY_HALF(struct m512i, _mm256_set1_epi8(x));
+}
+HALVES struct m512i set1_epi16(short x)
+{
+    BY_HALF(struct m512i, _mm256_set1_epi16(x));
+}
+HALVES struct m512i srli_epi16(struct m512i x, int n)
+{
+    BY_HALF(struct m512i, _mm256_srli_epi16(x.half[i], n));
+}
+HALVES struct m512i max_epi32(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_max_epi32(x.half[i], y.half[i]));
+}
+HALVES struct m512i add_epi16(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_add_epi16(x.half[i], y.half[i]));
+}
+HALVES struct m512i maddubs_epi16(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_maddubs_epi16(x.half[i], y.half[i]));
+}
+HALVES struct m512i madd_epi16(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_madd_epi16(x.half[i], y.half[i]));
+}
+HALVES struct m512i xor_si512(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_xor_si256(x.half[i], y.half[i]));
+}
+HALVES struct m512i abs_epi8(struct m512i x)
+{
+    BY_HALF(struct m512i, _mm256_abs_epi8(x.half[i]));
+}
+HALVES struct m512i cvtps_epi32(struct m512 x)
+{
+    BY_HALF(struct m512i, _mm256_cvtps_epi32(x.half[i]));
+}
+/* a mask of bytes, too, is kept as bytes of ones */
+HALVES struct m512i movepi8_mask(struct m512i x)
+{
+    BY_HALF(struct m512i, _mm256_cmpgt_epi8(_mm256_setzero_si256(), x.half[i]));
+}
+HALVES struct m512i mask_sub_epi8(struct m512i src, struct m512i mask, struct m512i x,
+                                  struct m512i y)
+{
+    BY_HALF(struct m512i,
+            _mm256_blendv_epi8(src.half[i], _mm256_sub_epi8(x.half[i], y.half[i]), mask.half[i]));
+}
+/* bytes without a sign by bytes with one, four products into each sum; wide enough for all of them */
+HALVES struct m512i dpbusd_epi32(struct m512i sum, struct m512i x, struct m512i y)
+{
+    const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi16(255);
+    struct m512i r;
+
+    for (int i = 0; i < 2; i++) {
+        const __m256i even =
+                          _mm256_mullo_epi16(_mm256_and_si256(x.half[i], low),
+                                             _mm256_srai_epi16(_mm256_slli_epi16(y.half[i], 8), 8)),
+                      odd = _mm256_mullo_epi16(_mm256_srli_epi16(x.half[i], 8),
+                                               _mm256_srai_epi16(y.half[i], 8));
+
+        r.half[i] = _mm256_add_epi32(sum.half[i], _mm256_add_epi32(_mm256_madd_epi16(even, ones),
+                                                                   _mm256_madd_epi16(odd, ones)));
+    }
+    return r;
+}
+HALVES int reduce_max_epi32(struct m512i x)
+{
+    int v[16], most = INT32_MIN;
+
+    for (int i = 0; i < 2; i++)
+        _mm256_storeu_si256((__m256i *)(void *)v + i, x.half[i]);
+    for (int i = 0; i < 16; i++)
+        most = v[i] > most ? v[i] : most;
+    return most;
+}
+HALVES int reduce_add_epi32(struct m512i x)
+{
+    int v[16], sum = 0;
+
+    for (int i = 0; i < 2; i++)
+        _mm256_storeu_si256((__m256i *)(void *)v + i, x.half[i]);
+    for (int i = 0; i < 16; i++)
+        sum += v[i];
+    return sum;
+}
+HALVES __m128i cvtepi32_epi8(struct m512i x)
+{
+    signed char b[16];
+    int v[16];
+
+    for (int i = 0; i < 2; i++)
+        _mm256_storeu_si256((__m256i *)(void *)v + i, x.half[i]);
+    for (int i = 0; i < 16; i++)
+        b[i] = (signed char)v[i];
+    return _mm_loadu_si128((const __m128i *)(const void *)b);
+}
+
+/* a mask of words: a bit each */
+HALVES unsigned cmpeq_epi32_mask(struct m512i x, struct m512i y)
+{
+    unsigned mask = 0;
+
+    for (int i = 0; i < 2; i++)
+        mask |= (unsigned)_mm256_movemask_ps(
+                    _mm256_castsi256_ps(_mm256_cmpeq_epi32(x.half[i], y.half[i])))
+                << 8 * i;
+    return mask;
+}
+HALVES struct m512i mask_mov_epi32(struct m512i src, unsigned mask, struct m512i x)
+{
+    const __m256i bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    struct m512i r;
+
+    for (int i = 0; i < 2; i++) {
+        const __m256i chosen = _mm256_cmpeq_epi32(
+            _mm256_and_si256(_mm256_set1_epi32((int)(mask >> 8 * i)), bits), bits);
+
+        r.half[i] = _mm256_blendv_epi8(src.half[i], x.half[i], chosen);
+    }
+    return r;
+}
+HALVES struct m512i srl_epi32(struct m512i x, __m128i n)
+{
+    BY_HALF(struct m512i, _mm256_srl_epi32(x.half[i], n));
+}
+HALVES struct m512i sll_epi32(struct m512i x, __m128i n)
+{
+    BY_HALF(struct m512i, _mm256_sll_epi32(x.half[i], n));
 }
 
 #define __m512 struct m512
+#define __m512i struct m512i
 #define _mm512_loadu_ps loadu_ps
 #define _mm512_storeu_ps storeu_ps
 #define _mm512_set1_ps set1_ps
@@ -166,6 +311,35 @@ HALVES struct m512i cvtepu8_epi32(__m128i x)
 #define _mm512_cvtepi32_ps cvtepi32_ps
 #define _mm512_cvtph_ps cvtph_ps
 #define _mm512_cvtepu16_epi32 cvtepu16_epi32
-#define _mm512_cvtepi8_epi32 cvtepi8_epi32
-#define _mm512_cvtepu8_epi32 cvtepu8_epi32
+#define _mm512_loadu_si512 loadu_si512
+#define _mm512_and_si512 and_si512
+#undef _mm512_srli_epi32
+#define _mm512_srli_epi32 srli_epi32
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32 srai_epi32
+#define _mm512_setzero_si512 setzero_si512
+#define _mm512_set1_epi8 set1_epi8
+#define _mm512_set1_epi16 set1_epi16
+#undef _mm512_srli_epi16
+#define _mm512_srli_epi16 srli_epi16
+#define _mm512_max_epi32 max_epi32
+#define _mm512_add_epi16 add_epi16
+#define _mm512_maddubs_epi16 maddubs_epi16
+#define _mm512_madd_epi16 madd_epi16
+#define _mm512_xor_si512 xor_si512
+#define _mm512_abs_epi8 abs_epi8
+#define _mm512_cvtps_epi32 cvtps_epi32
+#define _mm512_movepi8_mask movepi8_mask
+#define _mm512_mask_sub_epi8 mask_sub_epi8
+#define _mm512_dpbusd_epi32 dpbusd_epi32
+#define _mm512_reduce_max_epi32 reduce_max_epi32
+#define _mm512_reduce_add_epi32 reduce_add_epi32
+#define _mm512_cvtepi32_epi8 cvtepi32_epi8
+#undef _mm512_cmpeq_epi32_mask
+#define _mm512_cmpeq_epi32_mask cmpeq_epi32_mask
+#define _mm512_mask_mov_epi32 mask_mov_epi32
+#define _mm512_srl_epi32 srl_epi32
+#define _mm512_sll_epi32 sll_epi32
+#define __mmask16 unsigned
+#define _cvtmask16_u32(mask) (mask)
 #endif

@@ -7,6 +7,13 @@
 
 #define POOL_BYTES ((size_t)256 << 20)
 
+static bool rounds;
+
+void rig_round_tiny(void)
+{
+    rounds = true;
+}
+
 void rig_open(struct rig *r, const char *path)
 {
     struct error err = {0};
@@ -19,7 +26,9 @@ void rig_open(struct rig *r, const char *path)
 void rig_open_tiny(struct rig *r)
 {
     *r = (struct rig){0};
-    rig_open(r, golden_path(&r->arena, "tiny/hf"));
+    rig_open(r, golden_path(&r->arena, rounds ? "tiny/tiny-q4_1.gguf" : "tiny/hf"));
+    if (rounds)
+        r->model->precision = PRECISION_INT8;
 }
 
 void rig_close(struct rig *r)

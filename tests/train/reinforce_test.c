@@ -98,7 +98,7 @@ static void write_rows(const char *path, int from, int n)
     fclose(f);
 }
 
-static int open_world(void **state)
+static int open_world_of(const char *model, void **state)
 {
     struct world *w = calloc(1, sizeof *w);
     struct error err;
@@ -107,7 +107,7 @@ static int open_world(void **state)
     w->dir = test_dir_make(&w->arena);
     write_rows(file_join(&w->arena, w->dir, "train.jsonl"), 0, 24);
     write_rows(file_join(&w->arena, w->dir, "valid.jsonl"), 100, 6);
-    ASSERT_OK(model_open(golden_path(&w->arena, "tiny/hf"), 128, &w->model, &err));
+    ASSERT_OK(model_open(golden_path(&w->arena, model), 128, &w->model, &err));
     ASSERT_OK(prompter_open(w->model, NULL, &w->prompter, &err));
     ASSERT_OK(dataset_open(file_join(&w->arena, w->dir, "train.jsonl"), &w->train, &err));
     ASSERT_OK(dataset_open(file_join(&w->arena, w->dir, "valid.jsonl"), &w->valid, &err));
@@ -129,6 +129,20 @@ static int open_world(void **state)
     w->recipe.checkpoint_interval = 2;
     *state = w;
     return 0;
+}
+
+static int open_world(void **state)
+{
+    return open_world_of("tiny/hf", state);
+}
+
+static int open_rounded_world(void **state)
+{
+    const int failed = open_world_of("tiny/tiny-q4_1.gguf", state);
+
+    if (failed == 0)
+        ((struct world *)*state)->model->precision = PRECISION_INT8;
+    return failed;
 }
 
 static int close_world(void **state)
@@ -240,6 +254,12 @@ static void the_adapter_is_the_same_on_every_machine(void **state)
 {
     ends_everywhere_with(*state,
                          "0794305c991757ce4fa35b34d3191b996cde97abd10e0affb18d372dd80914d4");
+}
+
+static void the_adapter_of_rounded_rows_is_the_same_on_every_machine(void **state)
+{
+    ends_everywhere_with(*state,
+                         "d942d4b31f075099fe46069449d8e93ef921a55d9ecfb168eb66e5cfcfd218a0");
 }
 
 static void the_weights_are_the_same_on_every_machine(void **state)
@@ -694,11 +714,16 @@ static void graders_that_fail_are_told_with_the_first_cause(void **state)
 int main(void)
 {
 #define LAW(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define ROUNDED(name) cmocka_unit_test_setup_teardown(name, open_rounded_world, close_world)
     const struct CMUnitTest tests[] = {
         LAW(the_reward_rises_on_a_toy_task),
         LAW(threads_and_memory_change_no_bit),
         LAW(the_adapter_is_the_same_on_every_machine),
         LAW(the_weights_are_the_same_on_every_machine),
+        ROUNDED(the_reward_rises_on_a_toy_task),
+        ROUNDED(threads_and_memory_change_no_bit),
+        ROUNDED(the_adapter_of_rounded_rows_is_the_same_on_every_machine),
+        ROUNDED(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),

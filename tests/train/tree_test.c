@@ -526,5 +526,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(equal_answers_cost_as_much_as_one, set_up, tear_down),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const int failed = cmocka_run_group_tests_name("F32", tests, NULL, NULL);
+
+    rig_round_tiny();
+    return failed + cmocka_run_group_tests_name("rounded rows", tests, NULL, NULL);
 }

@@ -22,22 +22,33 @@
 #define SOFTMAX_BLOCK                                                                              \
     256 /* vocabulary entries of one partial sum in a softmax over the vocabulary */
 
-/* How the weights of one panel are kept: [k][PANEL], with scales where the format has them. */
+/* How the weights of one panel are kept: [k][PANEL], with scales where the format has them; whole numbers four of k together, as
+   instructions that multiply bytes want them. */
 enum pack_kind {
     PACK_F32,  /* float [k][16] */
     PACK_F16,  /* uint16 [k][16] */
     PACK_BF16, /* uint16 [k][16] */
-    PACK_Q8,   /* per block of 16 k: float d[16]; int8 q[16][16];       value = q * d */
-    PACK_Q4, /* per block of 32 k: float d[16], m[16]; uint8 q[32][8];  value = fma(q, d, m); column j and j + 8 share
-                  byte j: low and high half */
+    PACK_Q8,   /* per block of 16 k: float d[16]; int8 q[k / 4][16][k % 4];  value = q * d */
+    PACK_Q4, /* per block of 32 k: float d[16], m[16]; uint8 q[k / 8][16][k % 4], k % 8 < 4 in the low half of a byte, the rest
+                  in the high;  value = fma(q, d, m) */
 };
 
 struct adamw_numbers {
     float lr, beta1, beta2, eps, wd, clip, c1, c2;
 };
 
+struct rounded;
+struct rounded_kernels {
+    /* to's row from x[to->k] */
+    void (*round_row)(const float *x, const struct rounded *to, size_t row);
+    /* c[i * c_i + j] (+)= rows row .. row + m - 1 of x times the 16 outputs of one panel, PACK_Q4 or PACK_Q8: see rounded.h */
+    void (*gemm)(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
+                 const void *panel, float *c, size_t c_i, bool accumulate);
+};
+
 struct kernels {
-    const char *name; /* "plain", "avx2", "avx512" */
+    const char *name; /* "plain", "avx2", "avxvnni", "avx512", "avx512vnni" */
+    const struct rounded_kernels *bytes;
 
     /*
      * c[i * c_i + j] = chain over k of a[i * a_i + k * a_k] * b[j / PANEL * b_panel + k * b_k + j % PANEL], for i < m

@@ -6,5 +6,6 @@
 
 #define KERNELS kernels_avx2
 #define KERNELS_NAME "avx2"
+#define KERNELS_BYTES rounded_avx2
 #include "tensor/cpu/kernels_vector.h"
 #endif

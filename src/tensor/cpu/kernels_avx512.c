@@ -6,5 +6,6 @@
 
 #define KERNELS kernels_avx512
 #define KERNELS_NAME "avx512"
+#define KERNELS_BYTES rounded_avx512
 #include "tensor/cpu/kernels_vector.h"
 #endif

@@ -5,15 +5,50 @@
 #define HONE_TENSOR_CPU_KERNELS_INTERNAL_H
 
 #include "tensor/cpu/kernels.h"
+#include "tensor/rounded.h"
+
+#include <math.h>
+#include <string.h>
 
 struct pack_q8 { /* 16 k by 16 outputs */
     float d[PANEL];
-    int8_t q[16][PANEL];
+    int8_t q[4][PANEL][4];
 };
 struct pack_q4 { /* 32 k by 16 outputs */
     float d[PANEL], m[PANEL];
-    uint8_t q[32][PANEL / 2];
+    uint8_t q[4][PANEL][4];
 };
+
+/* The two largest |x| of a block, as bits, which are in the order of floats with NaN above all; at: where the first is. */
+struct rounded_top {
+    int32_t first, second;
+    size_t at;
+};
+/* Whether the first stands out. */
+static inline bool rounded_stands_out(const struct rounded_top *t)
+{
+    float first, second;
+
+    memcpy(&first, &t->first, sizeof first);
+    memcpy(&second, &t->second, sizeof second);
+    return first <= 3.4028234664e38f && first >= 0x1p-100f && first > ROUNDED_APART * second;
+}
+
+/* A block's step, and what its values are multiplied by, from the bits of its largest |x|; 0: the block is zero. */
+struct rounding {
+    float step, factor;
+};
+static inline struct rounding rounding_of(int32_t most)
+{
+    float largest;
+
+    memcpy(&largest, &most, sizeof largest);
+    if (!(largest <= 3.4028234664e38f))
+        return (struct rounding){.step = NAN};
+    if (largest < 0x1p-100f)
+        return (struct rounding){0};
+    return (struct rounding){.step = largest / 127.0f, .factor = 127.0f / largest};
+}
 
 float kernel_exp(float x); /* plain.c: e^x as every table computes it */
 
@@ -28,7 +63,10 @@ static const float gelu_q[] = {1.98551131e-9f, -9.70825482e-8f, 1.88431147e-6f, 
                                3.18222195e-1f, 7.9789573e-1f};
 
 extern const struct kernels kernels_plain;
+extern const struct rounded_kernels rounded_plain;
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2, kernels_avx512;
+extern const struct rounded_kernels rounded_avx2, rounded_avxvnni, rounded_avx512,
+    rounded_avx512vnni;
 #endif
 #endif

@@ -124,22 +124,23 @@ static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, siz
     case PACK_Q8:
         for (size_t k = 0; k < n_k; k += 16) {
             const struct pack_q8 *block = (const struct pack_q8 *)panel + (k0 + k) / 16;
-            const size_t first = (k0 + k) % 16, n = n_k - k < 16 ? n_k - k : 16;
             const v16 d = v_load(block->d);
 
-            for (size_t t = 0; t < n; t++)
-                v_store(out + (k + t) * PANEL, v_mul(v_from_i8(block->q[first + t]), d));
+#pragma GCC unroll 16
+            for (int t = 0; t < 16; t++)
+                v_store(out + (k + (size_t)t) * PANEL, v_mul(v_from_i8(block->q[t / 4], t % 4), d));
         }
         break;
     case PACK_Q4:
-        for (size_t k = 0; k < n_k;) {
+        for (size_t k = 0; k < n_k; k += 16) {
             const struct pack_q4 *block = (const struct pack_q4 *)panel + (k0 + k) / 32;
-            const size_t first = (k0 + k) % 32, n = n_k - k < 32 - first ? n_k - k : 32 - first;
+            const uint8_t(*q)[PANEL][4] = block->q + (k0 + k) % 32 / 8;
             const v16 d = v_load(block->d), m = v_load(block->m);
 
-            for (size_t t = 0; t < n; t++)
-                v_store(out + (k + t) * PANEL, v_fma(v_from_u4(block->q[first + t]), d, m));
-            k += n;
+#pragma GCC unroll 16
+            for (int t = 0; t < 16; t++)
+                v_store(out + (k + (size_t)t) * PANEL,
+                        v_fma(v_from_u4(q[t / 8], t % 4, t % 8 / 4), d, m));
         }
         break;
     }
@@ -422,6 +423,7 @@ static void vector_adamw(size_t n, const struct adamw_numbers *a, const float *g
 
 const struct kernels KERNELS = {
     .name = KERNELS_NAME,
+    .bytes = &KERNELS_BYTES,
     .gemm = vector_gemm,
     .gemm_panels = GEMM_PANELS,
     .unpack = vector_unpack,

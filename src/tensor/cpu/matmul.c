@@ -86,6 +86,106 @@ void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float 
     parallel_for(p.n_row_blocks * ((w->n_panels + p.group - 1) / p.group), forward_unit, &p);
 }
 
+bool packed_is_whole(const struct packed *w)
+{
+    return w->kind == PACK_Q4 || w->kind == PACK_Q8;
+}
+
+struct rounded rounded_room(size_t m, size_t k, struct arena *a)
+{
+    const size_t n_blocks = (k + ROUNDED_BLOCK - 1) / ROUNDED_BLOCK;
+
+    return (struct rounded){.q = ARENA_ARRAY(a, int8_t, m * n_blocks * ROUNDED_BLOCK),
+                            .step = ARENA_ARRAY(a, float, m *n_blocks),
+                            .shift = ARENA_ARRAY(a, float, m *n_blocks),
+                            .minus = ARENA_ARRAY(a, int32_t, m * n_blocks * 2),
+                            .n_apart = ARENA_ARRAY(a, uint32_t, m),
+                            .apart = ARENA_ARRAY(a, struct rounded_apart, m * n_blocks)};
+}
+
+struct row_rounding {
+    const float *x;
+    size_t ldx;
+    const struct rounded *out;
+};
+
+#define ROUND_ROWS 8 /* of a unit */
+
+static void round_unit(void *ctx, size_t unit, int thread)
+{
+    const struct row_rounding *r = ctx;
+
+    (void)thread;
+    for (size_t i = unit * ROUND_ROWS; i < r->out->m && i < (unit + 1) * ROUND_ROWS; i++)
+        kernels()->bytes->round_row(r->x + i * r->ldx, r->out, i);
+}
+
+void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *out)
+{
+    struct row_rounding r = {.x = x, .ldx = ldx, .out = out};
+
+    out->m = m;
+    out->k = k;
+    parallel_for((m + ROUND_ROWS - 1) / ROUND_ROWS, round_unit, &r);
+}
+
+struct rounded_product {
+    const struct packed *w;
+    const struct rounded *x;
+    float *y;
+    size_t ldy;
+    bool accumulate;
+    size_t n_row_blocks, row_block, group; /* rows, and panels, of a unit */
+};
+
+static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, size_t m)
+{
+    const struct packed *w = p->w;
+    const unsigned char *panel = w->data + q * w->panel_bytes;
+    const size_t n = size_min(PANEL, w->n - q * PANEL);
+    float *y = p->y + r0 * p->ldy + q * PANEL;
+
+    if (n == PANEL) {
+        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0, m, panel, y, p->ldy,
+                               p->accumulate);
+        return;
+    }
+    for (size_t i = 0; i < m; i++, y += p->ldy) { /* the last, narrow panel: through a whole one */
+        float row[PANEL] = {0};
+
+        memcpy(row, y, n * sizeof *y);
+        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0 + i, 1, panel, row, PANEL,
+                               p->accumulate);
+        memcpy(y, row, n * sizeof *y);
+    }
+}
+
+static void rounded_unit(void *ctx, size_t unit, int thread)
+{
+    const struct rounded_product *p = ctx;
+    const size_t r0 = unit % p->n_row_blocks * p->row_block,
+                 first = unit / p->n_row_blocks * p->group;
+
+    (void)thread;
+    for (size_t q = first; q < first + p->group && q < p->w->n_panels; q++)
+        rounded_panel(p, q, r0, size_min(p->row_block, p->x->m - r0));
+}
+
+void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, size_t ldy,
+                    bool accumulate)
+{
+    struct rounded_product p = {.w = w, .x = x, .y = y, .ldy = ldy, .accumulate = accumulate};
+    struct product like = {.m = x->m};
+
+    if (x->m == 0)
+        return;
+    divide(&like, w->n_panels);
+    p.n_row_blocks = like.n_row_blocks;
+    p.row_block = like.row_block;
+    p.group = like.group;
+    parallel_for(p.n_row_blocks * ((w->n_panels + p.group - 1) / p.group), rounded_unit, &p);
+}
+
 /* piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over */
 static void unpack_across(const struct kernels *kern, const struct packed *w, size_t n0, size_t n,
                           size_t k0, size_t n_k, float *piece)

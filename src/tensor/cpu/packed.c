@@ -82,7 +82,7 @@ static void put_q8_0(const unsigned char *src, size_t n_blocks, size_t j, struct
 
             block->d[j] = f16_to_f32(u16_at(src));
             for (size_t i = 0; i < 16; i++)
-                block->q[i][j] = (int8_t)src[2 + 16 * h + i];
+                block->q[i / 4][j][i % 4] = (int8_t)src[2 + 16 * h + i];
         }
     }
 }
@@ -102,7 +102,7 @@ static void put_q6_k(const unsigned char *src, size_t n_blocks, size_t j, struct
             const unsigned high = (unsigned)(qh[half * 32 + l] >> (2 * quarter)) & 3u;
             struct pack_q8 *block = &panel[b * 16 + i / 16];
 
-            block->q[i % 16][j] = (int8_t)((int)(nibble | high << 4) - 32);
+            block->q[i % 16 / 4][j][i % 4] = (int8_t)((int)(nibble | high << 4) - 32);
             block->d[j] = d * (float)(int8_t)scales[i / 16];
         }
     }
@@ -110,9 +110,9 @@ static void put_q6_k(const unsigned char *src, size_t n_blocks, size_t j, struct
 
 static void put_nibble(struct pack_q4 *block, size_t i, size_t j, unsigned q)
 {
-    uint8_t *byte = &block->q[i][j % 8];
+    uint8_t *byte = &block->q[i / 8][j][i % 4];
 
-    *byte = (uint8_t)(j < 8 ? (*byte & 0xF0u) | q : (*byte & 0x0Fu) | q << 4);
+    *byte = (uint8_t)(i % 8 < 4 ? (*byte & 0xF0u) | q : (*byte & 0x0Fu) | q << 4);
 }
 
 /* Q4_0: f16 d, 16 bytes; Q4_1: f16 d, f16 m, 16 bytes: low halves are values 0..15, high halves 16..31 */

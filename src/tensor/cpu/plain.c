@@ -23,40 +23,35 @@ static void plain_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i,
     }
 }
 
+static float plain_weight(enum pack_kind kind, const void *panel, size_t k, size_t j)
+{
+    switch (kind) {
+    case PACK_F32:
+        return ((const float *)panel)[k * PANEL + j];
+    case PACK_F16:
+        return f16_to_f32(((const uint16_t *)panel)[k * PANEL + j]);
+    case PACK_BF16:
+        return bf16_to_f32(((const uint16_t *)panel)[k * PANEL + j]);
+    case PACK_Q8: {
+        const struct pack_q8 *block = (const struct pack_q8 *)panel + k / 16;
+
+        return (float)block->q[k % 16 / 4][j][k % 4] * block->d[j];
+    }
+    case PACK_Q4: {
+        const struct pack_q4 *block = (const struct pack_q4 *)panel + k / 32;
+        const uint8_t byte = block->q[k % 32 / 8][j][k % 4];
+
+        return fmaf((float)(k % 8 < 4 ? byte & 15 : byte >> 4), block->d[j], block->m[j]);
+    }
+    }
+    return 0;
+}
+
 static void plain_unpack(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out)
 {
-    for (size_t k = 0; k < n_k; k++) {
-        const size_t at = k0 + k;
-
-        for (size_t j = 0; j < PANEL; j++) {
-            float *y = out + k * PANEL + j;
-
-            switch (kind) {
-            case PACK_F32:
-                *y = ((const float *)panel)[at * PANEL + j];
-                break;
-            case PACK_F16:
-                *y = f16_to_f32(((const uint16_t *)panel)[at * PANEL + j]);
-                break;
-            case PACK_BF16:
-                *y = bf16_to_f32(((const uint16_t *)panel)[at * PANEL + j]);
-                break;
-            case PACK_Q8: {
-                const struct pack_q8 *block = (const struct pack_q8 *)panel + at / 16;
-
-                *y = (float)block->q[at % 16][j] * block->d[j];
-                break;
-            }
-            case PACK_Q4: {
-                const struct pack_q4 *block = (const struct pack_q4 *)panel + at / 32;
-                const uint8_t byte = block->q[at % 32][j % 8];
-
-                *y = fmaf((float)(j < 8 ? byte & 15 : byte >> 4), block->d[j], block->m[j]);
-                break;
-            }
-            }
-        }
-    }
+    for (size_t k = 0; k < n_k; k++)
+        for (size_t j = 0; j < PANEL; j++)
+            out[k * PANEL + j] = plain_weight(kind, panel, k0 + k, j);
 }
 
 static void plain_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
@@ -276,8 +271,97 @@ static void plain_adamw(size_t n, const struct adamw_numbers *a, const float *g,
     }
 }
 
+static struct rounded_top plain_top(const float *x)
+{
+    struct rounded_top t = {0};
+
+    for (size_t i = 0; i < ROUNDED_BLOCK; i++) {
+        int32_t bits;
+
+        memcpy(&bits, &x[i], sizeof bits);
+        bits &= INT32_MAX;
+        if (bits > t.first) {
+            t.second = t.first;
+            t.first = bits;
+            t.at = i;
+        } else if (bits > t.second) {
+            t.second = bits;
+        }
+    }
+    return t;
+}
+
+static void plain_round_row(const float *x, const struct rounded *to, size_t row)
+{
+    const size_t n_blocks = to->k / ROUNDED_BLOCK;
+    uint32_t *n_apart = &to->n_apart[row];
+
+    *n_apart = 0;
+    for (size_t b = 0; b < n_blocks; b++, x += ROUNDED_BLOCK) {
+        const size_t at = b * to->m + row;
+        int8_t *q = to->q + at * ROUNDED_BLOCK;
+        const struct rounded_top top = plain_top(x);
+        const bool apart = rounded_stands_out(&top);
+        const struct rounding by = rounding_of(apart ? top.second : top.first);
+        int32_t sums[2] = {0};
+
+        if (apart)
+            to->apart[row * n_blocks + (*n_apart)++] =
+                (struct rounded_apart){(uint32_t)(b * ROUNDED_BLOCK + top.at), x[top.at]};
+        for (size_t i = 0; i < ROUNDED_BLOCK; i++) {
+            q[i] = by.factor == 0 || (apart && i == top.at) ? 0 : (int8_t)lrintf(x[i] * by.factor);
+            sums[i / 16] += q[i];
+        }
+        to->step[at] = by.step;
+        to->shift[at] = by.step * (float)(sums[0] + sums[1]);
+        for (size_t h = 0; h < 2; h++)
+            to->minus[(2 * b + h) * to->m + row] = -128 * sums[h];
+    }
+}
+
+static float plain_rounded_element(enum pack_kind kind, const struct rounded *x, size_t row,
+                                   const void *panel, size_t j, float acc)
+{
+    const size_t size = kind == PACK_Q4 ? 32 : 16;
+
+    for (size_t b = 0; b < x->k / size; b++) {
+        const size_t at = b * size / ROUNDED_BLOCK * x->m + row;
+        const int8_t *q = x->q + at * ROUNDED_BLOCK + b * size % ROUNDED_BLOCK;
+        const struct pack_q4 *w4 = (const struct pack_q4 *)panel + b;
+        const struct pack_q8 *w8 = (const struct pack_q8 *)panel + b;
+        int32_t sum = 0;
+
+        for (size_t k = 0; k < size; k++)
+            sum += q[k] * (kind == PACK_Q8 ? w8->q[k / 4][j][k % 4]
+                           : k % 8 < 4     ? w4->q[k / 8][j][k % 4] & 15
+                                           : w4->q[k / 8][j][k % 4] >> 4);
+        acc = fmaf((float)sum, (kind == PACK_Q4 ? w4->d[j] : w8->d[j]) * x->step[at], acc);
+        if (kind == PACK_Q4)
+            acc = fmaf(w4->m[j], x->shift[at], acc);
+    }
+    for (size_t o = 0; o < x->n_apart[row]; o++) {
+        const struct rounded_apart *apart = &x->apart[row * (x->k / ROUNDED_BLOCK) + o];
+
+        acc = fmaf(apart->x, plain_weight(kind, panel, apart->k, j), acc);
+    }
+    return acc;
+}
+
+static void plain_gemm_rounded(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
+                               const void *panel, float *c, size_t c_i, bool accumulate)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < PANEL; j++)
+            c[i * c_i + j] =
+                plain_rounded_element(kind, x, row + i, panel, j, accumulate ? c[i * c_i + j] : 0);
+}
+
+const struct rounded_kernels rounded_plain = {.round_row = plain_round_row,
+                                              .gemm = plain_gemm_rounded};
+
 const struct kernels kernels_plain = {
     .name = "plain",
+    .bytes = &rounded_plain,
     .gemm = plain_gemm,
     .gemm_panels = 1,
     .unpack = plain_unpack,

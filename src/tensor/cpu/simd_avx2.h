@@ -117,20 +117,28 @@ SIMD v16 v_from_bf16(const uint16_t *p)
                  _mm256_castsi256_ps(
                      _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(h, 1)), 16))};
 }
-SIMD v16 v_from_i8(const int8_t *p)
+SIMD __m256 v_from_i8_half(const int8_t p[][4], int t)
 {
-    const __m128i q = _mm_loadu_si128((const __m128i *)p);
+    const __m256i q = _mm256_loadu_si256((const __m256i *)(const void *)p);
 
-    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)),
-                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(q, 8)))};
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(q, 24 - 8 * t), 24));
 }
-/* low halves of 8 bytes, then high halves */
-SIMD v16 v_from_u4(const uint8_t *p)
+/* byte t of each four */
+SIMD v16 v_from_i8(const int8_t p[][4], int t)
 {
-    const __m256i q = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return (v16){v_from_i8_half(p, t), v_from_i8_half(p + 8, t)};
+}
+SIMD __m256 v_from_u4_half(const uint8_t p[][4], int shift)
+{
+    const __m256i q =
+        _mm256_srli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p), shift);
 
-    return (v16){_mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15))),
-                 _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 4))};
+    return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15)));
+}
+/* the low (0) or high (1) half of byte t of each four */
+SIMD v16 v_from_u4(const uint8_t p[][4], int t, int half)
+{
+    return (v16){v_from_u4_half(p, 8 * t + 4 * half), v_from_u4_half(p + 8, 8 * t + 4 * half)};
 }
 SIMD void v_transpose8(const float *in, size_t in_ld, float *out, size_t out_ld)
 {

@@ -107,18 +107,19 @@ SIMD v16 v_from_bf16(const uint16_t *p)
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
 }
-SIMD v16 v_from_i8(const int8_t *p)
+/* byte t of each four */
+SIMD v16 v_from_i8(const int8_t p[][4], int t)
 {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
-}
-/* low halves of 8 bytes, then high halves */
-SIMD v16 v_from_u4(const uint8_t *p)
-{
-    const __m128i q = _mm_loadl_epi64((const __m128i *)p);
-    const __m128i low = _mm_and_si128(q, _mm_set1_epi8(15));
-    const __m128i high = _mm_and_si128(_mm_srli_epi16(q, 4), _mm_set1_epi8(15));
+    const __m512i q = _mm512_loadu_si512(p);
 
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_unpacklo_epi64(low, high)));
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(q, 24 - 8 * t), 24));
+}
+/* the low (0) or high (1) half of byte t of each four */
+SIMD v16 v_from_u4(const uint8_t p[][4], int t, int half)
+{
+    const __m512i q = _mm512_srli_epi32(_mm512_loadu_si512(p), 8 * t + 4 * half);
+
+    return _mm512_cvtepi32_ps(_mm512_and_si512(q, _mm512_set1_epi32(15)));
 }
 SIMD void v_transpose8(const float *in, size_t in_ld, float *out, size_t out_ld)
 {

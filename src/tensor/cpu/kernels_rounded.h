@@ -1,0 +1,197 @@
+/*
+ * kernels_rounded.h - rows rounded to bytes and their products, written once in words of LANES outputs; each kernels_rounded_<machine>.c
+ * defines the words, names the table ROUNDED and includes this. What a line computes stands in rounded.h and plain.c.
+ */
+#include "tensor/cpu/kernels_internal.h"
+#include "tensor/rounded.h"
+
+#include <math.h>
+#include <string.h>
+
+#define FETCH_BYTES 2048
+
+SIMD int32_t four_bytes(const int8_t *q)
+{
+    int32_t four;
+
+    memcpy(&four, q, sizeof four);
+    return four;
+}
+
+/* Weights come from far: what lies a kilobyte or two ahead of at is asked for now. */
+SIMD void fetch_ahead(const void *at, const size_t bytes)
+{
+#pragma GCC unroll 16
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)at + FETCH_BYTES + i, _MM_HINT_T0);
+}
+
+/* The weights at k of LANES outputs of a panel. */
+SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_t j0)
+{
+    if (kind == PACK_Q4) {
+        const struct pack_q4 *w = (const struct pack_q4 *)panel + k / 32;
+        const vi q =
+            i_shift_right(i_load(w->q[k % 32 / 8][j0]), (int)(8 * (k % 4) + k % 8 / 4 * 4));
+
+        return f_fma(f_from(i_and(q, i_set(15))), f_load(w->d + j0), f_load(w->m + j0));
+    }
+    const struct pack_q8 *w = (const struct pack_q8 *)panel + k / 16;
+    const vi q = i_shift_left(i_load(w->q[k % 16 / 4][j0]), (int)(24 - 8 * (k % 4)));
+
+    return f_mul(f_from(i_spread_sign(q)), f_load(w->d + j0));
+}
+
+/* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
+SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
+                       const struct rounded *x, size_t row, const void *panel, float *c, size_t c_i,
+                       bool accumulate)
+{
+    const size_t n_blocks = x->k / ROUNDED_BLOCK;
+    const int8_t *q = x->q + row * ROUNDED_BLOCK;
+    const float *step = x->step + row, *shift = x->shift + row;
+    const int32_t *minus = x->minus + row;
+    vf acc[ROUNDED_ROWS];
+    vi sum[ROUNDED_ROWS];
+
+#pragma GCC unroll 16
+    for (size_t i = 0; i < m; i++)
+        acc[i] = accumulate ? f_load(c + i * c_i + j0) : f_set(0);
+    for (size_t b = 0; b < n_blocks; b++) {
+        if (kind == PACK_Q4) {
+            const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
+
+            fetch_ahead(w, sizeof *w);
+#pragma GCC unroll 16
+            for (size_t i = 0; i < m; i++)
+                sum[i] = i_zero();
+#pragma GCC unroll 4
+            for (size_t g = 0; g < 4; g++) {
+                const vi both = i_load(w->q[g][j0]);
+                const vi low = i_low_halves(both), high = i_high_halves(both);
+
+#pragma GCC unroll 16
+                for (size_t i = 0; i < m; i++)
+                    sum[i] = i_add_small(sum[i], low, i_set(four_bytes(q + 32 * i + 8 * g)));
+#pragma GCC unroll 16
+                for (size_t i = 0; i < m; i++)
+                    sum[i] = i_add_small(sum[i], high, i_set(four_bytes(q + 32 * i + 8 * g + 4)));
+            }
+            const vf d = f_load(w->d + j0), least = f_load(w->m + j0);
+
+#pragma GCC unroll 16
+            for (size_t i = 0; i < m; i++) {
+                acc[i] = f_fma(f_from(i_small_total(sum[i])), f_mul(d, f_set(step[i])), acc[i]);
+                acc[i] = f_fma(least, f_set(shift[i]), acc[i]);
+            }
+        } else {
+            const struct pack_q8 *w = (const struct pack_q8 *)panel + 2 * b;
+
+            fetch_ahead(w, 2 * sizeof *w);
+#pragma GCC unroll 2
+            for (size_t h = 0; h < 2; h++, minus += x->m) {
+#pragma GCC unroll 16
+                for (size_t i = 0; i < m; i++)
+                    sum[i] = i_first(minus[i]);
+#pragma GCC unroll 4
+                for (size_t g = 0; g < 4; g++) {
+                    const vi four = i_signed(i_load(w[h].q[g][j0]));
+
+#pragma GCC unroll 16
+                    for (size_t i = 0; i < m; i++)
+                        sum[i] = i_add_signed(sum[i], four,
+                                              i_set(four_bytes(q + 32 * i + 16 * h + 4 * g)));
+                }
+                const vf d = f_load(w[h].d + j0);
+
+#pragma GCC unroll 16
+                for (size_t i = 0; i < m; i++)
+                    acc[i] = f_fma(f_from(sum[i]), f_mul(d, f_set(step[i])), acc[i]);
+            }
+        }
+        q += x->m * ROUNDED_BLOCK;
+        step += x->m;
+        shift += x->m;
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < m; i++) {
+        const struct rounded_apart *apart = x->apart + (row + i) * n_blocks;
+
+        for (size_t o = 0; o < x->n_apart[row + i]; o++)
+            acc[i] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, j0), acc[i]);
+        f_store(c + i * c_i + j0, acc[i]);
+    }
+}
+
+typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, const void *panel,
+                             float *c, size_t c_i, bool accumulate);
+
+#define ROUNDED_TILE(kind, m)                                                                      \
+    static __attribute__((noinline)) void rounded_tile_##kind##_##m(                               \
+        size_t j0, const struct rounded *x, size_t row, const void *panel, float *c, size_t c_i,   \
+        bool accumulate)                                                                           \
+    {                                                                                              \
+        rounded_tile(kind, m, j0, x, row, panel, c, c_i, accumulate);                              \
+    }
+#define ROUNDED_NAME(kind, m) rounded_tile_##kind##_##m,
+#define EACH_ROUNDED_TO_4(x, kind) x(kind, 1) x(kind, 2) x(kind, 3) x(kind, 4)
+#if ROUNDED_ROWS == 4
+#define EACH_ROUNDED(x, kind) EACH_ROUNDED_TO_4(x, kind)
+#elif ROUNDED_ROWS == 12
+#define EACH_ROUNDED(x, kind)                                                                      \
+    EACH_ROUNDED_TO_4(x, kind)                                                                     \
+    x(kind, 5) x(kind, 6) x(kind, 7) x(kind, 8) x(kind, 9) x(kind, 10) x(kind, 11) x(kind, 12)
+#endif
+EACH_ROUNDED(ROUNDED_TILE, PACK_Q4)
+EACH_ROUNDED(ROUNDED_TILE, PACK_Q8)
+static rounded_tile_fn *const rounded_q4[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)},
+                              *const rounded_q8[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)};
+
+static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
+                                const void *panel, float *c, size_t c_i, bool accumulate)
+{
+    rounded_tile_fn *const *tiles = kind == PACK_Q4 ? rounded_q4 : rounded_q8;
+
+    while (m > 0) {
+        const size_t rows = m < ROUNDED_ROWS ? m : ROUNDED_ROWS;
+
+        for (size_t j0 = 0; j0 < PANEL; j0 += LANES)
+            tiles[rows - 1](j0, x, row, panel, c, c_i, accumulate);
+        m -= rows;
+        row += rows;
+        c += rows * c_i;
+    }
+}
+
+static void vector_round_row(const float *x, const struct rounded *to, size_t row)
+{
+    const size_t n_blocks = to->k / ROUNDED_BLOCK;
+    struct rounded_apart *apart = to->apart + row * n_blocks;
+    float rest[ROUNDED_BLOCK];
+
+    for (size_t b = 0; b < n_blocks; b++, x += ROUNDED_BLOCK) {
+        const size_t at = b * to->m + row;
+        int8_t *q = to->q + at * ROUNDED_BLOCK;
+        const struct rounded_top top = round_top(x);
+        const bool stands_out = rounded_stands_out(&top);
+        const struct rounding by = rounding_of(stands_out ? top.second : top.first);
+        int32_t sums[2] = {0};
+
+        if (stands_out) {
+            memcpy(rest, x, sizeof rest);
+            rest[top.at] = 0;
+            *apart++ = (struct rounded_apart){(uint32_t)(b * ROUNDED_BLOCK + top.at), x[top.at]};
+        }
+        if (by.factor == 0)
+            memset(q, 0, ROUNDED_BLOCK);
+        else
+            round_block(stands_out ? rest : x, by.factor, q, sums);
+        to->step[at] = by.step;
+        to->shift[at] = by.step * (float)(sums[0] + sums[1]);
+        to->minus[2 * b * to->m + row] = -128 * sums[0];
+        to->minus[(2 * b + 1) * to->m + row] = -128 * sums[1];
+    }
+    to->n_apart[row] = (uint32_t)(apart - (to->apart + row * n_blocks));
+}
+
+const struct rounded_kernels ROUNDED = {.round_row = vector_round_row, .gemm = vector_gemm_rounded};

@@ -1,0 +1,31 @@
+/*
+ * kernels_rounded_avxvnni.c - rounded rows with AVX2 and AVX-VNNI.
+ */
+#if defined(__x86_64__)
+#include "tensor/cpu/simd_bytes_avx2.h"
+
+SIMD vi i_add_small(vi sum, vi w, vi x)
+{
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
+}
+SIMD vi i_small_total(vi sum)
+{
+    return sum;
+}
+/* 128 more than they are, so that no byte has a sign; a sum begins with what that adds to it, taken away */
+SIMD vi i_signed(vi w)
+{
+    return _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+}
+SIMD vi i_first(int32_t minus)
+{
+    return i_set(minus);
+}
+SIMD vi i_add_signed(vi sum, vi w, vi x)
+{
+    return _mm256_dpbusd_avx_epi32(sum, w, x);
+}
+
+#define ROUNDED rounded_avxvnni
+#include "tensor/cpu/kernels_rounded.h"
+#endif
