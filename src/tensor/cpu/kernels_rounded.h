@@ -134,8 +134,11 @@ typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, con
         rounded_tile(kind, m, j0, x, row, panel, c, c_i, accumulate);                              \
     }
 #define ROUNDED_NAME(kind, m) rounded_tile_##kind##_##m,
-#define EACH_ROUNDED_TO_4(x, kind) x(kind, 1) x(kind, 2) x(kind, 3) x(kind, 4)
-#if ROUNDED_ROWS == 4
+#define EACH_ROUNDED_TO_2(x, kind) x(kind, 1) x(kind, 2)
+#define EACH_ROUNDED_TO_4(x, kind) EACH_ROUNDED_TO_2(x, kind) x(kind, 3) x(kind, 4)
+#if ROUNDED_ROWS == 2
+#define EACH_ROUNDED(x, kind) EACH_ROUNDED_TO_2(x, kind)
+#elif ROUNDED_ROWS == 4
 #define EACH_ROUNDED(x, kind) EACH_ROUNDED_TO_4(x, kind)
 #elif ROUNDED_ROWS == 12
 #define EACH_ROUNDED(x, kind)                                                                      \

@@ -12,7 +12,7 @@
 
 #define LANES 16
 #ifdef HONE_SANITIZED
-#define ROUNDED_ROWS 4 /* each load is looked at: more of them than a compiler can digest */
+#define ROUNDED_ROWS 2 /* each load is looked at: more of them than a compiler can digest */
 #else
 #define ROUNDED_ROWS 12 /* as many sums of floats, as many of whole numbers, weights and factors */
 #endif
