@@ -8,8 +8,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define ALIGN 64
+#define HUGE_PAGE ((size_t)2 << 20)
 #define BLOCK_MIN ((size_t)64 << 10)
 
 struct arena_block {
@@ -24,6 +26,21 @@ struct arena_end {
     void *what;
     struct arena_end *next;
 };
+
+/* A large block lies in huge pages where the system has them: weights are read from end to end for every token. */
+static struct arena_block *block_new(size_t size)
+{
+    const bool large = size >= 2 * HUGE_PAGE;
+    const size_t bytes = size_round_up(HEADER + size, ALIGN);
+    struct arena_block *b = aligned_alloc(large ? HUGE_PAGE : ALIGN, bytes);
+
+    if (b == NULL)
+        return NULL;
+    if (large)
+        (void)madvise(b, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    *b = (struct arena_block){.size = size};
+    return b;
+}
 
 static void end_all(struct arena *a)
 {
@@ -57,10 +74,9 @@ void arena_reset(struct arena *a)
         const size_t size = a->taken_bytes;
 
         arena_release(a);
-        keep = aligned_alloc(ALIGN, size_round_up(HEADER + size, ALIGN));
+        keep = block_new(size);
         if (keep == NULL)
             return; /* empty: the next use asks again */
-        *keep = (struct arena_block){.size = size};
     }
     *a = (struct arena){.head = keep};
     if (keep != NULL) {
@@ -79,12 +95,10 @@ static void *take(struct arena *a, size_t size)
     if (b == NULL || b->size - b->used < need) {
         size_t block =
             size_max(size_max(BLOCK_MIN, need), size_min(a->taken_bytes, (size_t)16 << 20));
-        struct arena_block *fresh = aligned_alloc(ALIGN, size_round_up(HEADER + block, ALIGN));
+        struct arena_block *fresh = block_new(block);
 
         if (fresh == NULL)
             return NULL;
-        fresh->size = block;
-        fresh->used = 0;
         fresh->next = b;
         a->head = b = fresh;
         a->taken_bytes += block;

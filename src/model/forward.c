@@ -119,7 +119,7 @@ static bool pass(const struct model *m, const struct adapted *runs, size_t n_run
     const struct attention_plan *plan = attention_plan_make(c, b->spans, b->n_spans, &w->step);
     const struct pieces p = cut_runs(runs, n_runs, b->m, &w->step);
     struct layer_state s = layer_state_make(m, p.rank, b->m, &w->step);
-    const struct layer_scratch t = layer_scratch_make(m, b->m, &w->step);
+    const struct layer_scratch t = layer_scratch_make(m, b->m, p.n, &w->step);
     float *x = layer_floats(&w->step, b->m * c->width),
           *next = layer_floats(&w->step, b->m * c->width);
 

@@ -8,28 +8,7 @@
 
 #include <string.h>
 
-struct adapting { /* one linear layer's rows, by their adapters */
-    const struct adapter_rows *by;
-    size_t layer, rank;
-    enum projection p;
-    const float *x;
-    float *u, *y;
-};
-
-/* Alone on the machine its products are divided over threads; one of several is a thread's. */
-static void adapt_rows(void *ctx, size_t unit, int thread)
-{
-    const struct adapting *w = ctx;
-    const struct adapter_rows *by = &w->by[unit];
-    const struct adapter *ad = by->adapter;
-    const struct lora *l = &ad->layers[w->layer][w->p];
-    float *u = w->u + by->row * w->rank;
-
-    (void)thread;
-    matmul(&l->pa, by->n_rows, w->x + by->row * l->k, l->k, u, w->rank, false);
-    scale_rows(by->n_rows, ad->rank, ad->scale, u, w->rank);
-    matmul(&l->pb, by->n_rows, u, w->rank, w->y + by->row * l->n, l->n, true);
-}
+#define MOST_SIDE_BY_SIDE 3 /* linear layers that read the same rows: query, key, value */
 
 /* What a layer's linear parts have in common. */
 struct linear {
@@ -37,36 +16,79 @@ struct linear {
     const struct adapter_rows *by;
     size_t n_by, layer, rows;
     struct layer_state *s;
-    struct rounded *rounded; /* NULL: products are of floats */
+    const struct layer_scratch *t;
 };
 
-/* What the next linear layers read, x, rounded where they are to be given that. */
-static void round_input(const struct linear *w, enum projection p, const float *x)
+/* The base's products, and u = s A x of every adapter's rows. */
+static size_t first_parts(const struct linear *w, const enum projection *p, size_t n,
+                          const float *x, float *const *y, bool accumulate)
 {
-    const size_t k = w->m->layers[w->layer].proj[p].k;
+    struct matmul_part *parts = w->t->parts;
+    size_t n_parts = 0;
 
-    if (w->rounded != NULL && k % ROUNDED_BLOCK == 0)
-        round_rows(w->rows, k, x, k, w->rounded);
+    for (size_t i = 0; i < n; i++) {
+        const struct packed *packed = &w->m->layers[w->layer].proj[p[i]];
+
+        parts[n_parts++] = (struct matmul_part){.w = packed,
+                                                .m = w->rows,
+                                                .x = x,
+                                                .ldx = packed->k,
+                                                .rounded = w->t->rounded,
+                                                .y = y[i],
+                                                .ldy = packed->n,
+                                                .scale = 1,
+                                                .accumulate = accumulate};
+    }
+    for (const struct adapter_rows *by = w->by; by < w->by + w->n_by; by++) {
+        for (size_t i = 0; i < n; i++) {
+            const struct lora *l = &by->adapter->layers[w->layer][p[i]];
+
+            parts[n_parts++] = (struct matmul_part){.w = &l->pa,
+                                                    .m = by->n_rows,
+                                                    .x = x + by->row * l->k,
+                                                    .ldx = l->k,
+                                                    .y = w->s->u[p[i]] + by->row * w->s->rank,
+                                                    .ldy = w->s->rank,
+                                                    .scale = by->adapter->scale};
+        }
+    }
+    return n_parts;
 }
 
-/* y (+)= W x, and the adapters' parts; u of s receives s A x where there is an adapter. round_input was given the same x. */
-static void linear(const struct linear *w, enum projection p, const float *x, float *y,
-                   bool accumulate)
+/* y += B u of every adapter's rows. */
+static size_t second_parts(const struct linear *w, const enum projection *p, size_t n,
+                           float *const *y)
 {
-    const struct packed *packed = &w->m->layers[w->layer].proj[p];
-    struct adapting a = {.by = w->by,
-                         .layer = w->layer,
-                         .rank = w->s->rank,
-                         .p = p,
-                         .x = x,
-                         .u = w->s->u[p],
-                         .y = y};
+    struct matmul_part *parts = w->t->parts;
+    size_t n_parts = 0;
 
-    if (w->rounded != NULL && packed_is_whole(packed))
-        matmul_rounded(packed, w->rounded, y, packed->n, accumulate);
-    else
-        matmul(packed, w->rows, x, packed->k, y, packed->n, accumulate);
-    parallel_for(w->n_by, adapt_rows, &a);
+    for (const struct adapter_rows *by = w->by; by < w->by + w->n_by; by++) {
+        for (size_t i = 0; i < n; i++) {
+            const struct lora *l = &by->adapter->layers[w->layer][p[i]];
+
+            parts[n_parts++] = (struct matmul_part){.w = &l->pb,
+                                                    .m = by->n_rows,
+                                                    .x = w->s->u[p[i]] + by->row * w->s->rank,
+                                                    .ldx = w->s->rank,
+                                                    .y = y[i] + by->row * l->n,
+                                                    .ldy = l->n,
+                                                    .scale = 1,
+                                                    .accumulate = true};
+        }
+    }
+    return n_parts;
+}
+
+/*
+ * y[i] (+)= W x of n linear layers that read the same rows, and the adapters' parts; u of s receives s A x where there is an
+ * adapter. The scratch's rounded rows, where there are some, are those of x.
+ */
+static void linear(const struct linear *w, const enum projection *p, size_t n, const float *x,
+                   float *const *y, bool accumulate)
+{
+    matmul_parts(w->t->parts, first_parts(w, p, n, x, y, accumulate));
+    if (w->n_by > 0)
+        matmul_parts(w->t->parts, second_parts(w, p, n, y));
 }
 
 /* dx (+)= the gradient at the input of a linear layer; weights' gradients are added to. dx NULL: only those. */
@@ -119,13 +141,16 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
     return s;
 }
 
-struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a)
+struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size_t n_by,
+                                        struct arena *a)
 {
     const struct model_config *c = &m->config;
-    struct layer_scratch t = {.norm = layer_floats(a, rows * c->width),
-                              .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-                              .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-                              .act = layer_floats(a, rows * c->hidden)};
+    struct layer_scratch t = {
+        .norm = layer_floats(a, rows * c->width),
+        .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+        .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
+        .act = layer_floats(a, rows * c->hidden),
+        .parts = ARENA_ARRAY(a, struct matmul_part, MOST_SIDE_BY_SIDE * (1 + n_by))};
 
     if (m->precision == PRECISION_INT8) {
         t.rounded = ARENA_NEW(a, struct rounded);
@@ -135,42 +160,40 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, stru
     return t;
 }
 
+/* Where rows of k values go when they are rounded; NULL where they are not. */
+static struct rounded *rounding(const struct layer_scratch *t, size_t k)
+{
+    return k % ROUNDED_BLOCK == 0 ? t->rounded : NULL;
+}
+
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out)
 {
     const struct model_config *c = &m->config;
     const struct layer_weights *w = &m->layers[layer];
-    const struct linear of = {.m = m,
-                              .by = by,
-                              .n_by = n_by,
-                              .layer = layer,
-                              .rows = rows,
-                              .s = s,
-                              .rounded = t->rounded};
+    const struct linear of = {
+        .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
+    static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V}, outer[] = {PROJ_O},
+                                 wide[] = {PROJ_GATE, PROJ_UP}, narrow[] = {PROJ_DOWN};
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const float eps = (float)c->rms_eps;
 
-    rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, t->norm, c->width, s->r1);
-    round_input(&of, PROJ_Q, t->norm);
-    linear(&of, PROJ_Q, t->norm, s->q, false);
-    linear(&of, PROJ_K, t->norm, t->k, false);
-    linear(&of, PROJ_V, t->norm, t->v, false);
-    rope_rows(rows, c->n_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, s->q, hd);
-    rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, t->k, kd);
+    rms_norm_and(rows, c->width, s->x, w->attn_norm, eps, t->norm, s->r1, s->mid,
+                 rounding(t, c->width));
+    linear(&of, inner, 3, t->norm, (float *[]){s->q, t->k, t->v}, false);
+    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, false,
+              (struct heads[]){{c->n_heads, s->q, hd}, {c->n_kv_heads, t->k, kd}}, 2);
     attention_store(plan, layer, t->k, t->v);
     attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
-    memcpy(s->mid, s->x, rows * c->width * sizeof(float));
-    round_input(&of, PROJ_O, s->att);
-    linear(&of, PROJ_O, s->att, s->mid, true);
-    rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, t->norm, c->width, s->r2);
-    round_input(&of, PROJ_GATE, t->norm);
-    linear(&of, PROJ_GATE, t->norm, s->gate, false);
-    linear(&of, PROJ_UP, t->norm, s->up, false);
-    swiglu(rows, c->hidden, s->gate, s->up, t->act);
-    memcpy(out, s->mid, rows * c->width * sizeof(float));
-    round_input(&of, PROJ_DOWN, t->act);
-    linear(&of, PROJ_DOWN, t->act, out, true);
+    if (rounding(t, hd) != NULL)
+        round_rows(rows, hd, s->att, hd, t->rounded);
+    linear(&of, outer, 1, s->att, &s->mid, true);
+    rms_norm_and(rows, c->width, s->mid, w->ffn_norm, eps, t->norm, s->r2, out,
+                 rounding(t, c->width));
+    linear(&of, wide, 2, t->norm, (float *[]){s->gate, s->up}, false);
+    swiglu_and(rows, c->hidden, s->gate, s->up, t->act, rounding(t, c->hidden));
+    linear(&of, narrow, 1, t->act, &out, true);
 }
 
 void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
@@ -203,8 +226,8 @@ void layer_backward(const struct model *m, const struct adapter *ad, size_t laye
                         m->full->layers[layer].d_ffn_norm);
     linear_back(m, ad, layer, rows, PROJ_O, s->att, s->u[PROJ_O], dx, du, datt, false);
     attention_back(plan, layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv);
-    rope_rows(rows, c->n_heads, c->head_width, m->rope_cos, m->rope_sin, pos, true, dq, hd);
-    rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, true, dk, kd);
+    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, true,
+              (struct heads[]){{c->n_heads, dq, hd}, {c->n_kv_heads, dk, kd}}, 2);
     rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, norm, c->width, NULL);
     linear_back(m, ad, layer, rows, PROJ_Q, norm, s->u[PROJ_Q], dq, du, need_dx ? dnorm : NULL,
                 false);

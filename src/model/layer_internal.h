@@ -36,9 +36,12 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
 /* Buffers that no one needs after the layer. */
 struct layer_scratch {
     float *norm, *k, *v, *act;
-    struct rounded *rounded; /* NULL: the model's precision is F32 */
+    struct rounded *rounded;   /* NULL: the model's precision is F32 */
+    struct matmul_part *parts; /* of linear layers that read the same rows */
 };
-struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a);
+/* n_by: see layer_forward. */
+struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size_t n_by,
+                                        struct arena *a);
 
 /*
  * s->x in, out [M, C] out; out is not s->x's memory. Keys and values go into the plan's pages, too. by [n_by]: the adapters

@@ -174,7 +174,7 @@ static void compute_lean(const struct training_pass *p, size_t layer, struct lay
 {
     const struct lean *lean = p->lean;
     const size_t w = p->model->config.width;
-    const struct layer_scratch t = layer_scratch_make(p->model, lean->m, a);
+    const struct layer_scratch t = layer_scratch_make(p->model, lean->m, 1, a);
     const size_t rank = p->adapter != NULL ? p->adapter->rank : 0;
     const struct adapter_rows by = {.adapter = p->adapter, .n_rows = lean->m};
     struct layer_state anew = layer_state_make(p->model, rank, lean->m, a);

@@ -41,6 +41,24 @@ void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *
 /* y[M, N] (+)= x W^T with rounded rows; w is whole. */
 void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, size_t ldy,
                     bool accumulate);
+
+/* How a product is cut into units of a block of rows by a group of panels. */
+struct division {
+    size_t n_row_blocks, row_block, group, n_units;
+};
+/* One of several products that the threads divide together. */
+struct matmul_part {
+    const struct packed *w;
+    size_t m, ldx, ldy;
+    const float *x;
+    const struct rounded *rounded; /* the same rows, taken instead of x where w is whole; or NULL */
+    float *y;                      /* [M, N] (+)= x W^T, then times scale */
+    float scale;                   /* 1 where it accumulates */
+    bool accumulate;
+    struct division by; /* found by matmul_parts */
+};
+/* Outputs of one are not another's inputs. */
+void matmul_parts(struct matmul_part *parts, size_t n);
 /* dx[M, K] (+)= dy[M, N] W */
 void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
                    size_t lddx, bool accumulate);
@@ -52,6 +70,9 @@ void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, siz
 /* Row by row, see cpu/kernels.h. r[M] receives what the backward needs. */
 void rms_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, float eps, float *y,
               size_t ldy, float *r);
+/* The same, and what else is done to such a row while it is near: copy[M, N] = x, and y rounded; each where it is not NULL. */
+void rms_norm_and(size_t m, size_t n, const float *x, const float *w, float eps, float *y, float *r,
+                  float *copy, struct rounded *rounded);
 void rms_norm_back(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *r,
                    const float *dy, size_t lddy, float *dx, size_t lddx);
 /* dw[N] += sum over rows of dy * x * r, a chain over rows */
@@ -63,13 +84,21 @@ void layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, 
                 float eps, float *y, size_t ldy);
 void gelu(size_t m, size_t n, const float *x, float *y); /* with erf; y may be x */
 void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y);
+/* The same, and y rounded. */
+void swiglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+                struct rounded *rounded);
 void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                  float *dgate, float *dup);
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy); /* y += x */
 void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx);
-/* Rotates the n_heads heads of width D of each row; cos_, sin_ [positions, D/2]; pos[M]. */
-void rope_rows(size_t m, size_t n_heads, size_t d, const float *cos_, const float *sin_,
-               const uint32_t *pos, bool back, float *x, size_t ldx);
+/* Rotates the n_heads heads of width D of each row of all parts; cos_, sin_ [positions, D/2]; pos[M]. */
+struct heads {
+    size_t n_heads;
+    float *x;
+    size_t ldx;
+};
+void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
+               bool back, const struct heads *parts, size_t n_parts);
 
 /*
  * The softmax over a vocabulary row: max, and block sums whose running total is the normaliser, in this order, in float:

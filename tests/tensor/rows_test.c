@@ -260,7 +260,7 @@ static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
     for (size_t i = 0; i < m; i++)
         pos[i] = (uint32_t)dice_below(&d, positions);
     memcpy(was, x, m * ld * sizeof *x);
-    rope_rows(m, n_heads, width, c, s, pos, false, x, ld);
+    rope_rows(m, width, c, s, pos, false, &(struct heads){n_heads, x, ld}, 1);
     for (size_t i = 0; i < m; i++) {
         for (size_t h = 0; h < n_heads; h++) {
             for (size_t j = 0; j < half; j++) {
@@ -276,7 +276,7 @@ static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
                     was + i * ld + n_heads * width);
     }
     /* the transpose of a turn is the turn back: that is the gradient's way */
-    rope_rows(m, n_heads, width, c, s, pos, true, x, ld);
+    rope_rows(m, width, c, s, pos, true, &(struct heads){n_heads, x, ld}, 1);
     assert_true(largest_difference(m * ld, x, was) < 2e-6);
     arena_release(&a);
 }
@@ -448,7 +448,7 @@ static size_t all_of_it(float *out)
     swiglu_back(m, n, x, dy, dy, at + m * n, at + 2 * m * n);
     at += 3 * m * n;
     memcpy(at, x, m * n * sizeof *at);
-    rope_rows(m, 3, 22, dy, x, pos, false, at, n);
+    rope_rows(m, 22, dy, x, pos, false, &(struct heads){3, at, n}, 1);
     add_rows(m, n, dy, n, at, n);
     scale_rows(m, n, 0.7f, at, n);
     at += m * n;

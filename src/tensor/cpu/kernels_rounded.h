@@ -8,8 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-#define FETCH_BYTES 2048
-
 SIMD int32_t four_bytes(const int8_t *q)
 {
     int32_t four;
@@ -18,12 +16,19 @@ SIMD int32_t four_bytes(const int8_t *q)
     return four;
 }
 
-/* Weights come from far: what lies a kilobyte or two ahead of at is asked for now. */
-SIMD void fetch_ahead(const void *at, const size_t bytes)
+/*
+ * Weights come from far: while one panel is computed with, the next, which lies behind it, is asked for, evenly over all tiles
+ * of rows, so that the memory is never waited for.
+ */
+struct ahead {
+    const char *at;
+    size_t lines; /* for each block of each tile */
+};
+SIMD const char *fetch(const char *at, size_t lines)
 {
-#pragma GCC unroll 16
-    for (size_t i = 0; i < bytes; i += 64)
-        _mm_prefetch((const char *)at + FETCH_BYTES + i, _MM_HINT_T0);
+    for (; lines > 0; lines--, at += 64)
+        _mm_prefetch(at, _MM_HINT_T0);
+    return at;
 }
 
 /* The weights at k of LANES outputs of a panel. */
@@ -44,13 +49,15 @@ SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_
 
 /* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
 SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
-                       const struct rounded *x, size_t row, const void *panel, float *c, size_t c_i,
-                       bool accumulate)
+                       const struct rounded *x, size_t row, const void *panel,
+                       const struct ahead *ahead, float *c, size_t c_i, bool accumulate)
 {
     const size_t n_blocks = x->k / ROUNDED_BLOCK;
     const int8_t *q = x->q + row * ROUNDED_BLOCK;
     const float *step = x->step + row, *shift = x->shift + row;
     const int32_t *minus = x->minus + row;
+    const char *next = ahead->at;
+    const size_t lines = ahead->lines;
     vf acc[ROUNDED_ROWS];
     vi sum[ROUNDED_ROWS];
 
@@ -61,7 +68,7 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
         if (kind == PACK_Q4) {
             const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
 
-            fetch_ahead(w, sizeof *w);
+            next = fetch(next, lines);
 #pragma GCC unroll 16
             for (size_t i = 0; i < m; i++)
                 sum[i] = i_zero();
@@ -87,7 +94,7 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
         } else {
             const struct pack_q8 *w = (const struct pack_q8 *)panel + 2 * b;
 
-            fetch_ahead(w, 2 * sizeof *w);
+            next = fetch(next, lines);
 #pragma GCC unroll 2
             for (size_t h = 0; h < 2; h++, minus += x->m) {
 #pragma GCC unroll 16
@@ -124,14 +131,14 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
 }
 
 typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, const void *panel,
-                             float *c, size_t c_i, bool accumulate);
+                             const struct ahead *ahead, float *c, size_t c_i, bool accumulate);
 
 #define ROUNDED_TILE(kind, m)                                                                      \
     static __attribute__((noinline)) void rounded_tile_##kind##_##m(                               \
-        size_t j0, const struct rounded *x, size_t row, const void *panel, float *c, size_t c_i,   \
-        bool accumulate)                                                                           \
+        size_t j0, const struct rounded *x, size_t row, const void *panel,                         \
+        const struct ahead *ahead, float *c, size_t c_i, bool accumulate)                          \
     {                                                                                              \
-        rounded_tile(kind, m, j0, x, row, panel, c, c_i, accumulate);                              \
+        rounded_tile(kind, m, j0, x, row, panel, ahead, c, c_i, accumulate);                       \
     }
 #define ROUNDED_NAME(kind, m) rounded_tile_##kind##_##m,
 #define EACH_ROUNDED_TO_2(x, kind) x(kind, 1) x(kind, 2)
@@ -154,12 +161,22 @@ static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, si
                                 const void *panel, float *c, size_t c_i, bool accumulate)
 {
     rounded_tile_fn *const *tiles = kind == PACK_Q4 ? rounded_q4 : rounded_q8;
+    const size_t n_blocks = x->k / ROUNDED_BLOCK,
+                 bytes = n_blocks *
+                         (kind == PACK_Q4 ? sizeof(struct pack_q4) : 2 * sizeof(struct pack_q8)),
+                 n_tiles = (m + ROUNDED_ROWS - 1) / ROUNDED_ROWS * (PANEL / LANES);
+    struct ahead ahead = {.at = (const char *)panel + bytes,
+                          .lines = (bytes + 63) / 64 / (n_blocks * n_tiles) + 1};
+    const char *const end = ahead.at + bytes;
 
     while (m > 0) {
         const size_t rows = m < ROUNDED_ROWS ? m : ROUNDED_ROWS;
 
-        for (size_t j0 = 0; j0 < PANEL; j0 += LANES)
-            tiles[rows - 1](j0, x, row, panel, c, c_i, accumulate);
+        for (size_t j0 = 0; j0 < PANEL; j0 += LANES) {
+            tiles[rows - 1](j0, x, row, panel, &ahead, c, c_i, accumulate);
+            ahead.at += n_blocks * ahead.lines * 64;
+            ahead.lines = ahead.at < end ? ahead.lines : 0;
+        }
         m -= rows;
         row += rows;
         c += rows * c_i;

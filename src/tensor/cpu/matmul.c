@@ -10,6 +10,7 @@
 #include "tensor/cpu/kernels_internal.h"
 #include "tensor/ops.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define K_CHUNK 256   /* k of one unpacked piece of a panel: 16 KiB */
@@ -22,34 +23,37 @@ struct product {
     const float *x;
     float *y;
     bool accumulate;
-    size_t n_row_blocks, row_block, group; /* panels, or tiles of 16 columns, of a unit */
+    struct division by;
 };
 
-/* Enough units for the threads to share evenly, large enough to keep rows in cache. */
-static void divide(struct product *p, size_t n_panels)
-{
-    const size_t threads = (size_t)parallel_threads();
+#define UNITS_PER_THREAD 6
 
-    p->n_row_blocks = (p->m + ROW_BLOCK - 1) / ROW_BLOCK;
-    p->row_block = p->n_row_blocks == 0 ? 0 : (p->m + p->n_row_blocks - 1) / p->n_row_blocks;
-    const size_t wanted = size_max(1, 6 * threads / size_max(1, p->n_row_blocks));
-    const size_t panels = size_min(64, (n_panels + wanted - 1) / wanted),
+/*
+ * Enough units for the threads to share evenly, large enough to keep rows in cache. share: of all the work that the threads
+ * divide now, this one's.
+ */
+static struct division divide(size_t m, size_t n_panels, double share)
+{
+    struct division d = {.n_row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK};
+
+    d.row_block = d.n_row_blocks == 0 ? 0 : (m + d.n_row_blocks - 1) / d.n_row_blocks;
+    const size_t units = size_max(1, (size_t)(share * UNITS_PER_THREAD * parallel_threads())),
+                 wanted = size_max(1, units / size_max(1, d.n_row_blocks)),
+                 panels = size_min(64, (n_panels + wanted - 1) / wanted),
                  side = kernels()->gemm_panels;
-    p->group = size_max(side, panels / side * side);
+    d.group = size_max(side, panels / side * side);
+    d.n_units = d.n_row_blocks * ((n_panels + d.group - 1) / d.group);
+    return d;
 }
 
-static void forward_unit(void *ctx, size_t unit, int thread)
+/* m rows from r0 on, by the panels first to last. */
+static void multiply_floats(const struct matmul_part *p, size_t r0, size_t m, size_t first,
+                            size_t last)
 {
-    const struct product *p = ctx;
     const struct packed *w = p->w;
-    const size_t r0 = unit % p->n_row_blocks * p->row_block;
-    const size_t m = size_min(p->row_block, p->m - r0);
-    const size_t first = unit / p->n_row_blocks * p->group,
-                 last = size_min(first + p->group, w->n_panels);
     const struct kernels *kern = kernels();
     float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
-    (void)thread;
     for (size_t k0 = 0; k0 < w->k; k0 += K_CHUNK) {
         const size_t n_k = size_min(K_CHUNK, w->k - k0);
 
@@ -72,18 +76,6 @@ static void forward_unit(void *ctx, size_t unit, int thread)
                        p->accumulate || k0 > 0);
         }
     }
-}
-
-void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
-            bool accumulate)
-{
-    struct product p = {
-        .w = w, .m = m, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .accumulate = accumulate};
-
-    if (m == 0)
-        return;
-    divide(&p, w->n_panels);
-    parallel_for(p.n_row_blocks * ((w->n_panels + p.group - 1) / p.group), forward_unit, &p);
 }
 
 bool packed_is_whole(const struct packed *w)
@@ -109,7 +101,7 @@ struct row_rounding {
     const struct rounded *out;
 };
 
-#define ROUND_ROWS 8 /* of a unit */
+#define ROUND_ROWS 16 /* of a unit: their steps fill whole lines of the cache */
 
 static void round_unit(void *ctx, size_t unit, int thread)
 {
@@ -129,16 +121,7 @@ void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *
     parallel_for((m + ROUND_ROWS - 1) / ROUND_ROWS, round_unit, &r);
 }
 
-struct rounded_product {
-    const struct packed *w;
-    const struct rounded *x;
-    float *y;
-    size_t ldy;
-    bool accumulate;
-    size_t n_row_blocks, row_block, group; /* rows, and panels, of a unit */
-};
-
-static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, size_t m)
+static void multiply_rounded(const struct matmul_part *p, size_t r0, size_t m, size_t q)
 {
     const struct packed *w = p->w;
     const unsigned char *panel = w->data + q * w->panel_bytes;
@@ -146,7 +129,7 @@ static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, 
     float *y = p->y + r0 * p->ldy + q * PANEL;
 
     if (n == PANEL) {
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0, m, panel, y, p->ldy,
+        kernels()->bytes->gemm((enum pack_kind)w->kind, p->rounded, r0, m, panel, y, p->ldy,
                                p->accumulate);
         return;
     }
@@ -154,36 +137,87 @@ static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, 
         float row[PANEL] = {0};
 
         memcpy(row, y, n * sizeof *y);
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0 + i, 1, panel, row, PANEL,
+        kernels()->bytes->gemm((enum pack_kind)w->kind, p->rounded, r0 + i, 1, panel, row, PANEL,
                                p->accumulate);
         memcpy(y, row, n * sizeof *y);
     }
 }
 
-static void rounded_unit(void *ctx, size_t unit, int thread)
+struct parts {
+    const struct matmul_part *all;
+    size_t n;
+};
+
+static void part_unit(void *ctx, size_t unit, int thread)
 {
-    const struct rounded_product *p = ctx;
-    const size_t r0 = unit % p->n_row_blocks * p->row_block,
-                 first = unit / p->n_row_blocks * p->group;
+    const struct parts *parts = ctx;
+    const struct matmul_part *p = parts->all;
 
     (void)thread;
-    for (size_t q = first; q < first + p->group && q < p->w->n_panels; q++)
-        rounded_panel(p, q, r0, size_min(p->row_block, p->x->m - r0));
+    for (; unit >= p->by.n_units; p++)
+        unit -= p->by.n_units;
+    const size_t r0 = unit % p->by.n_row_blocks * p->by.row_block,
+                 m = size_min(p->by.row_block, p->m - r0),
+                 first = unit / p->by.n_row_blocks * p->by.group,
+                 last = size_min(first + p->by.group, p->w->n_panels);
+
+    if (p->rounded == NULL || !packed_is_whole(p->w))
+        multiply_floats(p, r0, m, first, last);
+    else
+        for (size_t q = first; q < last; q++)
+            multiply_rounded(p, r0, m, q);
+    if (p->scale == 1)
+        return;
+    const size_t n0 = first * PANEL, n = size_min(last * PANEL, p->w->n) - n0;
+    for (size_t i = r0; i < r0 + m; i++)
+        kernels()->scale(n, p->scale, p->y + i * p->ldy + n0);
+}
+
+static double work_of(const struct matmul_part *p)
+{
+    return (double)p->m * (double)p->w->n * (double)p->w->k;
+}
+
+void matmul_parts(struct matmul_part *parts, size_t n)
+{
+    struct parts all = {parts, n};
+    double work = 0;
+    size_t n_units = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        assert(parts[i].scale == 1 || !parts[i].accumulate);
+        work += work_of(&parts[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        parts[i].by =
+            divide(parts[i].m, parts[i].w->n_panels, work > 0 ? work_of(&parts[i]) / work : 1);
+        n_units += parts[i].by.n_units;
+    }
+    parallel_for(n_units, part_unit, &all);
+}
+
+void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float *y, size_t ldy,
+            bool accumulate)
+{
+    struct matmul_part p = {.w = w,
+                            .m = m,
+                            .x = x,
+                            .ldx = ldx,
+                            .y = y,
+                            .ldy = ldy,
+                            .scale = 1,
+                            .accumulate = accumulate};
+
+    matmul_parts(&p, 1);
 }
 
 void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, size_t ldy,
                     bool accumulate)
 {
-    struct rounded_product p = {.w = w, .x = x, .y = y, .ldy = ldy, .accumulate = accumulate};
-    struct product like = {.m = x->m};
+    struct matmul_part p = {
+        .w = w, .m = x->m, .rounded = x, .y = y, .ldy = ldy, .scale = 1, .accumulate = accumulate};
 
-    if (x->m == 0)
-        return;
-    divide(&like, w->n_panels);
-    p.n_row_blocks = like.n_row_blocks;
-    p.row_block = like.row_block;
-    p.group = like.group;
-    parallel_for(p.n_row_blocks * ((w->n_panels + p.group - 1) / p.group), rounded_unit, &p);
+    matmul_parts(&p, 1);
 }
 
 /* piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over */
@@ -211,11 +245,11 @@ static void back_unit(void *ctx, size_t unit, int thread)
 {
     const struct product *p = ctx;
     const struct packed *w = p->w;
-    const size_t r0 = unit % p->n_row_blocks * p->row_block;
-    const size_t m = size_min(p->row_block, p->m - r0);
+    const size_t r0 = unit % p->by.n_row_blocks * p->by.row_block;
+    const size_t m = size_min(p->by.row_block, p->m - r0);
     const size_t n_tiles = (w->k + PANEL - 1) / PANEL;
-    const size_t first = unit / p->n_row_blocks * p->group,
-                 last = size_min(first + p->group, n_tiles);
+    const size_t first = unit / p->by.n_row_blocks * p->by.group,
+                 last = size_min(first + p->by.group, n_tiles);
     const struct kernels *kern = kernels();
     float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
@@ -242,12 +276,9 @@ void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t ldd
 {
     struct product p = {
         .w = w, .m = m, .x = dy, .ldx = lddy, .y = dx, .ldy = lddx, .accumulate = accumulate};
-    const size_t n_tiles = (w->k + PANEL - 1) / PANEL;
 
-    if (m == 0)
-        return;
-    divide(&p, n_tiles);
-    parallel_for(p.n_row_blocks * ((n_tiles + p.group - 1) / p.group), back_unit, &p);
+    p.by = divide(m, (w->k + PANEL - 1) / PANEL, 1);
+    parallel_for(p.by.n_units, back_unit, &p);
 }
 
 struct product_floats {

@@ -7,31 +7,49 @@
 #include "tensor/ops.h"
 
 #include <math.h>
+#include <string.h>
 
 #define ROWS_PER_UNIT 8
+#define ROUNDED_ROWS_PER_UNIT 16
 
 struct rows {
-    size_t m, n, ldx, ldy, lddx, n_heads;
+    size_t m, n, ldx, ldy, lddx, n_parts;
     const float *x, *w, *b, *r, *dy, *gate, *up, *cos_, *sin_;
-    float *y, *dx, *out_r, *dgate, *dup;
+    float *y, *dx, *out_r, *dgate, *dup, *copy;
+    const struct heads *heads;
+    struct rounded *rounded; /* NULL: y is not rounded */
     const uint32_t *pos;
     float eps;
     bool back;
     void (*one)(const struct rows *p, size_t i);
 };
 
+/* What is rounded for rows side by side lies side by side: no two threads write to the same line of the cache. */
+static size_t unit_rows(const struct rows *p)
+{
+    return p->rounded != NULL ? ROUNDED_ROWS_PER_UNIT : ROWS_PER_UNIT;
+}
+
 static void rows_unit(void *ctx, size_t unit, int thread)
 {
     const struct rows *p = ctx;
+    const size_t n = unit_rows(p);
 
     (void)thread;
-    for (size_t i = unit * ROWS_PER_UNIT; i < size_min(p->m, (unit + 1) * ROWS_PER_UNIT); i++)
+    for (size_t i = unit * n; i < size_min(p->m, (unit + 1) * n); i++) {
         p->one(p, i);
+        if (p->rounded != NULL)
+            kernels()->bytes->round_row(p->y + i * p->ldy, p->rounded, i);
+    }
 }
 
 static void run(struct rows *p)
 {
-    parallel_for((p->m + ROWS_PER_UNIT - 1) / ROWS_PER_UNIT, rows_unit, p);
+    if (p->rounded != NULL) {
+        p->rounded->m = p->m;
+        p->rounded->k = p->n;
+    }
+    parallel_for((p->m + unit_rows(p) - 1) / unit_rows(p), rows_unit, p);
 }
 
 static void rms_norm_one(const struct rows *p, size_t i)
@@ -40,6 +58,27 @@ static void rms_norm_one(const struct rows *p, size_t i)
 
     if (p->out_r != NULL)
         p->out_r[i] = r;
+    if (p->copy != NULL)
+        memcpy(p->copy + i * p->n, p->x + i * p->ldx, p->n * sizeof *p->copy);
+}
+
+void rms_norm_and(size_t m, size_t n, const float *x, const float *w, float eps, float *y, float *r,
+                  float *copy, struct rounded *rounded)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .x = x,
+                     .ldx = n,
+                     .w = w,
+                     .eps = eps,
+                     .y = y,
+                     .ldy = n,
+                     .out_r = r,
+                     .copy = copy,
+                     .rounded = rounded,
+                     .one = rms_norm_one};
+
+    run(&p);
 }
 
 void rms_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, float eps, float *y,
@@ -144,14 +183,27 @@ void gelu(size_t m, size_t n, const float *x, float *y)
 
 static void swiglu_one(const struct rows *p, size_t i)
 {
-    kernels()->swiglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->n);
+    kernels()->swiglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
+}
+
+void swiglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+                struct rounded *rounded)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .gate = gate,
+                     .up = up,
+                     .y = y,
+                     .ldy = n,
+                     .rounded = rounded,
+                     .one = swiglu_one};
+
+    run(&p);
 }
 
 void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y)
 {
-    struct rows p = {.m = m, .n = n, .gate = gate, .up = up, .y = y, .one = swiglu_one};
-
-    run(&p);
+    swiglu_and(m, n, gate, up, y, NULL);
 }
 
 static void swiglu_back_one(const struct rows *p, size_t i)
@@ -205,22 +257,23 @@ static void rope_one(const struct rows *p, size_t i)
 {
     const size_t at = p->pos[i] * (p->n / 2);
 
-    for (size_t h = 0; h < p->n_heads; h++)
-        kernels()->rope(p->n, p->cos_ + at, p->sin_ + at, p->back, p->y + i * p->ldy + h * p->n);
+    for (const struct heads *x = p->heads; x < p->heads + p->n_parts; x++)
+        for (size_t h = 0; h < x->n_heads; h++)
+            kernels()->rope(p->n, p->cos_ + at, p->sin_ + at, p->back,
+                            x->x + i * x->ldx + h * p->n);
 }
 
-void rope_rows(size_t m, size_t n_heads, size_t d, const float *cos_, const float *sin_,
-               const uint32_t *pos, bool back, float *x, size_t ldx)
+void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
+               bool back, const struct heads *parts, size_t n_parts)
 {
     struct rows p = {.m = m,
                      .n = d,
-                     .n_heads = n_heads,
                      .cos_ = cos_,
                      .sin_ = sin_,
                      .pos = pos,
                      .back = back,
-                     .y = x,
-                     .ldy = ldx,
+                     .heads = parts,
+                     .n_parts = n_parts,
                      .one = rope_one};
 
     run(&p);
