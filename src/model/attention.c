@@ -12,6 +12,8 @@
 #include <string.h>
 
 #define PIECE_ROWS 8       /* a block is not cut into smaller pieces */
+#define TILE_FLOATS 4096   /* of keys or values read at a time: 16 KB stay near */
+#define COPIED_FOR 8       /* rows from which on floats are copied for it */
 #define STORED_TOGETHER 64 /* rows from which on storing them is divided */
 #define BLOCK_ROWS                                                                                 \
     32 /* rows that read a trunk together; part of the backward's order, so not to be tuned per machine */
@@ -38,7 +40,8 @@ struct pieces {
 struct attention_plan {
     const struct model_config *c;
     size_t m, n_runs, n_blocks, n_trees, max_end;
-    size_t max_rows; /* of a block */
+    size_t max_rows;   /* of a block */
+    size_t tile_pages; /* pages of keys or values that are read at a time */
     struct run *runs;
     struct block *blocks;
     struct pieces cut;
@@ -162,9 +165,10 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
     p->ld = size_round_up(p->max_end, KV_PAGE) + KV_PAGE;
     for (size_t b = 0; b < p->n_blocks; b++)
         p->max_rows = size_max(p->max_rows, p->blocks[b].n);
+    p->tile_pages = size_max(2, TILE_FLOATS / (c->head_width * KV_PAGE)); /* 2: the backward's */
     const size_t group = c->n_heads / c->n_kv_heads;
-    p->scratch_floats =
-        size_round_up(size_max(group, 2) * p->max_rows * p->ld + 2 * c->head_width * KV_PAGE, 16);
+    p->scratch_floats = size_round_up(
+        size_max(group, 2) * p->max_rows * p->ld + p->tile_pages * c->head_width * KV_PAGE, 16);
     p->cut = cut_blocks(p, a);
     p->paths = ARENA_ARRAY(a, struct kv_segment *, p->max_depth * (size_t)parallel_threads());
     p->scratch = arena_alloc(a, p->scratch_floats * sizeof(float) * (size_t)parallel_threads());
@@ -236,29 +240,10 @@ static const char *tiles_of(const struct job *job, const struct kv_segment *s, s
 struct piece {
     const struct job *job;
     const struct block *rows;
-    const struct run *runs;
     size_t head, group, d, q_ld; /* q_ld: floats from a row's query to the next row's, [H, D] */
     float *scores;               /* [group][rows][ld], over positions from 0 */
-    float *tile;                 /* [D * KV_PAGE] keys or values read from a compact page */
+    float *tiles;                /* [tile_pages][D * KV_PAGE] keys or values side by side */
 };
-
-/* The scores of m rows, rows q_ld apart, that see a page of s. */
-static void score_page(const struct piece *w, const struct kv_segment *s, size_t page,
-                       const float *keys, size_t m, const float *q, size_t q_ld, float *scores,
-                       size_t ld)
-{
-    kernels()->gemm(m, KV_PAGE, w->d, q, q_ld, 1, keys, KV_PAGE, 0,
-                    scores + s->start + page * KV_PAGE, ld, false);
-}
-
-/* out[m][D] += the rows' weights times the first n values of a page of s */
-static void mix_page(const struct piece *w, const struct kv_segment *s, size_t page, size_t n,
-                     const float *values, size_t m, const float *p, size_t ld, float *out,
-                     size_t out_ld)
-{
-    kernels()->gemm(m, w->d, n, p + s->start + page * KV_PAGE, ld, 1, values, w->d, PANEL, out,
-                    out_ld, true);
-}
 
 static const float *query(const struct piece *w, size_t row, size_t g)
 {
@@ -270,83 +255,106 @@ static float *output(const struct piece *w, size_t row, size_t g)
     return w->job->out + row * w->q_ld + (w->head * w->group + g) * w->d;
 }
 
-/* Row i of the piece and head g. */
-static float *scores_of(const struct piece *w, size_t i, size_t g)
+/* Over the positions from 0 on of a row of the batch and head g. */
+static float *scores_of(const struct piece *w, size_t row, size_t g)
 {
-    return w->scores + (g * w->rows->n + i) * w->job->plan->ld;
+    return w->scores + (g * w->rows->n + row - w->rows->row) * w->job->plan->ld;
 }
 
-/* Every page that all rows see is read once for all of them. */
-static void score_trunk(const struct piece *w, const struct kv_segment *s)
-{
-    const struct model_config *c = w->job->plan->c;
-
-    for (size_t page = 0; page * KV_PAGE < s->len; page++) {
-        const float *keys = kv_tiles_keys(c, tiles_of(w->job, s, page, w->head), w->tile);
-
-        for (size_t g = 0; g < w->group; g++)
-            score_page(w, s, page, keys, w->rows->n, query(w, w->rows->row, g), w->q_ld,
-                       scores_of(w, 0, g), w->job->plan->ld);
-    }
-}
-
-static void mix_trunk(const struct piece *w, const struct kv_segment *s)
-{
-    const struct model_config *c = w->job->plan->c;
-
-    for (size_t page = 0; page * KV_PAGE < s->len; page++) {
-        const float *values = kv_tiles_values(c, tiles_of(w->job, s, page, w->head), w->tile);
-
-        for (size_t g = 0; g < w->group; g++)
-            mix_page(w, s, page, size_min(KV_PAGE, s->len - page * KV_PAGE), values, w->rows->n,
-                     scores_of(w, 0, g), w->job->plan->ld, output(w, w->rows->row, g), w->q_ld);
-    }
-}
-
-/* A run against its own segment; a row alone has the heads of its group as rows. */
-static void score_run(const struct piece *w, const struct run *run)
+/* Pages that m rows read at a time: floats lie where they are unless copying them is little beside what follows. */
+static size_t pages_at_once(const struct piece *w, size_t m)
 {
     const struct attention_plan *plan = w->job->plan;
-    const size_t i0 = run->row - w->rows->row;
 
-    for (size_t page = 0; page * KV_PAGE < run->first + run->n; page++) {
-        const float *keys =
-            kv_tiles_keys(plan->c, tiles_of(w->job, run->seg, page, w->head), w->tile);
+    return plan->c->kv_cache == KV_CACHE_F32 && m < COPIED_FOR ? 1 : plan->tile_pages;
+}
 
-        if (run->n == 1)
-            score_page(w, run->seg, page, keys, w->group, query(w, run->row, 0), w->d,
-                       scores_of(w, i0, 0), w->rows->n * plan->ld);
+typedef const float *tiles_fn(const struct model_config *c, const char *tiles, float *room);
+
+/* Keys or values of n pages of s, one behind another. */
+static const float *side_by_side(const struct piece *w, const struct kv_segment *s, size_t page,
+                                 size_t n, tiles_fn *read)
+{
+    const struct model_config *c = w->job->plan->c;
+    const size_t floats = w->d * KV_PAGE;
+
+    if (n == 1)
+        return read(c, tiles_of(w->job, s, page, w->head), w->tiles);
+    for (size_t i = 0; i < n; i++) {
+        float *to = w->tiles + i * floats;
+        const float *from = read(c, tiles_of(w->job, s, page + i, w->head), to);
+
+        if (from != to)
+            memcpy(to, from, floats * sizeof *to);
+    }
+    return w->tiles;
+}
+
+/* Scores of rows row .. row + m - 1 of the batch for the first n positions of s. A row alone has the heads of its group as rows. */
+static void score(const struct piece *w, const struct kv_segment *s, size_t n, size_t row, size_t m)
+{
+    const size_t ld = w->job->plan->ld, most = pages_at_once(w, m),
+                 end = (n + KV_PAGE - 1) / KV_PAGE;
+
+    for (size_t page = 0, here; page < end; page += here) {
+        here = size_min(most, end - page);
+        const float *keys = side_by_side(w, s, page, here, kv_tiles_keys);
+        const size_t at = s->start + page * KV_PAGE;
+
+        if (m == 1)
+            kernels()->gemm(w->group, here * KV_PAGE, w->d, query(w, row, 0), w->d, 1, keys,
+                            KV_PAGE, w->d * KV_PAGE, scores_of(w, row, 0) + at, w->rows->n * ld,
+                            false);
         else
             for (size_t g = 0; g < w->group; g++)
-                score_page(w, run->seg, page, keys, run->n, query(w, run->row, g), w->q_ld,
-                           scores_of(w, i0, g), plan->ld);
+                kernels()->gemm(m, here * KV_PAGE, w->d, query(w, row, g), w->q_ld, 1, keys,
+                                KV_PAGE, w->d * KV_PAGE, scores_of(w, row, g) + at, ld, false);
     }
 }
 
-/* Each row sees one position more than the one before: those that see a page whole are done together. */
+/* Their output += weights times values of s's positions from (a page's first) to n - 1. */
+static void mix(const struct piece *w, const struct kv_segment *s, size_t from, size_t n,
+                size_t row, size_t m)
+{
+    const size_t ld = w->job->plan->ld, most = pages_at_once(w, m) * KV_PAGE;
+
+    for (size_t here; from < n; from += here) {
+        here = size_min(most, n - from);
+        const float *values =
+            side_by_side(w, s, from / KV_PAGE, (here + KV_PAGE - 1) / KV_PAGE, kv_tiles_values);
+        const size_t at = s->start + from;
+
+        if (m == 1)
+            kernels()->gemm(w->group, w->d, here, scores_of(w, row, 0) + at, w->rows->n * ld, 1,
+                            values, w->d, PANEL, output(w, row, 0), w->d, true);
+        else
+            for (size_t g = 0; g < w->group; g++)
+                kernels()->gemm(m, w->d, here, scores_of(w, row, g) + at, ld, 1, values, w->d,
+                                PANEL, output(w, row, g), w->q_ld, true);
+    }
+}
+
+/* A run and its own segment: first what all its rows see, then each row one position more than the one before. */
 static void mix_run(const struct piece *w, const struct run *run)
 {
-    const struct attention_plan *plan = w->job->plan;
-    const size_t i0 = run->row - w->rows->row;
+    const size_t seen = run->n == 1 ? run->first + 1 : run->first / KV_PAGE * KV_PAGE;
 
-    for (size_t page = 0; page * KV_PAGE < run->first + run->n; page++) {
-        const float *values =
-            kv_tiles_values(plan->c, tiles_of(w->job, run->seg, page, w->head), w->tile);
-        const size_t begin = page * KV_PAGE, last = begin + KV_PAGE - 1;
-        const size_t sees =
-            begin > run->first ? begin - run->first : 0; /* the first row that does */
-        size_t whole = last > run->first ? size_min(last - run->first, run->n) : 0;
+    mix(w, run->seg, 0, seen, run->row, run->n);
+    for (size_t begin = seen; begin < run->first + run->n && run->n > 1; begin += KV_PAGE) {
+        const float *values = side_by_side(w, run->seg, begin / KV_PAGE, 1, kv_tiles_values);
+        const size_t ld = w->job->plan->ld, at = run->seg->start + begin;
+        const size_t i0 =
+            begin > run->first ? begin - run->first : 0; /* the first row that sees it */
+        const size_t whole = size_min(begin + KV_PAGE - 1 - run->first, run->n);
 
-        if (run->n == 1)
-            whole = 1;
-        for (size_t i = sees; i < whole; i++)
-            mix_page(w, run->seg, page, size_min(KV_PAGE, run->first + i + 1 - begin), values,
-                     w->group, scores_of(w, i0 + i, 0), w->rows->n * plan->ld,
-                     output(w, run->row + i, 0), w->d);
+        for (size_t i = i0; i < whole; i++)
+            kernels()->gemm(w->group, w->d, run->first + i + 1 - begin,
+                            scores_of(w, run->row + i, 0) + at, w->rows->n * ld, 1, values, w->d,
+                            PANEL, output(w, run->row + i, 0), w->d, true);
         for (size_t g = 0; g < w->group && whole < run->n; g++)
-            mix_page(w, run->seg, page, KV_PAGE, values, run->n - whole,
-                     scores_of(w, i0 + whole, g), plan->ld, output(w, run->row + whole, g),
-                     w->q_ld);
+            kernels()->gemm(run->n - whole, w->d, KV_PAGE, scores_of(w, run->row + whole, g) + at,
+                            ld, 1, values, w->d, PANEL, output(w, run->row + whole, g), w->q_ld,
+                            true);
     }
 }
 
@@ -359,7 +367,7 @@ static void weigh_run(const struct piece *w, const struct run *run)
         const size_t n = run->seg->start + run->first + i + 1;
 
         for (size_t g = 0; g < w->group; g++) {
-            float *row = scores_of(w, run->row - w->rows->row + i, g);
+            float *row = scores_of(w, run->row + i, g);
             const float max = kernels()->max(n, row);
             const float inv = 1.0f / kernels()->exp_sum(n, max, job->scale, row);
             const size_t at = (run->row + i) * job->plan->c->n_heads + w->head * w->group + g;
@@ -383,32 +391,30 @@ static void attend_unit(void *ctx, size_t unit, int thread)
     struct kv_segment **path = plan->paths + (size_t)thread * plan->max_depth;
     const struct piece w = {.job = job,
                             .rows = &cut->blocks[unit / c->n_kv_heads],
-                            .runs = cut->runs,
                             .head = unit % c->n_kv_heads,
                             .group = c->n_heads / c->n_kv_heads,
                             .d = c->head_width,
                             .q_ld = c->n_heads * c->head_width,
-                            .tile = scratch,
-                            .scores = scratch + 2 * c->head_width * KV_PAGE};
-    const struct run *run = cut->runs + w.rows->run, *end = run + w.rows->n_runs;
-    const size_t depth = path_of(w.rows->parent, path);
+                            .tiles = scratch,
+                            .scores = scratch + plan->tile_pages * c->head_width * KV_PAGE};
+    const struct run *runs = cut->runs + w.rows->run;
+    const size_t depth = path_of(w.rows->parent, path), n = w.rows->n, row = w.rows->row;
 
     for (size_t s = 0; s < depth; s++)
-        score_trunk(&w, path[s]);
-    for (const struct run *r = run; r < end; r++) {
-        score_run(&w, r);
-        weigh_run(&w, r);
+        score(&w, path[s], path[s]->len, row, n);
+    for (size_t r = 0; r < w.rows->n_runs; r++) {
+        score(&w, runs[r].seg, runs[r].first + runs[r].n, runs[r].row, runs[r].n);
+        weigh_run(&w, &runs[r]);
     }
-    for (size_t i = 0; i < w.rows->n; i++)
-        memset(output(&w, w.rows->row + i, 0), 0, w.group * w.d * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        memset(output(&w, row + i, 0), 0, w.group * w.d * sizeof(float));
     for (size_t s = 0; s < depth; s++)
-        mix_trunk(&w, path[s]);
-    for (const struct run *r = run; r < end; r++)
-        mix_run(&w, r);
-    for (size_t i = 0; i < w.rows->n; i++)
+        mix(&w, path[s], 0, path[s]->len, row, n);
+    for (size_t r = 0; r < w.rows->n_runs; r++)
+        mix_run(&w, &runs[r]);
+    for (size_t i = 0; i < n; i++)
         for (size_t g = 0; g < w.group; g++)
-            kernels()->scale(w.d, scores_of(&w, i, g)[plan->ld - 1],
-                             output(&w, w.rows->row + i, g));
+            kernels()->scale(w.d, scores_of(&w, row + i, g)[plan->ld - 1], output(&w, row + i, g));
 }
 
 void attention(const struct attention_plan *plan, size_t layer, const float *q, float *out,

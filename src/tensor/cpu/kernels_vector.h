@@ -76,8 +76,9 @@ static void whole_panels(size_t n_panels, size_t m, size_t k, const float *a, si
                          size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c,
                          size_t c_i, bool accumulate)
 {
-    while (m > 0) {
-        const size_t rows = m < GEMM_ROWS ? m : GEMM_ROWS;
+    /* as even as can be: a last tile of a few rows would wait for its own sums */
+    for (size_t n = (m + GEMM_ROWS - 1) / GEMM_ROWS; n > 0; n--) {
+        const size_t rows = (m + n - 1) / n;
 
         tiles[n_panels - 1][rows - 1](k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
         m -= rows;
@@ -397,6 +398,17 @@ static float vector_max(size_t n, const float *x)
 {
     v16 m = v_set(-INFINITY);
 
+    if (n >=
+        8 * PANEL) { /* in any order it is the same: four at a time do not wait for each other */
+        v16 most[4] = {m, m, m, m};
+
+        for (; n >= 4 * PANEL; n -= 4 * PANEL, x += 4 * PANEL) {
+#pragma GCC unroll 4
+            for (size_t k = 0; k < 4; k++)
+                most[k] = v_max(v_load(x + k * PANEL), most[k]);
+        }
+        m = v_max(v_max(most[0], most[1]), v_max(most[2], most[3]));
+    }
     EACH_16(i, c, n)
     m = v_max(c == PANEL ? v_load(x + i) : load_tail(x + i, c, -INFINITY), m);
     return v_join_max(m) + 0.0f;
