@@ -347,8 +347,8 @@ static bool run(struct cli *c, struct error *err)
 }
 
 static const enum option_id ids[] = {
-    OPT_MODEL,  OPT_PARTS,   OPT_ROUNDS,    OPT_PROMPT,  OPT_N_ANSWERS, OPT_TOKENS, OPT_SEED,
-    OPT_DEVICE, OPT_THREADS, OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS,   OPT_HOME};
+    OPT_MODEL,  OPT_PARTS,   OPT_ROUNDS,    OPT_PROMPT,   OPT_N_ANSWERS, OPT_TOKENS,  OPT_SEED,
+    OPT_DEVICE, OPT_THREADS, OPT_PRECISION, OPT_KV_CACHE, OPT_CONTEXT,   OPT_KERNELS, OPT_HOME};
 
 const struct command cmd_bench = {
     .set =

@@ -286,9 +286,9 @@ static bool run(struct cli *c, struct error *err)
 }
 
 static const enum option_id ids[] = {
-    OPT_MODEL,     OPT_ADAPTER, OPT_SYSTEM,   OPT_MAX_TOKENS, OPT_TEMPERATURE, OPT_TOP_P,
-    OPT_TOP_K,     OPT_SEED,    OPT_TEMPLATE, OPT_IN,         OPT_DEVICE,      OPT_THREADS,
-    OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS,  OPT_HOME,
+    OPT_MODEL,     OPT_ADAPTER,  OPT_SYSTEM,   OPT_MAX_TOKENS, OPT_TEMPERATURE, OPT_TOP_P,
+    OPT_TOP_K,     OPT_SEED,     OPT_TEMPLATE, OPT_IN,         OPT_DEVICE,      OPT_THREADS,
+    OPT_PRECISION, OPT_KV_CACHE, OPT_CONTEXT,  OPT_KERNELS,    OPT_HOME,
 };
 
 const struct command cmd_chat = {

@@ -20,6 +20,7 @@ static bool run(struct cli *c, struct error *err)
         .memory_bytes = option_int(c->options, OPT_MEMORY) << 20,
         .max_positions = (size_t)option_int(c->options, OPT_CONTEXT),
         .precision = machine_precision(c, PRECISION_F32),
+        .kv_cache = machine_kv_cache(c, KV_CACHE_F32),
     };
     int type = 0;
     socklen_t size = sizeof type;
@@ -31,7 +32,7 @@ static bool run(struct cli *c, struct error *err)
     return machine_setup(c, err) && engine_host_run(SOCKET_FD, &opt, err);
 }
 
-static const enum option_id ids[] = {OPT_THREADS, OPT_PRECISION, OPT_KERNELS,
+static const enum option_id ids[] = {OPT_THREADS, OPT_PRECISION, OPT_KV_CACHE, OPT_KERNELS,
                                      OPT_CONTEXT, OPT_MEMORY,    OPT_HOME};
 
 const struct command cmd_engine = {

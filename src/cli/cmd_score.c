@@ -125,9 +125,9 @@ static bool run(struct cli *c, struct error *err)
     return ok;
 }
 
-static const enum option_id ids[] = {OPT_MODEL,   OPT_ADAPTER, OPT_IN,        OPT_NO_SPECIAL,
-                                     OPT_DEVICE,  OPT_THREADS, OPT_PRECISION, OPT_SEED,
-                                     OPT_CONTEXT, OPT_KERNELS, OPT_HOME};
+static const enum option_id ids[] = {OPT_MODEL,  OPT_ADAPTER, OPT_IN,        OPT_NO_SPECIAL,
+                                     OPT_DEVICE, OPT_THREADS, OPT_PRECISION, OPT_KV_CACHE,
+                                     OPT_SEED,   OPT_CONTEXT, OPT_KERNELS,   OPT_HOME};
 
 const struct command cmd_score = {
     .set = {.command = "score",

@@ -130,9 +130,10 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
 {
     const struct options *o = c->options;
     const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
-    const char *const precise[] = {"--precision", option_text(o, OPT_PRECISION), NULL};
+    const char *const computed[] = {"--precision", option_text(o, OPT_PRECISION), "--kv-cache",
+                                    option_text(o, OPT_KV_CACHE), NULL};
     const struct engine_client_options eo = {.threads = (int)option_int(o, OPT_THREADS),
-                                             .extra = precise};
+                                             .extra = computed};
     json_t *judges = judges_of(c);
     struct api_options ao = {
         .home = c->home,
@@ -247,6 +248,7 @@ static const enum option_id ids[] = {
     OPT_EMBEDDING_MODEL,
     OPT_THREADS,
     OPT_PRECISION,
+    OPT_KV_CACHE,
     OPT_HOME,
 };
 

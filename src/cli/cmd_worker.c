@@ -69,6 +69,7 @@ static const enum option_id ids[] = {
     OPT_DEVICE,
     OPT_THREADS,
     OPT_PRECISION,
+    OPT_KV_CACHE,
     OPT_CONTEXT,
     OPT_KERNELS,
     OPT_HOME,

@@ -113,12 +113,15 @@ static bool set_text(struct cli *c, json_t *body, enum option_id id, const char 
            json_object_set_new(body, key, json_string(option_text(c->options, id))) == 0;
 }
 
-static bool set_precision(struct cli *c, json_t *body, struct error *err)
+/* What an option says of a setting under "hone". */
+static bool set_ours(struct cli *c, json_t *body, enum option_id id, const char *key,
+                     struct error *err)
 {
-    return !counts(c, json_object_get(body, "hone"), OPT_PRECISION, "precision") ||
-           set_path(body, "hone.precision", json_string(option_text(c->options, OPT_PRECISION))) ||
-           fail(err, ERR_INVALID,
-                "the job has no place for a precision: its \"hone\" is no object");
+    return !counts(c, json_object_get(body, "hone"), id, key) ||
+           set_path(body, arena_printf(c->arena, "hone.%s", key),
+                    json_string(option_text(c->options, id))) ||
+           fail(err, ERR_INVALID, "the job has no place for \"%s\": its \"hone\" is no object",
+                key);
 }
 
 static bool set_grader(struct cli *c, json_t *body, struct error *err)
@@ -143,7 +146,8 @@ static bool apply_options(struct cli *c, json_t *body, struct error *err)
 
     if (ok && counts(c, body, OPT_SEED, "seed"))
         json_object_set_new(body, "seed", json_integer(option_int(c->options, OPT_SEED)));
-    ok = ok && set_precision(c, body, err) && set_grader(c, body, err);
+    ok = ok && set_ours(c, body, OPT_PRECISION, "precision", err) &&
+         set_ours(c, body, OPT_KV_CACHE, "kv_cache", err) && set_grader(c, body, err);
     for (size_t i = 0; ok && i < set->n; i++)
         ok = set_option(c, body, set->list[i], err);
     const json_t *method = json_object_get(body, "method");
@@ -322,6 +326,7 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
     if (!recipe_from_job(p->job.body, &p->model->config, &p->recipe, err))
         return fail_while(err, "reading %s", what_of(&p->job));
     p->model->precision = p->recipe.precision;
+    p->model->config.kv_cache = p->recipe.kv_cache;
     return (p->job.model.adapter == NULL ||
             adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) &&
            prompter_open(p->model, template, &p->prompter, err) &&

@@ -50,5 +50,5 @@ struct fit_inputs job_parts_fit_inputs(const struct job_parts *p, struct cli *c)
 /* The options that job_file_read and job_parts_open look at. */
 #define JOB_OPTIONS                                                                                \
     OPT_MODEL, OPT_TRAIN, OPT_VALID, OPT_SET, OPT_SEED, OPT_TEMPLATE, GRADER_OPTIONS, OPT_DEVICE,  \
-        OPT_THREADS, OPT_PRECISION, OPT_CONTEXT, OPT_KERNELS, OPT_HOME
+        OPT_THREADS, OPT_PRECISION, OPT_KV_CACHE, OPT_CONTEXT, OPT_KERNELS, OPT_HOME
 #endif

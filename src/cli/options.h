@@ -79,6 +79,7 @@ enum option_id {
     OPT_DEVICE,
     OPT_THREADS,
     OPT_PRECISION,
+    OPT_KV_CACHE,
     OPT_CONTEXT,
     OPT_KERNELS,
     /* Python graders */

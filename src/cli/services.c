@@ -77,6 +77,7 @@ static bool open_local(struct services *s, struct asked *x, const char *name, bo
         !model_open(ref.path, 0, &x->model, err))
         return false;
     x->model->precision = machine_precision(s->c, PRECISION_F32);
+    x->model->config.kv_cache = machine_kv_cache(s->c, KV_CACHE_F32);
     if ((ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||
         !prompter_open(x->model, NULL, &x->prompter, err) ||
         !prompter_reason(x->prompter, NULL, err))

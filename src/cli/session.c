@@ -24,6 +24,15 @@ enum precision machine_precision(const struct cli *c, enum precision otherwise)
     return p;
 }
 
+enum kv_cache machine_kv_cache(const struct cli *c, enum kv_cache otherwise)
+{
+    enum kv_cache k = otherwise;
+
+    if (option_given(c->options, OPT_KV_CACHE))
+        (void)kv_cache_named(str_of(option_text(c->options, OPT_KV_CACHE)), &k);
+    return k;
+}
+
 bool template_option(struct cli *c, const char **out, struct error *err)
 {
     const char *path = option_text(c->options, OPT_TEMPLATE);
@@ -91,10 +100,10 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
     if (ok && s.ref.adapter != NULL)
         ok = adapter_load(&s.model->config, s.ref.adapter, &s.adapter, err);
     if (ok) {
-        const struct engine_options opt = engine_defaults(s.model);
-
         run_habits_read(run_of(&s.ref), &s.habits);
         s.model->precision = machine_precision(c, s.habits.precision);
+        s.model->config.kv_cache = machine_kv_cache(c, s.habits.kv_cache);
+        const struct engine_options opt = engine_defaults(s.model);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&
              (!with_template || open_template(c, &s, err));
     }

@@ -13,6 +13,8 @@
 MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
 /* What a model is to compute in: as the option says, where it is given. */
 enum precision machine_precision(const struct cli *c, enum precision otherwise);
+/* The same of what its keys and values are kept in. */
+enum kv_cache machine_kv_cache(const struct cli *c, enum kv_cache otherwise);
 
 struct session {
     struct model_ref ref;

@@ -2,6 +2,7 @@
 
 #include "base/limits.h"
 #include "job/run_read.h"
+#include "model/kv.h"
 
 static size_t max_tokens_in(const json_t *job_file)
 {
@@ -20,6 +21,15 @@ static enum precision precision_in(const json_t *job_file)
     return p;
 }
 
+static enum kv_cache kv_cache_in(const json_t *job_file)
+{
+    enum kv_cache k = KV_CACHE_F32; /* as above */
+
+    (void)kv_cache_named(
+        json_str(json_object_get(json_object_get(job_file, "resolved"), "kv_cache")), &k);
+    return k;
+}
+
 void run_habits_read(const char *run, struct run_habits *out)
 {
     struct error ignored;
@@ -31,6 +41,7 @@ void run_habits_read(const char *run, struct run_habits *out)
     *out = (struct run_habits){
         .max_tokens = max_tokens_in(file),
         .precision = precision_in(file),
+        .kv_cache = kv_cache_in(file),
         .reasoning =
             json_object_get(json_object_get(json_object_get(file, "job"), "hone"), "reasoning"),
         .template =

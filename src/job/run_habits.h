@@ -9,6 +9,7 @@
 struct run_habits {
     size_t max_tokens;        /* of an answer; 0: not known */
     enum precision precision; /* it was trained in */
+    enum kv_cache kv_cache;   /* the same of its keys and values */
     const json_t *reasoning;  /* "reasoning" of its job, or NULL */
     const char *template;     /* what it was given in place of the model's own, or NULL */
     json_t *job_file;         /* what the two above lie in */

@@ -4,12 +4,17 @@
 #include "model/attention.h"
 #include "base/parallel.h"
 #include "base/size.h"
+#include "model/kv_tile.h"
 #include "tensor/cpu/kernels.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
+#define PIECE_ROWS 8       /* a block is not cut into smaller pieces */
+#define TILE_FLOATS 4096   /* of keys or values read at a time: 16 KB stay near */
+#define COPIED_FOR 8       /* rows from which on floats are copied for it */
+#define STORED_TOGETHER 64 /* rows from which on storing them is divided */
 #define BLOCK_ROWS                                                                                 \
     32 /* rows that read a trunk together; part of the backward's order, so not to be tuned per machine */
 
@@ -25,11 +30,21 @@ struct block { /* runs that hang on one parent */
     size_t row, n;
 };
 
+/* The blocks as the forward divides them: the same ones, or cut so that no thread waits long for another. */
+struct pieces {
+    const struct run *runs;
+    const struct block *blocks;
+    size_t n_blocks;
+};
+
 struct attention_plan {
     const struct model_config *c;
     size_t m, n_runs, n_blocks, n_trees, max_end;
+    size_t max_rows;   /* of a block */
+    size_t tile_pages; /* pages of keys or values that are read at a time */
     struct run *runs;
     struct block *blocks;
+    struct pieces cut;
     size_t *tree_block; /* [n_trees + 1]: first block of each tree */
     float *scratch;     /* [threads][scratch_floats] */
     size_t scratch_floats, ld;
@@ -51,6 +66,59 @@ static size_t depth_of(const struct kv_segment *s)
     for (; s != NULL; s = s->parent)
         n++;
     return n;
+}
+
+/* How much longer n equal pieces of work take threads than if they could be divided at will. */
+static double unevenness(size_t n, size_t threads)
+{
+    return (double)((n + threads - 1) / threads * threads) / (double)n;
+}
+
+/* In how many pieces each block is cut: as few as leave hardly anybody waiting, for each reads the trunk anew. */
+static size_t pieces_of_block(const struct attention_plan *p)
+{
+    const size_t threads = (size_t)parallel_threads(), n = p->n_blocks * p->c->n_kv_heads;
+    const size_t most = size_max(1, p->max_rows / PIECE_ROWS);
+    size_t best = 1;
+
+    for (size_t cut = 2; cut <= most && unevenness(best * n, threads) > 1.1; cut++)
+        if (unevenness(cut * n, threads) < unevenness(best * n, threads))
+            best = cut;
+    return best;
+}
+
+static struct pieces cut_blocks(const struct attention_plan *p, struct arena *a)
+{
+    const size_t n = pieces_of_block(p);
+
+    if (n == 1)
+        return (struct pieces){.runs = p->runs, .blocks = p->blocks, .n_blocks = p->n_blocks};
+    struct run *runs = ARENA_ARRAY(a, struct run, p->n_runs + n * p->n_blocks);
+    struct block *blocks = ARENA_ARRAY(a, struct block, n * p->n_blocks);
+    size_t n_runs = 0, n_blocks = 0;
+
+    for (size_t i = 0; i < p->n_blocks; i++) {
+        const struct block *b = &p->blocks[i];
+        const size_t most = (b->n + n - 1) / n;
+        struct block *to = NULL;
+
+        for (size_t r = b->run; r < b->run + b->n_runs; r++)
+            for (size_t done = 0, here; done < p->runs[r].n; done += here) {
+                const struct run *run = &p->runs[r];
+
+                if (to == NULL || to->n == most) {
+                    to = &blocks[n_blocks++];
+                    *to =
+                        (struct block){.parent = b->parent, .run = n_runs, .row = run->row + done};
+                }
+                here = size_min(run->n - done, most - to->n);
+                runs[n_runs++] = (struct run){
+                    .seg = run->seg, .row = run->row + done, .n = here, .first = run->first + done};
+                to->n_runs++;
+                to->n += here;
+            }
+    }
+    return (struct pieces){.runs = runs, .blocks = blocks, .n_blocks = n_blocks};
 }
 
 struct attention_plan *attention_plan_make(const struct model_config *c, const struct span *spans,
@@ -95,39 +163,53 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
     }
     p->tree_block[p->n_trees] = p->n_blocks;
     p->ld = size_round_up(p->max_end, KV_PAGE) + KV_PAGE;
+    for (size_t b = 0; b < p->n_blocks; b++)
+        p->max_rows = size_max(p->max_rows, p->blocks[b].n);
+    p->tile_pages = size_max(2, TILE_FLOATS / (c->head_width * KV_PAGE)); /* 2: the backward's */
     const size_t group = c->n_heads / c->n_kv_heads;
-    p->scratch_floats =
-        size_round_up(size_max(group, 2) * BLOCK_ROWS * p->ld + 2 * c->head_width * KV_PAGE, 16);
+    p->scratch_floats = size_round_up(
+        size_max(group, 2) * p->max_rows * p->ld + p->tile_pages * c->head_width * KV_PAGE, 16);
+    p->cut = cut_blocks(p, a);
     p->paths = ARENA_ARRAY(a, struct kv_segment *, p->max_depth * (size_t)parallel_threads());
     p->scratch = arena_alloc(a, p->scratch_floats * sizeof(float) * (size_t)parallel_threads());
     return p;
 }
 
+struct storing {
+    const struct attention_plan *plan;
+    size_t layer;
+    const float *k, *v;
+};
+
+static void store_run(void *ctx, size_t unit, int thread)
+{
+    const struct storing *w = ctx;
+    const struct model_config *c = w->plan->c;
+    const struct run *run = &w->plan->runs[unit];
+    const size_t d = c->head_width, kd = c->n_kv_heads * d;
+
+    (void)thread;
+    for (size_t i = 0; i < run->n; i++) {
+        const size_t at = run->first + i, row = (run->row + i) * kd;
+        char *page = run->seg->pages[at / KV_PAGE];
+
+        for (size_t h = 0; h < c->n_kv_heads; h++)
+            kv_tiles_put(c, page + kv_offset(c, w->layer, h), at % KV_PAGE, w->k + row + h * d,
+                         w->v + row + h * d);
+    }
+}
+
+/* Two runs never write to the same place; few rows are done before another thread is awake. */
 void attention_store(const struct attention_plan *plan, size_t layer, const float *k,
                      const float *v)
 {
-    const struct model_config *c = plan->c;
-    const size_t d = c->head_width, ld = c->n_kv_heads * d;
+    struct storing w = {.plan = plan, .layer = layer, .k = k, .v = v};
 
-    for (size_t r = 0; r < plan->n_runs; r++) {
-        const struct run *run = &plan->runs[r];
-
-        for (size_t i = 0; i < run->n; i++) {
-            const size_t at = run->first + i;
-            float *page = run->seg->pages[at / KV_PAGE];
-            const size_t slot = at % KV_PAGE;
-
-            for (size_t h = 0; h < c->n_kv_heads; h++) {
-                float *keys = page + kv_offset(c, layer, h), *values = keys + d * KV_PAGE;
-                const float *krow = k + (run->row + i) * ld + h * d,
-                            *vrow = v + (run->row + i) * ld + h * d;
-
-                for (size_t j = 0; j < d; j++)
-                    keys[j * KV_PAGE + slot] = krow[j];
-                memcpy(values + slot * d, vrow, d * sizeof *values);
-            }
-        }
-    }
+    if (plan->m >= STORED_TOGETHER)
+        parallel_for(plan->n_runs, store_run, &w);
+    else
+        for (size_t i = 0; i < plan->n_runs; i++)
+            store_run(&w, i, 0);
 }
 
 struct job {
@@ -148,118 +230,191 @@ static size_t path_of(struct kv_segment *s, struct kv_segment **path)
     return n;
 }
 
-static const float *page_keys(const struct job *job, const struct kv_segment *s, size_t page,
-                              size_t head)
+static const char *tiles_of(const struct job *job, const struct kv_segment *s, size_t page,
+                            size_t head)
 {
     return s->pages[page] + kv_offset(job->plan->c, job->layer, head);
 }
 
-/* scores[rows][start + page * 16 ..] of one segment's first n positions */
-static void score_segment(const struct job *job, const struct kv_segment *s, size_t n, size_t head,
-                          size_t m, const float *q, size_t q_ld, float *scores, size_t ld)
+/* A thread's piece of work: some rows and the query heads that share a key-value head. */
+struct piece {
+    const struct job *job;
+    const struct block *rows;
+    size_t head, group, d, q_ld; /* q_ld: floats from a row's query to the next row's, [H, D] */
+    float *scores;               /* [group][rows][ld], over positions from 0 */
+    float *tiles;                /* [tile_pages][D * KV_PAGE] keys or values side by side */
+};
+
+static const float *query(const struct piece *w, size_t row, size_t g)
 {
-    for (size_t page = 0; page * KV_PAGE < n; page++)
-        kernels()->gemm(m, KV_PAGE, job->plan->c->head_width, q, q_ld, 1,
-                        page_keys(job, s, page, head), KV_PAGE, 0,
-                        scores + s->start + page * KV_PAGE, ld, false);
+    return w->job->q + row * w->q_ld + (w->head * w->group + g) * w->d;
 }
 
-/* out[rows][D] += weights over positions from .. n - 1 of one segment; from is a page's first */
-static void mix_segment(const struct job *job, const struct kv_segment *s, size_t from, size_t n,
-                        size_t head, size_t m, const float *p, size_t ld, float *out, size_t out_ld)
+static float *output(const struct piece *w, size_t row, size_t g)
 {
-    const size_t d = job->plan->c->head_width;
+    return w->job->out + row * w->q_ld + (w->head * w->group + g) * w->d;
+}
 
-    for (size_t page = from / KV_PAGE; page * KV_PAGE < n; page++) {
-        const float *values = page_keys(job, s, page, head) + d * KV_PAGE;
-        const size_t here = size_min(KV_PAGE, n - page * KV_PAGE);
+/* Over the positions from 0 on of a row of the batch and head g. */
+static float *scores_of(const struct piece *w, size_t row, size_t g)
+{
+    return w->scores + (g * w->rows->n + row - w->rows->row) * w->job->plan->ld;
+}
 
-        kernels()->gemm(m, d, here, p + s->start + page * KV_PAGE, ld, 1, values, d, PANEL, out,
-                        out_ld, true);
+/* Pages that m rows read at a time: floats lie where they are unless copying them is little beside what follows. */
+static size_t pages_at_once(const struct piece *w, size_t m)
+{
+    const struct attention_plan *plan = w->job->plan;
+
+    return plan->c->kv_cache == KV_CACHE_F32 && m < COPIED_FOR ? 1 : plan->tile_pages;
+}
+
+typedef const float *tiles_fn(const struct model_config *c, const char *tiles, float *room);
+
+/* Keys or values of n pages of s, one behind another. */
+static const float *side_by_side(const struct piece *w, const struct kv_segment *s, size_t page,
+                                 size_t n, tiles_fn *read)
+{
+    const struct model_config *c = w->job->plan->c;
+    const size_t floats = w->d * KV_PAGE;
+
+    if (n == 1)
+        return read(c, tiles_of(w->job, s, page, w->head), w->tiles);
+    for (size_t i = 0; i < n; i++) {
+        float *to = w->tiles + i * floats;
+        const float *from = read(c, tiles_of(w->job, s, page + i, w->head), to);
+
+        if (from != to)
+            memcpy(to, from, floats * sizeof *to);
+    }
+    return w->tiles;
+}
+
+/* Scores of rows row .. row + m - 1 of the batch for the first n positions of s. A row alone has the heads of its group as rows. */
+static void score(const struct piece *w, const struct kv_segment *s, size_t n, size_t row, size_t m)
+{
+    const size_t ld = w->job->plan->ld, most = pages_at_once(w, m),
+                 end = (n + KV_PAGE - 1) / KV_PAGE;
+
+    for (size_t page = 0, here; page < end; page += here) {
+        here = size_min(most, end - page);
+        const float *keys = side_by_side(w, s, page, here, kv_tiles_keys);
+        const size_t at = s->start + page * KV_PAGE;
+
+        if (m == 1)
+            kernels()->gemm(w->group, here * KV_PAGE, w->d, query(w, row, 0), w->d, 1, keys,
+                            KV_PAGE, w->d * KV_PAGE, scores_of(w, row, 0) + at, w->rows->n * ld,
+                            false);
+        else
+            for (size_t g = 0; g < w->group; g++)
+                kernels()->gemm(m, here * KV_PAGE, w->d, query(w, row, g), w->q_ld, 1, keys,
+                                KV_PAGE, w->d * KV_PAGE, scores_of(w, row, g) + at, ld, false);
     }
 }
 
-/* One row each against its own segment, the group's heads side by side. */
+/* Their output += weights times values of s's positions from (a page's first) to n - 1. */
+static void mix(const struct piece *w, const struct kv_segment *s, size_t from, size_t n,
+                size_t row, size_t m)
+{
+    const size_t ld = w->job->plan->ld, most = pages_at_once(w, m) * KV_PAGE;
+
+    for (size_t here; from < n; from += here) {
+        here = size_min(most, n - from);
+        const float *values =
+            side_by_side(w, s, from / KV_PAGE, (here + KV_PAGE - 1) / KV_PAGE, kv_tiles_values);
+        const size_t at = s->start + from;
+
+        if (m == 1)
+            kernels()->gemm(w->group, w->d, here, scores_of(w, row, 0) + at, w->rows->n * ld, 1,
+                            values, w->d, PANEL, output(w, row, 0), w->d, true);
+        else
+            for (size_t g = 0; g < w->group; g++)
+                kernels()->gemm(m, w->d, here, scores_of(w, row, g) + at, ld, 1, values, w->d,
+                                PANEL, output(w, row, g), w->q_ld, true);
+    }
+}
+
+/* A run and its own segment: first what all its rows see, then each row one position more than the one before. */
+static void mix_run(const struct piece *w, const struct run *run)
+{
+    const size_t seen = run->n == 1 ? run->first + 1 : run->first / KV_PAGE * KV_PAGE;
+
+    mix(w, run->seg, 0, seen, run->row, run->n);
+    for (size_t begin = seen; begin < run->first + run->n && run->n > 1; begin += KV_PAGE) {
+        const float *values = side_by_side(w, run->seg, begin / KV_PAGE, 1, kv_tiles_values);
+        const size_t ld = w->job->plan->ld, at = run->seg->start + begin;
+        const size_t i0 =
+            begin > run->first ? begin - run->first : 0; /* the first row that sees it */
+        const size_t whole = size_min(begin + KV_PAGE - 1 - run->first, run->n);
+
+        for (size_t i = i0; i < whole; i++)
+            kernels()->gemm(w->group, w->d, run->first + i + 1 - begin,
+                            scores_of(w, run->row + i, 0) + at, w->rows->n * ld, 1, values, w->d,
+                            PANEL, output(w, run->row + i, 0), w->d, true);
+        for (size_t g = 0; g < w->group && whole < run->n; g++)
+            kernels()->gemm(run->n - whole, w->d, KV_PAGE, scores_of(w, run->row + whole, g) + at,
+                            ld, 1, values, w->d, PANEL, output(w, run->row + whole, g), w->q_ld,
+                            true);
+    }
+}
+
+/* Scores become weights, but for their sum: one over it is kept behind them, where ld leaves a page of room. */
+static void weigh_run(const struct piece *w, const struct run *run)
+{
+    const struct job *job = w->job;
+
+    for (size_t i = 0; i < run->n; i++) {
+        const size_t n = run->seg->start + run->first + i + 1;
+
+        for (size_t g = 0; g < w->group; g++) {
+            float *row = scores_of(w, run->row + i, g);
+            const float max = kernels()->max(n, row);
+            const float inv = 1.0f / kernels()->exp_sum(n, max, job->scale, row);
+            const size_t at = (run->row + i) * job->plan->c->n_heads + w->head * w->group + g;
+
+            row[job->plan->ld - 1] = inv;
+            if (job->row_max != NULL) {
+                job->row_max[at] = max;
+                job->row_inv[at] = inv;
+            }
+        }
+    }
+}
+
 static void attend_unit(void *ctx, size_t unit, int thread)
 {
     const struct job *job = ctx;
     const struct attention_plan *plan = job->plan;
     const struct model_config *c = plan->c;
-    const size_t d = c->head_width, group = c->n_heads / c->n_kv_heads, hd = c->n_heads * d,
-                 ld = plan->ld;
-    const struct block *b = &plan->blocks[unit / c->n_kv_heads];
-    const size_t head = unit % c->n_kv_heads;
-    float *scores = plan->scratch + (size_t)thread * plan->scratch_floats; /* [group][rows][ld] */
+    const struct pieces *cut = &plan->cut;
+    float *scratch = plan->scratch + (size_t)thread * plan->scratch_floats;
     struct kv_segment **path = plan->paths + (size_t)thread * plan->max_depth;
-    const size_t depth = path_of(b->parent, path);
+    const struct piece w = {.job = job,
+                            .rows = &cut->blocks[unit / c->n_kv_heads],
+                            .head = unit % c->n_kv_heads,
+                            .group = c->n_heads / c->n_kv_heads,
+                            .d = c->head_width,
+                            .q_ld = c->n_heads * c->head_width,
+                            .tiles = scratch,
+                            .scores = scratch + plan->tile_pages * c->head_width * KV_PAGE};
+    const struct run *runs = cut->runs + w.rows->run;
+    const size_t depth = path_of(w.rows->parent, path), n = w.rows->n, row = w.rows->row;
 
-    for (size_t g = 0; g < group; g++) {
-        const float *q = job->q + b->row * hd + (head * group + g) * d;
-        float *out = job->out + b->row * hd + (head * group + g) * d;
-
-        for (size_t i = 0; i < b->n; i++)
-            memset(out + i * hd, 0, d * sizeof *out);
-        for (size_t s = 0; s < depth; s++)
-            score_segment(job, path[s], path[s]->len, head, b->n, q, hd, scores + g * b->n * ld,
-                          ld);
+    for (size_t s = 0; s < depth; s++)
+        score(&w, path[s], path[s]->len, row, n);
+    for (size_t r = 0; r < w.rows->n_runs; r++) {
+        score(&w, runs[r].seg, runs[r].first + runs[r].n, runs[r].row, runs[r].n);
+        weigh_run(&w, &runs[r]);
     }
-    for (size_t r = b->run; r < b->run + b->n_runs; r++) {
-        const struct run *run = &plan->runs[r];
-        const size_t i0 = run->row - b->row;
-        const float *q = job->q + run->row * hd + head * group * d;
-
-        if (run->n == 1) { /* the heads of the group as rows */
-            score_segment(job, run->seg, run->first + 1, head, group, q, d, scores + i0 * ld,
-                          b->n * ld);
-            continue;
-        }
-        for (size_t g = 0; g < group; g++)
-            score_segment(job, run->seg, run->first + run->n, head, run->n, q + g * d, hd,
-                          scores + (g * b->n + i0) * ld, ld);
-    }
-    for (size_t r = b->run; r < b->run + b->n_runs; r++) {
-        const struct run *run = &plan->runs[r];
-
-        for (size_t i = 0; i < run->n; i++) {
-            const size_t n = run->seg->start + run->first + i + 1;
-
-            for (size_t g = 0; g < group; g++) {
-                float *row = scores + (g * b->n + run->row - b->row + i) * ld;
-                const float max = kernels()->max(n, row);
-                const float inv = 1.0f / kernels()->exp_sum(n, max, job->scale, row);
-                const size_t at = (run->row + i) * c->n_heads + head * group + g;
-
-                row[ld - 1] = inv; /* past every score: ld leaves a page of room */
-                if (job->row_max != NULL) {
-                    job->row_max[at] = max;
-                    job->row_inv[at] = inv;
-                }
-            }
-        }
-    }
-    for (size_t g = 0; g < group; g++)
-        for (size_t s = 0; s < depth; s++)
-            mix_segment(job, path[s], 0, path[s]->len, head, b->n, scores + g * b->n * ld, ld,
-                        job->out + b->row * hd + (head * group + g) * d, hd);
-    for (size_t r = b->run; r < b->run + b->n_runs; r++) {
-        const struct run *run = &plan->runs[r];
-
-        /* pages of its own segment that all of the run's rows see whole */
-        const size_t seen = run->n == 1 ? 0 : run->first / KV_PAGE * KV_PAGE;
-
-        for (size_t g = 0; g < group && seen > 0; g++)
-            mix_segment(job, run->seg, 0, seen, head, run->n,
-                        scores + (g * b->n + run->row - b->row) * ld, ld,
-                        job->out + run->row * hd + (head * group + g) * d, hd);
-        for (size_t i = 0; i < run->n; i++) /* each row sees one more than the one before */
-            mix_segment(job, run->seg, seen, run->first + i + 1, head, group,
-                        scores + (run->row - b->row + i) * ld, b->n * ld,
-                        job->out + (run->row + i) * hd + head * group * d, d);
-    }
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t g = 0; g < group; g++)
-            kernels()->scale(d, scores[(g * b->n + i) * ld + ld - 1],
-                             job->out + (b->row + i) * hd + (head * group + g) * d);
+    for (size_t i = 0; i < n; i++)
+        memset(output(&w, row + i, 0), 0, w.group * w.d * sizeof(float));
+    for (size_t s = 0; s < depth; s++)
+        mix(&w, path[s], 0, path[s]->len, row, n);
+    for (size_t r = 0; r < w.rows->n_runs; r++)
+        mix_run(&w, &runs[r]);
+    for (size_t i = 0; i < n; i++)
+        for (size_t g = 0; g < w.group; g++)
+            kernels()->scale(w.d, scores_of(&w, row + i, g)[plan->ld - 1], output(&w, row + i, g));
 }
 
 void attention(const struct attention_plan *plan, size_t layer, const float *q, float *out,
@@ -273,7 +428,7 @@ void attention(const struct attention_plan *plan, size_t layer, const float *q, 
                       .row_inv = row_inv,
                       .scale = 1.0f / sqrtf((float)plan->c->head_width)};
 
-    parallel_for(plan->n_blocks * plan->c->n_kv_heads, attend_unit, &job);
+    parallel_for(plan->cut.n_blocks * plan->c->n_kv_heads, attend_unit, &job);
 }
 
 /* [16][D] from [D][16] */
@@ -301,18 +456,22 @@ static void back_run(const struct job *job, const struct run *run, size_t head, 
                  kd = c->n_kv_heads * d;
     const size_t ld = plan->ld, q_at = run->row * hd + (head * group + g) * d, m = run->n;
     const float *q = job->q + q_at, *dout = job->dout + q_at;
-    float *p = scratch, *ds = p + BLOCK_ROWS * ld, *turned = ds + BLOCK_ROWS * ld;
+    float *tile = scratch, *turned = tile + d * KV_PAGE, *p = turned + d * KV_PAGE,
+          *ds = p + plan->max_rows * ld;
     const size_t depth = path_of(run->seg, path);
     const size_t end = run->seg->start + run->first + m;
 
     for (size_t s = 0; s < depth; s++) {
         const size_t n = path[s] == run->seg ? run->first + m : path[s]->len;
 
-        score_segment(job, path[s], n, head, m, q, hd, p, ld);
         for (size_t page = 0; page * KV_PAGE < n; page++) {
-            turn_values(page_keys(job, path[s], page, head) + d * KV_PAGE, d, turned);
-            kern->gemm(m, KV_PAGE, d, dout, hd, 1, turned, KV_PAGE, 0,
-                       ds + path[s]->start + page * KV_PAGE, ld, false);
+            const char *tiles = tiles_of(job, path[s], page, head);
+            const size_t col = path[s]->start + page * KV_PAGE;
+
+            kern->gemm(m, KV_PAGE, d, q, hd, 1, kv_tiles_keys(c, tiles, tile), KV_PAGE, 0, p + col,
+                       ld, false);
+            turn_values(kv_tiles_values(c, tiles, tile), d, turned);
+            kern->gemm(m, KV_PAGE, d, dout, hd, 1, turned, KV_PAGE, 0, ds + col, ld, false);
         }
     }
     for (size_t i = 0; i < m; i++) {
@@ -335,7 +494,7 @@ static void back_run(const struct job *job, const struct run *run, size_t head, 
                          col = path[s]->start + page * KV_PAGE;
             const size_t key_at = (path[s]->row0 + page * KV_PAGE) * kd + head * d;
 
-            turn_keys(page_keys(job, path[s], page, head), d, turned);
+            turn_keys(kv_tiles_keys(c, tiles_of(job, path[s], page, head), tile), d, turned);
             kern->gemm(m, d, here, ds + col, ld, 1, turned, d, PANEL, job->dq + q_at, hd, true);
             kern->gemm(here, d, m, ds + col, 1, ld, q, hd, PANEL, job->dk + key_at, kd, true);
             kern->gemm(here, d, m, p + col, 1, ld, dout, hd, PANEL, job->dv + key_at, kd, true);

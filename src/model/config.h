@@ -16,6 +16,9 @@
 
 #define MODEL_MAX_EOS 16
 
+/* How a key-value cache keeps its values: model/kv.h. */
+enum kv_cache { KV_CACHE_F32, KV_CACHE_F16, KV_CACHE_Q8_0 };
+
 struct model_config {
     char family[32];   /* "llama" */
     size_t n_layers;   /* L */
@@ -35,6 +38,8 @@ struct model_config {
         [MODEL_MAX_EOS]; /* every id that ends an answer, from every place that may list one; eos[0] is the one
                                that the file names first, so the natural one to train an answer to end with */
     size_t n_eos;
+    /* KV_CACHE_F32 from every file; whoever opens a model may set it before a cache is made */
+    enum kv_cache kv_cache;
 };
 
 struct family; /* model/family.h */

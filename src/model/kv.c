@@ -9,13 +9,31 @@
 #include <string.h>
 
 struct kv_pool {
-    size_t page_floats, max_pages, n_pages, n_free, cap_free;
-    float **free_pages;
+    size_t page_bytes, max_pages, n_pages, n_free, cap_free;
+    char **free_pages;
 };
+
+static const char *const cache_names[] = {
+    [KV_CACHE_F32] = "f32", [KV_CACHE_F16] = "f16", [KV_CACHE_Q8_0] = "q8_0"};
+
+const char *kv_cache_name(enum kv_cache k)
+{
+    return cache_names[k];
+}
+
+bool kv_cache_named(struct str name, enum kv_cache *out)
+{
+    for (size_t i = 0; i < sizeof cache_names / sizeof cache_names[0]; i++)
+        if (str_is(name, cache_names[i])) {
+            *out = (enum kv_cache)i;
+            return true;
+        }
+    return false;
+}
 
 size_t kv_page_bytes(const struct model_config *c)
 {
-    return kv_offset(c, c->n_layers, 0) * sizeof(float);
+    return kv_offset(c, c->n_layers, 0);
 }
 
 bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool **out,
@@ -25,7 +43,7 @@ bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool
 
     if (p == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the key-value cache");
-    p->page_floats = kv_page_bytes(c) / sizeof(float);
+    p->page_bytes = kv_page_bytes(c);
     p->max_pages = max_bytes / kv_page_bytes(c);
     *out = p;
     return true;
@@ -44,7 +62,7 @@ void kv_pool_close(struct kv_pool *p)
 
 size_t kv_pool_bytes(const struct kv_pool *p)
 {
-    return p->n_pages * p->page_floats * sizeof(float);
+    return p->n_pages * p->page_bytes;
 }
 
 size_t kv_pool_pages_in_use(const struct kv_pool *p)
@@ -57,13 +75,13 @@ size_t kv_pool_max_pages(const struct kv_pool *p)
     return p->max_pages;
 }
 
-static void give_page(struct kv_pool *p, float *page)
+static void give_page(struct kv_pool *p, char *page)
 {
     assert(p->n_free < p->cap_free);
     p->free_pages[p->n_free++] = page;
 }
 
-static float *take_page(struct kv_pool *p)
+static char *take_page(struct kv_pool *p)
 {
     if (p->n_free > 0)
         return p->free_pages[--p->n_free];
@@ -71,18 +89,18 @@ static float *take_page(struct kv_pool *p)
         return NULL;
     if (p->n_pages >= p->cap_free) { /* room to take every page back */
         const size_t cap = size_max(64, 2 * p->cap_free);
-        float **grown = realloc(p->free_pages, cap * sizeof *grown);
+        char **grown = realloc(p->free_pages, cap * sizeof *grown);
 
         if (grown == NULL)
             return NULL;
         p->free_pages = grown;
         p->cap_free = cap;
     }
-    float *page = aligned_alloc(64, size_round_up(p->page_floats * sizeof(float), 64));
+    char *page = aligned_alloc(64, size_round_up(p->page_bytes, 64));
     if (page == NULL)
         return NULL;
     /* positions not yet written are read by products whose results nobody uses: they must not be NaN traps */
-    memset(page, 0, p->page_floats * sizeof(float));
+    memset(page, 0, p->page_bytes);
     p->n_pages++;
     return page;
 }
@@ -113,7 +131,7 @@ bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n, struc
 
     if (wanted > s->cap_pages) {
         const size_t cap = size_max(wanted, 2 * (size_t)s->cap_pages);
-        float **grown = realloc(s->pages, cap * sizeof *grown);
+        char **grown = realloc(s->pages, cap * sizeof *grown);
 
         if (grown == NULL)
             return fail(err, ERR_NO_MEMORY, "no memory for the key-value cache's table");
@@ -121,7 +139,7 @@ bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size_t n, struc
         s->cap_pages = (uint32_t)cap;
     }
     while (s->n_pages < wanted) {
-        float *page = take_page(p);
+        char *page = take_page(p);
 
         if (page == NULL)
             return fail(

@@ -9,16 +9,33 @@
  *
  * That is the layout of a packed panel: scores are a product with 16 keys side by side, and the output a chain over
  * positions. A segment that has children grows no more. One thread at a time changes the tree.
+ *
+ * Keys (after the rotation) and values are rounded once, when they are stored, and whoever reads them from then on, in sampling, in
+ * scoring, in training and its backward, reads the same floats. The gradient of the rounding is taken to be 1.
+ *
+ *     KV_CACHE_F32    float: nothing is rounded
+ *     KV_CACHE_F16    to the nearest F16, to the even one of two; beyond 65504 to 65504 of that sign
+ *     KV_CACHE_Q8_0   blocks of 32 along D, of each position (the last one of a head shorter where D is not a multiple of 32).
+ *                     step = the smallest F16 that is at least max |x| / 127, 65504 at most; q = x / step to the nearest whole
+ *                     number, to the even one of two, within -127..127; read as (float)q * step, which is exact. q lie as floats
+ *                     would, then the steps [D / 32, rounded up][KV_PAGE], as F16
+ *
+ * What is not finite becomes NaN, in KV_CACHE_Q8_0 its whole block: an error is not hidden.
  */
 #ifndef HONE_MODEL_KV_H
 #define HONE_MODEL_KV_H
 
 #include "base/error.h"
+#include "base/str.h"
 #include "model/config.h"
 
 #include <stdint.h>
 
 #define KV_PAGE 16
+#define KV_BLOCK 32 /* values of KV_CACHE_Q8_0 that share a step */
+
+const char *kv_cache_name(enum kv_cache k);               /* "f32", "f16", "q8_0" */
+bool kv_cache_named(struct str name, enum kv_cache *out); /* false: there is none of this name */
 
 struct kv_pool;
 MUST_CHECK bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool **out,
@@ -33,7 +50,7 @@ struct kv_segment {
     struct kv_segment *parent; /* NULL: begins at position 0 */
     uint32_t start, len;       /* positions start .. start + len - 1 */
     uint32_t n_pages, cap_pages;
-    float **pages;
+    char **pages;
     uint32_t refs; /* holders: children and whoever called kv_segment_new */
     size_t row0;   /* where a training batch keeps this segment's first row */
 };
@@ -61,9 +78,25 @@ static inline uint32_t kv_end(const struct kv_segment *s)
     return s == NULL ? 0 : s->start + s->len;
 }
 
-/* Where page's keys [D][KV_PAGE] of a layer and head lie; its values follow at + D * KV_PAGE. */
+/* Bytes of a page's keys of a layer and head; its values take as many. */
+static inline size_t kv_tile_bytes(const struct model_config *c)
+{
+    const size_t n = c->head_width * KV_PAGE;
+
+    switch (c->kv_cache) {
+    case KV_CACHE_F32:
+        break;
+    case KV_CACHE_F16:
+        return n * sizeof(uint16_t);
+    case KV_CACHE_Q8_0:
+        return n + (c->head_width + KV_BLOCK - 1) / KV_BLOCK * KV_PAGE * sizeof(uint16_t);
+    }
+    return n * sizeof(float);
+}
+
+/* Where a page's keys of a layer and head lie; its values follow kv_tile_bytes behind. */
 static inline size_t kv_offset(const struct model_config *c, size_t layer, size_t head)
 {
-    return (layer * c->n_kv_heads + head) * 2 * c->head_width * KV_PAGE;
+    return (layer * c->n_kv_heads + head) * 2 * kv_tile_bytes(c);
 }
 #endif

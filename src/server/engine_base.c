@@ -269,9 +269,10 @@ static bool open_decoder(struct base *b, struct error *err)
     bool ok = model_open(b->path, b->host->opt.max_positions, &b->model, err);
 
     if (ok) {
+        b->model->precision = b->host->opt.precision;
+        b->model->config.kv_cache = b->host->opt.kv_cache;
         struct engine_options opt = engine_defaults(b->model);
 
-        b->model->precision = b->host->opt.precision;
         opt.prefix_bytes = PREFIX_BYTES;
         ok = engine_open(b->model, model_files_tokenizer(b->model->files), &opt, &b->engine, err);
     }

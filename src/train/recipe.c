@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/memory.h"
 #include "base/size.h"
+#include "model/kv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -306,6 +307,12 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
                                   "\"hone.precision\" must be \"f32\" or \"int8\"");
             continue;
         }
+        if (strcmp(key, "kv_cache") == 0) {
+            if (!is_auto(v) && !kv_cache_named(json_str(v), &r->kv_cache))
+                return fail_param(err, ERR_INVALID, "hone.kv_cache",
+                                  "\"hone.kv_cache\" must be \"f32\", \"f16\" or \"q8_0\"");
+            continue;
+        }
         if (r->method == METHOD_REINFORCEMENT && !read_reinforcement(key, v, r, &taken, err))
             return false;
         if (taken)
@@ -458,6 +465,7 @@ json_t *recipe_all(const struct recipe *r)
     else
         json_object_set_new(o, "schedule", json_string(schedules[r->schedule]));
     json_object_set_new(o, "precision", json_string(precision_name(r->precision)));
+    json_object_set_new(o, "kv_cache", json_string(kv_cache_name(r->kv_cache)));
     if (r->reasoning != NULL)
         json_object_set(o, "reasoning", r->reasoning);
     return o;

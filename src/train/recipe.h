@@ -60,6 +60,7 @@ struct recipe {
     size_t checkpoint_interval; /* steps between checkpoints to resume from */
     size_t keep_best;
     enum precision precision; /* of the forward pass, in sampling, scoring and training */
+    enum kv_cache kv_cache;   /* what keys and values are kept in, there and in the backward */
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */
     double
         memory_bytes; /* for activations: what does not fit is computed again; 0: what can be spared */

@@ -244,6 +244,27 @@ class Fit(HoneTest):
         self.fails("train", job, "--out", "int8", "--resume", "--precision", "f32", says="precision")
         self.fails("train", job, "--out", "x", "--set", "precision=int4", says='must be "f32" or "int8"')
 
+    def test_a_run_keeps_keys_and_values_in_its_own_way(self):
+        job = self.job()
+        line = [{"text": "abc"}]
+        runs = {out: self.train(job, "--out", out, *more)[-1] for out, more in (
+            ("f32", ()), ("f16", ("--kv-cache", "f16")), ("set", ("--set", "kv_cache=f16", "--threads", "1")),
+            ("q8", ("--kv-cache", "q8_0")))}
+        self.assertEqual([r["max_dlogp"] for r in runs.values()], [0, 0, 0, 0])
+        sums = {out: r["adapter_sha256"] for out, r in runs.items()}
+        self.assertEqual(sums["set"], sums["f16"])
+        self.assertEqual(len(set(sums.values())), 3)
+        self.assertEqual([json.loads(self.read(out, "job.json"))["resolved"]["kv_cache"] for out in ("f32", "f16", "q8")],
+                         ["f32", "f16", "q8_0"])
+        # what answers for a run keeps them as it was trained, unless it is told otherwise
+        scores = [self.lines("score", "--model", "q8", *more, stdin=line) for more in
+                  ((), ("--kv-cache", "q8_0"), ("--kv-cache", "f32"))]
+        self.assertEqual(scores[0], scores[1])
+        self.assertNotEqual(scores[0], scores[2])
+        # and nobody goes on with it in another way
+        self.fails("train", job, "--out", "q8", "--resume", "--kv-cache", "f32", says="kv_cache")
+        self.fails("train", job, "--out", "x", "--set", "kv_cache=q4_0", says='must be "f32", "f16" or "q8_0"')
+
     def test_a_reinforced_model_starts_where_it_was(self):
         self.train(self.job(), "--out", "one")
         self.train(self.job(model="one"), "--out", "two")

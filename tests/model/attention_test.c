@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "model/attention.h"
+#include "model/kv_tile.h"
 #include "support/trees.h"
 #include "tensor/ops.h"
 
@@ -12,7 +13,9 @@
 #include <stdlib.h>
 
 #define N_LAYERS 2
-#define SLACK 16 /* floats behind an array that products of whole panels may read */
+
+static enum kv_cache cache; /* of every scene */
+#define SLACK 16            /* floats behind an array that products of whole panels may read */
 
 /* Queries, keys and values of random trees, and what attention makes of them; all by the trees' rows. */
 struct scene {
@@ -37,6 +40,7 @@ static struct scene scene_make(struct dice *d, size_t max_rows, size_t n_heads, 
                       .kd = n_kv_heads * width};
     struct error err = {0};
 
+    s.c.kv_cache = cache;
     ASSERT_OK(kv_pool_open(&s.c, (size_t)64 << 20, &s.pool, &err));
     s.trees = trees_make(d, max_rows, 10, &s.arena);
     const size_t m = s.trees.m;
@@ -151,6 +155,23 @@ static void exact_row(const struct scene *s, const double *q, const double *k, c
     }
 }
 
+/* What attention sees of keys or values: as the cache keeps them. */
+static double *cached(struct scene *s, const float *x)
+{
+    const size_t d = s->c.head_width, n = s->trees.m * s->kd;
+    double *y = ARENA_ARRAY(&s->arena, double, n);
+    float *room = ARENA_ARRAY(&s->arena, float, d *KV_PAGE);
+    char *tiles = arena_alloc(&s->arena, 2 * kv_tile_bytes(&s->c));
+
+    for (size_t i = 0; i < n; i += d) {
+        kv_tiles_put(&s->c, tiles, 0, x + i, x + i);
+        const float *v = kv_tiles_values(&s->c, tiles, room);
+        for (size_t j = 0; j < d; j++)
+            y[i + j] = (double)v[j];
+    }
+    return y;
+}
+
 static double *widened(struct arena *a, const float *x, size_t n)
 {
     double *y = ARENA_ARRAY(a, double, n);
@@ -169,9 +190,8 @@ static void a_row_is_the_average_of_the_values_on_its_path(void **state)
         const size_t group = 1 + dice_below(&d, 4), n_kv = 1 + dice_below(&d, 3),
                      width = 16 * (1 + dice_below(&d, 4));
         struct scene s = scene_make(&d, 1 + dice_below(&d, 150), group * n_kv, n_kv, width);
-        const double *q = widened(&s.arena, s.q, s.trees.m * s.hd),
-                     *k = widened(&s.arena, s.k, s.trees.m * s.kd),
-                     *v = widened(&s.arena, s.v, s.trees.m * s.kd);
+        const double *q = widened(&s.arena, s.q, s.trees.m * s.hd), *k = cached(&s, s.k),
+                     *v = cached(&s, s.v);
         double out[64];
 
         run_scene(&s, round % 2 == 0 ? NULL : &d, (size_t)round / 2 % N_LAYERS);
@@ -211,9 +231,8 @@ static void the_backward_is_the_derivative(void **state)
     for (int round = 0; round < 8; round++) {
         const size_t group = 1 + dice_below(&d, 3);
         struct scene s = scene_make(&d, 5 + dice_below(&d, 50), group * 2, 2, 16);
-        double *x[3] = {widened(&s.arena, s.q, s.trees.m * s.hd),
-                        widened(&s.arena, s.k, s.trees.m * s.kd),
-                        widened(&s.arena, s.v, s.trees.m * s.kd)};
+        double *x[3] = {widened(&s.arena, s.q, s.trees.m * s.hd), cached(&s, s.k),
+                        cached(&s, s.v)}; /* differentiated where it was rounded to */
 
         run_scene(&s, NULL, 1);
         const float *got[3] = {s.dq, s.dk, s.dv};
@@ -352,8 +371,7 @@ static void many_answers_on_one_trunk_see_no_more_than_their_own(void **state)
         }
         s.row_max = ARENA_ARRAY(a, float, m * 4);
         s.row_inv = ARENA_ARRAY(a, float, m * 4);
-        const double *q = widened(a, s.q, m * s.hd), *k = widened(a, s.k, m * s.kd),
-                     *v = widened(a, s.v, m * s.kd);
+        const double *q = widened(a, s.q, m * s.hd), *k = cached(&s, s.k), *v = cached(&s, s.v);
         run_scene(&s, NULL, 0);
         for (size_t r = 0; r < m; r++) {
             for (size_t h = 0; h < 4; h++) {
@@ -377,5 +395,9 @@ int main(void)
         cmocka_unit_test(the_backward_is_the_derivative),
         cmocka_unit_test(gradients_depend_on_their_own_tree_alone_and_on_no_thread),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+
+    for (cache = KV_CACHE_F32; cache <= KV_CACHE_Q8_0; cache++)
+        failed += cmocka_run_group_tests_name(kv_cache_name(cache), tests, NULL, NULL);
+    return failed;
 }

@@ -297,8 +297,13 @@ int main(void)
         cmocka_unit_test(a_new_adapter_changes_no_bit),
         cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),
     };
-    const int failed = cmocka_run_group_tests_name("F32", tests, open_tiny, close_tiny);
+    int failed = cmocka_run_group_tests_name("F32", tests, open_tiny, close_tiny);
 
+    rig_cache_tiny(KV_CACHE_F16);
+    failed += cmocka_run_group_tests_name("F16 keys and values", tests, open_tiny, close_tiny);
+    rig_cache_tiny(KV_CACHE_Q8_0);
+    failed += cmocka_run_group_tests_name("Q8_0 keys and values", tests, open_tiny, close_tiny);
+    rig_cache_tiny(KV_CACHE_F32);
     rig_round_tiny();
     return failed + cmocka_run_group_tests_name("rounded rows", tests, open_tiny, close_tiny);
 }

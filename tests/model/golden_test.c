@@ -21,6 +21,8 @@
 #define DEMO_LOGPROB 1e-3
 #define DEMO_GRADIENT 1e-3
 #define ROUNDED_KL 1e-3
+#define F16_CACHE_KL 2e-6
+#define Q8_CACHE_KL 1e-3
 
 /* Under a sanitizer the demo model is ten times slower: every fifth text then, and a quarter of its continuation. */
 #ifdef HONE_SANITIZED
@@ -305,10 +307,56 @@ static void the_demo_model_rounded_says_nearly_the_same(void **state)
         }
         places += n;
     }
-    print_message("             KL from F32 to rounded rows: mean %.2g, largest %.2g of %zu places\n",
-                  sum / (double)places, worst, places);
+    print_message(
+        "             KL from F32 to rounded rows: mean %.2g, largest %.2g of %zu places\n",
+        sum / (double)places, worst, places);
     assert_true(sum > 0 && sum / (double)places < ROUNDED_KL);
     arena_reset(&r->arena);
+}
+
+/* The same of what is kept of keys and values. */
+static void the_demo_model_with_rounded_keys_and_values_says_nearly_the_same(void **state)
+{
+    static const double bound[] = {[KV_CACHE_F16] = F16_CACHE_KL, [KV_CACHE_Q8_0] = Q8_CACHE_KL};
+    struct rig *exact = &((struct demo *)*state)->rig;
+    const size_t v = exact->model->config.vocab;
+
+    for (enum kv_cache k = KV_CACHE_F16; k <= KV_CACHE_Q8_0; k++) {
+        struct rig r = {.model = exact->model, .work = exact->work};
+        struct error err = {0};
+        double sum = 0, worst = 0;
+        size_t places = 0;
+
+        r.model->config.kv_cache = k;
+        ASSERT_OK(kv_pool_open(&r.model->config, (size_t)256 << 20, &r.pool, &err));
+        for (size_t i = 0; i < N_TEXTS; i += TEXT_STEP) {
+            size_t n;
+
+            arena_reset(&r.arena);
+            arena_reset(&exact->arena);
+            const token_id *ids =
+                json_ids(json_object_get(json_array_get(demo.cases, i), "ids"), &r.arena, &n);
+            const float *rounded = logits_of_tokens(&r, ids, n);
+            r.model->config.kv_cache = KV_CACHE_F32;
+            const float *want = logits_of_tokens(exact, ids, n);
+            r.model->config.kv_cache = k;
+            for (size_t t = 0; t < n; t++) {
+                const double kl = divergence(want + t * v, rounded + t * v, v);
+
+                sum += kl;
+                worst = fmax(worst, kl);
+            }
+            places += n;
+        }
+        print_message("             KL from F32 to keys and values in %s: mean %.2g, largest %.2g "
+                      "of %zu places\n",
+                      kv_cache_name(k), sum / (double)places, worst, places);
+        assert_true(sum > 0 && sum / (double)places < bound[k]);
+        r.model->config.kv_cache = KV_CACHE_F32;
+        kv_pool_close(r.pool);
+        arena_release(&r.arena);
+    }
+    arena_reset(&exact->arena);
 }
 
 static void the_demo_model_continues_twenty_texts_as_the_reference_does(void **state)
@@ -520,6 +568,7 @@ int main(void)
     const struct CMUnitTest on_demo_model[] = {
         cmocka_unit_test(the_demo_model_finds_twenty_texts_as_likely_as_the_reference_does),
         cmocka_unit_test(the_demo_model_rounded_says_nearly_the_same),
+        cmocka_unit_test(the_demo_model_with_rounded_keys_and_values_says_nearly_the_same),
         cmocka_unit_test(the_demo_model_continues_twenty_texts_as_the_reference_does),
         cmocka_unit_test(the_demo_model_s_gradients_are_the_reference_s),
     };

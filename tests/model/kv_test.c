@@ -1,6 +1,7 @@
 /*
  * kv_test.c - pages are taken as they are needed, shared along the tree, and come back.
  */
+#include "base/size.h"
 #include "model/kv.h"
 #include "support/numbers.h"
 
@@ -28,11 +29,39 @@ static void grow(struct kv_pool *p, struct kv_segment *s, size_t n)
 
 static void a_page_has_keys_and_values_of_every_layer_and_head(void **state)
 {
+    /* of 16 positions of a head of 16: floats, halves, bytes and a step each; and one of 80: three steps each */
+    static const struct {
+        enum kv_cache cache;
+        size_t head_width, tile;
+    } forms[] = {{KV_CACHE_F32, 16, 1024}, {KV_CACHE_F16, 16, 512},  {KV_CACHE_Q8_0, 16, 288},
+                 {KV_CACHE_F32, 80, 5120}, {KV_CACHE_F16, 80, 2560}, {KV_CACHE_Q8_0, 80, 1376}};
+
     (void)state;
-    assert_int_equal(kv_page_bytes(&config), 3 * 2 * 2 * 16 * KV_PAGE * sizeof(float));
-    assert_int_equal(kv_offset(&config, 0, 0), 0);
-    assert_int_equal(kv_offset(&config, 0, 1), 2 * 16 * KV_PAGE);
-    assert_int_equal(kv_offset(&config, 1, 0), 2 * kv_offset(&config, 0, 1));
+    for (size_t i = 0; i < COUNT_OF(forms); i++) {
+        struct model_config c = config;
+
+        c.kv_cache = forms[i].cache;
+        c.head_width = forms[i].head_width;
+        assert_int_equal(kv_tile_bytes(&c), forms[i].tile);
+        assert_int_equal(kv_page_bytes(&c), 3 * 2 * 2 * forms[i].tile);
+        assert_int_equal(kv_offset(&c, 0, 0), 0);
+        assert_int_equal(kv_offset(&c, 0, 1), 2 * forms[i].tile);
+        assert_int_equal(kv_offset(&c, 1, 0), 2 * kv_offset(&c, 0, 1));
+    }
+}
+
+static void a_form_is_known_by_its_name(void **state)
+{
+    (void)state;
+    for (int k = KV_CACHE_F32; k <= KV_CACHE_Q8_0; k++) {
+        enum kv_cache got = KV_CACHE_F32;
+
+        assert_true(kv_cache_named(str_of(kv_cache_name((enum kv_cache)k)), &got));
+        assert_int_equal(got, k);
+    }
+    enum kv_cache untouched = KV_CACHE_F16;
+    assert_false(kv_cache_named(STR("q8"), &untouched));
+    assert_int_equal(untouched, KV_CACHE_F16);
 }
 
 static void a_segment_begins_where_its_parent_ends(void **state)
@@ -138,7 +167,7 @@ static void a_full_pool_says_so_and_loses_nothing(void **state)
 
 /* Against a count kept beside it, over a long random life. */
 /* Pages of the path to s from position 0 on. */
-static size_t pages_of_path(const struct kv_segment *s, float *out[64])
+static size_t pages_of_path(const struct kv_segment *s, char *out[64])
 {
     const size_t n = s->parent == NULL ? 0 : pages_of_path(s->parent, out);
 
@@ -155,7 +184,7 @@ static void a_cut_segment_has_the_same_path_for_all_that_hang_on_it(void **state
     for (int round = 0; round < 300; round++) {
         struct kv_pool *p = pool_of(64);
         struct kv_segment *root = kv_segment_new(p, NULL), *leaf, *cut[8];
-        float *want[64], *got[64];
+        char *want[64], *got[64];
         size_t n_cuts = 0;
 
         grow(p, root, KV_PAGE * (1 + dice_below(&d, 6)));
@@ -232,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_page_has_keys_and_values_of_every_layer_and_head),
+        cmocka_unit_test(a_form_is_known_by_its_name),
         cmocka_unit_test(a_segment_begins_where_its_parent_ends),
         cmocka_unit_test(pages_are_taken_only_when_the_last_one_is_full),
         cmocka_unit_test(a_released_page_is_used_again),

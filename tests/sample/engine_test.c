@@ -915,8 +915,13 @@ int main(void)
         cmocka_unit_test(no_requests_are_done_at_once),
         cmocka_unit_test(shared_logits_have_room_for_a_vocabulary_in_each_row),
     };
-    const int failed = cmocka_run_group_tests_name("F32", tests, set_up, tear_down);
+    int failed = cmocka_run_group_tests_name("F32", tests, set_up, tear_down);
 
+    rig_cache_tiny(KV_CACHE_F16);
+    failed += cmocka_run_group_tests_name("F16 keys and values", tests, set_up, tear_down);
+    rig_cache_tiny(KV_CACHE_Q8_0);
+    failed += cmocka_run_group_tests_name("Q8_0 keys and values", tests, set_up, tear_down);
+    rig_cache_tiny(KV_CACHE_F32);
     rig_round_tiny();
     return failed + cmocka_run_group_tests_name("rounded rows", tests, set_up, tear_down);
 }

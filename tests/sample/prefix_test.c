@@ -54,7 +54,8 @@ static struct kv_segment *read_text(struct place *p, uint64_t adapter, const tok
     ASSERT_OK(kv_segment_reserve(p->pool, s, n - *n_known, &err));
     s->len = (uint32_t)(n - *n_known);
     for (uint32_t i = 0; i < s->n_pages; i++)
-        s->pages[i][0] = mark_of(adapter, tokens, size_min(n, s->start + (i + 1) * KV_PAGE));
+        *(float *)(void *)s->pages[i] =
+            mark_of(adapter, tokens, size_min(n, s->start + (i + 1) * KV_PAGE));
     kv_segment_release(p->pool, known);
     return s;
 }
@@ -66,7 +67,7 @@ static void check_path(const struct kv_segment *s, uint64_t adapter, const token
     for (; s != NULL; s = s->parent) {
         assert_int_equal(s->start, kv_end(s->parent));
         for (uint32_t i = 0; i < s->n_pages; i++)
-            assert_true(s->pages[i][0] ==
+            assert_true(*(float *)(void *)s->pages[i] ==
                         mark_of(adapter, tokens, size_min(n, s->start + (i + 1) * KV_PAGE)));
     }
 }

@@ -121,6 +121,13 @@ HALVES struct m512 cvtph_ps(__m256i x)
     return (struct m512){{_mm256_cvtph_ps(_mm256_castsi256_si128(x)),
                           _mm256_cvtph_ps(_mm256_extracti128_si256(x, 1))}};
 }
+#define cvtps_ph(x, how)                                                                           \
+    _mm256_setr_m128i(_mm256_cvtps_ph((x).half[0], how), _mm256_cvtps_ph((x).half[1], how))
+HALVES struct m512i cvtepi8_epi32(__m128i x)
+{
+    return (struct m512i){
+        {_mm256_cvtepi8_epi32(x), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(x, x))}};
+}
 HALVES struct m512i cvtepu16_epi32(__m256i x)
 {
     return (struct m512i){{_mm256_cvtepu16_epi32(_mm256_castsi256_si128(x)),
@@ -310,6 +317,9 @@ HALVES struct m512i sll_epi32(struct m512i x, __m128i n)
 #define _mm512_cvttps_epi32 cvttps_epi32
 #define _mm512_cvtepi32_ps cvtepi32_ps
 #define _mm512_cvtph_ps cvtph_ps
+#undef _mm512_cvtps_ph
+#define _mm512_cvtps_ph cvtps_ph
+#define _mm512_cvtepi8_epi32 cvtepi8_epi32
 #define _mm512_cvtepu16_epi32 cvtepu16_epi32
 #define _mm512_loadu_si512 loadu_si512
 #define _mm512_and_si512 and_si512

@@ -8,25 +8,37 @@
 #define POOL_BYTES ((size_t)256 << 20)
 
 static bool rounds;
+static enum kv_cache cache; /* of tiny models */
 
 void rig_round_tiny(void)
 {
     rounds = true;
 }
 
-void rig_open(struct rig *r, const char *path)
+void rig_cache_tiny(enum kv_cache k)
+{
+    cache = k;
+}
+
+static void open_with(struct rig *r, const char *path, enum kv_cache k)
 {
     struct error err = {0};
 
     ASSERT_OK(model_open(path, 0, &r->model, &err));
+    r->model->config.kv_cache = k;
     ASSERT_OK(kv_pool_open(&r->model->config, POOL_BYTES, &r->pool, &err));
     ASSERT_OK(workspace_open(r->model, &r->work, &err));
+}
+
+void rig_open(struct rig *r, const char *path)
+{
+    open_with(r, path, KV_CACHE_F32);
 }
 
 void rig_open_tiny(struct rig *r)
 {
     *r = (struct rig){0};
-    rig_open(r, golden_path(&r->arena, rounds ? "tiny/tiny-q4_1.gguf" : "tiny/hf"));
+    open_with(r, golden_path(&r->arena, rounds ? "tiny/tiny-q4_1.gguf" : "tiny/hf"), cache);
     if (rounds)
         r->model->precision = PRECISION_INT8;
 }

@@ -15,8 +15,10 @@ struct rig {
 };
 void rig_open(struct rig *r, const char *path); /* a failure fails the test */
 void rig_open_tiny(struct rig *r);              /* the F32 folder */
-void rig_round_tiny(void); /* from now on rig_open_tiny opens the Q4_1 file, to compute with rounded rows */
-void rig_close(struct rig *r);                  /* fails the test where pages were not given back */
+void rig_round_tiny(
+    void); /* from now on rig_open_tiny opens the Q4_1 file, to compute with rounded rows */
+void rig_cache_tiny(enum kv_cache k); /* what it keeps keys and values in from now on */
+void rig_close(struct rig *r);        /* fails the test where pages were not given back */
 
 /* SOURCE_DIR/models/SmolLM2-135M-Instruct.Q4_1.gguf; fails the test, saying what to do, where it is missing. */
 const char *demo_model_path(struct arena *a);

@@ -42,7 +42,7 @@ static size_t tables(const struct kernels *const **out)
 struct inputs {
     struct dice dice;
     enum flavour flavour;
-    void *made[8];
+    void *made[9];
     int n_made;
 };
 
@@ -245,6 +245,66 @@ static size_t transpose_trial(const struct kernels *k, struct inputs *in, size_t
     return (PANEL - 1) * out_ld + PANEL;
 }
 
+static size_t to_f16_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *x = input(in, n);
+    uint16_t y[MAX_N];
+
+    k->to_f16(n, x, y);
+    for (size_t i = 0; i < n; i++)
+        out[i] = f16_to_f32(y[i]);
+    return n;
+}
+
+/* Blocks whose values are of any size, and blocks that are small, down to nothing. */
+static size_t to_q8_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    size_t made = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        float *x = input(in, CACHED_BLOCK);
+        int8_t q[CACHED_BLOCK];
+
+        for (size_t j = 0; j < CACHED_BLOCK; j++)
+            x[j] = ldexpf(x[j], -(int)(n % 170));
+        out[made++] = f16_to_f32(k->to_q8(x, q));
+        for (size_t j = 0; j < CACHED_BLOCK; j++)
+            out[made++] = q[j];
+    }
+    return made;
+}
+
+/* n rows or columns; from_q8_along takes multiples of 16. */
+static void fill_bytes(struct dice *d, size_t n, int8_t *q, uint16_t *step)
+{
+    for (size_t i = 0; i < n * PANEL; i++)
+        q[i] = (int8_t)((int)dice_below(d, 255) - 127);
+    for (size_t i = 0; i < (n + CACHED_BLOCK - 1) / CACHED_BLOCK * PANEL; i++)
+        step[i] = (uint16_t)dice_below(d, 0x7c02); /* of any size, infinite and NaN at the end */
+}
+
+static size_t from_q8_across_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const size_t rows = n % 70;
+    int8_t q[70 * PANEL];
+    uint16_t step[3 * PANEL];
+
+    fill_bytes(&in->dice, rows, q, step);
+    k->from_q8_across(rows, q, step, out);
+    return rows * PANEL;
+}
+
+static size_t from_q8_along_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const size_t columns = n % 6 * PANEL;
+    int8_t q[80 * PANEL];
+    uint16_t step[3 * PANEL];
+
+    fill_bytes(&in->dice, columns, q, step);
+    k->from_q8_along(columns, q, step, out);
+    return columns * PANEL;
+}
+
 static const struct trial {
     const char *name;
     trial_fn *run;
@@ -269,6 +329,10 @@ static const struct trial {
     {"softmax_back, in place", softmax_back_onto_itself_trial},
     {"adamw", adamw_trial},
     {"transpose", transpose_trial},
+    {"to_f16", to_f16_trial},
+    {"to_q8", to_q8_trial},
+    {"from_q8_across", from_q8_across_trial},
+    {"from_q8_along", from_q8_along_trial},
 };
 
 static size_t run_trial(const struct trial *t, const struct kernels *k, uint64_t seed,

@@ -145,6 +145,25 @@ static int open_rounded_world(void **state)
     return failed;
 }
 
+static int open_cached_world(enum kv_cache k, void **state)
+{
+    const int failed = open_world(state);
+
+    if (failed == 0)
+        ((struct world *)*state)->model->config.kv_cache = k;
+    return failed;
+}
+
+static int open_f16_world(void **state)
+{
+    return open_cached_world(KV_CACHE_F16, state);
+}
+
+static int open_q8_world(void **state)
+{
+    return open_cached_world(KV_CACHE_Q8_0, state);
+}
+
 static int close_world(void **state)
 {
     struct world *w = *state;
@@ -260,6 +279,18 @@ static void the_adapter_of_rounded_rows_is_the_same_on_every_machine(void **stat
 {
     ends_everywhere_with(*state,
                          "d942d4b31f075099fe46069449d8e93ef921a55d9ecfb168eb66e5cfcfd218a0");
+}
+
+static void the_adapter_of_f16_keys_and_values_is_the_same_on_every_machine(void **state)
+{
+    ends_everywhere_with(*state,
+                         "f1a49c09141450b1febf77dff76e0957e2009e52343ffc35693eabac04181f9d");
+}
+
+static void the_adapter_of_q8_keys_and_values_is_the_same_on_every_machine(void **state)
+{
+    ends_everywhere_with(*state,
+                         "872f1f630947ee6ef52f0fae1ae4565c512b44a167e090d0578cab28e9ad7329");
 }
 
 static void the_weights_are_the_same_on_every_machine(void **state)
@@ -714,6 +745,8 @@ static void graders_that_fail_are_told_with_the_first_cause(void **state)
 int main(void)
 {
 #define LAW(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
+#define F16(name) cmocka_unit_test_setup_teardown(name, open_f16_world, close_world)
+#define Q8(name) cmocka_unit_test_setup_teardown(name, open_q8_world, close_world)
 #define ROUNDED(name) cmocka_unit_test_setup_teardown(name, open_rounded_world, close_world)
     const struct CMUnitTest tests[] = {
         LAW(the_reward_rises_on_a_toy_task),
@@ -724,6 +757,16 @@ int main(void)
         ROUNDED(threads_and_memory_change_no_bit),
         ROUNDED(the_adapter_of_rounded_rows_is_the_same_on_every_machine),
         ROUNDED(a_killed_run_resumes_to_the_same_adapter),
+        F16(the_reward_rises_on_a_toy_task),
+        F16(threads_and_memory_change_no_bit),
+        F16(the_adapter_of_f16_keys_and_values_is_the_same_on_every_machine),
+        F16(a_killed_run_resumes_to_the_same_adapter),
+        F16(full_fine_tuning_learns),
+        Q8(the_reward_rises_on_a_toy_task),
+        Q8(threads_and_memory_change_no_bit),
+        Q8(the_adapter_of_q8_keys_and_values_is_the_same_on_every_machine),
+        Q8(a_killed_run_resumes_to_the_same_adapter),
+        Q8(full_fine_tuning_learns),
         LAW(a_killed_run_resumes_to_the_same_adapter),
         LAW(a_stop_writes_a_checkpoint_and_resumes_to_the_same_adapter),
         LAW(a_stop_while_sampling_keeps_the_steps_that_are_done),

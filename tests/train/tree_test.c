@@ -526,8 +526,13 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(equal_answers_cost_as_much_as_one, set_up, tear_down),
     };
-    const int failed = cmocka_run_group_tests_name("F32", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("F32", tests, NULL, NULL);
 
+    rig_cache_tiny(KV_CACHE_F16);
+    failed += cmocka_run_group_tests_name("F16 keys and values", tests, NULL, NULL);
+    rig_cache_tiny(KV_CACHE_Q8_0);
+    failed += cmocka_run_group_tests_name("Q8_0 keys and values", tests, NULL, NULL);
+    rig_cache_tiny(KV_CACHE_F32);
     rig_round_tiny();
     return failed + cmocka_run_group_tests_name("rounded rows", tests, NULL, NULL);
 }

@@ -33,6 +33,9 @@ enum pack_kind {
                   in the high;  value = fma(q, d, m) */
 };
 
+#define CACHED_BLOCK 32 /* values that share a step in a cache of bytes */
+#define F16_LARGEST 65504.0f
+
 struct adamw_numbers {
     float lr, beta1, beta2, eps, wd, clip, c1, c2;
 };
@@ -62,6 +65,16 @@ struct kernels {
     /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
        or reaching the padded end. */
     void (*unpack)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out);
+
+    /* What a cache keeps of a value, and what it reads as from then on: the rule stands in model/kv.h. */
+    /* y = x as F16: to the nearest, at most F16_LARGEST in size; NaN where x is not finite */
+    void (*to_f16)(size_t n, const float *x, uint16_t *y);
+    /* a block as whole numbers q, -127..127; returns its step, as F16: NaN where a value is not finite */
+    uint16_t (*to_q8)(const float x[CACHED_BLOCK], int8_t q[CACHED_BLOCK]);
+    /* out[k][16] = q[k][16] * step[k / CACHED_BLOCK][16], for k < n */
+    void (*from_q8_across)(size_t n, const int8_t *q, const uint16_t *step, float *out);
+    /* out[16][n] = q[16][n] * step[k / CACHED_BLOCK][16], k along n; n a multiple of 16 */
+    void (*from_q8_along)(size_t n, const int8_t *q, const uint16_t *step, float *out);
 
     /* out[16][16] = in[16][16] transposed, rows in_ld and out_ld floats apart */
     void (*transpose)(const float *in, size_t in_ld, float *out, size_t out_ld);

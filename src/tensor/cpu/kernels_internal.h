@@ -5,6 +5,7 @@
 #define HONE_TENSOR_CPU_KERNELS_INTERNAL_H
 
 #include "tensor/cpu/kernels.h"
+#include "tensor/dtype.h"
 #include "tensor/rounded.h"
 
 #include <math.h>
@@ -48,6 +49,17 @@ static inline struct rounding rounding_of(int32_t most)
     if (largest < 0x1p-100f)
         return (struct rounding){0};
     return (struct rounding){.step = largest / 127.0f, .factor = 127.0f / largest};
+}
+
+/* The smallest F16 that is at least a 127th of the largest |x| of a block, and at most F16_LARGEST. */
+static inline uint16_t cached_step(float largest)
+{
+    const float least = largest / 127.0f;
+    uint16_t step = f32_to_f16(least < F16_LARGEST ? least : F16_LARGEST);
+
+    if (f16_to_f32(step) < least && step < 0x7bff)
+        step++;
+    return step;
 }
 
 float kernel_exp(float x); /* plain.c: e^x as every table computes it */

@@ -76,8 +76,9 @@ static void whole_panels(size_t n_panels, size_t m, size_t k, const float *a, si
                          size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c,
                          size_t c_i, bool accumulate)
 {
-    while (m > 0) {
-        const size_t rows = m < GEMM_ROWS ? m : GEMM_ROWS;
+    /* as even as can be: a last tile of a few rows would wait for its own sums */
+    for (size_t n = (m + GEMM_ROWS - 1) / GEMM_ROWS; n > 0; n--) {
+        const size_t rows = (m + n - 1) / n;
 
         tiles[n_panels - 1][rows - 1](k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
         m -= rows;
@@ -143,6 +144,67 @@ static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, siz
                         v_fma(v_from_u4(q[t / 8], t % 4, t % 8 / 4), d, m));
         }
         break;
+    }
+}
+
+/* x, at most as large as F16 has numbers; NaN where x is not finite */
+SIMD v16 for_f16(v16 x)
+{
+    const v16 most = v_set(F16_LARGEST), least = v_set(-F16_LARGEST);
+
+    return v_fma(x, v_zero(), v_max(least, v_min(most, x)));
+}
+
+static void vector_to_f16(size_t n, const float *x, uint16_t *y)
+{
+    for (; n >= PANEL; n -= PANEL, x += PANEL, y += PANEL)
+        v_to_f16(y, for_f16(v_load(x)));
+    if (n > 0) {
+        float last[PANEL] = {0};
+        uint16_t half[PANEL];
+
+        memcpy(last, x, n * sizeof *x);
+        v_to_f16(half, for_f16(v_load(last)));
+        memcpy(y, half, n * sizeof *y);
+    }
+}
+
+static uint16_t vector_to_q8(const float *x, int8_t *q)
+{
+    const v16 a = v_load(x), b = v_load(x + PANEL), minus = v_set(-1.0f);
+    const float largest = v_join_max(v_max(v_max(v_mul(a, minus), a), v_max(v_mul(b, minus), b)));
+    const bool finite = v_join(v_fma(a, v_zero(), v_mul(b, v_zero()))) == 0;
+    const uint16_t h = finite ? cached_step(largest) : 0x7e00;
+
+    if (!finite || h == 0) {
+        memset(q, 0, CACHED_BLOCK);
+        return h;
+    }
+    const v16 step = v_set(f16_to_f32(h)), most = v_set(127.0f), least = v_set(-127.0f);
+    v_to_i8(q, v_max(least, v_min(most, v_div(a, step))));
+    v_to_i8(q + PANEL, v_max(least, v_min(most, v_div(b, step))));
+    return h;
+}
+
+static void vector_from_q8_across(size_t n, const int8_t *q, const uint16_t *step, float *out)
+{
+    for (size_t from = 0; from < n; from += CACHED_BLOCK, step += PANEL) {
+        const size_t to = n - from < CACHED_BLOCK ? n : from + CACHED_BLOCK;
+        const v16 s = v_from_f16(step);
+
+        for (size_t k = from; k < to; k++)
+            v_store(out + k * PANEL, v_mul(v_from_i8_row(q + k * PANEL), s));
+    }
+}
+
+static void vector_from_q8_along(size_t n, const int8_t *q, const uint16_t *step, float *out)
+{
+    float by_row[PANEL];
+
+    for (size_t k = 0; k < n; k += PANEL) {
+        v_store(by_row, v_from_f16(step + k / CACHED_BLOCK * PANEL));
+        for (size_t i = 0; i < PANEL; i++)
+            v_store(out + i * n + k, v_mul(v_from_i8_row(q + i * n + k), v_set(by_row[i])));
     }
 }
 
@@ -336,6 +398,17 @@ static float vector_max(size_t n, const float *x)
 {
     v16 m = v_set(-INFINITY);
 
+    if (n >=
+        8 * PANEL) { /* in any order it is the same: four at a time do not wait for each other */
+        v16 most[4] = {m, m, m, m};
+
+        for (; n >= 4 * PANEL; n -= 4 * PANEL, x += 4 * PANEL) {
+#pragma GCC unroll 4
+            for (size_t k = 0; k < 4; k++)
+                most[k] = v_max(v_load(x + k * PANEL), most[k]);
+        }
+        m = v_max(v_max(most[0], most[1]), v_max(most[2], most[3]));
+    }
     EACH_16(i, c, n)
     m = v_max(c == PANEL ? v_load(x + i) : load_tail(x + i, c, -INFINITY), m);
     return v_join_max(m) + 0.0f;
@@ -427,6 +500,10 @@ const struct kernels KERNELS = {
     .gemm = vector_gemm,
     .gemm_panels = GEMM_PANELS,
     .unpack = vector_unpack,
+    .to_f16 = vector_to_f16,
+    .to_q8 = vector_to_q8,
+    .from_q8_across = vector_from_q8_across,
+    .from_q8_along = vector_from_q8_along,
     .transpose = vector_transpose,
     .rms_norm = vector_rms_norm,
     .rms_norm_back = vector_rms_norm_back,

@@ -54,6 +54,43 @@ static void plain_unpack(enum pack_kind kind, const void *panel, size_t k0, size
             out[k * PANEL + j] = plain_weight(kind, panel, k0 + k, j);
 }
 
+static void plain_to_f16(size_t n, const float *x, uint16_t *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = isfinite(x[i]) ? f32_to_f16(fmaxf(-F16_LARGEST, fminf(x[i], F16_LARGEST))) : 0x7e00;
+}
+
+static uint16_t plain_to_q8(const float *x, int8_t *q)
+{
+    float largest = 0;
+    bool finite = true;
+
+    for (size_t i = 0; i < CACHED_BLOCK; i++) {
+        finite = finite && isfinite(x[i]);
+        largest = fmaxf(largest, fabsf(x[i]));
+    }
+    const uint16_t h = finite ? cached_step(largest) : 0x7e00;
+    const float step = f16_to_f32(h);
+    for (size_t i = 0; i < CACHED_BLOCK; i++)
+        q[i] = finite && step > 0 ? (int8_t)lrintf(fmaxf(-127.0f, fminf(x[i] / step, 127.0f))) : 0;
+    return h;
+}
+
+static void plain_from_q8_across(size_t n, const int8_t *q, const uint16_t *step, float *out)
+{
+    for (size_t k = 0; k < n; k++)
+        for (size_t j = 0; j < PANEL; j++)
+            out[k * PANEL + j] =
+                (float)q[k * PANEL + j] * f16_to_f32(step[k / CACHED_BLOCK * PANEL + j]);
+}
+
+static void plain_from_q8_along(size_t n, const int8_t *q, const uint16_t *step, float *out)
+{
+    for (size_t i = 0; i < PANEL; i++)
+        for (size_t k = 0; k < n; k++)
+            out[i * n + k] = (float)q[i * n + k] * f16_to_f32(step[k / CACHED_BLOCK * PANEL + i]);
+}
+
 static void plain_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
 {
     for (size_t i = 0; i < PANEL; i++)
@@ -365,6 +402,10 @@ const struct kernels kernels_plain = {
     .gemm = plain_gemm,
     .gemm_panels = 1,
     .unpack = plain_unpack,
+    .to_f16 = plain_to_f16,
+    .to_q8 = plain_to_q8,
+    .from_q8_across = plain_from_q8_across,
+    .from_q8_along = plain_from_q8_along,
     .transpose = plain_transpose,
     .rms_norm = plain_rms_norm,
     .rms_norm_back = plain_rms_norm_back,

@@ -102,6 +102,21 @@ SIMD v16 v_from_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
+/* to the nearest, to even of two */
+SIMD void v_to_f16(uint16_t *p, v16 x)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+SIMD v16 v_from_i8_row(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+/* to the nearest whole number, to the even one of two; x within -127..127 */
+SIMD void v_to_i8(int8_t *p, v16 x)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
 SIMD v16 v_from_bf16(const uint16_t *p)
 {
     return _mm512_castsi512_ps(
