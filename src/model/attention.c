@@ -11,10 +11,9 @@
 #include <math.h>
 #include <string.h>
 
-#define PIECE_ROWS 8       /* a block is not cut into smaller pieces */
-#define TILE_FLOATS 4096   /* of keys or values read at a time: 16 KB stay near */
-#define COPIED_FOR 8       /* rows from which on floats are copied for it */
-#define STORED_TOGETHER 64 /* rows from which on storing them is divided */
+#define PIECE_ROWS 8     /* a block is not cut into smaller pieces */
+#define TILE_FLOATS 4096 /* of keys or values read at a time: 16 KB stay near */
+#define COPIED_FOR 8     /* rows from which on floats are copied for it */
 #define BLOCK_ROWS                                                                                 \
     32 /* rows that read a trunk together; part of the backward's order, so not to be tuned per machine */
 
@@ -178,38 +177,54 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
 struct storing {
     const struct attention_plan *plan;
     size_t layer;
+    const struct rotation *rotate;
     const float *k, *v;
 };
 
-static void store_run(void *ctx, size_t unit, int thread)
+static void rotate_row(const struct model_config *c, const struct rotation *r, size_t row)
 {
-    const struct storing *w = ctx;
+    const size_t d = c->head_width, at = r->pos[row] * (d / 2);
+
+    for (size_t h = 0; h < c->n_heads; h++)
+        kernels()->rope(d, r->cos_ + at, r->sin_ + at, false, r->q + (row * c->n_heads + h) * d);
+    for (size_t h = 0; h < c->n_kv_heads; h++)
+        kernels()->rope(d, r->cos_ + at, r->sin_ + at, false, r->k + (row * c->n_kv_heads + h) * d);
+}
+
+static void store_run(const struct storing *w, const struct run *run)
+{
     const struct model_config *c = w->plan->c;
-    const struct run *run = &w->plan->runs[unit];
     const size_t d = c->head_width, kd = c->n_kv_heads * d;
 
-    (void)thread;
     for (size_t i = 0; i < run->n; i++) {
-        const size_t at = run->first + i, row = (run->row + i) * kd;
+        const size_t at = run->first + i, row = run->row + i;
         char *page = run->seg->pages[at / KV_PAGE];
 
+        if (w->rotate != NULL)
+            rotate_row(c, w->rotate, row);
         for (size_t h = 0; h < c->n_kv_heads; h++)
-            kv_tiles_put(c, page + kv_offset(c, w->layer, h), at % KV_PAGE, w->k + row + h * d,
-                         w->v + row + h * d);
+            kv_tiles_put(c, page + kv_offset(c, w->layer, h), at % KV_PAGE, w->k + row * kd + h * d,
+                         w->v + row * kd + h * d);
     }
 }
 
-/* Two runs never write to the same place; few rows are done before another thread is awake. */
-void attention_store(const struct attention_plan *plan, size_t layer, const float *k,
-                     const float *v)
+/* The runs of a block of the forward pass; two runs never write to the same place. */
+static void store_block(void *ctx, size_t unit, int thread)
 {
-    struct storing w = {.plan = plan, .layer = layer, .k = k, .v = v};
+    const struct storing *w = ctx;
+    const struct block *b = &w->plan->cut.blocks[unit];
 
-    if (plan->m >= STORED_TOGETHER)
-        parallel_for(plan->n_runs, store_run, &w);
-    else
-        for (size_t i = 0; i < plan->n_runs; i++)
-            store_run(&w, i, 0);
+    (void)thread;
+    for (size_t r = b->run; r < b->run + b->n_runs; r++)
+        store_run(w, &w->plan->cut.runs[r]);
+}
+
+void attention_store(const struct attention_plan *plan, size_t layer, const struct rotation *rotate,
+                     const float *k, const float *v)
+{
+    struct storing w = {.plan = plan, .layer = layer, .rotate = rotate, .k = k, .v = v};
+
+    parallel_for(plan->cut.n_blocks, store_block, &w);
 }
 
 struct job {

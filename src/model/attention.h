@@ -24,9 +24,14 @@ struct attention_plan; /* how a batch's rows are cut into blocks: made once, use
 struct attention_plan *attention_plan_make(const struct model_config *c, const struct span *spans,
                                            size_t n_spans, struct arena *a);
 
-/* Puts the rows' new keys and values [M, K*D] into the spans' pages. */
-void attention_store(const struct attention_plan *plan, size_t layer, const float *k,
-                     const float *v);
+/* Puts the rows' new keys and values [M, K*D] into the spans' pages; rotate, unless NULL, is called for each row before. */
+struct rotation {
+    const float *cos_, *sin_; /* [positions, D/2] */
+    const uint32_t *pos;      /* [M] */
+    float *q, *k;             /* [M, H*D], [M, K*D] */
+};
+void attention_store(const struct attention_plan *plan, size_t layer, const struct rotation *rotate,
+                     const float *k, const float *v);
 /* out[M, H*D]; row_max, row_inv [M, H]: the softmax's maximum and one over its sum, for the backward (may be NULL). */
 void attention(const struct attention_plan *plan, size_t layer, const float *q, float *out,
                float *row_max, float *row_inv);

@@ -2,6 +2,7 @@
  * kv.c - pages from a free list, segments with counted references.
  */
 #include "model/kv.h"
+#include "base/arena.h"
 #include "base/size.h"
 
 #include <assert.h>
@@ -11,6 +12,7 @@
 struct kv_pool {
     size_t page_bytes, max_pages, n_pages, n_free, cap_free;
     char **free_pages;
+    struct arena memory; /* of all pages: in large blocks, for huge pages of the system */
 };
 
 static const char *const cache_names[] = {
@@ -54,8 +56,7 @@ void kv_pool_close(struct kv_pool *p)
     if (p == NULL)
         return;
     assert(p->n_free == p->n_pages); /* every segment was released */
-    for (size_t i = 0; i < p->n_free; i++)
-        free(p->free_pages[i]);
+    arena_release(&p->memory);
     free(p->free_pages);
     free(p);
 }
@@ -83,6 +84,8 @@ static void give_page(struct kv_pool *p, char *page)
 
 static char *take_page(struct kv_pool *p)
 {
+    struct error no;
+
     if (p->n_free > 0)
         return p->free_pages[--p->n_free];
     if (p->n_pages >= p->max_pages)
@@ -96,11 +99,10 @@ static char *take_page(struct kv_pool *p)
         p->free_pages = grown;
         p->cap_free = cap;
     }
-    char *page = aligned_alloc(64, size_round_up(p->page_bytes, 64));
+    /* zero: positions not yet written are read by products whose results nobody uses, and must not be NaN traps */
+    char *page = arena_try(&p->memory, 1, p->page_bytes, "a page of keys and values", &no);
     if (page == NULL)
         return NULL;
-    /* positions not yet written are read by products whose results nobody uses: they must not be NaN traps */
-    memset(page, 0, p->page_bytes);
     p->n_pages++;
     return page;
 }

@@ -176,15 +176,14 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
         .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
     static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V}, outer[] = {PROJ_O},
                                  wide[] = {PROJ_GATE, PROJ_UP}, narrow[] = {PROJ_DOWN};
-    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const size_t hd = c->n_heads * c->head_width;
     const float eps = (float)c->rms_eps;
 
     rms_norm_and(rows, c->width, s->x, w->attn_norm, eps, t->norm, s->r1, s->mid,
                  rounding(t, c->width));
     linear(&of, inner, 3, t->norm, (float *[]){s->q, t->k, t->v}, false);
-    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, false,
-              (struct heads[]){{c->n_heads, s->q, hd}, {c->n_kv_heads, t->k, kd}}, 2);
-    attention_store(plan, layer, t->k, t->v);
+    attention_store(plan, layer, &(struct rotation){m->rope_cos, m->rope_sin, pos, s->q, t->k},
+                    t->k, t->v);
     attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
     if (rounding(t, hd) != NULL)
         round_rows(rows, hd, s->att, hd, t->rounded);

@@ -80,7 +80,7 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
 
         for (size_t l = 0; l < c->n_layers; l++) {
             layer_fetch_kv(p->model, p->adapter, l, b->m, p->rows, k, v);
-            attention_store(p->plan, l, k, v);
+            attention_store(p->plan, l, NULL, k, v);
         }
     }
     for (size_t i = 0; i < b->n_spans; i++)

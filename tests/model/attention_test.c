@@ -95,7 +95,7 @@ static void run_step(struct scene *s, struct growth *g, size_t layer, bool backw
         g->spans[i].seg->len += (uint32_t)g->spans[i].n_rows;
         row += g->spans[i].n_rows;
     }
-    attention_store(plan, layer, k, v);
+    attention_store(plan, layer, NULL, k, v);
     attention(plan, layer, q, out, row_max, row_inv);
     scattered(out, g, s->hd, s->out);
     scattered(row_max, g, h, s->row_max);
