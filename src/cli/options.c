@@ -68,9 +68,13 @@ static const struct option table[N_OPTIONS] = {
     [OPT_N_ANSWERS] =
         {"answers", OPTION_INT, "N", NULL, 1, 1024,
          .help =
-             "answers to a prompt, and sequences of train; unless given 32, 8 in train and step"},
+             "answers to a prompt, and sequences of train; unless given 1, 8, 32 and 128 in turn, 8 in train and step"},
     [OPT_TOKENS] = {"tokens", OPTION_INT, "N", NULL, 2, 4194304,
                     .help = "tokens of an answer or sequence; unless given 64, and 256 in train"},
+    [OPT_GROUP] =
+        {"group", OPTION_INT, "G", NULL, 1, 1024,
+         .help =
+             "answers of train that share a prompt, which has 192 tokens, and they 64, unless given"},
     [OPT_ALL] = {"all", OPTION_SWITCH,
                  .help = "list every answer; more than 20 are not, unless asked for"},
     [OPT_PRINTS] = {"prints", OPTION_SWITCH, .help = "show all that a Python grader prints"},

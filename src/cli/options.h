@@ -44,6 +44,7 @@ enum option_id {
     OPT_PROMPT,
     OPT_N_ANSWERS,
     OPT_TOKENS,
+    OPT_GROUP,
     /* trying a grader */
     OPT_ALL,
     OPT_PRINTS,

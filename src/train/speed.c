@@ -257,21 +257,26 @@ static bool guard(struct speed *s, const struct tree_group *g, size_t n, struct 
 static bool measure_train(struct speed *s, const struct speed_case *k, struct speed_time *out,
                           struct error *err)
 {
-    const size_t n = k->n_prompts * k->n_answers, before = k->prompt_tokens;
+    const size_t n = k->n_prompts;
     struct tree_group *groups = ARENA_ARRAY(&s->round, struct tree_group, n);
-    struct tree_answer *answers = ARENA_ARRAY(&s->round, struct tree_answer, n);
     const float *unknown = ARENA_ARRAY(&s->round, float, k->answer_tokens);
     struct speed_time ignored;
 
     for (size_t i = 0; i < n; i++) {
-        const token_id *t = random_tokens(s, before + k->answer_tokens, i);
+        struct tree_answer *answers = ARENA_ARRAY(&s->round, struct tree_answer, k->n_answers);
 
-        answers[i] = (struct tree_answer){
-            .tokens = t + before, .logprobs = unknown, .n = k->answer_tokens, .coefficient = 1};
-        groups[i] = (struct tree_group){
-            .prompt = t, .n_prompt = before, .answers = &answers[i], .n_answers = 1};
+        for (size_t j = 0; j < k->n_answers; j++)
+            answers[j] = (struct tree_answer){
+                .tokens = random_tokens(s, k->answer_tokens, n + i * k->n_answers + j),
+                .logprobs = unknown,
+                .n = k->answer_tokens,
+                .coefficient = 1};
+        groups[i] = (struct tree_group){.prompt = random_tokens(s, k->prompt_tokens, i),
+                                        .n_prompt = k->prompt_tokens,
+                                        .answers = answers,
+                                        .n_answers = k->n_answers};
     }
-    out->tokens = n * k->answer_tokens;
+    out->tokens = n * k->n_answers * k->answer_tokens;
     if (!train_on(s, groups, n, out->tokens, out, err))
         return false;
     out->seconds = out->training_s;

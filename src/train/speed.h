@@ -3,7 +3,7 @@
  *
  *     prefill  prompts are read
  *     sample   answers are drawn behind prompts that have been read; none ends early
- *     train    sequences that share nothing: forward, a loss at every position, backward with an adapter
+ *     train    answers behind prompts: forward, a loss at every position of an answer, backward with an adapter
  *     step     a step of fine-tuning: sampling, the tree, forward, loss, backward and AdamW and the guard; without a grader
  *
  * The work is done by the functions that training calls, in the same passes. It is the same work every time: prompts and
@@ -19,10 +19,10 @@ const char *speed_part_name(enum speed_part part);
 
 #define SPEED_RANK 16 /* of the adapter that is trained */
 
-struct speed_case { /* all 1 or more */
+struct speed_case { /* all 1 or more; no two prompts begin alike */
     size_t n_prompts;
     size_t prompt_tokens; /* of each */
-    size_t n_answers;     /* to each prompt */
+    size_t n_answers;     /* to each prompt, which they share */
     size_t
         answer_tokens; /* of each; 2 or more in SPEED_SAMPLE, whose first ones come of the prompt */
 };

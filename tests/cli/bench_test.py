@@ -1,13 +1,12 @@
 """bench: what is measured and told; never how fast it was."""
 import os
-import re
-import subprocess
-import sys
 import unittest
 
-from cli import GGUF, HF, HONE, ROOT, HoneTest
+from cli import GGUF, HF, HoneTest
 
+Q4 = os.path.join(os.path.dirname(GGUF), "tiny-q4_1.gguf")
 SMALL = ("--model", HF, "--prompt", "10", "--answers", "3", "--tokens", "8")
+PHASES = ["prefill", "sample-1", "sample-8", "sample-32", "sample-128", "train", "step"]
 
 
 class Bench(HoneTest):
@@ -18,7 +17,9 @@ class Bench(HoneTest):
         self.assertGreaterEqual(told["cores"], 1)
         for load in (told["load_before"], told["load_after"]):
             self.assertTrue(load is None or load >= 0)
-        self.assertEqual(list(told["parts"]), ["prefill", "sample", "train", "step"])
+        self.assertEqual(list(told["parts"]), ["prefill", "sample-3", "train", "step"])
+        self.assertEqual(told["precision"], "f32")
+        self.assertGreater(told["peak_bytes"], 1 << 20)
         for name, part in told["parts"].items():
             self.assertEqual(part["unit"], "s" if name == "step" else "tok/s")
             self.assertEqual(len(part["values"]), 4)
@@ -29,16 +30,48 @@ class Bench(HoneTest):
             self.assertAlmostEqual(part["median"], (values[1] + values[2]) / 2)
             self.assertGreater(part["rows"], 0)
 
+    def test_every_phase_has_a_limit(self):
+        for words in (["--model", HF], ["--model", Q4, "--precision", "int8"]):
+            told = self.json("bench", *words, "--rounds", "1", "--threads", "1", "--prompt", "20", "--tokens", "8")
+            for roof in (told["roof"], told["roof_after"]):
+                self.assertGreaterEqual(roof["buffer_bytes"], 1 << 20)
+                for rate in ("read_bytes_per_s", "f32_ops_per_s", "int8_ops_per_s"):
+                    self.assertTrue(0 < roof[rate]["least"] <= roof[rate]["median"] <= roof[rate]["best"])
+            self.assertEqual(list(told["parts"]), PHASES)
+            for name, part in told["parts"].items():
+                # far above 1: the machine may have had less to give while its limits were measured
+                self.assertTrue(0 < part["fraction"] < 5, (name, part))
+                self.assertGreater(part["limit"], 0)
+                self.assertIn(part["bound"], ("read", "multiply"))
+                self.assertGreater(part["f32_ops"], 0)
+                self.assertGreater(part["read_bytes"], 0)
+                (self.assertGreater if "int8" in words else self.assertEqual)(part["int8_ops"], 0)
+                ratio = part["limit"] / part["median"] if name == "step" else part["median"] / part["limit"]
+                self.assertAlmostEqual(part["fraction"], ratio)
+
+    def test_a_limit_follows_from_the_rates_and_the_work(self):
+        told = self.json("bench", *SMALL, "--rounds", "1", "--parts", "prefill,sample,train")
+        rate = {name: r["best"] for name, r in told["roof"].items() if name != "buffer_bytes"}
+        for name, part in told["parts"].items():
+            tokens = {"prefill": 10, "sample-3": 3 * 7, "train": 3 * 8}[name]
+            most = max(part["f32_ops"] / rate["f32_ops_per_s"], part["read_bytes"] / rate["read_bytes_per_s"])
+            # forward and backward of train are two passes, each with a limit of its own
+            self.assertLessEqual(part["limit"], tokens / most * 1.001)
+            if name != "train":
+                self.assertAlmostEqual(part["limit"] / (tokens / most), 1, places=6)
+
     def test_it_tells_the_sizes(self):
         def sizes(*words):
             parts = self.json("bench", "--model", HF, "--rounds", "1", *words)["parts"]
             return {name: [part.get(key) for key in ("prompts", "sequences", "prompt_tokens", "answers", "tokens", "lora_rank")]
                     for name, part in parts.items()}
         self.assertEqual(sizes("--prompt", "10", "--answers", "3", "--tokens", "8"), {
-            "prefill": [None, None, 10, None, None, None], "sample": [None, None, 10, 3, 8, None],
+            "prefill": [None, None, 10, None, None, None], "sample-3": [None, None, 10, 3, 8, None],
             "train": [None, 3, None, None, 8, 16], "step": [4, None, 10, 3, 8, 16]})
         self.assertEqual(sizes(), {
-            "prefill": [None, None, 128, None, None, None], "sample": [None, None, 128, 32, 64, None],
+            "prefill": [None, None, 128, None, None, None],
+            "sample-1": [None, None, 128, 1, 64, None], "sample-8": [None, None, 128, 8, 64, None],
+            "sample-32": [None, None, 128, 32, 64, None], "sample-128": [None, None, 128, 128, 16, None],
             "train": [None, 8, None, None, 256, 16], "step": [4, None, 79, 8, 64, 16]})
 
     def test_a_step_has_its_parts_and_agrees_with_itself(self):
@@ -50,9 +83,22 @@ class Bench(HoneTest):
     def test_parts_are_chosen(self):
         def parts(words):
             return list(self.json("bench", *SMALL, "--rounds", "1", "--parts", words)["parts"])
-        for name in ("prefill", "sample", "train", "step"):
+        for name in ("prefill", "train", "step"):
             self.assertEqual(parts(name), [name])
-        self.assertEqual(parts("step,sample"), ["sample", "step"])
+        self.assertEqual(parts("step,sample"), ["sample-3", "step"])
+
+    def test_answers_of_train_can_share_prompts(self):
+        def train(*words):
+            part = self.json("bench", "--model", HF, "--rounds", "1", "--parts", "train", *words)["parts"]["train"]
+            return [part[key] for key in ("sequences", "prompt_tokens", "group", "tokens", "rows")]
+        self.assertEqual(train("--group", "1")[:4], [8, 192, 1, 64])
+        self.assertEqual(train("--group", "1")[4], 8 * (192 + 63))
+        shared = train("--group", "8")
+        self.assertEqual(shared[:4], [8, 192, 8, 64])
+        self.assertTrue(192 + 63 < shared[4] <= 192 + 8 * 63)
+        self.assertEqual(train("--group", "2", "--answers", "4", "--prompt", "30", "--tokens", "5")[:4], [4, 30, 2, 5])
+        self.fails("bench", "--model", HF, "--parts", "train", "--group", "3", status=2,
+                   says="8 answers do not make groups of 3")
 
     def test_the_work_is_the_same_on_any_number_of_threads(self):
         def rows(*words):
@@ -66,15 +112,17 @@ class Bench(HoneTest):
 
     def test_people_see_a_table(self):
         text = self.works("bench", "--model", GGUF, *SMALL[2:], "--rounds", "2", "--threads", "1")
-        self.assertRegex(text, r"\A\S*tiny-q8_0.gguf .*kernels, 1 thread on \d+ core")
-        self.assertRegex(text, r"\n +median +least +most\n")
+        self.assertRegex(text, r"\A\S*tiny-q8_0.gguf .* in f32, .*kernels, 1 thread on \d+ core")
+        self.assertRegex(text, r"\nThe machine reads \d+\.\d GB/s \(of .*\), and multiplies \d+ GFLOP/s in f32,\n\d+ GOP/s in int8\.")
+        self.assertRegex(text, r"\n +median +least +most +of limit\n")
         number = r" +\d+(\.\d+)?"
-        self.assertRegex(text, r"\n  prefill  reading a prompt of 10 tokens" + 3 * number + " tok/s\n")
-        self.assertRegex(text, r"\n  sample   3 answers of 8 tokens behind one prompt of 10" + 3 * number + " tok/s\n")
-        self.assertRegex(text, r"\n  train    .*LoRA rank 16, 3 x 8 tokens" + 3 * number + " tok/s\n")
-        self.assertRegex(text, r"\n  step     4 prompts of 10 tokens, 3 answers of 8 to each" + 3 * number + " s\n")
+        share = r" +\d+\.\d %\n"
+        self.assertRegex(text, r"\n  prefill    reading a prompt of 10 tokens" + 3 * number + " tok/s" + share)
+        self.assertRegex(text, r"\n  sample-3   3 answers of 8 tokens behind one prompt of 10" + 3 * number + " tok/s" + share)
+        self.assertRegex(text, r"\n  train      .*LoRA rank 16, 3 x 8 tokens" + 3 * number + " tok/s" + share)
+        self.assertRegex(text, r"\n  step       4 prompts of 10 tokens, 3 answers of 8 to each" + 3 * number + " s" + share)
         self.assertRegex(text, r"\n +of which sampling")
-        self.assertRegex(text, r"\nMeasured 2 times each, after one warm-up\. .*100 of them take")
+        self.assertRegex(text, r"\nMeasured 2 times each, after one warm-up; .* of memory at most\..*100 of them take")
         text = self.works("bench", *SMALL, "--rounds", "1", "--parts", "train")
         self.assertNotIn("sample", text)
         self.assertNotIn("100 of them", text)
@@ -93,33 +141,6 @@ class Bench(HoneTest):
     def test_what_does_not_fit_is_told_before_anything_is_measured(self):
         self.fails("bench", *SMALL, "--tokens", "600", says=["sample: a prompt of 10", "600 tokens", "512 positions"])
         self.fails("bench", *SMALL, "--parts", "prefill,step", "--context", "15", says=["step", "15 positions"])
-
-
-class Compare(HoneTest):
-    """bench/compare.py, with peers that only say how fast they were."""
-
-    def compare(self, says, *words, rounds=2):
-        peer = self.put("peer", "#!/bin/sh\necho '%s'\n" % says)
-        os.chmod(peer, 0o755)
-        return subprocess.run([sys.executable, os.path.join(ROOT, "bench", "compare.py"), GGUF, "--hone", HONE,
-                               "--rounds", str(rounds), "--threads", "1", *(peer if w == "PEER" else w for w in words)],
-                              capture_output=True, text=True, timeout=120, env=self.env)
-
-    def test_each_part_stands_beside_its_peer(self):
-        for says, words in (("|  128 |  64 |  32 | 2176 | 1.0 | 128.0 | 20.0 | 102.4 | 21.0 | 103 |", ["--llama", "PEER"]),
-                            ("torch tok_s=102.4 seconds=20.00", ["--hf", "x", "--python", "PEER"]),
-                            ("trl seconds=102.4", ["--hf", "x", "--python", "PEER", "--trl"])):
-            run = self.compare(says, *words)
-            self.assertEqual(run.returncode, 0, run.stderr)
-            self.assertEqual(len(re.findall(r"median +[\d.]+ +min +[\d.]+ +max +[\d.]+ .*\(2 runs\)", run.stdout)), 2, run.stdout)
-            self.assertIn("median    102.4", run.stdout)
-            self.assertRegex(run.stdout, r"\nratio [\d.]+ \(above 1: hone is faster\)\n\Z")
-
-    def test_a_failure_is_told(self):
-        run = self.compare("", "--llama", "PEER", "--hone", "nowhere")
-        self.assertEqual((run.returncode, run.stderr), (1, "nowhere: No such file or directory\n"))
-        run = self.compare("nothing", "--llama", "PEER")
-        self.assertIn("said nothing of use", run.stderr)
 
 
 if __name__ == "__main__":

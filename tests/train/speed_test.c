@@ -67,6 +67,19 @@ static void tokens_are_those_that_were_asked_for(void **state)
     assert_int_equal(t.tokens, 2 * 4 * 7);
 }
 
+/* The same answers, behind prompts of their own and behind a common one. */
+static void a_prompt_that_is_shared_is_computed_once(void **state)
+{
+    const struct speed_time apart = measure(*state, SPEED_TRAIN, (struct speed_case){4, 40, 1, 20}),
+                            shared =
+                                measure(*state, SPEED_TRAIN, (struct speed_case){1, 40, 4, 20});
+
+    assert_int_equal(apart.tokens, 4 * 20);
+    assert_int_equal(shared.tokens, 4 * 20);
+    assert_int_equal(apart.rows, 4 * (40 + 19));
+    assert_in_range(shared.rows, 40 + 19, 40 + 4 * 19);
+}
+
 static void a_step_has_three_parts_that_are_within_it(void **state)
 {
     const struct speed_time t = measure(*state, SPEED_STEP, (struct speed_case){2, 10, 4, 7});
@@ -135,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(tokens_are_those_that_were_asked_for),
+        TEST(a_prompt_that_is_shared_is_computed_once),
         TEST(a_step_has_three_parts_that_are_within_it),
         TEST(what_was_drawn_is_trained_on_with_the_same_probabilities),
         TEST(every_round_does_the_same_work),

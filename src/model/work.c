@@ -1,0 +1,124 @@
+/*
+ * work.c - sums over a model's matrices.
+ */
+#include "model/work.h"
+#include "model/kv.h"
+
+#include <math.h>
+
+/* Products with one matrix, the same for so many rows. */
+static void multiply(const struct model *m, const struct packed *w, double rows, struct work *to)
+{
+    const double n = 2 * rows * (double)w->n * (double)w->k;
+
+    if (m->precision == PRECISION_INT8 && packed_is_whole(w))
+        to->int8 += n;
+    else
+        to->f32 += n;
+}
+
+static double matrix_bytes(const struct model *m, enum weight_name name, size_t layer)
+{
+    const struct matrix_view w = model_files_weight(m->files, name, layer);
+
+    return w.data == NULL ? 0 : (double)(dtype_bytes(w.dtype, w.cols) * w.rows);
+}
+
+static double head_bytes(const struct model *m)
+{
+    const double own = matrix_bytes(m, W_HEAD, 0);
+
+    return own > 0 ? own : matrix_bytes(m, W_EMBED, 0);
+}
+
+static double weight_bytes(const struct model *m)
+{
+    static const enum weight_name names[] = {W_Q, W_K, W_V, W_O, W_GATE, W_UP, W_DOWN};
+    double bytes = 0;
+
+    for (size_t l = 0; l < m->config.n_layers; l++)
+        for (size_t p = 0; p < sizeof names / sizeof names[0]; p++)
+            bytes += matrix_bytes(m, names[p], l);
+    return bytes;
+}
+
+/* The weights that rows and logits need, and what the rows look back at. */
+static double bytes_of(const struct model *m, const struct work_rows *r)
+{
+    return (r->rows > 0 ? weight_bytes(m) : 0) + (r->logits > 0 ? head_bytes(m) : 0) +
+           r->read * (double)kv_page_bytes(&m->config) / KV_PAGE;
+}
+
+/* Weights of an adapter: a row of its forward takes two operations for each. */
+static double adapter_weights(const struct model *m, size_t rank)
+{
+    double sum = 0;
+
+    for (int p = 0; p < N_PROJECTIONS; p++) {
+        size_t n, k;
+
+        projection_shape(&m->config, (enum projection)p, &n, &k);
+        sum += (double)(n + k);
+    }
+    return sum * (double)rank * (double)m->config.n_layers;
+}
+
+static double attention_operations(const struct model *m, double seen)
+{
+    const struct model_config *c = &m->config;
+
+    return 4 * (double)(c->n_layers * c->n_heads * c->head_width) * seen;
+}
+
+struct work work_forward(const struct model *m, const struct work_rows *r)
+{
+    const struct model_config *c = &m->config;
+    struct work w = {.f32 = attention_operations(m, r->seen) +
+                            2 * r->rows * adapter_weights(m, r->rank),
+                     .bytes = bytes_of(m, r)};
+
+    for (size_t l = 0; l < c->n_layers; l++)
+        for (int p = 0; p < N_PROJECTIONS; p++)
+            multiply(m, &m->layers[l].proj[p], r->rows, &w);
+    multiply(m, &m->head, r->logits, &w);
+    return w;
+}
+
+struct work work_backward(const struct model *m, const struct work_rows *r)
+{
+    const struct model_config *c = &m->config;
+    double weights = 0;
+
+    for (size_t l = 0; l < c->n_layers; l++)
+        for (int p = l == 0 ? PROJ_O : PROJ_Q; p < N_PROJECTIONS; p++)
+            weights += (double)m->layers[l].proj[p].n * (double)m->layers[l].proj[p].k;
+    return (struct work){.f32 = 2 * r->rows * weights + 2 * attention_operations(m, r->seen) +
+                                4 * r->rows * adapter_weights(m, r->rank) +
+                                2 * r->logits * (double)m->head.n * (double)m->head.k,
+                         .bytes = bytes_of(m, r)};
+}
+
+struct work work_times(struct work w, double n)
+{
+    return (struct work){.f32 = w.f32 * n, .int8 = w.int8 * n, .bytes = w.bytes * n};
+}
+
+struct work work_sum(struct work a, struct work b)
+{
+    return (struct work){.f32 = a.f32 + b.f32, .int8 = a.int8 + b.int8, .bytes = a.bytes + b.bytes};
+}
+
+double work_multiply_seconds(const struct work *w, const struct roof *roof)
+{
+    return w->f32 / roof->f32.best + w->int8 / roof->int8.best;
+}
+
+double work_read_seconds(const struct work *w, const struct roof *roof)
+{
+    return w->bytes / roof->read.best;
+}
+
+double work_seconds(const struct work *w, const struct roof *roof)
+{
+    return fmax(work_multiply_seconds(w, roof), work_read_seconds(w, roof));
+}

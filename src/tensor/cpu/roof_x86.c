@@ -1,0 +1,187 @@
+/*
+ * roof_x86.c - the loops of roof.c in the vector instructions of x86-64.
+ *
+ * Products are written as instructions, for a compiler would see that nobody wants them. Ten sums go on side by side: more than
+ * a multiplication takes cycles, times two that begin in each. Every function names the instructions that it may use, so that
+ * this file needs no flags of its own; it is called where the kernels of its name run.
+ */
+#include "tensor/cpu/roof_internal.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <string.h>
+
+#define AVX2 __attribute__((target("avx2,fma")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
+#define ROUNDS 2000
+#define SUMS 10
+#define EACH_SUM(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9)
+
+/* ---- reading ---- */
+
+#define AHEAD 4096 /* bytes: further than the machine itself looks ahead */
+
+AVX2 static double read_avx2(const void *at)
+{
+    const char *p = at;
+    __m256i sum[4] = {_mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(),
+                      _mm256_setzero_si256()};
+
+    for (size_t i = 0; i < ROOF_CHUNK; i += sizeof sum) {
+        _mm_prefetch(p + i + AHEAD, _MM_HINT_T0);
+        _mm_prefetch(p + i + AHEAD + 64, _MM_HINT_T0);
+#pragma GCC unroll 4
+        for (size_t k = 0; k < 4; k++)
+            sum[k] = _mm256_xor_si256(
+                sum[k], _mm256_load_si256((const __m256i *)(const void *)(p + i + k * 32)));
+    }
+#pragma GCC unroll 4
+    for (size_t k = 0; k < 4; k++)
+        __asm__ volatile("" : : "x"(sum[k]));
+    return (double)ROOF_CHUNK;
+}
+
+AVX512 static double read_avx512(const void *at)
+{
+    const char *p = at;
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                      _mm512_setzero_si512()};
+
+    for (size_t i = 0; i < ROOF_CHUNK; i += sizeof sum) {
+#pragma GCC unroll 4
+        for (size_t k = 0; k < 4; k++) {
+            _mm_prefetch(p + i + AHEAD + k * 64, _MM_HINT_T0);
+            sum[k] = _mm512_xor_si512(sum[k], _mm512_load_si512(p + i + k * 64));
+        }
+    }
+#pragma GCC unroll 4
+    for (size_t k = 0; k < 4; k++)
+        __asm__ volatile("" : : "v"(sum[k]));
+    return (double)ROOF_CHUNK;
+}
+
+/* ---- multiplying ---- */
+
+#define KEEP_X(i) __asm__ volatile("" : : "x"(sum##i));
+#define KEEP_V(i) __asm__ volatile("" : : "v"(sum##i));
+
+AVX2 static double f32_avx2(void)
+{
+    const __m256 x = _mm256_set1_ps(1.0000001f), y = _mm256_set1_ps(1e-9f);
+#define BEGIN(i) __m256 sum##i = _mm256_set1_ps(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+#define MULTIPLY(i) __asm__ volatile("vfmadd213ps %1, %2, %0" : "+x"(sum##i) : "x"(y), "x"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_X)
+    return 2.0 * 8 * SUMS * ROUNDS;
+}
+
+AVX512 static double f32_avx512(void)
+{
+    const __m512 x = _mm512_set1_ps(1.0000001f), y = _mm512_set1_ps(1e-9f);
+#define BEGIN(i) __m512 sum##i = _mm512_set1_ps(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+#define MULTIPLY(i) __asm__ volatile("vfmadd213ps %1, %2, %0" : "+v"(sum##i) : "v"(y), "v"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_V)
+    return 2.0 * 16 * SUMS * ROUNDS;
+}
+
+/* Products of small bytes as kernels_rounded_avx2.c sums them: in pairs, in 16 bits. */
+AVX2 static double int8_avx2(void)
+{
+    const __m256i x = _mm256_set1_epi8(3), w = _mm256_set1_epi8(1);
+#define BEGIN(i) __m256i sum##i = _mm256_set1_epi16(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+        __m256i pairs;
+#define MULTIPLY(i)                                                                                \
+    __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"                                  \
+                     : "+x"(sum##i), "=&x"(pairs)                                                  \
+                     : "x"(w), "x"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_X)
+    return 2.0 * 32 * SUMS * ROUNDS;
+}
+
+AVX512 static double int8_avx512(void)
+{
+    const __m512i x = _mm512_set1_epi8(3), w = _mm512_set1_epi8(1);
+#define BEGIN(i) __m512i sum##i = _mm512_set1_epi16(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+        __m512i pairs;
+#define MULTIPLY(i)                                                                                \
+    __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"                                  \
+                     : "+v"(sum##i), "=&v"(pairs)                                                  \
+                     : "v"(w), "v"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_V)
+    return 2.0 * 64 * SUMS * ROUNDS;
+}
+
+AVX2 static double int8_avxvnni(void)
+{
+    const __m256i x = _mm256_set1_epi8(3), w = _mm256_set1_epi8(1);
+#define BEGIN(i) __m256i sum##i = _mm256_set1_epi32(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+#define MULTIPLY(i) __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum##i) : "x"(w), "x"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_X)
+    return 2.0 * 32 * SUMS * ROUNDS;
+}
+
+AVX512 static double int8_avx512vnni(void)
+{
+    const __m512i x = _mm512_set1_epi8(3), w = _mm512_set1_epi8(1);
+#define BEGIN(i) __m512i sum##i = _mm512_set1_epi32(i);
+    EACH_SUM(BEGIN)
+#undef BEGIN
+    for (int n = 0; n < ROUNDS; n++) {
+#define MULTIPLY(i) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(sum##i) : "v"(w), "v"(x));
+        EACH_SUM(MULTIPLY)
+#undef MULTIPLY
+    }
+    EACH_SUM(KEEP_V)
+    return 2.0 * 64 * SUMS * ROUNDS;
+}
+
+const struct roof_loops *roof_loops_x86(const char *kernels)
+{
+    static const struct roof_loops all[] = {
+        {"avx2", read_avx2, f32_avx2, int8_avx2},
+        {"avxvnni", read_avx2, f32_avx2, int8_avxvnni},
+        {"avx512", read_avx512, f32_avx512, int8_avx512},
+        {"avx512vnni", read_avx512, f32_avx512, int8_avx512vnni},
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(kernels, all[i].kernels) == 0)
+            return &all[i];
+    return NULL;
+}
+#else
+const struct roof_loops *roof_loops_x86(const char *kernels)
+{
+    (void)kernels;
+    return NULL;
+}
+#endif

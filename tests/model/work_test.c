@@ -1,0 +1,121 @@
+/*
+ * work_test.c - what a pass takes at least, against sums made by hand for the tiny model: L 3, C 64, H 4, K 2, D 16, F 96, V 320.
+ */
+#include "model/work.h"
+#include "support/rig.h"
+
+/* A layer's matrices: q and o 64 x 64, k and v 32 x 64, gate, up and down 96 x 64. */
+#define LAYER (2 * 64 * 64 + 2 * 32 * 64 + 3 * 96 * 64)
+#define WEIGHTS (3 * LAYER)
+#define HEAD (320 * 64)
+#define ADAPTER (3 * (128 + 96 + 96 + 128 + 160 + 160 + 160)) /* for each of its rank */
+
+static const struct work_rows some = {.rows = 5, .seen = 15, .logits = 2, .read = 7, .rank = 4};
+
+static void forward_is_counted(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open_tiny(&r);
+    const struct work w = work_forward(r.model, &some);
+
+    ASSERT_NEAR(w.f32,
+                2.0 * 5 * WEIGHTS + 4.0 * 3 * 64 * 15 + 2.0 * 5 * 4 * ADAPTER + 2.0 * 2 * HEAD, 0);
+    ASSERT_NEAR(w.int8, 0, 0);
+    ASSERT_NEAR(w.bytes, 4.0 * (WEIGHTS + HEAD) + 7.0 * 2 * 3 * 2 * 16 * 4, 0);
+    rig_close(&r);
+}
+
+static void backward_is_counted(void **state)
+{
+    struct rig r;
+
+    (void)state;
+    rig_open_tiny(&r);
+    const struct work w = work_backward(r.model, &some);
+
+    ASSERT_NEAR(w.f32,
+                2.0 * 5 * (WEIGHTS - 64 * 64 - 2 * 32 * 64) + 8.0 * 3 * 64 * 15 +
+                    4.0 * 5 * 4 * ADAPTER + 2.0 * 2 * HEAD,
+                0);
+    ASSERT_NEAR(w.int8, 0, 0);
+    rig_close(&r);
+}
+
+static void nothing_is_read_for_nothing(void **state)
+{
+    const struct work_rows none = {0}, logits = {.logits = 1};
+    struct rig r;
+
+    (void)state;
+    rig_open_tiny(&r);
+    ASSERT_NEAR(work_forward(r.model, &none).bytes, 0, 0);
+    ASSERT_NEAR(work_backward(r.model, &none).f32, 0, 0);
+    ASSERT_NEAR(work_forward(r.model, &logits).bytes, 4.0 * HEAD, 0);
+    rig_close(&r);
+}
+
+/* In int8 the products with weights move from floats to bytes, and nothing else does. */
+static void products_of_bytes_are_told_apart(void **state)
+{
+    struct rig r = {0};
+
+    (void)state;
+    rig_open(&r, golden_path(&r.arena, "tiny/tiny-q4_1.gguf"));
+    const bool whole_head = packed_is_whole(&r.model->head);
+    const struct work f32 = work_forward(r.model, &some), back = work_backward(r.model, &some);
+    r.model->precision = PRECISION_INT8;
+    const struct work int8 = work_forward(r.model, &some);
+
+    ASSERT_NEAR(f32.int8, 0, 0);
+    ASSERT_NEAR(int8.int8, 2.0 * 5 * WEIGHTS + (whole_head ? 2.0 * 2 * HEAD : 0), 0);
+    ASSERT_NEAR(int8.f32 + int8.int8, f32.f32, 0);
+    ASSERT_NEAR(int8.bytes, f32.bytes, 0);
+    ASSERT_NEAR(work_backward(r.model, &some).f32, back.f32, 0);
+    ASSERT_NEAR(work_backward(r.model, &some).int8, 0, 0);
+    rig_close(&r);
+}
+
+/* Q4_1: 20 bytes for 32 weights. */
+static void weights_count_as_in_their_file(void **state)
+{
+    const struct work_rows row = {.rows = 1};
+    struct rig r = {0};
+
+    (void)state;
+    rig_open(&r, golden_path(&r.arena, "tiny/tiny-q4_1.gguf"));
+    ASSERT_NEAR(work_forward(r.model, &row).bytes, WEIGHTS / 32.0 * 20, 0);
+    rig_close(&r);
+}
+
+static void the_slower_of_reading_and_multiplying_counts(void **state)
+{
+    const struct roof roof = {.read = {.best = 10}, .f32 = {.best = 100}, .int8 = {.best = 400}};
+    const struct work multiplies = {.f32 = 50, .int8 = 800, .bytes = 20},
+                      reads = {.f32 = 50, .int8 = 800, .bytes = 40},
+                      both = work_sum(work_times(multiplies, 2), reads);
+
+    (void)state;
+    ASSERT_NEAR(work_multiply_seconds(&multiplies, &roof), 2.5, 0);
+    ASSERT_NEAR(work_read_seconds(&multiplies, &roof), 2, 0);
+    ASSERT_NEAR(work_seconds(&multiplies, &roof), 2.5, 0);
+    ASSERT_NEAR(work_seconds(&reads, &roof), 4, 0);
+    ASSERT_NEAR(both.f32, 150, 0);
+    ASSERT_NEAR(both.int8, 2400, 0);
+    ASSERT_NEAR(both.bytes, 80, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_is_counted),
+        cmocka_unit_test(backward_is_counted),
+        cmocka_unit_test(nothing_is_read_for_nothing),
+        cmocka_unit_test(products_of_bytes_are_told_apart),
+        cmocka_unit_test(weights_count_as_in_their_file),
+        cmocka_unit_test(the_slower_of_reading_and_multiplying_counts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
