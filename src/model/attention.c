@@ -1,76 +1,23 @@
 /*
  * attention.c - blocks of rows against pages of keys, one unit of work per block and key-value head.
  */
-#include "model/attention.h"
 #include "base/parallel.h"
 #include "base/size.h"
-#include "model/kv_tile.h"
+#include "model/attention_internal.h"
 #include "tensor/cpu/kernels.h"
 
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #define PIECE_ROWS 8     /* a block is not cut into smaller pieces */
 #define TILE_FLOATS 4096 /* of keys or values read at a time: 16 KB stay near */
 #define COPIED_FOR 8     /* rows from which on floats are copied for it */
-#define BLOCK_ROWS                                                                                 \
-    32 /* rows that read a trunk together; part of the backward's order, so not to be tuned per machine */
-
-struct run { /* rows of one span inside a block */
-    struct kv_segment *seg;
-    size_t row, n; /* rows of the batch */
-    size_t first;  /* index of the first within its segment */
-};
-
-struct block { /* runs that hang on one parent */
-    struct kv_segment *parent;
-    size_t run, n_runs;
-    size_t row, n;
-};
-
-/* The blocks as the forward divides them: the same ones, or cut so that no thread waits long for another. */
-struct pieces {
-    const struct run *runs;
-    const struct block *blocks;
-    size_t n_blocks;
-};
-
-struct attention_plan {
-    const struct model_config *c;
-    size_t m, n_runs, n_blocks, n_trees, max_end;
-    size_t max_rows;   /* of a block */
-    size_t tile_pages; /* pages of keys or values that are read at a time */
-    struct run *runs;
-    struct block *blocks;
-    struct pieces cut;
-    size_t *tree_block; /* [n_trees + 1]: first block of each tree */
-    float *scratch;     /* [threads][scratch_floats] */
-    size_t scratch_floats, ld;
-    struct kv_segment **paths; /* [threads][max_depth] */
-    size_t max_depth;
-};
 
 static const struct kv_segment *root_of(const struct kv_segment *s)
 {
     while (s->parent != NULL)
         s = s->parent;
     return s;
-}
-
-static size_t depth_of(const struct kv_segment *s)
-{
-    size_t n = 0;
-
-    for (; s != NULL; s = s->parent)
-        n++;
-    return n;
-}
-
-/* How much longer n equal pieces of work take threads than if they could be divided at will. */
-static double unevenness(size_t n, size_t threads)
-{
-    return (double)((n + threads - 1) / threads * threads) / (double)n;
 }
 
 /* In how many pieces each block is cut: as few as leave hardly anybody waiting, for each reads the trunk anew. */
@@ -225,30 +172,6 @@ void attention_store(const struct attention_plan *plan, size_t layer, const stru
     struct storing w = {.plan = plan, .layer = layer, .rotate = rotate, .k = k, .v = v};
 
     parallel_for(plan->cut.n_blocks, store_block, &w);
-}
-
-struct job {
-    const struct attention_plan *plan;
-    size_t layer;
-    const float *q, *dout, *row_max_in, *row_inv_in, *out_in;
-    float *out, *row_max, *row_inv, *dq, *dk, *dv;
-    float scale;
-};
-
-/* The path from the root down to s, s last. */
-static size_t path_of(struct kv_segment *s, struct kv_segment **path)
-{
-    const size_t n = depth_of(s);
-
-    for (size_t i = n; i > 0; i--, s = s->parent)
-        path[i - 1] = s;
-    return n;
-}
-
-static const char *tiles_of(const struct job *job, const struct kv_segment *s, size_t page,
-                            size_t head)
-{
-    return s->pages[page] + kv_offset(job->plan->c, job->layer, head);
 }
 
 /* A thread's piece of work: some rows and the query heads that share a key-value head. */
@@ -444,112 +367,4 @@ void attention(const struct attention_plan *plan, size_t layer, const float *q, 
                       .scale = 1.0f / sqrtf((float)plan->c->head_width)};
 
     parallel_for(plan->cut.n_blocks * plan->c->n_kv_heads, attend_unit, &job);
-}
-
-/* [16][D] from [D][16] */
-static void turn_keys(const float *keys, size_t d, float *out)
-{
-    for (size_t j = 0; j < d; j += PANEL)
-        kernels()->transpose(keys + j * KV_PAGE, KV_PAGE, out + j, d);
-}
-
-/* [D][16] from [16][D] */
-static void turn_values(const float *values, size_t d, float *out)
-{
-    for (size_t j = 0; j < d; j += PANEL)
-        kernels()->transpose(values + j, d, out + j * KV_PAGE, KV_PAGE);
-}
-
-/* One run of rows and one query head: everything that its rows saw gets its share. */
-static void back_run(const struct job *job, const struct run *run, size_t head, size_t g,
-                     float *scratch, struct kv_segment **path)
-{
-    const struct attention_plan *plan = job->plan;
-    const struct model_config *c = plan->c;
-    const struct kernels *kern = kernels();
-    const size_t d = c->head_width, group = c->n_heads / c->n_kv_heads, hd = c->n_heads * d,
-                 kd = c->n_kv_heads * d;
-    const size_t ld = plan->ld, q_at = run->row * hd + (head * group + g) * d, m = run->n;
-    const float *q = job->q + q_at, *dout = job->dout + q_at;
-    float *tile = scratch, *turned = tile + d * KV_PAGE, *p = turned + d * KV_PAGE,
-          *ds = p + plan->max_rows * ld;
-    const size_t depth = path_of(run->seg, path);
-    const size_t end = run->seg->start + run->first + m;
-
-    for (size_t s = 0; s < depth; s++) {
-        const size_t n = path[s] == run->seg ? run->first + m : path[s]->len;
-
-        for (size_t page = 0; page * KV_PAGE < n; page++) {
-            const char *tiles = tiles_of(job, path[s], page, head);
-            const size_t col = path[s]->start + page * KV_PAGE;
-
-            kern->gemm(m, KV_PAGE, d, q, hd, 1, kv_tiles_keys(c, tiles, tile), KV_PAGE, 0, p + col,
-                       ld, false);
-            turn_values(kv_tiles_values(c, tiles, tile), d, turned);
-            kern->gemm(m, KV_PAGE, d, dout, hd, 1, turned, KV_PAGE, 0, ds + col, ld, false);
-        }
-    }
-    for (size_t i = 0; i < m; i++) {
-        const size_t n = run->seg->start + run->first + i + 1,
-                     at = (run->row + i) * c->n_heads + head * group + g;
-        float *prow = p + i * ld, *dsrow = ds + i * ld;
-        const float delta = kern->dot(d, dout + i * hd, job->out_in + q_at + i * hd);
-
-        kern->exp_to(n, job->row_max_in[at], job->scale, prow, prow);
-        kern->scale(n, job->row_inv_in[at], prow);
-        kern->softmax_back(n, prow, dsrow, delta, job->scale, dsrow);
-        memset(prow + n, 0, (end - n) * sizeof *prow);
-        memset(dsrow + n, 0, (end - n) * sizeof *dsrow);
-    }
-    for (size_t s = 0; s < depth; s++) {
-        const size_t n = path[s] == run->seg ? run->first + m : path[s]->len;
-
-        for (size_t page = 0; page * KV_PAGE < n; page++) {
-            const size_t here = size_min(KV_PAGE, n - page * KV_PAGE),
-                         col = path[s]->start + page * KV_PAGE;
-            const size_t key_at = (path[s]->row0 + page * KV_PAGE) * kd + head * d;
-
-            turn_keys(kv_tiles_keys(c, tiles_of(job, path[s], page, head), tile), d, turned);
-            kern->gemm(m, d, here, ds + col, ld, 1, turned, d, PANEL, job->dq + q_at, hd, true);
-            kern->gemm(here, d, m, ds + col, 1, ld, q, hd, PANEL, job->dk + key_at, kd, true);
-            kern->gemm(here, d, m, p + col, 1, ld, dout, hd, PANEL, job->dv + key_at, kd, true);
-        }
-    }
-}
-
-static void back_unit(void *ctx, size_t unit, int thread)
-{
-    const struct job *job = ctx;
-    const struct attention_plan *plan = job->plan;
-    const size_t n_kv = plan->c->n_kv_heads, tree = unit / n_kv, head = unit % n_kv;
-    float *scratch = plan->scratch + (size_t)thread * plan->scratch_floats;
-
-    for (size_t b = plan->tree_block[tree]; b < plan->tree_block[tree + 1]; b++)
-        for (size_t r = plan->blocks[b].run; r < plan->blocks[b].run + plan->blocks[b].n_runs; r++)
-            for (size_t g = 0; g < plan->c->n_heads / n_kv; g++)
-                back_run(job, &plan->runs[r], head, g, scratch,
-                         plan->paths + (size_t)thread * plan->max_depth);
-}
-
-void attention_back(const struct attention_plan *plan, size_t layer, const float *q,
-                    const float *out, const float *row_max, const float *row_inv, const float *dout,
-                    float *dq, float *dk, float *dv)
-{
-    const struct model_config *c = plan->c;
-    struct job job = {.plan = plan,
-                      .layer = layer,
-                      .q = q,
-                      .out_in = out,
-                      .row_max_in = row_max,
-                      .row_inv_in = row_inv,
-                      .dout = dout,
-                      .dq = dq,
-                      .dk = dk,
-                      .dv = dv,
-                      .scale = 1.0f / sqrtf((float)c->head_width)};
-
-    memset(dq, 0, plan->m * c->n_heads * c->head_width * sizeof *dq);
-    memset(dk, 0, plan->m * c->n_kv_heads * c->head_width * sizeof *dk);
-    memset(dv, 0, plan->m * c->n_kv_heads * c->head_width * sizeof *dv);
-    parallel_for(plan->n_trees * c->n_kv_heads, back_unit, &job);
 }

@@ -37,9 +37,10 @@ void attention(const struct attention_plan *plan, size_t layer, const float *q, 
                float *row_max, float *row_inv);
 /*
  * dq [M, H*D], dk, dv [M, K*D] (all set, not added to) from dout. Every position that a row sees is a row of this
- * batch, seg->row0 saying which. Sums over rows are chains in the batch's order within each tree.
+ * batch, seg->row0 saying which. Sums over rows are chains in the batch's order within each tree. The arena gives room to divide a
+ * tree among threads where there are few trees.
  */
 void attention_back(const struct attention_plan *plan, size_t layer, const float *q,
                     const float *out, const float *row_max, const float *row_inv, const float *dout,
-                    float *dq, float *dk, float *dv);
+                    float *dq, float *dk, float *dv, struct arena *a);
 #endif

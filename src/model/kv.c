@@ -1,18 +1,35 @@
 /*
- * kv.c - pages from a free list, segments with counted references.
+ * kv.c - pages from a free list and from slabs, segments with counted references.
  */
 #include "model/kv.h"
-#include "base/arena.h"
 #include "base/size.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/*
+ * Pages come from slabs that the system may back by huge pages: a layer reads a few kilobytes of each of many pages, which
+ * otherwise lie in different ones of its tables each time (32 answers of 100 behind a prompt of 128: 0.55 to 0.38 ms a layer).
+ */
+#define HUGE_PAGE ((size_t)2 << 20)
+#ifdef HONE_SANITIZED
+#define SLAB_BYTES 1 /* each page alone: what reads past one is seen */
+#else
+#define SLAB_BYTES (8 * HUGE_PAGE)
+#endif
+
+struct slab {
+    struct slab *next;
+    char *bytes;
+};
 
 struct kv_pool {
     size_t page_bytes, max_pages, n_pages, n_free, cap_free;
     char **free_pages;
-    struct arena memory; /* of all pages: in large blocks, for huge pages of the system */
+    struct slab *slabs; /* the newest first */
+    size_t n_left;      /* pages of it that were never taken, the last ones */
 };
 
 static const char *const cache_names[] = {
@@ -56,7 +73,13 @@ void kv_pool_close(struct kv_pool *p)
     if (p == NULL)
         return;
     assert(p->n_free == p->n_pages); /* every segment was released */
-    arena_release(&p->memory);
+    while (p->slabs != NULL) {
+        struct slab *s = p->slabs;
+
+        p->slabs = s->next;
+        free(s->bytes);
+        free(s);
+    }
     free(p->free_pages);
     free(p);
 }
@@ -82,10 +105,28 @@ static void give_page(struct kv_pool *p, char *page)
     p->free_pages[p->n_free++] = page;
 }
 
+static bool add_slab(struct kv_pool *p)
+{
+    const size_t page = size_round_up(p->page_bytes, 64);
+    const size_t n = size_min(size_max(1, SLAB_BYTES / page), p->max_pages - p->n_pages);
+    const size_t align = n * page >= HUGE_PAGE ? HUGE_PAGE : 64;
+    const size_t size = size_round_up(n * page, align);
+    struct slab *s = calloc(1, sizeof *s);
+
+    if (s == NULL || (s->bytes = aligned_alloc(align, size)) == NULL) {
+        free(s);
+        return false;
+    }
+    if (align == HUGE_PAGE)
+        (void)madvise(s->bytes, size, MADV_HUGEPAGE);
+    s->next = p->slabs;
+    p->slabs = s;
+    p->n_left = n;
+    return true;
+}
+
 static char *take_page(struct kv_pool *p)
 {
-    struct error no;
-
     if (p->n_free > 0)
         return p->free_pages[--p->n_free];
     if (p->n_pages >= p->max_pages)
@@ -99,10 +140,11 @@ static char *take_page(struct kv_pool *p)
         p->free_pages = grown;
         p->cap_free = cap;
     }
-    /* zero: positions not yet written are read by products whose results nobody uses, and must not be NaN traps */
-    char *page = arena_try(&p->memory, 1, p->page_bytes, "a page of keys and values", &no);
-    if (page == NULL)
+    if (p->n_left == 0 && !add_slab(p))
         return NULL;
+    char *page = p->slabs->bytes + --p->n_left * size_round_up(p->page_bytes, 64);
+    /* positions not yet written are read by products whose results nobody uses: they must not be NaN traps */
+    memset(page, 0, p->page_bytes);
     p->n_pages++;
     return page;
 }

@@ -224,7 +224,7 @@ void layer_backward(const struct model *m, const struct adapter *ad, size_t laye
         rms_norm_back_w(rows, c->width, s->mid, c->width, s->r2, dnorm, c->width,
                         m->full->layers[layer].d_ffn_norm);
     linear_back(m, ad, layer, rows, PROJ_O, s->att, s->u[PROJ_O], dx, du, datt, false);
-    attention_back(plan, layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv);
+    attention_back(plan, layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv, a);
     rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, true,
               (struct heads[]){{c->n_heads, dq, hd}, {c->n_kv_heads, dk, kd}}, 2);
     rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, norm, c->width, NULL);

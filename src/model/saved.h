@@ -8,6 +8,8 @@
  *     values, layer by layer:  x [C], then unless lean: q, att [H*D], mid [C], gate, up [F], k, v [K*D],
  *                              row_max, row_inv [H], r1, r2, u [7][R]
  *     then                     last [C], the input of the final norm
+ *
+ * k and v are as they were before a cache rounded them: put into one of the same kind again, they are rounded to the same.
  */
 #ifndef HONE_MODEL_SAVED_H
 #define HONE_MODEL_SAVED_H

@@ -107,7 +107,7 @@ static void run_step(struct scene *s, struct growth *g, size_t layer, bool backw
 
         for (size_t i = 0; i < g->m * s->kd; i++) /* set, not added to */
             dk[i] = dv[i] = dq[i] = 99;
-        attention_back(plan, layer, q, out, row_max, row_inv, dout, dq, dk, dv);
+        attention_back(plan, layer, q, out, row_max, row_inv, dout, dq, dk, dv, &a);
         scattered(dq, g, s->hd, s->dq);
         scattered(dk, g, s->kd, s->dk);
         scattered(dv, g, s->kd, s->dv);
