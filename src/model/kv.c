@@ -9,6 +9,7 @@
 #include <string.h>
 
 struct kv_pool {
+    size_t n_lines, head_width; /* of a page: layers times heads; width of each */
     size_t page_floats, max_pages, n_pages, n_free, cap_free;
     float **free_pages;
 };
@@ -25,6 +26,8 @@ bool kv_pool_open(const struct model_config *c, size_t max_bytes, struct kv_pool
 
     if (p == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the key-value cache");
+    p->n_lines = c->n_layers * c->n_kv_heads;
+    p->head_width = c->head_width;
     p->page_floats = kv_page_bytes(c) / sizeof(float);
     p->max_pages = max_bytes / kv_page_bytes(c);
     *out = p;
@@ -151,6 +154,50 @@ struct kv_segment *kv_segment_split(struct kv_pool *p, struct kv_segment *s, siz
     s->len -= (uint32_t)n;
     kv_segment_hang(p, s, front);
     return front;
+}
+
+void kv_segment_cut(struct kv_pool *p, struct kv_segment *s, size_t n)
+{
+    const size_t n_pages = (n + KV_PAGE - 1) / KV_PAGE;
+
+    assert(n <= s->len);
+    while (s->n_pages > n_pages)
+        give_page(p, s->pages[--s->n_pages]);
+    s->len = (uint32_t)n;
+}
+
+/* A position's keys and values, from one place in a page to one in another. */
+static void copy_position(const struct kv_pool *p, const float *from, size_t slot, float *to,
+                          size_t to_slot)
+{
+    const size_t d = p->head_width;
+
+    for (size_t i = 0; i < p->n_lines; i++) {
+        for (size_t j = 0; j < d; j++)
+            to[j * KV_PAGE + to_slot] = from[j * KV_PAGE + slot];
+        memcpy(to + (KV_PAGE + to_slot) * d, from + (KV_PAGE + slot) * d, d * sizeof *to);
+        from += 2 * d * KV_PAGE;
+        to += 2 * d * KV_PAGE;
+    }
+}
+
+struct kv_segment *kv_segment_fork(struct kv_pool *p, struct kv_segment *s, size_t n)
+{
+    const size_t more = s->len - n;
+    struct kv_segment *fork = kv_segment_new_at(p, s, s->start + n);
+    struct error unheard;
+
+    assert(n < s->len);
+    if (!kv_segment_reserve(p, fork, more, &unheard)) {
+        kv_segment_release(p, fork);
+        return NULL;
+    }
+    for (size_t i = 0; i < more; i++)
+        copy_position(p, s->pages[(n + i) / KV_PAGE], (n + i) % KV_PAGE, fork->pages[i / KV_PAGE],
+                      i % KV_PAGE);
+    fork->len = (uint32_t)more;
+    kv_segment_cut(p, s, n);
+    return fork;
 }
 
 void kv_segment_hang(struct kv_pool *p, struct kv_segment *s, struct kv_segment *parent)
