@@ -14,6 +14,7 @@
 #include "tensor/cpu/kernels.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +22,7 @@ struct engine_options engine_defaults(const struct model *m)
 {
     (void)m;
     return (struct engine_options){
-        .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512};
+        .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512, .draft = DRAFT_AUTO};
 }
 
 static void list_init(struct ticket_list *l)
@@ -258,6 +259,8 @@ void ticket_drop(struct engine_ticket *t)
         }
         kv_segment_release(e->pool, n->seg);
     }
+    draft_index_close(t->guesses);
+    t->guesses = NULL;
     for (size_t i = 0; i < t->q.n_samples && t->state == TICKET_WAITS; i++)
         t->samples[i].end = SAMPLE_CANCELLED;
     t->n_nodes = 0;
@@ -266,13 +269,40 @@ void ticket_drop(struct engine_ticket *t)
 
 /* ---- letting in ---- */
 
+/* The trunk, where the prompt begins so and has a token more. */
+static struct kv_segment *trunk_of(const struct engine *e, const struct sample_request *q)
+{
+    const size_t n = kv_end(e->trunk);
+
+    return q->n_prompt > n &&
+                   (n == 0 || memcmp(q->prompt, e->trunk_tokens, n * sizeof *q->prompt) == 0)
+               ? e->trunk
+               : NULL;
+}
+
+/* Texts that its answers may go on as. */
+static void begin_guesses(struct engine_ticket *t)
+{
+    const struct sample_request *q = &t->q;
+
+    if (t->engine->opt.draft == 0)
+        return;
+    struct draft_own *own = ARENA_ARRAY(t->arena, struct draft_own, q->n_samples);
+    for (size_t i = 0; i < q->n_samples; i++)
+        own[i] = (struct draft_own){.tokens = t->samples[i].tokens,
+                                    .logprobs = t->samples[i].logprobs,
+                                    .n = &t->samples[i].n};
+    t->guesses =
+        draft_index_open(q->prompt, q->n_prompt, q->before, q->n_before, own, q->n_samples);
+}
+
 /* The node that a request begins with; what is known of its prompt lies before it. */
 static struct node *first_node(struct engine_ticket *t)
 {
     struct engine *e = t->engine;
     const struct sample_request *q = &t->q;
     struct node *n = ARENA_NEW(t->arena, struct node);
-    struct kv_segment *known = e->trunk;
+    struct kv_segment *known = trunk_of(e, q);
 
     if (engine_keeps(e)) {
         known = prefix_find(e->prefixes, adapter_version(t->adapter), q->prompt, q->n_prompt);
@@ -318,13 +348,14 @@ static void admit(struct engine *e)
         if (t->nodes[0]->n == 0)
             rows += first_rows(e, t->nodes[0]->n_pending);
     for (struct engine_ticket *t; (t = e->waiting.first) != NULL;) {
-        if (e->n_growing > 0 &&
-            (e->n_growing + t->q.n_samples > e->opt.max_live ||
-             e->pages_promised + t->n_pages > max_pages ||
-             rows + first_rows(e, t->q.n_prompt - kv_end(e->trunk)) > e->opt.prefill_rows))
+        if (e->n_growing > 0 && (e->n_growing + t->q.n_samples > e->opt.max_live ||
+                                 e->pages_promised + t->n_pages > max_pages ||
+                                 rows + first_rows(e, t->q.n_prompt - kv_end(trunk_of(e, &t->q))) >
+                                     e->opt.prefill_rows))
             return;
         list_take(&e->waiting, t);
         t->nodes[t->n_nodes++] = first_node(t);
+        begin_guesses(t);
         list_put_by_adapter(&e->in, t);
         t->state = TICKET_IN;
         e->n_growing += t->n_growing;
@@ -444,7 +475,14 @@ void engine_forget(struct engine *e, const struct adapter *adapter)
 /* ---- a run: requests of one adapter, until all are done ---- */
 
 struct run {
+    struct engine *e;
     const struct engine_hooks *hooks;
+    const struct adapter *adapter;
+    const struct sample_request *requests;
+    size_t n_requests, n_begun;
+    struct sample **samples; /* [n_requests] */
+    struct saved_row **trunk_rows;
+    const struct engine_ticket *before; /* the ticket begun last */
     size_t n_done, n_total;
 };
 
@@ -516,57 +554,132 @@ static bool read_trunk(struct engine *e, const struct adapter *adapter, const to
             return false;
         if (to != NULL)
             saved_places(rows + at, to, m);
+        e->counts.passes++;
         e->counts.rows += m;
         e->counts.prompt_tokens += m;
     }
     return true;
 }
 
-/* The common beginning of all prompts, where it is worth it. */
-static bool begin_trunk(struct engine *e, const struct adapter *adapter,
-                        const struct sample_request *requests, size_t n_requests,
-                        struct sample **samples, struct error *err)
+/* The common beginning of the first n prompts, where it is worth it. */
+static bool begin_trunk(struct run *r, size_t n, struct error *err)
 {
-    const size_t n = common_prefix(requests, n_requests);
+    struct engine *e = r->e;
+    const size_t len = n > 0 ? common_prefix(r->requests, n) : 0;
 
-    if (n == 0)
+    if (len == 0)
         return true;
-    struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, n);
-    if (!read_trunk(e, adapter, requests[0].prompt, n, rows, err))
-        return false;
-    for (size_t i = 0; i < n_requests && e->hooks->save != NULL; i++) {
-        saved_places(samples[i][0].prompt_rows, rows, n);
-        for (size_t s = 0; s < requests[i].n_samples; s++)
-            samples[i][s].n_shared = n;
+    r->trunk_rows = ARENA_ARRAY(&e->run, struct saved_row *, len);
+    e->trunk_tokens = r->requests[0].prompt;
+    return read_trunk(e, r->adapter, r->requests[0].prompt, len, r->trunk_rows, err);
+}
+
+/* Where the trunk's rows were kept, for a request that begins with it. */
+static void note_trunk(struct run *r, size_t request)
+{
+    const struct sample_request *q = &r->requests[request];
+    const size_t n = kv_end(trunk_of(r->e, q));
+    struct sample *samples = r->samples[request];
+
+    if (n == 0 || r->hooks->save == NULL)
+        return;
+    saved_places(samples[0].prompt_rows, r->trunk_rows, n);
+    for (size_t s = 0; s < q->n_samples; s++)
+        samples[s].n_shared = n;
+}
+
+/* How long an answer is expected to be; 0: nothing is known. */
+static double expected_tokens(const struct sample_request *q)
+{
+    double sum = 0;
+
+    for (size_t i = 0; i < q->n_before; i++)
+        sum += (double)q->before[i].n;
+    return q->n_before > 0 ? fmin(sum / (double)q->n_before, (double)q->max_tokens) : 0;
+}
+
+struct expected {
+    double tokens;
+    size_t n_prompt, request;
+};
+
+static int longest_first(const void *a, const void *b)
+{
+    const struct expected *x = a, *y = b;
+
+    if (x->tokens != y->tokens)
+        return x->tokens > y->tokens ? -1 : 1;
+    if (x->n_prompt != y->n_prompt)
+        return x->n_prompt > y->n_prompt ? -1 : 1;
+    return x->request < y->request ? -1 : x->request > y->request;
+}
+
+/* Requests from..n - 1, those that take longest first: one that came last would be waited for alone. */
+static const struct expected *in_order(const struct run *r, size_t from, size_t n)
+{
+    struct expected *order = ARENA_ARRAY(&r->e->run, struct expected, n - from);
+    double known = 0;
+    size_t n_known = 0;
+
+    for (size_t i = from; i < n; i++) {
+        const double tokens = expected_tokens(&r->requests[i]);
+
+        order[i - from] =
+            (struct expected){.tokens = tokens, .n_prompt = r->requests[i].n_prompt, .request = i};
+        known += tokens;
+        n_known += tokens > 0;
     }
+    for (size_t i = 0; i < n - from; i++)
+        if (order[i].tokens == 0 && n_known > 0) /* as long as the others */
+            order[i].tokens = known / (double)n_known;
+    qsort(order, n - from, sizeof *order, longest_first);
+    return order;
+}
+
+static bool begin_request(struct run *r, size_t request, struct error *err)
+{
+    struct engine *e = r->e;
+    struct engine_ticket *t = ARENA_NEW(&e->run, struct engine_ticket);
+    struct run_call *call = ARENA_NEW(&e->run, struct run_call);
+
+    *call = (struct run_call){.run = r, .request = request};
+    t->engine = e;
+    t->adapter = r->adapter;
+    t->q = r->requests[request];
+    t->calls = (struct engine_calls){
+        .ctx = call, .token = r->hooks->token != NULL ? run_token : NULL, .done = run_done};
+    t->arena = &e->run;
+    if (!ticket_begin(t, r->before, r->hooks->save != NULL, err))
+        return false;
+    r->n_total += t->q.n_samples;
+    r->samples[request] = t->samples;
+    r->before = t;
+    note_trunk(r, request);
     return true;
 }
 
-/* A ticket for each request, in the run's arena. */
-static bool submit_all(struct run *r, struct engine *e, const struct adapter *adapter,
-                       const struct sample_request *requests, size_t n, struct sample **samples,
-                       struct error *err)
+/* Tickets for the requests up to n that have none. */
+static bool begin_requests(struct run *r, size_t n, struct error *err)
 {
-    struct engine_ticket *before = NULL;
+    const size_t from = r->n_begun;
 
-    for (size_t i = 0; i < n; i++) {
-        struct engine_ticket *t = ARENA_NEW(&e->run, struct engine_ticket);
-        struct run_call *call = ARENA_NEW(&e->run, struct run_call);
-
-        *call = (struct run_call){.run = r, .request = i};
-        t->engine = e;
-        t->adapter = adapter;
-        t->q = requests[i];
-        t->calls = (struct engine_calls){
-            .ctx = call, .token = r->hooks->token != NULL ? run_token : NULL, .done = run_done};
-        t->arena = &e->run;
-        r->n_total += requests[i].n_samples;
-        if (!ticket_begin(t, before, r->hooks->save != NULL, err))
+    assert(n >= from && n <= r->n_requests);
+    for (size_t i = from; i < n; i++)
+        if (!fits_positions(r->e, &r->requests[i], err))
             return false;
-        samples[i] = t->samples;
-        before = t;
-    }
+    const struct expected *order = in_order(r, from, n);
+    if (from == 0 && !begin_trunk(r, n, err))
+        return false;
+    for (size_t i = 0; i < n - from; i++)
+        if (!begin_request(r, order[i].request, err))
+            return false;
+    r->n_begun = n;
     return true;
+}
+
+static size_t wanted(const struct run *r, bool idle)
+{
+    return r->hooks->wanted != NULL ? r->hooks->wanted(r->hooks->ctx, idle) : r->n_requests;
 }
 
 bool engine_run(struct engine *e, const struct adapter *adapter,
@@ -574,22 +687,26 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
                 const struct engine_hooks *hooks, struct sample ***samples, struct error *err)
 {
     static const struct engine_hooks none;
-    struct run r = {.hooks = hooks != NULL ? hooks : &none};
+    struct run r = {.e = e,
+                    .hooks = hooks != NULL ? hooks : &none,
+                    .adapter = adapter,
+                    .requests = requests,
+                    .n_requests = n_requests};
 
     assert(e->n_tickets == 0 && !e->in_turn);
     arena_reset(&e->run);
-    struct sample **all = ARENA_ARRAY(&e->run, struct sample *, n_requests);
-    for (size_t i = 0; i < n_requests; i++)
-        if (!fits_positions(e, &requests[i], err))
-            return false;
+    r.samples = ARENA_ARRAY(&e->run, struct sample *, n_requests);
     e->hooks = r.hooks;
-    bool ok = submit_all(&r, e, adapter, requests, n_requests, all, err) &&
-              (n_requests == 0 || begin_trunk(e, adapter, requests, n_requests, all, err));
-    for (size_t n_live = n_requests; ok && n_live > 0;) {
-        if (r.hooks->stop != NULL && atomic_load(r.hooks->stop))
+    bool ok = true;
+    for (size_t n_live = 0; ok;) {
+        const size_t n = wanted(&r, n_live == 0);
+
+        if (n_live == 0 && n == r.n_begun)
+            break;
+        ok = n == r.n_begun || begin_requests(&r, n, err);
+        if (ok && r.hooks->stop != NULL && atomic_load(r.hooks->stop))
             ok = fail(err, ERR_CANCELLED, "stopped on request");
-        else
-            ok = engine_turn(e, &n_live, err);
+        ok = ok && engine_turn(e, &n_live, err);
         if (ok && r.hooks->tick != NULL)
             r.hooks->tick(r.hooks->ctx, r.n_done, r.n_total);
     }
@@ -600,7 +717,7 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
     kv_segment_release(e->pool, e->trunk);
     e->trunk = NULL;
     e->hooks = NULL;
-    *samples = all;
+    *samples = r.samples;
     return ok;
 }
 
