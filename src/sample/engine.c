@@ -92,6 +92,11 @@ size_t engine_bytes(const struct engine *e)
     return kv_pool_bytes(e->pool) + workspace_bytes(e->work) + LOGIT_ROWS * e->ld * sizeof(float);
 }
 
+void engine_set_draft(struct engine *e, size_t tokens)
+{
+    e->opt.draft = tokens;
+}
+
 struct kv_pool *engine_pool(struct engine *e)
 {
     return e->pool;
@@ -521,10 +526,10 @@ struct saved_row **engine_take_rows(struct engine *e, size_t m)
 
 #define TRUNK_MIN 16 /* tokens in common that are worth a pass of their own */
 
-/* Tokens that all prompts begin with, the last one of each left out: it has to give logits. */
-static size_t common_prefix(const struct sample_request *q, size_t n)
+/* The last token of each is left out: it has to give logits. */
+size_t engine_common_tokens(const struct sample_request *q, size_t n)
 {
-    size_t len = q[0].n_prompt - 1;
+    size_t len = n > 0 ? q[0].n_prompt - 1 : 0;
 
     for (size_t i = 1; i < n; i++) {
         size_t k = 0;
@@ -565,7 +570,7 @@ static bool read_trunk(struct engine *e, const struct adapter *adapter, const to
 static bool begin_trunk(struct run *r, size_t n, struct error *err)
 {
     struct engine *e = r->e;
-    const size_t len = n > 0 ? common_prefix(r->requests, n) : 0;
+    const size_t len = engine_common_tokens(r->requests, n);
 
     if (len == 0)
         return true;

@@ -84,6 +84,7 @@ MUST_CHECK bool engine_open(const struct model *m, const struct tokenizer *t,
                             struct error *err);
 void engine_close(struct engine *e);
 size_t engine_bytes(const struct engine *e);
+void engine_set_draft(struct engine *e, size_t tokens); /* as engine_options.draft, from now on */
 struct kv_pool *engine_pool(struct engine *e);
 struct workspace *engine_workspace(struct engine *e);
 /* Scratch for rows of logits [rows, ld], shared by sampling and training; at least one row. */
@@ -172,6 +173,9 @@ size_t engine_cached_tokens(const struct engine_ticket *t);
  * changed is another to the engine: what is left of the old values goes when it is the oldest.)
  */
 void engine_forget(struct engine *e, const struct adapter *adapter);
+
+/* Tokens that the prompts of n requests begin with and that a run of them reads once for all; 0: too few. */
+size_t engine_common_tokens(const struct sample_request *q, size_t n);
 
 struct engine_counts {
     size_t prompt_tokens, sampled_tokens; /* prompt: computed; sampled: as the user counts them */
