@@ -62,15 +62,19 @@ float draft_odds_of(const struct draft_odds *o, bool several, size_t kind);
 void draft_odds_add(struct draft_odds *o, bool several, size_t kind, bool right);
 void draft_odds_age(struct draft_odds *o); /* a pass later */
 
-/* How long a pass of m rows takes, learned from those that were made. */
-#define PACE_SIZES 64
+/*
+ * What a pass costs: as much as its m rows and some rows more, the time in which weights are read whatever they meet. How many,
+ * is learned from passes that follow each other, so that a machine's other work, which changes slowly, cancels out.
+ */
 struct pace {
-    double seconds[PACE_SIZES]; /* 0: not known */
-    uint32_t seen[PACE_SIZES];  /* number of the last pass of that size */
-    uint32_t n_passes;
+    double log_more; /* logarithm of those rows */
+    size_t last_rows;
+    double last_seconds; /* of the pass before; 0: there is none to compare with */
 };
+void pace_begin(struct pace *p);
 void pace_add(struct pace *p, size_t m, double seconds);
-double pace_of(const struct pace *p, size_t m); /* 0: nothing is known yet */
+void pace_break(struct pace *p);                /* something else was done since the last pass */
+double pace_of(const struct pace *p, size_t m); /* in rows */
 
 struct draft_offer { /* a node's guesses */
     const struct drafted *guesses;
@@ -79,7 +83,7 @@ struct draft_offer { /* a node's guesses */
 };
 /*
  * Of the guesses behind a pass of m rows, at most `most` are taken, those that make the most of its time: rows that will be
- * used, over seconds. Where nothing is known of the time, none.
+ * used, over what the pass costs.
  */
 void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, size_t most,
                   struct draft_offer *offers, size_t n_offers, struct arena *a);

@@ -4,7 +4,7 @@
 #include "base/size.h"
 #include "sample/draft.h"
 
-#include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- how likely ---- */
@@ -51,90 +51,48 @@ void draft_odds_age(struct draft_odds *o)
     }
 }
 
-/* ---- how long ---- */
-
-#define PACE_STALE 2048 /* passes after which a size's time is forgotten */
-
-/* Sizes of passes: 1 to 16 one by one, then four to an octave. */
-static size_t size_index(size_t m)
-{
-    size_t i = 15, step = 4;
-
-    if (m <= 16)
-        return m - 1;
-    for (size_t at = 16; at < m; at += step) {
-        if (at == 8 * step)
-            step *= 2;
-        i++;
-    }
-    return size_min(i, PACE_SIZES - 1);
-}
-
-static size_t rows_at(size_t index)
-{
-    size_t at = 16, step = 4;
-
-    if (index < 16)
-        return index + 1;
-    for (size_t i = 15; i < index; i++) {
-        if (at == 8 * step)
-            step *= 2;
-        at += step;
-    }
-    return at;
-}
-
-static bool is_known(const struct pace *p, size_t i)
-{
-    return p->seconds[i] > 0 && p->n_passes - p->seen[i] < PACE_STALE;
-}
-
-void pace_add(struct pace *p, size_t m, double seconds)
-{
-    const size_t i = size_index(m);
-    /* one that was held up by others on the machine tells little */
-    const double was = p->seconds[i], now = seconds > 2 * was   ? 2 * was
-                                            : seconds < was / 2 ? was / 2
-                                                                : seconds;
-
-    p->n_passes++;
-    p->seconds[i] = is_known(p, i) ? was + (now - was) / 8 : seconds;
-    p->seen[i] = p->n_passes;
-}
+/* ---- what a pass costs ---- */
 
 /*
- * Between two sizes that are known on a line; beyond them half of it grows with the rows. A pass is no slower than
- * a larger one, whatever a single measurement said.
+ * Measured with a model of 135 million weights on two cores: 1 row 38 ms, 16 rows 66, 64 rows 165 in F32; 14, 27 and 90 with
+ * rounded rows. Both are lines, to a few percent.
  */
+#define MORE_FIRST 12.0
+#define MORE_LEAST 1.0
+#define MORE_MOST 100.0
+
+void pace_begin(struct pace *p)
+{
+    *p = (struct pace){.log_more = log(MORE_FIRST)};
+}
+
 double pace_of(const struct pace *p, size_t m)
 {
-    const size_t at = size_index(m);
-    double below = 0, above = 0, least = 0;
-    size_t rows_below = 0, rows_above = 0;
+    return exp(p->log_more) + (double)m;
+}
 
-    for (size_t i = 0; i < PACE_SIZES; i++) {
-        if (!is_known(p, i))
-            continue;
-        if (i <= at) {
-            below = p->seconds[i];
-            rows_below = rows_at(i);
-        }
-        if (i >= at && rows_above == 0) {
-            above = p->seconds[i];
-            rows_above = rows_at(i);
-        }
-        if (i >= at && (least == 0 || p->seconds[i] < least))
-            least = p->seconds[i];
-    }
-    double t = 0;
-    if (rows_below > 0 && rows_above > rows_below)
-        t = below + (above - below) * ((double)size_max(m, rows_below) - (double)rows_below) /
-                        (double)(rows_above - rows_below);
-    else if (rows_below > 0)
-        t = below * (0.5 + 0.5 * (double)size_max(m, rows_below) / (double)rows_below);
-    else if (rows_above > 0)
-        t = above * (0.5 + 0.5 * (double)m / (double)rows_above);
-    return least > 0 && least < t ? least : t;
+void pace_break(struct pace *p)
+{
+    p->last_seconds = 0;
+}
+
+/* A small step down the squared error of the two times' ratio, the larger the more their sizes differ. */
+void pace_add(struct pace *p, size_t m, double seconds)
+{
+    const double was = p->last_seconds;
+    const size_t rows = p->last_rows;
+
+    p->last_rows = m;
+    p->last_seconds = seconds;
+    if (!(was > 0 && seconds > 0) || m == rows)
+        return;
+    const double more = exp(p->log_more), now = more + (double)m, before = more + (double)rows,
+                 ratio = log(seconds / was), slope = more / now - more / before,
+                 off = ratio - log(now / before);
+    if (fabs(ratio) > 1.5) /* one of them was held up */
+        return;
+    p->log_more += 0.1 * fmax(-0.5, fmin(0.5, off)) * slope / (slope * slope + 0.05);
+    p->log_more = fmax(log(MORE_LEAST), fmin(log(MORE_MOST), p->log_more));
 }
 
 /* ---- which pay ---- */
@@ -158,7 +116,6 @@ static int likelier_first(const void *a, const void *b)
 void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, size_t most,
                   struct draft_offer *offers, size_t n_offers, struct arena *a)
 {
-    const double plain = pace_of(p, m);
     size_t n = 0, best = 0;
 
     for (size_t i = 0; i < n_offers; i++)
@@ -175,8 +132,8 @@ void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, si
         offers[i].n = 0;
     }
     qsort(gains, n, sizeof *gains, likelier_first);
-    double used = (double)m, rate = plain > 0 ? used / plain : 0;
-    for (size_t k = 0; plain > 0 && k < size_min(n, most); k++) {
+    double used = (double)m, rate = used / pace_of(p, m);
+    for (size_t k = 0; k < size_min(n, most); k++) {
         used += (double)gains[k].p;
         const double with = used / pace_of(p, m + k + 1);
 

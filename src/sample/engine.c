@@ -41,6 +41,7 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
     e->model = m;
     e->tokenizer = t;
     e->opt = *opt;
+    pace_begin(&e->pace);
     list_init(&e->waiting);
     list_init(&e->in);
     /* one line more than the vocabulary, so that rows do not fall on the same cache sets */

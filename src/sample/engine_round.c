@@ -553,7 +553,9 @@ bool engine_round(struct engine *e, struct error *err)
             return false;
     }
     draw_all(&r, last);
-    if (!r.reads)
+    if (r.reads) /* its rows are not all drawn from */
+        pace_break(&e->pace);
+    else
         pace_add(&e->pace, r.m, clock_seconds() - began);
     settle(&r);
     return true;
