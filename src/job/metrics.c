@@ -314,6 +314,9 @@ static void put_own(json_t *d, const struct step_metrics *m, const struct metric
     put(d, "tokens_sampled", count(m->tokens_sampled));
     put(d, "tokens_trained", count(m->tokens_trained));
     put(d, "tokens_prompt", count(m->tokens_prompt));
+    put(d, "passes_sampled", count(m->passes_sampled));
+    put(d, "rows_drafted", count(m->rows_drafted));
+    put(d, "rows_accepted", count(m->rows_accepted));
     put(d, "tokens_per_second",
         number_if(trained && seconds > 0, (double)m->tokens_sampled / seconds));
     put(d, "seconds_left", number(m->seconds_left));

@@ -80,11 +80,18 @@ struct draft_offer { /* a node's guesses */
     const struct drafted *guesses;
     size_t n; /* in: guesses; out: those that are worth a row, from the first on */
     bool several;
+    float worth; /* what a token sooner saves, in passes: 1 where there is no other node */
 };
 /*
- * Of the guesses behind a pass of m rows, at most `most` are taken, those that make the most of its time: rows that will be
- * used, over what the pass costs.
+ * The same for each of m nodes of a run without more to come, where left tokens at most remain and an answer ends with a token
+ * in `ends` of cases: a pass is saved only if this node is the last. Where most go on until their limit, they end together,
+ * and to have one of them sooner is worth nothing.
  */
-void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, size_t most,
+float draft_worth_of_last(size_t m, size_t left, double ends);
+/*
+ * At most `most` guesses are taken, those by which all costs least: what a pass costs beside its rows and the rows of wrong
+ * guesses, over the passes that it is worth. A right guess's row would have been computed anyway.
+ */
+void draft_choose(const struct draft_odds *o, const struct pace *p, size_t most,
                   struct draft_offer *offers, size_t n_offers, struct arena *a);
 #endif

@@ -97,23 +97,32 @@ void pace_add(struct pace *p, size_t m, double seconds)
 
 /* ---- which pay ---- */
 
-struct gain { /* how likely a guess is right, those before it included */
-    float p;
+float draft_worth_of_last(size_t m, size_t left, double ends)
+{
+    const double reach = pow(1 - ends, (double)left); /* its limit */
+
+    /* all end before their limits, and each may be the last; or it alone goes on until then */
+    return (float)(pow(1 - reach, (double)m) / (double)m + reach * pow(1 - reach, (double)(m - 1)));
+}
+
+struct gain { /* of a guess: how likely it and those before it are right, what that is worth */
+    double p, worth, score;
     uint32_t offer, at;
 };
 
-static int likelier_first(const void *a, const void *b)
+/* More for a wrong row first. */
+static int better_first(const void *a, const void *b)
 {
     const struct gain *x = a, *y = b;
 
-    if (x->p != y->p)
-        return x->p > y->p ? -1 : 1;
+    if (x->score != y->score)
+        return x->score > y->score ? -1 : 1;
     if (x->offer != y->offer)
         return x->offer < y->offer ? -1 : 1;
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, size_t most,
+void draft_choose(const struct draft_odds *o, const struct pace *p, size_t most,
                   struct draft_offer *offers, size_t n_offers, struct arena *a)
 {
     size_t n = 0, best = 0;
@@ -123,25 +132,29 @@ void draft_choose(const struct draft_odds *o, const struct pace *p, size_t m, si
     struct gain *gains = ARENA_ARRAY(a, struct gain, n);
     n = 0;
     for (size_t i = 0; i < n_offers; i++) {
-        float q = 1;
+        const double worth = (double)offers[i].worth;
+        double q = 1;
 
         for (size_t k = 0; k < offers[i].n; k++) {
-            q *= draft_odds_of(o, offers[i].several, offers[i].guesses[k].kind);
-            gains[n++] = (struct gain){.p = q, .offer = (uint32_t)i, .at = (uint32_t)k};
+            q *= (double)draft_odds_of(o, offers[i].several, offers[i].guesses[k].kind);
+            gains[n++] = (struct gain){.p = q,
+                                       .worth = q * worth,
+                                       .score = q * worth / (1 - q + 1e-9),
+                                       .offer = (uint32_t)i,
+                                       .at = (uint32_t)k};
         }
         offers[i].n = 0;
     }
-    qsort(gains, n, sizeof *gains, likelier_first);
-    double used = (double)m, rate = used / pace_of(p, m);
+    qsort(gains, n, sizeof *gains, better_first);
+    double cost = pace_of(p, 0), passes = 1, least = cost;
     for (size_t k = 0; k < size_min(n, most); k++) {
-        used += (double)gains[k].p;
-        const double with = used / pace_of(p, m + k + 1);
-
-        if (with > rate) {
-            rate = with;
+        cost += 1 - gains[k].p;
+        passes += gains[k].worth;
+        if (cost / passes < least) {
+            least = cost / passes;
             best = k + 1;
         }
     }
-    for (size_t k = 0; k < best; k++) /* a guess is never likelier than the one before it */
+    for (size_t k = 0; k < best; k++) /* a guess is never worth more than the one before it */
         offers[gains[k].offer].n = size_max(offers[gains[k].offer].n, gains[k].at + 1);
 }

@@ -41,6 +41,22 @@ static size_t guess(const struct engine *e, const struct node *n, size_t most, s
     return k;
 }
 
+/*
+ * What a token sooner saves of a pass. Where more waits, or people do, each node counts the same; in the tail of a run only
+ * the last to end does.
+ */
+static float worth_of(struct engine *e, const struct node *n, size_t n_nodes)
+{
+    if (e->hooks == NULL || e->waiting.first != NULL)
+        return 1 / (float)n_nodes;
+    if (e->run_tokens > 20000) {
+        e->run_tokens /= 2;
+        e->run_ends /= 2;
+    }
+    return draft_worth_of_last(n_nodes, n->ticket->q.max_tokens - n->n,
+                               (e->run_ends + 1) / (e->run_tokens + 50));
+}
+
 void draft_round(struct engine *e, size_t m)
 {
     const bool forced = e->opt.draft != DRAFT_AUTO;
@@ -50,7 +66,7 @@ void draft_round(struct engine *e, size_t m)
     if (most == 0 || (!forced && m >= LARGE_PASS))
         return;
     for (const struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
-        n += t->guesses != NULL ? t->n_nodes : 0;
+        n += t->n_nodes;
     struct draft_offer *offers = ARENA_ARRAY(&e->round, struct draft_offer, n);
     struct node **nodes = ARENA_ARRAY(&e->round, struct node *, n);
     for (const struct engine_ticket *t = e->in.first; t != NULL; t = t->next) {
@@ -62,13 +78,15 @@ void draft_round(struct engine *e, size_t m)
                 continue;
             out = ARENA_ARRAY(&e->round, struct drafted, most);
             nodes[k] = x;
-            offers[k++] = (struct draft_offer){
-                .guesses = out, .n = guess(e, x, most, out), .several = x->n_who > 1};
+            offers[k++] = (struct draft_offer){.guesses = out,
+                                               .n = guess(e, x, most, out),
+                                               .several = x->n_who > 1,
+                                               .worth = worth_of(e, x, n)};
         }
     }
     draft_odds_age(&e->odds);
     if (!forced)
-        draft_choose(&e->odds, &e->pace, m, e->opt.prefill_rows - size_min(m, e->opt.prefill_rows),
+        draft_choose(&e->odds, &e->pace, e->opt.prefill_rows - size_min(m, e->opt.prefill_rows),
                      offers, k, &e->round);
     for (size_t i = 0; i < k; i++) {
         nodes[i]->draft = offers[i].guesses;

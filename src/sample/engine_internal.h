@@ -82,6 +82,7 @@ struct engine {
     struct engine_counts counts;
     struct draft_odds odds; /* what was learned of guesses, and of the time of a pass */
     struct pace pace;
+    double run_tokens, run_ends; /* drawn in runs, and those that ended an answer; old ones fade */
 
     struct ticket_list waiting; /* the oldest first */
     struct ticket_list in;      /* those of an adapter lie together */

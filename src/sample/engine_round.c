@@ -282,6 +282,7 @@ static void give(struct engine_ticket *t, uint32_t who, const struct drawn *d, s
         s->n_drawn++;
     }
     t->engine->counts.sampled_tokens++;
+    t->engine->run_tokens += t->engine->hooks != NULL;
     if (t->calls.token == NULL || t->cancelled)
         return;
     const struct token_told told = {.id = d->ids[i],
@@ -301,6 +302,7 @@ static void end_sample(struct node *n, uint32_t who, enum sample_end why)
     const struct thought t = thought_after(e, &ticket->q.thinking, n->thought, s);
 
     s->end = why;
+    e->run_ends += e->hooks != NULL && why == SAMPLE_STOP;
     s->n_thinking = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
     e->n_growing--;
     ticket->n_growing--;
