@@ -248,14 +248,19 @@ static json_t *errors_of(const struct metrics_tally *t, const struct metrics_gra
 static json_t *timing_of(const struct step_metrics *m, const struct metrics_tally *t,
                          const struct metrics_graders *g)
 {
-    json_t *timing = json_object(), *step = json_object();
+    json_t *timing = json_object(), *step = json_object(), *passes = json_object();
 
+    /* they depend on what pays at the time, and change no result: so they are told with the times */
+    put(passes, "sampling", count(m->passes_sampled));
+    put(passes, "rows_drafted", count(m->rows_drafted));
+    put(passes, "rows_accepted", count(m->rows_accepted));
     put(step, "sampling", number(m->seconds_sampling));
     put(step, "grading_wait", number(m->seconds_grading_wait));
     put(step, "training", number(m->seconds_training));
     put(step, "eval", number(m->seconds_eval));
     put(step, "full_iteration", number(m->seconds_total));
     put(timing, "step", step);
+    put(timing, "passes", passes);
     const struct grader_lists lists = put_lists(timing, g);
     for (size_t i = 0; i < g->n; i++) {
         json_t *e = add_entry(&lists, g, i);
@@ -314,9 +319,6 @@ static void put_own(json_t *d, const struct step_metrics *m, const struct metric
     put(d, "tokens_sampled", count(m->tokens_sampled));
     put(d, "tokens_trained", count(m->tokens_trained));
     put(d, "tokens_prompt", count(m->tokens_prompt));
-    put(d, "passes_sampled", count(m->passes_sampled));
-    put(d, "rows_drafted", count(m->rows_drafted));
-    put(d, "rows_accepted", count(m->rows_accepted));
     put(d, "tokens_per_second",
         number_if(trained && seconds > 0, (double)m->tokens_sampled / seconds));
     put(d, "seconds_left", number(m->seconds_left));
