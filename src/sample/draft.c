@@ -13,6 +13,7 @@
 #define TRIES 16          /* places of one pair or five that are compared, the latest first */
 #define LONG_GRAM 5       /* a pair is common: the five before it tells more */
 #define MAX_PLACES 200000 /* of one request; what comes later is not looked up */
+#define MAX_TOLD 8192 /* tokens of texts given that are looked at, of the first texts: a megabyte */
 
 uint64_t draft_hash(const token_id *tokens, size_t n)
 {
@@ -167,12 +168,11 @@ struct draft_index *draft_index_open(const token_id *prompt, size_t n_prompt,
     *x = (struct draft_index){.prompt = prompt,
                               .n_prompt = n_prompt,
                               .texts = texts,
-                              .n_texts = n_texts,
                               .own = own,
                               .n_own = n_own,
                               .n_slots = 256};
-    for (size_t i = 0; i < n_texts; i++)
-        n_tokens += texts[i].n;
+    while (x->n_texts < n_texts && n_tokens + texts[x->n_texts].n <= MAX_TOLD)
+        n_tokens += texts[x->n_texts++].n;
     while (x->n_slots < size_min(MAX_PLACES, n_prompt + n_tokens + 256 * n_own))
         x->n_slots *= 2;
     x->pairs = calloc(x->n_slots, sizeof *x->pairs);
@@ -186,7 +186,7 @@ struct draft_index *draft_index_open(const token_id *prompt, size_t n_prompt,
     }
     for (size_t i = 0; i < n_prompt; i++)
         put_place(x, 0, i);
-    for (size_t t = n_texts; t > 0; t--) { /* the latest is found first */
+    for (size_t t = x->n_texts; t > 0; t--) { /* the latest is found first */
         put_beginnings(x, t);
         for (size_t i = 0; i < texts[t - 1].n; i++)
             put_place(x, t, i);

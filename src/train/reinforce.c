@@ -470,7 +470,7 @@ static bool one_step(struct loop *l, struct error *err)
     return true;
 }
 
-#define HISTORY_BYTES ((size_t)32 << 20) /* four million tokens */
+#define HISTORY_BYTES ((size_t)16 << 20) /* two million tokens */
 
 static bool set_up(struct loop *l, struct error *err)
 {

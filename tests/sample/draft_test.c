@@ -102,6 +102,30 @@ static void the_longest_agreement_counts(void **state)
     draft_index_close(NULL);
 }
 
+static void long_texts_are_looked_at_as_far_as_there_is_room(void **state)
+{
+    enum { LONG = 5000 };
+    static token_id first[LONG], second[LONG];
+    static const token_id prompt[] = {1};
+    struct growing g[1] = {0};
+    const struct draft_own own = own_of(g);
+    const struct draft_text texts[] = {{first, NULL, LONG}, {second, NULL, LONG}};
+
+    (void)state;
+    for (token_id i = 0; i < LONG; i++) {
+        first[i] = 10 + i;
+        second[i] = 20000 + i;
+    }
+    struct draft_index *x = draft_index_open(prompt, 1, texts, 2, &own, 1);
+    put(x, g, 0, 20000);
+    put(x, g, 0, 20001);
+    assert_guess(x, 0, 2, NULL, 0);
+    put(x, g, 0, 4000);
+    put(x, g, 0, 4001);
+    assert_guess(x, 0, 2, (token_id[]){4002, 4003}, 2);
+    draft_index_close(x);
+}
+
 /* Against a search through all texts: every guess continues what a place behind the same two tokens goes on with. */
 static void a_guess_follows_the_same_two_tokens_somewhere(void **state)
 {
@@ -352,6 +376,7 @@ int main(void)
         cmocka_unit_test(an_answer_that_began_like_an_earlier_one_goes_on_like_it),
         cmocka_unit_test(a_pair_that_came_before_goes_on_as_it_did),
         cmocka_unit_test(the_longest_agreement_counts),
+        cmocka_unit_test(long_texts_are_looked_at_as_far_as_there_is_room),
         cmocka_unit_test(a_guess_follows_the_same_two_tokens_somewhere),
         cmocka_unit_test(odds_follow_what_was_seen_and_forget_it),
         cmocka_unit_test(the_cost_of_a_pass_is_learned_beside_other_work),
