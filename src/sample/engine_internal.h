@@ -124,6 +124,16 @@ void node_mask(struct engine *e, const struct node *n, int thread, float *logits
 void ticket_drop(struct engine_ticket *t);
 /* Whether beginnings of texts are kept: not in a run, whose adapter changes after it, nor where the base changes. */
 bool engine_keeps(const struct engine *e);
+MUST_CHECK bool engine_fits_positions(const struct engine *e, const struct sample_request *q,
+                                      struct error *err);
+/* Puts a ticket among those that wait; its engine, arena, adapter, request and calls are there. */
+MUST_CHECK bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
+                             struct error *err);
+/* The trunk, where the prompt begins so and has a token more; else NULL. */
+struct kv_segment *engine_trunk_of(const struct engine *e, const struct sample_request *q);
+
+/* ---- engine_run.c ---- */
+
 /* Places for m rows, as far as there is room; NULL where none are wanted. */
 struct saved_row **engine_take_rows(struct engine *e, size_t m);
 
