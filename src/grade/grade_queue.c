@@ -14,6 +14,7 @@ struct entry {
     const json_t *item;
     struct grade_sample sample;
     struct grade_result *out;
+    atomic_size_t *n_graded; /* or NULL */
 };
 
 /* A thread that grades. */
@@ -67,6 +68,8 @@ static void *grade_main(void *arg)
         e.sample.on_part = on_part;
         e.sample.on_part_ctx = h;
         grader_run(q->grader, e.item, &e.sample, e.out);
+        if (e.n_graded != NULL)
+            atomic_fetch_add(e.n_graded, 1);
         pthread_mutex_lock(&q->lock);
         h->busy = false;
         if (--q->n_open == 0)
@@ -131,10 +134,17 @@ void grade_queue_close(struct grade_queue *q)
 void grade_queue_put(struct grade_queue *q, const json_t *item, const struct grade_sample *sample,
                      struct grade_result *out)
 {
+    grade_queue_put_counted(q, item, sample, out, NULL);
+}
+
+void grade_queue_put_counted(struct grade_queue *q, const json_t *item,
+                             const struct grade_sample *sample, struct grade_result *out,
+                             atomic_size_t *n_graded)
+{
     pthread_mutex_lock(&q->lock);
     while (q->n_waiting == CAPACITY)
         pthread_cond_wait(&q->drained, &q->lock);
-    q->ring[(q->first + q->n_waiting) % CAPACITY] = (struct entry){item, *sample, out};
+    q->ring[(q->first + q->n_waiting) % CAPACITY] = (struct entry){item, *sample, out, n_graded};
     q->n_waiting++;
     q->n_open++;
     pthread_cond_signal(&q->filled);

@@ -20,6 +20,10 @@ void grade_queue_close(struct grade_queue *q); /* waits for what runs, forgets w
 /* Grades text for item and writes *out; both and text must stay until grade_queue_wait returns. Waits while the queue is full. */
 void grade_queue_put(struct grade_queue *q, const json_t *item, const struct grade_sample *sample,
                      struct grade_result *out);
+/* The same; *n_graded is one more once *out is written. */
+void grade_queue_put_counted(struct grade_queue *q, const json_t *item,
+                             const struct grade_sample *sample, struct grade_result *out,
+                             atomic_size_t *n_graded);
 
 /* What is waited for. */
 struct grade_wait {

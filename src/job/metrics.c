@@ -248,14 +248,19 @@ static json_t *errors_of(const struct metrics_tally *t, const struct metrics_gra
 static json_t *timing_of(const struct step_metrics *m, const struct metrics_tally *t,
                          const struct metrics_graders *g)
 {
-    json_t *timing = json_object(), *step = json_object();
+    json_t *timing = json_object(), *step = json_object(), *passes = json_object();
 
+    /* they depend on what pays at the time, and change no result: so they are told with the times */
+    put(passes, "sampling", count(m->passes_sampled));
+    put(passes, "rows_drafted", count(m->rows_drafted));
+    put(passes, "rows_accepted", count(m->rows_accepted));
     put(step, "sampling", number(m->seconds_sampling));
     put(step, "grading_wait", number(m->seconds_grading_wait));
     put(step, "training", number(m->seconds_training));
     put(step, "eval", number(m->seconds_eval));
     put(step, "full_iteration", number(m->seconds_total));
     put(timing, "step", step);
+    put(timing, "passes", passes);
     const struct grader_lists lists = put_lists(timing, g);
     for (size_t i = 0; i < g->n; i++) {
         json_t *e = add_entry(&lists, g, i);

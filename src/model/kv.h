@@ -68,6 +68,17 @@ MUST_CHECK bool kv_segment_reserve(struct kv_pool *p, struct kv_segment *s, size
  * has the same path. Not between a plan for s and its use. n may be all of s, which is then empty and may grow.
  */
 struct kv_segment *kv_segment_split(struct kv_pool *p, struct kv_segment *s, size_t n);
+/*
+ * Drops what is behind the first n positions of s, on which nothing hangs, and gives pages back that are not needed for
+ * them, room reserved for more among them.
+ */
+void kv_segment_cut(struct kv_pool *p, struct kv_segment *s, size_t n);
+/*
+ * A new segment, with a reference that the caller owns, hangs on s behind its first n positions and has those that followed
+ * them, copied; s keeps the first n. Nothing hangs on s, and n is less than its length. NULL, and nothing has changed, where
+ * there is no room for the copy.
+ */
+struct kv_segment *kv_segment_fork(struct kv_pool *p, struct kv_segment *s, size_t n);
 /* s hangs on another parent from now on, whose path has the same tokens and ends where s begins: so nothing is different. */
 void kv_segment_hang(struct kv_pool *p, struct kv_segment *s, struct kv_segment *parent);
 /* Gives one reference back; the last one frees the segment, and its hold on its parent. NULL is fine. */

@@ -85,6 +85,30 @@ void kv_tiles_put(const struct model_config *c, char *tiles, size_t slot, const 
     }
 }
 
+/* size: bytes of a number, KV_PAGE of them side by side for each of n */
+static void copy_across(size_t n, size_t size, const char *from, size_t slot, char *to,
+                        size_t to_slot)
+{
+    for (size_t j = 0; j < n; j++)
+        memcpy(to + (j * KV_PAGE + to_slot) * size, from + (j * KV_PAGE + slot) * size, size);
+}
+
+void kv_tiles_copy(const struct model_config *c, const char *from, size_t slot, char *to,
+                   size_t to_slot)
+{
+    const size_t d = c->head_width, values = kv_tile_bytes(c),
+                 n_steps = c->kv_cache == KV_CACHE_Q8_0 ? (d + KV_BLOCK - 1) / KV_BLOCK : 0,
+                 size = c->kv_cache == KV_CACHE_F32   ? sizeof(float)
+                        : c->kv_cache == KV_CACHE_F16 ? sizeof(uint16_t)
+                                                      : sizeof(int8_t);
+
+    copy_across(d, size, from, slot, to, to_slot);
+    memcpy(to + values + to_slot * d * size, from + values + slot * d * size, d * size);
+    copy_across(n_steps, sizeof(uint16_t), from + d * KV_PAGE, slot, to + d * KV_PAGE, to_slot);
+    copy_across(n_steps, sizeof(uint16_t), from + values + d * KV_PAGE, slot,
+                to + values + d * KV_PAGE, to_slot);
+}
+
 const float *kv_tiles_keys(const struct model_config *c, const char *tiles, float *room)
 {
     const size_t d = c->head_width;

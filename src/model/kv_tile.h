@@ -11,6 +11,9 @@
 /* The key k [D] and the value v [D] of position slot of the page. */
 void kv_tiles_put(const struct model_config *c, char *tiles, size_t slot, const float *k,
                   const float *v);
+/* What position slot of the page has becomes that of position to_slot of another, bit for bit. */
+void kv_tiles_copy(const struct model_config *c, const char *from, size_t slot, char *to,
+                   size_t to_slot);
 /* Keys [D][KV_PAGE], values [KV_PAGE][D]: where they lie if they are floats, else in room [D * KV_PAGE]. */
 const float *kv_tiles_keys(const struct model_config *c, const char *tiles, float *room);
 const float *kv_tiles_values(const struct model_config *c, const char *tiles, float *room);

@@ -21,7 +21,7 @@ struct engine_options engine_defaults(const struct model *m)
 {
     (void)m;
     return (struct engine_options){
-        .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512};
+        .max_live = 256, .kv_bytes = (size_t)768 << 20, .prefill_rows = 512, .draft = DRAFT_AUTO};
 }
 
 static void list_init(struct ticket_list *l)
@@ -40,6 +40,7 @@ bool engine_open(const struct model *m, const struct tokenizer *t, const struct 
     e->model = m;
     e->tokenizer = t;
     e->opt = *opt;
+    pace_begin(&e->pace);
     list_init(&e->waiting);
     list_init(&e->in);
     /* one line more than the vocabulary, so that rows do not fall on the same cache sets */
@@ -89,6 +90,11 @@ void engine_close(struct engine *e)
 size_t engine_bytes(const struct engine *e)
 {
     return kv_pool_bytes(e->pool) + workspace_bytes(e->work) + LOGIT_ROWS * e->ld * sizeof(float);
+}
+
+void engine_set_draft(struct engine *e, size_t tokens)
+{
+    e->opt.draft = tokens;
 }
 
 struct kv_pool *engine_pool(struct engine *e)
@@ -204,7 +210,7 @@ static void make_samples(struct engine_ticket *t, bool save)
     }
 }
 
-static bool fits_positions(const struct engine *e, const struct sample_request *q,
+bool engine_fits_positions(const struct engine *e, const struct sample_request *q,
                            struct error *err)
 {
     assert(q->n_prompt > 0 && q->max_tokens > 0 && q->n_samples > 0 && q->n_top <= PICK_MAX_TOP);
@@ -216,9 +222,8 @@ static bool fits_positions(const struct engine *e, const struct sample_request *
         q->n_prompt, q->max_tokens, e->model->max_positions);
 }
 
-/* t's engine, arena, adapter, request and calls are there. */
-static bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
-                         struct error *err)
+bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
+                  struct error *err)
 {
     struct engine *e = t->engine;
 
@@ -258,6 +263,8 @@ void ticket_drop(struct engine_ticket *t)
         }
         kv_segment_release(e->pool, n->seg);
     }
+    draft_index_close(t->guesses);
+    t->guesses = NULL;
     for (size_t i = 0; i < t->q.n_samples && t->state == TICKET_WAITS; i++)
         t->samples[i].end = SAMPLE_CANCELLED;
     t->n_nodes = 0;
@@ -266,13 +273,39 @@ void ticket_drop(struct engine_ticket *t)
 
 /* ---- letting in ---- */
 
+struct kv_segment *engine_trunk_of(const struct engine *e, const struct sample_request *q)
+{
+    const size_t n = kv_end(e->trunk);
+
+    return q->n_prompt > n &&
+                   (n == 0 || memcmp(q->prompt, e->trunk_tokens, n * sizeof *q->prompt) == 0)
+               ? e->trunk
+               : NULL;
+}
+
+/* Texts that its answers may go on as. */
+static void begin_guesses(struct engine_ticket *t)
+{
+    const struct sample_request *q = &t->q;
+
+    if (t->engine->opt.draft == 0)
+        return;
+    struct draft_own *own = ARENA_ARRAY(t->arena, struct draft_own, q->n_samples);
+    for (size_t i = 0; i < q->n_samples; i++)
+        own[i] = (struct draft_own){.tokens = t->samples[i].tokens,
+                                    .logprobs = t->samples[i].logprobs,
+                                    .n = &t->samples[i].n};
+    t->guesses =
+        draft_index_open(q->prompt, q->n_prompt, q->before, q->n_before, own, q->n_samples);
+}
+
 /* The node that a request begins with; what is known of its prompt lies before it. */
 static struct node *first_node(struct engine_ticket *t)
 {
     struct engine *e = t->engine;
     const struct sample_request *q = &t->q;
     struct node *n = ARENA_NEW(t->arena, struct node);
-    struct kv_segment *known = e->trunk;
+    struct kv_segment *known = engine_trunk_of(e, q);
 
     if (engine_keeps(e)) {
         known = prefix_find(e->prefixes, adapter_version(t->adapter), q->prompt, q->n_prompt);
@@ -321,10 +354,12 @@ static void admit(struct engine *e)
         if (e->n_growing > 0 &&
             (e->n_growing + t->q.n_samples > e->opt.max_live ||
              e->pages_promised + t->n_pages > max_pages ||
-             rows + first_rows(e, t->q.n_prompt - kv_end(e->trunk)) > e->opt.prefill_rows))
+             rows + first_rows(e, t->q.n_prompt - kv_end(engine_trunk_of(e, &t->q))) >
+                 e->opt.prefill_rows))
             return;
         list_take(&e->waiting, t);
         t->nodes[t->n_nodes++] = first_node(t);
+        begin_guesses(t);
         list_put_by_adapter(&e->in, t);
         t->state = TICKET_IN;
         e->n_growing += t->n_growing;
@@ -356,7 +391,7 @@ bool engine_submit(struct engine *e, const struct adapter *adapter, const struct
     struct engine_ticket *t;
 
     assert(!e->in_turn && e->hooks == NULL);
-    if (!fits_positions(e, q, err) || !fits_pool(e, q, err))
+    if (!engine_fits_positions(e, q, err) || !fits_pool(e, q, err))
         return false;
     t = calloc(1, sizeof *t);
     if (t == NULL)
@@ -439,169 +474,6 @@ void engine_forget(struct engine *e, const struct adapter *adapter)
         assert(t->adapter != adapter);
     if (e->prefixes != NULL)
         prefix_forget(e->prefixes, adapter_version(adapter));
-}
-
-/* ---- a run: requests of one adapter, until all are done ---- */
-
-struct run {
-    const struct engine_hooks *hooks;
-    size_t n_done, n_total;
-};
-
-struct run_call { /* a request's */
-    struct run *run;
-    size_t request;
-};
-
-static void run_token(void *ctx, size_t sample, const struct token_told *t)
-{
-    const struct run_call *c = ctx;
-    const struct engine_hooks *h = c->run->hooks;
-
-    h->token(h->ctx, c->request, sample, t->id, t->logp);
-}
-
-static void run_done(void *ctx, size_t sample, const struct sample *s)
-{
-    const struct run_call *c = ctx;
-    const struct engine_hooks *h = c->run->hooks;
-
-    c->run->n_done++;
-    if (h->done != NULL)
-        h->done(h->ctx, c->request, sample, s);
-}
-
-struct saved_row **engine_take_rows(struct engine *e, size_t m)
-{
-    if (e->hooks == NULL || e->hooks->save == NULL)
-        return NULL;
-    struct saved_row **to = ARENA_ARRAY(&e->round, struct saved_row *, m);
-    for (size_t i = 0; i < m; i++)
-        to[i] = saved_take(e->hooks->save, e->hooks->save_leave);
-    return to;
-}
-
-#define TRUNK_MIN 16 /* tokens in common that are worth a pass of their own */
-
-/* Tokens that all prompts begin with, the last one of each left out: it has to give logits. */
-static size_t common_prefix(const struct sample_request *q, size_t n)
-{
-    size_t len = q[0].n_prompt - 1;
-
-    for (size_t i = 1; i < n; i++) {
-        size_t k = 0;
-
-        while (k < len && k + 1 < q[i].n_prompt && q[i].prompt[k] == q[0].prompt[k])
-            k++;
-        len = k;
-    }
-    return n < 2 || len < TRUNK_MIN ? 0 : len;
-}
-
-/* Computes the trunk, in pieces; hidden states are not wanted. rows [n]: where they were kept. */
-static bool read_trunk(struct engine *e, const struct adapter *adapter, const token_id *tokens,
-                       size_t n, struct saved_row **rows, struct error *err)
-{
-    e->trunk = kv_segment_new(e->pool, NULL);
-    for (size_t at = 0; at < n; at += e->opt.prefill_rows) {
-        const size_t m = size_min(e->opt.prefill_rows, n - at);
-        const struct span span = {.seg = e->trunk, .n_rows = m};
-        const struct batch b = {.m = m, .tokens = tokens + at, .spans = &span, .n_spans = 1};
-
-        arena_reset(&e->round);
-        float *hidden = arena_alloc(&e->round, m * e->model->config.width * sizeof(float));
-        struct saved_row **to = engine_take_rows(e, m);
-        if (!kv_segment_reserve(e->pool, e->trunk, m, err) ||
-            !forward_saving(e->model, adapter, e->work, &b, to, hidden, err))
-            return false;
-        if (to != NULL)
-            saved_places(rows + at, to, m);
-        e->counts.rows += m;
-        e->counts.prompt_tokens += m;
-    }
-    return true;
-}
-
-/* The common beginning of all prompts, where it is worth it. */
-static bool begin_trunk(struct engine *e, const struct adapter *adapter,
-                        const struct sample_request *requests, size_t n_requests,
-                        struct sample **samples, struct error *err)
-{
-    const size_t n = common_prefix(requests, n_requests);
-
-    if (n == 0)
-        return true;
-    struct saved_row **rows = ARENA_ARRAY(&e->run, struct saved_row *, n);
-    if (!read_trunk(e, adapter, requests[0].prompt, n, rows, err))
-        return false;
-    for (size_t i = 0; i < n_requests && e->hooks->save != NULL; i++) {
-        saved_places(samples[i][0].prompt_rows, rows, n);
-        for (size_t s = 0; s < requests[i].n_samples; s++)
-            samples[i][s].n_shared = n;
-    }
-    return true;
-}
-
-/* A ticket for each request, in the run's arena. */
-static bool submit_all(struct run *r, struct engine *e, const struct adapter *adapter,
-                       const struct sample_request *requests, size_t n, struct sample **samples,
-                       struct error *err)
-{
-    struct engine_ticket *before = NULL;
-
-    for (size_t i = 0; i < n; i++) {
-        struct engine_ticket *t = ARENA_NEW(&e->run, struct engine_ticket);
-        struct run_call *call = ARENA_NEW(&e->run, struct run_call);
-
-        *call = (struct run_call){.run = r, .request = i};
-        t->engine = e;
-        t->adapter = adapter;
-        t->q = requests[i];
-        t->calls = (struct engine_calls){
-            .ctx = call, .token = r->hooks->token != NULL ? run_token : NULL, .done = run_done};
-        t->arena = &e->run;
-        r->n_total += requests[i].n_samples;
-        if (!ticket_begin(t, before, r->hooks->save != NULL, err))
-            return false;
-        samples[i] = t->samples;
-        before = t;
-    }
-    return true;
-}
-
-bool engine_run(struct engine *e, const struct adapter *adapter,
-                const struct sample_request *requests, size_t n_requests,
-                const struct engine_hooks *hooks, struct sample ***samples, struct error *err)
-{
-    static const struct engine_hooks none;
-    struct run r = {.hooks = hooks != NULL ? hooks : &none};
-
-    assert(e->n_tickets == 0 && !e->in_turn);
-    arena_reset(&e->run);
-    struct sample **all = ARENA_ARRAY(&e->run, struct sample *, n_requests);
-    for (size_t i = 0; i < n_requests; i++)
-        if (!fits_positions(e, &requests[i], err))
-            return false;
-    e->hooks = r.hooks;
-    bool ok = submit_all(&r, e, adapter, requests, n_requests, all, err) &&
-              (n_requests == 0 || begin_trunk(e, adapter, requests, n_requests, all, err));
-    for (size_t n_live = n_requests; ok && n_live > 0;) {
-        if (r.hooks->stop != NULL && atomic_load(r.hooks->stop))
-            ok = fail(err, ERR_CANCELLED, "stopped on request");
-        else
-            ok = engine_turn(e, &n_live, err);
-        if (ok && r.hooks->tick != NULL)
-            r.hooks->tick(r.hooks->ctx, r.n_done, r.n_total);
-    }
-    while (e->in.first != NULL)
-        ticket_drop(e->in.first);
-    while (e->waiting.first != NULL)
-        ticket_drop(e->waiting.first);
-    kv_segment_release(e->pool, e->trunk);
-    e->trunk = NULL;
-    e->hooks = NULL;
-    *samples = all;
-    return ok;
 }
 
 struct scoring {

@@ -4,7 +4,7 @@
  * Continuous batching over a tree: a prompt is read once for all its answers; answers whose tokens are equal so far are
  * one row, computed once, and part into rows of their own where they part. A place is filled anew the moment an answer
  * ends. What an answer is depends on its own prompt, adapter, options and counters alone: never on what was sampled beside
- * it, nor on when it came.
+ * it, nor on when it came, nor on what was drafted for it (sample/draft.h).
  *
  * There are two ways in. engine_run takes a list of requests for one adapter and returns when all are answered: training,
  * evaluation. engine_submit takes a request at any time, each with an adapter of its own over the one base, and engine_turn
@@ -16,6 +16,7 @@
 #include "base/philox.h"
 #include "model/forward.h"
 #include "sample/constraint.h"
+#include "sample/history.h"
 #include "sample/pick.h"
 #include "sample/thinking.h"
 
@@ -38,6 +39,9 @@ struct sample_request {
     const struct constraint *constraint;
     bool want_entropy;
     size_t n_top; /* likeliest tokens told with each token, 0 to PICK_MAX_TOP; 0 costs nothing */
+    /* [n_before] earlier answers to the prompt, or none: they change how long it takes, nothing else */
+    const struct draft_text *before;
+    size_t n_before;
     /* the counters of every random number: token t of sample s is drawn with (purpose, step, item, s, t) */
     uint64_t seed;
     enum philox_purpose purpose;
@@ -69,7 +73,10 @@ struct engine_options {
     size_t prefill_rows; /* prompt tokens read in one pass, or in one turn */
     size_t
         prefix_bytes; /* more of it, for beginnings of texts that may come again; 0: none are kept */
+    size_t
+        draft; /* tokens guessed ahead for an answer: DRAFT_AUTO as many as pay, 0 none, to DRAFT_MOST */
 };
+#define DRAFT_AUTO SIZE_MAX
 struct engine_options engine_defaults(const struct model *m);
 
 MUST_CHECK bool engine_open(const struct model *m, const struct tokenizer *t,
@@ -77,6 +84,7 @@ MUST_CHECK bool engine_open(const struct model *m, const struct tokenizer *t,
                             struct error *err);
 void engine_close(struct engine *e);
 size_t engine_bytes(const struct engine *e);
+void engine_set_draft(struct engine *e, size_t tokens); /* as engine_options.draft, from now on */
 struct kv_pool *engine_pool(struct engine *e);
 struct workspace *engine_workspace(struct engine *e);
 /* Scratch for rows of logits [rows, ld], shared by sampling and training; at least one row. */
@@ -88,15 +96,21 @@ struct engine_hooks { /* each may be NULL; called from the thread that runs the 
                  const struct sample *s); /* the moment an answer ends */
     void (*token)(void *ctx, size_t request, size_t sample, token_id id, float logp);
     void (*tick)(void *ctx, size_t n_done, size_t n_total);
-    const atomic_bool *stop; /* read once per token: ends everything with ERR_CANCELLED */
+    const atomic_bool *stop; /* read once a turn: ends everything with ERR_CANCELLED */
+    /*
+     * NULL, or how many of the requests, from the first on, are wanted by now: never less than before. Those behind them need
+     * not be filled in yet. idle: nothing else is left to do, and if no more are wanted, the run is over.
+     */
+    size_t (*wanted)(void *ctx, bool idle);
     struct saved_pool
         *save;         /* rows are kept here, as room permits, until the caller gives them back */
     size_t save_leave; /* so many are left free */
 };
 
 /*
- * samples[r][s] for each request's samples, in arrays that the engine owns until the next call. No ticket is in flight. What
- * was kept of texts for serving is neither used nor added to.
+ * samples[r][s] for each request's samples, in arrays that the engine owns until the next call; NULL for a request that was
+ * not wanted. No ticket is in flight. What was kept of texts for serving is neither used nor added to. Where not all fit at
+ * once, those that are expected to take longest come first: by their earlier answers, else by their prompts' length.
  */
 MUST_CHECK bool engine_run(struct engine *e, const struct adapter *adapter,
                            const struct sample_request *requests, size_t n_requests,
@@ -139,8 +153,8 @@ MUST_CHECK bool engine_submit(struct engine *e, const struct adapter *adapter,
  */
 void engine_cancel(struct engine_ticket *t);
 /*
- * Lets in what fits, computes one token of every answer and at most prefill_rows tokens of prompts, which share them evenly,
- * and calls back. *n_live: requests that wait or are in; 0: there is nothing to do until the next engine_submit.
+ * Lets in what fits, computes a token of every answer, or several where they were guessed, and at most prefill_rows tokens
+ * of prompts, which share them evenly, and calls back. *n_live: requests that wait or are in; 0: there is nothing to do until the next engine_submit.
  *
  * Fails for want of memory alone, and then nothing has gone on: the caller may cancel some and try again, or all.
  */
@@ -160,10 +174,16 @@ size_t engine_cached_tokens(const struct engine_ticket *t);
  */
 void engine_forget(struct engine *e, const struct adapter *adapter);
 
+/* Tokens that the prompts of n requests begin with and that a run of them reads once for all; 0: too few. */
+size_t engine_common_tokens(const struct sample_request *q, size_t n);
+
 struct engine_counts {
     size_t prompt_tokens, sampled_tokens; /* prompt: computed; sampled: as the user counts them */
     size_t cached_tokens;                 /* of prompts, that were not computed */
-    size_t rows;                          /* rows really computed */
+    size_t rows; /* that prompts and answers stand on: the same whatever was drafted */
+    size_t drafted,
+        accepted; /* rows of guesses, and those that were right: computed were rows + drafted - accepted */
+    size_t passes; /* forward passes */
 };
 struct engine_counts engine_counts(const struct engine *e); /* since it was opened */
 

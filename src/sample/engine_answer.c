@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static bool is_end(const struct model_config *c, token_id id)
+bool is_end_token(const struct model_config *c, token_id id)
 {
     for (size_t i = 0; i < c->n_eos; i++)
         if (c->eos[i] == id)
@@ -18,7 +18,7 @@ static bool is_end(const struct model_config *c, token_id id)
 static void text_of(const struct engine *e, const struct sample *s, struct buf *out)
 {
     for (size_t i = 0; i < s->n; i++)
-        if (!is_end(&e->model->config, s->tokens[i]))
+        if (!is_end_token(&e->model->config, s->tokens[i]))
             buf_str(out, tokenizer_bytes(e->tokenizer, s->tokens[i]));
 }
 
@@ -57,7 +57,7 @@ struct thought thought_after(const struct engine *e, const struct thinking_optio
     bool closed = false;
     size_t at;
 
-    if (t.state == THOUGHT_MAYBE && !is_end(&e->model->config, newest))
+    if (t.state == THOUGHT_MAYBE && !is_end_token(&e->model->config, newest))
         match_opening(&t, opt->open, tokenizer_bytes(e->tokenizer, newest));
     if (t.state != THOUGHT_OPEN)
         return t;
@@ -126,7 +126,7 @@ bool answer_ends(struct engine *e, const struct node *n, struct sample *s, enum 
     size_t at;
 
     *why = SAMPLE_STOP;
-    if (is_end(&e->model->config, s->tokens[s->n - 1]))
+    if (is_end_token(&e->model->config, s->tokens[s->n - 1]))
         return true;
     for (size_t i = 0; i < q->n_stop; i++) /* of several the one that begins first counts */
         if (text_has(e, s, q->stop[i], &at))

@@ -4,6 +4,7 @@
 #ifndef HONE_SAMPLE_ENGINE_INTERNAL_H
 #define HONE_SAMPLE_ENGINE_INTERNAL_H
 
+#include "sample/draft.h"
 #include "sample/engine.h"
 #include "sample/prefix.h"
 
@@ -34,7 +35,10 @@ struct node {
     token_id newest;
     uint32_t *who; /* samples that came this way */
     size_t n_who;
-    size_t n; /* tokens of these samples so far */
+    size_t n;                    /* tokens of these samples so far */
+    const struct drafted *draft; /* [n_draft] guesses for what follows, in this round */
+    size_t n_draft;
+    struct saved_row **draft_rows; /* [n_draft] where their rows are kept, or NULL */
     struct thought thought;
     struct allowed allowed;
 };
@@ -55,6 +59,7 @@ struct engine_ticket {
     size_t n_nodes, n_growing;          /* places, and answers there */
     size_t n_pages;                     /* of the cache, at most */
     size_t n_cached;                    /* tokens of the prompt that were known */
+    struct draft_index *guesses;        /* from when it is let in; NULL: nothing is drafted */
 };
 
 struct ticket_list {
@@ -75,6 +80,9 @@ struct engine {
     float *logits;
     size_t ld;
     struct engine_counts counts;
+    struct draft_odds odds; /* what was learned of guesses, and of the time of a pass */
+    struct pace pace;
+    double run_tokens, run_ends; /* drawn in runs, and those that ended an answer; old ones fade */
 
     struct ticket_list waiting; /* the oldest first */
     struct ticket_list in;      /* those of an adapter lie together */
@@ -85,8 +93,11 @@ struct engine {
 
     /* of engine_run alone */
     const struct engine_hooks *hooks; /* NULL: none is going on */
-    struct kv_segment *trunk; /* tokens that all prompts begin with, computed once; or NULL */
+    struct kv_segment *trunk; /* tokens that the first prompts begin with, computed once; or NULL */
+    const token_id *trunk_tokens;
 };
+
+bool is_end_token(const struct model_config *c, token_id id);
 
 /* ---- engine_answer.c ---- */
 
@@ -113,8 +124,25 @@ void node_mask(struct engine *e, const struct node *n, int thread, float *logits
 void ticket_drop(struct engine_ticket *t);
 /* Whether beginnings of texts are kept: not in a run, whose adapter changes after it, nor where the base changes. */
 bool engine_keeps(const struct engine *e);
+MUST_CHECK bool engine_fits_positions(const struct engine *e, const struct sample_request *q,
+                                      struct error *err);
+/* Puts a ticket among those that wait; its engine, arena, adapter, request and calls are there. */
+MUST_CHECK bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
+                             struct error *err);
+/* The trunk, where the prompt begins so and has a token more; else NULL. */
+struct kv_segment *engine_trunk_of(const struct engine *e, const struct sample_request *q);
+
+/* ---- engine_run.c ---- */
+
 /* Places for m rows, as far as there is room; NULL where none are wanted. */
 struct saved_row **engine_take_rows(struct engine *e, size_t m);
+
+/* ---- engine_draft.c ---- */
+
+/* Guesses for the nodes of this round, as many as pay, or as the options say; m: rows without them. */
+void draft_round(struct engine *e, size_t m);
+/* Takes them all back; none of their rows is computed yet. */
+void draft_drop(struct engine *e);
 
 /* ---- engine_round.c ---- */
 

@@ -1,25 +1,17 @@
 /*
  * engine_round.c - one forward pass for all who are in, and what is drawn from it.
+ *
+ * A node's rows are that of its newest token and those of its guesses. All its answers draw from the first; those that drew
+ * the first guess draw from its row next, and so on, in waves: until a draw differs, an answer ends, or the guesses do.
+ * What is behind that is dropped. So a drawn token has seen the same state and the same row as without guesses.
  */
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "sample/engine_internal.h"
 
 #include <assert.h>
 #include <string.h>
-
-/* The rows of one round, and the nodes that draw after it. */
-struct round {
-    struct engine *e;
-    struct node **nodes; /* [n_nodes] with rows in this round */
-    size_t n_nodes, m;
-    struct adapted *runs; /* [n_runs] */
-    size_t n_runs;
-    struct node **drawing; /* [n_drawing] all that was pending is computed */
-    size_t n_drawing;
-    struct drawn *drawn; /* [n_drawing] */
-    size_t first, n;     /* of those whose logits are in memory */
-};
 
 struct drawn {
     token_id *ids; /* [samples of the node] */
@@ -28,6 +20,31 @@ struct drawn {
     size_t n_top;
     token_id *top_ids; /* [n_top], where wanted */
     float *top_logps;
+};
+
+/* A node that draws in this round, and what becomes of it. */
+struct spot {
+    const struct node *origin;
+    size_t row, n_rows; /* among those that are drawn from: its newest token's and its guesses' */
+    struct node *node;  /* that draws now; NULL: no more */
+    size_t wave;        /* from its row + wave */
+    struct drawn drawn; /* what it drew */
+    struct node **settled; /* [n_settled] those that go on in the next round */
+    size_t n_settled;
+};
+
+/* The rows of one round, and the nodes that draw after it. */
+struct round {
+    struct engine *e;
+    struct node **nodes; /* [n_nodes] with rows in this round */
+    size_t n_nodes, m, n_drafted;
+    bool reads;           /* a prompt's rows are among them */
+    struct adapted *runs; /* [n_runs] */
+    size_t n_runs;
+    struct spot *spots;     /* [n_spots] all that was pending is computed */
+    size_t n_spots, n_rows; /* and their rows */
+    struct spot **now;      /* [n_now] of those whose logits are in memory, the ones that draw */
+    size_t n_now, first_row;
 };
 
 /* ---- which rows ---- */
@@ -56,11 +73,23 @@ static void share_out(struct engine *e)
     } while (left > 0 && n_short > 0);
 }
 
+/* Rows without guesses. */
+static size_t plain_rows(const struct engine *e)
+{
+    size_t m = 0;
+
+    for (const struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
+        for (size_t i = 0; i < t->n_nodes; i++)
+            m += t->nodes[i]->n_now;
+    return m;
+}
+
 static void collect(struct round *r)
 {
     struct engine *e = r->e;
     size_t n = 0;
 
+    *r = (struct round){.e = e};
     for (struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
         n += t->n_nodes;
     r->nodes = ARENA_ARRAY(&e->round, struct node *, n);
@@ -72,21 +101,24 @@ static void collect(struct round *r)
             if (x->n_now == 0)
                 continue;
             r->nodes[r->n_nodes++] = x;
-            r->m += x->n_now;
+            r->m += x->n_now + x->n_draft;
+            r->n_drafted += x->n_draft;
+            r->reads = r->reads || x->n == 0;
             if (r->n_runs == 0 || r->runs[r->n_runs - 1].adapter != t->adapter)
                 r->runs[r->n_runs++].adapter = t->adapter;
-            r->runs[r->n_runs - 1].n_rows += x->n_now;
+            r->runs[r->n_runs - 1].n_rows += x->n_now + x->n_draft;
         }
     }
 }
 
 /* ---- computing them ---- */
 
-/* Says where a node's rows were kept. */
-static void note_rows(const struct node *n, struct saved_row *const *rows)
+/* Says where a node's rows were kept; those of guesses when they turn out right. */
+static void note_rows(struct node *n, struct saved_row **rows)
 {
     struct engine_ticket *t = n->ticket;
 
+    n->draft_rows = rows + n->n_now;
     if (n->n == 0) {
         saved_places(t->samples[0].prompt_rows + t->q.n_prompt - n->n_pending, rows, n->n_now);
         return;
@@ -111,46 +143,76 @@ static bool read_on(struct engine *e, struct node *n)
     return true;
 }
 
-/* last [n_drawing, C]: the row that each drawing node draws from. */
-static bool compute(struct round *r, float **last, struct error *err)
+/* Room for the rows of all; what is computed, in order. */
+static bool lay_out(struct round *r, struct span *spans, token_id *tokens, struct error *err)
+{
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        const struct node *n = r->nodes[i];
+
+        if (!kv_segment_reserve(r->e->pool, n->seg, n->n_now + n->n_draft, err))
+            return false;
+        spans[i] = (struct span){.seg = n->seg, .n_rows = n->n_now + n->n_draft};
+        memcpy(tokens, n->pending, n->n_now * sizeof *tokens);
+        tokens += n->n_now;
+        for (size_t k = 0; k < n->n_draft; k++)
+            *tokens++ = n->draft[k].id;
+    }
+    return true;
+}
+
+/* After the pass: which nodes draw, and the rows they draw from, [n_rows, C]. */
+static float *find_spots(struct round *r, struct saved_row **to, const float *hidden)
 {
     struct engine *e = r->e;
     const size_t c = e->model->config.width;
-    size_t at = 0;
+    float *last = arena_alloc(&e->round, (r->n_nodes + r->n_drafted) * c * sizeof(float));
 
-    token_id *tokens = ARENA_ARRAY(&e->round, token_id, r->m);
-    struct span *spans = ARENA_ARRAY(&e->round, struct span, r->n_nodes);
-    float *hidden = arena_alloc(&e->round, r->m * c * sizeof(float));
-    *last = arena_alloc(&e->round, r->n_nodes * c * sizeof(float));
-    r->drawing = ARENA_ARRAY(&e->round, struct node *, r->n_nodes);
+    r->spots = ARENA_ARRAY(&e->round, struct spot, r->n_nodes);
     for (size_t i = 0; i < r->n_nodes; i++) {
         struct node *n = r->nodes[i];
 
-        if (!kv_segment_reserve(e->pool, n->seg, n->n_now, err))
-            return false;
-        spans[i] = (struct span){.seg = n->seg, .n_rows = n->n_now};
-        memcpy(tokens + at, n->pending, n->n_now * sizeof *tokens);
-        at += n->n_now;
+        n->draft_rows = NULL;
+        if (to != NULL) {
+            note_rows(n, to);
+            to += n->n_now + n->n_draft;
+        }
+        hidden += n->n_now * c; /* behind the newest token's row */
+        if (read_on(e, n)) {
+            struct spot *spot = &r->spots[r->n_spots++];
+
+            *spot = (struct spot){.origin = n,
+                                  .node = n,
+                                  .row = r->n_rows,
+                                  .n_rows = 1 + n->n_draft,
+                                  .settled = ARENA_ARRAY(&e->round, struct node *, n->n_who)};
+            memcpy(last + r->n_rows * c, hidden - c, spot->n_rows * c * sizeof *last);
+            r->n_rows += spot->n_rows;
+        }
+        hidden += n->n_draft * c;
     }
+    return last;
+}
+
+/* last [n_rows, C]: the rows that are drawn from. */
+static bool compute(struct round *r, float **last, struct error *err)
+{
+    struct engine *e = r->e;
+
+    token_id *tokens = ARENA_ARRAY(&e->round, token_id, r->m);
+    struct span *spans = ARENA_ARRAY(&e->round, struct span, r->n_nodes);
+    float *hidden = arena_alloc(&e->round, r->m * e->model->config.width * sizeof(float));
+    if (!lay_out(r, spans, tokens, err))
+        return false;
     const struct batch b = {.m = r->m, .tokens = tokens, .spans = spans, .n_spans = r->n_nodes};
     struct saved_row **to = engine_take_rows(e, r->m);
     assert(to == NULL || r->n_runs == 1);
     if (!(to != NULL ? forward_saving(e->model, r->runs[0].adapter, e->work, &b, to, hidden, err)
                      : forward_mixed(e->model, r->runs, r->n_runs, e->work, &b, hidden, err)))
         return false;
-    e->counts.rows += r->m;
-    at = 0;
-    for (size_t i = 0; i < r->n_nodes; i++) {
-        struct node *n = r->nodes[i];
-
-        if (to != NULL)
-            note_rows(n, to + at);
-        at += n->n_now;
-        if (!read_on(e, n))
-            continue;
-        memcpy(*last + r->n_drawing * c, hidden + (at - 1) * c, c * sizeof **last);
-        r->drawing[r->n_drawing++] = n;
-    }
+    e->counts.passes++;
+    e->counts.rows += r->m - r->n_drafted;
+    e->counts.drafted += r->n_drafted;
+    *last = find_spots(r, to, hidden);
     return true;
 }
 
@@ -160,11 +222,12 @@ static void draw_node(void *ctx, size_t unit, int thread)
 {
     struct round *r = ctx;
     struct engine *e = r->e;
-    const struct node *n = r->drawing[r->first + unit];
-    struct drawn *d = &r->drawn[r->first + unit];
+    struct spot *spot = r->now[unit];
+    const struct node *n = spot->node;
+    struct drawn *d = &spot->drawn;
     const struct sample_request *q = &n->ticket->q;
     const size_t v = e->model->config.vocab;
-    float *logits = e->logits + unit * e->ld;
+    float *logits = e->logits + (spot->row + spot->wave - r->first_row) * e->ld;
     struct picker *picker = &e->pickers[thread];
     const bool inject = node_injects(n);
 
@@ -194,27 +257,14 @@ static void draw_node(void *ctx, size_t unit, int thread)
         d->n_top = pick_top(&row, q->n_top, d->top_ids, d->top_logps);
 }
 
-static void draw(struct round *r, const float *last)
+static struct drawn drawn_room(const struct node *n, struct arena *a)
 {
-    struct engine *e = r->e;
+    const size_t n_top = n->ticket->q.n_top;
 
-    r->drawn = ARENA_ARRAY(&e->round, struct drawn, r->n_drawing);
-    for (size_t i = 0; i < r->n_drawing; i++) {
-        const struct node *n = r->drawing[i];
-        const size_t n_top = n->ticket->q.n_top;
-
-        r->drawn[i].ids = ARENA_ARRAY(&e->round, token_id, n->n_who);
-        r->drawn[i].logps = ARENA_ARRAY(&e->round, float, n->n_who);
-        if (n_top > 0) {
-            r->drawn[i].top_ids = ARENA_ARRAY(&e->round, token_id, n_top);
-            r->drawn[i].top_logps = ARENA_ARRAY(&e->round, float, n_top);
-        }
-    }
-    for (r->first = 0; r->first < r->n_drawing; r->first += r->n) {
-        r->n = size_min(LOGIT_ROWS, r->n_drawing - r->first);
-        logits_of(e->model, r->n, last + r->first * e->model->config.width, e->logits, e->ld);
-        parallel_for(r->n, draw_node, r);
-    }
+    return (struct drawn){.ids = ARENA_ARRAY(a, token_id, n->n_who),
+                          .logps = ARENA_ARRAY(a, float, n->n_who),
+                          .top_ids = n_top > 0 ? ARENA_ARRAY(a, token_id, n_top) : NULL,
+                          .top_logps = n_top > 0 ? ARENA_ARRAY(a, float, n_top) : NULL};
 }
 
 /* ---- growing ---- */
@@ -232,6 +282,7 @@ static void give(struct engine_ticket *t, uint32_t who, const struct drawn *d, s
         s->n_drawn++;
     }
     t->engine->counts.sampled_tokens++;
+    t->engine->run_tokens += t->engine->hooks != NULL;
     if (t->calls.token == NULL || t->cancelled)
         return;
     const struct token_told told = {.id = d->ids[i],
@@ -251,6 +302,7 @@ static void end_sample(struct node *n, uint32_t who, enum sample_end why)
     const struct thought t = thought_after(e, &ticket->q.thinking, n->thought, s);
 
     s->end = why;
+    e->run_ends += e->hooks != NULL && why == SAMPLE_STOP;
     s->n_thinking = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
     e->n_growing--;
     ticket->n_growing--;
@@ -275,8 +327,12 @@ static void leave(struct engine *e, struct node *n)
     n->seg = NULL;
 }
 
-/* A node of answers that go on with the same token, in n's place where all do: who [n_who]. */
-static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who, bool all)
+/*
+ * A node of answers that go on with the same token, who [n_who]: in n's place where all do and seg is NULL; else on seg, or on
+ * a segment of its own behind n's.
+ */
+static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who, bool all,
+                               struct kv_segment *seg)
 {
     struct engine_ticket *t = n->ticket;
     struct engine *e = t->engine;
@@ -288,7 +344,7 @@ static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who
         child = ARENA_NEW(t->arena, struct node);
         *child = *n;
         child->who = ARENA_ARRAY(t->arena, uint32_t, n_who);
-        child->seg = kv_segment_new(e->pool, n->seg);
+        child->seg = seg != NULL ? seg : kv_segment_new(e->pool, n->seg);
         if (t->q.constraint != NULL)
             child->allowed.state = ARENA_NEW(t->arena, struct grammar_state);
     }
@@ -302,28 +358,86 @@ static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who
     child->pending = &child->newest;
     child->n_pending = 1;
     child->n++; /* the last: what is above is about n, which may be the same */
+    if (t->guesses != NULL)
+        draft_index_grown(t->guesses, who[0]);
     return child;
 }
 
-/* A node after its samples drew: those that end leave, those that go on stay together or part. */
-static void grow(struct node *n, const struct drawn *d, struct node **next, size_t *n_next)
+/* Drops what was guessed behind the row that n draws from, the wave-th. */
+static void drop_guesses(struct engine *e, struct node *n, size_t wave)
+{
+    if (n->n_draft == wave)
+        return;
+    kv_segment_cut(e->pool, n->seg, n->seg->len - (n->n_draft - wave));
+    for (size_t k = wave; k < n->n_draft && n->draft_rows != NULL; k++)
+        saved_give(e->hooks->save, n->draft_rows[k]);
+    n->n_draft = 0;
+}
+
+/* Gives everyone what they drew; those that end leave. placed [n_who]: they did. Says how many go on. */
+static size_t give_all(struct node *n, const struct drawn *d, bool *placed)
 {
     struct engine_ticket *t = n->ticket;
-    struct engine *e = t->engine;
     const bool inject = node_injects(n);
-    bool *placed = arena_alloc(&e->round, n->n_who);
-    uint32_t *going = ARENA_ARRAY(&e->round, uint32_t, n->n_who);
     size_t n_alive = n->n_who;
 
     for (size_t i = 0; i < n->n_who; i++) {
         enum sample_end why;
 
         give(t, n->who[i], d, i, inject);
-        if (answer_ends(e, n, &t->samples[n->who[i]], &why)) {
+        if (answer_ends(t->engine, n, &t->samples[n->who[i]], &why)) {
             placed[i] = true;
             n_alive--;
             end_sample(n, n->who[i], why);
         }
+    }
+    return n_alive;
+}
+
+/* How many that go on drew the guess; counts it. */
+static size_t count_right(struct engine *e, const struct node *n, const struct drawn *d,
+                          const bool *placed, const struct drafted *guess)
+{
+    size_t n_right = 0;
+
+    for (size_t i = 0; i < n->n_who; i++)
+        n_right += !placed[i] && d->ids[i] == guess->id;
+    draft_odds_add(&e->odds, n->n_who > 1, guess->kind, n_right > 0);
+    return n_right;
+}
+
+/* Those that drew the guess, who [n_who], draw from its row next. */
+static void go_on(struct spot *spot, struct node *child, const uint32_t *who, size_t n_who)
+{
+    struct engine_ticket *t = child->ticket;
+
+    for (size_t i = 0; i < n_who && child->draft_rows != NULL; i++)
+        t->samples[who[i]].rows[child->n - 1] = child->draft_rows[spot->wave];
+    t->engine->counts.rows++;
+    t->engine->counts.accepted++;
+    spot->node = child;
+    spot->wave++;
+}
+
+/* A node after its samples drew: those that end leave, those that go on stay together or part. */
+static void grow(struct spot *spot)
+{
+    struct node *n = spot->node;
+    struct engine *e = n->ticket->engine;
+    const struct drawn *d = &spot->drawn;
+    bool *placed = arena_alloc(&e->round, n->n_who);
+    uint32_t *going = ARENA_ARRAY(&e->round, uint32_t, n->n_who);
+    const size_t n_alive = give_all(n, d, placed), wave = spot->wave;
+    const struct drafted *guess = wave < n->n_draft ? &n->draft[wave] : NULL;
+    const size_t n_right = guess != NULL ? count_right(e, n, d, placed, guess) : 0;
+    struct kv_segment *fork = NULL;
+
+    spot->node = NULL;
+    if (n_right > 0 && n_right < n_alive) /* the guesses' rows go with those that drew them */
+        fork = kv_segment_fork(e->pool, n->seg, n->seg->len - (n->n_draft - wave));
+    if (n_right == 0 || (n_right < n_alive && fork == NULL)) {
+        drop_guesses(e, n, wave);
+        guess = NULL;
     }
     for (size_t i = 0; i < n->n_who; i++) {
         size_t n_going = 0;
@@ -336,8 +450,15 @@ static void grow(struct node *n, const struct drawn *d, struct node **next, size
                 going[n_going++] = n->who[j];
             }
         }
-        next[(*n_next)++] = node_after(n, going, n_going, n_going == n_alive);
-        if (n_going == n_alive) /* the segment grows on */
+        const bool right = guess != NULL && d->ids[i] == guess->id, all = n_going == n_alive;
+        struct node *child = node_after(n, going, n_going, all, right ? fork : NULL);
+        if (right) {
+            go_on(spot, child, going, n_going);
+        } else {
+            child->n_draft = 0;
+            spot->settled[spot->n_settled++] = child;
+        }
+        if (all) /* the segment grows on */
             return;
     }
     if (n_alive == 0)
@@ -346,8 +467,46 @@ static void grow(struct node *n, const struct drawn *d, struct node **next, size
         kv_segment_release(e->pool, n->seg);
 }
 
+/* Draws for as many spots as there is room for logits, until none of them has a row more. */
+static void draw_some(struct round *r, const float *last, size_t first, size_t n, size_t n_rows)
+{
+    struct engine *e = r->e;
+    const size_t c = e->model->config.width;
+
+    r->first_row = r->spots[first].row;
+    logits_of(e->model, n_rows, last + r->first_row * c, e->logits, e->ld);
+    for (;;) {
+        r->n_now = 0;
+        for (size_t i = first; i < first + n; i++) {
+            if (r->spots[i].node == NULL)
+                continue;
+            r->spots[i].drawn = drawn_room(r->spots[i].node, &e->round);
+            r->now[r->n_now++] = &r->spots[i];
+        }
+        if (r->n_now == 0)
+            return;
+        parallel_for(r->n_now, draw_node, r);
+        for (size_t i = 0; i < r->n_now; i++)
+            grow(r->now[i]);
+    }
+}
+
+static void draw_all(struct round *r, const float *last)
+{
+    r->now = ARENA_ARRAY(&r->e->round, struct spot *, LOGIT_ROWS);
+    for (size_t first = 0, n, n_rows; first < r->n_spots; first += n) {
+        n_rows = 0;
+        for (n = 0; first + n < r->n_spots; n++) {
+            if (n_rows + r->spots[first + n].n_rows > LOGIT_ROWS)
+                break;
+            n_rows += r->spots[first + n].n_rows;
+        }
+        draw_some(r, last, first, n, n_rows);
+    }
+}
+
 /* Every ticket's nodes after the draws; at: the next of those that drew. */
-static void grow_all(struct round *r)
+static void settle(struct round *r)
 {
     struct engine *e = r->e;
     size_t at = 0;
@@ -358,8 +517,9 @@ static void grow_all(struct round *r)
 
         after = t->next; /* one that is done leaves the list */
         for (size_t i = 0; i < t->n_nodes; i++) {
-            if (at < r->n_drawing && r->drawing[at] == t->nodes[i]) {
-                grow(t->nodes[i], &r->drawn[at], next, &n_next);
+            if (at < r->n_spots && r->spots[at].origin == t->nodes[i]) {
+                for (size_t k = 0; k < r->spots[at].n_settled; k++)
+                    next[n_next++] = r->spots[at].settled[k];
                 at++;
             } else {
                 next[n_next++] = t->nodes[i];
@@ -371,7 +531,7 @@ static void grow_all(struct round *r)
         if (n_next == 0)
             ticket_drop(t);
     }
-    assert(at == r->n_drawing);
+    assert(at == r->n_spots);
 }
 
 bool engine_round(struct engine *e, struct error *err)
@@ -381,12 +541,24 @@ bool engine_round(struct engine *e, struct error *err)
 
     arena_reset(&e->round);
     share_out(e);
+    draft_round(e, plain_rows(e));
     collect(&r);
     if (r.m == 0)
         return true;
-    if (!compute(&r, &last, err))
-        return false;
-    draw(&r, last);
-    grow_all(&r);
+    const double began = clock_seconds();
+    if (!compute(&r, &last, err)) {
+        if (r.n_drafted == 0)
+            return false;
+        draft_drop(e); /* the room for them may be what lacked */
+        collect(&r);
+        if (!compute(&r, &last, err))
+            return false;
+    }
+    draw_all(&r, last);
+    if (r.reads) /* its rows are not all drawn from */
+        pace_break(&e->pace);
+    else
+        pace_add(&e->pace, r.m, clock_seconds() - began);
+    settle(&r);
     return true;
 }

@@ -3,8 +3,10 @@
  */
 #include "train/answers.h"
 #include "base/clock.h"
+#include "base/size.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TELL_SECONDS 30 /* of waiting for grades alone, before an event tells of it */
@@ -47,13 +49,26 @@ struct answers_options answers_of_step(const struct recipe *r, uint32_t step,
         .stop = stop};
 }
 
+struct row_state {
+    size_t n_ended, n_asked; /* answers; those that were given to the graders */
+    atomic_size_t n_graded;
+    bool whole; /* all are graded, and what depends on all of them is done */
+};
+
 struct portion {
     const struct prompter *p;
     const struct dataset *d;
     struct grade_queue *queue;
     struct arena *a;
     struct answers *x;
+    const struct answers_options *opt;
     const struct progress_sink *sink;
+    struct sample_request *requests;
+    struct row_state *rows;
+    size_t n_most, n_wanted; /* rows; x->n_rows have begun */
+    double seconds_waiting;
+    bool failed;
+    struct error *err;
 };
 
 static struct sample *copied(const struct sample *s, struct arena *a)
@@ -75,26 +90,56 @@ static struct sample *copied(const struct sample *s, struct arena *a)
 }
 
 /* A copy of the engine's array: it is the same for all samples of a prompt. */
-static void keep_prompt_rows(struct answers *x, size_t row, struct sample *const *samples,
-                             struct arena *a)
+static void keep_prompt_rows(struct answers *x, size_t row, const struct sample *s, struct arena *a)
 {
     const size_t n = x->prompts[row].n;
 
     x->prompt_rows[row] = ARENA_ARRAY(a, struct saved_row *, n);
-    saved_places(x->prompt_rows[row], samples[row][0].prompt_rows, n);
+    saved_places(x->prompt_rows[row], s->prompt_rows, n);
+}
+
+/* The places are empty afterwards: a row that is free may be somebody else's soon. */
+static void give_rows(struct saved_pool *save, struct saved_row **rows, size_t from, size_t n)
+{
+    for (size_t i = from; i < n; i++)
+        saved_give(save, rows[i]);
+}
+
+static void clear_rows(struct saved_row **rows, size_t from, size_t n)
+{
+    for (size_t i = from; i < n; i++)
+        rows[i] = NULL;
 }
 
 void answers_forget(const struct answers *x, size_t row, struct saved_pool *save)
 {
     const struct answer_slot *slots = x->slots + row * x->n_samples;
+    const size_t shared = slots[0].sample->n_shared;
 
     if (save == NULL)
         return;
-    for (size_t i = slots[0].sample->n_shared; i < x->prompts[row].n; i++)
-        saved_give(save, x->prompt_rows[row][i]);
+    give_rows(save, x->prompt_rows[row], shared, x->prompts[row].n);
+    clear_rows(x->prompt_rows[row], shared, x->prompts[row].n);
     for (size_t s = 0; s < x->n_samples; s++)
-        for (size_t k = 0; k < slots[s].sample->n; k++)
-            saved_give(save, slots[s].sample->rows[k]);
+        give_rows(save, slots[s].sample->rows, 0, slots[s].sample->n);
+    for (size_t s = 0; s < x->n_samples; s++)
+        clear_rows(slots[s].sample->rows, 0, slots[s].sample->n);
+}
+
+size_t answers_prompt_rows(const struct answers *x, size_t from, size_t n)
+{
+    struct arena a = {0};
+    struct sample_request *q = ARENA_ARRAY(&a, struct sample_request, n);
+    size_t rows = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        q[i].prompt = x->prompts[from + i].tokens;
+        q[i].n_prompt = x->prompts[from + i].n;
+        rows += q[i].n_prompt;
+    }
+    const size_t common = engine_common_tokens(q, n);
+    arena_release(&a);
+    return common > 0 ? rows - (n - 1) * common : rows;
 }
 
 static bool same_calls(const struct grade_sample *a, const struct grade_sample *b)
@@ -149,16 +194,31 @@ struct grade_sample answers_input(const struct prompter *p, const struct dataset
 }
 
 /* An answer that equals another of its row has that one's grade, for which nobody was asked again. */
-static void take_over(const struct answers *x, size_t i)
+static void take_over(struct answer_slot *slot, const struct answer_slot *first)
 {
-    struct answer_slot *slot = &x->slots[i];
-    const struct answer_slot *first = &x->slots[i / x->n_samples * x->n_samples + slot->same_as];
-
-    if (slot == first)
-        return;
     slot->grade = first->grade;
     slot->grade.n_cached = slot->grade.n_asked_cache;
     memset(slot->grade.part_usage, 0, sizeof slot->grade.part_usage);
+}
+
+/* Which of equal answers ended first, and was graded, is a matter of chance: the lowest stands for them. */
+static void share_grades(const struct answers *x, size_t row)
+{
+    struct answer_slot *slots = x->slots + row * x->n_samples;
+
+    for (size_t low = 0; low < x->n_samples; low++) {
+        const size_t first = slots[low].same_as;
+
+        if (first <= low) /* it stands for itself, or for none */
+            continue;
+        slots[low].grade = slots[first].grade;
+        for (size_t i = low; i < x->n_samples; i++)
+            if (slots[i].same_as == first)
+                slots[i].same_as = low;
+    }
+    for (size_t i = 0; i < x->n_samples; i++)
+        if (slots[i].same_as != i)
+            take_over(&slots[i], &slots[slots[i].same_as]);
 }
 
 /* Parts the samples of a row into sets of equal tokens. */
@@ -189,12 +249,16 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     struct answer_slot *slot = &po->x->slots[row * po->x->n_samples + sample];
 
     const struct dataset_row *from = &po->d->rows[po->x->items[row]];
+    struct row_state *state = &po->rows[row];
 
     slot->sample = copied(s, po->a);
     slot->input = answers_input(po->p, from, slot->sample, po->a, &slot->answer);
     slot->same_as = first_alike(po->x, row, sample);
-    if (slot->same_as == sample)
-        grade_queue_put(po->queue, from->item, &slot->input, &slot->grade);
+    state->n_ended++;
+    if (slot->same_as != sample)
+        return;
+    state->n_asked++;
+    grade_queue_put_counted(po->queue, from->item, &slot->input, &slot->grade, &state->n_graded);
 }
 
 static void on_tick(void *ctx, size_t n_done, size_t n_total)
@@ -240,65 +304,157 @@ bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const
     return grade_queue_wait(q, &waiter);
 }
 
+/* ---- row by row ---- */
+
+/* The request for the next row. */
+static bool begin_row(struct portion *po)
+{
+    const struct answers_options *opt = po->opt;
+    struct answers *x = po->x;
+    const size_t i = x->n_rows;
+    const struct dataset_row *row = &po->d->rows[x->items[i]];
+    struct prompt *prompt = &x->prompts[i];
+    struct sample_request *q = &po->requests[i];
+
+    if (!answers_prompt(po->p, row, opt->effort, po->a, prompt, po->err))
+        return fail_while(po->err, "rendering %s, line %zu", po->d->path, row->line);
+    *q = (struct sample_request){
+        .prompt = prompt->tokens,
+        .n_prompt = prompt->n,
+        .n_samples = opt->n_samples,
+        .max_tokens = opt->max_tokens,
+        .pick = opt->pick,
+        .thinking = thinking_of(po->p, prompt, opt->effort),
+        .want_entropy = opt->want_entropy,
+        .seed = opt->seed,
+        .purpose = opt->purpose,
+        .step = opt->step,
+        .item = (uint32_t)x->items[i],
+    };
+    q->before = history_find(opt->history, q->prompt, q->n_prompt, &q->n_before);
+    x->n_rows++;
+    return true;
+}
+
+/* All answers of the row are graded. */
+static void finish_row(struct portion *po, size_t row)
+{
+    struct answers *x = po->x;
+
+    po->rows[row].whole = true;
+    share_grades(x, row);
+    find_alike(x, row, po->a);
+    if (po->opt->save != NULL)
+        keep_prompt_rows(x, row, x->slots[row * x->n_samples].sample, po->a);
+}
+
+/* Rows of which all answers are graded by now, and how many they ask for. */
+static void look_for_whole_rows(struct portion *po)
+{
+    for (size_t row = 0; row < po->x->n_rows; row++) {
+        const struct row_state *s = &po->rows[row];
+
+        if (s->whole || s->n_ended < po->x->n_samples || atomic_load(&s->n_graded) < s->n_asked)
+            continue;
+        finish_row(po, row);
+        if (po->opt->again != NULL && po->opt->again(po->opt->again_ctx, po->x, row))
+            po->n_wanted++;
+    }
+}
+
+static size_t on_wanted(void *ctx, bool idle)
+{
+    struct portion *po = ctx;
+    const bool begun = po->x->n_rows > 0;
+
+    if (begun && po->opt->again != NULL && idle) { /* the last grades decide */
+        const double began = clock_seconds();
+        const bool stopped = !answers_wait(po->queue, po->sink, po->opt->stop);
+
+        po->seconds_waiting += clock_seconds() - began;
+        if (stopped)
+            return po->x->n_rows;
+    }
+    if (begun && po->opt->again != NULL && (idle || !po->opt->late))
+        look_for_whole_rows(po);
+    while (!po->failed && po->x->n_rows < po->n_wanted && po->x->n_rows < po->n_most)
+        po->failed = !begin_row(po);
+    return po->x->n_rows;
+}
+
+/* What was answered helps to answer the same prompts again. */
+static void remember(const struct answers *x, struct history *h)
+{
+    for (size_t i = 0; h != NULL && i < x->n_rows * x->n_samples; i++) {
+        const struct prompt *p = &x->prompts[i / x->n_samples];
+        const struct sample *s = x->slots[i].sample;
+
+        if (x->slots[i].alike[0] == i % x->n_samples)
+            history_add(
+                h, p->tokens, p->n,
+                &(struct draft_text){.tokens = s->tokens, .logprobs = s->logprobs, .n = s->n});
+    }
+}
+
+/* Kilobytes each, and many may never be used: pages that the system gives when they are. */
+static struct answer_slot *slots_for(size_t n, struct arena *a)
+{
+    struct answer_slot *slots = calloc(size_max(1, n), sizeof *slots);
+
+    if (slots == NULL)
+        abort();
+    arena_defer(a, free, slots);
+    return slots;
+}
+
 bool answers_get(struct engine *e, const struct adapter *adapter, const struct prompter *p,
                  const struct dataset *d, const size_t *items, size_t n_rows,
                  struct grade_queue *queue, const struct answers_options *opt,
                  const struct progress_sink *sink, struct arena *a, struct answers *out,
                  struct error *err)
 {
-    struct answers x = {.n_rows = n_rows,
-                        .n_samples = opt->n_samples,
+    struct answers x = {.n_samples = opt->n_samples,
                         .items = items,
                         .prompts = ARENA_ARRAY(a, struct prompt, n_rows),
-                        .slots = ARENA_ARRAY(a, struct answer_slot, n_rows * opt->n_samples)};
-    struct sample_request *requests = ARENA_ARRAY(a, struct sample_request, n_rows);
-    struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
+                        .slots = slots_for(n_rows * opt->n_samples, a)};
+    struct portion po = {.p = p,
+                         .d = d,
+                         .queue = queue,
+                         .a = a,
+                         .x = &x,
+                         .opt = opt,
+                         .sink = sink,
+                         .requests = ARENA_ARRAY(a, struct sample_request, n_rows),
+                         .rows = ARENA_ARRAY(a, struct row_state, n_rows),
+                         .n_most = n_rows,
+                         .n_wanted = opt->again != NULL ? opt->n_first : n_rows,
+                         .err = err};
     const struct engine_hooks hooks = {.ctx = &po,
                                        .done = on_done,
                                        .tick = on_tick,
                                        .stop = opt->stop,
+                                       .wanted = on_wanted,
                                        .save = opt->save,
                                        .save_leave = opt->save_leave};
     struct sample **samples;
 
-    for (size_t i = 0; i < n_rows; i++) {
-        const struct dataset_row *row = &d->rows[items[i]];
-
-        if (!answers_prompt(p, row, opt->effort, a, &x.prompts[i], err))
-            return fail_while(err, "rendering %s, line %zu", d->path, row->line);
-        requests[i] = (struct sample_request){
-            .prompt = x.prompts[i].tokens,
-            .n_prompt = x.prompts[i].n,
-            .n_samples = opt->n_samples,
-            .max_tokens = opt->max_tokens,
-            .pick = opt->pick,
-            .thinking = thinking_of(p, &x.prompts[i], opt->effort),
-            .want_entropy = opt->want_entropy,
-            .seed = opt->seed,
-            .purpose = opt->purpose,
-            .step = opt->step,
-            .item = (uint32_t)items[i],
-        };
-    }
+    if (opt->save != NULL)
+        x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
     double began = clock_seconds();
-    bool ok = engine_run(e, adapter, requests, n_rows, &hooks, &samples, err);
-    x.seconds_sampling = clock_seconds() - began;
+    bool ok = engine_run(e, adapter, po.requests, n_rows, &hooks, &samples, err) && !po.failed;
+    x.seconds_sampling = clock_seconds() - began - po.seconds_waiting;
     began = clock_seconds();
     /* also after a failure: the slots are being written */
     if (!answers_wait(queue, sink, opt->stop) && ok)
         ok = fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
-    x.seconds_waiting = clock_seconds() - began;
-    for (size_t i = 0; ok && i < n_rows * opt->n_samples; i++)
-        take_over(&x, i);
-    for (size_t i = 0; ok && i < n_rows; i++)
-        find_alike(&x, i, a);
-    if (ok && opt->save != NULL) {
-        x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
-        for (size_t i = 0; i < n_rows; i++)
-            keep_prompt_rows(&x, i, samples, a);
-    }
-    if (ok)
+    x.seconds_waiting = clock_seconds() - began + po.seconds_waiting;
+    for (size_t i = 0; ok && i < x.n_rows; i++)
+        if (!po.rows[i].whole)
+            finish_row(&po, i);
+    if (ok) {
+        remember(&x, opt->history);
         *out = x;
+    }
     return ok;
 }
 

@@ -21,6 +21,16 @@ struct answers_options {
     const atomic_bool *stop;
     struct saved_pool *save; /* what was computed is kept here, for training; or NULL */
     size_t save_leave;       /* rows that are left free there */
+    struct history *history; /* what these prompts were answered before, for speed alone; or NULL */
+    /*
+     * NULL, or rows are begun one by one: n_first at once, and one more for each row of which `again` says so, asked once all
+     * its answers are graded, while others are still sampled; late: only once no other is. How many were begun in the end is
+     * the same either way, for it depends on the answers of a row alone whether another is wanted.
+     */
+    bool (*again)(void *ctx, const struct answers *x, size_t row);
+    void *again_ctx;
+    size_t n_first;
+    bool late;
 };
 
 /* What a step of training asks for: groups of answers as the recipe wants them, nothing kept. Step 0: before the first. */
@@ -43,7 +53,7 @@ struct answer_slot {
 };
 
 struct answers {
-    size_t n_rows, n_samples;
+    size_t n_rows, n_samples;                 /* rows: those that were begun */
     const size_t *items;                      /* [n_rows] rows of the dataset */
     struct prompt *prompts;                   /* [n_rows] */
     struct saved_row ***prompt_rows;          /* [n_rows][n_prompt] where opt->save is given */
@@ -55,7 +65,8 @@ struct answers {
  * An answer that a row's earlier answer equals, letter by letter, gets the same grade without asking again.
  * Answers for the given rows; item numbers are the random numbers' counters. Grading runs while others are sampled.
  * Everything lives in the arena, samples included, but for the rows that were kept: they go back with answers_forget, and
- * those that rows of the portion share with saved_clear alone.
+ * those that rows of the portion share with saved_clear alone. A grade is told as that of the lowest of equal answers, with
+ * what it cost, whichever of them was first.
  */
 MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             const struct prompter *p, const struct dataset *d, const size_t *items,
@@ -70,7 +81,10 @@ struct grade_sample answers_input(const struct prompter *p, const struct dataset
                                   const struct sample *s, struct arena *a, struct answer *answer);
 /* Until all that was put in is graded; a long wait is an event of the sink's. False: *stop ended it. */
 bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop);
-void answers_forget(const struct answers *x, size_t row, struct saved_pool *save);
+void answers_forget(const struct answers *x, size_t row,
+                    struct saved_pool *save); /* and once more is fine */
+/* Rows that reading the prompts from..from + n - 1 together takes, and nothing else beside them. */
+size_t answers_prompt_rows(const struct answers *x, size_t from, size_t n);
 /* Tells each to sink->rollout, without advantages. */
 MUST_CHECK bool answers_tell(const struct answers *x, const struct dataset *d, size_t step,
                              bool valid, const struct progress_sink *sink, struct error *err);

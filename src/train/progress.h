@@ -56,6 +56,8 @@ struct step_metrics {
     double seconds_sampling, seconds_grading_wait, seconds_training, seconds_eval, seconds_total;
     size_t tokens_sampled, tokens_prompt;
     size_t rows_sampled, tokens_trained; /* rows computed: what is shared counts once */
+    size_t passes_sampled;               /* forward passes that sampling took, */
+    size_t rows_drafted, rows_accepted;  /* rows computed for guesses, and those that were right */
     size_t grader_errors[16];            /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
     size_t n_grader_failed;    /* train samples with any of them */

@@ -32,6 +32,7 @@ struct loop {
     struct engine *engine;
     struct grade_queue *queue;
     struct saved_pool *saved; /* activations: of what was sampled, until it is trained on */
+    struct history *history;  /* what the prompts of both files were answered before */
     struct trained trained;
     char rank_note[256]; /* why the adapter has another rank than the job says; "" */
     struct train_state state;
@@ -81,33 +82,81 @@ static size_t row_at(struct loop *l, uint64_t cursor)
 
 /* ---- one step's groups ---- */
 
-/* Samples portions until B groups have spread, or the refill is used up. */
+/* A group whose rewards are all equal teaches nothing: another prompt takes its place. */
+static bool is_flat(void *ctx, const struct answers *x, size_t row)
+{
+    const struct loop *l = ctx;
+    float *reward = malloc(x->n_samples * sizeof *reward);
+
+    if (reward == NULL)
+        abort();
+    for (size_t s = 0; s < x->n_samples; s++)
+        reward[s] = (float)x->slots[row * x->n_samples + s].grade.reward;
+    const bool kept = advantage_group_is_kept(&l->recipe.advantage, x->n_samples, reward);
+    free(reward);
+    if (!kept) /* room for what comes */
+        answers_forget(x, row, l->saved);
+    return !kept;
+}
+
+/*
+ * Rows computed for the groups, as if those that took the place of flat ones had been sampled after all the others, in
+ * portions. The size of groups is fitted to it (fit_group): it must not depend on what was sampled at the same time.
+ */
+static size_t rows_in_portions(const struct loop *l, const struct groups *g, size_t answer_rows)
+{
+    const size_t b = l->recipe.batch_size, most = b * l->recipe.refill;
+    size_t rows = answer_rows;
+
+    for (size_t from = 0, n_kept = 0, n; from < g->n; from += n) {
+        n = size_min(b - n_kept, most - from);
+        rows += answers_prompt_rows(g->all[0].x, from, n);
+        for (size_t i = from; i < from + n; i++)
+            n_kept += g->all[i].kept;
+    }
+    return rows;
+}
+
+/*
+ * Samples prompts until B groups have spread, or the refill is used up. A flat group is followed by the next prompt at once,
+ * while others still grow. That is no other choice than waiting for all would make: with f flat groups known, B + f
+ * prompts at least are needed in the end, whatever the others turn out to be, and they are the first B + f of the order.
+ */
 static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics *m,
                           struct error *err)
 {
     const size_t b = l->recipe.batch_size, most = b * l->recipe.refill;
     struct answers_options opt =
         answers_of_step(&l->recipe, (uint32_t)l->state.step + 1, l->in->stop);
+    const struct engine_counts before = engine_counts(l->engine);
+    size_t *items = ARENA_ARRAY(&l->step, size_t, most);
+    struct answers *x = ARENA_NEW(&l->step, struct answers);
 
     opt.want_entropy = true;
     opt.save = l->saved;
     opt.save_leave = l->longest_prompt + l->recipe.max_tokens;
+    opt.history = l->history;
+    opt.again = is_flat;
+    opt.again_ctx = l;
+    opt.n_first = b;
+    opt.late = l->in->late_refill;
     saved_clear(l->saved);
     g->all = ARENA_ARRAY(&l->step, struct group, most);
-    while (g->n_kept < b && g->n < most) {
-        const size_t n = size_min(b - g->n_kept, most - g->n);
-        size_t *items = ARENA_ARRAY(&l->step, size_t, n);
-        struct answers *x = ARENA_NEW(&l->step, struct answers);
-
-        for (size_t i = 0; i < n; i++)
-            items[i] = row_at(l, l->state.cursor++);
-        if (!answers_get(l->engine, l->trained.adapter, l->in->prompter, l->in->train, items, n,
-                         l->queue, &opt, l->in->sink, &l->step, x, err))
-            return false;
-        m->seconds_sampling += x->seconds_sampling;
-        m->seconds_grading_wait += x->seconds_waiting;
-        groups_take(&l->recipe, x, g, l->saved, &l->step);
-    }
+    for (size_t i = 0; i < most; i++)
+        items[i] = row_at(l, l->state.cursor + i);
+    if (!answers_get(l->engine, l->trained.adapter, l->in->prompter, l->in->train, items, most,
+                     l->queue, &opt, l->in->sink, &l->step, x, err))
+        return false;
+    l->state.cursor += x->n_rows;
+    m->seconds_sampling += x->seconds_sampling;
+    m->seconds_grading_wait += x->seconds_waiting;
+    groups_take(&l->recipe, x, g, l->saved, &l->step);
+    const struct engine_counts after = engine_counts(l->engine);
+    m->tokens_prompt = after.prompt_tokens - before.prompt_tokens;
+    m->rows_sampled = rows_in_portions(l, g, after.rows - before.rows - m->tokens_prompt);
+    m->passes_sampled = after.passes - before.passes;
+    m->rows_drafted = after.drafted - before.drafted;
+    m->rows_accepted = after.accepted - before.accepted;
     return true;
 }
 
@@ -260,7 +309,8 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         .seed = l->recipe.seed,
         .purpose = PHILOX_EVAL,
         .step = (uint32_t)step,
-        .stop = in->stop};
+        .stop = in->stop,
+        .history = l->history};
     struct evaluate_result sampled, greedy;
     bool ok = evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
                        in->sink, &a, &sampled, err);
@@ -382,11 +432,8 @@ static bool one_step(struct loop *l, struct error *err)
     bool best = false;
 
     arena_reset(&l->step);
-    const struct engine_counts c0 = engine_counts(l->engine);
     if (!sample_groups(l, &g, &m, err))
         return give_up(l, &before, err);
-    m.tokens_prompt = engine_counts(l->engine).prompt_tokens - c0.prompt_tokens;
-    m.rows_sampled = engine_counts(l->engine).rows - c0.rows;
     groups_measure(&g, l->in->grader, &m);
     if (!grader_works(l, &m, err))
         return give_up(l, &before, err);
@@ -423,6 +470,8 @@ static bool one_step(struct loop *l, struct error *err)
     return true;
 }
 
+#define HISTORY_BYTES ((size_t)16 << 20) /* two million tokens */
+
 static bool set_up(struct loop *l, struct error *err)
 {
     const struct reinforce_inputs *in = l->in;
@@ -434,6 +483,7 @@ static bool set_up(struct loop *l, struct error *err)
     if (!trained_open(in->model, &opt, &l->run, &l->trained, err))
         return false;
     l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
+    l->history = history_open(HISTORY_BYTES);
     references_find(in->train, in->grader, &l->run, &l->references);
     return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
                            &l->saved, err) &&
@@ -572,6 +622,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     bool ok;
 
     eo.max_live = l.recipe.max_live;
+    eo.draft = in->draft != NULL ? *in->draft : DRAFT_AUTO;
     trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
@@ -596,6 +647,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     if (ok)
         result_of(&l, out);
     grade_queue_close(l.queue);
+    history_close(l.history);
     engine_close(l.engine);
     saved_pool_close(l.saved);
     trained_close(&l.trained);

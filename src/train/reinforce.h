@@ -24,6 +24,9 @@ struct reinforce_inputs {
     const char *base_name;       /* the model's name, for adapter_config.json */
     const struct adapter *start; /* of a fine-tuned model: where the new adapter begins; or NULL */
     bool resume;                 /* go on from the last checkpoint in run_dir, where there is one */
+    /* Which way the same answers are come by: */
+    const size_t *draft; /* engine_options.draft; NULL: DRAFT_AUTO */
+    bool late_refill;    /* flat groups are replaced only when all the others are graded */
     const struct progress_sink *sink;
     const atomic_bool *stop; /* set: the loop ends after a checkpoint, with ERR_CANCELLED */
 };

@@ -325,6 +325,7 @@ static bool measure_step(struct speed *s, const struct speed_case *k, struct spe
 bool speed_measure(struct speed *s, enum speed_part part, const struct speed_case *k,
                    struct speed_time *out, struct error *err)
 {
+    engine_set_draft(s->in.engine, 0); /* how fast what is asked for is computed, not guessed */
     const size_t rows = engine_counts(s->in.engine).rows;
     struct speed_time t = {0};
     bool ok = speed_check(s->in.model, part, k, err);

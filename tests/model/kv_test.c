@@ -165,7 +165,6 @@ static void a_full_pool_says_so_and_loses_nothing(void **state)
     kv_pool_close(p);
 }
 
-/* Against a count kept beside it, over a long random life. */
 /* Pages of the path to s from position 0 on. */
 static size_t pages_of_path(const struct kv_segment *s, char *out[64])
 {
@@ -219,6 +218,140 @@ static void a_cut_segment_has_the_same_path_for_all_that_hang_on_it(void **state
     }
 }
 
+/* A number of its own for each value of each position, in all layers and heads. */
+static float value_of(size_t position, size_t layer, size_t head, size_t i)
+{
+    return (float)(((position * 3 + layer) * 2 + head) * 64 + i);
+}
+
+static void write_positions(struct kv_segment *s, size_t from, size_t position)
+{
+    for (size_t at = from; at < s->len; at++, position++)
+        for (size_t l = 0; l < 3; l++)
+            for (size_t h = 0; h < 2; h++) {
+                float *keys = (float *)(void *)(s->pages[at / KV_PAGE] + kv_offset(&config, l, h)),
+                      *values = keys + 16 * KV_PAGE;
+
+                for (size_t i = 0; i < 16; i++) {
+                    keys[i * KV_PAGE + at % KV_PAGE] = value_of(position, l, h, i);
+                    values[at % KV_PAGE * 16 + i] = value_of(position, l, h, 16 + i);
+                }
+            }
+}
+
+/* Each position of the path to s has the numbers of its place. */
+static void assert_positions(const struct kv_segment *s)
+{
+    if (s == NULL)
+        return;
+    assert_positions(s->parent);
+    assert_int_equal(s->start, kv_end(s->parent));
+    assert_int_equal(s->n_pages, (s->len + KV_PAGE - 1) / KV_PAGE);
+    for (size_t at = 0; at < s->len; at++)
+        for (size_t l = 0; l < 3; l++)
+            for (size_t h = 0; h < 2; h++) {
+                const float *keys = (float *)(void *)(s->pages[at / KV_PAGE] +
+                                                      kv_offset(&config, l, h)),
+                            *values = keys + 16 * KV_PAGE;
+
+                for (size_t i = 0; i < 16; i++) {
+                    assert_true(keys[i * KV_PAGE + at % KV_PAGE] ==
+                                value_of(s->start + at, l, h, i));
+                    assert_true(values[at % KV_PAGE * 16 + i] ==
+                                value_of(s->start + at, l, h, 16 + i));
+                }
+            }
+}
+
+static void what_is_cut_off_gives_its_pages_back(void **state)
+{
+    struct dice d = {7};
+
+    (void)state;
+    for (int round = 0; round < 200; round++) {
+        struct kv_pool *p = pool_of(64);
+        struct kv_segment *root = kv_segment_new(p, NULL), *s;
+        struct error err = {0};
+
+        grow(p, root, 1 + dice_below(&d, 40));
+        write_positions(root, 0, 0);
+        s = kv_segment_new(p, root);
+        for (int i = 0; i < 8; i++) { /* on trial, and back, and on */
+            const size_t before = s->len, more = dice_below(&d, 40);
+
+            grow(p, s, more);
+            write_positions(s, before, s->start + before);
+            if (dice_below(&d, 2) == 0)
+                ASSERT_OK(kv_segment_reserve(p, s, dice_below(&d, 50), &err));
+            kv_segment_cut(p, s, s->len - dice_below(&d, s->len + 1));
+            assert_positions(s);
+            assert_int_equal(kv_pool_pages_in_use(p), root->n_pages + s->n_pages);
+        }
+        kv_segment_cut(p, s, 0);
+        assert_int_equal(kv_pool_pages_in_use(p), root->n_pages);
+        kv_segment_release(p, s);
+        kv_segment_release(p, root);
+        assert_int_equal(kv_pool_pages_in_use(p), 0);
+        kv_pool_close(p);
+    }
+}
+
+static void a_fork_has_what_followed_and_both_sides_grow_on(void **state)
+{
+    struct dice d = {8};
+
+    (void)state;
+    for (int round = 0; round < 300; round++) {
+        struct kv_pool *p = pool_of(64);
+        struct kv_segment *root = kv_segment_new(p, NULL), *s, *fork, *other;
+
+        grow(p, root, 1 + dice_below(&d, 40));
+        write_positions(root, 0, 0);
+        s = kv_segment_new(p, root);
+        grow(p, s, 1 + dice_below(&d, 70));
+        write_positions(s, 0, s->start);
+        const size_t end = kv_end(s), n = dice_below(&d, s->len);
+        fork = kv_segment_fork(p, s, n);
+        assert_ptr_equal(fork->parent, s);
+        assert_int_equal(s->len, n);
+        assert_int_equal(kv_end(fork), end);
+        assert_positions(fork);
+        other = kv_segment_new(p, s); /* those that went another way */
+        grow(p, other, 20);
+        write_positions(other, 0, other->start);
+        grow(p, fork, 20);
+        write_positions(fork, fork->len - 20, end);
+        assert_positions(other);
+        assert_positions(fork);
+        kv_segment_release(p, s);
+        kv_segment_release(p, root);
+        kv_segment_release(p, other);
+        assert_positions(fork);
+        kv_segment_release(p, fork);
+        assert_int_equal(kv_pool_pages_in_use(p), 0);
+        kv_pool_close(p);
+    }
+}
+
+static void without_room_for_a_fork_nothing_changes(void **state)
+{
+    struct kv_pool *p = pool_of(3);
+    struct kv_segment *s = kv_segment_new(p, NULL);
+
+    (void)state;
+    grow(p, s, 2 * KV_PAGE + 5);
+    write_positions(s, 0, 0);
+    assert_null(kv_segment_fork(p, s, 3)); /* 2 pages and more to copy, none is left */
+    assert_int_equal(s->len, 2 * KV_PAGE + 5);
+    assert_int_equal(s->refs, 1);
+    assert_positions(s);
+    assert_int_equal(kv_pool_pages_in_use(p), 3);
+    kv_segment_release(p, s);
+    assert_int_equal(kv_pool_pages_in_use(p), 0);
+    kv_pool_close(p);
+}
+
+/* Against a count kept beside it, over a long random life. */
 static void whatever_is_taken_and_given_back_the_count_is_right(void **state)
 {
     enum { MOST = 40 };
@@ -268,6 +401,9 @@ int main(void)
         cmocka_unit_test(a_trunk_lives_as_long_as_anything_hangs_on_it),
         cmocka_unit_test(a_full_pool_says_so_and_loses_nothing),
         cmocka_unit_test(a_cut_segment_has_the_same_path_for_all_that_hang_on_it),
+        cmocka_unit_test(what_is_cut_off_gives_its_pages_back),
+        cmocka_unit_test(a_fork_has_what_followed_and_both_sides_grow_on),
+        cmocka_unit_test(without_room_for_a_fork_nothing_changes),
         cmocka_unit_test(whatever_is_taken_and_given_back_the_count_is_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

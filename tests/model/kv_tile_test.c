@@ -189,11 +189,48 @@ static void rounding_twice_is_rounding_once(void **state)
     }
 }
 
+static void a_copied_position_is_one_that_was_put_there(void **state)
+{
+    static const size_t widths[] = {16, 48, 64};
+    struct dice d = {78};
+
+    (void)state;
+    for (size_t f = 0; f < COUNT_OF(forms); f++)
+        for (size_t w = 0; w < COUNT_OF(widths); w++) {
+            const struct model_config c = {
+                .n_layers = 1, .n_kv_heads = 1, .head_width = widths[w], .kv_cache = forms[f]};
+            const size_t bytes = 2 * kv_tile_bytes(&c);
+            char *from = aligned_alloc(64, size_round_up(bytes, 64)),
+                 *copied = aligned_alloc(64, size_round_up(bytes, 64)),
+                 *put = aligned_alloc(64, size_round_up(bytes, 64));
+            float k[64], v[64];
+
+            for (size_t i = 0; i < bytes; i++) {
+                from[i] = (char)dice_below(&d, 256);
+                copied[i] = put[i] = (char)dice_below(&d, 256);
+            }
+            for (size_t slot = 0; slot < KV_PAGE; slot++) {
+                const size_t to = dice_below(&d, KV_PAGE);
+
+                fill(&d, widths[w], k);
+                fill(&d, widths[w], v);
+                kv_tiles_put(&c, from, slot, k, v);
+                kv_tiles_put(&c, put, to, k, v);
+                kv_tiles_copy(&c, from, slot, copied, to);
+                assert_memory_equal(copied, put, bytes);
+            }
+            free(from);
+            free(copied);
+            free(put);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_read_is_what_was_put_rounded_by_the_rule),
         cmocka_unit_test(rounding_twice_is_rounding_once),
+        cmocka_unit_test(a_copied_position_is_one_that_was_put_there),
     };
     return cmocka_run_group_tests(tests, make_halves, NULL);
 }

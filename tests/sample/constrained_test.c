@@ -44,6 +44,7 @@ static struct engine *open_engine(const struct setting *s, size_t max_live, size
 
     opt.max_live = max_live > 0 ? max_live : opt.max_live;
     opt.prefill_rows = prefill_rows > 0 ? prefill_rows : opt.prefill_rows;
+    opt.draft = 0;
     ASSERT_OK(engine_open(s->m, s->t, &opt, &e, &err));
     return e;
 }
@@ -259,7 +260,9 @@ static void an_answer_does_not_depend_on_its_company(void **state)
     static const struct {
         size_t max_live, prefill_rows;
         int threads;
-    } ways[] = {{0, 0, 1}, {1, 0, 2}, {7, 5, 3}, {40, 17, 3}};
+        size_t draft;
+    } ways[] = {{0, 0, 1, 0},   {1, 0, 2, 1},          {7, 5, 3, 8},
+                {40, 17, 3, 3}, {0, 0, 2, DRAFT_AUTO}, {3, 0, 2, 32}};
     enum { N = 6 };
     struct setting *s = *state;
     struct sample_request q[N];
@@ -304,6 +307,7 @@ static void an_answer_does_not_depend_on_its_company(void **state)
         for (size_t i = 0; i < N; i++)
             turned[i] = q[(i + w) % N];
         parallel_set_threads(ways[w].threads);
+        engine_set_draft(e, ways[w].draft);
         struct sample **got = run(e, turned, N);
         for (size_t i = 0; i < N; i++)
             for (size_t k = 0; k < turned[i].n_samples; k++)

@@ -71,8 +71,15 @@ static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
     static const struct {
         size_t max_live, kv_pages, prefill_rows;
         int threads;
-    } ways[] = {{0, 0, 0, 1},  {1, 0, 0, 2},     {5, 0, 1, 3},   {10, 0, 17, 8},
-                {0, 60, 0, 2}, {1000, 0, 64, 3}, {7, 12, 300, 1}};
+        size_t draft;
+    } ways[] = {{0, 0, 0, 1, 0},
+                {1, 0, 0, 2, 3},
+                {5, 0, 1, 3, 1},
+                {10, 0, 17, 8, 8},
+                {0, 60, 0, 2, 32},
+                {1000, 0, 64, 3, DRAFT_AUTO},
+                {7, 12, 300, 1, DRAFT_AUTO},
+                {0, 0, 0, 2, DRAFT_AUTO}};
     struct setting *s = *state;
     const struct kernels *const *all;
     const size_t n_tables = kernels_available(&all);
@@ -111,6 +118,7 @@ static void an_answer_does_not_depend_on_what_is_sampled_beside_it(void **state)
             struct engine *e =
                 open_engine(s, ways[w].max_live, ways[w].kv_pages * kv_page_bytes(&s->m->config),
                             ways[w].prefill_rows);
+            engine_set_draft(e, ways[w].draft);
             struct sample **got = run(s, e, ad, turned, N_MIXED);
             for (size_t i = 0; i < N_MIXED; i++) {
                 for (size_t k = 0; k < q[order[i]].n_samples; k++) {

@@ -54,6 +54,7 @@ static struct engine *open_serving(struct setting *s, size_t max_live, size_t kv
     opt.kv_bytes = kv_pages > 0 ? kv_pages * page : opt.kv_bytes;
     opt.prefill_rows = prefill_rows > 0 ? prefill_rows : opt.prefill_rows;
     opt.prefix_bytes = prefix_pages * page;
+    opt.draft = 0; /* a token a turn */
     ASSERT_OK(engine_open(s->m, s->t, &opt, &e, &err));
     return e;
 }
@@ -136,6 +137,7 @@ static void assert_answered(const struct client *c, const struct sample *want, c
 struct way {
     size_t max_live, kv_pages, prefill_rows, prefix_pages;
     int threads;
+    size_t draft;
 };
 
 /* Every request once, in any order and for any adapter, among others that leave early. Returns tokens found kept. */
@@ -148,6 +150,7 @@ static size_t serve(struct setting *s, const struct way *w, size_t number, struc
     size_t order[N], of_adapter[N], n_come = 0, n_cached = 0, n_live = 0;
     char what[120];
 
+    engine_set_draft(e, w->draft);
     for (size_t i = 0; i < N; i++) {
         const size_t j = dice_below(d, i + 1);
 
@@ -184,8 +187,9 @@ static size_t serve(struct setting *s, const struct way *w, size_t number, struc
 static void whenever_they_come_they_get_what_they_get_alone(void **state)
 {
     static const struct way ways[] = {
-        {0, 0, 0, 0, 1},  {70, 0, 16, 0, 2},      {0, 400, 0, 1000, 2}, {100, 0, 1, 20, 3},
-        {0, 0, 40, 7, 1}, {80, 300, 100, 200, 8}, {0, 0, 512, 5000, 3}, {64, 0, 7, 64, 2}};
+        {0, 0, 0, 0, 1, 0},       {70, 0, 16, 0, 2, 3},         {0, 400, 0, 1000, 2, DRAFT_AUTO},
+        {100, 0, 1, 20, 3, 8},    {0, 0, 40, 7, 1, 1},          {80, 300, 100, 200, 8, 0},
+        {0, 0, 512, 5000, 3, 32}, {64, 0, 7, 64, 2, DRAFT_AUTO}};
     struct setting *s = *state;
     const struct kernels *const *all;
     const size_t n_tables = kernels_available(&all);

@@ -16,6 +16,7 @@ struct engine *open_engine(const struct setting *s, size_t max_live, size_t kv_b
     opt.max_live = max_live > 0 ? max_live : opt.max_live;
     opt.kv_bytes = kv_bytes > 0 ? kv_bytes : opt.kv_bytes;
     opt.prefill_rows = prefill_rows > 0 ? prefill_rows : opt.prefill_rows;
+    opt.draft = 0; /* a token a turn */
     ASSERT_OK(engine_open(s->m, s->t, &opt, &e, &err));
     return e;
 }

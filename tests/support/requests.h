@@ -15,7 +15,7 @@ struct setting {
     struct engine *e; /* with the default options */
 };
 
-/* 0: as the defaults have it. */
+/* 0: as the defaults have it. Nothing is drafted until engine_set_draft says so. */
 struct engine *open_engine(const struct setting *s, size_t max_live, size_t kv_bytes,
                            size_t prefill_rows);
 /* In the rig's arena. */
