@@ -53,6 +53,7 @@ struct portion {
     struct grade_queue *queue;
     struct arena *a;
     struct answers *x;
+    const struct answers_options *opt;
     const struct progress_sink *sink;
 };
 
@@ -183,6 +184,14 @@ static void find_alike(const struct answers *x, size_t row, struct arena *a)
     }
 }
 
+static bool is_known(const struct portion *po, size_t row, size_t sample, struct grade_result *out)
+{
+    const struct known_grades *k = po->opt->known;
+
+    return k != NULL && k->get(k->ctx, po->opt->step, po->opt->purpose == PHILOX_EVAL,
+                               po->x->items[row], sample, out);
+}
+
 static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
 {
     struct portion *po = ctx;
@@ -193,7 +202,7 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     slot->sample = copied(s, po->a);
     slot->input = answers_input(po->p, from, slot->sample, po->a, &slot->answer);
     slot->same_as = first_alike(po->x, row, sample);
-    if (slot->same_as == sample)
+    if (slot->same_as == sample && !is_known(po, row, sample, &slot->grade))
         grade_queue_put(po->queue, from->item, &slot->input, &slot->grade);
 }
 
@@ -252,7 +261,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
                         .prompts = ARENA_ARRAY(a, struct prompt, n_rows),
                         .slots = ARENA_ARRAY(a, struct answer_slot, n_rows * opt->n_samples)};
     struct sample_request *requests = ARENA_ARRAY(a, struct sample_request, n_rows);
-    struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .sink = sink};
+    struct portion po = {.p = p, .d = d, .queue = queue, .a = a, .x = &x, .opt = opt, .sink = sink};
     const struct engine_hooks hooks = {.ctx = &po,
                                        .done = on_done,
                                        .tick = on_tick,

@@ -109,7 +109,8 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
                                      .seed = opt->seed,
                                      .purpose = opt->purpose,
                                      .step = opt->step,
-                                     .stop = opt->stop};
+                                     .stop = opt->stop,
+                                     .known = opt->known};
         const size_t n = size_min(ROWS_AT_A_TIME, d->n_rows - from);
         struct answers x;
 

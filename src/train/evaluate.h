@@ -20,6 +20,7 @@ struct evaluate_options {
     enum philox_purpose purpose;
     uint32_t step; /* counter of the random numbers, and of the rollouts told */
     const atomic_bool *stop;
+    const struct known_grades *known; /* train/answers.h; or NULL */
 };
 
 struct evaluate_result {
