@@ -93,6 +93,21 @@ static bool same_place(const struct answer_place *p)
     return true;
 }
 
+/* What came from the data and the template: where these are others, the rest follows. */
+static bool same_row(const struct answer_place *p)
+{
+    static const char *const keys[] = {"prompt", "reference"};
+
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
+
+        if (!same_json(was, is))
+            return differs(p->r, p->step, "row", "%s has another \"%s\": it was %s, and is %s",
+                           answer_name(p).text, keys[i], shown(was).text, shown(is).text);
+    }
+    return true;
+}
+
 /* The text of a token where it was written down. */
 static struct shown token_text(const json_t *line, size_t at)
 {
@@ -150,7 +165,7 @@ static bool same_logprobs(const struct answer_place *p)
 
 static bool same_text(const struct answer_place *p)
 {
-    static const char *const keys[] = {"truncated", "prompt", "thinking", "answer", "tool_calls"};
+    static const char *const keys[] = {"truncated", "thinking", "answer", "tool_calls"};
 
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
@@ -314,17 +329,24 @@ static bool certificate_agrees(const struct replay *r, const json_t *was, const 
                        : same_json(was, is); /* a text: it follows from all the rest */
 }
 
+/* Those of the parts from first on, n of them. */
 static bool compare_hashes(struct replay *r, size_t step, const char *file, const json_t *was,
-                           const json_t *is)
+                           const json_t *is, size_t first, size_t n)
 {
     static const char *const keys[] = {"answers", "logprobs", "grades", "advantages"};
 
-    for (size_t i = 0; was != NULL && i < COUNT_OF(keys); i++)
-        if (!same_json(json_object_get(was, keys[i]), json_object_get(is, keys[i])))
-            return differs(r, step, i == 0 ? "tokens" : keys[i],
-                           "the run's certificate has another hash of the %s of step %zu (%s) than "
-                           "what was done again has",
-                           keys[i], step, file);
+    for (size_t i = first; was != NULL && is != NULL && i < first + n; i++) {
+        if (same_json(json_object_get(was, keys[i]), json_object_get(is, keys[i])))
+            continue;
+        if (r->opt.known_grades && strcmp(keys[i], "grades") == 0)
+            return differs(r, step, keys[i],
+                           "the grades in %s are not those that the run's certificate was made of",
+                           file);
+        return differs(r, step, i == 0 ? "tokens" : keys[i],
+                       "the run's certificate has another hash of the %s of step %zu (%s) than "
+                       "what was done again has",
+                       keys[i], step, file);
+    }
     return true;
 }
 
@@ -341,11 +363,9 @@ static bool open_answers(const char *dir, const char *file, struct file_map *m, 
     return ok;
 }
 
-static bool compare_files(struct answer_place *p, struct error *err)
+static bool compare_files(struct answer_place *p, line_check_fn *const *checks, size_t n_checks,
+                          struct error *err)
 {
-    static line_check_fn *const drawn[] = {same_place, same_tokens, same_logprobs, same_text,
-                                           same_grade};
-    static line_check_fn *const weighed[] = {same_advantage};
     struct file_map was = {0}, is = {0};
     bool has_was = false, has_is = false;
     bool ok = open_answers(p->r->opt.was, p->file, &was, &has_was, err) &&
@@ -354,32 +374,42 @@ static bool compare_files(struct answer_place *p, struct error *err)
     if (ok && has_was && !has_is)
         (void)differs(p->r, p->step, "answer", "there is no %s any more: the run had answers there",
                       p->file);
-    else if (ok && has_was && (was.len != is.len || memcmp(was.ptr, is.ptr, was.len) != 0) &&
-             compare_lines(p, &was, &is, drawn, COUNT_OF(drawn)))
-        (void)compare_lines(p, &was, &is, weighed, COUNT_OF(weighed));
+    else if (ok && has_was && (was.len != is.len || memcmp(was.ptr, is.ptr, was.len) != 0))
+        (void)compare_lines(p, &was, &is, checks, n_checks);
     file_map_close(&was);
     file_map_close(&is);
     return ok;
 }
 
-/* now: the line of the step in the new certificate, or NULL */
+/*
+ * What was drawn and graded first, then what follows from all of it. now: the line of the step in the new certificate, or NULL.
+ */
 static bool compare_answers(struct replay *r, size_t step, bool valid, const json_t *now,
                             struct error *err)
 {
+    static line_check_fn *const drawn[] = {same_place,    same_row,  same_tokens,
+                                           same_logprobs, same_text, same_grade};
+    static line_check_fn *const weighed[] = {same_advantage};
     const json_t *was = hashes_was(r, step, valid);
     const json_t *is = json_object_get(now, valid ? "valid" : "train");
     char file[64];
     struct answer_place p = {.r = r, .step = step, .valid = valid, .file = file};
 
-    if (r->end == REPLAY_DIFFERS)
-        return true;
     snprintf(file, sizeof file, "rollouts/%s-%zu.jsonl", valid ? "valid" : "step", step);
-    if (!compare_files(&p, err))
-        return false;
-    if (r->end == REPLAY_DIFFERS)
-        r->record_changed = now != NULL && certificate_agrees(r, was, is);
-    else if (now != NULL)
-        (void)compare_hashes(r, step, file, was, is);
+    if (r->end != REPLAY_DIFFERS && r->opt.certified != NULL && now != NULL &&
+        (was == NULL) != (is == NULL))
+        return differs(r, step, "answer", "%s: by its certificate the run had %s there", file,
+                       was == NULL ? "no answers" : "answers") ||
+               true;
+    for (int round = 0; r->end != REPLAY_DIFFERS && round < 2; round++) {
+        if (!compare_files(&p, round == 0 ? drawn : weighed,
+                           round == 0 ? COUNT_OF(drawn) : COUNT_OF(weighed), err))
+            return false;
+        if (r->end == REPLAY_DIFFERS)
+            r->record_changed = certificate_agrees(r, was, is);
+        else
+            (void)compare_hashes(r, step, file, was, is, round == 0 ? 0 : 3, round == 0 ? 3 : 1);
+    }
     return true;
 }
 

@@ -37,7 +37,7 @@ struct replay {
     enum replay_end end;
     size_t step; /* the last that was the same; where it differs: that step */
     const char *
-        what; /* "setting", "answer", "tokens", "logprobs", "text", "grades", "advantages", "metrics", "adapter", "checkpoint" */
+        what; /* "setting", "answer", "row", "tokens", "logprobs", "text", "grades", "advantages", "metrics", "adapter", "checkpoint" */
     bool
         record_changed; /* the run's certificate agrees with what was done again: a file was changed later */
     char text[1200];         /* what differs, a sentence without its full stop */
