@@ -684,7 +684,7 @@ static bool put_resumed(struct certificate *c, const struct certified *was, cons
 
     return (same_text(before, head, "hone") && same_text(before, head, "kernels")) ||
            put_line_new(c,
-                        json_pack("{s:I, s:O, s:O}", "resumed", (json_int_t)c->step, "hone",
+                        json_pack("{s:I, s:O*, s:O*}", "resumed", (json_int_t)c->step, "hone",
                                   json_object_get(head, "hone"), "kernels",
                                   json_object_get(head, "kernels")),
                         err);
