@@ -394,6 +394,7 @@ static bool run(struct cli *c, struct error *err)
                     (c->json || out_printf(err, "Doing %s again\n", r.dir)) && replay(&r, err);
 
     run_job_close(&r.run);
+    replay_release(&r.replay);
     replay_place_remove(&r.place);
     replay_grades_close(r.grades);
     job_parts_close(&r.parts);

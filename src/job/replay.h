@@ -43,9 +43,11 @@ struct replay {
     char text[1200];         /* what differs, a sentence without its full stop */
     char adapter_sha256[65]; /* after step */
     bool waits;              /* for the last step's checkpoint */
+    json_t *adapters;        /* hashes that events.jsonl has, where they were looked for */
 };
 /* Fails each call from where the replay has ended on, with ERR_CANCELLED. Comes behind the sink of opt.now. */
 struct progress_sink replay_sink(struct replay *r);
+void replay_release(struct replay *r);
 
 /* The recorded grades of a run, for what is done again. */
 struct replay_grades;

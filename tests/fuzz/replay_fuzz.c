@@ -90,6 +90,7 @@ static void compare(const char *was, const char *now, const struct certified *c)
     check(!sink.step(sink.ctx, &m, &err));
     check(err.kind != ERR_CANCELLED || replay.end != REPLAY_GOES_ON);
     check(replay.end != REPLAY_DIFFERS || (replay.text[0] != '\0' && replay.what != NULL));
+    replay_release(&replay);
     run_folder_close(folder);
 }
 
