@@ -19,8 +19,7 @@ struct replay_options {
     const struct run_folder *now;      /* the one that is done again, told before the replay is */
     const struct certified *certified; /* of was; NULL: it has none */
     size_t last;                       /* the last step that is compared: then the run is stopped */
-    bool
-        known_grades; /* the grades are the recorded ones: what only a grader can count is not compared */
+    bool known_grades; /* the recorded ones: what only a grader can count is not compared */
     void *ctx;
     void (*same)(void *ctx, size_t step); /* a step was the same; or NULL */
 };
@@ -36,11 +35,10 @@ struct replay {
     struct replay_options opt;
     enum replay_end end;
     size_t step; /* the last that was the same; where it differs: that step */
-    const char *
-        what; /* "setting", "answer", "row", "tokens", "logprobs", "text", "grades", "advantages", "metrics", "adapter", "checkpoint" */
-    bool
-        record_changed; /* the run's certificate agrees with what was done again: a file was changed later */
-    char text[1200];         /* what differs, a sentence without its full stop */
+    /* setting, answer, row, tokens, logprobs, text, grades, advantages, metrics, adapter or checkpoint */
+    const char *what;
+    bool record_changed; /* the certificate agrees with what was done again: a file was changed */
+    char text[1200];     /* what differs, a sentence without its full stop */
     char adapter_sha256[65]; /* after step */
     bool waits;              /* for the last step's checkpoint */
     json_t *adapters;        /* hashes that events.jsonl has, where they were looked for */
