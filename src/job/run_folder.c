@@ -746,7 +746,7 @@ static bool cut_row(void *ctx, struct str line, size_t offset)
     struct cut *c = ctx;
 
     /* the step is the first cell; the header's first cell counts as no number */
-    if (offset > 0 && line.len > 0 && line.len < LIMIT_LINE_BYTES &&
+    if (offset > 0 && line.len > 0 && line.ptr[0] >= '0' && line.ptr[0] <= '9' &&
         strtod(line.ptr, NULL) > (double)c->step) {
         c->at = offset;
         c->found = true;
