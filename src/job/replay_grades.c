@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 struct recorded {
-    size_t item, sample;
+    size_t item, sample, at; /* at: of its line in the file */
     const json_t *line;
+    bool taken;
 };
 
 /* The answers of one file; the newest that was asked for. */
@@ -20,7 +21,7 @@ struct recorded_step {
     size_t step;
     json_t *lines;
     struct arena arena;
-    struct recorded *all; /* [n] by item, then by sample */
+    struct recorded *all; /* [n] by item, sample and place */
     size_t n;
 };
 
@@ -75,13 +76,40 @@ static bool keep_line(void *ctx, const json_t *line)
     return json_array_append(ctx, (json_t *)(uintptr_t)line) == 0;
 }
 
-static int by_place(const void *a, const void *b)
+static int by_answer(const void *a, const void *b)
 {
     const struct recorded *x = a, *y = b;
 
     if (x->item != y->item)
         return x->item < y->item ? -1 : 1;
     return x->sample < y->sample ? -1 : x->sample > y->sample;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct recorded *x = a, *y = b;
+    const int order = by_answer(a, b);
+
+    return order != 0 ? order : x->at < y->at ? -1 : x->at > y->at;
+}
+
+/*
+ * Of a small file a row can come twice in a step, with the same answers, and grades of its own each time: they are handed out in their order.
+ */
+static struct recorded *take(const struct recorded_step *s, size_t item, size_t sample)
+{
+    const struct recorded key = {.item = item, .sample = sample};
+    struct recorded *found =
+        s->n > 0 ? bsearch(&key, s->all, s->n, sizeof *s->all, by_answer) : NULL;
+
+    if (found == NULL)
+        return NULL;
+    while (found > s->all && by_answer(found - 1, &key) == 0)
+        found--;
+    while (found->taken && found + 1 < s->all + s->n && by_answer(found + 1, &key) == 0)
+        found++;
+    found->taken = true;
+    return found;
 }
 
 static void load(const struct replay_grades *g, size_t step, bool valid, struct recorded_step *s)
@@ -109,6 +137,7 @@ static void load(const struct replay_grades *g, size_t step, bool valid, struct 
             s->all[s->n++] =
                 (struct recorded){.item = (size_t)json_integer_value(json_object_get(line, "item")),
                                   .sample = (size_t)json_integer_value(sample),
+                                  .at = i,
                                   .line = line};
         }
     }
@@ -160,12 +189,10 @@ static bool get(void *ctx, size_t step, bool valid, size_t item, size_t sample,
 {
     struct replay_grades *g = ctx;
     struct recorded_step *s = valid ? &g->valid : &g->train;
-    const struct recorded key = {.item = item, .sample = sample};
 
     if (!s->loaded || s->step != step)
         load(g, step, valid, s);
-    const struct recorded *found =
-        s->n > 0 ? bsearch(&key, s->all, s->n, sizeof *s->all, by_place) : NULL;
+    const struct recorded *found = take(s, item, sample);
     if (found == NULL)
         return false;
     *out = grade_of(g, found->line);
