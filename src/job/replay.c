@@ -1,7 +1,6 @@
 /*
  * replay.c - each thing that the loop tells is looked up in the folder of the run that was.
  */
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/size.h"
 #include "base/utf8.h"
@@ -287,7 +286,7 @@ static bool same_bytes(const char *was, const char *is, bool *same, struct error
     struct file_map a = {0}, b = {0};
     const bool ok = file_map_open(was, &a, err) && file_map_open(is, &b, err);
 
-    *same = ok && a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
+    *same = ok && replay_same_bytes(&a, &b);
     file_map_close(&a);
     file_map_close(&b);
     return ok;

@@ -1,7 +1,6 @@
 /*
  * replay_answers.c - two files of answers side by side: equal lines are passed over, different ones taken apart.
  */
-#include "base/file.h"
 #include "base/limits.h"
 #include "base/size.h"
 #include "job/replay_internal.h"
@@ -198,8 +197,8 @@ static bool same_advantage(const struct answer_place *p)
 /* The next line of a file from *at on; false at its end. */
 static bool next_line(const struct file_map *m, size_t *at, struct str *out)
 {
-    const char *from = (const char *)m->ptr + *at;
-    const char *end = *at < m->len ? memchr(from, '\n', m->len - *at) : NULL;
+    const char *from = *at < m->len ? (const char *)m->ptr + *at : NULL; /* of nothing: no file */
+    const char *end = from != NULL ? memchr(from, '\n', m->len - *at) : NULL;
 
     if (end == NULL)
         return false;
@@ -333,7 +332,7 @@ static bool compare_files(struct answer_place *p, line_check_fn *const *checks, 
     if (ok && has_was && !has_is)
         (void)replay_differs(p->r, p->step, "answer",
                              "there is no %s any more: the run had answers there", p->file);
-    else if (ok && has_was && (was.len != is.len || memcmp(was.ptr, is.ptr, was.len) != 0))
+    else if (ok && has_was && !replay_same_bytes(&was, &is))
         (void)compare_lines(p, &was, &is, checks, n_checks);
     file_map_close(&was);
     file_map_close(&is);

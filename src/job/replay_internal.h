@@ -4,6 +4,7 @@
 #ifndef HONE_JOB_REPLAY_INTERNAL_H
 #define HONE_JOB_REPLAY_INTERNAL_H
 
+#include "base/file.h"
 #include "job/replay.h"
 
 /* Notes a difference; what was found first stands. Always false. */
@@ -16,6 +17,11 @@ struct replay_shown {
     char text[160];
 };
 struct replay_shown replay_show(const json_t *v);
+
+static inline bool replay_same_bytes(const struct file_map *a, const struct file_map *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
 
 /*
  * Compares the answers of a step, or of its validation. now: the line of the step in the new certificate, or NULL. Fails where a file
