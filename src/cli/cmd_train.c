@@ -145,7 +145,8 @@ static bool tell_end(struct training *t, struct error *err)
 
     snprintf(message, sizeof message, "New fine-tuned model created: %s",
              t->run.model_name != NULL ? t->run.model_name : "");
-    return (t->run.model_name == NULL || tell_folder(t, EVENT_INFO, message, err)) &&
+    return run_folder_end(t->run.folder, err) &&
+           (t->run.model_name == NULL || tell_folder(t, EVENT_INFO, message, err)) &&
            tell_folder(t, EVENT_INFO, "The job has successfully completed", err);
 }
 

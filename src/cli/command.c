@@ -10,13 +10,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { EXIT_DONE, EXIT_FAILED, EXIT_MISUSE };
+enum { EXIT_DONE, EXIT_FAILED, EXIT_MISUSE, EXIT_DIFFERS };
 
 const struct command *const commands[] = {
-    &cmd_check, &cmd_train,    &cmd_eval,    &cmd_grade,   &cmd_chat,    &cmd_report,
-    &cmd_score, &cmd_tokenize, &cmd_render,  &cmd_models,  &cmd_import,  &cmd_graders,
-    &cmd_serve, &cmd_worker,   &cmd_org,     &cmd_project, &cmd_key,     &cmd_feedback,
-    &cmd_audit, &cmd_backup,   &cmd_restore, &cmd_bench,   &cmd_version, &cmd_engine,
+    &cmd_check,  &cmd_train,   &cmd_eval,    &cmd_grade,    &cmd_chat,
+    &cmd_report, &cmd_replay,  &cmd_score,   &cmd_tokenize, &cmd_render,
+    &cmd_models, &cmd_import,  &cmd_graders, &cmd_serve,    &cmd_worker,
+    &cmd_org,    &cmd_project, &cmd_key,     &cmd_feedback, &cmd_audit,
+    &cmd_backup, &cmd_restore, &cmd_bench,   &cmd_version,  &cmd_engine,
 };
 const size_t n_commands = COUNT_OF(commands);
 
@@ -129,7 +130,7 @@ static int run_command(const struct command *command, size_t n_words, char *cons
     if (!ok && !c.quiet_failure)
         fprintf(stderr, "hone: %s\n", err.message);
     arena_release(&arena);
-    return ok ? EXIT_DONE : c.misused ? EXIT_MISUSE : EXIT_FAILED;
+    return ok ? (c.differs ? EXIT_DIFFERS : EXIT_DONE) : c.misused ? EXIT_MISUSE : EXIT_FAILED;
 }
 
 int cli_main(size_t n_words, char *const *words)

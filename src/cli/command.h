@@ -2,7 +2,7 @@
  * command.h - what every command is given, and the table of them.
  *
  * A command returns true when it is done (exit 0), false with err when it failed (exit 1). What is wrong with the call
- * itself is told by misuse() (exit 2). Results go to standard output through output.h; everything else is for standard
+ * itself is told by misuse() (exit 2). Where all went well and the answer is no, it says so with differs (exit 3). Results go to standard output through output.h; everything else is for standard
  * error.
  */
 #ifndef HONE_CLI_COMMAND_H
@@ -24,6 +24,7 @@ struct cli {
     const struct project_models *requester;
     bool misused;
     bool quiet_failure; /* the result has been told: exit 1 without a sentence */
+    bool differs;       /* what was compared is not the same: exit 3 */
 };
 
 typedef bool command_fn(struct cli *c, struct error *err);

@@ -288,6 +288,55 @@ bool job_file_read(struct cli *c, struct job_file *out, struct error *err)
     return true;
 }
 
+/* The path that an option names, else where name lies as seen from the run or from here. */
+static bool find_again(struct cli *c, const struct job_file *j, enum option_id id, const char *key,
+                       const char *noted, const char **out, struct error *err)
+{
+    const char *name = text_in(j->body, key, c->arena);
+
+    if (name == NULL)
+        return is_missing(c, j, key, err);
+    *out = option_typed(c->options, id) ? option_text(c->options, id)
+                                        : find_path(c, j, id, name, noted);
+    return (*out != NULL && file_exists(*out)) ||
+           fail_param(err, ERR_NOT_FOUND, key,
+                      "%s: the run's %s is not there any more: --%s says where it lies now",
+                      *out != NULL ? *out : name, key, option_row(id)->name);
+}
+
+static bool find_model_again(struct cli *c, struct job_file *j, struct error *err)
+{
+    const char *typed =
+        option_typed(c->options, OPT_MODEL) ? option_text(c->options, OPT_MODEL) : NULL;
+    const char *name = text_in(j->body, "model", c->arena);
+
+    if (typed == NULL)
+        return find_model(c, j, err) ||
+               fail_while(err, "looking for the run's model (--model says where it lies now)");
+    if (!model_store_find(c->home, typed, c->arena, &j->model, err))
+        return false;
+    j->model.name = name != NULL ? name : typed;
+    return true;
+}
+
+bool job_file_of_run(struct cli *c, const char *dir, const json_t *body, struct job_file *out,
+                     struct error *err)
+{
+    struct job_file j = {.run = dir, .body = json_deep_copy(body)};
+    const json_t *valid = json_object_get(j.body, "validation_file");
+    bool ok = find_model_again(c, &j, err) &&
+              find_again(c, &j, OPT_TRAIN, "training_file", "training_path", &j.train, err);
+
+    if (ok && valid != NULL && !json_is_null(valid))
+        ok = find_again(c, &j, OPT_VALID, "validation_file", "validation_path", &j.valid, err);
+    if (!ok) {
+        job_file_release(&j);
+        return false;
+    }
+    *out = j;
+    return true;
+}
+
 void job_file_release(struct job_file *j)
 {
     json_decref(j->body);
@@ -320,9 +369,13 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
 {
     const char *template;
 
+    const size_t context =
+        p->job.context > 0 ? p->job.context : (size_t)option_int(c->options, OPT_CONTEXT);
+
     if (!template_option(c, &template, err) ||
-        !model_open(p->job.model.path, (size_t)option_int(c->options, OPT_CONTEXT), &p->model, err))
+        !model_open(p->job.model.path, context, &p->model, err))
         return false;
+    template = p->job.template != NULL ? p->job.template : template;
     if (!recipe_from_job(p->job.body, &p->model->config, &p->recipe, err))
         return fail_while(err, "reading %s", what_of(&p->job));
     p->model->precision = p->recipe.precision;

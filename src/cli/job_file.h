@@ -20,8 +20,16 @@ struct job_file {
     const char *run;  /* the folder that it was found in, for --resume without a job; or NULL */
     const char *train, *valid; /* paths; valid may be NULL */
     struct model_ref model;
+    const char *template; /* text in place of --template's, or NULL */
+    size_t context;       /* in place of --context; 0: that */
 };
 MUST_CHECK bool job_file_read(struct cli *c, struct job_file *out, struct error *err);
+/*
+ * The job of a run that was, body, as it was: --model, --train and --valid say where its files lie now, and change nothing in it. dir: the
+ * run's folder, which notes where they lay.
+ */
+MUST_CHECK bool job_file_of_run(struct cli *c, const char *dir, const json_t *body,
+                                struct job_file *out, struct error *err);
 void job_file_release(struct job_file *j); /* all zeros is fine */
 
 /* Everything that a job needs, open and checked as far as that costs nothing. */

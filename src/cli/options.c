@@ -43,6 +43,16 @@ static const struct option table[N_OPTIONS] = {
              "a hyperparameter (n_epochs, batch_size, ...), a setting of hone (max_steps, lora_rank, "
              "...), or a path into the job; as often as wanted"},
     [OPT_RESUME] = {"resume", OPTION_SWITCH, .help = "go on with the run where it was stopped"},
+    [OPT_STEPS] = {"steps", OPTION_INT, "N", .min = 1, .max = 1e6,
+                   .help = "do only so many steps again, the first ones or those after --from"},
+    [OPT_FROM] = {"from", OPTION_INT, "STEP", .min = 1, .max = 1e6,
+                  .help = "begin with the run's checkpoint of this step"},
+    [OPT_RECORDED_GRADES] =
+        {"recorded-grades", OPTION_SWITCH,
+         .help = "take the scores that the run wrote down instead of grading again"},
+    [OPT_ANYWAY] = {"anyway", OPTION_SWITCH,
+                    .help = "go on where the job, the model, the data or the certificate are "
+                            "others, to see which step it shows in"},
     [OPT_SAMPLES] = {"samples", OPTION_INT, "K", "1", 1, 1024, .help = "answers to each row"},
     [OPT_GREEDY] = {"greedy", OPTION_SWITCH,
                     .help = "the likeliest answer to each row instead of sampled ones"},

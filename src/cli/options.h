@@ -31,6 +31,11 @@ enum option_id {
     /* how a job runs */
     OPT_SET,
     OPT_RESUME,
+    /* doing a run again */
+    OPT_STEPS,
+    OPT_FROM,
+    OPT_RECORDED_GRADES,
+    OPT_ANYWAY,
     /* measuring */
     OPT_SAMPLES,
     OPT_GREEDY,

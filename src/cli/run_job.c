@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "cli/run_place.h"
 #include "job/run_read.h"
+#include "sample/machine.h"
 #include "store/store.h"
 
 /* ft:BASE:local:SUFFIX:ID, with the first eight letters of the job's own id */
@@ -57,6 +58,21 @@ static struct str token_text(void *ctx, int32_t id)
     return tokenizer_bytes(ctx, id);
 }
 
+bool run_job_origin(const struct run_job *r, json_t **out, struct error *err)
+{
+    const struct job_file *job = &r->parts->job;
+    const struct certificate_origin o = {.job = job->body,
+                                         .model = job->model.path,
+                                         .start = job->model.adapter,
+                                         .train = job->train,
+                                         .valid = job->valid,
+                                         .template = r->template,
+                                         .context = r->parts->model->max_positions,
+                                         .kernels = machine_kernels()};
+
+    return certificate_head(&o, out, err);
+}
+
 bool run_job_open(struct run_job *r, struct error *err)
 {
     const struct grader *g = r->parts->grader.grader;
@@ -76,7 +92,11 @@ bool run_job_open(struct run_job *r, struct error *err)
         return false;
     if (!r->resume)
         make_names(r);
-    json_t *resolved = r->resume ? NULL : resolved_of(r);
+    json_t *resolved = r->resume ? NULL : resolved_of(r), *origin = NULL;
+    if (r->origin == NULL && !run_job_origin(r, &origin, err)) {
+        json_decref(resolved);
+        return false;
+    }
     const struct run_folder_options opt = {
         .job = r->parts->job.body,
         .resolved = resolved,
@@ -88,6 +108,7 @@ bool run_job_open(struct run_job *r, struct error *err)
         .grader_types = types,
         .grader_models = models,
         .grader_shadows = shadows,
+        .origin = r->origin != NULL ? r->origin : origin,
         .resume = r->resume,
         .tokens = {.text = token_text,
                    .ctx = (void *)(uintptr_t)prompter_tokenizer(r->parts->prompter)},
@@ -95,6 +116,7 @@ bool run_job_open(struct run_job *r, struct error *err)
     };
     const bool ok = run_folder_open(r->dir, &opt, &r->folder, err);
     json_decref(resolved);
+    json_decref(origin);
     return ok;
 }
 

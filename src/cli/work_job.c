@@ -293,7 +293,7 @@ static bool train(struct doing *d, struct error *err)
                      d->parts.valid.n_rows, d->work->arena);
     if (d->parts.method == METHOD_REINFORCEMENT)
         tee.sinks[tee.n++] = valid_evals_sink(&d->evals);
-    if (!loop(d, &sink, &tokens, err))
+    if (!loop(d, &sink, &tokens, err) || !run_folder_end(d->run.folder, err))
         return end_early(d, err);
     return job_succeeded(d->work, d->run.model_name,
                          file_join(d->work->arena, d->run.dir, "metrics.csv"), tokens, err);

@@ -523,6 +523,22 @@ json_t *metrics_fit_checkpoint(const json_t *data)
 
 /* ---- CSV ---- */
 
+bool metrics_repeats(const char *column)
+{
+    static const char *const beginnings[] = {"timing/", "usage/graders/", "usage/shadow_graders/",
+                                             "model_graders_token_usage/"};
+    static const char *const names[] = {"tokens_per_second", "seconds_left", "peak_rss_bytes",
+                                        "grader_cache_hit_rate"};
+
+    for (size_t i = 0; i < COUNT_OF(beginnings); i++)
+        if (strncmp(column, beginnings[i], strlen(beginnings[i])) == 0)
+            return false;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(column, names[i]) == 0)
+            return false;
+    return true;
+}
+
 static void csv_cell(struct buf *out, const char *text)
 {
     if (text[strcspn(text, "\",\r\n")] == '\0') {

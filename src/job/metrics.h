@@ -58,6 +58,13 @@ void metrics_fit_message(struct buf *out, const json_t *data);
 /* What a checkpoint shows of it: the API's typed keys, as far as they were measured; data: of the step's event. */
 json_t *metrics_fit_checkpoint(const json_t *data);
 
+/*
+ * Whether a run that is done again has the same in this column of metrics.csv: not of times, rates and memory, nor of what a
+ * grader's model and the cache of scores counted, which is empty after a resume. Those are timing/..., usage/graders/...,
+ * usage/shadow_graders/..., model_graders_token_usage/..., tokens_per_second, seconds_left, peak_rss_bytes and grader_cache_hit_rate.
+ */
+bool metrics_repeats(const char *column);
+
 /* Lines of CSV, line break included: the names of the leaves, and their values (an empty cell for null). */
 void metrics_csv_header(struct buf *out, const json_t *tree);
 void metrics_csv_row(struct buf *out, const json_t *tree);

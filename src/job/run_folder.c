@@ -36,6 +36,8 @@ struct run_folder {
     struct metrics_graders graders;
     struct rollout_tokens tokens;
     struct run_listener listener;
+    json_t *origin; /* or NULL */
+    struct certificate certificate;
 
     struct line_file events, metrics, train, valid; /* the last two: of step now */
     size_t now;                                     /* the newest step that was told of */
@@ -168,7 +170,8 @@ static bool sink_settled(void *ctx, const json_t *values, struct error *err)
         json_object_set_new(f->job_file, "resolved", resolved);
     }
     json_object_update(resolved, (json_t *)(uintptr_t)values);
-    return (f->listener.settled == NULL || f->listener.settled(f->listener.ctx, resolved, err)) &&
+    return certificate_settled(&f->certificate, values, err) &&
+           (f->listener.settled == NULL || f->listener.settled(f->listener.ctx, resolved, err)) &&
            write_json(path_of(f, "job.json"), f->job_file, err);
 }
 
@@ -197,8 +200,8 @@ static bool make_folders(struct run_folder *f, struct error *err)
 
 static bool start_afresh(struct run_folder *f, struct error *err)
 {
-    static const char *const names[] = {"events.jsonl", "metrics.csv", "rollouts", "evals",
-                                        "checkpoints.json"};
+    static const char *const names[] = {"events.jsonl", "metrics.csv",      "rollouts",
+                                        "evals",        "checkpoints.json", CERTIFICATE_FILE};
 
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (!file_remove_tree(path_of(f, names[i]), err))
@@ -232,6 +235,12 @@ static bool open_metrics(struct run_folder *f, struct error *err)
     return ok;
 }
 
+static bool begin_certificate(struct run_folder *f, struct error *err)
+{
+    return f->origin == NULL ||
+           certificate_begin(&f->certificate, path_of(f, CERTIFICATE_FILE), f->origin, err);
+}
+
 static bool open_files(struct run_folder *f, const struct run_folder_options *opt,
                        struct error *err)
 {
@@ -244,7 +253,7 @@ static bool open_files(struct run_folder *f, const struct run_folder_options *op
                                         "choose another folder",
                                         f->dir)
                                  : true) &&
-               make_folders(f, err) && job_start(f, opt, job, err);
+               make_folders(f, err) && job_start(f, opt, job, err) && begin_certificate(f, err);
     if (!job_resume(f, opt, job, err) || !run_has_checkpoint(f->dir, &has_checkpoint, err))
         return false;
     return has_checkpoint ? make_folders(f, err) : start_afresh(f, err);
@@ -294,6 +303,7 @@ bool run_folder_open(const char *dir, const struct run_folder_options *opt, stru
     f->tokens = opt->tokens;
     f->listener = opt->listener;
     f->method = opt->method;
+    f->origin = json_incref((json_t *)(uintptr_t)opt->origin);
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
     buf_init(&f->line, LIMIT_LINE_BYTES);
@@ -322,12 +332,24 @@ void run_folder_close(struct run_folder *f)
     close_rollouts(f);
     line_file_close(&f->events);
     line_file_close(&f->metrics);
+    certificate_close(&f->certificate);
+    json_decref(f->origin);
     json_decref(f->job_file);
     buf_release(&f->line);
     if (f->lock_fd >= 0)
         close(f->lock_fd);
     arena_release(&f->arena);
     free(f);
+}
+
+bool run_folder_end(struct run_folder *f, struct error *err)
+{
+    return certificate_end(&f->certificate, err);
+}
+
+const struct certificate *run_folder_certificate(const struct run_folder *f)
+{
+    return &f->certificate;
 }
 
 const char *run_folder_dir(const struct run_folder *f)
@@ -482,7 +504,7 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
     if (r->n_alike > 0 && r->alike[0] != r->sample)
         return true; /* it stands on the first one's line */
     rollout_line(&f->line, r, &f->graders, &f->tokens);
-    return put_line(f, to, err);
+    return put_line(f, to, err) && certificate_rollout(&f->certificate, r, &f->graders, err);
 }
 
 /* ---- steps ---- */
@@ -491,7 +513,23 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
 struct step_told {
     size_t step, total_steps;
     double seconds_left;
+    const char *adapter_sha256;
 };
+
+/* The line of metrics.csv in f->line becomes part of the step's certificate. */
+static bool certify_step(struct run_folder *f, const struct step_told *m, const json_t *tree,
+                         struct error *err)
+{
+    struct str row = buf_view(&f->line);
+    struct buf header;
+
+    buf_init(&header, LIMIT_LINE_BYTES);
+    metrics_csv_header(&header, tree);
+    const struct sha256_text sum =
+        metrics_hash((struct str){header.ptr, header.len - 1}, (struct str){row.ptr, row.len - 1});
+    buf_release(&header);
+    return certificate_step(&f->certificate, m->step, &sum, m->adapter_sha256, err);
+}
 
 static bool put_step(struct run_folder *f, const struct step_told *m, const json_t *tree,
                      const json_t *data, struct str message, struct error *err)
@@ -504,7 +542,7 @@ static bool put_step(struct run_folder *f, const struct step_told *m, const json
         return false;
     buf_clear(&f->line);
     metrics_csv_row(&f->line, tree);
-    return put_line(f, &f->metrics, err) &&
+    return put_line(f, &f->metrics, err) && certify_step(f, m, tree, err) &&
            put_event(f, "info", "metrics", key, message, data, err);
 }
 
@@ -521,8 +559,10 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
     json_t *tree = metrics_tree(m, &f->tally, &f->graders), *data = metrics_event_data(tree);
     buf_init(&message, 4096);
     metrics_message(&message, tree);
-    const struct step_told told = {
-        .step = m->step, .total_steps = m->total_steps, .seconds_left = m->seconds_left};
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .adapter_sha256 = m->adapter_sha256};
     const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
@@ -539,8 +579,10 @@ static bool sink_fit_step(void *ctx, const struct fit_metrics *m, struct error *
     f->now = m->step;
     buf_init(&message, 4096);
     metrics_fit_message(&message, data);
-    const struct step_told told = {
-        .step = m->step, .total_steps = m->total_steps, .seconds_left = m->seconds_left};
+    const struct step_told told = {.step = m->step,
+                                   .total_steps = m->total_steps,
+                                   .seconds_left = m->seconds_left,
+                                   .adapter_sha256 = m->adapter_sha256};
     const bool ok = put_step(f, &told, tree, data, buf_view(&message), err);
     buf_release(&message);
     json_decref(tree);
@@ -637,7 +679,7 @@ static bool sink_before_checkpoint(void *ctx, size_t step, struct error *err)
         ok = sync_answers(f, i, false, path, &found, err) &&
              sync_answers(f, i, true, path, &found, err);
     ok = ok && (!found || file_sync_name(path, err)) && line_file_sync(&f->metrics, err) &&
-         line_file_sync(&f->events, err);
+         line_file_sync(&f->certificate.file, err) && line_file_sync(&f->events, err);
     if (ok)
         f->unsynced = step + 1;
     return ok;
@@ -704,7 +746,7 @@ static bool cut_row(void *ctx, struct str line, size_t offset)
     struct cut *c = ctx;
 
     /* the step is the first cell; the header's first cell counts as no number */
-    if (offset > 0 && line.len > 0 && line.len < LIMIT_LINE_BYTES &&
+    if (offset > 0 && line.len > 0 && line.ptr[0] >= '0' && line.ptr[0] <= '9' &&
         strtod(line.ptr, NULL) > (double)c->step) {
         c->at = offset;
         c->found = true;
@@ -792,12 +834,41 @@ static bool tell_again(struct run_folder *f, const json_t *checkpoints, struct e
            (lines_each(f->events.path, tell_line_again, &r, err) && r.ok);
 }
 
+/* The certificate first: what is another run's, or was changed, is not gone on with. */
+static bool rewind_certificate(struct run_folder *f, size_t step, char gap[256], struct error *err)
+{
+    gap[0] = '\0';
+    certificate_close(&f->certificate);
+    if (step == 0)
+        return begin_certificate(f, err);
+    return f->origin == NULL ||
+           certificate_resume(&f->certificate, path_of(f, CERTIFICATE_FILE), f->origin, step, gap,
+                              err) ||
+           fail_while(err, "going on with %s", f->dir);
+}
+
+static bool tell_gap(struct run_folder *f, const char *gap, struct error *err)
+{
+    struct arena a = {0};
+    const bool ok =
+        gap[0] == '\0' ||
+        sink_event(f, EVENT_WARN,
+                   arena_printf(&a, "The run's certificate is not carried on: %s.", gap), err);
+
+    arena_release(&a);
+    return ok;
+}
+
 static bool sink_rewind(void *ctx, size_t step, struct error *err)
 {
     struct run_folder *f = ctx;
     struct cut c = {
         .step = step, .reward = (double)NAN, .is_fit = f->method != METHOD_REINFORCEMENT};
 
+    char gap[256];
+
+    if (!rewind_certificate(f, step, gap, err))
+        return false;
     close_rollouts(f);
     f->tally = (struct metrics_tally){0};
     f->now = f->unsynced = step;
@@ -815,7 +886,7 @@ static bool sink_rewind(void *ctx, size_t step, struct error *err)
             f, step, checkpoint_stays(f->dir, step),
             c.metrics != NULL ? json_incref(c.metrics) : reward_metrics(step, c.reward), err);
     json_decref(c.metrics);
-    return ok;
+    return ok && tell_gap(f, gap, err);
 }
 
 struct progress_sink run_folder_sink(struct run_folder *f)

@@ -8,6 +8,7 @@
  *         rollouts/step-N.jsonl every answer of training step N; valid-N.jsonl: those of the validation
  *         evals/NAME.json       results of evaluations; the report compares before.json with after.json
  *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
+ *         certificate.jsonl     hashes of what the run was made of and of each step (certificate.h), for hone replay
  *         report.html           report.h
  *
  * A run of supervised fine-tuning or dpo has no graders and no rollouts; reference.json is the trainer's, too.
@@ -39,6 +40,7 @@
 #ifndef HONE_JOB_RUN_FOLDER_H
 #define HONE_JOB_RUN_FOLDER_H
 
+#include "job/certificate.h"
 #include "job/rollout_line.h"
 #include "text/json.h"
 #include "train/progress.h"
@@ -72,6 +74,7 @@ struct run_folder_options {
     const char *const *grader_names, *const *grader_types;
     const char *const *grader_models; /* [n_graders] grader_model; NULL: none asks one */
     const bool *grader_shadows;       /* [n_graders] grader_is_shadow; NULL: none is */
+    const json_t *origin;             /* certificate_head; NULL: no certificate is written */
     bool resume;                      /* the folder holds a run that is to go on */
     struct rollout_tokens tokens;     /* for "pieces"; all zeros: none are written */
     struct run_listener listener;     /* all zeros: none */
@@ -80,7 +83,7 @@ struct run_folder_options {
 struct run_folder;
 /*
  * Without resume the folder is made, and must not hold a run. With resume it must hold one of the same job: fails with
- * ERR_INVALID naming what differs. A run that has no checkpoint yet starts afresh then, under its old id.
+ * ERR_INVALID naming what differs; where a file of its is another one, the rewind fails. A run that has no checkpoint yet starts afresh then, under its old id.
  * Fails with ERR_TIMEOUT where another process writes into the folder.
  */
 MUST_CHECK bool run_folder_open(const char *dir, const struct run_folder_options *opt,
@@ -88,6 +91,11 @@ MUST_CHECK bool run_folder_open(const char *dir, const struct run_folder_options
 void run_folder_close(struct run_folder *f); /* NULL is fine */
 
 struct progress_sink run_folder_sink(struct run_folder *f); /* valid until close */
+
+/* The run has ended: its certificate says so. */
+MUST_CHECK bool run_folder_end(struct run_folder *f, struct error *err);
+/* The certificate as far as it is written; its newest line is that of the last step that was told. */
+const struct certificate *run_folder_certificate(const struct run_folder *f);
 
 const char *run_folder_dir(const struct run_folder *f);
 const char *run_folder_id(const struct run_folder *f);

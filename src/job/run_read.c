@@ -137,8 +137,7 @@ struct csv {
     bool too_many;
 };
 
-/* The next cell of a line from *at on, quotes taken away; false after the last one. */
-static bool csv_next(struct str line, size_t *at, struct arena *a, struct str *out)
+bool run_csv_next(struct str line, size_t *at, struct arena *a, struct str *out)
 {
     if (*at > line.len)
         return false;
@@ -180,7 +179,7 @@ static void csv_header(struct csv *c, struct str line)
     size_t n = 0;
 
     c->column = ARENA_ARRAY(c->arena, const char *, MAX_COLUMNS);
-    for (size_t at = 0; n < MAX_COLUMNS && csv_next(line, &at, c->arena, &cell);)
+    for (size_t at = 0; n < MAX_COLUMNS && run_csv_next(line, &at, c->arena, &cell);)
         c->column[n++] = arena_text(c->arena, cell);
     c->n_columns = n;
 }
@@ -216,7 +215,7 @@ static bool csv_line(void *ctx, struct str line, size_t offset)
         c->cap_rows = cap;
     }
     double *row = c->cell + c->n_rows * c->n_columns;
-    for (size_t at = 0; n < c->n_columns && csv_next(line, &at, &scratch, &cell); n++)
+    for (size_t at = 0; n < c->n_columns && run_csv_next(line, &at, &scratch, &cell); n++)
         row[n] = csv_number(cell);
     arena_release(&scratch);
     /* the first column is the step: a row without one says nothing */

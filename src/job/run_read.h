@@ -57,6 +57,9 @@ MUST_CHECK bool run_read_rollouts(const char *dir, size_t step, bool valid, run_
 /* "step-12.jsonl" -> 12, training; false for what is no name of such a file. */
 bool run_rollouts_name(const char *name, size_t *step, bool *valid);
 
+/* The next cell of a line of CSV from *at on (0 first), quotes taken away; false after the last one. */
+bool run_csv_next(struct str line, size_t *at, struct arena *a, struct str *out);
+
 /*
  * The evaluations: NAME of each evals/NAME.json, in alphabetical order. Read of one (json_read_file):
  *

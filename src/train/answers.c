@@ -243,6 +243,14 @@ static void find_alike(const struct answers *x, size_t row, struct arena *a)
     }
 }
 
+static bool is_known(const struct portion *po, size_t row, size_t sample, struct grade_result *out)
+{
+    const struct known_grades *k = po->opt->known;
+
+    return k != NULL && k->get(k->ctx, po->opt->step, po->opt->purpose == PHILOX_EVAL,
+                               po->x->items[row], sample, out);
+}
+
 static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
 {
     struct portion *po = ctx;
@@ -255,7 +263,7 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     slot->input = answers_input(po->p, from, slot->sample, po->a, &slot->answer);
     slot->same_as = first_alike(po->x, row, sample);
     state->n_ended++;
-    if (slot->same_as != sample)
+    if (slot->same_as != sample || is_known(po, row, sample, &slot->grade))
         return;
     state->n_asked++;
     grade_queue_put_counted(po->queue, from->item, &slot->input, &slot->grade, &state->n_graded);

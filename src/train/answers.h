@@ -10,6 +10,14 @@
 #include "train/progress.h"
 #include "train/recipe.h"
 
+/* The grades of a run that was, in place of asking for them again. */
+struct known_grades {
+    void *ctx;
+    /* False where there is none for this sample: its grader is asked. One thread. */
+    bool (*get)(void *ctx, size_t step, bool valid, size_t item, size_t sample,
+                struct grade_result *out);
+};
+
 struct answers_options {
     size_t n_samples, max_tokens;
     enum effort effort; /* EFFORT_DEFAULT: as the prompter has it */
@@ -19,8 +27,9 @@ struct answers_options {
     enum philox_purpose purpose;
     uint32_t step;
     const atomic_bool *stop;
-    struct saved_pool *save; /* what was computed is kept here, for training; or NULL */
-    size_t save_leave;       /* rows that are left free there */
+    const struct known_grades *known; /* or NULL */
+    struct saved_pool *save;          /* what was computed is kept here, for training; or NULL */
+    size_t save_leave;                /* rows that are left free there */
     struct history *history; /* what these prompts were answered before, for speed alone; or NULL */
     /*
      * NULL, or rows are begun one by one: n_first at once, and one more for each row of which `again` says so, asked once all

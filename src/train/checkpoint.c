@@ -214,7 +214,7 @@ bool checkpoint_save(const char *run_dir, const struct checkpoint_parts *p, stru
     return true;
 }
 
-static bool is_whole(const char *run_dir, uint64_t step)
+bool checkpoint_is_whole(const char *run_dir, uint64_t step)
 {
     struct arena a = {0};
     const char *dir = dir_of(&a, run_dir, step);
@@ -256,7 +256,7 @@ static bool look_for_newest(void *ctx, uint64_t step, struct error *err)
     struct newest *n = ctx;
 
     (void)err;
-    if (step > n->step && is_whole(n->run_dir, step))
+    if (step > n->step && checkpoint_is_whole(n->run_dir, step))
         n->step = step;
     return true;
 }
@@ -341,6 +341,7 @@ struct pruning {
     const char *run_dir;
     const struct train_state *state;
     size_t keep_best;
+    bool keep_optimizer;
 };
 
 static bool prune_one(void *ctx, uint64_t step, struct error *err)
@@ -355,7 +356,8 @@ static bool prune_one(void *ctx, uint64_t step, struct error *err)
     if (step == p->state->step)
         ok = true;
     else if (best)
-        ok = file_remove_tree(file_join(&a, dir, "optimizer.safetensors"), err);
+        ok =
+            p->keep_optimizer || file_remove_tree(file_join(&a, dir, "optimizer.safetensors"), err);
     else
         ok = file_remove_tree(dir, err);
     arena_release(&a);
@@ -363,9 +365,12 @@ static bool prune_one(void *ctx, uint64_t step, struct error *err)
 }
 
 bool checkpoint_prune(const char *run_dir, const struct train_state *state, size_t keep_best,
-                      struct error *err)
+                      bool keep_optimizer, struct error *err)
 {
-    struct pruning p = {.run_dir = run_dir, .state = state, .keep_best = keep_best};
+    struct pruning p = {.run_dir = run_dir,
+                        .state = state,
+                        .keep_best = keep_best,
+                        .keep_optimizer = keep_optimizer};
 
     return each_step(run_dir, prune_one, &p, err);
 }

@@ -65,7 +65,9 @@ MUST_CHECK bool checkpoint_load(const char *run_dir, uint64_t step, struct model
 bool checkpoint_stays(const char *run_dir, uint64_t step);
 /* Somebody was told of it: no later checkpoint_prune removes it. */
 MUST_CHECK bool checkpoint_pin(const char *run_dir, uint64_t step, struct error *err);
-/* Keeps the newest whole, the best and the pinned without their optimizer, and removes the others. */
+/* Keeps the newest whole, the best and the pinned without their optimizer unless it is to stay, and removes the others. */
 MUST_CHECK bool checkpoint_prune(const char *run_dir, const struct train_state *state,
-                                 size_t keep_best, struct error *err);
+                                 size_t keep_best, bool keep_optimizer, struct error *err);
+/* Whether the checkpoint of a step is there with everything to resume from. */
+bool checkpoint_is_whole(const char *run_dir, uint64_t step);
 #endif

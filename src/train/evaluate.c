@@ -110,7 +110,8 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
                                      .purpose = opt->purpose,
                                      .step = opt->step,
                                      .stop = opt->stop,
-                                     .history = opt->history};
+                                     .history = opt->history,
+                                     .known = opt->known};
         const size_t n = size_min(ROWS_AT_A_TIME, d->n_rows - from);
         struct answers x;
 

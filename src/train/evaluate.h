@@ -20,7 +20,8 @@ struct evaluate_options {
     enum philox_purpose purpose;
     uint32_t step; /* counter of the random numbers, and of the rollouts told */
     const atomic_bool *stop;
-    struct history *history; /* of answers to these rows, for speed alone; or NULL */
+    struct history *history;          /* of answers to these rows, for speed alone; or NULL */
+    const struct known_grades *known; /* train/answers.h; or NULL */
 };
 
 struct evaluate_result {

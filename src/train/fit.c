@@ -244,7 +244,8 @@ static bool save(struct loop *l, const struct fit_metrics *m, struct error *err)
         !sink->before_checkpoint(sink->ctx, (size_t)l->state.step, err))
         return false;
     if (!checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) ||
-        !checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, err))
+        !checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, l->recipe.keep_optimizer,
+                          err))
         return false;
     const struct checkpoint_info info = {.step = (size_t)l->state.step,
                                          .best = m != NULL && m->epoch_ends,

@@ -59,6 +59,8 @@ struct recipe {
         kl_undo; /* a step's measured KL above which the next rate is halved; the step is undone; 0: never */
     size_t checkpoint_interval; /* steps between checkpoints to resume from */
     size_t keep_best;
+    size_t
+        keep_optimizer; /* 1: checkpoints that stay can be gone on from, too (hone replay --from) */
     enum precision precision; /* of the forward pass, in sampling, scoring and training */
     enum kv_cache kv_cache;   /* what keys and values are kept in, there and in the backward */
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */

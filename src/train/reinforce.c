@@ -133,6 +133,7 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
     struct answers *x = ARENA_NEW(&l->step, struct answers);
 
     opt.want_entropy = true;
+    opt.known = l->in->known;
     opt.save = l->saved;
     opt.save_leave = l->longest_prompt + l->recipe.max_tokens;
     opt.history = l->history;
@@ -310,14 +311,15 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         .purpose = PHILOX_EVAL,
         .step = (uint32_t)step,
         .stop = in->stop,
-        .history = l->history};
-    struct evaluate_result sampled, greedy;
+        .history = l->history,
+        .known = in->known};
+    struct evaluate_result sampled, greedy = {.reward_mean = (double)NAN};
     bool ok = evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
                        in->sink, &a, &sampled, err);
 
     opt.greedy = true;
-    ok = ok && evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
-                        NULL, &a, &greedy, err);
+    ok = ok && (in->known != NULL || evaluate(l->engine, l->trained.adapter, in->prompter,
+                                              in->valid, in->grader, &opt, NULL, &a, &greedy, err));
     if (ok) {
         m->has_valid = true;
         m->valid_mean_reward = sampled.reward_mean;
@@ -376,7 +378,8 @@ static bool save(struct loop *l, const struct step_metrics *m, bool best, struct
     bool ok = (sink == NULL || sink->before_checkpoint == NULL ||
                sink->before_checkpoint(sink->ctx, (size_t)l->state.step, err)) &&
               checkpoint_save(l->in->run_dir, &parts, &l->step, &dir, err) &&
-              checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best, err);
+              checkpoint_prune(l->in->run_dir, &l->state, l->recipe.keep_best,
+                               l->recipe.keep_optimizer, err);
 
     if (ok && sink != NULL && sink->checkpoint != NULL) {
         const struct checkpoint_info info = {.step = (size_t)l->state.step,

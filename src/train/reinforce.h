@@ -10,6 +10,7 @@
 #ifndef HONE_TRAIN_REINFORCE_H
 #define HONE_TRAIN_REINFORCE_H
 
+#include "train/answers.h"
 #include "train/evaluate.h"
 #include "train/recipe.h"
 
@@ -29,6 +30,8 @@ struct reinforce_inputs {
     bool late_refill;    /* flat groups are replaced only when all the others are graded */
     const struct progress_sink *sink;
     const atomic_bool *stop; /* set: the loop ends after a checkpoint, with ERR_CANCELLED */
+    /* Of a run that is done again by its own grades; then what they do not tell of, the likeliest answers, is not graded. Or NULL. */
+    const struct known_grades *known;
 };
 
 struct reinforce_result {

@@ -2,11 +2,12 @@
 import json
 import os
 import shutil
+import subprocess
 import unittest
 
 import openai
 
-from server import CLOSE, JobsTest, jsonl, rows
+from server import CLOSE, HONE, JobsTest, jsonl, rows
 
 SMALL = {"max_steps": 2, "group_size": 4, "max_tokens": 8}
 PAIR = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]} for _ in range(10)]
@@ -200,6 +201,23 @@ class Usage(LifeTest):
         total = self.jobs.retrieve(job.id).usage_metrics
         self.assertGreater(total["training_seconds"], 0)
         self.assertEqual(total["model_graders_token_usage"], {})
+
+
+class Again(LifeTest):
+    def test_the_runs_of_jobs_can_be_done_again(self):
+        jobs = [self.create(validation_file=self.valid), self.create(hone={"max_tokens": "auto"}),
+                self.jobs.create(model="tiny", training_file=self.pairs, hyperparameters={"n_epochs": 1, "batch_size": 5})]
+        self.server.worker()
+        for job in jobs:
+            with self.subTest(job.method.type):
+                folder = os.path.join(self.server.home, "runs", job.id)
+                with open(os.path.join(folder, "certificate.jsonl")) as stream:
+                    last = json.loads(stream.readlines()[-1])
+                run = subprocess.run([HONE, "replay", folder, "--json"], env=self.server.env, capture_output=True, text=True,
+                                     timeout=300)
+                self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+                told = json.loads(run.stdout.splitlines()[-1])
+                self.assertEqual((told["same"], told["steps"], told["adapter_sha256"]), (True, last["end"], last["adapter"]))
 
 
 if __name__ == "__main__":

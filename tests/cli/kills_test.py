@@ -67,6 +67,7 @@ class Kills(HoneTest):
             with self.subTest(folder):
                 self.assertEqual(result["adapter_sha256"], whole["adapter_sha256"])
                 self.assertEqual(self.told(folder), self.told("unbroken"))
+                self.assertEqual(self.read(folder, "certificate.jsonl"), self.read("unbroken", "certificate.jsonl"))
                 self.assertEqual(sorted(os.listdir(self.path(folder, "checkpoints"))),
                                  sorted(os.listdir(self.path("unbroken", "checkpoints"))))
         print("killed %d times in %d runs" % (kills, runs), file=sys.stderr)

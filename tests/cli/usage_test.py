@@ -6,8 +6,8 @@ import unittest
 
 from cli import GGUF, HF, HONE, HoneTest
 
-COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "score", "tokenize", "render", "models", "import", "graders",
-            "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
+COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "replay", "score", "tokenize", "render", "models", "import",
+            "graders", "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
 
 
 class Usage(HoneTest):
@@ -52,6 +52,7 @@ class Usage(HoneTest):
         self.fails("train", "--resume", status=2, says="JOB.json")
         self.fails("eval", "--model", HF, status=2, says="eval needs --data F")
         self.fails("report", status=2, says="report needs DIR")
+        self.fails("replay", status=2, says="replay needs DIR")
         self.fails("models", "x", status=2, says="too much")
         self.fails("tokenize", "--model", HF, "--json", "text", status=2, says="lines")
 
