@@ -135,6 +135,25 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, stru
     return t;
 }
 
+static size_t rounded_row_bytes(size_t k)
+{
+    return k + k / ROUNDED_BLOCK *
+                   (2 * sizeof(float) + 2 * sizeof(int32_t) + sizeof(struct rounded_apart));
+}
+
+size_t layer_row_bytes(const struct model *m, size_t rank)
+{
+    const struct model_config *c = &m->config;
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const size_t state = saved_layout_of(c, rank).stride - c->width - 2 * kd;
+    const size_t scratch = c->width + 2 * kd + c->hidden;
+
+    return (state + scratch) * sizeof(float) +
+           (m->precision == PRECISION_INT8
+                ? rounded_row_bytes(size_max(size_max(c->width, c->hidden), hd))
+                : 0);
+}
+
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out)

@@ -40,6 +40,9 @@ struct layer_scratch {
 };
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, struct arena *a);
 
+/* Bytes of a row of both. */
+size_t layer_row_bytes(const struct model *m, size_t rank);
+
 /*
  * s->x in, out [M, C] out; out is not s->x's memory. Keys and values go into the plan's pages, too. by [n_by]: the adapters
  * and their rows; each linear layer is computed once for all rows, then each adapter's part for its own.

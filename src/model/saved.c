@@ -2,9 +2,11 @@
  * saved.c - rows in slabs, handed out from a list of free ones.
  */
 #include "model/saved.h"
+#include "base/memory.h"
 #include "base/size.h"
 #include "model/adapter.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -20,6 +22,8 @@ struct slab {
 struct saved_pool {
     size_t stride, floats; /* of a row */
     size_t max_rows, n_rows, n_free;
+    double leave;
+    bool was_cut;
     struct slab *slabs;
     struct saved_row *free;
 };
@@ -68,6 +72,13 @@ bool saved_pool_open(const struct model_config *c, size_t rank, size_t max_bytes
     return true;
 }
 
+static void free_slab(struct slab *s)
+{
+    munmap(s->values, s->bytes);
+    free(s->rows);
+    free(s);
+}
+
 void saved_pool_close(struct saved_pool *p)
 {
     if (p == NULL)
@@ -76,11 +87,54 @@ void saved_pool_close(struct saved_pool *p)
         struct slab *s = p->slabs;
 
         p->slabs = s->next;
-        munmap(s->values, s->bytes);
-        free(s->rows);
-        free(s);
+        free_slab(s);
     }
     free(p);
+}
+
+static size_t row_bytes(const struct saved_pool *p)
+{
+    return p->floats * sizeof(float) + sizeof(struct saved_row);
+}
+
+size_t saved_pool_most(const struct saved_pool *p)
+{
+    return p->max_rows * row_bytes(p);
+}
+
+static void put_free(struct saved_pool *p, struct saved_row *row);
+
+void saved_pool_shrink(struct saved_pool *p, size_t max_bytes)
+{
+    const size_t max_rows = size_min(p->max_rows, max_bytes / row_bytes(p));
+
+    assert(p->n_free == p->n_rows);
+    p->max_rows = max_rows;
+    while (p->n_rows > max_rows) { /* the newest first */
+        struct slab *s = p->slabs;
+
+        p->slabs = s->next;
+        p->n_rows -= s->n;
+        free_slab(s);
+    }
+    p->free = NULL;
+    p->n_free = 0;
+    for (struct slab *s = p->slabs; s != NULL; s = s->next)
+        for (size_t i = s->n; i-- > 0;)
+            put_free(p, &s->rows[i]);
+}
+
+void saved_pool_leave(struct saved_pool *p, double bytes)
+{
+    p->leave = bytes;
+}
+
+bool saved_pool_was_cut(struct saved_pool *p)
+{
+    const bool was = p->was_cut;
+
+    p->was_cut = false;
+    return was;
 }
 
 size_t saved_pool_bytes(const struct saved_pool *p)
@@ -105,15 +159,34 @@ static void put_free(struct saved_pool *p, struct saved_row *row)
     p->n_free++;
 }
 
+/* No more than it has: the system has none to spare. */
+static bool cut(struct saved_pool *p)
+{
+    p->max_rows = p->n_rows;
+    p->was_cut = true;
+    return false;
+}
+
+static bool may_take(const struct saved_pool *p, size_t bytes)
+{
+    const double available = p->leave > 0 ? memory_available() : 0;
+
+    return available <= 0 || available - (double)bytes >= p->leave;
+}
+
 /* False when the limit is met, or the system has no more. */
 static bool grow(struct saved_pool *p)
 {
     const size_t n =
         size_min(size_max(1, SLAB_BYTES / (p->floats * sizeof(float))), p->max_rows - p->n_rows);
-    struct slab *s = n > 0 ? calloc(1, sizeof *s) : NULL;
 
-    if (s == NULL)
+    if (n == 0)
         return false;
+    if (!may_take(p, n * p->floats * sizeof(float)))
+        return cut(p);
+    struct slab *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return cut(p);
     s->n = n;
     s->bytes = n * p->floats * sizeof(float);
     s->rows = calloc(n, sizeof *s->rows);
@@ -123,8 +196,7 @@ static bool grow(struct saved_pool *p)
             munmap(s->values, s->bytes);
         free(s->rows);
         free(s);
-        p->max_rows = p->n_rows;
-        return false;
+        return cut(p);
     }
     (void)madvise(s->values, s->bytes, MADV_HUGEPAGE);
     for (size_t i = n; i-- > 0;) {

@@ -234,9 +234,10 @@ size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const size_t kept =
         lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
-    const size_t layer = (saved_layout_of(c, rank).stride - 2 * kd) * (lean ? 2 : 1);
+    /* the layer's input and state, last, dx; the backward's own; and a layer anew with its input and output */
+    const size_t state = saved_layout_of(c, rank).stride - 2 * kd + 2 * c->width;
     const size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
-    const size_t scratch = c->width + 2 * kd + c->hidden;
+    const size_t anew = lean ? layer_row_bytes(m, rank) + 2 * c->width * sizeof(float) : 0;
 
-    return rows * (kept + sizeof(float) * (layer + back + 2 * scratch + 4 * c->width));
+    return rows * (kept + (state + back) * sizeof(float) + anew);
 }

@@ -22,6 +22,6 @@ MUST_CHECK bool training_forward(const struct model *m, struct adapter *adapter,
                                  float *hidden, struct training_pass **out, struct error *err);
 void training_backward(struct training_pass *p, const float *d_hidden);
 void training_pass_release(struct training_pass *p); /* NULL is fine */
-/* Bytes that a pass over rows needs, its saved rows included; lean: with the layers' inputs alone. */
+/* Bytes that a pass over rows takes beside the workspace, its saved rows included; lean: with the layers' inputs alone. */
 size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool lean);
 #endif

@@ -91,6 +91,11 @@ size_t engine_bytes(const struct engine *e)
     return kv_pool_bytes(e->pool) + workspace_bytes(e->work) + LOGIT_ROWS * e->ld * sizeof(float);
 }
 
+void engine_limit(struct engine *e, size_t kv_bytes)
+{
+    e->opt.kv_bytes = kv_bytes;
+}
+
 struct kv_pool *engine_pool(struct engine *e)
 {
     return e->pool;
