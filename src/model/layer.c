@@ -192,6 +192,29 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     linear(&of, PROJ_DOWN, t->act, out, true);
 }
 
+void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                    struct layer_state *s, const struct layer_scratch *t)
+{
+    const struct model_config *c = &m->config;
+    const struct linear of = {.m = m,
+                              .by = by,
+                              .n_by = n_by,
+                              .layer = layer,
+                              .rows = rows,
+                              .s = s,
+                              .rounded = t->rounded};
+
+    rms_norm(rows, c->width, s->x, c->width, m->layers[layer].attn_norm, (float)c->rms_eps, t->norm,
+             c->width, s->r1);
+    round_input(&of, PROJ_K, t->norm);
+    linear(&of, PROJ_K, t->norm, t->k, false);
+    linear(&of, PROJ_V, t->norm, t->v, false);
+    rope_rows(rows, c->n_kv_heads, c->head_width, m->rope_cos, m->rope_sin, pos, false, t->k,
+              c->n_kv_heads * c->head_width);
+    attention_store(plan, layer, t->k, t->v);
+}
+
 void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
                     const uint32_t *pos, const struct attention_plan *plan,
                     const struct layer_state *s, struct arena *a, float *dx)

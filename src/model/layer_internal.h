@@ -51,6 +51,11 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out);
 
+/* Of layer_forward the keys and values alone: into the plan's pages. */
+void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                    struct layer_state *s, const struct layer_scratch *t);
+
 /*
  * dx [M, C]: the gradient at the layer's output in, at its input out; below the first layer only the unfrozen embedding has
  * a use for it, else dx is left as it is there. Gradients of the adapter, or of the unfrozen weights, are added to.

@@ -51,6 +51,16 @@ bool saved_pool_was_cut(struct saved_pool *p);
 size_t saved_pool_free(const struct saved_pool *p); /* rows that may still be taken */
 size_t saved_row_bytes(const struct model_config *c, size_t rank);
 
+/*
+ * Lean rows beside them, of which the layers' inputs alone are kept, at most max_bytes in all: a tenth of a row, and the forward pass
+ * of training is spared all the same; its layers are computed anew in the backward. Once, before any row is taken.
+ */
+MUST_CHECK bool saved_pool_add_lean(struct saved_pool *p, const struct model_config *c,
+                                    size_t max_bytes, struct error *err);
+size_t saved_lean_bytes(const struct model_config *c);
+/* A row, or where there is none a lean one; NULL where there is none either. */
+struct saved_row *saved_take_any(struct saved_pool *p, size_t leave);
+
 /* A row with its values undefined; NULL when not more than `leave` of them may still be taken. */
 struct saved_row *saved_take(struct saved_pool *p, size_t leave);
 /* Gives a row back. NULL and a row that was given back already are fine. */

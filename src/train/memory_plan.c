@@ -156,12 +156,23 @@ static double answers_bytes(const struct memory_work *w)
     return most * (double)size_max(1, w->recipe->refill);
 }
 
+/* As many lean rows as leave none of the step's without a place, the rest of kept to whole ones; how many are lean. */
+static double share_out(struct memory_plan *p, double row, double lean_row, double rows)
+{
+    const double whole = fmax(0, (p->kept - rows * lean_row) / (row - lean_row));
+    const double n = floor(fmin(rows - floor(whole), p->kept / lean_row));
+
+    p->lean = n * lean_row;
+    return n;
+}
+
 struct memory_plan memory_plan_of(const struct memory_work *w)
 {
     const struct recipe *r = w->recipe;
     const struct model_config *c = &w->model->config;
     const struct memory_need need = memory_need_of(w->model, NULL, r, w->longest);
     const double row = (double)saved_row_bytes(c, r->lora_rank), rows = rows_of_step(w);
+    const double lean_row = (double)saved_lean_bytes(c);
     const size_t pass_rows = memory_pass_rows(r, w->longest);
     const bool reinforcement = r->method == METHOD_REINFORCEMENT;
     const double most_kv = (double)engine_defaults(w->model).kv_bytes;
@@ -186,17 +197,19 @@ struct memory_plan memory_plan_of(const struct memory_work *w)
     p.cache = fmax(p.cache, fmax(need.answers, w->cache_taken));
     p.kept = fmin(fmin(recipe_memory_bytes(r), p.kept_all),
                   fmax(0, spare - fmax(0, p.cache - need.answers)));
-    p.kept = row * floor(p.kept / row);
     p.recomputes = p.kept < row * (rows + leave);
     p.leave = p.recomputes ? 0 : (size_t)leave;
-    /* of a pass what was not kept is lean, unless there is room for it */
-    const double missing = p.recomputes ? 1 - p.kept / (row * rows) : 0;
-    const size_t lean = reinforcement  ? (size_t)(missing * (double)pass_rows)
-                        : p.recomputes ? pass_rows
-                                       : 0;
+    const double n_lean = p.recomputes && reinforcement ? share_out(&p, row, lean_row, rows) : 0;
+    const double n_whole = floor((p.kept - p.lean) / row);
+    p.kept = row * n_whole + p.lean;
+    /* of a pass so many are computed anew, and so many of these are not there yet */
+    const double anew = !p.recomputes    ? 0
+                        : !reinforcement ? (double)pass_rows
+                                         : (double)pass_rows * fmax(0, 1 - n_whole / rows);
+    const double there = fmin(anew, (double)pass_rows * n_lean / rows);
     p.pass = memory_logits_bytes(w->model) +
              (double)workspace_bytes_of(w->model, r->lora_rank, forward_rows(w, p.recomputes)) +
-             memory_pass_bytes(w->model, r->lora_rank, pass_rows, lean);
+             memory_pass_bytes(w->model, r->lora_rank, pass_rows, (size_t)anew) - there * lean_row;
     p.peak = p.process + p.model + p.trained + p.pass + p.cache + p.answers + p.kept;
     return p;
 }
@@ -205,14 +218,15 @@ struct memory_plan memory_plan_of(const struct memory_work *w)
 
 void memory_plan_words(const struct memory_plan *p, char *text, size_t size)
 {
-    char peak[32], room[32], model[32], trained[32], pass[32], cache[32], kept[32], rest[32];
+    char peak[32], room[32], model[32], trained[32], pass[32], cache[32], kept[32], rest[32],
+        all[32];
     char there[64] = "", share[96] = "";
 
     if (p->room > 0)
         snprintf(there, sizeof there, " of the %s there are", memory_words(p->room, room));
     if (p->recomputes)
-        snprintf(share, sizeof share, " (%.0f %% of a step's; the rest is computed again)",
-                 100 * p->kept / p->kept_all);
+        snprintf(share, sizeof share, " (of %s; the rest is computed again)",
+                 memory_words(p->kept_all, all));
     snprintf(text, size,
              "at most %s%s: the model %s, what is trained %s, a training pass %s, keys and "
              "values %s, kept activations %s%s, the program, data and answers %s; graders run "
@@ -228,10 +242,10 @@ json_t *memory_plan_json(const struct memory_plan *p)
     const struct {
         const char *name;
         double x;
-    } all[] = {{"peak", p->peak},       {"least", p->least},      {"room", p->room},
-               {"process", p->process}, {"model", p->model},      {"trained", p->trained},
-               {"pass", p->pass},       {"cache", p->cache},      {"answers", p->answers},
-               {"kept", p->kept},       {"kept_all", p->kept_all}};
+    } all[] = {{"peak", p->peak},       {"least", p->least},       {"room", p->room},
+               {"process", p->process}, {"model", p->model},       {"trained", p->trained},
+               {"pass", p->pass},       {"cache", p->cache},       {"answers", p->answers},
+               {"kept", p->kept},       {"kept_all", p->kept_all}, {"lean", p->lean}};
     json_t *o = json_object();
 
     for (size_t i = 0; i < COUNT_OF(all); i++)

@@ -43,6 +43,7 @@ struct memory_plan {                                            /* bytes */
     double kept_all; /* what keeping every row of a step would take */
     bool recomputes; /* some rows are not kept */
     size_t kv_bytes; /* for engine_options */
+    double lean;     /* of kept: bytes of lean rows, the layers' inputs alone (saved.h) */
     size_t leave;    /* rows that sampling leaves for what training computes anew */
 };
 struct memory_plan memory_plan_of(const struct memory_work *w);

@@ -156,7 +156,7 @@ static void a_plan_is_told_in_words_and_in_numbers(void **state)
     assert_string_equal(
         text, "at most 1.20 GB of the 4.00 GB there are: the model 200.0 MB, what is trained "
               "300.0 MB, a training pass 40.0 MB, keys and values 50.0 MB, kept activations 600.0 "
-              "MB (50 % of a step's; the rest is computed again), the program, data and answers "
+              "MB (of 1.20 GB; the rest is computed again), the program, data and answers "
               "11.0 MB; graders run beside it.");
     ASSERT_OK(memory_plan_tell(&p, &sink, &err));
     assert_int_equal(h.n, 1);
