@@ -86,6 +86,7 @@ static void with_less_room_less_is_kept_then_the_cache_is_smaller(void **state)
                     p.kv_bytes <= before.kv_bytes);
         assert_true(p.model == all.model && p.trained == all.trained && p.least == all.least);
         assert_true(p.recomputes || p.kept == all.kept);
+        assert_true(p.lean <= p.kept && (p.lean > 0) == (p.recomputes && p.kept > 0));
         if (p.least * 1.05 + 32e6 <= w.room) { /* 1.05: what a peak may be above the planned one */
             assert_true(p.peak * 1.05 <= w.room);
             n_fit++;
@@ -110,6 +111,7 @@ static void memory_bytes_bounds_what_is_kept(void **state)
     r.memory_bytes = 1e6;
     assert_true(memory_plan_of(&w).kept <= 1e6 && memory_plan_of(&w).kept > 0);
     assert_true(memory_plan_of(&w).recomputes);
+    assert_true(memory_plan_of(&w).lean > 0);
     r.memory_bytes = 1;
     assert_true(memory_plan_of(&w).kept == 0);
     rig_close(&rig);
