@@ -411,11 +411,8 @@ static bool plan_memory(struct loop *l, struct error *err)
     const size_t longest = size_max(l->train.longest, l->valid.longest);
 
     memory_peak_forget();
-    l->memory = (struct memory_work){.model = in->model,
-                                     .recipe = &l->recipe,
-                                     .n_train = l->train.n,
-                                     .n_valid = l->valid.n,
-                                     .longest = longest};
+    l->memory = (struct memory_work){
+        .model = in->model, .recipe = &l->recipe, .n_valid = l->valid.n, .longest = longest};
     memory_work_look(&l->memory);
     l->plan = memory_plan_of(&l->memory);
     return memory_need_fits_here(in->model, &l->recipe, longest, l->memory.process, memory_total(),

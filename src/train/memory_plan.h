@@ -23,7 +23,7 @@ struct memory_work { /* what there is to do */
     const struct model *model;
     const struct recipe
         *recipe; /* its rank as used; what it leaves open is taken as for its first answers */
-    size_t n_train, n_valid;
+    size_t n_valid;
     size_t longest;     /* prompt of reinforcement; row of the other methods; in tokens */
     double mean_prompt; /* of reinforcement; in tokens */
     size_t trunk;       /* tokens that all prompts begin with: computed, cached and kept once */

@@ -458,7 +458,6 @@ static bool plan_memory(struct loop *l, struct engine_options *eo, struct error 
     l->memory =
         (struct memory_work){.model = in->model,
                              .recipe = &l->recipe,
-                             .n_train = in->train->n_rows,
                              .n_valid = n_valid,
                              .longest = l->longest_prompt,
                              .mean_prompt = (double)l->prompts.n_tokens / (double)l->prompts.n,

@@ -36,7 +36,6 @@ static struct memory_work work_of(const struct model *m, struct recipe *r)
     r->memory_bytes = 1e12;
     return (struct memory_work){.model = m,
                                 .recipe = r,
-                                .n_train = 100,
                                 .n_valid = 10,
                                 .longest = 60,
                                 .mean_prompt = 50,
