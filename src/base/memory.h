@@ -1,14 +1,26 @@
 /*
- * memory.h - how much memory there is for what only makes things faster.
+ * memory.h - how much memory there is, and how much this process has.
  */
 #ifndef HONE_BASE_MEMORY_H
 #define HONE_BASE_MEMORY_H
 
 /*
  * Bytes that could be taken without anybody swapping: the system's estimate (MemAvailable of /proc/meminfo), or what the
- * control group leaves where that is less (memory.max, memory.current). 0 when neither says.
+ * control group leaves where that is less (memory.max less memory.current, files that it could drop not counted), or the
+ * process's own limits (RLIMIT_AS, RLIMIT_DATA). 0 when none says.
  */
 double memory_available(void);
-/* Bytes of the machine, or of the control group where that may have less (memory.max). */
+/* Bytes of the machine, or of the control group (memory.max) or the process's limits where those let it have less. */
 double memory_total(void);
+
+double memory_resident(void); /* of this process, files that are mapped included; 0: not known */
+double memory_peak(void);     /* the most that was, since the process began or memory_peak_forget */
+/* The peak is counted anew from here on, where the system lets a process do so. */
+void memory_peak_forget(void);
+
+/*
+ * From now on what is freed goes back to the system: blocks of 4 MiB and more at once, of the rest all but a few. By
+ * itself glibc would keep up to 32 MiB a block and 64 MiB in all for next time. Once, before anything large is taken.
+ */
+void memory_hold_little(void);
 #endif

@@ -8,6 +8,12 @@
 
 #include <math.h>
 
+static json_t *with_plan(json_t *o, const struct memory_plan *p)
+{
+    json_object_set_new(o, "memory_plan", memory_plan_json(p));
+    return o;
+}
+
 static json_t *as_json(const struct check_report *r, const struct grader *g)
 {
     json_t *shadows = json_array();
@@ -58,16 +64,19 @@ struct cost {
     struct buf step, total, memory;
 };
 
-static struct cost cost_of(double seconds_per_step, double seconds_total, double memory_bytes)
+static struct cost cost_of(double seconds_per_step, double seconds_total,
+                           const struct memory_plan *plan)
 {
+    char words[512];
     struct cost c;
 
     buf_init(&c.step, 64);
     buf_init(&c.total, 64);
-    buf_init(&c.memory, 64);
+    buf_init(&c.memory, sizeof words);
     put_seconds(&c.step, seconds_per_step);
     put_seconds(&c.total, seconds_total);
-    put_bytes(&c.memory, memory_bytes);
+    memory_plan_words(plan, words, sizeof words);
+    buf_text(&c.memory, words);
     return c;
 }
 
@@ -80,7 +89,7 @@ static void cost_release(struct cost *c)
 
 static bool tell(const struct check_report *r, struct error *err)
 {
-    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, r->memory_bytes);
+    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, &r->plan);
     const bool ok = out_printf(
         err,
         "%s\n\n"
@@ -119,7 +128,7 @@ static json_t *fit_as_json(const struct fit_report *r)
 
 static bool tell_fit(const struct fit_report *r, struct error *err)
 {
-    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, r->memory_bytes);
+    struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, &r->plan);
     const bool ok = out_printf(
         err,
         "Every row can be learned by method %s.\n\n"
@@ -143,7 +152,7 @@ static bool check_fit(struct cli *c, const struct job_parts *parts, struct error
 
     in.run_dir = "";
     return fit_check(&in, &r, err) &&
-           (c->json ? out_json_new(fit_as_json(&r), err) : tell_fit(&r, err));
+           (c->json ? out_json_new(with_plan(fit_as_json(&r), &r.plan), err) : tell_fit(&r, err));
 }
 
 static void on_tick(void *ctx, const char *phase, size_t done, size_t total)
@@ -174,8 +183,10 @@ static bool run(struct cli *c, struct error *err)
         ok = reinforce_check(&in, &report, err);
         meter_end(&meter);
     }
-    ok = ok && (c->json ? out_json_new(as_json(&report, parts.grader.grader), err)
-                        : tell(&report, err) && tell_shadows(&report, parts.grader.grader, err));
+    ok =
+        ok &&
+        (c->json ? out_json_new(with_plan(as_json(&report, parts.grader.grader), &report.plan), err)
+                 : tell(&report, err) && tell_shadows(&report, parts.grader.grader, err));
     job_parts_close(&parts);
     if (ok && !report.can_learn) {
         c->quiet_failure = true; /* the verdict says it */

@@ -181,14 +181,15 @@ static bool tell_result(const struct training *t, const struct reinforce_result 
 
     if (t->c->json)
         return out_json_new(
-            json_pack("{s:s, s:s, s:s, s:s?, s:I, s:I, s:o, s:o, s:o, s:f, s:s, s:s}", "type",
-                      "result", "id", run_folder_id(t->run.folder), "run", t->run.dir,
+            json_pack("{s:s, s:s, s:s, s:s?, s:I, s:I, s:o, s:o, s:o, s:f, s:s, s:s, s:I, s:I}",
+                      "type", "result", "id", run_folder_id(t->run.folder), "run", t->run.dir,
                       "fine_tuned_model", t->run.model_name, "steps", (json_int_t)r->steps,
                       "best_step", (json_int_t)r->best_step, "first_reward",
                       number(r->first_reward), "base_valid_reward",
                       valid ? number(r->base_valid_reward) : json_null(), "best_valid_reward",
                       valid ? number(r->best_valid_reward) : json_null(), "max_dlogp", r->max_dlogp,
-                      "adapter_sha256", r->adapter_sha256, "adapter", adapter),
+                      "adapter_sha256", r->adapter_sha256, "adapter", adapter, "planned_bytes",
+                      (json_int_t)r->planned_bytes, "peak_bytes", (json_int_t)r->peak_bytes),
             err);
     return out_printf(
                err,
@@ -212,12 +213,13 @@ static bool tell_fit_result(const struct training *t, const struct fit_result *r
 
     if (t->c->json) {
         json_t *j = json_pack(
-            "{s:s, s:s, s:s, s:s?, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s}", "type", "result", "id",
-            run_folder_id(t->run.folder), "run", t->run.dir, "fine_tuned_model", t->run.model_name,
-            "method", train_method_name(t->parts.method), "steps", (json_int_t)r->steps, "n_epochs",
-            (json_int_t)r->n_epochs, "trained_tokens", (json_int_t)r->trained_tokens, "first_loss",
-            number(r->first_loss), "last_loss", number(r->last_loss), "adapter_sha256",
-            r->adapter_sha256, "adapter", adapter);
+            "{s:s, s:s, s:s, s:s?, s:s, s:I, s:I, s:I, s:o, s:o, s:s, s:s, s:I, s:I}", "type",
+            "result", "id", run_folder_id(t->run.folder), "run", t->run.dir, "fine_tuned_model",
+            t->run.model_name, "method", train_method_name(t->parts.method), "steps",
+            (json_int_t)r->steps, "n_epochs", (json_int_t)r->n_epochs, "trained_tokens",
+            (json_int_t)r->trained_tokens, "first_loss", number(r->first_loss), "last_loss",
+            number(r->last_loss), "adapter_sha256", r->adapter_sha256, "adapter", adapter,
+            "planned_bytes", (json_int_t)r->planned_bytes, "peak_bytes", (json_int_t)r->peak_bytes);
         if (r->has_valid) {
             put_measure(j, "base_valid", dpo, &r->base_valid);
             put_measure(j, "valid", dpo, &r->valid);

@@ -39,6 +39,11 @@ size_t workspace_bytes(const struct workspace *w)
     return size_max(w->peak_bytes, w->step.taken_bytes);
 }
 
+size_t workspace_bytes_of(const struct model *m, size_t rank, size_t rows)
+{
+    return rows * (layer_row_bytes(m, rank) + 2 * m->config.width * sizeof(float));
+}
+
 bool batch_positions(const struct model *m, const struct batch *b, uint32_t *pos, struct error *err)
 {
     size_t at = 0;

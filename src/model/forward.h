@@ -28,6 +28,8 @@ struct workspace;
 MUST_CHECK bool workspace_open(const struct model *m, struct workspace **out, struct error *err);
 void workspace_close(struct workspace *w);
 size_t workspace_bytes(const struct workspace *w);
+/* What a pass over so many rows takes of it. rank: of the adapter; 0: there is none. */
+size_t workspace_bytes_of(const struct model *m, size_t rank, size_t rows);
 
 /*
  * hidden[m, C] for the rows of b; the segments have grown by their rows afterwards.

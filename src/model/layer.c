@@ -166,6 +166,25 @@ static struct rounded *rounding(const struct layer_scratch *t, size_t k)
     return k % ROUNDED_BLOCK == 0 ? t->rounded : NULL;
 }
 
+static size_t rounded_row_bytes(size_t k)
+{
+    return k + k / ROUNDED_BLOCK *
+                   (2 * sizeof(float) + 2 * sizeof(int32_t) + sizeof(struct rounded_apart));
+}
+
+size_t layer_row_bytes(const struct model *m, size_t rank)
+{
+    const struct model_config *c = &m->config;
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const size_t state = saved_layout_of(c, rank).stride - c->width - 2 * kd;
+    const size_t scratch = c->width + 2 * kd + c->hidden;
+
+    return (state + scratch) * sizeof(float) +
+           (m->precision == PRECISION_INT8
+                ? rounded_row_bytes(size_max(size_max(c->width, c->hidden), hd))
+                : 0);
+}
+
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out)
@@ -193,6 +212,23 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     linear(&of, wide, 2, t->norm, (float *[]){s->gate, s->up}, false);
     swiglu_and(rows, c->hidden, s->gate, s->up, t->act, rounding(t, c->hidden));
     linear(&of, narrow, 1, t->act, &out, true);
+}
+
+void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                    struct layer_state *s, const struct layer_scratch *t)
+{
+    const struct model_config *c = &m->config;
+    const struct linear of = {
+        .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
+    static const enum projection both[] = {PROJ_K, PROJ_V};
+
+    rms_norm_and(rows, c->width, s->x, m->layers[layer].attn_norm, (float)c->rms_eps, t->norm,
+                 s->r1, NULL, rounding(t, c->width));
+    linear(&of, both, 2, t->norm, (float *[]){t->k, t->v}, false);
+    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, false,
+              &(struct heads){c->n_kv_heads, t->k, c->n_kv_heads * c->head_width}, 1);
+    attention_store(plan, layer, NULL, t->k, t->v);
 }
 
 void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,

@@ -43,6 +43,9 @@ struct layer_scratch {
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size_t n_by,
                                         struct arena *a);
 
+/* Bytes of a row of both. */
+size_t layer_row_bytes(const struct model *m, size_t rank);
+
 /*
  * s->x in, out [M, C] out; out is not s->x's memory. Keys and values go into the plan's pages, too. by [n_by]: the adapters
  * and their rows; each linear layer is computed once for all rows, then each adapter's part for its own.
@@ -50,6 +53,11 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out);
+
+/* Of layer_forward the keys and values alone: into the plan's pages. */
+void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
+                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
+                    struct layer_state *s, const struct layer_scratch *t);
 
 /*
  * dx [M, C]: the gradient at the layer's output in, at its input out; below the first layer only the unfrozen embedding has

@@ -106,6 +106,7 @@ bool model_open(const char *path, size_t max_positions, struct model **out, stru
         m->max_positions = max_positions > 0 ? size_min(max_positions, m->config.context)
                                              : size_min(m->config.context, 8192);
         ok = ok && load(m, err);
+        model_files_forget(m->files);
     }
     if (!ok) {
         model_close(m);
@@ -126,7 +127,7 @@ void model_close(struct model *m)
 
 size_t model_bytes(const struct model *m)
 {
-    return m->arena.taken_bytes;
+    return m->arena.used_bytes; /* what of its blocks was never used is not in memory */
 }
 
 /* Takes the place of one weight in the floats, copies it there, and packs it from there on. */
@@ -198,6 +199,7 @@ bool model_unfreeze(struct model *m, struct error *err)
             f->layers[l].d_proj[p] = grad_of(f, f->layers[l].proj[p]);
         }
     }
+    model_files_forget(m->files);
     if (ok) {
         m->embed = (struct matrix_view){
             .dtype = DTYPE_F32, .rows = c->vocab, .cols = c->width, .data = f->embed};

@@ -230,6 +230,20 @@ bool model_files_open(const char *path, struct model_files **out, struct error *
     return true;
 }
 
+void model_files_forget(const struct model_files *f)
+{
+    if (f->gguf != NULL) {
+        const struct file_map map = gguf_map(f->gguf);
+
+        file_map_forget(&map);
+    }
+    for (size_t i = 0; f->safetensors != NULL && i < safetensors_n_files(f->safetensors); i++) {
+        const struct file_map map = safetensors_file(f->safetensors, i);
+
+        file_map_forget(&map);
+    }
+}
+
 void model_files_close(struct model_files *f)
 {
     if (f == NULL)

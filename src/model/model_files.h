@@ -50,6 +50,8 @@ struct model_files;
  */
 MUST_CHECK bool model_files_open(const char *path, struct model_files **out, struct error *err);
 void model_files_close(struct model_files *f);
+/* The weights read so far need not stay in memory; what is read again comes from the files again. */
+void model_files_forget(const struct model_files *f);
 
 const struct model_config *model_files_config(const struct model_files *f);
 /* layer (0..L-1) is ignored for the first three names. data is NULL for a W_HEAD that is tied. Lives as long as f. */

@@ -42,8 +42,26 @@ MUST_CHECK bool saved_pool_open(const struct model_config *c, size_t rank, size_
                                 struct saved_pool **out, struct error *err);
 void saved_pool_close(struct saved_pool *p);
 size_t saved_pool_bytes(const struct saved_pool *p); /* taken from the system */
-size_t saved_pool_free(const struct saved_pool *p);  /* rows that may still be taken */
+size_t saved_pool_most(const struct saved_pool *p);  /* bytes that it may take */
+/* No row is in use: at most max_bytes from now on, what is more goes back to the system. */
+void saved_pool_shrink(struct saved_pool *p, size_t max_bytes);
+/* It takes no more from the system once less than so many bytes would be left to others: memory_available. 0, as from the
+   start: it does not ask. */
+void saved_pool_leave(struct saved_pool *p, double bytes);
+/* Whether the system had less for it than max_bytes since the last time that this was asked. */
+bool saved_pool_was_cut(struct saved_pool *p);
+size_t saved_pool_free(const struct saved_pool *p); /* rows that may still be taken */
 size_t saved_row_bytes(const struct model_config *c, size_t rank);
+
+/*
+ * Lean rows beside them, of which the layers' inputs alone are kept, at most max_bytes in all: a tenth of a row, and the forward pass
+ * of training is spared all the same; its layers are computed anew in the backward. Once, before any row is taken.
+ */
+MUST_CHECK bool saved_pool_add_lean(struct saved_pool *p, const struct model_config *c,
+                                    size_t max_bytes, struct error *err);
+size_t saved_lean_bytes(const struct model_config *c);
+/* A row, or where there is none a lean one; NULL where there is none either. */
+struct saved_row *saved_take_any(struct saved_pool *p, size_t leave);
 
 /* A row with its values undefined; NULL when not more than `leave` of them may still be taken. */
 struct saved_row *saved_take(struct saved_pool *p, size_t leave);

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of a pass of which only the layers' inputs were kept: each layer is computed anew for them. */
+/*
+ * Rows of a pass of which only the layers' inputs were kept, and those behind them in their segments: each layer is computed anew
+ * for them.
+ */
 struct lean {
     size_t m;
     size_t *row; /* [m] of the pass */
@@ -41,57 +44,135 @@ struct missing {
     struct saved_row **rows; /* [b.m] where they are kept */
 };
 
+/* How much of a span is known from its beginning on: as a whole, and with the lean rows behind that. */
+struct known {
+    size_t whole, all;
+};
+
+static bool is_lean(const struct training_pass *p, size_t row)
+{
+    const size_t rank = p->adapter != NULL ? p->adapter->rank : 0;
+
+    return p->rows[row]->stride < saved_layout_of(&p->model->config, rank).stride;
+}
+
+static struct known known_of(const struct training_pass *p, size_t row, size_t n)
+{
+    struct known k = {0};
+
+    while (k.whole < n && p->rows[row + k.whole] != NULL && !is_lean(p, row + k.whole))
+        k.whole++;
+    k.all = k.whole;
+    while (k.all < n && p->rows[row + k.all] != NULL)
+        k.all++;
+    return k;
+}
+
+/* The rows of each span behind those known as a whole, to its end or as far as they are known; segments end where they begin. */
+static struct lean *lean_make(struct training_pass *p, const struct batch *b,
+                              const struct known *known, bool to_end, struct arena *a)
+{
+    struct span *spans = ARENA_ARRAY(a, struct span, b->n_spans);
+    struct lean *lean = ARENA_NEW(a, struct lean);
+    size_t row = 0, n_spans = 0;
+
+    lean->row = ARENA_ARRAY(a, size_t, b->m);
+    lean->pos = ARENA_ARRAY(a, uint32_t, b->m);
+    for (size_t i = 0; i < b->n_spans; i++) {
+        const size_t end = to_end ? b->spans[i].n_rows : known[i].all;
+
+        if (end > known[i].whole)
+            spans[n_spans++] =
+                (struct span){.seg = b->spans[i].seg, .n_rows = end - known[i].whole};
+        for (size_t k = known[i].whole; k < end; k++) {
+            lean->pos[lean->m] = p->pos[row + k];
+            lean->row[lean->m++] = row + k;
+        }
+        row += b->spans[i].n_rows;
+    }
+    lean->plan = attention_plan_make(&p->model->config, spans, n_spans, a);
+    return lean;
+}
+
+/* Keys and values of known lean rows, for the missing ones that look at them. */
+static void store_lean(const struct training_pass *p, const struct lean *lean, struct arena *a)
+{
+    const struct model *m = p->model;
+    const struct adapter_rows by = {.adapter = p->adapter, .n_rows = lean->m};
+    const struct layer_scratch t = layer_scratch_make(m, lean->m, 1, a);
+    struct layer_state s =
+        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, lean->m, a);
+    struct saved_row **rows = ARENA_ARRAY(a, struct saved_row *, lean->m);
+
+    s.x = layer_floats(a, lean->m * m->config.width);
+    for (size_t i = 0; i < lean->m; i++)
+        rows[i] = p->rows[lean->row[i]];
+    for (size_t l = 0; l < m->config.n_layers; l++) {
+        layer_fetch_x(m, l, lean->m, rows, s.x);
+        layer_store_kv(m, &by, p->adapter != NULL, l, lean->m, lean->pos, lean->plan, &s, &t);
+    }
+}
+
+/* Keys and values of rows that are known as a whole. */
+static void store_whole(const struct training_pass *p, struct arena *a)
+{
+    const struct model_config *c = &p->model->config;
+    const size_t kd = c->n_kv_heads * c->head_width;
+    float *k = layer_floats(a, p->m * kd), *v = layer_floats(a, p->m * kd);
+
+    for (size_t l = 0; l < c->n_layers; l++) {
+        layer_fetch_kv(p->model, p->adapter, l, p->m, p->rows, k, v);
+        attention_store(p->plan, l, NULL, k, v);
+    }
+}
+
 /*
  * Known rows are put back: their keys and values into the pages, their segments grown by them. What a span knows behind
  * something unknown of its own is computed again, for a segment grows at its end.
  */
 static struct missing put_back(struct training_pass *p, const struct batch *b, struct arena *a)
 {
-    const struct model_config *c = &p->model->config;
-    const size_t kd = c->n_kv_heads * c->head_width;
     struct span *spans = ARENA_ARRAY(a, struct span, b->n_spans);
     token_id *tokens = ARENA_ARRAY(a, token_id, b->m);
-    size_t *grown = ARENA_ARRAY(a, size_t, b->n_spans);
+    struct known *known = ARENA_ARRAY(a, struct known, b->n_spans);
     struct missing x = {.b = {.tokens = tokens, .spans = spans},
                         .row = ARENA_ARRAY(a, size_t, b->m),
                         .rows = ARENA_ARRAY(a, struct saved_row *, b->m)};
-    size_t row = 0, n_known = 0;
+    size_t row = 0, n_whole = 0, n_lean = 0;
 
     for (size_t i = 0; i < b->n_spans; i++) {
         const struct span *s = &b->spans[i];
-        size_t k = 0;
 
         s->seg->row0 = row;
-        while (k < s->n_rows && p->rows[row + k] != NULL)
-            k++;
-        grown[i] = k;
-        n_known += k;
-        if (k < s->n_rows)
-            spans[x.b.n_spans++] = (struct span){.seg = s->seg, .n_rows = s->n_rows - k};
-        for (; k < s->n_rows; k++) {
+        known[i] = known_of(p, row, s->n_rows);
+        n_whole += known[i].whole;
+        n_lean += known[i].all - known[i].whole;
+        if (known[i].all < s->n_rows)
+            spans[x.b.n_spans++] = (struct span){.seg = s->seg, .n_rows = s->n_rows - known[i].all};
+        for (size_t k = known[i].all; k < s->n_rows; k++) {
             p->rows[row + k] = NULL;
             x.row[x.b.m] = row + k;
             tokens[x.b.m++] = b->tokens[row + k];
         }
         row += s->n_rows;
     }
-    if (n_known > 0) {
-        float *k = layer_floats(a, b->m * kd), *v = layer_floats(a, b->m * kd);
-
-        for (size_t l = 0; l < c->n_layers; l++) {
-            layer_fetch_kv(p->model, p->adapter, l, b->m, p->rows, k, v);
-            attention_store(p->plan, l, NULL, k, v);
-        }
+    if (n_whole > 0)
+        store_whole(p, a);
+    for (size_t i = 0; i < b->n_spans; i++)
+        b->spans[i].seg->len += (uint32_t)known[i].whole;
+    if (n_lean > 0) {
+        p->lean = lean_make(p, b, known, true, &p->arena);
+        if (x.b.m > 0)
+            store_lean(p, lean_make(p, b, known, false, a), a);
     }
     for (size_t i = 0; i < b->n_spans; i++)
-        b->spans[i].seg->len += (uint32_t)grown[i];
+        b->spans[i].seg->len += (uint32_t)(known[i].all - known[i].whole);
     return x;
 }
 
-/* Places for the missing rows: whole ones where the pool has room for all, else lean ones. */
-static void make_room(struct training_pass *p, const struct missing *x)
+/* Whole rows for the missing ones, if the pool has room for all of them. */
+static bool take_whole(struct training_pass *p, const struct missing *x)
 {
-    const struct model_config *c = &p->model->config;
     const size_t n = x->b.m;
 
     p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
@@ -104,10 +185,28 @@ static void make_room(struct training_pass *p, const struct missing *x)
     }
     if (p->n_taken == n) {
         saved_places(x->rows, p->taken, n);
-        return;
+        return true;
     }
     while (p->n_taken > 0)
         saved_give(p->pool, p->taken[--p->n_taken]);
+    return false;
+}
+
+/* Places for the missing rows: whole ones where the pool has room for all and no others are lean, else lean ones. */
+static void make_room(struct training_pass *p, const struct missing *x)
+{
+    const struct model_config *c = &p->model->config;
+    const size_t n = x->b.m;
+
+    if (p->lean == NULL && take_whole(p, x))
+        return;
+    for (size_t i = 0; i < n; i++) {
+        x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
+        *x->rows[i] = (struct saved_row){
+            .values = layer_floats(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
+    }
+    if (p->lean != NULL) /* they are among its rows */
+        return;
     struct lean *lean = ARENA_NEW(&p->arena, struct lean);
     *lean = (struct lean){.m = n,
                           .row = ARENA_ARRAY(&p->arena, size_t, n),
@@ -116,9 +215,6 @@ static void make_room(struct training_pass *p, const struct missing *x)
     for (size_t i = 0; i < n; i++) {
         lean->row[i] = x->row[i];
         lean->pos[i] = p->pos[x->row[i]];
-        x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
-        *x->rows[i] = (struct saved_row){
-            .values = layer_floats(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
     }
     p->lean = lean;
 }
@@ -234,9 +330,10 @@ size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const size_t kept =
         lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
-    const size_t layer = (saved_layout_of(c, rank).stride - 2 * kd) * (lean ? 2 : 1);
+    /* the layer's input and state, last, dx; the backward's own; and a layer anew with its input and output */
+    const size_t state = saved_layout_of(c, rank).stride - 2 * kd + 2 * c->width;
     const size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
-    const size_t scratch = c->width + 2 * kd + c->hidden;
+    const size_t anew = lean ? layer_row_bytes(m, rank) + 2 * c->width * sizeof(float) : 0;
 
-    return rows * (kept + sizeof(float) * (layer + back + 2 * scratch + 4 * c->width));
+    return rows * (kept + (state + back) * sizeof(float) + anew);
 }

@@ -97,6 +97,11 @@ void engine_set_draft(struct engine *e, size_t tokens)
     e->opt.draft = tokens;
 }
 
+void engine_limit(struct engine *e, size_t kv_bytes)
+{
+    e->opt.kv_bytes = kv_bytes;
+}
+
 struct kv_pool *engine_pool(struct engine *e)
 {
     return e->pool;

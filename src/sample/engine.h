@@ -66,6 +66,8 @@ struct sample { /* one answer; its arrays live until the next engine_run, or the
     size_t n_shared;                /* prompt rows from the first on that other requests share */
 };
 
+#define ENGINE_LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
+
 struct engine;
 struct engine_options {
     size_t max_live;     /* answers in flight; those of one request alone may be more */
@@ -85,6 +87,8 @@ MUST_CHECK bool engine_open(const struct model *m, const struct tokenizer *t,
 void engine_close(struct engine *e);
 size_t engine_bytes(const struct engine *e);
 void engine_set_draft(struct engine *e, size_t tokens); /* as engine_options.draft, from now on */
+/* Another kv_bytes from now on. */
+void engine_limit(struct engine *e, size_t kv_bytes);
 struct kv_pool *engine_pool(struct engine *e);
 struct workspace *engine_workspace(struct engine *e);
 /* Scratch for rows of logits [rows, ld], shared by sampling and training; at least one row. */

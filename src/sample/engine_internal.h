@@ -8,7 +8,7 @@
 #include "sample/engine.h"
 #include "sample/prefix.h"
 
-#define LOGIT_ROWS 64 /* rows of logits at a time: 12 MB for a vocabulary of 49k */
+#define LOGIT_ROWS ENGINE_LOGIT_ROWS
 
 /* How far a thinking span has come: maybe -> open -> none, or at once the last. */
 struct thought {

@@ -52,7 +52,7 @@ struct saved_row **engine_take_rows(struct engine *e, size_t m)
         return NULL;
     struct saved_row **to = ARENA_ARRAY(&e->round, struct saved_row *, m);
     for (size_t i = 0; i < m; i++)
-        to[i] = saved_take(e->hooks->save, e->hooks->save_leave);
+        to[i] = saved_take_any(e->hooks->save, e->hooks->save_leave);
     return to;
 }
 

@@ -209,7 +209,8 @@ static json_t *probe_messages(bool call)
 static void render_probe(const struct prompter *p, json_t *messages, bool with_tools,
                          struct buf *out)
 {
-    json_t *tools = probe_tool(), *vars = variables(p, messages, with_tools ? tools : NULL, NULL, true);
+    json_t *tools = probe_tool(),
+           *vars = variables(p, messages, with_tools ? tools : NULL, NULL, true);
     struct error unheard = {0};
     size_t n_spans;
 

@@ -4,7 +4,6 @@
 #include "train/check.h"
 #include "base/parallel.h"
 #include "base/size.h"
-#include "model/training_pass.h"
 #include "train/answers.h"
 #include "train/epoch.h"
 #include "train/preflight.h"
@@ -30,7 +29,6 @@ struct survey {
     size_t n_rows, n_samples;
     struct asked *answers;
     double seconds_sampling;
-    size_t rows_computed; /* rows of the model's passes, prompts included */
     double shadow_sum[GRADE_MAX_PARTS], shadow_n[GRADE_MAX_PARTS], shadow_failed[GRADE_MAX_PARTS];
 };
 
@@ -42,7 +40,6 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
     struct arena a = {0};
     struct answers x;
     size_t *items = ARENA_ARRAY(&a, size_t, n_rows);
-    const size_t before = engine_counts(e).rows;
 
     for (size_t i = 0; i < n_rows; i++)
         items[i] = order[s->n_rows + i];
@@ -68,7 +65,6 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
     if (ok) {
         s->n_rows += n_rows;
         s->seconds_sampling += x.seconds_sampling;
-        s->rows_computed += engine_counts(e).rows - before;
     }
     arena_release(&a);
     return ok;
@@ -207,9 +203,8 @@ static void judge(const struct recipe *r, struct check_report *c)
                  r->max_tokens);
 }
 
-static void foretell_cost(const struct engine *e, const struct reinforce_inputs *in,
-                          const struct recipe *r, const struct survey *s, size_t total_steps,
-                          double fixed_bytes, struct check_report *c)
+static void foretell_cost(const struct recipe *r, const struct survey *s, size_t total_steps,
+                          struct check_report *c)
 {
     /* a step samples portions till enough prompts have spread, then trains on one batch: about twice its sampling */
     const double rows = (double)s->n_rows,
@@ -218,16 +213,11 @@ static void foretell_cost(const struct engine *e, const struct reinforce_inputs 
 
     c->seconds_per_step = portion * (1 + more) + 2 * portion;
     c->seconds_total = c->seconds_per_step * (double)total_steps;
-    c->memory_bytes = fixed_bytes + (double)engine_bytes(e) +
-                      (double)training_pass_bytes(in->model, r->lora_rank, r->pass_rows, true) +
-                      fmin(recipe_memory_bytes(r),
-                           (double)s->rows_computed / rows * (double)(r->batch_size * r->refill) *
-                               (double)saved_row_bytes(&in->model->config, r->lora_rank));
     c->better_a_step = c->better_share * (double)(c->n_samples * r->batch_size * r->refill);
 }
 
 bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recipe *r,
-               size_t total_steps, double fixed_bytes, struct check_report *out, struct error *err)
+               size_t total_steps, struct check_report *out, struct error *err)
 {
     const size_t n_train = in->train->n_rows;
     struct arena a = {0};
@@ -265,7 +255,7 @@ bool check_job(struct engine *e, const struct reinforce_inputs *in, struct recip
             c.shadow_mean[k] = s.shadow_sum[k] / s.shadow_n[k];
             c.shadow_failed[k] = s.shadow_failed[k] / all;
         }
-        foretell_cost(e, in, r, &s, total_steps, fixed_bytes, &c);
+        foretell_cost(r, &s, total_steps, &c);
         judge(r, &c);
         *out = c;
     }

@@ -8,7 +8,7 @@
 
 /*
  * Settles the recipe (preflight.h), then lets the base model answer training prompts, in groups and in the order of the
- * first epoch, as the first steps would. fixed_bytes: memory of weights, adapter and optimizer.
+ * first epoch, as the first steps would. All of the report but its memory.
  *
  * A job can learn when
  *   - a sixth of the prompts teach: a group whose answers all earn the same gives no gradient, and with the default three
@@ -19,6 +19,6 @@
  * the answer open, up to four times the first; then what was seen decides.
  */
 MUST_CHECK bool check_job(struct engine *e, const struct reinforce_inputs *in,
-                          struct recipe *recipe, size_t total_steps, double fixed_bytes,
-                          struct check_report *out, struct error *err);
+                          struct recipe *recipe, size_t total_steps, struct check_report *out,
+                          struct error *err);
 #endif

@@ -3,12 +3,13 @@
  */
 #include "train/fit.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/size.h"
-#include "model/training_pass.h"
 #include "train/checkpoint.h"
 #include "train/epoch.h"
 #include "train/fit_rows.h"
 #include "train/gradient.h"
+#include "train/memory_need.h"
 #include "train/preference.h"
 #include "train/reference.h"
 #include "train/supervised.h"
@@ -36,6 +37,9 @@ struct loop {
     uint32_t *order; /* the present epoch's order of rows */
     uint64_t order_epoch;
     uint64_t steps_an_epoch, total_steps;
+    struct memory_work memory;
+    struct memory_plan plan;
+    struct memory_watch watch;
     double began;
     uint64_t began_at_step;
 };
@@ -334,6 +338,8 @@ static bool one_step(struct loop *l, struct error *err)
     struct rusage usage;
 
     arena_reset(&l->step);
+    if (!memory_watch_step(&l->watch, err))
+        return false;
     if (!update(l, &m, err))
         return give_up(l, &before, err);
     l->state.step = step;
@@ -393,9 +399,25 @@ static bool tell_settled(const struct loop *l, struct error *err)
     json_object_update_missing(values, more);
     json_decref(more);
     json_object_set_new(values, "total_steps", json_integer((json_int_t)l->total_steps));
+    json_object_set_new(values, "memory_plan", memory_plan_json(&l->plan));
     const bool ok = sink->settled(sink->ctx, values, err);
     json_decref(values);
     return ok;
+}
+
+/* The rows are there, and nothing else of the job. */
+static bool plan_memory(struct loop *l, struct error *err)
+{
+    const struct fit_inputs *in = l->in;
+    const size_t longest = size_max(l->train.longest, l->valid.longest);
+
+    memory_peak_forget();
+    l->memory = (struct memory_work){
+        .model = in->model, .recipe = &l->recipe, .n_valid = l->valid.n, .longest = longest};
+    memory_work_look(&l->memory);
+    l->plan = memory_plan_of(&l->memory);
+    return memory_need_fits_here(in->model, &l->recipe, longest, l->memory.process, memory_total(),
+                                 err);
 }
 
 static bool set_up(struct loop *l, struct error *err)
@@ -413,10 +435,14 @@ static bool set_up(struct loop *l, struct error *err)
     const struct trained_options opt = {
         .recipe = &l->recipe, .start = in->start, .base_name = in->base_name};
     l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
-    return engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l->engine, err) &&
-           trained_open(in->model, &opt, &l->run, &l->trained, err) &&
-           saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
-                           &l->saved, err);
+    if (!plan_memory(l, err) ||
+        !engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l->engine, err) ||
+        !trained_open(in->model, &opt, &l->run, &l->trained, err) ||
+        !saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->plan.kept, &l->saved,
+                         err))
+        return false;
+    l->watch = (struct memory_watch){.plan = &l->plan, .saved = l->saved, .sink = in->sink};
+    return true;
 }
 
 static void close_loop(struct loop *l)
@@ -465,7 +491,7 @@ static bool tell_start(const struct loop *l, struct error *err)
                  "First the model as it is scores all %zu answers: training compares with that.",
                  l->train.first_answer[l->train.n] +
                      (l->valid.n > 0 ? l->valid.first_answer[l->valid.n] : 0))) &&
-           tell_settled(l, err);
+           memory_plan_tell(&l->plan, l->in->sink, err) && tell_settled(l, err);
 }
 
 static bool begin(struct loop *l, struct error *err)
@@ -484,7 +510,7 @@ static bool begin(struct loop *l, struct error *err)
         trained_changed(&l->trained);
         return rewind_to(l, at, err) &&
                tell(l, err, EVENT_INFO, "Resumed after step %" PRIu64 ".", at) &&
-               tell_settled(l, err);
+               memory_plan_tell(&l->plan, in->sink, err) && tell_settled(l, err);
     }
     l->state.fit = (struct fit_state){.on = true, .has_valid = l->valid.n > 0};
     if ((in->resume && !rewind_to(l, 0, err)) || !tell_start(l, err) ||
@@ -513,6 +539,8 @@ static void result_of(const struct loop *l, struct fit_result *out)
                                .base_valid = s->base_valid,
                                .valid = s->valid,
                                .trained_tokens = (size_t)l->state.trained_tokens};
+    out->planned_bytes = l->plan.peak;
+    out->peak_bytes = memory_peak();
     trained_sha256(&l->trained, out->adapter_sha256);
 }
 
@@ -529,6 +557,7 @@ bool fit(const struct fit_inputs *in, struct fit_result *out, struct error *err)
             ok = (checkpoint_last(in->run_dir) == l.state.step || save(&l, NULL, err)) &&
                  fail(err, ERR_CANCELLED, "stopped on request after step %" PRIu64, l.state.step);
     }
+    ok = ok && memory_watch_end(&l.watch, err);
     if (ok)
         result_of(&l, out);
     close_loop(&l);
@@ -541,8 +570,6 @@ static void foretell(const struct loop *l, double step_seconds, double valid_row
                      struct fit_report *out)
 {
     const struct recipe *r = &l->recipe;
-    const double moved = (double)trained_values(&l->in->model->config, r->lora_rank) * 4 * 4;
-    const double rows = (double)size_max(l->train.longest, r->pass_rows);
     const double batch = (double)size_min(l->valid.n, size_max(LEAST_VALID, r->batch_size));
     const double row_looks = (double)(r->n_epochs + 1) * (double)l->valid.n +
                              (double)(l->total_steps / r->eval_interval) * batch;
@@ -551,10 +578,8 @@ static void foretell(const struct loop *l, double step_seconds, double valid_row
     out->seconds_total =
         step_seconds * (double)l->total_steps + valid_row_seconds * row_looks +
         (is_dpo(l) ? step_seconds / (double)r->batch_size / 3 * (double)l->train.n : 0);
-    out->memory_bytes =
-        (double)model_bytes(l->in->model) + moved + (double)engine_bytes(l->engine) +
-        (double)training_pass_bytes(l->in->model, r->lora_rank, (size_t)rows, true) +
-        fmin(r->memory_bytes, rows * (double)saved_row_bytes(&l->in->model->config, r->lora_rank));
+    out->plan = l->plan;
+    out->memory_bytes = l->plan.peak;
 }
 
 /* A third of a step is its forward: the reference of the first batch is computed for the report too. */

@@ -17,6 +17,7 @@
 #include "model/adapter.h"
 #include "sample/prompt.h"
 #include "text/dataset.h"
+#include "train/memory_plan.h"
 #include "train/progress.h"
 #include "train/recipe.h"
 
@@ -44,7 +45,8 @@ struct fit_result {
     bool has_valid;
     struct fit_measure base_valid, valid; /* the validation file before training, and at the end */
     char adapter_sha256[65];
-    size_t trained_tokens; /* learned, over all steps */
+    size_t trained_tokens;            /* learned, over all steps */
+    double planned_bytes, peak_bytes; /* of memory: memory_plan.h; what the process had at most */
 };
 
 MUST_CHECK bool fit(const struct fit_inputs *in, struct fit_result *out, struct error *err);
@@ -58,6 +60,7 @@ struct fit_report {
     size_t batch_size, n_epochs, steps;
     struct fit_measure first; /* the first batch, before training */
     double seconds_per_step, seconds_total, memory_bytes;
+    struct memory_plan plan; /* memory_bytes is its peak */
 };
 /* Renders every row, and computes the first batch's gradient once for the time it takes; run_dir is not touched. */
 MUST_CHECK bool fit_check(const struct fit_inputs *in, struct fit_report *out, struct error *err);

@@ -5,6 +5,7 @@
  */
 #include "train/reinforce.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "train/answers.h"
@@ -16,6 +17,7 @@
 #include "train/groups.h"
 #include "train/ledger.h"
 #include "train/memory_need.h"
+#include "train/memory_plan.h"
 #include "train/preflight.h"
 #include "train/trained.h"
 
@@ -42,6 +44,13 @@ struct loop {
     uint64_t order_epoch;
     uint64_t total_steps;
     size_t longest_prompt;
+    struct prompts { /* of all rows */
+        size_t n, n_tokens, trunk;
+        token_id *first; /* the first one's tokens */
+    } prompts;
+    struct memory_work memory;
+    struct memory_plan plan;
+    struct memory_watch watch;
     double began;
     uint64_t began_at_step;
 };
@@ -135,13 +144,15 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
     opt.want_entropy = true;
     opt.known = l->in->known;
     opt.save = l->saved;
-    opt.save_leave = l->longest_prompt + l->recipe.max_tokens;
+    opt.save_leave = l->plan.leave;
     opt.history = l->history;
     opt.again = is_flat;
     opt.again_ctx = l;
     opt.n_first = b;
     opt.late = l->in->late_refill;
     saved_clear(l->saved);
+    if (!memory_watch_step(&l->watch, err))
+        return false;
     g->all = ARENA_ARRAY(&l->step, struct group, most);
     for (size_t i = 0; i < most; i++)
         items[i] = row_at(l, l->state.cursor + i);
@@ -485,12 +496,70 @@ static bool set_up(struct loop *l, struct error *err)
 
     if (!trained_open(in->model, &opt, &l->run, &l->trained, err))
         return false;
-    l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
     l->history = history_open(HISTORY_BYTES);
     references_find(in->train, in->grader, &l->run, &l->references);
-    return saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->recipe.memory_bytes,
-                           &l->saved, err) &&
-           grade_queue_open(in->grader, 0, &l->queue, err);
+    return grade_queue_open(in->grader, 0, &l->queue, err);
+}
+
+/* Before anything of the job is taken: by what the recipe says so far. */
+static bool plan_memory(struct loop *l, struct engine_options *eo, struct error *err)
+{
+    const struct reinforce_inputs *in = l->in;
+    const size_t n_valid = in->valid != NULL ? in->valid->n_rows : 0;
+
+    memory_peak_forget();
+    l->memory =
+        (struct memory_work){.model = in->model,
+                             .recipe = &l->recipe,
+                             .n_valid = n_valid,
+                             .longest = l->longest_prompt,
+                             .mean_prompt = (double)l->prompts.n_tokens / (double)l->prompts.n,
+                             .trunk = l->prompts.trunk};
+    memory_work_look(&l->memory);
+    if (!memory_need_fits_here(in->model, &l->recipe, l->longest_prompt, l->memory.process,
+                               memory_total(), err))
+        return false;
+    l->recipe.memory_bytes = recipe_memory_bytes(&l->recipe);
+    l->plan = memory_plan_of(&l->memory);
+    eo->kv_bytes = l->plan.kv_bytes;
+    return true;
+}
+
+/* The recipe is settled: the plan that holds. */
+static bool settle_memory(struct loop *l, struct error *err)
+{
+    const struct model *m = l->in->model;
+
+    if (!memory_need_fits_here(m, &l->recipe, l->longest_prompt, l->memory.process, memory_total(),
+                               err))
+        return false;
+    l->memory.cache_taken = (double)kv_pool_bytes(engine_pool(l->engine));
+    l->plan = memory_plan_of(&l->memory);
+    engine_limit(l->engine, l->plan.kv_bytes);
+    if (!saved_pool_open(&m->config, l->recipe.lora_rank, (size_t)(l->plan.kept - l->plan.lean),
+                         &l->saved, err) ||
+        (l->plan.lean > 0 && !saved_pool_add_lean(l->saved, &m->config, (size_t)l->plan.lean, err)))
+        return false;
+    l->watch = (struct memory_watch){.plan = &l->plan, .saved = l->saved, .sink = l->in->sink};
+    return memory_plan_tell(&l->plan, l->in->sink, err);
+}
+
+static void note_prompt(struct loop *l, const struct prompt *p)
+{
+    struct prompts *all = &l->prompts;
+    size_t same = 0;
+
+    l->longest_prompt = size_max(l->longest_prompt, p->n);
+    if (all->n == 0) {
+        all->first = ARENA_ARRAY(&l->run, token_id, p->n);
+        memcpy(all->first, p->tokens, p->n * sizeof *p->tokens);
+        all->trunk = p->n - 1;
+    }
+    while (same < all->trunk && same + 1 < p->n && all->first[same] == p->tokens[same])
+        same++;
+    all->trunk = same;
+    all->n++;
+    all->n_tokens += p->n;
 }
 
 /* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */
@@ -518,7 +587,7 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
                 p.n, l->recipe.max_tokens,
                 size_min(most, l->in->model->max_positions - size_max(1, l->recipe.max_tokens)));
         if (ok)
-            l->longest_prompt = size_max(l->longest_prompt, p.n);
+            note_prompt(l, &p);
     }
     arena_release(&a);
     return ok;
@@ -551,6 +620,7 @@ static bool tell_settled(const struct loop *l, struct error *err)
         json_object_set_new(values, "group_size",
                             json_integer((json_int_t)preflight_group_size(&l->recipe, 0)));
     json_object_set_new(values, "total_steps", json_integer((json_int_t)l->total_steps));
+    json_object_set_new(values, "memory_plan", memory_plan_json(&l->plan));
     const bool ok = sink->settled(sink->ctx, values, err);
     json_decref(values);
     return ok;
@@ -574,7 +644,7 @@ static bool begin(struct loop *l, struct error *err)
             !in->sink->rewind(in->sink->ctx, (size_t)at, err))
             return false;
         return tell(l, err, EVENT_INFO, "Resumed after step %" PRIu64 ".", at) &&
-               tell_settled(l, err);
+               settle_memory(l, err) && tell_settled(l, err);
     }
     if (in->sink != NULL && in->sink->rewind != NULL && in->resume &&
         !in->sink->rewind(in->sink->ctx, 0, err))
@@ -588,7 +658,7 @@ static bool begin(struct loop *l, struct error *err)
     l->state.max_tokens = l->recipe.max_tokens;
     l->state.group_size = l->recipe.group_size;
     l->state.group_auto = l->recipe.group_auto;
-    if (!tell_settled(l, err))
+    if (!settle_memory(l, err) || !tell_settled(l, err))
         return false;
     if (in->valid != NULL) {
         struct step_metrics m = {.total_steps = (size_t)l->total_steps};
@@ -615,6 +685,8 @@ static void result_of(const struct loop *l, struct reinforce_result *out)
         out->best_step = (size_t)l->state.best_step[0];
         out->best_valid_reward = l->state.best_reward[0];
     }
+    out->planned_bytes = l->plan.peak;
+    out->peak_bytes = memory_peak();
     trained_sha256(&l->trained, out->adapter_sha256);
 }
 
@@ -629,6 +701,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
+         plan_memory(&l, &eo, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
          set_up(&l, err) && begin(&l, err);
     l.began = clock_seconds();
@@ -647,6 +720,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
                   "Ended after step %" PRIu64 " of %" PRIu64
                   ": in %d steps running nearly every answer was right, nothing is left to learn.",
                   l.state.step, l.total_steps, SOLVED_STEPS);
+    ok = ok && memory_watch_end(&l.watch, err);
     if (ok)
         result_of(&l, out);
     grade_queue_close(l.queue);
@@ -669,13 +743,12 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
-         engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err);
+         plan_memory(&l, &eo, err) &&
+         engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
+         check_job(l.engine, in, &l.recipe, (size_t)l.total_steps, out, err);
     if (ok) {
-        const struct memory_need need =
-            memory_need_of(in->model, in->start, &l.recipe, l.longest_prompt);
-
-        ok = check_job(l.engine, in, &l.recipe, (size_t)l.total_steps, need.model + need.trained,
-                       out, err);
+        out->plan = memory_plan_of(&l.memory);
+        out->memory_bytes = out->plan.peak;
     }
     engine_close(l.engine);
     return ok;

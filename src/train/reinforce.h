@@ -12,6 +12,7 @@
 
 #include "train/answers.h"
 #include "train/evaluate.h"
+#include "train/memory_plan.h"
 #include "train/recipe.h"
 
 struct reinforce_inputs {
@@ -37,7 +38,8 @@ struct reinforce_inputs {
 struct reinforce_result {
     size_t steps, best_step; /* best by validation reward; 0: none measured */
     double first_reward, last_reward, best_valid_reward, base_valid_reward;
-    double max_dlogp; /* greatest of all steps: 0 or broken */
+    double max_dlogp;                 /* greatest of all steps: 0 or broken */
+    double planned_bytes, peak_bytes; /* of memory: memory_plan.h; what the process had at most */
     char adapter_sha256[65];
     size_t trained_tokens;
 };
@@ -62,6 +64,7 @@ struct check_report {
     double tokens_mean;   /* of an answer */
     double better_a_step; /* such answers in a step, were it to sample all that it may */
     double seconds_per_step, seconds_total, memory_bytes;
+    struct memory_plan plan; /* memory_bytes is its peak */
     bool can_learn;
     char verdict[1024]; /* plain words */
 };

@@ -49,7 +49,7 @@ class Memory(LifeTest):
         self.server.sql("UPDATE jobs SET status = 'queued', memory_bytes = 3000000000 WHERE id = ?", job.id)
         self.server.sql("UPDATE jobs SET status = 'running', step = 7, memory_bytes = 3000000000 WHERE id = ?", begun.id)
         self.server.worker("--job-memory=1")
-        self.fails(job, "3.0 GB", "a job may have 1.0 MB")
+        self.fails(job, "3.00 GB", "a job may have 1.0 MB")
         self.assertEqual(self.jobs.retrieve(begun.id).status, "paused")  # nothing that was done is lost
         last = next(iter(self.jobs.list_events(begun.id)))
         self.assertRegex(last.message, "needs at least 3.0 GB.*resume the job when")

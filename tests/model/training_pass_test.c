@@ -63,7 +63,7 @@ static struct saved_row **keep(struct rig *r, struct adapter *ad, const struct t
         struct saved_row **to = ARENA_ARRAY(&r->arena, struct saved_row *, g.m);
 
         for (size_t i = 0; i < g.m; i++)
-            to[i] = leave_out > 0 && dice_below(d, leave_out) == 0 ? NULL : saved_take(pool, 0);
+            to[i] = leave_out > 0 && dice_below(d, leave_out) == 0 ? NULL : saved_take_any(pool, 0);
         ASSERT_OK(forward_saving(r->model, ad, r->work, &b, to,
                                  ARENA_ARRAY(&r->arena, float, g.m *c), &err));
         for (size_t i = 0; i < g.m; i++)
@@ -119,11 +119,13 @@ static void assert_same(const char *what, const struct outcome *a, const struct 
 static void taken_over_bit_for_bit(struct rig *r, struct adapter *ad, size_t rank)
 {
     const struct model_config *c = &r->model->config;
-    struct saved_pool *pool = NULL;
+    struct saved_pool *pool = NULL, *mixed = NULL; /* mixed: a few whole rows, the others lean */
     struct error err = {0};
     struct dice d = {11};
 
     ASSERT_OK(saved_pool_open(c, rank, 400 * saved_row_bytes(c, rank), &pool, &err));
+    ASSERT_OK(saved_pool_open(c, rank, 20 * saved_row_bytes(c, rank), &mixed, &err));
+    ASSERT_OK(saved_pool_add_lean(mixed, c, 400 * saved_lean_bytes(c), &err));
     for (int round = 0; round < 24; round++) {
         const struct trees t = trees_make(&d, 1 + dice_below(&d, 90), c->vocab, &r->arena);
         const uint64_t seed = 100 + (uint64_t)round;
@@ -140,6 +142,17 @@ static void taken_over_bit_for_bit(struct rig *r, struct adapter *ad, size_t ran
         const struct outcome some = pass(r, ad, &t, pool, known, seed),
                              some_lean = pass(r, ad, &t, NULL, known, seed);
         assert_int_equal(saved_pool_free(pool), left);
+        known = keep(r, ad, &t, &d, 0, mixed);
+        const struct outcome all_mixed = pass(r, ad, &t, mixed, known, seed);
+        saved_clear(mixed);
+        known = keep(r, ad, &t, &d, 2 + dice_below(&d, 20), mixed);
+        const struct outcome some_mixed = pass(r, ad, &t, mixed, known, seed),
+                             some_alone = pass(r, ad, &t, NULL, known, seed);
+        saved_clear(mixed);
+        assert_int_equal(saved_pool_free(mixed), 20);
+        assert_same("all rows known, lean ones among them", &want, &all_mixed);
+        assert_same("some rows known, lean ones among them", &want, &some_mixed);
+        assert_same("some rows known, lean ones among them, no room", &want, &some_alone);
         assert_same("layers computed anew", &want, &lean);
         assert_same("all rows known", &want, &all);
         assert_same("some rows known", &want, &some);
@@ -148,6 +161,7 @@ static void taken_over_bit_for_bit(struct rig *r, struct adapter *ad, size_t ran
         arena_reset(&r->arena);
     }
     parallel_set_threads(0);
+    saved_pool_close(mixed);
     saved_pool_close(pool);
 }
 

@@ -14,6 +14,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,7 +37,43 @@ struct seen { /* what the loop told */
     atomic_bool stop;
     size_t stop_at;
     char last_event[256];
+    size_t n_short;         /* events that memory is short */
+    bool planned, measured; /* the plan and the peak were told */
+    size_t limit_at;        /* from this step on the process may take nothing more; 0: never */
 };
+
+#ifndef HONE_SANITIZED /* it takes memory of its own as it likes */
+/* RLIMIT_DATA: a little more than the process has now, or what it was. */
+static void limit_memory(bool on)
+{
+    static struct rlimit was;
+    struct rlimit now;
+    char line[256];
+    double has = 0;
+
+    if (!on) {
+        assert_int_equal(setrlimit(RLIMIT_DATA, &was), 0);
+        return;
+    }
+    FILE *f = fopen("/proc/self/status", "r");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "VmData:", 7) == 0)
+            has = strtod(line + 7, NULL) * 1024;
+    fclose(f);
+    assert_true(has > 0);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &was), 0);
+    now = was;
+    now.rlim_cur = (rlim_t)has + (24 << 20); /* less than what a plan leaves to the machine */
+    assert_int_equal(setrlimit(RLIMIT_DATA, &now), 0);
+}
+
+#else
+static void limit_memory(bool on)
+{
+    (void)on;
+}
+#endif
 
 static bool on_event(void *ctx, enum event_level level, const char *message, struct error *err)
 {
@@ -44,6 +82,9 @@ static bool on_event(void *ctx, enum event_level level, const char *message, str
     (void)err;
     s->n_warnings += level != EVENT_INFO;
     snprintf(s->last_event, sizeof s->last_event, "%s", message);
+    s->n_short += strncmp(message, "Memory is short", 15) == 0;
+    s->planned = s->planned || strncmp(message, "Memory: at most", 15) == 0;
+    s->measured = s->measured || strstr(message, "was the most that it had") != NULL;
     return true;
 }
 
@@ -57,6 +98,8 @@ static bool on_step(void *ctx, const struct step_metrics *m, struct error *err)
     s->last_step = m->step;
     s->last_reward = m->train_mean_reward;
     s->max_dlogp = fmax(s->max_dlogp, m->max_dlogp);
+    if (s->limit_at == m->step)
+        limit_memory(true);
     if (s->kill_at == m->step)
         kill(getpid(), SIGKILL);
     if (s->stop_at == m->step)
@@ -242,11 +285,14 @@ static void threads_and_memory_change_no_bit(void **state)
     ASSERT_OK(run(w, "one", false, &s, &one, &err));
     parallel_set_threads(3);
     ASSERT_OK(run(w, "three", false, &s, &three, &err));
-    w->recipe.memory_bytes = 1; /* nothing but the layers' inputs is kept */
-    ASSERT_OK(run(w, "small", false, &s, &small, &err));
-    parallel_set_threads(0);
     assert_string_equal(one.adapter_sha256, three.adapter_sha256);
-    assert_string_equal(one.adapter_sha256, small.adapter_sha256);
+    /* nothing is kept; of some rows the layers' inputs; of all those, of some everything */
+    for (double bytes = 1; bytes < 1e6; bytes = fmax(3e4, bytes * 6)) {
+        w->recipe.memory_bytes = bytes;
+        ASSERT_OK(run(w, arena_printf(&w->arena, "small-%.0f", bytes), false, &s, &small, &err));
+        assert_string_equal(one.adapter_sha256, small.adapter_sha256);
+    }
+    parallel_set_threads(0);
     w->recipe.seed++;
     ASSERT_OK(run(w, "other", false, &s, &three, &err));
     assert_string_not_equal(one.adapter_sha256, three.adapter_sha256);
@@ -357,6 +403,58 @@ static void a_run_s_samples_are_the_same_however_they_are_come_by(void **state)
                   n_sooner);
     assert_true(n_sooner > 4 && n_accepted > 500);
 }
+
+#ifndef HONE_SANITIZED
+/* From the first step on, and from the third: what is kept is given back, which is told once, and the result is the same. */
+static void little_memory_changes_no_bit(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result plenty, little, less;
+    struct seen s = {0}, tight = {0}, tighter = {.limit_at = 2};
+    struct error err;
+
+    ASSERT_OK(run(w, "plenty", false, &s, &plenty, &err));
+    assert_true(s.planned && s.measured);
+    assert_int_equal(s.n_short, 0);
+    limit_memory(true);
+    const bool ok = run(w, "little", false, &tight, &little, &err);
+    limit_memory(false);
+    ASSERT_OK(ok);
+    assert_string_equal(little.adapter_sha256, plenty.adapter_sha256);
+    assert_true(little.planned_bytes < plenty.planned_bytes); /* it kept nothing */
+
+    const bool then = run(w, "less", false, &tighter, &less, &err);
+    limit_memory(false);
+    ASSERT_OK(then);
+    assert_int_equal(tighter.n_short, 1);
+    assert_string_equal(less.adapter_sha256, plenty.adapter_sha256);
+    assert_true(less.planned_bytes >= plenty.planned_bytes * 0.99);
+}
+
+/* The process itself has more than this model's training: so much of the peak is no part of a plan. */
+#define PROCESS_SLACK 16e6
+
+static void a_run_has_no_more_memory_than_was_planned(void **state)
+{
+    struct world *w = *state;
+    struct reinforce_result r;
+    struct error err;
+    const double bytes[] = {0, 1};
+
+    w->recipe.max_tokens = 40;
+    w->recipe.group_size = 32;
+    w->recipe.max_steps = 3;
+    w->recipe.temperature = 2; /* answers as long as they may be */
+    for (size_t i = 0; i < COUNT_OF(bytes); i++) {
+        struct seen s = {0};
+
+        w->recipe.memory_bytes = bytes[i];
+        ASSERT_OK(run(w, i == 0 ? "kept" : "lean", false, &s, &r, &err));
+        assert_true(r.peak_bytes <= 1.05 * r.planned_bytes + PROCESS_SLACK);
+        assert_true(r.peak_bytes >= 0.95 * r.planned_bytes - PROCESS_SLACK);
+    }
+}
+#endif
 
 /* What six steps end with, on any machine, with any kernels and any compiler. Who changes these changes bits: a new recipe
    may, a faster one may not. */
@@ -613,6 +711,7 @@ static void what_the_job_leaves_open_is_told_once_it_is_settled(void **state)
     assert_int_equal(count_in(s.values, "eval_interval"), 1);
     assert_int_equal(count_in(s.values, "batch_size"), 4);
     assert_true(json_number_value(json_object_get(s.values, "memory_bytes")) > 1e6);
+    assert_true(count_in(json_object_get(s.values, "memory_plan"), "peak") > 1000000);
     json_decref(s.values);
 }
 
@@ -642,6 +741,8 @@ static void a_run_that_goes_on_is_settled_as_it_was(void **state)
     assert_int_equal(again.n_steps, 2);
     json_object_del(first.values, "memory_bytes"); /* what is free now */
     json_object_del(again.values, "memory_bytes");
+    json_object_del(first.values, "memory_plan");
+    json_object_del(again.values, "memory_plan");
     assert_true(json_equal(first.values, again.values));
     json_decref(first.values);
     json_decref(again.values);
@@ -859,6 +960,10 @@ int main(void)
         LAW(the_reward_rises_on_a_toy_task),
         LAW(a_run_s_samples_are_the_same_however_they_are_come_by),
         LAW(threads_and_memory_change_no_bit),
+#ifndef HONE_SANITIZED
+        LAW(little_memory_changes_no_bit),
+        LAW(a_run_has_no_more_memory_than_was_planned),
+#endif
         LAW(the_adapter_is_the_same_on_every_machine),
         LAW(the_weights_are_the_same_on_every_machine),
         ROUNDED(the_reward_rises_on_a_toy_task),
