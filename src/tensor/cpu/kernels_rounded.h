@@ -3,6 +3,7 @@
  * defines the words, names the table ROUNDED and includes this. What a line computes stands in rounded.h and plain.c.
  */
 #include "tensor/cpu/kernels_internal.h"
+#include "tensor/cpu/kernels_rounded_apart.h"
 #include "tensor/rounded.h"
 
 #include <math.h>
@@ -24,22 +25,6 @@ SIMD void fetch_ahead(const void *at, const size_t bytes)
 #pragma GCC unroll 16
     for (size_t i = 0; i < bytes; i += 64)
         _mm_prefetch((const char *)at + FETCH_BYTES + i, _MM_HINT_T0);
-}
-
-/* The weights at k of LANES outputs of a panel. */
-SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_t j0)
-{
-    if (kind == PACK_Q4) {
-        const struct pack_q4 *w = (const struct pack_q4 *)panel + k / 32;
-        const vi q =
-            i_shift_right(i_load(w->q[k % 32 / 8][j0]), (int)(8 * (k % 4) + k % 8 / 4 * 4));
-
-        return f_fma(f_from(i_and(q, i_set(15))), f_load(w->d + j0), f_load(w->m + j0));
-    }
-    const struct pack_q8 *w = (const struct pack_q8 *)panel + k / 16;
-    const vi q = i_shift_left(i_load(w->q[k % 16 / 4][j0]), (int)(24 - 8 * (k % 4)));
-
-    return f_mul(f_from(i_spread_sign(q)), f_load(w->d + j0));
 }
 
 /* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
@@ -114,13 +99,8 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
         shift += x->m;
     }
 #pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++) {
-        const struct rounded_apart *apart = x->apart + (row + i) * n_blocks;
-
-        for (size_t o = 0; o < x->n_apart[row + i]; o++)
-            acc[i] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, j0), acc[i]);
-        f_store(c + i * c_i + j0, acc[i]);
-    }
+    for (size_t i = 0; i < m; i++)
+        f_store(c + i * c_i + j0, add_apart(kind, x, row + i, panel, j0, acc[i]));
 }
 
 typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, const void *panel,
@@ -150,8 +130,8 @@ EACH_ROUNDED(ROUNDED_TILE, PACK_Q8)
 static rounded_tile_fn *const rounded_q4[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)},
                               *const rounded_q8[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)};
 
-static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
-                                const void *panel, float *c, size_t c_i, bool accumulate)
+static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
+                         const void *panel, float *c, size_t c_i, bool accumulate)
 {
     rounded_tile_fn *const *tiles = kind == PACK_Q4 ? rounded_q4 : rounded_q8;
 
@@ -164,6 +144,15 @@ static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, si
         row += rows;
         c += rows * c_i;
     }
+}
+
+static void vector_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
+                                size_t m, float *c, size_t c_i, bool accumulate)
+{
+    const unsigned char *panel = w->first;
+
+    for (size_t p = 0; p < w->n; p++, panel += w->bytes, c += PANEL)
+        vector_panel(w->kind, x, row, m, panel, c, c_i, accumulate);
 }
 
 static void vector_round_row(const float *x, const struct rounded *to, size_t row)

@@ -138,24 +138,17 @@ struct rounded_product {
     size_t n_row_blocks, row_block, group; /* rows, and panels, of a unit */
 };
 
-static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, size_t m)
+/* The last panel, of fewer outputs than others: by way of a whole one. */
+static void narrow_panel(const struct rounded_product *p, const struct panels *w, size_t n,
+                         size_t r0, size_t m)
 {
-    const struct packed *w = p->w;
-    const unsigned char *panel = w->data + q * w->panel_bytes;
-    const size_t n = size_min(PANEL, w->n - q * PANEL);
-    float *y = p->y + r0 * p->ldy + q * PANEL;
+    float *y = p->y + r0 * p->ldy + p->w->n - n;
 
-    if (n == PANEL) {
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0, m, panel, y, p->ldy,
-                               p->accumulate);
-        return;
-    }
-    for (size_t i = 0; i < m; i++, y += p->ldy) { /* the last, narrow panel: through a whole one */
+    for (size_t i = 0; i < m; i++, y += p->ldy) {
         float row[PANEL] = {0};
 
         memcpy(row, y, n * sizeof *y);
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->x, r0 + i, 1, panel, row, PANEL,
-                               p->accumulate);
+        kernels()->bytes->gemm(w, p->x, r0 + i, 1, row, PANEL, p->accumulate);
         memcpy(y, row, n * sizeof *y);
     }
 }
@@ -163,12 +156,26 @@ static void rounded_panel(const struct rounded_product *p, size_t q, size_t r0, 
 static void rounded_unit(void *ctx, size_t unit, int thread)
 {
     const struct rounded_product *p = ctx;
+    const struct packed *w = p->w;
     const size_t r0 = unit % p->n_row_blocks * p->row_block,
-                 first = unit / p->n_row_blocks * p->group;
+                 m = size_min(p->row_block, p->x->m - r0),
+                 first = unit / p->n_row_blocks * p->group,
+                 last = size_min(first + p->group, w->n / PANEL);
+    struct panels panels = {.kind = (enum pack_kind)w->kind,
+                            .first = w->data + first * w->panel_bytes,
+                            .bytes = w->panel_bytes};
 
     (void)thread;
-    for (size_t q = first; q < first + p->group && q < p->w->n_panels; q++)
-        rounded_panel(p, q, r0, size_min(p->row_block, p->x->m - r0));
+    if (first < last) {
+        panels.n = last - first;
+        kernels()->bytes->gemm(&panels, p->x, r0, m, p->y + r0 * p->ldy + first * PANEL, p->ldy,
+                               p->accumulate);
+    }
+    if (first + p->group > w->n / PANEL && w->n % PANEL != 0) {
+        panels.first = w->data + w->n / PANEL * w->panel_bytes;
+        panels.n = 1;
+        narrow_panel(p, &panels, w->n % PANEL, r0, m);
+    }
 }
 
 void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, size_t ldy,
