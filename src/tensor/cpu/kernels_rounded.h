@@ -3,7 +3,7 @@
  * defines the words, names the table ROUNDED and includes this. What a line computes stands in rounded.h and plain.c.
  */
 #include "tensor/cpu/kernels_internal.h"
-#include "tensor/cpu/kernels_rounded_apart.h"
+#include "tensor/cpu/kernels_rounded_weights.h"
 #include "tensor/rounded.h"
 
 #include <math.h>
@@ -99,8 +99,13 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
         shift += x->m;
     }
 #pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++)
-        f_store(c + i * c_i + j0, add_apart(kind, x, row + i, panel, j0, acc[i]));
+    for (size_t i = 0; i < m; i++) {
+        const struct rounded_apart *apart = x->apart + (row + i) * n_blocks;
+
+        for (size_t o = 0; o < x->n_apart[row + i]; o++)
+            acc[i] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, j0), acc[i]);
+        f_store(c + i * c_i + j0, acc[i]);
+    }
 }
 
 typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, const void *panel,

@@ -13,12 +13,12 @@
 #if defined(__x86_64__)
 #include "tensor/cpu/simd_bytes_avx512.h"
 
-#include "tensor/cpu/kernels_rounded_apart.h"
+#include "tensor/cpu/kernels_rounded_weights.h"
 
 #define TILE_ROWS 16
 #define BLOCK_BYTES (ROUNDED_BLOCK * PANEL)
 #define MOST_BLOCKS 32 /* that are unpacked together: 16 KiB */
-#define FETCH_BYTES 2048
+#define KEPT 64
 
 /* As the processor reads it. Tiles 0 and 1: sums; 2 and 3: rows; 4 and 5: weights. */
 struct tile_shapes {
@@ -73,11 +73,21 @@ SIMD void add_sums(const struct pack_q4 *w, const float *step, const float *shif
     }
 }
 
-/* n blocks, from block on, of 16 rows by a panel: w, unpacked at weights. Every sum of floats is in a register. */
+/* What is unpacked next is asked for meanwhile: weights come from far, and unpacking alone is too short to wait in. */
+SIMD void fetch_block(const struct pack_q4 *w)
+{
+    for (size_t i = 0; i < sizeof *w; i += 64)
+        _mm_prefetch((const char *)w + i, _MM_HINT_T1);
+}
+
+/*
+ * n blocks, from block on, of 16 rows by a panel: w, unpacked at weights. Every sum of floats is in a register. As many blocks
+ * are fetched from next on, if that is not NULL.
+ */
 static __attribute__((noinline)) void tile_strip(const struct rounded *x, size_t row, size_t block,
                                                  size_t n, const struct pack_q4 *w,
-                                                 const uint8_t *weights, float *c, size_t c_i,
-                                                 bool accumulate)
+                                                 const uint8_t *weights, const struct pack_q4 *next,
+                                                 float *c, size_t c_i, bool accumulate)
 {
     int32_t sums[2][TILE_ROWS * PANEL] __attribute__((aligned(64)));
     const size_t m = x->m, q_block = m * ROUNDED_BLOCK;
@@ -94,6 +104,10 @@ static __attribute__((noinline)) void tile_strip(const struct rounded *x, size_t
         multiply_1(q + q_block, weights + BLOCK_BYTES);
     _tile_stored(0, sums[0], 4 * PANEL);
     for (; b + 2 <= n; b += 2) {
+        if (next != NULL) {
+            fetch_block(next + b);
+            fetch_block(next + b + 1);
+        }
         q += 2 * q_block;
         weights += (size_t)2 * BLOCK_BYTES;
         _tile_stored(1, sums[1], 4 * PANEL);
@@ -119,8 +133,6 @@ static __attribute__((noinline)) void tile_strip(const struct rounded *x, size_t
 static void unpack_blocks(const struct pack_q4 *w, size_t n, uint8_t *out)
 {
     for (size_t b = 0; b < n; b++, w++) {
-        for (size_t i = 0; i < sizeof *w; i += 64)
-            _mm_prefetch((const char *)w + FETCH_BYTES + i, _MM_HINT_T0);
         for (size_t g = 0; g < 4; g++, out += 128) {
             const vi both = i_load(w->q[g]);
 
@@ -130,22 +142,47 @@ static void unpack_blocks(const struct pack_q4 *w, size_t n, uint8_t *out)
     }
 }
 
+/* Most rows have their values apart in the same places: the weights there are kept as floats, for each block the latest. */
+static void add_apart_rows(const struct rounded *x, size_t row, size_t m, const struct pack_q4 *w,
+                           float *c, size_t c_i)
+{
+    float kept[KEPT][PANEL] __attribute__((aligned(64)));
+    uint32_t kept_k[KEPT];
+
+    memset(kept_k, 0xFF, sizeof kept_k);
+    for (size_t i = row; i < row + m; i++, c += c_i) {
+        const struct rounded_apart *apart = x->apart + i * (x->k / ROUNDED_BLOCK);
+        vf acc = f_load(c);
+
+        for (size_t o = 0; o < x->n_apart[i]; o++) {
+            const uint32_t k = apart[o].k, at = k / ROUNDED_BLOCK % KEPT;
+
+            if (kept_k[at] != k) {
+                f_store(kept[at], weights_at(PACK_Q4, w, k, 0));
+                kept_k[at] = k;
+            }
+            acc = f_fma(f_set(apart[o].x), f_load(kept[at]), acc);
+        }
+        f_store(c, acc);
+    }
+}
+
 /* m rows, a multiple of 16 of them. */
 static void tile_panel(const struct rounded *x, size_t row, size_t m, const struct pack_q4 *w,
                        float *c, size_t c_i, bool accumulate)
 {
     uint8_t weights[MOST_BLOCKS * BLOCK_BYTES] __attribute__((aligned(64)));
-    const size_t n_blocks = x->k / ROUNDED_BLOCK;
+    const size_t n_blocks = x->k / ROUNDED_BLOCK,
+                 n_pieces = (n_blocks + MOST_BLOCKS - 1) / MOST_BLOCKS;
 
-    for (size_t b = 0, n; b < n_blocks; b += n) {
-        n = n_blocks - b < MOST_BLOCKS ? n_blocks - b : MOST_BLOCKS;
+    for (size_t piece = 0, b = 0, n; piece < n_pieces; piece++, b += n) {
+        n = (n_blocks - b) / (n_pieces - piece);
         unpack_blocks(w + b, n, weights);
         for (size_t i = 0; i < m; i += TILE_ROWS)
-            tile_strip(x, row + i, b, n, w + b, weights, c + i * c_i, c_i, accumulate || b > 0);
+            tile_strip(x, row + i, b, n, w + b, weights, i == 0 ? w + b + n : NULL, c + i * c_i,
+                       c_i, accumulate || b > 0);
     }
-    for (size_t i = 0; i < m; i++, c += c_i)
-        if (x->n_apart[row + i] > 0)
-            f_store(c, add_apart(PACK_Q4, x, row + i, w, 0, f_load(c)));
+    add_apart_rows(x, row, m, w, c, c_i);
 }
 
 void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,
