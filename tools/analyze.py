@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-KEPT = ("-I", "-D", "-std=", "-mavx", "-mfma", "-mf16c")
+KEPT = ("-I", "-D", "-std=", "-mavx", "-mamx", "-mfma", "-mf16c")
 OFF = ["-Xclang", "-analyzer-disable-checker=security.insecureAPI.vfork,unix.Vfork"]
 
 

@@ -288,6 +288,12 @@ HALVES struct m512i sll_epi32(struct m512i x, __m128i n)
     BY_HALF(struct m512i, _mm256_sll_epi32(x.half[i], n));
 }
 
+HALVES void storeu_si512(void *p, struct m512i x)
+{
+    for (int i = 0; i < 2; i++)
+        _mm256_storeu_si256((__m256i *)p + i, x.half[i]);
+}
+
 #define __m512 struct m512
 #define __m512i struct m512i
 #define _mm512_loadu_ps loadu_ps
@@ -322,6 +328,7 @@ HALVES struct m512i sll_epi32(struct m512i x, __m128i n)
 #define _mm512_cvtepi8_epi32 cvtepi8_epi32
 #define _mm512_cvtepu16_epi32 cvtepu16_epi32
 #define _mm512_loadu_si512 loadu_si512
+#define _mm512_storeu_si512 storeu_si512
 #define _mm512_and_si512 and_si512
 #undef _mm512_srli_epi32
 #define _mm512_srli_epi32 srli_epi32

@@ -26,9 +26,14 @@ static const struct table {
     for (size_t i = 0; i < *n; i++)
         all[i] = (struct table){found[i]->name, found[i]->bytes};
 #if defined(__x86_64__)
+    static struct rounded_kernels amx_in_c;
+
     if (*n > 1) {
         all[(*n)++] = (struct table){"avx512 by halves", &rounded_avx512_by_halves};
         all[(*n)++] = (struct table){"avx512vnni by halves", &rounded_avx512vnni_by_halves};
+        amx_in_c = rounded_avx512vnni_by_halves;
+        amx_in_c.gemm = gemm_rounded_amx_in_c;
+        all[(*n)++] = (struct table){"amx in C", &amx_in_c};
     }
 #endif
     return all;
@@ -163,9 +168,14 @@ static void what_is_not_finite_makes_its_row_not_a_number(void **state)
     static const float odd[] = {NAN, INFINITY, -INFINITY};
     size_t n_tables;
     const struct table *all = tables(&n_tables);
+    enum {
+        M = 16,
+        BAD = 3
+    }; /* as many rows as any table takes together, and the one that is not finite */
     struct pack_q4 panel[2] = {0};
-    struct rows rows = rows_make(2, 64);
-    float x[64], y[2 * PANEL];
+    const struct panels w = {.kind = PACK_Q4, .first = panel, .n = 1};
+    struct rows rows = rows_make(M, 64);
+    float x[64], y[M * PANEL];
 
     (void)state;
     for (size_t j = 0; j < PANEL; j++)
@@ -174,28 +184,35 @@ static void what_is_not_finite_makes_its_row_not_a_number(void **state)
         for (size_t t = 0; t < n_tables; t++) {
             for (size_t i = 0; i < 64; i++)
                 x[i] = (float)i;
-            all[t].bytes->round_row(x, &rows.r, 1);
+            for (size_t i = 0; i < M; i++)
+                all[t].bytes->round_row(x, &rows.r, i);
             x[40] = odd[o];
-            all[t].bytes->round_row(x, &rows.r, 0);
-            all[t].bytes->gemm(PACK_Q4, &rows.r, 0, 2, panel, y, PANEL, false);
-            for (size_t j = 0; j < PANEL; j++)
-                assert_true(isnan(y[j]) && !isnan(y[PANEL + j]));
+            all[t].bytes->round_row(x, &rows.r, BAD);
+            all[t].bytes->gemm(&w, &rows.r, 0, M, y, PANEL, false);
+            for (size_t i = 0; i < M; i++)
+                for (size_t j = 0; j < PANEL; j++)
+                    assert_true(isnan(y[i * PANEL + j]) == (i == BAD));
         }
     }
     arena_release(&rows.arena);
 }
 
-/* n_blocks of a panel, of any whole numbers, with scales of a size that weights have, or of any. */
-static void *panel_make(struct dice *d, enum pack_kind kind, enum flavour f, size_t n_blocks)
+/* n panels of k: any whole numbers, with scales of a size that weights have, or of any, and something between panels. */
+static struct panels panels_make(struct dice *d, enum pack_kind kind, enum flavour f, size_t n,
+                                 size_t k)
 {
-    const size_t bytes = kind == PACK_Q4 ? sizeof(struct pack_q4) : sizeof(struct pack_q8);
-    unsigned char *panel = malloc(n_blocks * bytes);
+    const size_t block = kind == PACK_Q4 ? sizeof(struct pack_q4) : sizeof(struct pack_q8),
+                 n_blocks = k / (kind == PACK_Q4 ? 32 : 16),
+                 bytes = n_blocks * block + 64 * dice_below(d, 2);
+    unsigned char *panels = malloc(n * bytes);
 
-    for (size_t i = 0; i < n_blocks * bytes; i++)
-        panel[i] = (unsigned char)dice_roll(d);
-    for (size_t b = 0; b < n_blocks; b++)
-        dice_fill(d, f, (float *)(void *)(panel + b * bytes), (kind == PACK_Q4 ? 2 : 1) * PANEL);
-    return panel;
+    for (size_t i = 0; i < n * bytes; i++)
+        panels[i] = (unsigned char)dice_roll(d);
+    for (size_t p = 0; p < n; p++)
+        for (size_t b = 0; b < n_blocks; b++)
+            dice_fill(d, f, (float *)(void *)(panels + p * bytes + b * block),
+                      (kind == PACK_Q4 ? 2 : 1) * PANEL);
+    return (struct panels){.kind = kind, .first = panels, .bytes = bytes, .n = n};
 }
 
 static void every_table_s_product_of_rounded_rows_is_alike(void **state)
@@ -206,15 +223,17 @@ static void every_table_s_product_of_rounded_rows_is_alike(void **state)
     char what[100];
 
     (void)state;
-    for (int round = 0; round < 600; round++) {
+    for (int round = 0; round < 400; round++) {
         const enum pack_kind kind = round % 2 == 0 ? PACK_Q4 : PACK_Q8;
         const enum flavour f = (enum flavour)(round / 2 % N_FLAVOURS);
-        const size_t m = 1 + dice_below(&d, 30), k = 32 * (1 + dice_below(&d, 20)),
-                     row = dice_below(&d, 3), c_i = PANEL + dice_below(&d, 4),
-                     n = (m - 1) * c_i + PANEL;
+        const size_t m = 1 + dice_below(&d, round % 5 == 0 ? 70 : 20),
+                     k = 32 * (1 + dice_below(&d, round % 7 == 0 ? 70 : 10)),
+                     row = dice_below(&d, 3), n_panels = 1 + dice_below(&d, 3),
+                     c_i = n_panels * PANEL + dice_below(&d, 4),
+                     n = (m - 1) * c_i + n_panels * PANEL;
         const bool accumulate = dice_below(&d, 2) == 1;
         struct rows x = rows_make(m + row, k);
-        void *panel = panel_make(&d, kind, f, kind == PACK_Q4 ? k / 32 : k / 16);
+        const struct panels w = panels_make(&d, kind, f, n_panels, k);
         float *values = malloc(k * sizeof *values), *before = malloc(n * sizeof *before),
               *want = malloc(n * sizeof *want), *got = malloc(n * sizeof *got);
 
@@ -226,10 +245,10 @@ static void every_table_s_product_of_rounded_rows_is_alike(void **state)
         }
         dice_fill(&d, ORDINARY, before, n);
         memcpy(want, before, n * sizeof *want);
-        rounded_plain.gemm(kind, &x.r, row, m, panel, want, c_i, accumulate);
+        rounded_plain.gemm(&w, &x.r, row, m, want, c_i, accumulate);
         for (size_t t = 1; t < n_tables; t++) {
             memcpy(got, before, n * sizeof *got);
-            all[t].bytes->gemm(kind, &x.r, row, m, panel, got, c_i, accumulate);
+            all[t].bytes->gemm(&w, &x.r, row, m, got, c_i, accumulate);
             snprintf(what, sizeof what, "%s, kind %d, %zu rows of %zu", all[t].name, (int)kind, m,
                      k);
             ASSERT_SAME(what, n, got, want);
@@ -238,7 +257,7 @@ static void every_table_s_product_of_rounded_rows_is_alike(void **state)
         free(before);
         free(want);
         free(got);
-        free(panel);
+        free((void *)(uintptr_t)w.first);
         arena_release(&x.arena);
     }
 }
@@ -250,8 +269,11 @@ static void the_largest_whole_numbers_are_added_without_loss(void **state)
     const struct table *all = tables(&n_tables);
     static struct pack_q4 q4[18];
     static struct pack_q8 q8[36];
-    struct rows x = rows_make(2, 576);
-    float row[576], y[2 * PANEL];
+    const struct panels w4 = {.kind = PACK_Q4, .first = q4, .n = 1},
+                        w8 = {.kind = PACK_Q8, .first = q8, .n = 1};
+    enum { M = 18 };
+    struct rows x = rows_make(M, 576);
+    float row[576], y[M * PANEL];
 
     (void)state;
     memset(q4, 0xFF, sizeof q4); /* 15 */
@@ -268,13 +290,13 @@ static void the_largest_whole_numbers_are_added_without_loss(void **state)
         for (size_t i = 0; i < 576; i++)
             row[i] = (float)(127 * sign);
         for (size_t t = 0; t < n_tables; t++) {
-            all[t].bytes->round_row(row, &x.r, 0);
-            all[t].bytes->round_row(row, &x.r, 1);
-            all[t].bytes->gemm(PACK_Q4, &x.r, 0, 2, q4, y, PANEL, false);
-            for (size_t i = 0; i < 2 * PANEL; i++)
+            for (size_t i = 0; i < M; i++)
+                all[t].bytes->round_row(row, &x.r, i);
+            all[t].bytes->gemm(&w4, &x.r, 0, M, y, PANEL, false);
+            for (size_t i = 0; i < M * PANEL; i++)
                 assert_true(y[i] == (float)(576 * 15 * 127 * sign));
-            all[t].bytes->gemm(PACK_Q8, &x.r, 0, 2, q8, y, PANEL, false);
-            for (size_t i = 0; i < 2 * PANEL; i++)
+            all[t].bytes->gemm(&w8, &x.r, 0, M, y, PANEL, false);
+            for (size_t i = 0; i < M * PANEL; i++)
                 assert_true(y[i] == (float)(576 * -128 * 127 * sign));
         }
     }

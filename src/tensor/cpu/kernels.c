@@ -6,9 +6,13 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #include <string.h>
 
-static const struct kernels *found[5];
+static const struct kernels *found[6];
 static size_t n_found;
 static const struct kernels *chosen;
 
@@ -28,9 +32,31 @@ static bool has_avxvnni(void)
     return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
 }
 
-/* A table that multiplies bytes with VNNI, and computes all else like another. */
-static const struct kernels *with_vnni(struct kernels *to, const struct kernels *like,
-                                       const char *name, const struct rounded_kernels *bytes)
+/*
+ * Whether there are tiles, and Linux lets this process use them: it has to be asked, once, before any thread does (its
+ * Documentation/arch/x86/xstate.rst). What it grants holds for threads to come and after a fork, not after an exec.
+ */
+static bool has_amx(void)
+{
+#if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILECFG = 17, XFEATURE_XTILEDATA = 18 };
+    const unsigned both = 1u << XFEATURE_XTILECFG | 1u << XFEATURE_XTILEDATA;
+    unsigned a, b, c, d;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) ||
+        !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & 1u << 24) || !(d & 1u << 25))
+        return false; /* tiles, and those of bytes */
+    __asm__("xgetbv" : "=a"(a), "=d"(d) : "c"(0));
+    return (a & both) == both &&
+           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+#else
+    return false;
+#endif
+}
+
+/* A table that multiplies bytes in its own way, and computes all else like another. */
+static const struct kernels *with_bytes(struct kernels *to, const struct kernels *like,
+                                        const char *name, const struct rounded_kernels *bytes)
 {
     *to = *like;
     to->name = name;
@@ -43,20 +69,27 @@ __attribute__((constructor)) static void look(void)
 {
     found[n_found++] = &kernels_plain;
 #if defined(__x86_64__)
-    static struct kernels avxvnni, avx512vnni;
+    static struct kernels avxvnni, avx512vnni, amx;
+    static struct rounded_kernels rounded_amx;
 
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         found[n_found++] = &kernels_avx2;
         if (has_avxvnni())
-            found[n_found++] = with_vnni(&avxvnni, &kernels_avx2, "avxvnni", &rounded_avxvnni);
+            found[n_found++] = with_bytes(&avxvnni, &kernels_avx2, "avxvnni", &rounded_avxvnni);
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
         found[n_found++] = &kernels_avx512;
-        if (__builtin_cpu_supports("avx512vnni"))
+        if (__builtin_cpu_supports("avx512vnni")) {
             found[n_found++] =
-                with_vnni(&avx512vnni, &kernels_avx512, "avx512vnni", &rounded_avx512vnni);
+                with_bytes(&avx512vnni, &kernels_avx512, "avx512vnni", &rounded_avx512vnni);
+            if (has_amx()) {
+                rounded_amx = rounded_avx512vnni;
+                rounded_amx.gemm = gemm_rounded_amx;
+                found[n_found++] = with_bytes(&amx, &kernels_avx512, "amx", &rounded_amx);
+            }
+        }
     }
 #endif
     chosen = found[n_found - 1];

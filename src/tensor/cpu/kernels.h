@@ -40,17 +40,24 @@ struct adamw_numbers {
     float lr, beta1, beta2, eps, wd, clip, c1, c2;
 };
 
+/* n panels of 16 outputs each, PACK_Q4 or PACK_Q8, bytes apart */
+struct panels {
+    enum pack_kind kind;
+    const void *first;
+    size_t bytes, n;
+};
+
 struct rounded;
 struct rounded_kernels {
     /* to's row from x[to->k] */
     void (*round_row)(const float *x, const struct rounded *to, size_t row);
-    /* c[i * c_i + j] (+)= rows row .. row + m - 1 of x times the 16 outputs of one panel, PACK_Q4 or PACK_Q8: see rounded.h */
-    void (*gemm)(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
-                 const void *panel, float *c, size_t c_i, bool accumulate);
+    /* c[i * c_i + j] (+)= rows row .. row + m - 1 of x times all outputs of the panels: see rounded.h */
+    void (*gemm)(const struct panels *w, const struct rounded *x, size_t row, size_t m, float *c,
+                 size_t c_i, bool accumulate);
 };
 
 struct kernels {
-    const char *name; /* "plain", "avx2", "avxvnni", "avx512", "avx512vnni" */
+    const char *name; /* "plain", "avx2", "avxvnni", "avx512", "avx512vnni", "amx" */
     const struct rounded_kernels *bytes;
 
     /*

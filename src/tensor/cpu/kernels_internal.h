@@ -80,5 +80,8 @@ extern const struct rounded_kernels rounded_plain;
 extern const struct kernels kernels_avx2, kernels_avx512;
 extern const struct rounded_kernels rounded_avx2, rounded_avxvnni, rounded_avx512,
     rounded_avx512vnni;
+/* of a table that is like rounded_avx512vnni in all else */
+void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,
+                      float *c, size_t c_i, bool accumulate);
 #endif
 #endif

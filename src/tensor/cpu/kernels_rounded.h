@@ -3,6 +3,7 @@
  * defines the words, names the table ROUNDED and includes this. What a line computes stands in rounded.h and plain.c.
  */
 #include "tensor/cpu/kernels_internal.h"
+#include "tensor/cpu/kernels_rounded_weights.h"
 #include "tensor/rounded.h"
 
 #include <math.h>
@@ -29,22 +30,6 @@ SIMD const char *fetch(const char *at, size_t lines)
     for (; lines > 0; lines--, at += 64)
         _mm_prefetch(at, _MM_HINT_T0);
     return at;
-}
-
-/* The weights at k of LANES outputs of a panel. */
-SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_t j0)
-{
-    if (kind == PACK_Q4) {
-        const struct pack_q4 *w = (const struct pack_q4 *)panel + k / 32;
-        const vi q =
-            i_shift_right(i_load(w->q[k % 32 / 8][j0]), (int)(8 * (k % 4) + k % 8 / 4 * 4));
-
-        return f_fma(f_from(i_and(q, i_set(15))), f_load(w->d + j0), f_load(w->m + j0));
-    }
-    const struct pack_q8 *w = (const struct pack_q8 *)panel + k / 16;
-    const vi q = i_shift_left(i_load(w->q[k % 16 / 4][j0]), (int)(24 - 8 * (k % 4)));
-
-    return f_mul(f_from(i_spread_sign(q)), f_load(w->d + j0));
 }
 
 /* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
@@ -157,8 +142,8 @@ EACH_ROUNDED(ROUNDED_TILE, PACK_Q8)
 static rounded_tile_fn *const rounded_q4[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)},
                               *const rounded_q8[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)};
 
-static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
-                                const void *panel, float *c, size_t c_i, bool accumulate)
+static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
+                         const void *panel, float *c, size_t c_i, bool accumulate)
 {
     rounded_tile_fn *const *tiles = kind == PACK_Q4 ? rounded_q4 : rounded_q8;
     const size_t n_blocks = x->k / ROUNDED_BLOCK,
@@ -181,6 +166,15 @@ static void vector_gemm_rounded(enum pack_kind kind, const struct rounded *x, si
         row += rows;
         c += rows * c_i;
     }
+}
+
+static void vector_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
+                                size_t m, float *c, size_t c_i, bool accumulate)
+{
+    const unsigned char *panel = w->first;
+
+    for (size_t p = 0; p < w->n; p++, panel += w->bytes, c += PANEL)
+        vector_panel(w->kind, x, row, m, panel, c, c_i, accumulate);
 }
 
 static void vector_round_row(const float *x, const struct rounded *to, size_t row)

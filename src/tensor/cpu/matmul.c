@@ -121,25 +121,38 @@ void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *
     parallel_for((m + ROUND_ROWS - 1) / ROUND_ROWS, round_unit, &r);
 }
 
-static void multiply_rounded(const struct matmul_part *p, size_t r0, size_t m, size_t q)
+/* The last panel, of fewer outputs than others: by way of a whole one. */
+static void narrow_panel(const struct matmul_part *p, const struct panels *w, size_t n, size_t r0,
+                         size_t m)
 {
-    const struct packed *w = p->w;
-    const unsigned char *panel = w->data + q * w->panel_bytes;
-    const size_t n = size_min(PANEL, w->n - q * PANEL);
-    float *y = p->y + r0 * p->ldy + q * PANEL;
+    float *y = p->y + r0 * p->ldy + p->w->n - n;
 
-    if (n == PANEL) {
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->rounded, r0, m, panel, y, p->ldy,
-                               p->accumulate);
-        return;
-    }
-    for (size_t i = 0; i < m; i++, y += p->ldy) { /* the last, narrow panel: through a whole one */
+    for (size_t i = 0; i < m; i++, y += p->ldy) {
         float row[PANEL] = {0};
 
         memcpy(row, y, n * sizeof *y);
-        kernels()->bytes->gemm((enum pack_kind)w->kind, p->rounded, r0 + i, 1, panel, row, PANEL,
-                               p->accumulate);
+        kernels()->bytes->gemm(w, p->rounded, r0 + i, 1, row, PANEL, p->accumulate);
         memcpy(y, row, n * sizeof *y);
+    }
+}
+
+static void multiply_rounded(const struct matmul_part *p, size_t r0, size_t m, size_t first,
+                             size_t last)
+{
+    const struct packed *w = p->w;
+    const size_t n_whole = w->n / PANEL, n_narrow = w->n % PANEL;
+    struct panels panels = {.kind = (enum pack_kind)w->kind,
+                            .first = w->data + first * w->panel_bytes,
+                            .bytes = w->panel_bytes,
+                            .n = size_min(last, n_whole) - size_min(first, n_whole)};
+
+    if (panels.n > 0)
+        kernels()->bytes->gemm(&panels, p->rounded, r0, m, p->y + r0 * p->ldy + first * PANEL,
+                               p->ldy, p->accumulate);
+    if (last > n_whole) {
+        panels.first = w->data + n_whole * w->panel_bytes;
+        panels.n = 1;
+        narrow_panel(p, &panels, n_narrow, r0, m);
     }
 }
 
@@ -164,8 +177,7 @@ static void part_unit(void *ctx, size_t unit, int thread)
     if (p->rounded == NULL || !packed_is_whole(p->w))
         multiply_floats(p, r0, m, first, last);
     else
-        for (size_t q = first; q < last; q++)
-            multiply_rounded(p, r0, m, q);
+        multiply_rounded(p, r0, m, first, last);
     if (p->scale == 1)
         return;
     const size_t n0 = first * PANEL, n = size_min(last * PANEL, p->w->n) - n0;

@@ -384,13 +384,14 @@ static float plain_rounded_element(enum pack_kind kind, const struct rounded *x,
     return acc;
 }
 
-static void plain_gemm_rounded(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
-                               const void *panel, float *c, size_t c_i, bool accumulate)
+static void plain_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
+                               size_t m, float *c, size_t c_i, bool accumulate)
 {
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < PANEL; j++)
-            c[i * c_i + j] =
-                plain_rounded_element(kind, x, row + i, panel, j, accumulate ? c[i * c_i + j] : 0);
+    for (size_t i = 0; i < m; i++, c += c_i)
+        for (size_t j = 0; j < w->n * PANEL; j++)
+            c[j] = plain_rounded_element(w->kind, x, row + i,
+                                         (const unsigned char *)w->first + j / PANEL * w->bytes,
+                                         j % PANEL, accumulate ? c[j] : 0);
 }
 
 const struct rounded_kernels rounded_plain = {.round_row = plain_round_row,

@@ -9,6 +9,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <stdint.h>
 #include <string.h>
 
 #define AVX2 __attribute__((target("avx2,fma")))
@@ -164,6 +165,39 @@ AVX512 static double int8_avx512vnni(void)
     return 2.0 * 64 * SUMS * ROUNDS;
 }
 
+/*
+ * Tiles as kernels_rounded_amx.c has them: 16 rows of 32 bytes, for a block of 32 has a scale of its own. The table "amx" is offered
+ * where the system has let the process use tiles.
+ */
+__attribute__((target("amx-tile,amx-int8"))) static double int8_amx(void)
+{
+    static const struct {
+        uint8_t palette, start_row, unused[14];
+        uint16_t row_bytes[16];
+        uint8_t rows[16];
+    } shapes = {.palette = 1,
+                .row_bytes = {64, 64, 64, 64, 32, 32, 64, 64},
+                .rows = {16, 16, 16, 16, 16, 16, 8, 8}};
+
+    _tile_loadconfig(&shapes);
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    _tile_zero(4);
+    _tile_zero(5);
+    _tile_zero(6);
+    _tile_zero(7);
+    for (int n = 0; n < ROUNDS; n++) {
+        _tile_dpbsud(0, 4, 6);
+        _tile_dpbsud(1, 5, 6);
+        _tile_dpbsud(2, 4, 7);
+        _tile_dpbsud(3, 5, 7);
+    }
+    _tile_release();
+    return 2.0 * 4 * 16 * 16 * 32 * ROUNDS;
+}
+
 const struct roof_loops *roof_loops_x86(const char *kernels)
 {
     static const struct roof_loops all[] = {
@@ -171,6 +205,7 @@ const struct roof_loops *roof_loops_x86(const char *kernels)
         {"avxvnni", read_avx2, f32_avx2, int8_avxvnni},
         {"avx512", read_avx512, f32_avx512, int8_avx512},
         {"avx512vnni", read_avx512, f32_avx512, int8_avx512vnni},
+        {"amx", read_avx512, f32_avx512, int8_amx},
     };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)

@@ -1,0 +1,20 @@
+/*
+ * kernels_rounded_weights.h - the weights that values apart meet, in words of LANES outputs.
+ */
+#include "tensor/cpu/kernels_internal.h"
+
+/* The weights at k of LANES outputs of a panel. */
+SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_t j0)
+{
+    if (kind == PACK_Q4) {
+        const struct pack_q4 *w = (const struct pack_q4 *)panel + k / 32;
+        const vi q =
+            i_shift_right(i_load(w->q[k % 32 / 8][j0]), (int)(8 * (k % 4) + k % 8 / 4 * 4));
+
+        return f_fma(f_from(i_and(q, i_set(15))), f_load(w->d + j0), f_load(w->m + j0));
+    }
+    const struct pack_q8 *w = (const struct pack_q8 *)panel + k / 16;
+    const vi q = i_shift_left(i_load(w->q[k % 16 / 4][j0]), (int)(24 - 8 * (k % 4)));
+
+    return f_mul(f_from(i_spread_sign(q)), f_load(w->d + j0));
+}
