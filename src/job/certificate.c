@@ -192,12 +192,23 @@ static bool is_on(const struct certificate *c)
     return line_file_is_open(&c->file);
 }
 
+bool certificate_leaves_out(const char *setting)
+{
+    return strcmp(setting, "memory_bytes") == 0 || strcmp(setting, "memory_plan") == 0;
+}
+
 bool certificate_settled(struct certificate *c, const json_t *values, struct error *err)
 {
     if (!is_on(c) || c->settled)
         return true;
-    json_t *own = json_copy((json_t *)(uintptr_t)values);
-    json_object_del(own, "memory_bytes"); /* what this machine can spare now */
+    json_t *own = json_object(), *value;
+    const char *key;
+
+    json_object_foreach((json_t *)(uintptr_t)values, key, value)
+    {
+        if (!certificate_leaves_out(key))
+            json_object_set(own, key, value);
+    }
     c->settled = true;
     return put_line_new(c, json_pack("{s:o}", "settled", own), err);
 }

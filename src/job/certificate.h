@@ -9,7 +9,7 @@
  *      "validation_file":{...},"template":H,"context":N,"hone":"0.1.0","kernels":"avx2","chain":H}
  *         job: the body as job.json has it, with the grader, the seed and all settings in it. start: files of the adapter that training
  *         began with; start, validation_file and template (in place of the model's own) only where there is one
- *     {"settled":{...},"chain":H}       what the job left open: "resolved" of job.json as the loop settled it, without memory_bytes
+ *     {"settled":{...},"chain":H}       what the job left open: "resolved" of job.json as the loop settled it, without memory_bytes and memory_plan
  *     {"step":3,"train":{"answers":H,"logprobs":H,"grades":H,"advantages":H},"valid":{...},"metrics":H,"adapter":H,"chain":H}
  *         train, valid: of rollouts/step-3.jsonl and valid-3.jsonl, where there are answers. Step 0 is the validation before the first
  *         step, with neither metrics nor adapter
@@ -99,6 +99,8 @@ MUST_CHECK bool certificate_begin(struct certificate *c, const char *path, const
  */
 MUST_CHECK bool certificate_resume(struct certificate *c, const char *path, const json_t *head,
                                    size_t step, char gap[256], struct error *err);
+/* What this machine can spare now: it changes no result. */
+bool certificate_leaves_out(const char *setting);
 MUST_CHECK bool certificate_settled(struct certificate *c, const json_t *values, struct error *err);
 /* r stands for its alike, too, and is told once for all of them, as in rollouts/. */
 MUST_CHECK bool certificate_rollout(struct certificate *c, const struct rollout *r,

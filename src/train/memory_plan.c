@@ -23,7 +23,7 @@ void memory_work_look(struct memory_work *w)
     const double resident = memory_resident(), available = memory_available();
 
     w->process = fmax(0, resident - (double)model_bytes(w->model));
-    w->room = available > 0 ? resident + available : 0;
+    w->room = resident + available; /* 0: the system tells neither */
 }
 
 /* ---- the cache ---- */
@@ -287,7 +287,7 @@ bool memory_watch_step(struct memory_watch *w, struct error *err)
     const struct memory_plan *p = w->plan;
     char now[32], most[32], text[256];
 
-    if (left <= 0 || has <= 0)
+    if (has <= 0) /* the system does not tell */
         return true;
     /* what the run may still take beside kept rows */
     const double rest = fmax(0, p->peak - p->kept - fmax(0, has - kept)) + SPARE;

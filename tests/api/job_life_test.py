@@ -52,7 +52,7 @@ class Memory(LifeTest):
         self.fails(job, "3.00 GB", "a job may have 1.0 MB")
         self.assertEqual(self.jobs.retrieve(begun.id).status, "paused")  # nothing that was done is lost
         last = next(iter(self.jobs.list_events(begun.id)))
-        self.assertRegex(last.message, "needs at least 3.0 GB.*resume the job when")
+        self.assertRegex(last.message, "needs at least 3.00 GB.*resume the job when")
 
     def test_a_job_that_fits_is_trained(self):
         job = self.create()

@@ -65,7 +65,7 @@ class Kills(ApiTest):
         said = []
         for e in reversed(self.events(client, job)):
             message = re.sub(r"(ft:[^ ]*?|ftjob-\w+|file-\w+)(:ckpt|$| )", r"*\2", e.message)
-            if not message.startswith("Resumed after step"):
+            if not message.startswith(("Resumed after step", "Memory: ")):  # how much there was, each time
                 said.append((e.level, e.type, message, (e.data or {}).get("adapter_sha256")))
         return sorted(said, key=str)
 
