@@ -32,12 +32,14 @@ static struct arena_block *block_new(size_t size)
 {
     const bool large = size >= 2 * HUGE_PAGE;
     const size_t bytes = size_round_up(HEADER + size, ALIGN);
-    struct arena_block *b = aligned_alloc(large ? HUGE_PAGE : ALIGN, bytes);
+    struct arena_block *b;
+    void *at;
 
-    if (b == NULL)
+    if (posix_memalign(&at, large ? HUGE_PAGE : ALIGN, bytes) != 0)
         return NULL;
     if (large)
-        (void)madvise(b, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+        (void)madvise(at, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    b = at;
     *b = (struct arena_block){.size = size};
     return b;
 }

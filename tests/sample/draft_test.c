@@ -254,7 +254,7 @@ static void no_other_choice_costs_less(void **state)
         struct draft_offer offers[3];
         struct draft_odds o = {0};
         struct pace p;
-        double best = INFINITY, got = 0;
+        double best = (double)INFINITY, got = 0;
 
         arena_reset(&arena);
         pace_begin(&p);
