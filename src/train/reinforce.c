@@ -751,5 +751,6 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
         out->memory_bytes = out->plan.peak;
     }
     engine_close(l.engine);
+    arena_release(&l.run);
     return ok;
 }
