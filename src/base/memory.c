@@ -121,13 +121,12 @@ static void ask_limits(double *most, double *left)
 
 double memory_available(void)
 {
+    const double available = number_after("/proc/meminfo", "MemAvailable:") * 1024;
     double most, left, own;
-    double available = number_after("/proc/meminfo", "MemAvailable:") * 1024;
 
     ask_groups(&most, &left);
     ask_limits(&most, &own);
-    available = fmin(available, fmin(left, own));
-    return isfinite(available) ? available : 0;
+    return fmin(available, fmin(left, own));
 }
 
 double memory_total(void)

@@ -7,7 +7,7 @@
 /*
  * Bytes that could be taken without anybody swapping: the system's estimate (MemAvailable of /proc/meminfo), or what the
  * control group leaves where that is less (memory.max less memory.current, files that it could drop not counted), or the
- * process's own limits (RLIMIT_AS, RLIMIT_DATA). 0 when none says.
+ * process's own limits (RLIMIT_AS, RLIMIT_DATA). Infinite where none says.
  */
 double memory_available(void);
 /* Bytes of the machine, or of the control group (memory.max) or the process's limits where those let it have less. */

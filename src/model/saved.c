@@ -204,9 +204,7 @@ static bool cut(struct saved_pool *p)
 
 static bool may_take(const struct saved_pool *p, size_t bytes)
 {
-    const double available = p->leave > 0 ? memory_available() : 0;
-
-    return available <= 0 || available - (double)bytes >= p->leave;
+    return p->leave <= 0 || memory_available() - (double)bytes >= p->leave;
 }
 
 /* False when the limit is met, or the system has no more. */

@@ -20,10 +20,10 @@
 
 void memory_work_look(struct memory_work *w)
 {
-    const double resident = memory_resident(), available = memory_available();
+    const double resident = memory_resident();
 
     w->process = fmax(0, resident - (double)model_bytes(w->model));
-    w->room = resident + available; /* 0: the system tells neither */
+    w->room = resident + memory_available();
 }
 
 /* ---- the cache ---- */
@@ -186,7 +186,7 @@ struct memory_plan memory_plan_of(const struct memory_work *w)
                             .kept_all = row * (rows + leave)};
 
     p.least = need.model + need.trained + need.pass + need.answers + p.process + p.answers;
-    const double spare = p.room > 0 ? fmax(0, (p.room - SPARE) / SLACK - p.least) : HUGE_VAL;
+    const double spare = fmax(0, (p.room - SPARE) / SLACK - p.least);
     p.cache = cache_bytes(w, most_kv);
     p.kv_bytes = (size_t)most_kv;
     while (reinforcement && p.cache > need.answers + spare / 2 &&
@@ -222,7 +222,7 @@ void memory_plan_words(const struct memory_plan *p, char *text, size_t size)
         all[32];
     char there[64] = "", share[96] = "";
 
-    if (p->room > 0)
+    if (isfinite(p->room))
         snprintf(there, sizeof there, " of the %s there are", memory_words(p->room, room));
     if (p->recomputes)
         snprintf(share, sizeof share, " (of %s; the rest is computed again)",
@@ -239,10 +239,11 @@ void memory_plan_words(const struct memory_plan *p, char *text, size_t size)
 
 json_t *memory_plan_json(const struct memory_plan *p)
 {
+    const double room = isfinite(p->room) ? p->room : 0; /* JSON has no infinite numbers */
     const struct {
         const char *name;
         double x;
-    } all[] = {{"peak", p->peak},       {"least", p->least},       {"room", p->room},
+    } all[] = {{"peak", p->peak},       {"least", p->least},       {"room", room},
                {"process", p->process}, {"model", p->model},       {"trained", p->trained},
                {"pass", p->pass},       {"cache", p->cache},       {"answers", p->answers},
                {"kept", p->kept},       {"kept_all", p->kept_all}, {"lean", p->lean}};
@@ -269,7 +270,7 @@ bool memory_plan_tell(const struct memory_plan *p, const struct progress_sink *s
     snprintf(text, sizeof text, "Memory: %s", words);
     if (!say(sink, EVENT_INFO, text, err))
         return false;
-    if (p->room <= 0 || p->least <= p->room)
+    if (p->least <= p->room)
         return true;
     snprintf(text, sizeof text,
              "The job needs at least %s of memory, and only %s are free now: where nothing else "
@@ -285,7 +286,7 @@ bool memory_watch_step(struct memory_watch *w, struct error *err)
     const double left = memory_available(), has = memory_resident();
     const double kept = (double)saved_pool_bytes(w->saved);
     const struct memory_plan *p = w->plan;
-    char now[32], most[32], text[256];
+    char now[48], words[32], most[32], text[256];
 
     if (has <= 0) /* the system does not tell */
         return true;
@@ -301,11 +302,14 @@ bool memory_watch_step(struct memory_watch *w, struct error *err)
     if (w->told)
         return true;
     w->told = true;
-    snprintf(
-        text, sizeof text,
-        "Memory is short: %s are left. From now on activations of at most %s are kept, and the "
-        "rest is computed again, which takes longer and changes no result.",
-        memory_words(left, now), memory_words((double)saved_pool_most(w->saved), most));
+    if (isfinite(left))
+        snprintf(now, sizeof now, "%s are left", memory_words(left, words));
+    else
+        snprintf(now, sizeof now, "the system gives no more");
+    snprintf(text, sizeof text,
+             "Memory is short: %s. From now on activations of at most %s are kept, and the rest is "
+             "computed again, which takes longer and changes no result.",
+             now, memory_words((double)saved_pool_most(w->saved), most));
     return say(w->sink, EVENT_WARN, text, err);
 }
 

@@ -30,7 +30,7 @@ struct memory_work { /* what there is to do */
     double cache_taken; /* bytes of it that are there already */
     double
         process; /* bytes the process has beside the model, before anything of the job is taken */
-    double room; /* bytes that the process may have in all; 0: not known */
+    double room; /* bytes that the process may have in all; infinite: not known */
 };
 /* The process's and the machine's part of it, now. */
 void memory_work_look(struct memory_work *w);
@@ -53,7 +53,8 @@ void memory_plan_words(const struct memory_plan *p, char *text, size_t size);
 /* The same as an event; a warning where less is free than the job needs at least. sink may be NULL. */
 MUST_CHECK bool memory_plan_tell(const struct memory_plan *p, const struct progress_sink *sink,
                                  struct error *err);
-json_t *memory_plan_json(const struct memory_plan *p); /* a new tree, the caller's */
+/* A new tree, the caller's. Its "room" is 0 where it is not known. */
+json_t *memory_plan_json(const struct memory_plan *p);
 
 /* ---- while it runs ---- */
 

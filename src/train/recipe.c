@@ -422,14 +422,17 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
 }
 
 #define LEAST_MEMORY 256e6 /* however little is free */
-#define MOST_MEMORY 2e9    /* or a sixteenth of what is free, where that is more */
+#define MOST_MEMORY 2e9    /* or a sixteenth of what is free, where that is more and known */
 
 double recipe_memory_bytes(const struct recipe *r)
 {
     const double free = memory_available();
 
-    return r->memory_bytes > 0 ? r->memory_bytes
-                               : fmax(LEAST_MEMORY, fmin(free / 4, fmax(MOST_MEMORY, free / 16)));
+    if (r->memory_bytes > 0)
+        return r->memory_bytes;
+    if (!isfinite(free))
+        return MOST_MEMORY;
+    return fmax(LEAST_MEMORY, fmin(free / 4, fmax(MOST_MEMORY, free / 16)));
 }
 
 static void show(json_t *o, const struct setting *s, const struct recipe *r)

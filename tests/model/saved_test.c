@@ -1,12 +1,33 @@
 /*
  * saved_test.c - a pool of rows: as many as it may have, none over another, taken and given back.
  */
+#include "base/memory.h"
 #include "model/saved.h"
 #include "support/rig.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #define RANK 4
+
+/* VmData of /proc/self/status: what RLIMIT_DATA counts. */
+static double data_bytes(void)
+{
+    FILE *f = fopen("/proc/self/status", "re");
+    char line[256];
+    double kib = 0;
+
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "VmData:", 7) == 0)
+            kib = strtod(line + 7, NULL);
+    fclose(f);
+    assert_true(kib > 0);
+    return kib * 1024;
+}
 
 static void a_pool_hands_out_as_many_rows_as_it_may(void **state)
 {
@@ -95,6 +116,36 @@ static void a_pool_leaves_memory_to_others(void **state)
     saved_pool_close(p);
 }
 
+/* A limit between what the process has and what it would have to leave: little could be had, and all of that is others'. */
+static void a_pool_takes_nothing_where_nothing_is_left(void **state)
+{
+    const struct model_config *c = &((struct rig *)*state)->model->config;
+    const size_t plenty = (size_t)256 << 20;
+    struct rlimit was, now;
+    struct saved_pool *p = NULL;
+    struct error err = {0};
+
+    void *other = mmap(NULL, plenty, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(other, MAP_FAILED);
+    ASSERT_OK(saved_pool_open(c, RANK, 10 * saved_row_bytes(c, RANK), &p, &err));
+    saved_pool_leave(p, 1);
+    assert_int_equal(getrlimit(RLIMIT_DATA, &was), 0);
+    now = was;
+    now.rlim_cur = (rlim_t)(1.2 * data_bytes()); /* three quarters of it may be had: memory.c */
+    assert_int_equal(setrlimit(RLIMIT_DATA, &now), 0);
+    const double left = memory_available();
+    const struct saved_row *row = saved_take(p, 0);
+    void *more = mmap(NULL, plenty / 8, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_int_equal(setrlimit(RLIMIT_DATA, &was), 0);
+    assert_true(left == 0);
+    assert_ptr_not_equal(more, MAP_FAILED); /* the system would have given some */
+    assert_null(row);
+    assert_true(saved_pool_was_cut(p));
+    munmap(more, plenty / 8);
+    munmap(other, plenty);
+    saved_pool_close(p);
+}
+
 static void where_rows_are_used_up_lean_ones_are_taken(void **state)
 {
     const struct model_config *c = &((struct rig *)*state)->model->config;
@@ -149,6 +200,7 @@ int main(void)
         cmocka_unit_test(a_pool_without_room_for_a_row_has_none),
         cmocka_unit_test(a_pool_is_made_smaller_and_takes_no_more),
         cmocka_unit_test(a_pool_leaves_memory_to_others),
+        cmocka_unit_test(a_pool_takes_nothing_where_nothing_is_left),
         cmocka_unit_test(where_rows_are_used_up_lean_ones_are_taken),
     };
 

@@ -99,6 +99,23 @@ static void with_less_room_less_is_kept_then_the_cache_is_smaller(void **state)
     rig_close(&rig);
 }
 
+static void where_there_is_no_room_nothing_is_kept(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct recipe r;
+    rig_open_tiny(&rig);
+    struct memory_work w = work_of(rig.model, &r);
+
+    w.room = 0;
+    const struct memory_plan none = memory_plan_of(&w);
+    assert_true(none.kept == 0 && none.lean == 0 && none.recomputes);
+    w.room = HUGE_VAL; /* the system does not tell: as where there is enough */
+    const struct memory_plan all = memory_plan_of(&w);
+    assert_true(all.kept > 0 && !all.recomputes && all.kv_bytes >= none.kv_bytes);
+    rig_close(&rig);
+}
+
 static void memory_bytes_bounds_what_is_kept(void **state)
 {
     (void)state;
@@ -174,6 +191,16 @@ static void a_plan_is_told_in_words_and_in_numbers(void **state)
     assert_int_equal(h.n_warnings, 1);
     assert_non_null(strstr(h.last, "at least 500.0 MB of memory, and only 400.0 MB are free"));
     ASSERT_OK(memory_plan_tell(&p, NULL, &err));
+
+    p.room = HUGE_VAL; /* the system does not tell */
+    memory_plan_words(&p, text, sizeof text);
+    assert_non_null(strstr(text, "at most 1.20 GB: the model 200.0 MB"));
+    ASSERT_OK(memory_plan_tell(&p, &sink, &err));
+    assert_int_equal(h.n, 4);
+    assert_int_equal(h.n_warnings, 1);
+    o = memory_plan_json(&p);
+    assert_int_equal(json_integer_value(json_object_get(o, "room")), 0);
+    json_decref(o);
 }
 
 static void where_memory_gets_short_rows_are_given_back_and_it_is_told_once(void **state)
@@ -247,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_the_sum_of_its_parts),
         cmocka_unit_test(with_less_room_less_is_kept_then_the_cache_is_smaller),
+        cmocka_unit_test(where_there_is_no_room_nothing_is_kept),
         cmocka_unit_test(memory_bytes_bounds_what_is_kept),
         cmocka_unit_test(other_methods_plan_a_pass),
         cmocka_unit_test(a_plan_is_told_in_words_and_in_numbers),
