@@ -2,16 +2,15 @@
  * arena.c - blocks of at least 64 KiB in a list; requests larger than a quarter of a block get their own.
  */
 #include "base/arena.h"
+#include "base/memory.h"
 #include "base/size.h"
 
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #define ALIGN 64
-#define HUGE_PAGE ((size_t)2 << 20)
 #define BLOCK_MIN ((size_t)64 << 10)
 
 struct arena_block {
@@ -27,20 +26,12 @@ struct arena_end {
     struct arena_end *next;
 };
 
-/* A large block lies in huge pages where the system has them: weights are read from end to end for every token. */
 static struct arena_block *block_new(size_t size)
 {
-    const bool large = size >= 2 * HUGE_PAGE;
-    const size_t bytes = size_round_up(HEADER + size, ALIGN);
-    struct arena_block *b;
-    void *at;
+    struct arena_block *b = memory_take(size_round_up(HEADER + size, ALIGN));
 
-    if (posix_memalign(&at, large ? HUGE_PAGE : ALIGN, bytes) != 0)
-        return NULL;
-    if (large)
-        (void)madvise(at, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
-    b = at;
-    *b = (struct arena_block){.size = size};
+    if (b != NULL)
+        *b = (struct arena_block){.size = size};
     return b;
 }
 

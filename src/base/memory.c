@@ -1,5 +1,5 @@
 /*
- * memory.c - what the kernel says.
+ * memory.c - what the kernel says, and what it gives.
  */
 #include "base/memory.h"
 
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #ifdef __GLIBC__
@@ -169,4 +170,16 @@ void memory_hold_little(void)
     (void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 #endif
+}
+
+void *memory_take(size_t bytes)
+{
+    const bool large = bytes >= 2 * MEMORY_HUGE_PAGE;
+    void *at;
+
+    if (posix_memalign(&at, large ? MEMORY_HUGE_PAGE : 64, bytes) != 0)
+        return NULL;
+    if (large)
+        (void)madvise(at, bytes / MEMORY_HUGE_PAGE * MEMORY_HUGE_PAGE, MADV_HUGEPAGE);
+    return at;
 }

@@ -1,8 +1,10 @@
 /*
- * memory.h - how much memory there is, and how much this process has.
+ * memory.h - how much memory there is, how much this process has, and large blocks of it.
  */
 #ifndef HONE_BASE_MEMORY_H
 #define HONE_BASE_MEMORY_H
+
+#include <stddef.h>
 
 /*
  * Bytes that could be taken without anybody swapping: the system's estimate (MemAvailable of /proc/meminfo), or what the
@@ -23,4 +25,12 @@ void memory_peak_forget(void);
  * itself glibc would keep up to 32 MiB a block and 64 MiB in all for next time. Once, before anything large is taken.
  */
 void memory_hold_little(void);
+
+#define MEMORY_HUGE_PAGE ((size_t)2 << 20)
+/*
+ * A block whose bytes are undefined, at a multiple of 64; free() takes it back. NULL: there is no memory. One of 4 MiB and more
+ * begins at a multiple of MEMORY_HUGE_PAGE and lies in pages of that size where the system has them, but for a rest at its end:
+ * what is read from end to end again and again is found faster there.
+ */
+void *memory_take(size_t bytes);
 #endif

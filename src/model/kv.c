@@ -2,23 +2,22 @@
  * kv.c - pages from a free list and from slabs, segments with counted references.
  */
 #include "model/kv.h"
+#include "base/memory.h"
 #include "base/size.h"
 #include "model/kv_tile.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /*
  * Pages come from slabs that the system may back by huge pages: a layer reads a few kilobytes of each of many pages, which
  * otherwise lie in different ones of its tables each time.
  */
-#define HUGE_PAGE ((size_t)2 << 20)
 #ifdef HONE_SANITIZED
 #define SLAB_BYTES 1 /* each page alone: what reads past one is seen */
 #else
-#define SLAB_BYTES (8 * HUGE_PAGE)
+#define SLAB_BYTES (8 * MEMORY_HUGE_PAGE)
 #endif
 
 struct slab {
@@ -112,16 +111,14 @@ static bool add_slab(struct kv_pool *p)
 {
     const size_t page = size_round_up(p->page_bytes, 64);
     const size_t n = size_min(size_max(1, SLAB_BYTES / page), p->max_pages - p->n_pages);
-    const size_t align = n * page >= HUGE_PAGE ? HUGE_PAGE : 64;
-    const size_t size = size_round_up(n * page, align);
+    /* a large one's last pages lie in a huge page too */
+    const size_t whole = n * page >= 2 * MEMORY_HUGE_PAGE ? MEMORY_HUGE_PAGE : 64;
     struct slab *s = calloc(1, sizeof *s);
 
-    if (s == NULL || (s->bytes = aligned_alloc(align, size)) == NULL) {
+    if (s == NULL || (s->bytes = memory_take(size_round_up(n * page, whole))) == NULL) {
         free(s);
         return false;
     }
-    if (align == HUGE_PAGE)
-        (void)madvise(s->bytes, size, MADV_HUGEPAGE);
     s->next = p->slabs;
     p->slabs = s;
     p->n_left = n;

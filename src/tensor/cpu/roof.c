@@ -3,6 +3,7 @@
  */
 #include "tensor/roof.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/parallel.h"
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
@@ -11,12 +12,10 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define TIMES 40
 #define WARM_UP 15
 #define SPELL_S 0.006 /* short, so that beside other programs some are left alone */
-#define HUGE_PAGE ((size_t)2 << 20)
 
 /* ---- plain C ---- */
 
@@ -146,19 +145,18 @@ bool roof_measure(size_t buffer_bytes, struct roof *out, struct error *err)
                  least = size_max(ROOF_LEAST_BYTES, n_threads * ROOF_CHUNK);
     struct measuring m = {.n_chunks = size_max(buffer_bytes, least) / ROOF_CHUNK,
                           .n_threads = n_threads};
-    const size_t size = (m.n_chunks * ROOF_CHUNK + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    const size_t size = size_round_up(m.n_chunks * ROOF_CHUNK, MEMORY_HUGE_PAGE);
 
     if (l == NULL) /* in a release there is none: the tests ask for each table of kernels */
         return fail(err, ERR_UNSUPPORTED,
                     "what this machine can do at most is not known for the kernels \"%s\"", name);
-    unsigned char *buffer = aligned_alloc(HUGE_PAGE, size);
+    unsigned char *buffer = memory_take(size);
     m.spells = calloc(n_threads, sizeof *m.spells);
     if (buffer == NULL || m.spells == NULL) {
         free(buffer);
         free(m.spells);
         return fail(err, ERR_NO_MEMORY, "no memory for reading %zu bytes again and again", size);
     }
-    (void)madvise(buffer, size, MADV_HUGEPAGE); /* where there are none it is read in small ones */
     memset(buffer, 1, size);
     m.buffer = buffer;
     out->buffer_bytes = m.n_chunks * ROOF_CHUNK;
