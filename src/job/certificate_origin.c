@@ -2,7 +2,6 @@
  * certificate_origin.c - what a run is made of, as hashes, and whether that is what another was made of.
  */
 #include "base/file.h"
-#include "base/limits.h"
 #include "base/size.h"
 #include "job/certificate.h"
 
@@ -113,48 +112,11 @@ bool certificate_head(const struct certificate_origin *o, json_t **out, struct e
 
 /* ---- the same, or another one ---- */
 
-static void put_short(struct buf *b, const json_t *v)
+static bool job_differs(const struct json_difference *d, struct error *err)
 {
-    struct buf text;
-
-    buf_init(&text, LIMIT_JSON_BYTES);
-    if (v == NULL)
-        buf_text(&text, "nothing");
-    else
-        json_write(&text, v, NULL);
-    buf_printf(b, "%.60s%s", text.ptr, text.len > 60 ? "..." : "");
-    buf_release(&text);
-}
-
-/* The innermost member of two different values that differs. */
-static bool job_differs(const char *path, const json_t *was, const json_t *is, struct error *err)
-{
-    json_t *value;
-    const char *key;
-    struct buf b;
-
-    for (int side = 0; json_is_object(was) && json_is_object(is) && side < 2; side++) {
-        const json_t *these = side == 0 ? was : is, *those = side == 0 ? is : was;
-
-        json_object_foreach((json_t *)(uintptr_t)these, key, value)
-        {
-            const json_t *other = json_object_get(those, key);
-            char below[200];
-
-            if (other != NULL && json_equal(value, (json_t *)(uintptr_t)other))
-                continue;
-            snprintf(below, sizeof below, "%.120s%s%.60s", path, path[0] == '\0' ? "" : ".", key);
-            return job_differs(below, side == 0 ? value : other, side == 0 ? other : value, err);
-        }
-    }
-    buf_init(&b, 4096);
-    put_short(&b, was);
-    buf_text(&b, ", and now ");
-    put_short(&b, is);
-    fail_param(err, ERR_INVALID, path,
-               "the job is another one: its certificate says that \"%s\" was %s", path, b.ptr);
-    buf_release(&b);
-    return false;
+    return fail_param(err, ERR_INVALID, d->path,
+                      "the job is another one: its certificate says that \"%s\" was %s, and now %s",
+                      d->path, json_show(d->was).text, json_show(d->is).text);
 }
 
 static const char *sha256_in(const json_t *file)
@@ -181,14 +143,13 @@ static bool same_files(const char *what, const json_t *was, const json_t *is, st
     const char *key;
     char name[200];
 
-    if (was == is || json_equal((json_t *)(uintptr_t)was, (json_t *)(uintptr_t)is))
+    if (json_same(was, is))
         return true; /* both may be missing */
     if (json_object_size(was) == 1 && json_object_size(is) == 1) {
         const json_t *a = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)was));
         const json_t *b = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)is));
 
-        return json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b) ||
-               file_differs(what, a, b, err);
+        return json_same(a, b) || file_differs(what, a, b, err);
     }
     for (int side = 0; side < 2; side++) {
         json_object_foreach((json_t *)(uintptr_t)(side == 0 ? was : is), key, value)
@@ -196,7 +157,7 @@ static bool same_files(const char *what, const json_t *was, const json_t *is, st
             const json_t *other = json_object_get(side == 0 ? is : was, key);
 
             snprintf(name, sizeof name, "%s's file %.100s", what, key);
-            if (other == NULL || !json_equal(value, (json_t *)(uintptr_t)other))
+            if (!json_same(value, other))
                 return file_differs(name, side == 0 ? value : other, side == 0 ? other : value,
                                     err);
         }
@@ -207,19 +168,19 @@ static bool same_files(const char *what, const json_t *was, const json_t *is, st
 static bool same_file(const char *what, const json_t *was, const json_t *is, const char *key,
                       struct error *err)
 {
-    json_t *a = json_object_get(was, key), *b = json_object_get(is, key);
+    const json_t *a = json_object_get(was, key), *b = json_object_get(is, key);
 
-    return (a == NULL && b == NULL) || (a != NULL && b != NULL && json_equal(a, b)) ||
-           file_differs(what, a, b, err);
+    return json_same(a, b) || file_differs(what, a, b, err);
 }
 
 bool certificate_same_origin(const json_t *was, const json_t *made, struct error *err)
 {
-    json_t *job = json_object_get(was, "job"), *now = json_object_get(made, "job");
+    struct json_difference d;
     const struct str before = json_str(json_object_get(was, "template")),
                      template = json_str(json_object_get(made, "template"));
 
-    return (json_equal(job, now) || job_differs("", job, now, err)) &&
+    return (!json_difference(json_object_get(was, "job"), json_object_get(made, "job"), &d) ||
+            job_differs(&d, err)) &&
            same_files("the model", json_object_get(was, "model"), json_object_get(made, "model"),
                       err) &&
            same_files("the adapter that training begins with", json_object_get(was, "start"),

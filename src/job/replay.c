@@ -1,7 +1,6 @@
 /*
  * replay.c - each thing that the loop tells is looked up in the folder of the run that was.
  */
-#include "base/limits.h"
 #include "base/size.h"
 #include "base/utf8.h"
 #include "job/replay_internal.h"
@@ -24,28 +23,6 @@ bool replay_differs(struct replay *r, size_t step, const char *what, const char 
     r->step = step;
     r->what = what;
     return false;
-}
-
-bool replay_same_json(const json_t *a, const json_t *b)
-{
-    return a == b ||
-           (a != NULL && b != NULL && json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b));
-}
-
-struct replay_shown replay_show(const json_t *v)
-{
-    struct replay_shown out;
-    struct buf b;
-
-    buf_init(&b, LIMIT_JSON_BYTES);
-    if (v == NULL)
-        buf_text(&b, "nothing");
-    else
-        json_write(&b, v, NULL);
-    const struct str all = buf_view(&b), cut = utf8_cut(all, 120);
-    snprintf(out.text, sizeof out.text, STR_FMT "%s", STR_ARG(cut), cut.len < all.len ? "..." : "");
-    buf_release(&b);
-    return out;
 }
 
 /* ---- metrics and adapter ---- */
@@ -132,10 +109,9 @@ static bool compare_metrics(struct replay *r, size_t step, const json_t *line, c
     else if (ok && was.row.ptr != NULL)
         compare_rows(r, step, &was, &is, &a);
     if (r->end == REPLAY_DIFFERS)
-        r->record_changed = hash != NULL && replay_same_json(hash, own);
+        r->record_changed = hash != NULL && json_same(hash, own);
     else if (ok && hash != NULL && own != NULL && !r->opt.known_grades &&
-             (was.header.ptr == NULL || str_eq(was.header, is.header)) &&
-             !replay_same_json(hash, own))
+             (was.header.ptr == NULL || str_eq(was.header, is.header)) && !json_same(hash, own))
         (void)replay_differs(
             r, step, "metrics",
             "the run's certificate has another hash of the metrics of step %zu than what "
@@ -271,11 +247,11 @@ static bool on_settled(void *ctx, const json_t *values, struct error *err)
     {
         const json_t *before = json_object_get(was, key);
 
-        if (before != NULL && !certificate_leaves_out(key) && !replay_same_json(before, value))
+        if (before != NULL && !certificate_leaves_out(key) && !json_same(before, value))
             (void)replay_differs(
                 r, 0, "setting",
                 "what the job leaves open was settled otherwise: %.64s was %s, and is %s", key,
-                replay_show(before).text, replay_show(value).text);
+                json_show(before).text, json_show(value).text);
     }
     json_decref(file);
     return r->end == REPLAY_GOES_ON || stop(r, err);

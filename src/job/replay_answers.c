@@ -19,9 +19,9 @@ struct answer_place {
     const json_t *was, *is;
 };
 
-static struct replay_shown answer_name(const struct answer_place *p)
+static struct json_shown answer_name(const struct answer_place *p)
 {
-    struct replay_shown out;
+    struct json_shown out;
 
     snprintf(out.text, sizeof out.text,
              "item %" JSON_INTEGER_FORMAT ", sample %" JSON_INTEGER_FORMAT " of %s",
@@ -35,12 +35,12 @@ static bool same_place(const struct answer_place *p)
     static const char *const keys[] = {"step", "item", "sample", "samples"};
 
     for (size_t i = 0; i < COUNT_OF(keys); i++)
-        if (!replay_same_json(json_object_get(p->was, keys[i]), json_object_get(p->is, keys[i])))
+        if (!json_same(json_object_get(p->was, keys[i]), json_object_get(p->is, keys[i])))
             return replay_differs(
                 p->r, p->step, "answer",
                 "another answer stands in the place of %s: its \"%s\" was %s, and is %s",
-                answer_name(p).text, keys[i], replay_show(json_object_get(p->was, keys[i])).text,
-                replay_show(json_object_get(p->is, keys[i])).text);
+                answer_name(p).text, keys[i], json_show(json_object_get(p->was, keys[i])).text,
+                json_show(json_object_get(p->is, keys[i])).text);
     return true;
 }
 
@@ -52,26 +52,26 @@ static bool same_row(const struct answer_place *p)
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
 
-        if (!replay_same_json(was, is))
+        if (!json_same(was, is))
             return replay_differs(
                 p->r, p->step, "row", "%s has another \"%s\": it was %s, and is %s",
-                answer_name(p).text, keys[i], replay_show(was).text, replay_show(is).text);
+                answer_name(p).text, keys[i], json_show(was).text, json_show(is).text);
     }
     return true;
 }
 
 /* The text of a token where it was written down. */
-static struct replay_shown token_text(const json_t *line, size_t at)
+static struct json_shown token_text(const json_t *line, size_t at)
 {
     const json_t *pieces = json_object_get(line, "pieces");
     const json_t *id = json_array_get(json_object_get(line, "tokens"), at);
-    struct replay_shown out = replay_show(id);
+    struct json_shown out = json_show(id);
 
     if (id == NULL)
         snprintf(out.text, sizeof out.text, "no token");
     else if (json_array_get(pieces, at) != NULL)
-        snprintf(out.text, sizeof out.text, "%s (%.100s)", replay_show(id).text,
-                 replay_show(json_array_get(pieces, at)).text);
+        snprintf(out.text, sizeof out.text, "%s (%.100s)", json_show(id).text,
+                 json_show(json_array_get(pieces, at)).text);
     return out;
 }
 
@@ -81,7 +81,7 @@ static size_t first_difference(const json_t *a, const json_t *b, bool *differ)
     const size_t n = size_max(json_array_size(a), json_array_size(b));
     size_t i = 0;
 
-    while (i < n && replay_same_json(json_array_get(a, i), json_array_get(b, i)))
+    while (i < n && json_same(json_array_get(a, i), json_array_get(b, i)))
         i++;
     *differ = i < n;
     return i;
@@ -112,8 +112,8 @@ static bool same_logprobs(const struct answer_place *p)
            replay_differs(p->r, p->step, "logprobs",
                           "another log-probability in %s: of token %zu (%s) it was %s, and is %s",
                           answer_name(p).text, at + 1, token_text(p->was, at).text,
-                          replay_show(json_array_get(was, at)).text,
-                          replay_show(json_array_get(is, at)).text);
+                          json_show(json_array_get(was, at)).text,
+                          json_show(json_array_get(is, at)).text);
 }
 
 static bool same_text(const struct answer_place *p)
@@ -123,10 +123,10 @@ static bool same_text(const struct answer_place *p)
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
 
-        if (!replay_same_json(was, is))
+        if (!json_same(was, is))
             return replay_differs(
                 p->r, p->step, "text", "%s has another \"%s\": it was %s, and is %s",
-                answer_name(p).text, keys[i], replay_show(was).text, replay_show(is).text);
+                answer_name(p).text, keys[i], json_show(was).text, json_show(is).text);
     }
     return true;
 }
@@ -146,13 +146,13 @@ static bool same_scores(const struct answer_place *p, const char *key)
     {
         const json_t *before = json_object_get(was, name);
 
-        if (!replay_same_json(before, score))
+        if (!json_same(before, score))
             return replay_differs(
                 p->r, p->step, "grades",
                 "the grader \"%.64s\" scored %s otherwise: it gave %s, and now gives "
                 "%s, for the answer %s; " NOT_AGAIN,
-                name, answer_name(p).text, replay_show(before).text, replay_show(score).text,
-                replay_show(answer).text);
+                name, answer_name(p).text, json_show(before).text, json_show(score).text,
+                json_show(answer).text);
     }
     return true;
 }
@@ -166,13 +166,13 @@ static bool same_grade(const struct answer_place *p)
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
 
-        if (!replay_same_json(was, is))
+        if (!json_same(was, is))
             return replay_differs(
                 p->r, p->step, "grades",
                 "%s was graded otherwise: its \"%s\" was %s, and is %s, for the answer "
                 "%s; " NOT_AGAIN,
-                answer_name(p).text, keys[i], replay_show(was).text, replay_show(is).text,
-                replay_show(json_object_get(p->was, "answer")).text);
+                answer_name(p).text, keys[i], json_show(was).text, json_show(is).text,
+                json_show(json_object_get(p->was, "answer")).text);
     }
     return true;
 }
@@ -184,10 +184,10 @@ static bool same_advantage(const struct answer_place *p)
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         const json_t *was = json_object_get(p->was, keys[i]), *is = json_object_get(p->is, keys[i]);
 
-        if (!replay_same_json(was, is))
+        if (!json_same(was, is))
             return replay_differs(p->r, p->step, "advantages", "%s: its \"%s\" was %s, and is %s",
-                                  answer_name(p).text, keys[i], replay_show(was).text,
-                                  replay_show(is).text);
+                                  answer_name(p).text, keys[i], json_show(was).text,
+                                  json_show(is).text);
     }
     return true;
 }
@@ -282,8 +282,8 @@ static bool certificate_agrees(const struct replay *r, const json_t *was, const 
             key = hash_of[i][1];
     if (was == NULL || is == NULL)
         return false;
-    return key != NULL ? replay_same_json(json_object_get(was, key), json_object_get(is, key))
-                       : replay_same_json(was, is); /* a text: it follows from all the rest */
+    return key != NULL ? json_same(json_object_get(was, key), json_object_get(is, key))
+                       : json_same(was, is); /* a text: it follows from all the rest */
 }
 
 /* Those of the parts from first on, n of them. */
@@ -293,7 +293,7 @@ static bool compare_hashes(struct replay *r, size_t step, const char *file, cons
     static const char *const keys[] = {"answers", "logprobs", "grades", "advantages"};
 
     for (size_t i = first; was != NULL && is != NULL && i < first + n; i++) {
-        if (replay_same_json(json_object_get(was, keys[i]), json_object_get(is, keys[i])))
+        if (json_same(json_object_get(was, keys[i]), json_object_get(is, keys[i])))
             continue;
         if (r->opt.known_grades && strcmp(keys[i], "grades") == 0)
             return replay_differs(

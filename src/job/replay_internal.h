@@ -10,13 +10,6 @@
 /* Notes a difference; what was found first stands. Always false. */
 bool replay_differs(struct replay *r, size_t step, const char *what, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
-bool replay_same_json(const json_t *a, const json_t *b); /* either may be NULL */
-
-/* A value as it can stand in a sentence. */
-struct replay_shown {
-    char text[160];
-};
-struct replay_shown replay_show(const json_t *v);
 
 static inline bool replay_same_bytes(const struct file_map *a, const struct file_map *b)
 {

@@ -66,50 +66,13 @@ static bool write_json(const char *path, const json_t *value, struct error *err)
     return ok;
 }
 
-/* A JSON value as it can stand in a sentence. */
-static char *in_short(struct arena *a, const json_t *v)
+static bool fail_differs(const struct run_folder *f, const struct json_difference *d,
+                         struct error *err)
 {
-    struct buf b;
-    char *text;
-
-    if (v == NULL)
-        return arena_text(a, STR("nothing"));
-    buf_init(&b, LIMIT_JSON_BYTES);
-    json_write(&b, v, NULL);
-    const struct str s = buf_view(&b);
-    text = s.len <= 60 ? arena_text(a, s) : arena_printf(a, "%.50s...", s.ptr);
-    buf_release(&b);
-    return text;
-}
-
-/* Says where two jobs differ; path is of the value that a and b are. */
-static bool fail_differs(struct run_folder *f, const char *path, const json_t *was,
-                         const json_t *is, struct error *err)
-{
-    json_t *value;
-    const char *key;
-
-    if (json_is_object(was) && json_is_object(is)) {
-        for (int side = 0; side < 2; side++) {
-            const json_t *these = side == 0 ? was : is, *those = side == 0 ? is : was;
-
-            json_object_foreach((json_t *)(uintptr_t)these, key, value)
-            {
-                const json_t *other = json_object_get(those, key);
-
-                if (other != NULL && json_equal(value, (json_t *)(uintptr_t)other))
-                    continue;
-                const char *below =
-                    arena_printf(&f->arena, "%s%s%s", path, path[0] == '\0' ? "" : ".", key);
-                return fail_differs(f, below, side == 0 ? value : other, side == 0 ? other : value,
-                                    err);
-            }
-        }
-    }
     return fail_param(
-        err, ERR_INVALID, path,
+        err, ERR_INVALID, d->path,
         "%s was started with \"%s\" %s, and now it is %s: a run goes on only as it was started",
-        f->dir, path, in_short(&f->arena, was), in_short(&f->arena, is));
+        f->dir, d->path, json_show(d->was).text, json_show(d->is).text);
 }
 
 static json_t *json_of_graders(const struct metrics_graders *g)
@@ -147,6 +110,8 @@ static bool job_start(struct run_folder *f, const struct run_folder_options *opt
 static bool job_resume(struct run_folder *f, const struct run_folder_options *opt, const char *path,
                        struct error *err)
 {
+    struct json_difference d;
+
     if (!json_read_file(path, &f->job_file, err))
         return fail_while(err, "resuming %s", f->dir);
     const json_t *id = json_object_get(f->job_file, "id");
@@ -155,9 +120,7 @@ static bool job_resume(struct run_folder *f, const struct run_folder_options *op
         return fail(err, ERR_CORRUPT, "%s is no job file of a run: \"id\" or \"job\" is missing",
                     path);
     snprintf(f->id, sizeof f->id, "%s", json_string_value(id));
-    if (opt->job != NULL && !json_equal(was, (json_t *)(uintptr_t)opt->job))
-        return fail_differs(f, "", was, opt->job, err);
-    return true;
+    return opt->job == NULL || !json_difference(was, opt->job, &d) || fail_differs(f, &d, err);
 }
 
 static bool sink_settled(void *ctx, const json_t *values, struct error *err)

@@ -277,27 +277,6 @@ static bool json_size(const json_t *obj, const char *key, const char *what, bool
     return true;
 }
 
-static struct shown json_text(const json_t *value)
-{
-    struct shown out = {""};
-    struct buf b;
-
-    buf_init(&b, 4096);
-    json_write(&b, value, NULL);
-    if (b.overflowed)
-        snprintf(out.text, sizeof out.text, "%s", json_kind(value));
-    else
-        for (size_t i = 0; i < b.len; i++) { /* shown() but for the quotes, which belong to JSON */
-            if (i == sizeof out.text - 4) {
-                memcpy(out.text + i, "...", 4);
-                break;
-            }
-            out.text[i] = b.ptr[i];
-        }
-    buf_release(&b);
-    return out;
-}
-
 static bool json_fixed(const json_t *obj, const char *what, const struct fixed_key *list,
                        struct error *err)
 {
@@ -306,7 +285,7 @@ static bool json_fixed(const json_t *obj, const char *what, const struct fixed_k
 
         if (v == NULL || json_is_null(v))
             continue;
-        const struct shown found = json_text(v);
+        const struct json_shown found = json_show(v);
         const bool same = json_is_number(v) ? json_number_value(v) == strtod(f->value, NULL)
                                             : strcmp(found.text, f->value) == 0;
         if (!same)
@@ -346,14 +325,14 @@ static bool json_rope(const json_t *root, const char *what, double *base, struct
             return fail_param(
                 err, ERR_UNSUPPORTED, places[i],
                 "%s: \"%s\" is %s: rope scaling is not supported (only \"default\" is)", what,
-                where, json_text(rope).text);
+                where, json_show(rope).text);
         }
         const json_t *part = json_object_get(rope, "partial_rotary_factor");
         if (part != NULL && json_number_value(part) != 1)
             return fail_param(
                 err, ERR_UNSUPPORTED, places[i],
                 "%s: \"partial_rotary_factor\" in \"%s\" is %s: a partial rotation is not supported",
-                what, places[i], json_text(part).text);
+                what, places[i], json_show(part).text);
         if (!json_get_double(rope, "rope_theta", what, *base, base, err))
             return false;
     }
@@ -382,7 +361,7 @@ static bool json_family(const json_t *root, const char *what, const struct famil
         !str_is(json_str(json_array_get(classes, 0)), fam->hf_class))
         return fail_param(err, ERR_UNSUPPORTED, "architectures",
                           "%s: \"architectures\" is %s, which is not supported; [\"%s\"] is", what,
-                          json_text(classes).text, fam->hf_class);
+                          json_show(classes).text, fam->hf_class);
     *out = fam;
     return true;
 }
@@ -430,7 +409,7 @@ bool config_add_eos_json(struct model_config *c, const json_t *json, const char 
         if (!json_is_integer(id))
             return fail_param(err, ERR_INVALID, "eos_token_id",
                               "%s is %s, an id or a list of ids was expected", where,
-                              json_text(v).text);
+                              json_show(v).text);
         if (!config_add_eos(c, json_integer_value(id), where, err))
             return false;
     }

@@ -4,6 +4,7 @@
 #include "text/json.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 
 #include <float.h>
 #include <inttypes.h>
@@ -412,4 +413,68 @@ bool json_get_bool(const json_t *obj, const char *key, const char *what, bool de
         return wrong_type(v, key, what, "true or false", err);
     *out = json_is_true(v);
     return true;
+}
+
+/* ---- two trees ---- */
+
+bool json_same(const json_t *a, const json_t *b)
+{
+    return a == b || json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b);
+}
+
+/* A member of a that b does not have so; NULL: there is none. */
+static const char *other_member(const json_t *a, const json_t *b)
+{
+    json_t *value;
+    const char *key;
+
+    json_object_foreach((json_t *)(uintptr_t)a, key, value)
+    {
+        if (!json_same(value, json_object_get(b, key)))
+            return key;
+    }
+    return NULL;
+}
+
+static void add_to_path(char *path, size_t size, const char *key)
+{
+    const size_t len = strlen(path), dot = len > 0 ? 1 : 0;
+
+    if (len + dot + 1 >= size)
+        return;
+    const struct str cut = utf8_cut(str_of(key), size - len - dot - 1);
+    snprintf(path + len, size - len, "%s" STR_FMT, dot > 0 ? "." : "", STR_ARG(cut));
+}
+
+bool json_difference(const json_t *was, const json_t *is, struct json_difference *out)
+{
+    *out = (struct json_difference){.was = was, .is = is};
+    if (json_same(was, is))
+        return false;
+    while (json_is_object(out->was) && json_is_object(out->is)) {
+        const char *key = other_member(out->was, out->is);
+
+        if (key == NULL) /* all that was is there: something is new */
+            key = other_member(out->is, out->was);
+        add_to_path(out->path, sizeof out->path, key);
+        out->was = json_object_get(out->was, key);
+        out->is = json_object_get(out->is, key);
+    }
+    return true;
+}
+
+struct json_shown json_show(const json_t *value)
+{
+    struct json_shown out;
+    struct buf b;
+
+    buf_init(&b, LIMIT_JSON_BYTES);
+    if (value == NULL)
+        buf_text(&b, "nothing");
+    else
+        json_write(&b, value, NULL);
+    const struct str all = buf_view(&b), cut = utf8_cut(all, 100);
+    snprintf(out.text, sizeof out.text, STR_FMT "%s", STR_ARG(cut), cut.len < all.len ? "..." : "");
+    buf_release(&b);
+    return out;
 }

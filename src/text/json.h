@@ -55,4 +55,22 @@ MUST_CHECK bool json_get_bool(const json_t *obj, const char *key, const char *wh
 struct str json_str(const json_t *value);
 /* "a string", "a number", "null", ... for messages */
 const char *json_kind(const json_t *value);
+
+/* ---- two trees ---- */
+
+/* Whether a and b are equal, numbers by type too (1 is not 1.0); NULL is what is missing, equal to itself alone. */
+bool json_same(const json_t *a, const json_t *b);
+
+struct json_difference {
+    char path[256];         /* "method.dpo.beta", or its beginning; "": the values themselves */
+    const json_t *was, *is; /* views; NULL: missing there */
+};
+/* The innermost member of objects where is first differs from was; false where they are the same. A list is one value. */
+bool json_difference(const json_t *was, const json_t *is, struct json_difference *out);
+
+/* A value as it can stand in a sentence: compact, "..." behind its first 100 bytes; "nothing" where it is missing. */
+struct json_shown {
+    char text[160];
+};
+struct json_shown json_show(const json_t *value);
 #endif

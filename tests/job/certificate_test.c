@@ -257,6 +257,22 @@ static void every_changed_byte_is_found(void **state)
     }
 }
 
+static void another_job_is_told_by_what_differs_first(void **state)
+{
+    json_t *was = head_of(1, "bb"), *is = head_of(2, "bb");
+
+    (void)state;
+    ASSERT_OK(certificate_same_origin(was, was, &err));
+    ASSERT_FAILS(certificate_same_origin(was, is, &err), ERR_INVALID,
+                 "the job is another one: its certificate says that \"seed\" was 1, and now 2");
+    assert_string_equal(err.param, "seed");
+    json_object_del(json_object_get(is, "job"), "seed");
+    ASSERT_FAILS(certificate_same_origin(was, is, &err), ERR_INVALID,
+                 "\"seed\" was 1, and now nothing");
+    json_decref(was);
+    json_decref(is);
+}
+
 /* Moved files are the same where one file is the model; two are known by their names. */
 static void a_single_model_file_may_have_another_name(void **state)
 {
@@ -287,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_certificate_that_is_too_short_is_left_alone),
         cmocka_unit_test(other_kernels_are_noted_where_a_run_goes_on),
         cmocka_unit_test(every_changed_byte_is_found),
+        cmocka_unit_test(another_job_is_told_by_what_differs_first),
         cmocka_unit_test(a_single_model_file_may_have_another_name),
     };
 

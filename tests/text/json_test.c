@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "support/numbers.h"
 #include "text/json.h"
 
@@ -388,6 +389,105 @@ static void a_file_is_named_in_its_errors(void **state)
     arena_release(&a);
 }
 
+/* Where is differs from was, and the two values there. */
+static void assert_differs(const char *was, const char *is, const char *path, const char *from,
+                           const char *to)
+{
+    json_t *a = parsed(was), *b = parsed(is);
+    struct json_difference d;
+
+    assert_false(json_same(a, b));
+    assert_true(json_difference(a, b, &d));
+    assert_string_equal(d.path, path);
+    assert_string_equal(json_show(d.was).text, from);
+    assert_string_equal(json_show(d.is).text, to);
+    json_decref(a);
+    json_decref(b);
+}
+
+static void two_trees_differ_at_the_first_member_that_does(void **state)
+{
+    const char *deep = "{\"a\":1,\"b\":{\"c\":[1,{\"d\":2}],\"e\":null}}";
+    json_t *a = parsed(deep), *b = parsed("{\"b\":{\"e\":null,\"c\":[1,{\"d\":2}]},\"a\":1}");
+    struct json_difference d;
+
+    (void)state;
+    assert_true(json_same(a, b) && json_same(a, a) && json_same(NULL, NULL));
+    assert_false(json_difference(a, b, &d));
+    assert_false(json_difference(NULL, NULL, &d));
+    assert_false(json_same(a, NULL) || json_same(NULL, a));
+    assert_true(json_difference(a, NULL, &d));
+    assert_true(d.path[0] == '\0' && d.was == a && d.is == NULL);
+    json_decref(a);
+    json_decref(b);
+    assert_differs("1", "1.0", "", "1", "1.0");
+    assert_differs("{}", "[]", "", "{}", "[]");
+    assert_differs("{\"a\":1,\"b\":2}", "{\"b\":3,\"a\":4}", "a", "1", "4");
+    assert_differs("{\"a\":1,\"b\":2}", "{\"b\":3,\"a\":1}", "b", "2", "3");
+    assert_differs("{\"a\":{\"b\":1}}", "{\"a\":{}}", "a.b", "1", "nothing");
+    assert_differs("{\"a\":{}}", "{\"a\":{\"b\":1}}", "a.b", "nothing", "1");
+    assert_differs("{\"a\":null}", "{}", "a", "null", "nothing");
+    assert_differs(deep, "{\"a\":1,\"b\":{\"c\":[1,{\"d\":3}],\"e\":null}}", "b.c", "[1,{\"d\":2}]",
+                   "[1,{\"d\":3}]");
+}
+
+/* As deep as a text may be, with long names: the beginning of the path, and no character torn. */
+static void a_long_path_is_cut_between_characters(void **state)
+{
+    struct buf text[2];
+    json_t *side[2];
+    struct json_difference d;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        buf_init(&text[i], 1 << 20);
+        for (int k = 0; k < LIMIT_JSON_DEPTH; k++)
+            buf_text(&text[i], "{\"x\xe2\x82\xac\":");
+        buf_printf(&text[i], "%d", i);
+        for (int k = 0; k < LIMIT_JSON_DEPTH; k++)
+            buf_char(&text[i], '}');
+        side[i] = parsed(text[i].ptr);
+    }
+    assert_true(json_difference(side[0], side[1], &d));
+    assert_true(json_is_integer(d.was) && json_integer_value(d.is) == 1);
+    const struct str path = str_of(d.path);
+    assert_true(path.len < sizeof d.path && path.len > sizeof d.path - 8);
+    assert_int_equal(utf8_valid(path), path.len);
+    assert_true(str_starts(path, STR("x\xe2\x82\xac.x\xe2\x82\xac.x")));
+    for (int i = 0; i < 2; i++) {
+        json_decref(side[i]);
+        buf_release(&text[i]);
+    }
+}
+
+static void a_value_is_shown_in_short(void **state)
+{
+    char long_text[400] = "";
+    json_t *v;
+
+    (void)state;
+    assert_string_equal(json_show(NULL).text, "nothing");
+    v = parsed("{\"a\": [1.5, null, \"x\\ny\"]}");
+    assert_string_equal(json_show(v).text, "{\"a\":[1.5,null,\"x\\ny\"]}");
+    json_decref(v);
+    for (int n = 97; n <= 100; n++) { /* with its quotes 99 bytes and more: 100 are shown whole */
+        memset(long_text, 'x', (size_t)n);
+        long_text[n] = '\0';
+        v = json_string(long_text);
+        const struct json_shown shown = json_show(v);
+        assert_int_equal(strlen(shown.text), n + 2 <= 100 ? n + 2 : 103);
+        assert_int_equal(str_ends(str_of(shown.text), STR("x...")), n + 2 > 100);
+        json_decref(v);
+    }
+    memset(long_text, 'x', 98); /* behind the quote; a euro sign lies over the end */
+    snprintf(long_text + 98, sizeof long_text - 98, "\xe2\x82\xac and more");
+    v = json_string(long_text);
+    const struct json_shown shown = json_show(v);
+    assert_int_equal(strlen(shown.text), 99 + 3);
+    assert_true(str_ends(str_of(shown.text), STR("x...")));
+    json_decref(v);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +502,9 @@ int main(void)
         cmocka_unit_test(any_number_that_is_written_reads_back_equal_and_no_shorter_text_would),
         cmocka_unit_test(members_are_taken_with_their_type_and_range),
         cmocka_unit_test(a_file_is_named_in_its_errors),
+        cmocka_unit_test(two_trees_differ_at_the_first_member_that_does),
+        cmocka_unit_test(a_long_path_is_cut_between_characters),
+        cmocka_unit_test(a_value_is_shown_in_short),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
