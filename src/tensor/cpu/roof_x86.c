@@ -16,7 +16,9 @@
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define ROUNDS 2000
 #define SUMS 10
-#define EACH_SUM(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9)
+#define EACH_SUM(x, ...)                                                                           \
+    x(0, __VA_ARGS__) x(1, __VA_ARGS__) x(2, __VA_ARGS__) x(3, __VA_ARGS__) x(4, __VA_ARGS__)      \
+        x(5, __VA_ARGS__) x(6, __VA_ARGS__) x(7, __VA_ARGS__) x(8, __VA_ARGS__) x(9, __VA_ARGS__)
 
 /* ---- reading ---- */
 
@@ -63,36 +65,30 @@ AVX512 static double read_avx512(const void *at)
 
 /* ---- multiplying ---- */
 
-#define KEEP_X(i) __asm__ volatile("" : : "x"(sum##i));
-#define KEEP_V(i) __asm__ volatile("" : : "v"(sum##i));
+#define BEGIN(i, type, set1) type sum##i = set1(i);
+#define MULTIPLY(i, reg, code, ...) __asm__ volatile(code : "+" reg(sum##i) : __VA_ARGS__);
+#define KEEP(i, reg) __asm__ volatile("" : : reg(sum##i));
+/* Each sum is a vector of that type in registers of the constraint reg, %0 in the code; behind it are what else it reads. */
+#define MULTIPLY_LOOP(type, set1, reg, code, ...)                                                  \
+    EACH_SUM(BEGIN, type, set1)                                                                    \
+    for (int n = 0; n < ROUNDS; n++) {                                                             \
+        EACH_SUM(MULTIPLY, reg, code, __VA_ARGS__)                                                 \
+    }                                                                                              \
+    EACH_SUM(KEEP, reg)
 
 AVX2 static double f32_avx2(void)
 {
     const __m256 x = _mm256_set1_ps(1.0000001f), y = _mm256_set1_ps(1e-9f);
-#define BEGIN(i) __m256 sum##i = _mm256_set1_ps(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-#define MULTIPLY(i) __asm__ volatile("vfmadd213ps %1, %2, %0" : "+x"(sum##i) : "x"(y), "x"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_X)
+
+    MULTIPLY_LOOP(__m256, _mm256_set1_ps, "x", "vfmadd213ps %1, %2, %0", "x"(y), "x"(x))
     return 2.0 * 8 * SUMS * ROUNDS;
 }
 
 AVX512 static double f32_avx512(void)
 {
     const __m512 x = _mm512_set1_ps(1.0000001f), y = _mm512_set1_ps(1e-9f);
-#define BEGIN(i) __m512 sum##i = _mm512_set1_ps(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-#define MULTIPLY(i) __asm__ volatile("vfmadd213ps %1, %2, %0" : "+v"(sum##i) : "v"(y), "v"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_V)
+
+    MULTIPLY_LOOP(__m512, _mm512_set1_ps, "v", "vfmadd213ps %1, %2, %0", "v"(y), "v"(x))
     return 2.0 * 16 * SUMS * ROUNDS;
 }
 
@@ -100,68 +96,36 @@ AVX512 static double f32_avx512(void)
 AVX2 static double int8_avx2(void)
 {
     const __m256i x = _mm256_set1_epi8(3), w = _mm256_set1_epi8(1);
-#define BEGIN(i) __m256i sum##i = _mm256_set1_epi16(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-        __m256i pairs;
-#define MULTIPLY(i)                                                                                \
-    __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"                                  \
-                     : "+x"(sum##i), "=&x"(pairs)                                                  \
-                     : "x"(w), "x"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_X)
+
+    MULTIPLY_LOOP(__m256i, _mm256_set1_epi16, "x",
+                  "vpmaddubsw %2, %1, %%ymm15\n\tvpaddw %%ymm15, %0, %0", "x"(w), "x"(x)
+                  : "xmm15")
     return 2.0 * 32 * SUMS * ROUNDS;
 }
 
 AVX512 static double int8_avx512(void)
 {
     const __m512i x = _mm512_set1_epi8(3), w = _mm512_set1_epi8(1);
-#define BEGIN(i) __m512i sum##i = _mm512_set1_epi16(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-        __m512i pairs;
-#define MULTIPLY(i)                                                                                \
-    __asm__ volatile("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"                                  \
-                     : "+v"(sum##i), "=&v"(pairs)                                                  \
-                     : "v"(w), "v"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_V)
+
+    MULTIPLY_LOOP(__m512i, _mm512_set1_epi16, "v",
+                  "vpmaddubsw %2, %1, %%zmm15\n\tvpaddw %%zmm15, %0, %0", "v"(w), "v"(x)
+                  : "xmm15")
     return 2.0 * 64 * SUMS * ROUNDS;
 }
 
 AVX2 static double int8_avxvnni(void)
 {
     const __m256i x = _mm256_set1_epi8(3), w = _mm256_set1_epi8(1);
-#define BEGIN(i) __m256i sum##i = _mm256_set1_epi32(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-#define MULTIPLY(i) __asm__ volatile("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum##i) : "x"(w), "x"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_X)
+
+    MULTIPLY_LOOP(__m256i, _mm256_set1_epi32, "x", "%{vex%} vpdpbusd %2, %1, %0", "x"(w), "x"(x))
     return 2.0 * 32 * SUMS * ROUNDS;
 }
 
 AVX512 static double int8_avx512vnni(void)
 {
     const __m512i x = _mm512_set1_epi8(3), w = _mm512_set1_epi8(1);
-#define BEGIN(i) __m512i sum##i = _mm512_set1_epi32(i);
-    EACH_SUM(BEGIN)
-#undef BEGIN
-    for (int n = 0; n < ROUNDS; n++) {
-#define MULTIPLY(i) __asm__ volatile("vpdpbusd %2, %1, %0" : "+v"(sum##i) : "v"(w), "v"(x));
-        EACH_SUM(MULTIPLY)
-#undef MULTIPLY
-    }
-    EACH_SUM(KEEP_V)
+
+    MULTIPLY_LOOP(__m512i, _mm512_set1_epi32, "v", "vpdpbusd %2, %1, %0", "v"(w), "v"(x))
     return 2.0 * 64 * SUMS * ROUNDS;
 }
 
