@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "model/attention_internal.h"
 #include "tensor/cpu/kernels.h"
+#include "tensor/ops.h"
 
 #include <math.h>
 #include <string.h>
@@ -130,12 +131,10 @@ struct storing {
 
 static void rotate_row(const struct model_config *c, const struct rotation *r, size_t row)
 {
-    const size_t d = c->head_width, at = r->pos[row] * (d / 2);
+    const size_t d = c->head_width, qd = c->n_heads * d, kd = c->n_kv_heads * d;
 
-    for (size_t h = 0; h < c->n_heads; h++)
-        kernels()->rope(d, r->cos_ + at, r->sin_ + at, false, r->q + (row * c->n_heads + h) * d);
-    for (size_t h = 0; h < c->n_kv_heads; h++)
-        kernels()->rope(d, r->cos_ + at, r->sin_ + at, false, r->k + (row * c->n_kv_heads + h) * d);
+    rope_row(d, r->cos_, r->sin_, r->pos[row], false, c->n_heads, r->q + row * qd);
+    rope_row(d, r->cos_, r->sin_, r->pos[row], false, c->n_kv_heads, r->k + row * kd);
 }
 
 static void store_run(const struct storing *w, const struct run *run)

@@ -99,6 +99,9 @@ struct heads {
 };
 void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
                bool back, const struct heads *parts, size_t n_parts);
+/* One row of one part, in the calling thread. */
+void rope_row(size_t d, const float *cos_, const float *sin_, uint32_t pos, bool back,
+              size_t n_heads, float *x);
 
 /*
  * The softmax over a vocabulary row: max, and block sums whose running total is the normaliser, in this order, in float:

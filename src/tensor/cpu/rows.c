@@ -253,14 +253,19 @@ void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
         run(&p);
 }
 
+void rope_row(size_t d, const float *cos_, const float *sin_, uint32_t pos, bool back,
+              size_t n_heads, float *x)
+{
+    const size_t at = pos * (d / 2);
+
+    for (size_t h = 0; h < n_heads; h++)
+        kernels()->rope(d, cos_ + at, sin_ + at, back, x + h * d);
+}
+
 static void rope_one(const struct rows *p, size_t i)
 {
-    const size_t at = p->pos[i] * (p->n / 2);
-
     for (const struct heads *x = p->heads; x < p->heads + p->n_parts; x++)
-        for (size_t h = 0; h < x->n_heads; h++)
-            kernels()->rope(p->n, p->cos_ + at, p->sin_ + at, p->back,
-                            x->x + i * x->ldx + h * p->n);
+        rope_row(p->n, p->cos_, p->sin_, p->pos[i], p->back, x->n_heads, x->x + i * x->ldx);
 }
 
 void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
