@@ -17,3 +17,15 @@ void epoch_order(uint64_t seed, uint64_t epoch, size_t n, uint32_t *order)
         order[j] = t;
     }
 }
+
+const uint32_t *epoch_rows(struct epoch *e, uint64_t seed, uint64_t number, size_t n,
+                           struct arena *a)
+{
+    if (e->order != NULL && e->number == number)
+        return e->order;
+    if (e->order == NULL)
+        e->order = ARENA_ARRAY(a, uint32_t, n);
+    epoch_order(seed, number, n, e->order);
+    e->number = number;
+    return e->order;
+}

@@ -10,8 +10,6 @@
 
 #include <math.h>
 
-#define ROWS_AT_A_TIME 64
-
 static void tell_flags(unsigned flags, size_t *counts)
 {
     for (size_t b = 0; b < 16; b++)
@@ -101,7 +99,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
     bool ok = grade_queue_open(g, 0, &queue, err);
 
     common_answers_init(&common, d->n_rows * r.n_samples, a);
-    for (size_t from = 0; ok && from < d->n_rows; from += ROWS_AT_A_TIME) {
+    for (size_t from = 0; ok && from < d->n_rows; from += EVALUATE_ROWS) {
         struct answers_options ao = {.n_samples = r.n_samples,
                                      .max_tokens = opt->max_tokens,
                                      .effort = opt->effort,
@@ -112,7 +110,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
                                      .stop = opt->stop,
                                      .history = opt->history,
                                      .known = opt->known};
-        const size_t n = size_min(ROWS_AT_A_TIME, d->n_rows - from);
+        const size_t n = size_min(EVALUATE_ROWS, d->n_rows - from);
         struct answers x;
 
         arena_reset(&part);

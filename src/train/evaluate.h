@@ -10,6 +10,8 @@
 #include "text/dataset.h"
 #include "train/progress.h"
 
+#define EVALUATE_ROWS 64 /* that are sampled at a time */
+
 struct evaluate_options {
     size_t n_samples; /* per row */
     bool greedy;      /* one answer per row at temperature 0 instead */

@@ -34,8 +34,7 @@ struct loop {
     struct fit_rows train, valid; /* valid.n is 0 without a validation file */
     struct reference reference;   /* of dpo */
     struct arena run, step;
-    uint32_t *order; /* the present epoch's order of rows */
-    uint64_t order_epoch;
+    struct epoch epoch;
     uint64_t steps_an_epoch, total_steps;
     struct memory_work memory;
     struct memory_plan plan;
@@ -277,18 +276,13 @@ static double learning_rate(const struct loop *l)
 static size_t next_rows(struct loop *l, size_t **items)
 {
     const size_t n = l->train.n, b = l->recipe.batch_size;
-    const uint64_t epoch = l->state.step / l->steps_an_epoch;
     const size_t at = (size_t)(l->state.step % l->steps_an_epoch) * b, k = size_min(b, n - at);
+    const uint32_t *order =
+        epoch_rows(&l->epoch, l->recipe.seed, l->state.step / l->steps_an_epoch, n, &l->run);
 
-    if (l->order == NULL || l->order_epoch != epoch) {
-        if (l->order == NULL)
-            l->order = ARENA_ARRAY(&l->run, uint32_t, n);
-        epoch_order(l->recipe.seed, epoch, n, l->order);
-        l->order_epoch = epoch;
-    }
     *items = ARENA_ARRAY(&l->step, size_t, k);
     for (size_t i = 0; i < k; i++)
-        (*items)[i] = l->order[at + i];
+        (*items)[i] = order[at + i];
     return k;
 }
 

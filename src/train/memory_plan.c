@@ -7,16 +7,16 @@
 #include "model/kv.h"
 #include "sample/engine.h"
 #include "train/answers.h"
+#include "train/evaluate.h"
 #include "train/memory_need.h"
+#include "train/preflight.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SLACK 1.05      /* a peak may be so many times the planned one */
-#define SPARE 32e6      /* and the machine keeps so much for itself */
-#define EVALUATED 64    /* rows at a time: evaluate.c */
-#define PROBE_TOKENS 32 /* preflight.c's first answers */
+#define SLACK 1.05 /* a peak may be so many times the planned one */
+#define SPARE 32e6 /* and the machine keeps so much for itself */
 
 void memory_work_look(struct memory_work *w)
 {
@@ -76,8 +76,8 @@ static size_t samples_of(const struct memory_work *w)
 static size_t all_asked(const struct memory_work *w, struct asked out[3])
 {
     const struct recipe *r = w->recipe;
-    const size_t tokens = r->max_tokens > 0 ? r->max_tokens : PROBE_TOKENS;
-    const size_t valid = size_min(EVALUATED, w->n_valid);
+    const size_t tokens = r->max_tokens > 0 ? r->max_tokens : PREFLIGHT_TOKENS;
+    const size_t valid = size_min(EVALUATE_ROWS, w->n_valid);
     size_t n = 0;
 
     out[n++] = (struct asked){size_max(1, r->batch_size), samples_of(w), tokens};
@@ -116,7 +116,7 @@ static double rows_of_step(const struct memory_work *w)
     if (r->method != METHOD_REINFORCEMENT) /* of one pass, then of the next */
         return (double)memory_pass_rows(r, w->longest);
     settled.group_size = samples_of(w);
-    settled.max_tokens = r->max_tokens > 0 ? r->max_tokens : PROBE_TOKENS;
+    settled.max_tokens = r->max_tokens > 0 ? r->max_tokens : PREFLIGHT_TOKENS;
     const double group = (double)memory_group_rows(&settled, size_max(1, (size_t)w->mean_prompt));
     return (double)size_max(1, r->batch_size) * (group - (double)w->trunk) + (double)w->trunk;
 }

@@ -15,7 +15,6 @@
 #define PROBE_SAMPLES 16
 #define PROBE_TOKENS 16384
 #define SHORTEST 1
-#define SHORT_PROBE 32
 #define LONG_PROBE 256
 
 /* A sample cut after n tokens, as it would have been with that limit. */
@@ -135,7 +134,7 @@ static bool settle_length(struct engine *e, const struct reinforce_inputs *in, s
     struct probe p;
     char text[256];
 
-    if (!probe_lengths(e, in, r, size_min(SHORT_PROBE, room), &p, err))
+    if (!probe_lengths(e, in, r, size_min(PREFLIGHT_TOKENS, room), &p, err))
         return false;
     int good = shortest_good(&p);
     if ((good < 0 || p.length[good] == p.longest) && room > p.longest) {

@@ -40,8 +40,7 @@ struct loop {
     struct train_state state;
     struct references references; /* of the training rows */
     struct arena run, step;
-    uint32_t *order; /* the present epoch's order of rows */
-    uint64_t order_epoch;
+    struct epoch epoch;
     uint64_t total_steps;
     size_t longest_prompt;
     struct prompts { /* of all rows */
@@ -78,15 +77,8 @@ static bool tell(const struct loop *l, struct error *err, enum event_level level
 static size_t row_at(struct loop *l, uint64_t cursor)
 {
     const size_t n = l->in->train->n_rows;
-    const uint64_t epoch = cursor / n;
 
-    if (l->order == NULL || l->order_epoch != epoch) {
-        if (l->order == NULL)
-            l->order = ARENA_ARRAY(&l->run, uint32_t, n);
-        epoch_order(l->recipe.seed, epoch, n, l->order);
-        l->order_epoch = epoch;
-    }
-    return l->order[cursor % n];
+    return epoch_rows(&l->epoch, l->recipe.seed, cursor / n, n, &l->run)[cursor % n];
 }
 
 /* ---- one step's groups ---- */
