@@ -107,7 +107,6 @@ bool line_reader_next(struct line_reader *r, struct str *line, bool *too_long, b
 }
 
 struct answering {
-    struct cli *c;
     line_answer_fn *fn;
     void *ctx;
     const char *name;
@@ -146,7 +145,7 @@ static bool answer_line(struct answering *x, struct str line, bool too_long, jso
 
 bool lines_answer(struct cli *c, line_answer_fn *fn, void *ctx, struct error *err)
 {
-    struct answering x = {.c = c, .fn = fn, .ctx = ctx};
+    struct answering x = {.fn = fn, .ctx = ctx};
     struct line_reader r = {0};
     struct str line;
     bool too_long, more = true;

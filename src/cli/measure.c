@@ -10,7 +10,6 @@
 #include <math.h>
 
 struct listening {
-    const struct session *session;
     const struct measure_options *o;
     struct measured *m;
     struct meter meter;
@@ -127,7 +126,6 @@ bool measure(const struct session *s, const struct measure_options *o, struct ar
 {
     struct measured m = {.n_solved = ARENA_ARRAY(a, size_t, o->data->n_rows)};
     struct listening l = {
-        .session = s,
         .o = o,
         .m = &m,
         .meter = meter_start("answers"),

@@ -14,7 +14,6 @@
 struct answer_place {
     struct replay *r;
     size_t step;
-    bool valid;
     const char *file; /* "rollouts/step-3.jsonl" */
     const json_t *was, *is;
 };
@@ -350,7 +349,7 @@ bool replay_answers(struct replay *r, size_t step, bool valid, const json_t *now
     const json_t *was = hashes_was(r, step, valid);
     const json_t *is = json_object_get(now, valid ? "valid" : "train");
     char file[64];
-    struct answer_place p = {.r = r, .step = step, .valid = valid, .file = file};
+    struct answer_place p = {.r = r, .step = step, .file = file};
 
     snprintf(file, sizeof file, "rollouts/%s-%zu.jsonl", valid ? "valid" : "step", step);
     if (r->end != REPLAY_DIFFERS && r->opt.certified != NULL &&

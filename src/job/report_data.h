@@ -81,7 +81,7 @@ struct report_data {
     struct run_checkpoint *checkpoint;
     size_t n_checkpoints;
     struct report_event *event;
-    size_t n_events, n_warnings;
+    size_t n_events;
     int64_t first_event_at, last_event_at; /* 0: none */
     bool completed;                        /* it says so itself */
 

@@ -48,7 +48,6 @@ struct draft_index {
     const struct draft_text *texts;
     size_t n_texts;
     const struct draft_own *own;
-    size_t n_own;
     struct place *places;
     size_t n_places, cap_places;
     uint32_t *pairs, *fives; /* [n_slots] */
@@ -165,12 +164,8 @@ struct draft_index *draft_index_open(const token_id *prompt, size_t n_prompt,
 
     if (x == NULL)
         return NULL;
-    *x = (struct draft_index){.prompt = prompt,
-                              .n_prompt = n_prompt,
-                              .texts = texts,
-                              .own = own,
-                              .n_own = n_own,
-                              .n_slots = 256};
+    *x = (struct draft_index){
+        .prompt = prompt, .n_prompt = n_prompt, .texts = texts, .own = own, .n_slots = 256};
     while (x->n_texts < n_texts && n_tokens + texts[x->n_texts].n <= MAX_TOLD)
         n_tokens += texts[x->n_texts++].n;
     while (x->n_slots < size_min(MAX_PLACES, n_prompt + n_tokens + 256 * n_own))

@@ -12,7 +12,6 @@ struct state {
     const struct db_migration *all;
     size_t n;
     size_t n_done; /* found in the database */
-    bool write;
 };
 
 /* {int} becomes BIGINT, and so on; what is in no brace that we know stays. */

@@ -195,7 +195,6 @@ static bool scratch_grow(struct bpe_scratch *s, size_t n_symbols, struct error *
         return fail(err, ERR_NO_MEMORY, "no memory to tokenize a piece of %zu bytes", n_symbols);
     }
     s->n_symbols = n_symbols;
-    s->n_heap = n_heap;
     return true;
 }
 

@@ -39,7 +39,7 @@ struct
     bpe_scratch { /* working memory for long pieces, kept between calls; all zeros is fine; one thread at a time */
     void *symbols;
     uint64_t *heap;
-    size_t n_symbols, n_heap;
+    size_t n_symbols;
 };
 void bpe_scratch_release(struct bpe_scratch *s);
 

@@ -584,7 +584,7 @@ struct percent {
     struct jinja_render *r;
     struct jinja_value args; /* as given */
     size_t next;             /* of a tuple, or 1 once the only one is used */
-    bool is_map, safe;
+    bool safe;
 };
 
 static bool next_argument(struct percent *p, struct jinja_value *out)

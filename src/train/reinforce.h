@@ -37,7 +37,7 @@ struct reinforce_inputs {
 
 struct reinforce_result {
     size_t steps, best_step; /* best by validation reward; 0: none measured */
-    double first_reward, last_reward, best_valid_reward, base_valid_reward;
+    double first_reward, best_valid_reward, base_valid_reward;
     double max_dlogp;                 /* greatest of all steps: 0 or broken */
     double planned_bytes, peak_bytes; /* of memory: memory_plan.h; what the process had at most */
     char adapter_sha256[65];
