@@ -404,25 +404,9 @@ static bool run(struct cli *c, struct error *err)
     return ok;
 }
 
-static const enum option_id ids[] = {OPT_STEPS,
-                                     OPT_FROM,
-                                     OPT_RECORDED_GRADES,
-                                     OPT_ANYWAY,
-                                     OPT_MODEL,
-                                     OPT_TRAIN,
-                                     OPT_VALID,
-                                     OPT_OUT,
-                                     OPT_GRADER_TIMEOUT,
-                                     OPT_GRADER_MEMORY,
-                                     OPT_GRADER_WORKERS,
-                                     OPT_PYTHON,
-                                     OPT_SANDBOX,
-                                     OPT_JUDGE,
-                                     OPT_JUDGE_TIMEOUT,
-                                     OPT_EMBEDDING_MODEL,
-                                     OPT_THREADS,
-                                     OPT_KERNELS,
-                                     OPT_HOME};
+static const enum option_id ids[] = {OPT_STEPS,       OPT_FROM,    OPT_RECORDED_GRADES, OPT_ANYWAY,
+                                     OPT_MODEL,       OPT_TRAIN,   OPT_VALID,           OPT_OUT,
+                                     GRADING_OPTIONS, OPT_THREADS, OPT_KERNELS,         OPT_HOME};
 
 const struct command cmd_replay = {
     .set =

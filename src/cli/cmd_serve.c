@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/grader_env.h"
 #include "cli/output.h"
+#include "cli/served_grader.h"
 #include "cli/session.h"
 #include "cli/signals.h"
 #include "server/api.h"
@@ -74,14 +75,7 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
         OPT_LEASE,
         OPT_NICE,
         OPT_THREADS,
-        OPT_PYTHON,
-        OPT_JUDGE,
-        OPT_EMBEDDING_MODEL,
-        OPT_GRADER_TIMEOUT,
-        OPT_GRADER_MEMORY,
-        OPT_GRADER_WORKERS,
-        OPT_SANDBOX,
-        OPT_JUDGE_TIMEOUT,
+        GRADING_OPTIONS,
         OPT_CONFIG,
         OPT_REQUEST_KEY_ENV,
         OPT_ALLOW_REQUEST_ADDRESSES,
@@ -238,14 +232,7 @@ static const enum option_id ids[] = {
     OPT_JOB_MEMORY,
     OPT_LEASE,
     OPT_NICE,
-    OPT_GRADER_TIMEOUT,
-    OPT_GRADER_MEMORY,
-    OPT_GRADER_WORKERS,
-    OPT_PYTHON,
-    OPT_SANDBOX,
-    OPT_JUDGE,
-    OPT_JUDGE_TIMEOUT,
-    OPT_EMBEDDING_MODEL,
+    GRADING_OPTIONS,
     OPT_THREADS,
     OPT_PRECISION,
     OPT_KV_CACHE,

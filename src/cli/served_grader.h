@@ -23,8 +23,9 @@ MUST_CHECK bool served_grader_option(struct cli *c, bool has_base, struct served
                                      struct error *err);
 void served_grader_close(struct served_grader *g);
 
-/* The options that are looked at. */
-#define GRADER_OPTIONS                                                                             \
-    OPT_GRADER, OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS, OPT_PYTHON,             \
-        OPT_SANDBOX, OPT_JUDGE, OPT_JUDGE_TIMEOUT, OPT_EMBEDDING_MODEL
+/* The options that are looked at, where the grader comes from elsewhere, and where an option names it. */
+#define GRADING_OPTIONS                                                                            \
+    OPT_GRADER_TIMEOUT, OPT_GRADER_MEMORY, OPT_GRADER_WORKERS, OPT_PYTHON, OPT_SANDBOX, OPT_JUDGE, \
+        OPT_JUDGE_TIMEOUT, OPT_EMBEDDING_MODEL
+#define GRADER_OPTIONS OPT_GRADER, GRADING_OPTIONS
 #endif
