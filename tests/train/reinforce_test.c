@@ -445,7 +445,7 @@ static void little_memory_changes_no_bit(void **state)
 }
 
 /* The process itself has more than this model's training: so much of the peak is no part of a plan. */
-#define PROCESS_SLACK 16e6
+#define PROCESS_SLACK 10e6
 
 static void a_run_has_no_more_memory_than_was_planned(void **state)
 {
