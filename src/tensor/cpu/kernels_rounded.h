@@ -32,6 +32,15 @@ SIMD const char *fetch(const char *at, size_t lines)
     return at;
 }
 
+/*
+ * Whole numbers may be added in any order, so a compiler adds them at the end, and has more products than registers until then.
+ * One row of small products alone has registers enough, and no sum waits for another.
+ */
+SIMD vi i_now_if(bool several, vi sum)
+{
+    return several ? i_now(sum) : sum;
+}
+
 /* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
 SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
                        const struct rounded *x, size_t row, const void *panel,
@@ -64,10 +73,13 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
 
 #pragma GCC unroll 16
                 for (size_t i = 0; i < m; i++)
-                    sum[i] = i_add_small(sum[i], low, i_set(four_bytes(q + 32 * i + 8 * g)));
+                    sum[i] = i_now_if(
+                        m > 1, i_add_small(sum[i], low, i_set(four_bytes(q + 32 * i + 8 * g))));
 #pragma GCC unroll 16
                 for (size_t i = 0; i < m; i++)
-                    sum[i] = i_add_small(sum[i], high, i_set(four_bytes(q + 32 * i + 8 * g + 4)));
+                    sum[i] =
+                        i_now_if(m > 1, i_add_small(sum[i], high,
+                                                    i_set(four_bytes(q + 32 * i + 8 * g + 4))));
             }
             const vf d = f_load(w->d + j0), least = f_load(w->m + j0);
 
@@ -91,8 +103,8 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
 
 #pragma GCC unroll 16
                     for (size_t i = 0; i < m; i++)
-                        sum[i] = i_add_signed(sum[i], four,
-                                              i_set(four_bytes(q + 32 * i + 16 * h + 4 * g)));
+                        sum[i] = i_now(i_add_signed(
+                            sum[i], four, i_set(four_bytes(q + 32 * i + 16 * h + 4 * g))));
                 }
                 const vf d = f_load(w[h].d + j0);
 

@@ -9,6 +9,12 @@ SIMD vi i_add_small(vi sum, vi w, vi x)
 {
     return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, x));
 }
+/* x, which the compiler has to have by now */
+SIMD vi i_now(vi x)
+{
+    __asm__("" : "+x"(x));
+    return x;
+}
 SIMD vi i_small_total(vi sum)
 {
     return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));

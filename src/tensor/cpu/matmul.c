@@ -13,9 +13,12 @@
 #include <assert.h>
 #include <string.h>
 
-#define K_CHUNK 256   /* k of one unpacked piece of a panel: 16 KiB */
-#define MOST_PANELS 2 /* of gemm_panels */
-#define ROW_BLOCK 192 /* rows of a unit: 192 KiB of a chunk of their values */
+#define K_CHUNK 320    /* k of one unpacked piece of a panel at most: 20 KiB */
+#define K_BLOCK 32     /* of which it is a multiple, as blocks of weights are */
+#define MOST_PANELS 2  /* of gemm_panels */
+#define ROW_BLOCK 192  /* rows of a unit at most: 240 KiB of a chunk of their values */
+#define PANEL_GROUP 64 /* panels of a unit at most */
+#define UNITS_PER_THREAD 8
 
 struct product {
     const struct packed *w;
@@ -26,24 +29,32 @@ struct product {
     struct division by;
 };
 
-#define UNITS_PER_THREAD 6
-
 /*
- * Enough units for the threads to share evenly, large enough to keep rows in cache. share: of all the work that the threads
- * divide now, this one's.
+ * Enough units for the threads to share evenly, large enough to keep rows in cache; as many blocks of rows as each thread can
+ * have equally many of. share: of all the work that the threads divide now, this one's.
  */
 static struct division divide(size_t m, size_t n_panels, double share)
 {
-    struct division d = {.n_row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK};
+    const size_t threads = (size_t)parallel_threads(), side = kernels()->gemm_panels;
+    const size_t least = (m + ROW_BLOCK - 1) / ROW_BLOCK,
+                 blocks = least < threads ? least : size_round_up(least, threads),
+                 units = size_max(1, (size_t)(share * UNITS_PER_THREAD * (double)threads)),
+                 groups = blocks == 0 ? 1 : (units + blocks - 1) / blocks,
+                 panels = size_min(PANEL_GROUP, (n_panels + groups - 1) / groups);
+    struct division d = {.group = size_max(side, panels / side * side)};
 
-    d.row_block = d.n_row_blocks == 0 ? 0 : (m + d.n_row_blocks - 1) / d.n_row_blocks;
-    const size_t units = size_max(1, (size_t)(share * UNITS_PER_THREAD * parallel_threads())),
-                 wanted = size_max(1, units / size_max(1, d.n_row_blocks)),
-                 panels = size_min(64, (n_panels + wanted - 1) / wanted),
-                 side = kernels()->gemm_panels;
-    d.group = size_max(side, panels / side * side);
+    d.row_block = blocks == 0 ? 0 : (m + blocks - 1) / blocks;
+    d.n_row_blocks = d.row_block == 0 ? 0 : (m + d.row_block - 1) / d.row_block;
     d.n_units = d.n_row_blocks * ((n_panels + d.group - 1) / d.group);
     return d;
+}
+
+/* k of one piece: as even as can be, for a short last one would wait for its sums. */
+static size_t chunk_of(size_t k)
+{
+    const size_t n = size_max(1, (k + K_CHUNK - 1) / K_CHUNK);
+
+    return size_round_up((k + n - 1) / n, K_BLOCK);
 }
 
 /* m rows from r0 on, by the panels first to last. */
@@ -54,8 +65,9 @@ static void multiply_floats(const struct matmul_part *p, size_t r0, size_t m, si
     const struct kernels *kern = kernels();
     float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
-    for (size_t k0 = 0; k0 < w->k; k0 += K_CHUNK) {
-        const size_t n_k = size_min(K_CHUNK, w->k - k0);
+    const size_t chunk = chunk_of(w->k);
+    for (size_t k0 = 0; k0 < w->k; k0 += chunk) {
+        const size_t n_k = size_min(chunk, w->k - k0);
 
         for (size_t q = first, n; q < last; q += n) {
             const unsigned char *panels = w->data + q * w->panel_bytes;
@@ -266,8 +278,9 @@ static void back_unit(void *ctx, size_t unit, int thread)
     float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
     (void)thread;
-    for (size_t n0 = 0; n0 < w->n; n0 += K_CHUNK) {
-        const size_t n = size_min(K_CHUNK, w->n - n0);
+    const size_t chunk = chunk_of(w->n);
+    for (size_t n0 = 0; n0 < w->n; n0 += chunk) {
+        const size_t n = size_min(chunk, w->n - n0);
 
         for (size_t t = first, tiles; t < last; t += tiles) {
             const size_t k0 = t * PANEL;
