@@ -41,10 +41,12 @@ SIMD vi i_now_if(bool several, vi sum)
     return several ? i_now(sum) : sum;
 }
 
-/* m rows by LANES outputs of a panel, those from j0 on: every sum in a register. */
-SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
-                       const struct rounded *x, size_t row, const void *panel,
-                       const struct ahead *ahead, float *c, size_t c_i, bool accumulate)
+#define PARTS (PANEL / LANES) /* of a panel's outputs, each in a register */
+
+/* m rows by the outputs of a panel. What is done once for each number that is read is worth it for all outputs. */
+SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct rounded *x,
+                       size_t row, const void *panel, const struct ahead *ahead, float *c,
+                       size_t c_i, bool accumulate)
 {
     const size_t n_blocks = x->k / ROUNDED_BLOCK;
     const int8_t *q = x->q + row * ROUNDED_BLOCK;
@@ -52,90 +54,114 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, size_t j0,
     const int32_t *minus = x->minus + row;
     const char *next = ahead->at;
     const size_t lines = ahead->lines;
-    vf acc[ROUNDED_ROWS];
-    vi sum[ROUNDED_ROWS];
+    vf acc[ROUNDED_ROWS][PARTS];
+    vi sum[ROUNDED_ROWS][PARTS];
 
-#pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++)
-        acc[i] = accumulate ? f_load(c + i * c_i + j0) : f_set(0);
+#define EACH(i, n) _Pragma("GCC unroll 16") for (size_t i = 0; i < (n); i++)
+    EACH(i, m)
+    {
+        EACH(p, PARTS)
+        acc[i][p] = accumulate ? f_load(c + i * c_i + p * LANES) : f_set(0);
+    }
     for (size_t b = 0; b < n_blocks; b++) {
+        next = fetch(next, lines);
         if (kind == PACK_Q4) {
             const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
 
-            next = fetch(next, lines);
-#pragma GCC unroll 16
-            for (size_t i = 0; i < m; i++)
-                sum[i] = i_zero();
-#pragma GCC unroll 4
-            for (size_t g = 0; g < 4; g++) {
-                const vi both = i_load(w->q[g][j0]);
-                const vi low = i_low_halves(both), high = i_high_halves(both);
-
-#pragma GCC unroll 16
-                for (size_t i = 0; i < m; i++)
-                    sum[i] = i_now_if(
-                        m > 1, i_add_small(sum[i], low, i_set(four_bytes(q + 32 * i + 8 * g))));
-#pragma GCC unroll 16
-                for (size_t i = 0; i < m; i++)
-                    sum[i] =
-                        i_now_if(m > 1, i_add_small(sum[i], high,
-                                                    i_set(four_bytes(q + 32 * i + 8 * g + 4))));
+            EACH(i, m)
+            {
+                EACH(p, PARTS)
+                sum[i][p] = i_zero();
             }
-            const vf d = f_load(w->d + j0), least = f_load(w->m + j0);
+            EACH(g, 8)
+            {
+                vi four[PARTS];
 
-#pragma GCC unroll 16
-            for (size_t i = 0; i < m; i++) {
-                acc[i] = f_fma(f_from(i_small_total(sum[i])), f_mul(d, f_set(step[i])), acc[i]);
-                acc[i] = f_fma(least, f_set(shift[i]), acc[i]);
+                EACH(p, PARTS)
+                {
+                    const vi both = i_load(w->q[g / 2][p * LANES]);
+
+                    four[p] = g % 2 == 0 ? i_low_halves(both) : i_high_halves(both);
+                }
+                EACH(i, m)
+                {
+                    const vi of_row = i_set(four_bytes(q + 32 * i + 4 * g));
+
+                    EACH(p, PARTS)
+                    sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], four[p], of_row));
+                }
+            }
+            EACH(p, PARTS)
+            {
+                const vf d = f_load(w->d + p * LANES), least = f_load(w->m + p * LANES);
+
+                EACH(i, m)
+                {
+                    acc[i][p] = f_fma(f_from(i_small_total(sum[i][p])), f_mul(d, f_set(step[i])),
+                                      acc[i][p]);
+                    acc[i][p] = f_fma(least, f_set(shift[i]), acc[i][p]);
+                }
             }
         } else {
             const struct pack_q8 *w = (const struct pack_q8 *)panel + 2 * b;
 
-            next = fetch(next, lines);
-#pragma GCC unroll 2
-            for (size_t h = 0; h < 2; h++, minus += x->m) {
-#pragma GCC unroll 16
-                for (size_t i = 0; i < m; i++)
-                    sum[i] = i_first(minus[i]);
-#pragma GCC unroll 4
-                for (size_t g = 0; g < 4; g++) {
-                    const vi four = i_signed(i_load(w[h].q[g][j0]));
-
-#pragma GCC unroll 16
-                    for (size_t i = 0; i < m; i++)
-                        sum[i] = i_now(i_add_signed(
-                            sum[i], four, i_set(four_bytes(q + 32 * i + 16 * h + 4 * g))));
+            for (size_t h = 0; h < 2; h++, minus += x->m, w++) {
+                EACH(i, m)
+                {
+                    EACH(p, PARTS)
+                    sum[i][p] = i_first(minus[i]);
                 }
-                const vf d = f_load(w[h].d + j0);
+                EACH(g, 4)
+                {
+                    vi four[PARTS];
 
-#pragma GCC unroll 16
-                for (size_t i = 0; i < m; i++)
-                    acc[i] = f_fma(f_from(sum[i]), f_mul(d, f_set(step[i])), acc[i]);
+                    EACH(p, PARTS)
+                    four[p] = i_signed(i_load(w->q[g][p * LANES]));
+                    EACH(i, m)
+                    {
+                        const vi of_row = i_set(four_bytes(q + 32 * i + 16 * h + 4 * g));
+
+                        EACH(p, PARTS)
+                        sum[i][p] = i_now(i_add_signed(sum[i][p], four[p], of_row));
+                    }
+                }
+                EACH(p, PARTS)
+                {
+                    const vf d = f_load(w->d + p * LANES);
+
+                    EACH(i, m)
+                    acc[i][p] = f_fma(f_from(sum[i][p]), f_mul(d, f_set(step[i])), acc[i][p]);
+                }
             }
         }
         q += x->m * ROUNDED_BLOCK;
         step += x->m;
         shift += x->m;
     }
-#pragma GCC unroll 16
-    for (size_t i = 0; i < m; i++) {
+    EACH(i, m)
+    {
         const struct rounded_apart *apart = x->apart + (row + i) * n_blocks;
 
-        for (size_t o = 0; o < x->n_apart[row + i]; o++)
-            acc[i] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, j0), acc[i]);
-        f_store(c + i * c_i + j0, acc[i]);
+        EACH(p, PARTS)
+        {
+            for (size_t o = 0; o < x->n_apart[row + i]; o++)
+                acc[i][p] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, p * LANES),
+                                  acc[i][p]);
+            f_store(c + i * c_i + p * LANES, acc[i][p]);
+        }
     }
+#undef EACH
 }
 
-typedef void rounded_tile_fn(size_t j0, const struct rounded *x, size_t row, const void *panel,
+typedef void rounded_tile_fn(const struct rounded *x, size_t row, const void *panel,
                              const struct ahead *ahead, float *c, size_t c_i, bool accumulate);
 
 #define ROUNDED_TILE(kind, m)                                                                      \
     static __attribute__((noinline)) void rounded_tile_##kind##_##m(                               \
-        size_t j0, const struct rounded *x, size_t row, const void *panel,                         \
-        const struct ahead *ahead, float *c, size_t c_i, bool accumulate)                          \
+        const struct rounded *x, size_t row, const void *panel, const struct ahead *ahead,         \
+        float *c, size_t c_i, bool accumulate)                                                     \
     {                                                                                              \
-        rounded_tile(kind, m, j0, x, row, panel, ahead, c, c_i, accumulate);                       \
+        rounded_tile(kind, m, x, row, panel, ahead, c, c_i, accumulate);                           \
     }
 #define ROUNDED_NAME(kind, m) rounded_tile_##kind##_##m,
 #define EACH_ROUNDED_TO_2(x, kind) x(kind, 1) x(kind, 2)
@@ -161,7 +187,7 @@ static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t ro
     const size_t n_blocks = x->k / ROUNDED_BLOCK,
                  bytes = n_blocks *
                          (kind == PACK_Q4 ? sizeof(struct pack_q4) : 2 * sizeof(struct pack_q8)),
-                 n_tiles = (m + ROUNDED_ROWS - 1) / ROUNDED_ROWS * (PANEL / LANES);
+                 n_tiles = (m + ROUNDED_ROWS - 1) / ROUNDED_ROWS;
     struct ahead ahead = {.at = (const char *)panel + bytes,
                           .lines = (bytes + 63) / 64 / (n_blocks * n_tiles) + 1};
     const char *const end = ahead.at + bytes;
@@ -169,11 +195,9 @@ static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t ro
     while (m > 0) {
         const size_t rows = m < ROUNDED_ROWS ? m : ROUNDED_ROWS;
 
-        for (size_t j0 = 0; j0 < PANEL; j0 += LANES) {
-            tiles[rows - 1](j0, x, row, panel, &ahead, c, c_i, accumulate);
-            ahead.at += n_blocks * ahead.lines * 64;
-            ahead.lines = ahead.at < end ? ahead.lines : 0;
-        }
+        tiles[rows - 1](x, row, panel, &ahead, c, c_i, accumulate);
+        ahead.at += n_blocks * ahead.lines * 64;
+        ahead.lines = ahead.at < end ? ahead.lines : 0;
         m -= rows;
         row += rows;
         c += rows * c_i;
