@@ -64,7 +64,8 @@ static void log_http(void *ctx, const char *message)
 
 /*
  * What a worker of this server is told: the settings that hold here, wherever they came from. Anyone on the machine can read its words:
- * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did.
+ * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did. A job's own precision
+ * is kept with the job; that of the server is a worker's for evals and judges.
  */
 static bool open_workers(struct cli *c, struct serving *s, struct error *err)
 {
@@ -75,6 +76,8 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
         OPT_LEASE,
         OPT_NICE,
         OPT_THREADS,
+        OPT_PRECISION,
+        OPT_KV_CACHE,
         GRADING_OPTIONS,
         OPT_CONFIG,
         OPT_REQUEST_KEY_ENV,
@@ -103,6 +106,11 @@ static json_t *judges_of(const struct cli *c)
     const char *who = option_text(c->options, OPT_JUDGE);
 
     return who != NULL ? json_pack("{s:s}", "*", who) : NULL;
+}
+
+static const char *text_if_given(const struct options *o, enum option_id id)
+{
+    return option_given(o, id) ? option_text(o, id) : NULL;
 }
 
 static int64_t int_or(const struct options *o, enum option_id id, int64_t otherwise)
@@ -137,6 +145,8 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .request_addresses = option_on(o, OPT_ALLOW_REQUEST_ADDRESSES),
         .request_keys = option_text(o, OPT_REQUEST_KEY_ENV),
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
+        .precision = text_if_given(o, OPT_PRECISION),
+        .kv_cache = text_if_given(o, OPT_KV_CACHE),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
         .tls = option_text(o, OPT_TLS_CERT) != NULL,

@@ -54,6 +54,8 @@ struct api_options {
     /* Variables whose values jobs may send to the addresses that they name, "A,B"; NULL: none. */
     const char *request_keys;
     const char *embedding_model; /* for graders; NULL: none */
+    /* What jobs that say nothing of it are trained in, as this server computes; NULL: their own defaults. */
+    const char *precision, *kv_cache;
     bool
         private_webhooks; /* webhooks may go to addresses of this machine and of private networks */
     /* Of every key that has none of its own; 0: none. */

@@ -156,6 +156,19 @@ static bool tell_of_nothing(struct api_call *c, const struct job_row *j,
            (!r->has_tools || events_tell(c->store, j->id, &tools, err));
 }
 
+static void add_ours(json_t *body, const char *key, const char *value)
+{
+    json_t *hone = json_object_get(body, "hone");
+
+    if (value == NULL || (json_is_object(hone) && json_object_get(hone, key) != NULL))
+        return;
+    if (!json_is_object(hone)) {
+        hone = json_object();
+        json_object_set_new(body, "hone", hone);
+    }
+    json_object_set_new(hone, key, json_string(value));
+}
+
 static bool make(struct api_call *c, json_t **answer, struct error *err)
 {
     const struct job_rules rules = {.request_addresses = c->opt->request_addresses,
@@ -170,6 +183,9 @@ static bool make(struct api_call *c, json_t **answer, struct error *err)
          !check_file(c, r.validation_file, "validation_file", err)) ||
         !check_judges(c, err) || !check_grader(c, &r, err))
         return false;
+    /* with the job, so that it is the same whichever worker takes it up */
+    add_ours(c->body, "precision", c->opt->precision);
+    add_ours(c->body, "kv_cache", c->opt->kv_cache);
     struct job_row j = {
         .id = arena_text(c->arena, str_of(c->new_id)),
         .project_id = c->who.project_id,

@@ -207,6 +207,29 @@ class Create(FineTuningTest):
             self.assertEqual((reply.status, json.loads(reply.read())["error"]["code"]), (413, "request_too_large"))
 
 
+class AsTheServerComputes(FineTuningTest):
+    """hone serve --precision and --kv-cache hold for its jobs too, where they say nothing of it."""
+    options = ("--precision", "int8", "--kv-cache", "f16")
+    small = {"max_steps": 1, "group_size": 4, "max_tokens": 8}
+
+    def test_what_a_job_is_trained_in(self):
+        ours = {"precision": "int8", "kv_cache": "f16"}
+        self.assertEqual(self.create().hone, ours)
+        self.assertEqual(self.create(extra_body={"hone": None}).hone, ours)
+        own = self.create(extra_body={"hone": {**self.small, "precision": "f32"}})
+        self.assertEqual(own.hone, {**self.small, "precision": "f32", "kv_cache": "f16"})
+        first = self.create(seed=5, extra_body={"hone": self.small})
+        self.assertEqual(first.hone, {**self.small, **ours})
+        again = self.create(seed=5, extra_body={"hone": self.small}, extra_headers={"X-Stainless-Retry-Count": "1"})
+        self.assertEqual(again.id, first.id)
+        self.server.worker()  # whatever it is told itself
+        for job, precision in ((first, "int8"), (own, "f32")):
+            self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded")
+            with open(os.path.join(self.server.home, "runs", job.id, "job.json")) as file:
+                resolved = json.load(file)["resolved"]
+            self.assertEqual((resolved["precision"], resolved["kv_cache"]), (precision, "f16"))
+
+
 class States(FineTuningTest):
     def test_cancel_pause_resume(self):
         job = self.create()
