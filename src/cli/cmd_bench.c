@@ -499,6 +499,10 @@ static bool measure_all(struct bench *b, struct error *err)
                                     .engine = b->s.engine,
                                     .adapter = b->s.adapter,
                                     .seed = (uint64_t)option_int(b->c->options, OPT_SEED),
+                                    .memory_bytes =
+                                        option_given(b->c->options, OPT_MEMORY_BYTES)
+                                            ? option_real(b->c->options, OPT_MEMORY_BYTES)
+                                            : 0,
                                     .stop = b->c->stop};
     const size_t buffer = speed_limit_buffer(b->s.model);
     struct meter meter = meter_start("rounds");
@@ -532,10 +536,10 @@ static bool run(struct cli *c, struct error *err)
     return ok;
 }
 
-static const enum option_id ids[] = {OPT_MODEL,     OPT_PARTS,   OPT_ROUNDS,    OPT_PROMPT,
-                                     OPT_N_ANSWERS, OPT_TOKENS,  OPT_GROUP,     OPT_SEED,
-                                     OPT_DEVICE,    OPT_THREADS, OPT_PRECISION, OPT_KV_CACHE,
-                                     OPT_CONTEXT,   OPT_KERNELS, OPT_HOME};
+static const enum option_id ids[] = {OPT_MODEL,     OPT_PARTS,   OPT_ROUNDS,  OPT_PROMPT,
+                                     OPT_N_ANSWERS, OPT_TOKENS,  OPT_GROUP,   OPT_MEMORY_BYTES,
+                                     OPT_SEED,      OPT_DEVICE,  OPT_THREADS, OPT_PRECISION,
+                                     OPT_KV_CACHE,  OPT_CONTEXT, OPT_KERNELS, OPT_HOME};
 
 const struct command cmd_bench = {
     .set =

@@ -50,6 +50,7 @@ enum option_id {
     OPT_N_ANSWERS,
     OPT_TOKENS,
     OPT_GROUP,
+    OPT_MEMORY_BYTES,
     /* trying a grader */
     OPT_ALL,
     OPT_PRINTS,

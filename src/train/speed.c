@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "model/saved.h"
 #include "train/gradient.h"
+#include "train/memory_plan.h"
 #include "train/optimizer.h"
 #include "train/recipe.h"
 
@@ -18,6 +19,9 @@ struct speed {
     struct adapter *adapter; /* the one that is trained, from when it is first needed */
     struct optimizer optimizer;
     struct saved_pool *saved; /* what training takes over from sampling */
+    struct speed_case saved_for;
+    enum speed_part saved_part;
+    size_t save_leave; /* of a step: rows that sampling leaves for what is computed anew */
     struct arena whole, round;
 };
 
@@ -60,6 +64,7 @@ bool speed_open(const struct speed_inputs *in, struct speed **out, struct error 
     in->model->config.n_eos = 0;
     s->in = *in;
     s->recipe = recipe_defaults(&in->model->config);
+    s->recipe.memory_bytes = in->memory_bytes;
     *out = s;
     return true;
 }
@@ -88,16 +93,51 @@ static bool want_adapter(struct speed *s, struct error *err)
         return true;
     if (adapter_new(&s->in.model->config, SPEED_RANK, SPEED_RANK, s->in.seed, &a, err) &&
         adapter_want_grads(a, err) &&
-        saved_pool_open(&s->in.model->config, SPEED_RANK, (size_t)recipe_memory_bytes(&s->recipe),
-                        &s->saved, err) &&
         optimizer_init(&s->optimizer, &opt, a->n_values, s->recipe.kl_undo > 0, &s->whole, err)) {
         s->adapter = a;
         return true;
     }
     adapter_close(a);
+    return false;
+}
+
+static bool same_case(const struct speed_case *a, const struct speed_case *b)
+{
+    return a->n_prompts == b->n_prompts && a->prompt_tokens == b->prompt_tokens &&
+           a->n_answers == b->n_answers && a->answer_tokens == b->answer_tokens;
+}
+
+/* Memory for what a step keeps, as a job with such prompts and answers would plan it. */
+static bool want_saved(struct speed *s, enum speed_part part, const struct speed_case *k,
+                       struct error *err)
+{
+    const struct model_config *c = &s->in.model->config;
+    struct recipe r = s->recipe;
+    struct memory_work work = {.model = s->in.model,
+                               .recipe = &r,
+                               .longest = k->prompt_tokens,
+                               .mean_prompt = (double)k->prompt_tokens};
+    double bytes = recipe_memory_bytes(&r), lean = 0;
+
+    if (s->saved != NULL && s->saved_part == part && same_case(&s->saved_for, k))
+        return true;
     saved_pool_close(s->saved);
     s->saved = NULL;
-    return false;
+    if (part == SPEED_STEP) {
+        r.lora_rank = SPEED_RANK;
+        r.batch_size = k->n_prompts;
+        r.group_size = k->n_answers;
+        r.max_tokens = k->answer_tokens;
+        memory_work_look(&work);
+        const struct memory_plan plan = memory_plan_of(&work);
+        bytes = plan.kept - plan.lean;
+        lean = plan.lean;
+        s->save_leave = plan.leave;
+    }
+    s->saved_part = part;
+    s->saved_for = *k;
+    return saved_pool_open(c, SPEED_RANK, (size_t)bytes, &s->saved, err) &&
+           (lean == 0 || saved_pool_add_lean(s->saved, c, (size_t)lean, err));
 }
 
 static const token_id *random_tokens(struct speed *s, size_t n, size_t which)
@@ -135,7 +175,7 @@ static bool draw(struct speed *s, bool training, const struct speed_case *k, str
                                        .token = on_token,
                                        .stop = s->in.stop,
                                        .save = training ? s->saved : NULL,
-                                       .save_leave = k->prompt_tokens + k->answer_tokens};
+                                       .save_leave = s->save_leave};
 
     *d = (struct drawn){.requests = ARENA_ARRAY(&s->round, struct sample_request, k->n_prompts)};
     for (size_t i = 0; i < k->n_prompts; i++)
@@ -336,7 +376,7 @@ bool speed_measure(struct speed *s, enum speed_part part, const struct speed_cas
     else if (ok && part == SPEED_SAMPLE)
         ok = measure_sample(s, k, &t, err);
     else if (ok)
-        ok = want_adapter(s, err) &&
+        ok = want_adapter(s, err) && want_saved(s, part, k, err) &&
              (part == SPEED_TRAIN ? measure_train(s, k, &t, err) : measure_step(s, k, &t, err));
     if (!ok)
         return false;

@@ -42,6 +42,7 @@ struct speed_inputs {
     const struct adapter
         *adapter; /* that is read and sampled with, in step and train a new one; or NULL */
     uint64_t seed;
+    double memory_bytes;     /* for what training keeps of a step; 0: as a job would have it */
     const atomic_bool *stop; /* once a token and once a pass; or NULL */
 };
 
