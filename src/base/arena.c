@@ -102,7 +102,7 @@ static void *take(struct arena *a, size_t size)
     return p;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+static void *take_or_stop(struct arena *a, size_t size)
 {
     void *p = take(a, size);
 
@@ -112,7 +112,25 @@ void *arena_alloc(struct arena *a, size_t size)
                 size);
         abort();
     }
-    return memset(p, 0, size);
+    return p;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    return memset(take_or_stop(a, size), 0, size);
+}
+
+#if !defined(__has_feature)
+#define __has_feature(x) 0
+#endif
+void *arena_room(struct arena *a, size_t size)
+{
+    void *p = take_or_stop(a, size);
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+    memset(p, 0xff, size); /* NaN as a float */
+#endif
+    return p;
 }
 
 void *arena_try(struct arena *a, size_t count, size_t size, const char *what, struct error *err)

@@ -29,6 +29,9 @@ void arena_reset(struct arena *a);   /* nothing handed out any more, the largest
 /* size bytes, zeroed, aligned to 64. Never NULL: stops the process when memory is out. */
 void *arena_alloc(struct arena *a, size_t size);
 
+/* The same with whatever was there: for what is written before it is read. Sanitized builds put in what no result survives. */
+void *arena_room(struct arena *a, size_t size);
+
 /* count * size bytes for what was sized from outside; NULL with ERR_NO_MEMORY, names what. */
 MUST_CHECK void *arena_try(struct arena *a, size_t count, size_t size, const char *what,
                            struct error *err);

@@ -125,8 +125,7 @@ static bool pass(const struct model *m, const struct adapted *runs, size_t n_run
     const struct pieces p = cut_runs(runs, n_runs, b->m, &w->step);
     struct layer_state s = layer_state_make(m, p.rank, b->m, &w->step);
     const struct layer_scratch t = layer_scratch_make(m, b->m, p.n, &w->step);
-    float *x = layer_floats(&w->step, b->m * c->width),
-          *next = layer_floats(&w->step, b->m * c->width);
+    float *x = layer_room(&w->step, b->m * c->width), *next = layer_room(&w->step, b->m * c->width);
 
     embed_rows(m, b, x);
     grow_segments(b);

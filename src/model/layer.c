@@ -121,23 +121,28 @@ float *layer_floats(struct arena *a, size_t n)
     return arena_alloc(a, (n + PANEL) * sizeof(float));
 }
 
+float *layer_room(struct arena *a, size_t n)
+{
+    return arena_room(a, (n + PANEL) * sizeof(float));
+}
+
 struct layer_state layer_state_make(const struct model *m, size_t rank, size_t rows,
                                     struct arena *a)
 {
     const struct model_config *c = &m->config;
     struct layer_state s = {.rank = rank};
 
-    s.r1 = layer_floats(a, rows);
-    s.r2 = layer_floats(a, rows);
-    s.q = layer_floats(a, rows * c->n_heads * c->head_width);
-    s.row_max = layer_floats(a, rows * c->n_heads);
-    s.row_inv = layer_floats(a, rows * c->n_heads);
-    s.att = layer_floats(a, rows * c->n_heads * c->head_width);
-    s.mid = layer_floats(a, rows * c->width);
-    s.gate = layer_floats(a, rows * c->hidden);
-    s.up = layer_floats(a, rows * c->hidden);
+    s.r1 = layer_room(a, rows);
+    s.r2 = layer_room(a, rows);
+    s.q = layer_room(a, rows * c->n_heads * c->head_width);
+    s.row_max = layer_room(a, rows * c->n_heads);
+    s.row_inv = layer_room(a, rows * c->n_heads);
+    s.att = layer_room(a, rows * c->n_heads * c->head_width);
+    s.mid = layer_room(a, rows * c->width);
+    s.gate = layer_room(a, rows * c->hidden);
+    s.up = layer_room(a, rows * c->hidden);
     for (size_t p = 0; p < N_PROJECTIONS && rank > 0; p++)
-        s.u[p] = layer_floats(a, rows * rank);
+        s.u[p] = layer_room(a, rows * rank);
     return s;
 }
 
@@ -146,10 +151,10 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size
 {
     const struct model_config *c = &m->config;
     struct layer_scratch t = {
-        .norm = layer_floats(a, rows * c->width),
-        .k = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-        .v = layer_floats(a, rows * c->n_kv_heads * c->head_width),
-        .act = layer_floats(a, rows * c->hidden),
+        .norm = layer_room(a, rows * c->width),
+        .k = layer_room(a, rows * c->n_kv_heads * c->head_width),
+        .v = layer_room(a, rows * c->n_kv_heads * c->head_width),
+        .act = layer_room(a, rows * c->hidden),
         .parts = ARENA_ARRAY(a, struct matmul_part, MOST_SIDE_BY_SIDE * (1 + n_by))};
 
     if (m->precision == PRECISION_INT8) {
@@ -241,12 +246,12 @@ void layer_backward(const struct model *m, const struct adapter *ad, size_t laye
     const float eps = (float)c->rms_eps;
     const bool full = ad == NULL && m->full != NULL;
     const bool need_dx = layer > 0 || full;
-    float *norm = layer_floats(a, rows * c->width), *dnorm = layer_floats(a, rows * c->width);
-    float *act = layer_floats(a, rows * c->hidden), *dact = layer_floats(a, rows * c->hidden);
-    float *dgate = layer_floats(a, rows * c->hidden), *dup = layer_floats(a, rows * c->hidden);
-    float *datt = layer_floats(a, rows * hd), *dq = layer_floats(a, rows * hd),
-          *dk = layer_floats(a, rows * kd), *dv = layer_floats(a, rows * kd);
-    float *du = ad == NULL ? NULL : layer_floats(a, rows * ad->rank);
+    float *norm = layer_room(a, rows * c->width), *dnorm = layer_room(a, rows * c->width);
+    float *act = layer_room(a, rows * c->hidden), *dact = layer_room(a, rows * c->hidden);
+    float *dgate = layer_room(a, rows * c->hidden), *dup = layer_room(a, rows * c->hidden);
+    float *datt = layer_room(a, rows * hd), *dq = layer_room(a, rows * hd),
+          *dk = layer_room(a, rows * kd), *dv = layer_room(a, rows * kd);
+    float *du = ad == NULL ? NULL : layer_room(a, rows * ad->rank);
 
     swiglu(rows, c->hidden, s->gate, s->up, act);
     linear_back(m, ad, layer, rows, PROJ_DOWN, act, s->u[PROJ_DOWN], dx, du, dact, false);

@@ -104,7 +104,7 @@ static void store_lean(const struct training_pass *p, const struct lean *lean, s
         layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, lean->m, a);
     struct saved_row **rows = ARENA_ARRAY(a, struct saved_row *, lean->m);
 
-    s.x = layer_floats(a, lean->m * m->config.width);
+    s.x = layer_room(a, lean->m * m->config.width);
     for (size_t i = 0; i < lean->m; i++)
         rows[i] = p->rows[lean->row[i]];
     for (size_t l = 0; l < m->config.n_layers; l++) {
@@ -118,7 +118,7 @@ static void store_whole(const struct training_pass *p, struct arena *a)
 {
     const struct model_config *c = &p->model->config;
     const size_t kd = c->n_kv_heads * c->head_width;
-    float *k = layer_floats(a, p->m * kd), *v = layer_floats(a, p->m * kd);
+    float *k = layer_room(a, p->m * kd), *v = layer_room(a, p->m * kd);
 
     for (size_t l = 0; l < c->n_layers; l++) {
         layer_fetch_kv(p->model, p->adapter, l, p->m, p->rows, k, v);
@@ -203,7 +203,7 @@ static void make_room(struct training_pass *p, const struct missing *x)
     for (size_t i = 0; i < n; i++) {
         x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
         *x->rows[i] = (struct saved_row){
-            .values = layer_floats(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
+            .values = layer_room(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
     }
     if (p->lean != NULL) /* they are among its rows */
         return;
@@ -248,15 +248,15 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
         make_room(p, &x);
         for (size_t i = 0; i < x.b.m; i++)
             p->rows[x.row[i]] = x.rows[i];
-        ok = forward_saving(m, adapter, w, &x.b, x.rows, layer_floats(&a, x.b.m * c->width), err);
+        ok = forward_saving(m, adapter, w, &x.b, x.rows, layer_room(&a, x.b.m * c->width), err);
     }
     arena_release(&a);
     if (!ok) {
         training_pass_release(p);
         return false;
     }
-    p->last = layer_floats(&p->arena, b->m * c->width);
-    p->last_r = layer_floats(&p->arena, b->m);
+    p->last = layer_room(&p->arena, b->m * c->width);
+    p->last_r = layer_room(&p->arena, b->m);
     layer_fetch_x(m, c->n_layers, b->m, p->rows, p->last);
     rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
              p->last_r);
@@ -275,11 +275,11 @@ static void compute_lean(const struct training_pass *p, size_t layer, struct lay
     const struct adapter_rows by = {.adapter = p->adapter, .n_rows = lean->m};
     struct layer_state anew = layer_state_make(p->model, rank, lean->m, a);
 
-    anew.x = layer_floats(a, lean->m * w);
+    anew.x = layer_room(a, lean->m * w);
     for (size_t i = 0; i < lean->m; i++)
         memcpy(anew.x + i * w, s->x + lean->row[i] * w, w * sizeof *anew.x);
     layer_forward(p->model, &by, p->adapter != NULL, layer, lean->m, lean->pos, lean->plan, &anew,
-                  &t, layer_floats(a, lean->m * w));
+                  &t, layer_room(a, lean->m * w));
     layer_spread(p->model, p->adapter, lean->m, &anew, lean->row, s);
 }
 
@@ -289,11 +289,11 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const struct model_config *c = &m->config;
     const bool full = p->adapter == NULL && m->full != NULL;
     struct arena a = {0};
-    float *dx = layer_floats(&p->arena, p->m * c->width); /* zeroed */
+    float *dx = layer_floats(&p->arena, p->m * c->width);
     struct layer_state s =
         layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, &p->arena);
 
-    s.x = layer_floats(&p->arena, p->m * c->width);
+    s.x = layer_room(&p->arena, p->m * c->width);
     rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,
                   dx, c->width);
     if (full)

@@ -21,9 +21,10 @@ static void pieces_are_zeroed_aligned_and_do_not_overlap(void **state)
     for (int round = 0; round < 3; round++) { /* what was used before is zeroed again */
         for (size_t i = 0; i < COUNT_OF(piece); i++) {
             size[i] = dice_below(&d, i % 50 == 0 ? 200000 : 300);
-            piece[i] = arena_alloc(&a, size[i]);
+            /* every third as it was */
+            piece[i] = i % 3 == 0 ? arena_room(&a, size[i]) : arena_alloc(&a, size[i]);
             assert_int_equal((uintptr_t)piece[i] % 64, 0);
-            for (size_t k = 0; k < size[i]; k++)
+            for (size_t k = 0; i % 3 != 0 && k < size[i]; k++)
                 if (piece[i][k] != 0)
                     fail_msg("byte %zu of %zu is not zero in round %d", k, size[i], round);
             memset(piece[i], (int)(i % 255) + 1, size[i]);
