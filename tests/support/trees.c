@@ -56,23 +56,64 @@ size_t trees_path(const struct trees *t, size_t segment, uint32_t *rows)
 
 struct growth growth_begin(const struct trees *t, struct kv_pool *pool, struct arena *a)
 {
-    return (struct growth){.trees = t,
-                           .pool = pool,
-                           .segs = ARENA_ARRAY(a, struct kv_segment *, t->n_segments),
-                           .done = ARENA_ARRAY(a, size_t, t->n_segments),
-                           .spans = ARENA_ARRAY(a, struct span, t->n_segments),
-                           .rows = ARENA_ARRAY(a, uint32_t, t->m),
-                           .tokens = ARENA_ARRAY(a, token_id, t->m)};
+    struct growth g = {.trees = t,
+                       .pool = pool,
+                       .segs = ARENA_ARRAY(a, struct kv_segment *, t->n_segments),
+                       .done = ARENA_ARRAY(a, size_t, t->n_segments),
+                       .order = ARENA_ARRAY(a, size_t, t->n_segments),
+                       .spans = ARENA_ARRAY(a, struct span, t->n_segments),
+                       .rows = ARENA_ARRAY(a, uint32_t, t->m),
+                       .tokens = ARENA_ARRAY(a, token_id, t->m)};
+
+    for (size_t i = 0; i < t->n_segments; i++)
+        g.order[i] = i;
+    return g;
+}
+
+/* Neighbours change places, but for a parent and its child. */
+static void shuffle(struct growth *g, struct dice *d)
+{
+    const size_t n = g->trees->n_segments;
+
+    for (size_t swaps = 0; n > 1 && swaps < 2 * n; swaps++) {
+        size_t *at = g->order + dice_below(d, n - 1), first = at[0];
+
+        if (g->trees->segments[at[1]].parent == first)
+            continue;
+        at[0] = at[1];
+        at[1] = first;
+    }
+}
+
+/* The next n rows of a segment become a span of the coming step. */
+static void take_rows(struct growth *g, size_t segment, size_t n)
+{
+    const struct trees *t = g->trees;
+    const struct tree_segment *s = &t->segments[segment];
+    struct error err = {0};
+
+    if (g->segs[segment] == NULL)
+        g->segs[segment] = kv_segment_new_at(
+            g->pool, s->parent == NO_PARENT ? NULL : g->segs[s->parent], s->start);
+    ASSERT_OK(kv_segment_reserve(g->pool, g->segs[segment], n, &err));
+    g->spans[g->n_spans++] = (struct span){.seg = g->segs[segment], .n_rows = n};
+    for (size_t j = 0; j < n; j++, g->m++) {
+        g->rows[g->m] = (uint32_t)(s->row + g->done[segment] + j);
+        g->tokens[g->m] = t->tokens[g->rows[g->m]];
+    }
+    g->done[segment] += n;
 }
 
 bool growth_step(struct growth *g, struct dice *d)
 {
     const struct trees *t = g->trees;
-    struct error err = {0};
     bool left = false;
 
     g->m = g->n_spans = 0;
-    for (size_t i = 0; i < t->n_segments; i++) {
+    if (d != NULL)
+        shuffle(g, d);
+    for (size_t k = 0; k < t->n_segments; k++) {
+        const size_t i = g->order[k];
         const struct tree_segment *s = &t->segments[i];
         size_t n = s->n - g->done[i];
 
@@ -81,20 +122,23 @@ bool growth_step(struct growth *g, struct dice *d)
             continue;
         if (d != NULL)
             n = dice_below(d, 2) == 0 ? n : dice_below(d, n + 1);
-        if (n == 0)
-            continue;
-        if (g->segs[i] == NULL)
-            g->segs[i] = kv_segment_new_at(
-                g->pool, s->parent == NO_PARENT ? NULL : g->segs[s->parent], s->start);
-        ASSERT_OK(kv_segment_reserve(g->pool, g->segs[i], n, &err));
-        g->spans[g->n_spans++] = (struct span){.seg = g->segs[i], .n_rows = n};
-        for (size_t j = 0; j < n; j++, g->m++) {
-            g->rows[g->m] = (uint32_t)(s->row + g->done[i] + j);
-            g->tokens[g->m] = t->tokens[g->rows[g->m]];
-        }
-        g->done[i] += n;
+        if (n > 0)
+            take_rows(g, i, n);
     }
     return left && (g->m > 0 || growth_step(g, d)); /* the dice may have wanted nothing */
+}
+
+bool growth_row(struct growth *g)
+{
+    size_t i = 0;
+
+    g->m = g->n_spans = 0;
+    while (i < g->trees->n_segments && g->done[i] == g->trees->segments[i].n)
+        i++;
+    if (i == g->trees->n_segments)
+        return false;
+    take_rows(g, i, 1);
+    return true;
 }
 
 void growth_end(struct growth *g)

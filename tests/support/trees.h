@@ -30,14 +30,15 @@ struct trees trees_make(struct dice *d, size_t max_rows, size_t vocab, struct ar
 size_t trees_path(const struct trees *t, size_t segment, uint32_t *rows);
 
 /*
- * What is still to be computed of some trees. Each step takes rows at random, or all that is left, so that parents are
- * always computed before their children, or with them.
+ * What is still to be computed of some trees. Each step takes rows at random and in any order of segments, or all that is
+ * left in theirs, so that parents are always computed before their children, or with them.
  */
 struct growth {
     const struct trees *trees;
     struct kv_pool *pool;
     struct kv_segment **segs; /* [n_segments]; NULL: not begun */
     size_t *done;             /* [n_segments] */
+    size_t *order;            /* [n_segments] parents before children */
     struct span *spans;       /* of the coming step */
     size_t n_spans, m;
     uint32_t *rows;   /* [m] which rows of the trees they are */
@@ -46,5 +47,6 @@ struct growth {
 struct growth growth_begin(const struct trees *t, struct kv_pool *pool, struct arena *a);
 /* False where nothing is left. d NULL: everything in one step. Rooms are reserved. */
 bool growth_step(struct growth *g, struct dice *d);
+bool growth_row(struct growth *g); /* the next row alone */
 void growth_end(struct growth *g);
 #endif

@@ -3,7 +3,7 @@
  */
 #include "base/parallel.h"
 #include "base/size.h"
-#include "support/numbers.h"
+#include "support/models.h"
 #include "tensor/cpu/kernels.h"
 #include "tensor/ops.h"
 
@@ -32,30 +32,9 @@ static struct problem problem_make(struct dice *d, enum dtype t, size_t m, size_
 {
     struct problem p = {.m = m};
     struct error err = {0};
-    const size_t block = dtype_info(t)->block;
 
-    k = size_round_up(k, block);
-    float *values = ARENA_ARRAY(&p.arena, float, n *k);
-    unsigned char *bytes = arena_alloc(&p.arena, n * dtype_bytes(t, k));
-    const struct matrix_view view = {.dtype = t, .rows = n, .cols = k, .data = bytes};
-
-    dice_fill(d, ORDINARY, values, n * k);
-    for (size_t i = 0; i < n * dtype_bytes(t, k); i++)
-        bytes[i] = (unsigned char)dice_roll(d);
-    if (t == DTYPE_F32)
-        memcpy(bytes, values, n * k * sizeof(float));
-    for (size_t i = 0; t == DTYPE_F16 && i < n * k; i++)
-        ((uint16_t *)(void *)bytes)[i] = f32_to_f16(values[i]);
-    for (size_t i = 0; t == DTYPE_BF16 && i < n * k; i++)
-        ((uint16_t *)(void *)bytes)[i] = f32_to_bf16(values[i]);
-    /* blocks: any quants, scales of ordinary size (their halves begin or end a block) */
-    for (size_t b = 0; block > 1 && b < n * k / block; b++) {
-        unsigned char *at = bytes + b * dtype_info(t)->block_bytes;
-        const uint16_t scale[2] = {f32_to_f16(dice_float(d, -0.02f, 0.02f)),
-                                   f32_to_f16(dice_float(d, -0.1f, 0.1f))};
-
-        memcpy(t == DTYPE_Q6_K ? at + 208 : at, scale, t == DTYPE_Q4_1 || t == DTYPE_Q4_K ? 4 : 2);
-    }
+    k = size_round_up(k, dtype_info(t)->block);
+    const struct matrix_view view = random_matrix(d, t, n, k, 2, &p.arena);
     p.floats = ARENA_ARRAY(&p.arena, float, n *k);
     for (size_t i = 0; i < n; i++)
         dtype_to_f32(t, matrix_row(&view, i), k, p.floats + i * k);

@@ -1,0 +1,115 @@
+/*
+ * models.c - what model_open reads from files, drawn.
+ */
+#include "support/models.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static uint16_t random_f16(struct dice *d, float size)
+{
+    return f32_to_f16(dice_float(d, -size, size));
+}
+
+/* The scales that a block has, of its other bytes any: so that its values are about as large as size. */
+static void put_scales(struct dice *d, enum dtype t, float size, unsigned char *block)
+{
+    static const float quants[N_DTYPES] = {[DTYPE_Q8_0] = 128,
+                                           [DTYPE_Q4_0] = 8,
+                                           [DTYPE_Q4_1] = 16,
+                                           [DTYPE_Q6_K] = 128 * 32,
+                                           [DTYPE_Q4_K] = 63 * 15};
+    const uint16_t scale[2] = {random_f16(d, size / quants[t]),
+                               random_f16(d, t == DTYPE_Q4_K ? size / 63 : size)};
+
+    memcpy(t == DTYPE_Q6_K ? block + 208 : block, scale,
+           t == DTYPE_Q4_1 || t == DTYPE_Q4_K ? 4 : 2);
+}
+
+struct matrix_view random_matrix(struct dice *d, enum dtype t, size_t rows, size_t cols, float size,
+                                 struct arena *a)
+{
+    const struct dtype_info *info = dtype_info(t);
+    const size_t n = rows * cols, bytes = dtype_bytes(t, n);
+    unsigned char *data = arena_alloc(a, bytes);
+
+    for (size_t i = 0; info->block == 1 && i < n; i++) {
+        const float x = dice_float(d, -size, size);
+        const uint16_t half = t == DTYPE_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+
+        memcpy(data + i * info->block_bytes, t == DTYPE_F32 ? (const void *)&x : &half,
+               info->block_bytes);
+    }
+    for (size_t i = 0; info->block > 1 && i < bytes; i++)
+        data[i] = (unsigned char)dice_roll(d);
+    for (size_t i = 0; info->block > 1 && i < bytes; i += info->block_bytes)
+        put_scales(d, t, size, data + i);
+    return (struct matrix_view){.dtype = t, .rows = rows, .cols = cols, .data = data};
+}
+
+static float *random_norm(struct dice *d, size_t n, struct arena *a)
+{
+    float *w = ARENA_ARRAY(a, float, n);
+
+    for (size_t i = 0; i < n; i++)
+        w[i] = dice_float(d, 0.5f, 1.5f);
+    return w;
+}
+
+static struct packed random_packed(struct dice *d, enum dtype t, size_t n, size_t k,
+                                   struct arena *a)
+{
+    const struct matrix_view w = random_matrix(d, t, n, k, 3 / sqrtf((float)k), a);
+    struct packed p;
+    struct error err = {0};
+
+    ASSERT_OK(pack_matrix(&w, a, &p, "w", &err));
+    return p;
+}
+
+static void rotary_tables(struct model *m)
+{
+    const size_t half = m->config.head_width / 2;
+
+    m->rope_cos = ARENA_ARRAY(&m->arena, float, m->max_positions *half);
+    m->rope_sin = ARENA_ARRAY(&m->arena, float, m->max_positions *half);
+    for (size_t i = 0; i < m->max_positions * half; i++) {
+        const double f = pow(m->config.rope_base, -(double)(i % half) / (double)half);
+
+        m->rope_cos[i] = (float)cos((double)(i / half) * f);
+        m->rope_sin[i] = (float)sin((double)(i / half) * f);
+    }
+}
+
+struct model *random_model(struct dice *d, const struct model_config *c,
+                           const struct model_formats *f, enum precision precision)
+{
+    struct model *m = calloc(1, sizeof *m);
+    size_t n, k;
+
+    if (m == NULL)
+        fail_msg("no memory for a model");
+    m->config = *c;
+    m->precision = precision;
+    m->max_positions = c->context;
+    m->layers = ARENA_ARRAY(&m->arena, struct layer_weights, c->n_layers);
+    for (struct layer_weights *l = m->layers; l < m->layers + c->n_layers; l++) {
+        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+            projection_shape(c, (enum projection)p, &n, &k);
+            l->proj[p] = random_packed(d, f->proj[p], n, k, &m->arena);
+        }
+        l->attn_norm = random_norm(d, c->width, &m->arena);
+        l->ffn_norm = random_norm(d, c->width, &m->arena);
+    }
+    m->final_norm = random_norm(d, c->width, &m->arena);
+    m->embed = random_matrix(d, f->embed, c->vocab, c->width, 1, &m->arena);
+    if (c->tied_head) {
+        struct error err = {0};
+
+        ASSERT_OK(pack_matrix(&m->embed, &m->arena, &m->head, "the head", &err));
+    } else {
+        m->head = random_packed(d, f->head, c->vocab, c->width, &m->arena);
+    }
+    rotary_tables(m);
+    return m;
+}
