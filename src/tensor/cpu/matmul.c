@@ -29,22 +29,30 @@ struct product {
     struct division by;
 };
 
+/* As many blocks of rows as each thread can have equally many of. */
+static void divide_rows(size_t m, size_t *n_blocks, size_t *block)
+{
+    const size_t least = (m + ROW_BLOCK - 1) / ROW_BLOCK, threads = (size_t)parallel_threads(),
+                 blocks = least < threads ? least : size_round_up(least, threads);
+
+    *block = blocks == 0 ? 0 : (m + blocks - 1) / blocks;
+    *n_blocks = *block == 0 ? 0 : (m + *block - 1) / *block;
+}
+
 /*
- * Enough units for the threads to share evenly, large enough to keep rows in cache; as many blocks of rows as each thread can
- * have equally many of. share: of all the work that the threads divide now, this one's.
+ * Enough units for the threads to share evenly, large enough to keep rows in cache. share: of all the work that the threads
+ * divide now, this one's.
  */
 static struct division divide(size_t m, size_t n_panels, double share)
 {
-    const size_t threads = (size_t)parallel_threads(), side = kernels()->gemm_panels;
-    const size_t least = (m + ROW_BLOCK - 1) / ROW_BLOCK,
-                 blocks = least < threads ? least : size_round_up(least, threads),
-                 units = size_max(1, (size_t)(share * UNITS_PER_THREAD * (double)threads)),
-                 groups = blocks == 0 ? 1 : (units + blocks - 1) / blocks,
-                 panels = size_min(PANEL_GROUP, (n_panels + groups - 1) / groups);
-    struct division d = {.group = size_max(side, panels / side * side)};
+    struct division d;
 
-    d.row_block = blocks == 0 ? 0 : (m + blocks - 1) / blocks;
-    d.n_row_blocks = d.row_block == 0 ? 0 : (m + d.row_block - 1) / d.row_block;
+    divide_rows(m, &d.n_row_blocks, &d.row_block);
+    const size_t blocks = size_max(1, d.n_row_blocks), side = kernels()->gemm_panels,
+                 units = size_max(1, (size_t)(share * UNITS_PER_THREAD * parallel_threads())),
+                 groups = (units + blocks - 1) / blocks,
+                 panels = size_min(PANEL_GROUP, (n_panels + groups - 1) / groups);
+    d.group = size_max(side, panels / side * side);
     d.n_units = d.n_row_blocks * ((n_panels + d.group - 1) / d.group);
     return d;
 }
@@ -343,8 +351,7 @@ void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, siz
 
     if (m == 0 || n == 0)
         return;
-    p.n_row_blocks = (m + ROW_BLOCK - 1) / ROW_BLOCK;
-    p.row_block = (m + p.n_row_blocks - 1) / p.n_row_blocks;
+    divide_rows(m, &p.n_row_blocks, &p.row_block);
     parallel_for(p.n_row_blocks * ((n + MOST_PANELS * PANEL - 1) / (MOST_PANELS * PANEL)),
                  floats_unit, &p);
 }
