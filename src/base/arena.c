@@ -120,14 +120,11 @@ void *arena_alloc(struct arena *a, size_t size)
     return memset(take_or_stop(a, size), 0, size);
 }
 
-#if !defined(__has_feature)
-#define __has_feature(x) 0
-#endif
 void *arena_room(struct arena *a, size_t size)
 {
     void *p = take_or_stop(a, size);
 
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#ifdef HONE_SANITIZED
     memset(p, 0xff, size); /* NaN as a float */
 #endif
     return p;

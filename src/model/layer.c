@@ -116,11 +116,6 @@ static void linear_back(const struct model *m, const struct adapter *ad, size_t 
     }
 }
 
-float *layer_floats(struct arena *a, size_t n)
-{
-    return arena_alloc(a, (n + PANEL) * sizeof(float));
-}
-
 float *layer_room(struct arena *a, size_t n)
 {
     return arena_room(a, (n + PANEL) * sizeof(float));

@@ -8,8 +8,7 @@
 #include "model/model.h"
 #include "model/saved.h"
 
-/* Floats with room behind them for products that read a whole panel: zeros, or whatever was there. */
-float *layer_floats(struct arena *a, size_t n);
+/* Floats, not cleared, with room behind them for products that read a whole panel. */
 float *layer_room(struct arena *a, size_t n);
 
 /* Rows that go through one adapter, row the first of them; a layer's rows are in at most one of these each. */

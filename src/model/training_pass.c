@@ -289,7 +289,7 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const struct model_config *c = &m->config;
     const bool full = p->adapter == NULL && m->full != NULL;
     struct arena a = {0};
-    float *dx = layer_floats(&p->arena, p->m * c->width);
+    float *dx = ARENA_ARRAY(&p->arena, float, p->m * c->width + PANEL); /* zeros */
     struct layer_state s =
         layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, &p->arena);
 
