@@ -58,7 +58,7 @@ static bool missing(const char *param, struct error *err)
 static bool check_number(const struct hyperparameter *h, const json_t *v, const char *param,
                          struct error *err)
 {
-    if (is_none(v) || str_is(json_str(v), "auto"))
+    if (recipe_is_auto(v))
         return true;
     if (!json_is_number(v))
         return wrong_type(v, param, "a number or \"auto\"", err);
@@ -455,8 +455,7 @@ static json_t *shown_hyperparameters(const json_t *given, unsigned method, const
         const json_t *v = json_object_get(o, name);
         json_t *found = json_object_get(resolved, name);
 
-        if ((hyperparameters[i].methods & method) == 0 ||
-            !(is_none(v) || str_is(json_str(v), "auto")))
+        if ((hyperparameters[i].methods & method) == 0 || !recipe_is_auto(v))
             continue;
         if (json_is_number(found))
             json_object_set(o, name, found);

@@ -9,6 +9,7 @@
 #include "server/job_json.h"
 #include "server/job_request.h"
 #include "server/routes.h"
+#include "train/recipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,7 +161,7 @@ static void add_ours(json_t *body, const char *key, const char *value)
 {
     json_t *hone = json_object_get(body, "hone");
 
-    if (value == NULL || (json_is_object(hone) && json_object_get(hone, key) != NULL))
+    if (value == NULL || !recipe_is_auto(json_object_get(hone, key)))
         return;
     if (!json_is_object(hone)) {
         hone = json_object();

@@ -158,7 +158,7 @@ static struct settings settings_of(enum train_method method)
                                           : (struct settings){fit_settings, COUNT_OF(fit_settings)};
 }
 
-static bool is_auto(const json_t *v)
+bool recipe_is_auto(const json_t *v)
 {
     return v == NULL || json_is_null(v) || (json_is_string(v) && str_is(json_str(v), "auto"));
 }
@@ -169,7 +169,7 @@ static bool read_setting(const struct setting *s, const char *where, const json_
     char path[64];
 
     snprintf(path, sizeof path, "%s.%s", where, s->name);
-    if (is_auto(v))
+    if (recipe_is_auto(v))
         return true;
     if (!json_is_number(v))
         return fail_param(err, ERR_INVALID, path, "\"%s\" is %s, a number or \"auto\" was expected",
@@ -219,7 +219,7 @@ static bool read_effort(const json_t *h, struct recipe *r, struct error *err)
 {
     const json_t *effort = json_object_get(h, "reasoning_effort");
 
-    if (!is_auto(effort)) {
+    if (!recipe_is_auto(effort)) {
         static const char *const efforts[] = {"default", "low", "medium", "high"};
         bool known = false;
 
@@ -304,13 +304,13 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
         size_t k = 0;
 
         if (strcmp(key, "precision") == 0) {
-            if (!is_auto(v) && !precision_named(json_str(v), &r->precision))
+            if (!recipe_is_auto(v) && !precision_named(json_str(v), &r->precision))
                 return fail_param(err, ERR_INVALID, "hone.precision",
                                   "\"hone.precision\" must be \"f32\" or \"int8\"");
             continue;
         }
         if (strcmp(key, "kv_cache") == 0) {
-            if (!is_auto(v) && !kv_cache_named(json_str(v), &r->kv_cache))
+            if (!recipe_is_auto(v) && !kv_cache_named(json_str(v), &r->kv_cache))
                 return fail_param(err, ERR_INVALID, "hone.kv_cache",
                                   "\"hone.kv_cache\" must be \"f32\", \"f16\" or \"q8_0\"");
             continue;
@@ -320,10 +320,10 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
         if (taken)
             continue;
         if (r->method != METHOD_REINFORCEMENT && strcmp(key, "schedule") == 0) {
-            if (!is_auto(v) && !find_name(v, schedules, COUNT_OF(schedules), &k))
+            if (!recipe_is_auto(v) && !find_name(v, schedules, COUNT_OF(schedules), &k))
                 return fail_param(err, ERR_INVALID, "hone.schedule",
                                   "\"hone.schedule\" must be \"linear\" or \"constant\"");
-            r->schedule = is_auto(v) ? r->schedule : (enum rate_schedule)k;
+            r->schedule = recipe_is_auto(v) ? r->schedule : (enum rate_schedule)k;
         } else if (found == NULL) {
             return fail_param(err, ERR_INVALID, "hone",
                               "\"hone.%s\" is no setting of a %s job; docs/TRAINING.md lists them",

@@ -71,6 +71,7 @@ struct recipe {
 };
 
 #define RECIPE_AUTO SIZE_MAX
+bool recipe_is_auto(const json_t *v); /* whether a setting that stands so in a job is left open */
 
 struct recipe recipe_defaults(const struct model_config *c); /* of reinforcement */
 struct recipe recipe_defaults_of(enum train_method method, const struct model_config *c);

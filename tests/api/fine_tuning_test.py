@@ -218,6 +218,7 @@ class AsTheServerComputes(FineTuningTest):
         self.assertEqual(self.create(extra_body={"hone": None}).hone, ours)
         own = self.create(extra_body={"hone": {**self.small, "precision": "f32"}})
         self.assertEqual(own.hone, {**self.small, "precision": "f32", "kv_cache": "f16"})
+        self.assertEqual(self.create(extra_body={"hone": {"precision": "auto", "kv_cache": None}}).hone, ours)
         first = self.create(seed=5, extra_body={"hone": self.small})
         self.assertEqual(first.hone, {**self.small, **ours})
         again = self.create(seed=5, extra_body={"hone": self.small}, extra_headers={"X-Stainless-Retry-Count": "1"})
