@@ -284,6 +284,7 @@ static void put_step(const struct bench *b, const struct phase *p, json_t *to)
     json_object_set_new(to, "training_s", json_real(spread_of(b, p, training_seconds).median));
     json_object_set_new(to, "update_s", json_real(spread_of(b, p, update_seconds).median));
     json_object_set_new(to, "max_dlogp", json_real(max_dlogp));
+    json_object_set_new(to, "kept_bytes", json_integer((json_int_t)p->times[0].kept_bytes));
 }
 
 static json_t *phase_json(const struct bench *b, const struct phase *p)
@@ -499,10 +500,7 @@ static bool measure_all(struct bench *b, struct error *err)
                                     .engine = b->s.engine,
                                     .adapter = b->s.adapter,
                                     .seed = (uint64_t)option_int(b->c->options, OPT_SEED),
-                                    .memory_bytes =
-                                        option_given(b->c->options, OPT_MEMORY_BYTES)
-                                            ? option_real(b->c->options, OPT_MEMORY_BYTES)
-                                            : 0,
+                                    .memory_bytes = option_real(b->c->options, OPT_MEMORY_BYTES),
                                     .stop = b->c->stop};
     const size_t buffer = speed_limit_buffer(b->s.model);
     struct meter meter = meter_start("rounds");

@@ -85,9 +85,9 @@ static const struct option table[N_OPTIONS] = {
         {"group", OPTION_INT, "G", NULL, 1, 1024,
          .help =
              "answers of train that share a prompt, which has 192 tokens, and they 64, unless given"},
-    [OPT_MEMORY_BYTES] =
-        {"memory-bytes", OPTION_REAL, "BYTES", NULL, 1, 1e15,
-         .help = "for what training keeps of a step, as hone.memory_bytes says it of a job"},
+    [OPT_MEMORY_BYTES] = {"memory-bytes", OPTION_REAL, "BYTES", "0", 0, 1e15,
+                          .help =
+                              "for what training keeps of a step; 0 is what a job would be given"},
     [OPT_ALL] = {"all", OPTION_SWITCH,
                  .help = "list every answer; more than 20 are not, unless asked for"},
     [OPT_PRINTS] = {"prints", OPTION_SWITCH, .help = "show all that a Python grader prints"},

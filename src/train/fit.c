@@ -432,8 +432,7 @@ static bool set_up(struct loop *l, struct error *err)
     if (!plan_memory(l, err) ||
         !engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l->engine, err) ||
         !trained_open(in->model, &opt, &l->run, &l->trained, err) ||
-        !saved_pool_open(&in->model->config, l->recipe.lora_rank, (size_t)l->plan.kept, &l->saved,
-                         err))
+        !memory_plan_open_saved(&l->plan, &in->model->config, l->recipe.lora_rank, &l->saved, err))
         return false;
     l->watch = (struct memory_watch){.plan = &l->plan, .saved = l->saved, .sink = in->sink};
     return true;

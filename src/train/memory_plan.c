@@ -214,6 +214,21 @@ struct memory_plan memory_plan_of(const struct memory_work *w)
     return p;
 }
 
+bool memory_plan_open_saved(const struct memory_plan *p, const struct model_config *c, size_t rank,
+                            struct saved_pool **out, struct error *err)
+{
+    struct saved_pool *pool = NULL;
+
+    if (!saved_pool_open(c, rank, (size_t)(p->kept - p->lean), &pool, err))
+        return false;
+    if (p->lean > 0 && !saved_pool_add_lean(pool, c, (size_t)p->lean, err)) {
+        saved_pool_close(pool);
+        return false;
+    }
+    *out = pool;
+    return true;
+}
+
 /* ---- telling ---- */
 
 void memory_plan_words(const struct memory_plan *p, char *text, size_t size)

@@ -53,6 +53,9 @@ void memory_plan_words(const struct memory_plan *p, char *text, size_t size);
 /* The same as an event; a warning where less is free than the job needs at least. sink may be NULL. */
 MUST_CHECK bool memory_plan_tell(const struct memory_plan *p, const struct progress_sink *sink,
                                  struct error *err);
+/* Memory for the rows that are kept, whole and lean, as planned. */
+MUST_CHECK bool memory_plan_open_saved(const struct memory_plan *p, const struct model_config *c,
+                                       size_t rank, struct saved_pool **out, struct error *err);
 /* A new tree, the caller's. Its "room" is 0 where it is not known. */
 json_t *memory_plan_json(const struct memory_plan *p);
 

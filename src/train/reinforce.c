@@ -528,9 +528,7 @@ static bool settle_memory(struct loop *l, struct error *err)
     l->memory.cache_taken = (double)kv_pool_bytes(engine_pool(l->engine));
     l->plan = memory_plan_of(&l->memory);
     engine_limit(l->engine, l->plan.kv_bytes);
-    if (!saved_pool_open(&m->config, l->recipe.lora_rank, (size_t)(l->plan.kept - l->plan.lean),
-                         &l->saved, err) ||
-        (l->plan.lean > 0 && !saved_pool_add_lean(l->saved, &m->config, (size_t)l->plan.lean, err)))
+    if (!memory_plan_open_saved(&l->plan, &m->config, l->recipe.lora_rank, &l->saved, err))
         return false;
     l->watch = (struct memory_watch){.plan = &l->plan, .saved = l->saved, .sink = l->in->sink};
     return memory_plan_tell(&l->plan, l->in->sink, err);

@@ -107,37 +107,38 @@ static bool same_case(const struct speed_case *a, const struct speed_case *b)
            a->n_answers == b->n_answers && a->answer_tokens == b->answer_tokens;
 }
 
-/* Memory for what a step keeps, as a job with such prompts and answers would plan it. */
-static bool want_saved(struct speed *s, enum speed_part part, const struct speed_case *k,
-                       struct error *err)
+/* What a job with such prompts and answers would plan. */
+static struct memory_plan plan_of_step(const struct speed *s, const struct speed_case *k)
 {
-    const struct model_config *c = &s->in.model->config;
     struct recipe r = s->recipe;
     struct memory_work work = {.model = s->in.model,
                                .recipe = &r,
                                .longest = k->prompt_tokens,
                                .mean_prompt = (double)k->prompt_tokens};
-    double bytes = recipe_memory_bytes(&r), lean = 0;
 
+    r.lora_rank = SPEED_RANK;
+    r.batch_size = k->n_prompts;
+    r.group_size = k->n_answers;
+    r.max_tokens = k->answer_tokens;
+    memory_work_look(&work);
+    return memory_plan_of(&work);
+}
+
+/* Memory for what is kept of a step; training alone keeps whole rows. */
+static bool want_saved(struct speed *s, enum speed_part part, const struct speed_case *k,
+                       struct error *err)
+{
     if (s->saved != NULL && s->saved_part == part && same_case(&s->saved_for, k))
         return true;
     saved_pool_close(s->saved);
     s->saved = NULL;
-    if (part == SPEED_STEP) {
-        r.lora_rank = SPEED_RANK;
-        r.batch_size = k->n_prompts;
-        r.group_size = k->n_answers;
-        r.max_tokens = k->answer_tokens;
-        memory_work_look(&work);
-        const struct memory_plan plan = memory_plan_of(&work);
-        bytes = plan.kept - plan.lean;
-        lean = plan.lean;
-        s->save_leave = plan.leave;
-    }
+    const struct memory_plan plan =
+        part == SPEED_STEP ? plan_of_step(s, k)
+                           : (struct memory_plan){.kept = recipe_memory_bytes(&s->recipe)};
+    s->save_leave = plan.leave;
     s->saved_part = part;
     s->saved_for = *k;
-    return saved_pool_open(c, SPEED_RANK, (size_t)bytes, &s->saved, err) &&
-           (lean == 0 || saved_pool_add_lean(s->saved, c, (size_t)lean, err));
+    return memory_plan_open_saved(&plan, &s->in.model->config, SPEED_RANK, &s->saved, err);
 }
 
 static const token_id *random_tokens(struct speed *s, size_t n, size_t which)
@@ -358,6 +359,7 @@ static bool measure_step(struct speed *s, const struct speed_case *k, struct spe
     if (!guard(s, groups, n, out, err))
         return false;
     out->seconds = clock_seconds() - d.began;
+    out->kept_bytes = saved_pool_most(s->saved);
     out->sampling_s = d.ended - d.began;
     return true;
 }

@@ -33,7 +33,8 @@ struct speed_time {
     size_t tokens; /* read, drawn or trained on in these seconds */
     size_t rows;   /* of sampling and of training, what is shared once in each */
     double sampling_s, training_s, update_s; /* of a step: together nearly its seconds */
-    double max_dlogp; /* of a step: max |ln p trained on - ln p drawn with|, which must be 0 */
+    size_t kept_bytes; /* of a step: what may be kept of its rows, whole and lean */
+    double max_dlogp;  /* of a step: max |ln p trained on - ln p drawn with|, which must be 0 */
 };
 
 struct speed_inputs {

@@ -80,6 +80,15 @@ class Bench(HoneTest):
         for part in ("sampling_s", "training_s", "update_s"):
             self.assertTrue(0 < step[part] <= step["most"])
 
+    def test_a_step_with_little_memory_agrees_with_itself(self):
+        def step(*words):
+            return self.json("bench", *SMALL, "--parts", "step", *words)["parts"]["step"]
+        little, all_kept = step("--memory-bytes", "1"), step()
+        self.assertEqual((little["max_dlogp"], little["tokens"]), (0, all_kept["tokens"]))
+        self.assertLess(little["kept_bytes"], 10_000)
+        self.assertGreater(all_kept["kept_bytes"], 100_000)
+        self.fails("bench", "--model", HF, "--memory-bytes", "-1", status=2, says="--memory-bytes")
+
     def test_parts_are_chosen(self):
         def parts(words):
             return list(self.json("bench", *SMALL, "--rounds", "1", "--parts", words)["parts"])
