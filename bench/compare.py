@@ -256,7 +256,8 @@ class Maker:
                 "the same, 8 answers of 64 that share a prompt of 192", "tok/s", "2.5", self.hone("train", "--group", "8") + apart()),
             "step": lambda: Comparison(
                 "a whole step, 4 prompts of 90 x 8 answers of 64", "s", "8 with a BF16 dot and VNNI, 5 with AVX2; 0.25 of the memory",
-                self.hone("step", "--prompt", "90", "--memory-bytes", "8e8") + self.python("TRL GRPOTrainer", TRL, self.folder), memory=True),
+                self.hone("step", "--prompt", "90", "--memory-bytes", "8e8") +
+                self.python("TRL GRPOTrainer", TRL, self.folder), memory=True),
         }
 
 

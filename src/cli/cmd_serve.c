@@ -64,24 +64,15 @@ static void log_http(void *ctx, const char *message)
 
 /*
  * What a worker of this server is told: the settings that hold here, wherever they came from. Anyone on the machine can read its words:
- * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did. A job's own precision
- * is kept with the job; that of the server is a worker's for evals and judges.
+ * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did.
+ * A job's precision is kept with the job; the server's is its workers' for evals and judges.
  */
 static bool open_workers(struct cli *c, struct serving *s, struct error *err)
 {
     static const enum option_id passed[] = {
-        OPT_HOME,
-        OPT_DATABASE,
-        OPT_JOB_MEMORY,
-        OPT_LEASE,
-        OPT_NICE,
-        OPT_THREADS,
-        OPT_PRECISION,
-        OPT_KV_CACHE,
-        GRADING_OPTIONS,
-        OPT_CONFIG,
-        OPT_REQUEST_KEY_ENV,
-        OPT_ALLOW_REQUEST_ADDRESSES,
+        OPT_HOME,        OPT_DATABASE, OPT_JOB_MEMORY,      OPT_LEASE,
+        OPT_NICE,        OPT_THREADS,  OPT_PRECISION,       OPT_KV_CACHE,
+        GRADING_OPTIONS, OPT_CONFIG,   OPT_REQUEST_KEY_ENV, OPT_ALLOW_REQUEST_ADDRESSES,
     };
     const char **extra = ARENA_ARRAY(c->arena, const char *, COUNT_OF(passed) + 1);
     struct worker_pool_options wo = {.store = s->store,
