@@ -498,7 +498,9 @@ static bool begin(struct loop *l, struct error *err)
         /* the reference first: it is of the model without the checkpoint's values */
         if (!get_reference(l, true, err) ||
             !checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
-                             &l->state, err))
+                             &l->state, err) ||
+            !checkpoint_prune(in->run_dir, &l->state, l->recipe.keep_best, l->recipe.keep_optimizer,
+                              err))
             return false;
         trained_changed(&l->trained);
         return rewind_to(l, at, err) &&

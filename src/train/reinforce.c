@@ -623,8 +623,11 @@ static bool begin(struct loop *l, struct error *err)
 
     l->state = (struct train_state){.rate_scale = 1};
     if (at > 0) {
+        /* a kill may have come between a checkpoint and the removal of others */
         if (!checkpoint_load(in->run_dir, at, in->model, l->trained.adapter, &l->trained.optimizer,
-                             &l->state, err))
+                             &l->state, err) ||
+            !checkpoint_prune(in->run_dir, &l->state, l->recipe.keep_best, l->recipe.keep_optimizer,
+                              err))
             return false;
         trained_changed(&l->trained);
         l->recipe.max_tokens = (size_t)l->state.max_tokens;

@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -51,6 +52,16 @@ class Kills(HoneTest):
         rollouts = {name: [unmeasured(json.loads(line)) for line in self.read(folder, "rollouts", name).splitlines()]
                     for name in sorted(os.listdir(self.path(folder, "rollouts")))}
         return [[line[i] for i in kept] for line in lines], rollouts
+
+    def test_what_a_kill_left_behind_the_last_checkpoint_goes(self):
+        self.train("job.json", "--out", "run")
+        there = sorted(os.listdir(self.path("run", "checkpoints")))
+        for step in (1, self.STEPS - 1):  # as if the others had not been removed yet
+            shutil.copytree(self.path("run", "checkpoints", there[-1]), self.path("run", "checkpoints", "step-%d" % step),
+                            dirs_exist_ok=True)
+        self.assertNotEqual(sorted(os.listdir(self.path("run", "checkpoints"))), there)
+        self.train("job.json", "--out", "run", "--resume")
+        self.assertEqual(sorted(os.listdir(self.path("run", "checkpoints"))), there)
 
     def test_however_often_it_is_killed_it_ends_the_same(self):
         dice = random.Random(7)
