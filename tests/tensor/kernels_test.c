@@ -567,6 +567,18 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
                          all[t]->name, (int)kinds[i].kind, n_k, k0, depth);
                 ASSERT_SAME(what, n, got, want);
             }
+            const size_t n_corner = size_min(n_k, PANEL);
+            float corner[PANEL * PANEL], turned[PANEL * PANEL];
+            for (size_t j = 0; j < PANEL; j++)
+                for (size_t k = 0; k < PANEL; k++)
+                    corner[j * PANEL + k] = k < n_corner ? want[k * PANEL + j] : 0;
+            for (size_t t = 0; t < n_tables; t++) {
+                memset(turned, 0xff, sizeof turned);
+                all[t]->unpack_across(kinds[i].kind, panel, k0, n_corner, turned);
+                snprintf(what, sizeof what, "unpack_across of %s, kind %d, %zu from %zu of %zu",
+                         all[t]->name, (int)kinds[i].kind, n_corner, k0, depth);
+                ASSERT_SAME(what, PANEL * PANEL, turned, corner);
+            }
             free(want);
             free(got);
             free(panel);

@@ -72,6 +72,9 @@ struct kernels {
     /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
        or reaching the padded end. */
     void (*unpack)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out);
+    /* The same values, of at most PANEL k, turned: out[j][k - k0] for the panel's output j; 0 behind the last k. */
+    void (*unpack_across)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
+                          float out[PANEL * PANEL]);
 
     /* What a cache keeps of a value, and what it reads as from then on: the rule stands in model/kv.h. */
     /* y = x as F16: to the nearest, at most F16_LARGEST in size; NaN where x is not finite */

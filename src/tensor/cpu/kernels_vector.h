@@ -147,6 +147,77 @@ static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, siz
     }
 }
 
+static void vector_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
+{
+    v_transpose8(in, in_ld, out, out_ld);
+    v_transpose8(in + 8, in_ld, out + 8 * out_ld, out_ld);
+    v_transpose8(in + 8 * in_ld, in_ld, out + 8, out_ld);
+    v_transpose8(in + 8 * in_ld + 8, in_ld, out + 8 * out_ld + 8, out_ld);
+}
+
+typedef int32_t four __attribute__((vector_size(16)));
+
+SIMD four four_load(const void *p)
+{
+    four x;
+
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+/* out[i] = a[i], b[i], c[i], d[i] */
+SIMD void turn_fours(four a, four b, four c, four d, four out[4])
+{
+    const four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+               cd = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+               ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+               cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+
+    out[0] = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    out[1] = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    out[2] = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    out[3] = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
+}
+
+static void vector_unpack_across(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
+                                 float out[PANEL * PANEL])
+{
+    int8_t q[PANEL][16] __attribute__((aligned(16))); /* of each output, along k */
+    float corner[PANEL * PANEL];
+    four turned[4];
+
+    if (kind == PACK_Q8) {
+        const struct pack_q8 *block = (const struct pack_q8 *)panel + k0 / 16;
+
+        for (size_t j = 0; j < PANEL; j += 4) {
+            turn_fours(four_load(block->q[0][j]), four_load(block->q[1][j]),
+                       four_load(block->q[2][j]), four_load(block->q[3][j]), turned);
+            memcpy(q[j], turned, sizeof turned);
+        }
+        for (size_t j = 0; j < PANEL; j++)
+            v_store(out + j * PANEL, v_mul(v_from_i8_row(q[j]), v_set(block->d[j])));
+    } else if (kind == PACK_Q4) {
+        const struct pack_q4 *block = (const struct pack_q4 *)panel + k0 / 32;
+        const uint8_t(*bytes)[PANEL][4] = block->q + k0 % 32 / 8;
+        const four low = {0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f};
+
+        for (size_t j = 0; j < PANEL; j += 4) {
+            const four a = four_load(bytes[0][j]), b = four_load(bytes[1][j]);
+
+            turn_fours(a & low, a >> 4 & low, b & low, b >> 4 & low, turned);
+            memcpy(q[j], turned, sizeof turned);
+        }
+        for (size_t j = 0; j < PANEL; j++)
+            v_store(out + j * PANEL,
+                    v_fma(v_from_i8_row(q[j]), v_set(block->d[j]), v_set(block->m[j])));
+    } else {
+        if (n_k < PANEL)
+            memset(corner, 0, sizeof corner);
+        vector_unpack(kind, panel, k0, n_k, corner);
+        vector_transpose(corner, PANEL, out, PANEL);
+    }
+}
+
 /* x, at most as large as F16 has numbers; NaN where x is not finite */
 SIMD v16 for_f16(v16 x)
 {
@@ -206,14 +277,6 @@ static void vector_from_q8_along(size_t n, const int8_t *q, const uint16_t *step
         for (size_t i = 0; i < PANEL; i++)
             v_store(out + i * n + k, v_mul(v_from_i8_row(q + i * n + k), v_set(by_row[i])));
     }
-}
-
-static void vector_transpose(const float *in, size_t in_ld, float *out, size_t out_ld)
-{
-    v_transpose8(in, in_ld, out, out_ld);
-    v_transpose8(in + 8, in_ld, out + 8 * out_ld, out_ld);
-    v_transpose8(in + 8 * in_ld, in_ld, out + 8, out_ld);
-    v_transpose8(in + 8 * in_ld + 8, in_ld, out + 8 * out_ld + 8, out_ld);
 }
 
 /* The last n < 16 values: the others are rest, and what is written back is cut. */
@@ -500,6 +563,7 @@ const struct kernels KERNELS = {
     .gemm = vector_gemm,
     .gemm_panels = GEMM_PANELS,
     .unpack = vector_unpack,
+    .unpack_across = vector_unpack_across,
     .to_f16 = vector_to_f16,
     .to_q8 = vector_to_q8,
     .from_q8_across = vector_from_q8_across,

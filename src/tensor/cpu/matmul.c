@@ -252,24 +252,21 @@ void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, s
     matmul_parts(&p, 1);
 }
 
-/* piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over */
+/*
+ * piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over. Those beside them are asked for: next time
+ * it is their turn, and no machine guesses strides from panel to panel.
+ */
 static void unpack_across(const struct kernels *kern, const struct packed *w, size_t n0, size_t n,
                           size_t k0, size_t n_k, float *piece)
 {
-    float corner[PANEL * PANEL] __attribute__((aligned(64)));
+    const size_t bytes = w->panel_bytes / ((w->k + PANEL - 1) / PANEL);
 
     for (size_t i = 0; i < n; i += PANEL) {
-        const void *panel = w->data + (n0 + i) / PANEL * w->panel_bytes;
-        const float *c = corner;
+        const unsigned char *panel = w->data + (n0 + i) / PANEL * w->panel_bytes;
 
-        if (w->kind == PACK_F32 && n_k == PANEL) {
-            c = (const float *)panel + k0 * PANEL;
-        } else {
-            if (n_k < PANEL)
-                memset(corner, 0, sizeof corner);
-            kern->unpack((enum pack_kind)w->kind, panel, k0, n_k, corner);
-        }
-        kern->transpose(c, PANEL, piece + i * PANEL, PANEL);
+        for (size_t ahead = 0; ahead < bytes; ahead += 64)
+            __builtin_prefetch(panel + (k0 / PANEL + 1) * bytes + ahead);
+        kern->unpack_across((enum pack_kind)w->kind, panel, k0, n_k, piece + i * PANEL);
     }
 }
 

@@ -54,6 +54,14 @@ static void plain_unpack(enum pack_kind kind, const void *panel, size_t k0, size
             out[k * PANEL + j] = plain_weight(kind, panel, k0 + k, j);
 }
 
+static void plain_unpack_across(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
+                                float out[PANEL * PANEL])
+{
+    for (size_t j = 0; j < PANEL; j++)
+        for (size_t k = 0; k < PANEL; k++)
+            out[j * PANEL + k] = k < n_k ? plain_weight(kind, panel, k0 + k, j) : 0;
+}
+
 static void plain_to_f16(size_t n, const float *x, uint16_t *y)
 {
     for (size_t i = 0; i < n; i++)
@@ -403,6 +411,7 @@ const struct kernels kernels_plain = {
     .gemm = plain_gemm,
     .gemm_panels = 1,
     .unpack = plain_unpack,
+    .unpack_across = plain_unpack_across,
     .to_f16 = plain_to_f16,
     .to_q8 = plain_to_q8,
     .from_q8_across = plain_from_q8_across,
