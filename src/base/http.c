@@ -28,6 +28,7 @@
 #define DEFAULT_CONNECT_S 10.0
 #define DEFAULT_PAUSE_S 0.5
 #define MAX_PAUSE_S 8.0
+#define SINK_BYTES (256L << 10) /* read at a time of what is passed on */
 #define MAX_TOLD                                                                                   \
     1000 /* pauses that the server asked for: one that does so for ever does not work */
 
@@ -212,15 +213,26 @@ static void put_kept(struct http *h, struct kept *kept)
 
 struct transfer {
     bool public_only, refused; /* refused: the address led to this machine or a private network */
+    const struct http_request *rq;
+    CURL *curl;
     struct http_reply reply;
-    struct buf body;
+    struct buf body, head;
+    bool sink_ended; /* it wanted no more */
     char why[CURL_ERROR_SIZE];
 };
 
 static size_t on_body(char *bytes, size_t size, size_t n, void *ctx)
 {
     struct transfer *t = ctx;
+    long status = 0;
 
+    if (t->rq->sink != NULL)
+        curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status == 200 || status == 206) {
+        t->sink_ended =
+            !t->rq->sink(t->rq->sink_ctx, (int)status, buf_view(&t->head), bytes, size * n);
+        return t->sink_ended ? 0 : size * n;
+    }
     buf_put(&t->body, bytes, size * n);
     return t->body.overflowed ? 0 : size * n;
 }
@@ -238,6 +250,18 @@ static bool is_header(struct str line, const char *name, struct str *value)
     while (value->len > 0 && strchr(" \t\r\n", value->ptr[value->len - 1]) != NULL)
         value->len--;
     return true;
+}
+
+bool http_head_value(struct str head, const char *name, struct str *value)
+{
+    while (head.len > 0) {
+        const size_t end = str_find(head, STR("\n"), 0);
+
+        if (is_header((struct str){head.ptr, end}, name, value))
+            return true;
+        head = str_from(head, size_min(end + 1, head.len));
+    }
+    return false;
 }
 
 /* Printable ASCII, cut: what a server says here goes into messages. */
@@ -272,6 +296,7 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
 
     if (str_starts(line, STR("HTTP/"))) { /* another head: the one before was "100 Continue" */
         t->reply = (struct http_reply){.retry_after_s = -1, .should_retry = -1};
+        buf_clear(&t->head);
     } else if (is_header(line, "retry-after-ms", &value)) {
         t->reply.retry_after_s = pause_of(value, 1e-3);
     } else if (is_header(line, "retry-after", &value)) {
@@ -284,7 +309,9 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *ctx)
     } else if (is_header(line, "location", &value)) {
         keep_text(value, t->reply.location, sizeof t->reply.location);
     }
-    return size * n;
+    if (t->rq->max_head_bytes > 0)
+        buf_str(&t->head, line);
+    return t->head.overflowed ? 0 : size * n;
 }
 
 static bool within(const uint8_t *a, const uint8_t *net, unsigned bits)
@@ -427,7 +454,11 @@ static bool set_options(CURL *c, const struct http_request *rq, struct transfer 
            SET(CURLOPT_CONNECTTIMEOUT_MS, ms_of(fmin(connect_s, left_s))) &&
            SET(CURLOPT_USERAGENT, "hone/" HONE_VERSION) && SET(CURLOPT_HTTPHEADER, headers) &&
            SET(CURLOPT_ERRORBUFFER, t->why) && SET(CURLOPT_OPENSOCKETFUNCTION, on_socket) &&
-           SET(CURLOPT_OPENSOCKETDATA, t) && (!rq->public_only || SET(CURLOPT_PROXY, "")) &&
+           SET(CURLOPT_OPENSOCKETDATA, t) &&
+           (rq->sink == NULL || SET(CURLOPT_BUFFERSIZE, SINK_BYTES)) &&
+           (rq->idle_s <= 0 || (SET(CURLOPT_LOW_SPEED_LIMIT, 1L) &&
+                                SET(CURLOPT_LOW_SPEED_TIME, (long)ceil(rq->idle_s)))) &&
+           (!rq->public_only || SET(CURLOPT_PROXY, "")) &&
            (rq->stop == NULL || (SET(CURLOPT_XFERINFOFUNCTION, on_progress) &&
                                  SET(CURLOPT_XFERINFODATA, (void *)(uintptr_t)rq->stop) &&
                                  SET(CURLOPT_NOPROGRESS, 0L))) &&
@@ -451,6 +482,11 @@ static bool tell(const struct http_request *rq, CURLcode code, const struct tran
                     "%s: this leads to an address of this machine or of a private network, where "
                     "nothing is sent",
                     place.text);
+    if (t->sink_ended)
+        return fail(err, ERR_CANCELLED, "%s: no more of the reply was wanted", place.text);
+    if (t->head.overflowed)
+        return fail(err, ERR_LIMIT, "%s: the reply's head is longer than the %zu bytes allowed",
+                    place.text, rq->max_head_bytes);
     if (t->body.overflowed)
         return fail(err, ERR_LIMIT, "%s: the reply is longer than the %zu bytes allowed",
                     place.text, rq->max_reply_bytes);
@@ -460,6 +496,10 @@ static bool tell(const struct http_request *rq, CURLcode code, const struct tran
     case CURLE_ABORTED_BY_CALLBACK:
         return fail(err, ERR_CANCELLED, "%s: stopped on request", place.text);
     case CURLE_OPERATION_TIMEDOUT:
+        if (rq->idle_s > 0)
+            return fail(err, ERR_IO,
+                        "%s: no connection, or nothing came over it any more for %.0f s",
+                        place.text, rq->idle_s);
         return fail(err, ERR_IO, "%s: no connection within the time for it; is it reachable?",
                     place.text);
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -523,6 +563,7 @@ bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
                struct http_reply *out, struct error *err)
 {
     struct transfer t = {.public_only = rq->public_only,
+                         .rq = rq,
                          .reply = {.retry_after_s = -1, .should_retry = -1}};
     struct curl_slist *headers = NULL;
     struct kept *kept;
@@ -538,7 +579,8 @@ bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
     if (kept == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for a request");
     buf_init(&t.body, rq->max_reply_bytes);
-    c = curl_easy_init();
+    buf_init(&t.head, rq->max_head_bytes);
+    c = t.curl = curl_easy_init();
     ok = c != NULL && curl_easy_setopt(c, CURLOPT_SHARE, kept->share) == CURLE_OK &&
                  header_list(rq, a, &headers)
              ? perform(c, rq, &t, headers, err)
@@ -546,11 +588,13 @@ bool http_send(struct http *h, const struct http_request *rq, struct arena *a,
     if (ok) {
         *out = t.reply;
         out->body = arena_str(a, buf_view(&t.body));
+        out->head = arena_str(a, buf_view(&t.head));
     }
     curl_easy_cleanup(c); /* the connection stays */
     put_kept(h, kept);
     curl_slist_free_all(headers);
     buf_release(&t.body);
+    buf_release(&t.head);
     return ok;
 }
 

@@ -1,5 +1,6 @@
 /*
- * http.h - a request to an http or https address becomes a status, the few headers that matter, and a bounded body.
+ * http.h - a request to an http or https address becomes a status, the few headers that matter, and a bounded body, or one
+ * that is passed on as it comes.
  *
  * Over libcurl. Connections stay open and are used again: a client keeps as many as ever were in use at once, and where
  * one of those turns out to be closed, the request goes out again over a new one. TLS certificates are verified against
@@ -42,6 +43,11 @@ void http_close(struct http *h); /* no request may be under way; NULL is fine */
 struct http_header {
     const char *name, *value;
 };
+/*
+ * Takes n bytes of a body as they come; status and head (below) are those of the reply. False: no more is wanted; http_send then fails
+ * with ERR_CANCELLED, and its caller knows why from ctx.
+ */
+typedef bool http_sink_fn(void *ctx, int status, struct str head, const char *bytes, size_t n);
 struct http_request {
     const char *method; /* "GET", "POST" */
     const char *url;    /* of http_check_url */
@@ -58,6 +64,11 @@ struct http_request {
      * requests are so or none is: an open connection is used again.
      */
     bool public_only;
+    /* For what is too long to be held: the body of a 200 or 206 goes there and not into the reply; or NULL. */
+    http_sink_fn *sink;
+    void *sink_ctx;
+    double idle_s; /* so long without a byte, and the connection counts as lost; 0: no such limit */
+    size_t max_head_bytes; /* of the head, where it is wanted; 0: it is not kept */
 };
 /* Whether an address (4 bytes of IPv4, or 16 of IPv6) is of the public internet. */
 bool http_is_public(const uint8_t *address, size_t n);
@@ -68,8 +79,11 @@ struct http_reply {
     char content_type[64]; /* or "" */
     char location[256];    /* of a redirect, cut; or "" */
     struct str body;       /* in the arena of the call, ended by a zero byte */
+    struct str head;       /* the header lines as they came, where they were wanted */
     bool reused_connection;
 };
+/* The value of the first header line of that name, in whatever case; false: there is none. */
+bool http_head_value(struct str head, const char *name, struct str *value);
 /*
  * Sends and waits for the whole reply, of whatever status. Fails with
  *   ERR_IO       no connection, a lost one, or a reply that is not HTTP: may pass, trying again makes sense
