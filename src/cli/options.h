@@ -73,6 +73,9 @@ enum option_id {
     /* the store */
     OPT_NAME,
     OPT_LINK,
+    OPT_FILE,
+    OPT_CONNECTIONS,
+    OPT_PIECE,
     OPT_HOME,
     OPT_DATABASE,
     /* jobs of a server */

@@ -439,7 +439,7 @@ static bool copy_folder(const char *from, const char *to, struct arena *a, struc
     return ok;
 }
 
-static bool is_name(const char *name)
+bool model_store_is_name(const char *name)
 {
     return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL &&
            strncmp(name, "ft:", 3) != 0;
@@ -453,7 +453,7 @@ bool model_store_import(const char *home, const struct model_import *what, struc
     char full[PATH_MAX];
     const bool folder = file_is_dir(what->path);
 
-    if (!is_name(name))
+    if (!model_store_is_name(name))
         return fail(err, ERR_INVALID,
                     "\"%s\" can be no name in the store: it may not be empty, begin with a dot or "
                     "\"ft:\", or hold a \"/\"",

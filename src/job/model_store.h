@@ -56,6 +56,9 @@ struct model_import {
 MUST_CHECK bool model_store_import(const char *home, const struct model_import *what,
                                    struct arena *a, const char **place, struct error *err);
 
+/* Whether a model in the store may be called so: it stays in the store's folder, is not hidden, and is no "ft:...". */
+bool model_store_is_name(const char *name);
+
 /* Splits off the folders and ".gguf": "models/x.Q4_1.gguf" -> "x.Q4_1". */
 const char *model_plain_name(const char *path, struct arena *a);
 #endif

@@ -6,8 +6,8 @@ import unittest
 
 from cli import GGUF, HF, HONE, HoneTest
 
-COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "replay", "score", "tokenize", "render", "models", "import",
-            "graders", "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
+COMMANDS = ["check", "train", "eval", "grade", "chat", "report", "replay", "score", "tokenize", "render", "models", "pull",
+            "import", "graders", "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
 
 
 class Usage(HoneTest):
