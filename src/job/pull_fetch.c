@@ -271,10 +271,9 @@ static bool again(struct crew *c, struct http_tries *t, const struct errand *e,
 
 static void keep_where(struct crew *c, struct pull_part *p, const char *url)
 {
-    if (strcmp(url, p->led_to != NULL ? p->led_to : p->file->url) == 0)
-        return;
     pthread_mutex_lock(&c->lock);
-    p->led_to = arena_text(&c->kept, str_of(url));
+    if (strcmp(url, p->led_to != NULL ? p->led_to : p->file->url) != 0)
+        p->led_to = arena_text(&c->kept, str_of(url));
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -107,7 +107,7 @@ uint64_t pull_part_there(const struct pull_part *p); /* bytes */
  */
 MUST_CHECK bool pull_part_put(struct pull_part *p, uint64_t pos, const char *bytes, size_t n,
                               uint64_t *added, struct error *err);
-/* Nothing of it is there any more. */
+/* Nothing of it is there any more; it was not checked. */
 MUST_CHECK bool pull_part_anew(struct pull_part *p, struct error *err);
 /*
  * Reads the file, whose bytes are all there. *right: its hash is the one told, where one is; then it is on the disk, and its record says

@@ -146,7 +146,6 @@ static bool go_on(struct pull_part *p, struct str s, struct arena *a)
 
 bool pull_part_anew(struct pull_part *p, struct error *err)
 {
-    p->checked = false;
     memset(p->done, 0, p->n_pieces * sizeof *p->done);
     if (ftruncate(p->record_fd, 0) != 0) /* first, so that it never says more than is there */
         return fail_errno(err, "cannot write %s", p->record_path);
