@@ -35,7 +35,9 @@ static bool run(struct cli *c, struct error *err)
         return out_json_new(as_json(all, n), err);
     if (n == 0)
         return out_printf(
-            err, "The store in %s/models is empty; hone import PATH puts a model into it.\n",
+            err,
+            "The store in %s/models is empty; hone pull ORG/NAME fetches a model into it, hone "
+            "import PATH puts one of this machine there.\n",
             c->home);
     for (size_t i = 0; i < n; i++)
         width = size_max(width, strlen(all[i].name));

@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_LISTING_BYTES ((size_t)64 << 20) /* of one page */
+#define MAX_LISTING_BYTES ((size_t)32 << 20) /* of one page */
 #define MAX_PAGES 1000
 #define MAX_RECORD_BYTES ((size_t)64 << 20)
 #define MAX_CHANGES 3 /* a file that is another one each time it is looked at does not get done */
@@ -137,7 +137,7 @@ static bool is_there(struct call *c, struct pull_result *out)
 
 static bool parse(struct str text, const char *what, json_t **out, struct error *err)
 {
-    if (json_has_more(text, LIMIT_JSON_VALUES * 4))
+    if (json_has_more(text, LIMIT_JSON_VALUES))
         return fail(err, ERR_LIMIT, "%s has too many values", what);
     return json_parse(text, what, out, err);
 }
@@ -164,6 +164,27 @@ static bool find_commit(struct call *c, struct error *err)
     return ok || fail(err, ERR_CORRUPT, "%s: the hub's answer has no commit in \"sha\"", s->shown);
 }
 
+/* The files of the page at *url, which becomes that of the next one, or NULL. */
+static bool list_page(struct call *c, const char **url, const char *what, struct pull_list *all,
+                      struct error *err)
+{
+    struct arena page = {0}; /* what is large is gone when the next one comes */
+    struct download_reply r = {0};
+    json_t *root = NULL;
+    struct str next;
+    bool ok = pull_get_text(c->rq, &c->source, c->http, *url, MAX_LISTING_BYTES, &page, &r, err) &&
+              parse(r.reply.body, what, &root, err) && pull_list_page(all, root, what, c->a, err);
+
+    json_decref(root);
+    if (ok) {
+        *url = pull_next_page(r.reply.head, &next) ? download_resolve(*url, next, c->a) : NULL;
+        if (*url != NULL && !download_same_origin(*url, c->source.endpoint))
+            ok = fail(err, ERR_INVALID, "%s goes on at another host, which is not asked", what);
+    }
+    arena_release(&page);
+    return ok;
+}
+
 static bool list_hub(struct call *c, struct pull_list *all, struct error *err)
 {
     const struct pull_source *s = &c->source;
@@ -175,22 +196,10 @@ static bool list_hub(struct call *c, struct pull_list *all, struct error *err)
     url = arena_printf(c->a, "%s/api/models/%s/tree/%s?recursive=true", s->endpoint, s->repo,
                        c->commit);
     for (int page = 0; url != NULL; page++) {
-        struct download_reply r = {0};
-        json_t *root = NULL;
-        struct str next;
-
         if (page == MAX_PAGES)
             return fail(err, ERR_LIMIT, "%s has more than %d pages", what, MAX_PAGES);
-        if (!pull_get_text(c->rq, s, c->http, url, MAX_LISTING_BYTES, c->a, &r, err) ||
-            !parse(r.reply.body, what, &root, err))
+        if (!list_page(c, &url, what, all, err))
             return false;
-        const bool ok = pull_list_page(all, root, what, c->a, err);
-        json_decref(root);
-        if (!ok)
-            return false;
-        url = pull_next_page(r.reply.head, &next) ? download_resolve(url, next, c->a) : NULL;
-        if (url != NULL && !download_same_origin(url, s->endpoint))
-            return fail(err, ERR_INVALID, "%s goes on at another host, which is not asked", what);
     }
     for (size_t i = 0; i < all->n; i++)
         all->file[i].url = pull_url_of(s, c->commit, all->file[i].path, c->a);
@@ -228,12 +237,12 @@ static bool list_folder(struct call *c, struct pull_list *all, struct error *err
 static bool list_file(struct call *c, struct pull_choice *out, struct error *err)
 {
     struct pull_file *f = pull_list_add(&out->files, c->a);
-    const char *name = strrchr(c->source.shown, '/') + 1;
+    const char *name = arena_printf(c->a, "%s.gguf", c->source.own_name);
     bool there;
 
     *f = (struct pull_file){.path = name, .name = name, .url = c->source.url};
     out->gguf = true;
-    if (!pull_path_is_safe(str_of(name)))
+    if (!pull_path_is_safe(str_of(name)) || strchr(name, '/') != NULL)
         return fail(err, ERR_INVALID, "\"%s\" cannot be the name of a file here", name);
     return pull_probe(c->rq, &c->source, c->http, f, false, &there, c->a, err);
 }

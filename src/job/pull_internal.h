@@ -54,7 +54,7 @@ struct pull_file *pull_list_find(const struct pull_list *l, const char *path);
 bool pull_path_is_safe(struct str path);
 /*
  * Adds the files of a page of the hub's tree: [{"type":"file","path","size","oid","lfs":{"oid","size"}}, ...]. Fails with ERR_CORRUPT for
- * what is none, ERR_INVALID for a path that leaves the folder or comes twice, ERR_LIMIT.
+ * what is none, ERR_INVALID for a path that leaves the folder, ERR_LIMIT.
  */
 MUST_CHECK bool pull_list_page(struct pull_list *l, const json_t *page, const char *what,
                                struct arena *a, struct error *err);

@@ -108,6 +108,30 @@ static bool hub_page(const char *text, struct str path, struct arena *a, struct 
     return hub(text, org, name, revision, a, out, err);
 }
 
+static int hex_of(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+/* "x%20y" -> "x y"; what is no such sign stays, and a zero byte's, which would end the name. */
+static const char *decode(const char *text, struct arena *a)
+{
+    char *out = arena_text(a, str_of(text)), *to = out;
+
+    for (const char *c = text; *c != '\0'; c++) {
+        const bool is =
+            c[0] == '%' && hex_of(c[1]) >= 0 && hex_of(c[2]) >= 0 && strncmp(c, "%00", 3) != 0;
+
+        *to++ = is ? (char)(hex_of(c[1]) * 16 + hex_of(c[2])) : *c;
+        c += is ? 2 : 0;
+    }
+    *to = '\0';
+    return out;
+}
+
 /* Where http is no https: only to this machine, where nobody stands between. */
 static bool web(const char *text, struct arena *a, struct pull_source *out, struct error *err)
 {
@@ -115,6 +139,9 @@ static bool web(const char *text, struct arena *a, struct pull_source *out, stru
 
     if (!http_check_url(text, "the address", err))
         return false;
+    if (out->file != NULL)
+        return fail(err, ERR_INVALID,
+                    "--file chooses a file of a repository, and an address names what it is");
     if (strncmp(text, "https://", 8) != 0 && !download_is_loopback(text))
         return fail(err, ERR_INVALID,
                     "%s: over http anyone on the way could change the model: an https:// address "
@@ -125,7 +152,7 @@ static bool web(const char *text, struct arena *a, struct pull_source *out, stru
     while (path.len > 0 && path.ptr[path.len - 1] == '/')
         path.len--;
     out->shown = arena_text(a, path);
-    out->own_name = model_plain_name(out->shown, a);
+    out->own_name = decode(model_plain_name(out->shown, a), a);
     out->kind = str_ends(path, STR(".gguf")) ? PULL_URL_FILE : PULL_URL_FOLDER;
     /* a folder's files stand behind its path, where a query has no place */
     out->url = out->kind == PULL_URL_FILE ? arena_text(a, str_of(text)) : out->shown;

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import unittest
+import urllib.parse
 
 from cli import GGUF, HF, HONE, ROOT, TINY, HoneTest
 
@@ -256,6 +257,18 @@ class Addresses(PullTest):
         self.hub.forget()
         self.pull(self.url + "x%20y.gguf?key=1", "--name", "x", says="is there already")
         self.assertEqual(self.hub.asked, [])
+
+    def test_a_name_of_its_own(self):
+        self.pull(self.url + "x%20y.gguf", says="x y is in the store")
+        self.assertEqual(bytes_of(self.path("home", "models", "x y.gguf")), self.model)
+        for name in ("%2e%2e%2fx.gguf", "a%2Fb.gguf", "%2ex.gguf", "a%0ab.gguf"):
+            self.hub.plain[urllib.parse.unquote(name)] = self.model
+            run = self.hone("pull", self.url + name)
+            self.assertEqual(run.returncode, 1, name)
+        self.assertEqual(self.there(), ["x y.gguf"])
+        self.assertEqual(sorted(os.listdir(self.home)), ["models"])
+        run = self.hone("pull", self.url + "x%20y.gguf", "--file", "Q8_0")
+        self.assertIn("--file chooses a file of a repository", run.stderr)
 
     def test_a_folder(self):
         for folder, model in (("one", MODEL), ("two", content_of(SHARDED))):
