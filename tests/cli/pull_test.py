@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
 from fake_hub import FakeHub  # noqa: E402
 
 KILLS = int(os.environ.get("HONE_KILLS", 8))
+KILL_AT = os.path.join(os.path.dirname(HONE), "tests", "kill_at.so")
 TOKEN = "hf_" + "Geheim" * 5
 SHARDED = os.path.join(TINY, "hf-bf16-sharded")
 
@@ -517,6 +518,26 @@ class Breaks(PullTest):
             self.pull("org/tiny")
             self.assert_model()
             shutil.rmtree(self.home)
+
+    @unittest.skipUnless(os.path.exists(KILL_AT), "no %s" % KILL_AT)
+    def test_whichever_change_of_the_disk_it_is_killed_at_the_store_has_nothing_or_the_model(self):
+        self.pull("org/tiny", "--piece", "65536", env={"LD_PRELOAD": KILL_AT, "KILL_COUNT": self.path("count")})
+        calls = int(self.read("count"))
+        self.assertGreater(calls, 100)
+        # the last ones put it into its place
+        numbers = range(1, calls + 1) if KILLS >= 100 else sorted(set(range(1, calls, 29)) | set(range(calls - 24, calls, 3)))
+        there = 0
+        for number in numbers:
+            shutil.rmtree(self.home)
+            run = self.hone("pull", "org/tiny", "--piece", "65536", env={"LD_PRELOAD": KILL_AT, "KILL_AT": str(number)})
+            self.assertIn(run.returncode, (-signal.SIGKILL, 0))  # how many calls there are differs by a few
+            there += self.there() == ["tiny"]
+            if self.there():
+                self.assertEqual(content_of(self.path("home", "models", "tiny")), MODEL)
+            self.pull("org/tiny")
+            self.assert_model()
+        self.assertGreater(there, 0)
+        self.assertLess(there, len(numbers))
 
     def test_however_often_it_is_killed_the_store_has_nothing_or_the_model(self):
         dice = random.Random(11)
