@@ -417,8 +417,16 @@ static bool settle(struct call *c, const struct pull_choice *choice, struct pull
     const char *place = place_of(c, c->name, choice->gguf);
     struct error ignored;
 
-    if (!c->rq->check(c->rq->ctx, whole, true, err) || !is_free(c, choice->gguf, err) ||
-        !put_note(c, choice, err) || !file_rename(whole, place, err))
+    if (!c->rq->check(c->rq->ctx, whole, true, err)) {
+        if (c->source.kind !=
+            PULL_HUB) { /* no hash says that it is what it should be: not to be gone on with */
+            (void)!file_remove_tree(c->dir, &ignored);
+            c->begun = false;
+        }
+        return false;
+    }
+    if (!is_free(c, choice->gguf, err) || !put_note(c, choice, err) ||
+        !file_rename(whole, place, err))
         return false;
     (void)!file_remove_tree(c->dir, &ignored); /* what is left of it harms nobody */
     *out = (struct pull_result){.name = model_plain_name(place, c->a),

@@ -3,12 +3,13 @@
  *
  * A record is text of fixed width, so that a counter is written in its place by one call:
  *
- *     hone pull 1 IDENTITY SIZE PIECE n      n: not checked yet, y: all is there and its hash is right
- *     COUNTER                                one a piece: bytes that are there from its beginning on
+ *     hone pull 1 IDENTITY SIZE PIECE BOOT n  n: not checked yet, y: all is there and its hash is right
+ *     COUNTER                                 one a piece: bytes that are there from its beginning on
  *
  * IDENTITY is the SHA-256 of what the other side says of the file: its hash, or its address and validator. Bytes are
  * written before their counter, so after a kill a record says at most what is there. After a power failure it may say more: then
- * the hash is wrong, and the file is begun anew.
+ * the hash is wrong, and the file is begun anew. Where no hash is told a piece is on the disk before its record says that it is whole, and of a
+ * record of another BOOT (Linux's boot_id) only such pieces count.
  */
 #include "base/buf.h"
 #include "base/sha256.h"
@@ -25,7 +26,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEAD_BYTES 121 /* of the first line */
+#define HEAD_BYTES 158 /* of the first line */
+#define BOOT_BYTES 36
+#define BOOT_AT 119
 #define COUNTER_BYTES 21
 #define MAX_PIECES ((size_t)1 << 20)
 #define READ_BYTES ((size_t)1 << 20)
@@ -38,6 +41,23 @@ static struct sha256_text identity_of(const struct pull_file *f, struct arena *a
                          f->sha256[0] != '\0' ? 64 : 40);
     const char *text = arena_printf(a, "%s\n%s", f->url, f->validator);
     return sha256_of(text, strlen(text));
+}
+
+static bool is_hashed(const struct pull_file *f)
+{
+    return f->sha256[0] != '\0' || f->git_sha1[0] != '\0';
+}
+
+/* Another text after each start of the machine. */
+static void boot_id(char out[BOOT_BYTES + 1])
+{
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+    if (f == NULL || fread(out, 1, BOOT_BYTES, f) != BOOT_BYTES)
+        memset(out, '-', BOOT_BYTES);
+    out[BOOT_BYTES] = '\0';
+    if (f != NULL)
+        fclose(f);
 }
 
 uint64_t pull_part_piece_size(const struct pull_part *p, size_t piece)
@@ -80,9 +100,12 @@ static bool write_at(int fd, const char *path, const void *bytes, size_t n, uint
 static bool write_head(const struct pull_part *p, bool checked, struct error *err)
 {
     struct arena a = {0};
-    const char *head = arena_printf(&a, "hone pull 1 %s %020" PRIu64 " %020" PRIu64 " %c\n",
+    char boot[BOOT_BYTES + 1];
+
+    boot_id(boot);
+    const char *head = arena_printf(&a, "hone pull 1 %s %020" PRIu64 " %020" PRIu64 " %s %c\n",
                                     identity_of(p->file, &a).hex, p->file->size, p->piece_bytes,
-                                    checked ? 'y' : 'n');
+                                    boot, checked ? 'y' : 'n');
     const bool ok = write_at(p->record_fd, p->record_path, head, HEAD_BYTES, 0, err);
 
     arena_release(&a);
@@ -126,7 +149,7 @@ static bool go_on(struct pull_part *p, struct str s, struct arena *a)
         memcmp(s.ptr + 12, identity_of(p->file, a).hex, 64) != 0 || !digits_at(s, 77, &size) ||
         !digits_at(s, 98, &piece_bytes) || size != p->file->size || piece_bytes == 0)
         return false;
-    if (p->file->sha256[0] == '\0' && p->file->git_sha1[0] == '\0' && p->file->validator[0] == '\0')
+    if (!is_hashed(p->file) && p->file->validator[0] == '\0')
         return false; /* nobody could tell whether it is still the same */
     const size_t n = pieces_of(size, piece_bytes);
     if (n > MAX_PIECES || s.len != HEAD_BYTES + n * COUNTER_BYTES || fstat(p->fd, &st) != 0 ||
@@ -142,6 +165,24 @@ static bool go_on(struct pull_part *p, struct str s, struct arena *a)
     p->done = done;
     p->checked = s.ptr[HEAD_BYTES - 2] == 'y' && pull_part_there(p) == size;
     return true;
+}
+
+/* Of a record that the machine's last start left, where no hash would tell: pieces that are not whole are not there. */
+static bool doubt(struct pull_part *p, struct str record, struct error *err)
+{
+    char boot[BOOT_BYTES + 1];
+
+    boot_id(boot);
+    if (is_hashed(p->file) || p->checked || memcmp(record.ptr + BOOT_AT, boot, BOOT_BYTES) == 0)
+        return true;
+    for (size_t i = 0; i < p->n_pieces; i++) {
+        if (p->done[i] == pull_part_piece_size(p, i))
+            continue;
+        p->done[i] = 0;
+        if (!write_counter(p, i, err))
+            return false;
+    }
+    return write_head(p, false, err);
 }
 
 bool pull_part_anew(struct pull_part *p, struct error *err)
@@ -210,7 +251,9 @@ bool pull_part_open(struct pull_part *p, const char *dir, const struct pull_file
     }
     const uint64_t wanted = p->piece_bytes;
     bool ok = true;
-    if (!go_on(p, record, a)) {
+    if (go_on(p, record, a)) {
+        ok = doubt(p, record, err);
+    } else {
         p->piece_bytes = wanted;
         p->n_pieces = pieces_of(file->size, wanted);
         p->done = ARENA_ARRAY(a, uint64_t, p->n_pieces + 1);
@@ -248,6 +291,8 @@ bool pull_part_put(struct pull_part *p, uint64_t pos, const char *bytes, size_t 
             if (!write_at(p->fd, p->path, bytes + known, fresh, pos + known, err))
                 return false;
             p->done[piece] += fresh;
+            if (!is_hashed(p->file) && fresh == left - known && fdatasync(p->fd) != 0)
+                return fail_errno(err, "cannot write %s", p->path);
             if (!write_counter(p, piece, err))
                 return false;
             *added += fresh;

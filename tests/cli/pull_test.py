@@ -301,6 +301,25 @@ class Addresses(PullTest):
         self.hub.asked = [a for a in self.hub.asked if a not in probes]
         self.assert_asks_for_nothing_twice(before)
 
+    def test_what_the_last_start_of_the_machine_left_counts_in_whole_pieces(self):
+        self.hub.plain["x.gguf"] = self.model
+        self.break_off(self.url + "x.gguf", "--piece", "8192", folder=".pull-x", there=50000)
+        record = self.path("home", "models", ".pull-x", "records", "x.gguf")
+        text = bytes_of(record).decode()
+        boot = text.split()[6]
+        with open(record, "w") as stream:
+            stream.write(text.replace(boot, "0" * len(boot)))
+        piece, done = self.records(".pull-x")["x.gguf"]
+        self.assertTrue([n for n in done if 0 < n < piece])
+        self.pull(self.url + "x.gguf", says="its server tells no hash")
+        self.assertEqual(bytes_of(self.path("home", "models", "x.gguf")), self.model)
+        asked = {a.range[0] for a in self.hub.of_files()}
+        for i, n in enumerate(done):
+            begin = i * piece
+            size = min(piece, len(self.model) - begin)
+            self.assertEqual(n < size and (begin in asked or i == 0), n < size, "piece %d has %d" % (i, n))
+            self.assertTrue(n < size or begin not in asked or i == 0)
+
     def test_without_etag_and_date_nothing_is_gone_on_with(self):
         self.hub.plain["x.gguf"] = self.model
         self.hub.rules.etag = lambda right: None
@@ -321,7 +340,10 @@ class Addresses(PullTest):
 
     def test_what_is_no_model_does_not_get_into_the_store(self):
         self.hub.plain["p.gguf"] = b"<html>please log in</html>" * 400
-        self.pull(self.url + "p.gguf", status=1, says="opening what was fetched")
+        said = self.pull(self.url + "p.gguf", status=1, says="opening what was fetched")
+        self.assertNotIn("is kept", said)
+        self.hub.plain["p.gguf"] = self.model
+        self.pull(self.url + "p.gguf")
 
     def test_http_is_for_this_machine_alone(self):
         for url in ("http://example.org/x.gguf", "http://127.0.0.1.example.org/x.gguf", "http://10.0.0.1/x.gguf"):
