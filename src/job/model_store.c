@@ -258,6 +258,15 @@ static bool fine_tuned(const char *home, const char *name, struct arena *a, stru
 
 /* ---- finding ---- */
 
+/* ORG/NAME, as a hub has it. */
+static bool is_of_a_hub(const char *name)
+{
+    const char *slash = strchr(name, '/');
+
+    return slash != NULL && slash != name && slash[1] != '\0' && strchr(slash + 1, '/') == NULL &&
+           name[0] != '.' && !str_ends(str_of(name), STR(".gguf"));
+}
+
 static bool not_found(const char *home, const char *name, struct arena *a, struct error *err)
 {
     const char *dir = file_join(a, home, "models"), *list = "";
@@ -270,8 +279,9 @@ static bool not_found(const char *home, const char *name, struct arena *a, struc
         list = arena_printf(a, "%s%s%s", list, i == 0 ? "" : ", ", names[i]);
     return fail_param(err, ERR_NOT_FOUND, "model",
                       "there is no model \"%s\": no file or folder of that name, and the store in "
-                      "%s holds %s%s",
-                      name, dir, n == 0 ? "nothing" : list, n > 8 ? ", ..." : "");
+                      "%s holds %s%s%s",
+                      name, dir, n == 0 ? "nothing" : list, n > 8 ? ", ..." : "",
+                      is_of_a_hub(name) ? "; hone pull fetches a model ORG/NAME of a hub" : "");
 }
 
 static bool find(const char *home, const char *name, struct arena *a, struct model_ref *out,

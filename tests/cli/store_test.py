@@ -49,6 +49,7 @@ class Store(HoneTest):
     def test_a_model_that_is_not_there_says_what_is(self):
         self.works("import", GGUF, "--name", "here")
         self.fails("tokenize", "--model", "there", "a", says=['no model "there"', "here.gguf"])
+        self.fails("tokenize", "--model", "org/there", "a", says="hone pull fetches")
         self.fails("tokenize", "--model", "ft:nobody", "a", says='no run in')
         self.put("empty/file", "")
         self.fails("tokenize", "--model", "empty", "a", says="config.json")
