@@ -19,8 +19,8 @@ static bool run(struct cli *c, struct error *err)
     const struct engine_host_options opt = {
         .memory_bytes = option_int(c->options, OPT_MEMORY) << 20,
         .max_positions = (size_t)option_int(c->options, OPT_CONTEXT),
-        .precision = machine_precision(c, PRECISION_F32),
-        .kv_cache = machine_kv_cache(c, KV_CACHE_F32),
+        .precision = option_text_if_given(c->options, OPT_PRECISION),
+        .kv_cache = option_text_if_given(c->options, OPT_KV_CACHE),
     };
     int type = 0;
     socklen_t size = sizeof type;

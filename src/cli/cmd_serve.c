@@ -63,8 +63,27 @@ static void log_http(void *ctx, const char *message)
 }
 
 /*
- * What a worker of this server is told: the settings that hold here, wherever they came from. Anyone on the machine can read its words:
- * a database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did.
+ * The options among ids that are given, as words of another process, NULL at their end. Anyone on the machine can read them: a
+ * database's address, which may hold a password, is among them only where it is among ours; a worker finds it where we did.
+ */
+static const char **words_of(struct cli *c, const enum option_id *ids, size_t n_ids)
+{
+    const char **words = ARENA_ARRAY(c->arena, const char *, n_ids + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < n_ids; i++)
+        if (ids[i] == OPT_DATABASE ? option_typed(c->options, ids[i])
+                                   : option_given(c->options, ids[i]))
+            words[n++] = option_row(ids[i])->type == OPTION_SWITCH
+                             ? arena_printf(c->arena, "--%s", option_row(ids[i])->name)
+                             : arena_printf(c->arena, "--%s=%s", option_row(ids[i])->name,
+                                            option_text(c->options, ids[i]));
+    words[n] = NULL;
+    return words;
+}
+
+/*
+ * What a worker of this server is told: the settings that hold here, wherever they came from.
  * A job's precision is kept with the job; the server's is its workers' for evals and judges.
  */
 static bool open_workers(struct cli *c, struct serving *s, struct error *err)
@@ -74,20 +93,11 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
         OPT_NICE,        OPT_THREADS,  OPT_PRECISION,       OPT_KV_CACHE,
         GRADING_OPTIONS, OPT_CONFIG,   OPT_REQUEST_KEY_ENV, OPT_ALLOW_REQUEST_ADDRESSES,
     };
-    const char **extra = ARENA_ARRAY(c->arena, const char *, COUNT_OF(passed) + 1);
     struct worker_pool_options wo = {.store = s->store,
-                                     .extra = extra,
+                                     .extra = words_of(c, passed, COUNT_OF(passed)),
                                      .n_workers = (size_t)option_int(c->options, OPT_WORKERS),
                                      .log = log_worker};
 
-    for (size_t i = 0; i < COUNT_OF(passed); i++)
-        if (passed[i] == OPT_DATABASE ? option_typed(c->options, passed[i])
-                                      : option_given(c->options, passed[i]))
-            extra[wo.n_extra++] =
-                option_row(passed[i])->type == OPTION_SWITCH
-                    ? arena_printf(c->arena, "--%s", option_row(passed[i])->name)
-                    : arena_printf(c->arena, "--%s=%s", option_row(passed[i])->name,
-                                   option_text(c->options, passed[i]));
     return wo.n_workers == 0 || worker_pool_open(&wo, &s->workers, err);
 }
 
@@ -97,11 +107,6 @@ static json_t *judges_of(const struct cli *c)
     const char *who = option_text(c->options, OPT_JUDGE);
 
     return who != NULL ? json_pack("{s:s}", "*", who) : NULL;
-}
-
-static const char *text_if_given(const struct options *o, enum option_id id)
-{
-    return option_given(o, id) ? option_text(o, id) : NULL;
 }
 
 static int64_t int_or(const struct options *o, enum option_id id, int64_t otherwise)
@@ -123,10 +128,9 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
 {
     const struct options *o = c->options;
     const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
-    const char *const computed[] = {"--precision", option_text(o, OPT_PRECISION), "--kv-cache",
-                                    option_text(o, OPT_KV_CACHE), NULL};
+    static const enum option_id computed[] = {OPT_PRECISION, OPT_KV_CACHE};
     const struct engine_client_options eo = {.threads = (int)option_int(o, OPT_THREADS),
-                                             .extra = computed};
+                                             .extra = words_of(c, computed, COUNT_OF(computed))};
     json_t *judges = judges_of(c);
     struct api_options ao = {
         .home = c->home,
@@ -136,8 +140,8 @@ static bool open_all(struct cli *c, struct serving *s, char **key, struct error 
         .request_addresses = option_on(o, OPT_ALLOW_REQUEST_ADDRESSES),
         .request_keys = option_text(o, OPT_REQUEST_KEY_ENV),
         .embedding_model = option_text(o, OPT_EMBEDDING_MODEL),
-        .precision = text_if_given(o, OPT_PRECISION),
-        .kv_cache = text_if_given(o, OPT_KV_CACHE),
+        .precision = option_text_if_given(o, OPT_PRECISION),
+        .kv_cache = option_text_if_given(o, OPT_KV_CACHE),
         .private_webhooks = option_on(o, OPT_ALLOW_PRIVATE_WEBHOOKS),
         .public_url = option_text(o, OPT_PUBLIC_URL),
         .tls = option_text(o, OPT_TLS_CERT) != NULL,

@@ -101,15 +101,14 @@ static bool set_option(struct cli *c, json_t *body, const char *text, struct err
 }
 
 /* What was typed stands above the job; what stands in the environment or in hone.conf below it. */
-static bool counts(struct cli *c, const json_t *body, enum option_id id, const char *key)
+static bool counts(struct cli *c, const json_t *said, enum option_id id)
 {
-    return option_typed(c->options, id) ||
-           (option_given(c->options, id) && json_object_get(body, key) == NULL);
+    return option_typed(c->options, id) || (option_given(c->options, id) && said == NULL);
 }
 
 static bool set_text(struct cli *c, json_t *body, enum option_id id, const char *key)
 {
-    return !counts(c, body, id, key) ||
+    return !counts(c, json_object_get(body, key), id) ||
            json_object_set_new(body, key, json_string(option_text(c->options, id))) == 0;
 }
 
@@ -117,7 +116,9 @@ static bool set_text(struct cli *c, json_t *body, enum option_id id, const char 
 static bool set_ours(struct cli *c, json_t *body, enum option_id id, const char *key,
                      struct error *err)
 {
-    return !counts(c, json_object_get(body, "hone"), id, key) ||
+    const json_t *said = json_object_get(json_object_get(body, "hone"), key);
+
+    return !counts(c, said != NULL && recipe_is_auto(said) ? NULL : said, id) ||
            set_path(body, arena_printf(c->arena, "hone.%s", key),
                     json_string(option_text(c->options, id))) ||
            fail(err, ERR_INVALID, "the job has no place for \"%s\": its \"hone\" is no object",
@@ -144,7 +145,7 @@ static bool apply_options(struct cli *c, json_t *body, struct error *err)
          set_text(c, body, OPT_VALID, "validation_file")) ||
         fail(err, ERR_INVALID, "a path among the options is not UTF-8");
 
-    if (ok && counts(c, body, OPT_SEED, "seed"))
+    if (ok && counts(c, json_object_get(body, "seed"), OPT_SEED))
         json_object_set_new(body, "seed", json_integer(option_int(c->options, OPT_SEED)));
     ok = ok && set_ours(c, body, OPT_PRECISION, "precision", err) &&
          set_ours(c, body, OPT_KV_CACHE, "kv_cache", err) && set_grader(c, body, err);

@@ -144,7 +144,7 @@ static const struct option table[N_OPTIONS] = {
                     .help = "what computes"},
     [OPT_THREADS] = {"threads", OPTION_INT, "N", "0", 0, 256, .setting = true,
                      .help = "0 is one a core; the number changes no result"},
-    [OPT_PRECISION] = {"precision", OPTION_CHOICE, "f32|int8", "f32", .setting = true,
+    [OPT_PRECISION] = {"precision", OPTION_CHOICE, "f32|int8", "int8", .setting = true,
                        .help = "of what is computed; the weights stay as they are"},
     [OPT_KV_CACHE] = {"kv-cache", OPTION_CHOICE, "f32|f16|q8_0", "f32", .setting = true,
                       .help = "what keys and values are kept in, in sampling and training alike"},
@@ -631,6 +631,11 @@ bool options_read(const struct option_set *set, size_t n_words, char *const *wor
 const char *option_text(const struct options *o, enum option_id id)
 {
     return o->value[id].text;
+}
+
+const char *option_text_if_given(const struct options *o, enum option_id id)
+{
+    return o->value[id].given ? option_text(o, id) : NULL;
 }
 
 bool option_given(const struct options *o, enum option_id id)

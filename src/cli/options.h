@@ -202,6 +202,8 @@ MUST_CHECK bool options_read(const struct option_set *set, size_t n_words, char 
                              struct error *err);
 
 const char *option_text(const struct options *o, enum option_id id); /* NULL: not given */
+const char *option_text_if_given(const struct options *o,
+                                 enum option_id id); /* its default: NULL */
 bool option_given(const struct options *o, enum option_id id);
 bool option_typed(const struct options *o, enum option_id id);
 bool option_on(const struct options *o, enum option_id id);

@@ -70,14 +70,16 @@ static bool open_local(struct services *s, struct asked *x, const char *name, bo
                        struct error *err)
 {
     struct judge_options opt = judge_defaults();
+    struct run_habits habits;
     struct model_ref ref;
 
     x->kind = JUDGE_LOCAL;
     if (!machine_setup(s->c, err) || !find_model(s, name, of_job, &ref, err) ||
         !model_open(ref.path, 0, &x->model, err))
         return false;
-    x->model->precision = machine_precision(s->c, PRECISION_F32);
-    x->model->config.kv_cache = machine_kv_cache(s->c, KV_CACHE_F32);
+    run_habits_read(ref.adapter != NULL ? ref.run : NULL, &habits);
+    machine_arithmetic(s->c, &habits, x->model);
+    run_habits_release(&habits);
     if ((ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||
         !prompter_open(x->model, NULL, &x->prompter, err) ||
         !prompter_reason(x->prompter, NULL, err))

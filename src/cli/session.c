@@ -15,22 +15,14 @@ bool machine_setup(struct cli *c, struct error *err)
     return machine_choose_kernels(strcmp(kernels, "auto") == 0 ? NULL : kernels, err);
 }
 
-enum precision machine_precision(const struct cli *c, enum precision otherwise)
+void machine_arithmetic(const struct cli *c, const struct run_habits *habits, struct model *m)
 {
-    enum precision p = otherwise;
-
+    m->precision = habits->precision;
+    m->config.kv_cache = habits->kv_cache;
     if (option_given(c->options, OPT_PRECISION))
-        (void)precision_named(str_of(option_text(c->options, OPT_PRECISION)), &p);
-    return p;
-}
-
-enum kv_cache machine_kv_cache(const struct cli *c, enum kv_cache otherwise)
-{
-    enum kv_cache k = otherwise;
-
+        (void)precision_named(str_of(option_text(c->options, OPT_PRECISION)), &m->precision);
     if (option_given(c->options, OPT_KV_CACHE))
-        (void)kv_cache_named(str_of(option_text(c->options, OPT_KV_CACHE)), &k);
-    return k;
+        (void)kv_cache_named(str_of(option_text(c->options, OPT_KV_CACHE)), &m->config.kv_cache);
 }
 
 bool template_option(struct cli *c, const char **out, struct error *err)
@@ -101,8 +93,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
         ok = adapter_load(&s.model->config, s.ref.adapter, &s.adapter, err);
     if (ok) {
         run_habits_read(run_of(&s.ref), &s.habits);
-        s.model->precision = machine_precision(c, s.habits.precision);
-        s.model->config.kv_cache = machine_kv_cache(c, s.habits.kv_cache);
+        machine_arithmetic(c, &s.habits, s.model);
         const struct engine_options opt = engine_defaults(s.model);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&
              (!with_template || open_template(c, &s, err));

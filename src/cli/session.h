@@ -11,10 +11,8 @@
 
 /* --threads and --kernels, for commands that compute. */
 MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
-/* What a model is to compute in: as the option says, where it is given. */
-enum precision machine_precision(const struct cli *c, enum precision otherwise);
-/* The same of what its keys and values are kept in. */
-enum kv_cache machine_kv_cache(const struct cli *c, enum kv_cache otherwise);
+/* What a model is to compute in: --precision and --kv-cache, and what its run was trained in where they are not given. */
+void machine_arithmetic(const struct cli *c, const struct run_habits *habits, struct model *m);
 
 struct session {
     struct model_ref ref;

@@ -35,7 +35,7 @@ void run_habits_read(const char *run, struct run_habits *out)
     struct error ignored;
     json_t *file = NULL;
 
-    *out = (struct run_habits){0};
+    *out = (struct run_habits){.precision = PRECISION_DEFAULT};
     if (run == NULL || !run_read_job(run, &file, &ignored))
         return;
     *out = (struct run_habits){

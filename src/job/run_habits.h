@@ -15,7 +15,7 @@ struct run_habits {
     json_t *job_file;         /* what the two above lie in */
 };
 
-/* run: its folder, or NULL. One that cannot be read decides nothing. */
+/* run: its folder, or NULL. One that cannot be read decides nothing: all is as without a run. */
 void run_habits_read(const char *run, struct run_habits *out);
 void run_habits_release(struct run_habits *h); /* all zeros is fine */
 /* The model's prompter that keeps to them. template: in place of theirs and of the model's own, or NULL. */

@@ -34,6 +34,9 @@ enum precision {
     PRECISION_INT8 /* rows that meet whole numbers (Q4_0 to Q8_0) are rounded to bytes first: tensor/rounded.h. The backward pass
                       stays in F32, and takes rounding for the identity. */
 };
+/* What jobs, commands and servers compute in unless they are told otherwise: it learns as well as F32, and is faster
+   (docs/RESULTS.md, docs/PERFORMANCE.md). */
+#define PRECISION_DEFAULT PRECISION_INT8
 const char *precision_name(enum precision p);               /* "f32", "int8" */
 bool precision_named(struct str name, enum precision *out); /* false: there is none of this name */
 

@@ -269,8 +269,8 @@ static bool open_decoder(struct base *b, struct error *err)
     bool ok = model_open(b->path, b->host->opt.max_positions, &b->model, err);
 
     if (ok) {
-        b->model->precision = b->host->opt.precision;
-        b->model->config.kv_cache = b->host->opt.kv_cache;
+        b->model->precision = b->precision;
+        b->model->config.kv_cache = b->kv_cache;
         struct engine_options opt = engine_defaults(b->model);
 
         opt.prefix_bytes = PREFIX_BYTES;

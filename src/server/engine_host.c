@@ -4,6 +4,8 @@
 #include "server/engine_host.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "job/run_habits.h"
+#include "model/kv.h"
 #include "server/engine_host_internal.h"
 
 #include <errno.h>
@@ -99,28 +101,45 @@ void host_make_room(struct host *h, const struct base *keep, size_t more)
     }
 }
 
-static struct base *find_base(struct host *h, const char *path, bool embeds)
+/* What r is computed in: what the server was told, else what its model was trained in. */
+static void choose_arithmetic(const struct host *h, const struct request *r, struct base *out)
 {
-    struct base *b = h->bases;
+    const struct engine_model *m = &r->lead.model;
+    struct run_habits habits;
 
-    while (b != NULL && (b->embeds != embeds || strcmp(b->path, path) != 0))
-        b = b->next;
-    return b;
+    run_habits_read(m->adapter != NULL ? m->run : NULL, &habits);
+    out->precision = habits.precision;
+    out->kv_cache = habits.kv_cache;
+    run_habits_release(&habits);
+    if (h->opt.precision != NULL)
+        (void)precision_named(str_of(h->opt.precision), &out->precision);
+    if (h->opt.kv_cache != NULL)
+        (void)kv_cache_named(str_of(h->opt.kv_cache), &out->kv_cache);
+}
+
+static bool is_like(const struct base *b, const struct base *wanted)
+{
+    return b->embeds == wanted->embeds && b->precision == wanted->precision &&
+           b->kv_cache == wanted->kv_cache && strcmp(b->path, wanted->path) == 0;
 }
 
 /* Under the lock. */
 static bool base_of(struct host *h, const struct request *r, struct base **out, struct error *err)
 {
-    const bool embeds = r->lead.op == ENGINE_EMBED;
-    struct base *b = find_base(h, r->lead.model.path, embeds);
+    struct base wanted = {.path = (char *)(uintptr_t)r->lead.model.path,
+                          .embeds = r->lead.op == ENGINE_EMBED};
+    struct base *b = h->bases;
 
+    choose_arithmetic(h, r, &wanted);
+    while (b != NULL && !is_like(b, &wanted))
+        b = b->next;
     if (b == NULL) {
         b = calloc(1, sizeof *b);
         if (b == NULL)
             return fail(err, ERR_NO_MEMORY, "no memory for another model");
+        *b = wanted;
         b->host = h;
-        b->embeds = embeds;
-        b->path = strdup(r->lead.model.path);
+        b->path = strdup(wanted.path);
         if (!base_start(b, err)) {
             free(b->path);
             free(b);

@@ -19,9 +19,8 @@
 struct engine_host_options {
     int64_t
         memory_bytes; /* of all models together; where it is passed the least lately used one goes that has nothing to do; 0: no limit */
-    size_t max_positions; /* of each model; 0: its own context, at most 8192 */
-    enum precision precision;
-    enum kv_cache kv_cache;
+    size_t max_positions;             /* of each model; 0: its own context, at most 8192 */
+    const char *precision, *kv_cache; /* their names; NULL: what a model was trained in */
 };
 /* Serves what comes over fd (see engine_wire.h) and closes it. Returns when the other side has closed: true; or has said what nobody understands. */
 MUST_CHECK bool engine_host_run(int fd, const struct engine_host_options *opt, struct error *err);

@@ -48,6 +48,8 @@ struct base {
     struct host *host;
     char *path;
     bool embeds; /* it is asked for vectors */
+    enum precision precision;
+    enum kv_cache kv_cache;
 
     /* guarded by the host's lock */
     struct base *next;

@@ -49,11 +49,13 @@ static void say(const struct worker_pool *p, const char *event, long pid, const 
 static bool start(struct worker_pool *p, struct child *c)
 {
     struct arena a = {0};
-    const char **argv = ARENA_ARRAY(&a, const char *, p->opt.n_extra + 5);
-    size_t n = 0;
+    size_t n_extra = 0, n = 0;
     char self[32];
     pid_t pid;
 
+    while (p->opt.extra != NULL && p->opt.extra[n_extra] != NULL)
+        n_extra++;
+    const char **argv = ARENA_ARRAY(&a, const char *, n_extra + 5);
     snprintf(self, sizeof self, "%ld", (long)getpid());
     snprintf(c->name, sizeof c->name, "%s:%s:%zx:%zu", p->machine, self, (size_t)c % 0x100000,
              p->n_starts);
@@ -61,7 +63,7 @@ static bool start(struct worker_pool *p, struct child *c)
     argv[n++] = "worker";
     argv[n++] = arena_printf(&a, "--worker-name=%s", c->name);
     argv[n++] = arena_printf(&a, "--leave-without=%s", self);
-    for (size_t i = 0; i < p->opt.n_extra; i++)
+    for (size_t i = 0; i < n_extra; i++)
         argv[n++] = p->opt.extra[i];
     const int failed = posix_spawn(&pid, p->program, NULL, NULL, (char **)(uintptr_t)argv, environ);
     arena_release(&a);

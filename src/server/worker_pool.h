@@ -13,8 +13,7 @@
 struct worker_pool_options {
     struct store *store;
     const char *program;      /* NULL: this program */
-    const char *const *extra; /* [n_extra] further arguments of `hone worker` */
-    size_t n_extra;
+    const char *const *extra; /* further arguments of `hone worker`, NULL-ended; or NULL */
     size_t n_workers;
     /* One line a thing that happened, for the log. May be NULL. */
     void (*log)(const char *event, long pid, const char *message);

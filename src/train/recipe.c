@@ -48,6 +48,7 @@ struct recipe recipe_defaults(const struct model_config *c)
         .checkpoint_interval = 10,
         .keep_best = 3,
         .pass_rows = 512,
+        .precision = PRECISION_DEFAULT,
         .max_live = 512,
     };
 }

@@ -6,10 +6,11 @@ import http.client
 import json
 import os
 import sqlite3
+import subprocess
 import threading
 import unittest
 
-from server import CLOSE, EXACT, JobsTest, openai
+from server import CLOSE, EXACT, HONE, JobsTest, openai
 
 RFT = {"type": "reinforcement", "reinforcement": {"grader": CLOSE, "hyperparameters": {"n_epochs": 1}}}
 
@@ -209,26 +210,61 @@ class Create(FineTuningTest):
 
 class AsTheServerComputes(FineTuningTest):
     """hone serve --precision and --kv-cache hold for its jobs too, where they say nothing of it."""
-    options = ("--precision", "int8", "--kv-cache", "f16")
+    options = ("--precision", "f32", "--kv-cache", "f16")
     small = {"max_steps": 1, "group_size": 4, "max_tokens": 8}
 
     def test_what_a_job_is_trained_in(self):
-        ours = {"precision": "int8", "kv_cache": "f16"}
+        ours = {"precision": "f32", "kv_cache": "f16"}
         self.assertEqual(self.create().hone, ours)
         self.assertEqual(self.create(extra_body={"hone": None}).hone, ours)
-        own = self.create(extra_body={"hone": {**self.small, "precision": "f32"}})
-        self.assertEqual(own.hone, {**self.small, "precision": "f32", "kv_cache": "f16"})
+        own = self.create(extra_body={"hone": {**self.small, "precision": "int8"}})
+        self.assertEqual(own.hone, {**self.small, "precision": "int8", "kv_cache": "f16"})
         self.assertEqual(self.create(extra_body={"hone": {"precision": "auto", "kv_cache": None}}).hone, ours)
         first = self.create(seed=5, extra_body={"hone": self.small})
         self.assertEqual(first.hone, {**self.small, **ours})
         again = self.create(seed=5, extra_body={"hone": self.small}, extra_headers={"X-Stainless-Retry-Count": "1"})
         self.assertEqual(again.id, first.id)
         self.server.worker()  # whatever it is told itself
-        for job, precision in ((first, "int8"), (own, "f32")):
+        for job, precision in ((first, "f32"), (own, "int8")):
             self.assertEqual(self.jobs.retrieve(job.id).status, "succeeded")
             with open(os.path.join(self.server.home, "runs", job.id, "job.json")) as file:
                 resolved = json.load(file)["resolved"]
             self.assertEqual((resolved["precision"], resolved["kv_cache"]), (precision, "f16"))
+
+
+class AsItWasTrained(FineTuningTest):
+    """A server that is told nothing of it computes each model as that one was trained."""
+    options = ()
+
+    def test_models_of_one_base(self):
+        said = {"max_steps": 1, "group_size": 4, "max_tokens": 8}
+        jobs = {name: self.create(seed=5, extra_body={"hone": {**said, **own}})
+                for name, own in (("int8", {}), ("f32", {"precision": "f32"}), ("f16", {"precision": "f32", "kv_cache": "f16"}))}
+        self.server.worker()
+        models = {name: self.jobs.retrieve(job.id).fine_tuned_model for name, job in jobs.items()}
+        told = {name: self.logprobs(model) for name, model in models.items()}
+        for name, job in jobs.items():
+            self.assertLess(self.apart(told[name], self.scores(os.path.join("runs", job.id))), 2e-6, name)
+        self.assertLess(self.apart(self.logprobs("tiny"), self.scores("tiny")), 2e-6)
+        # and what is compared can differ
+        other = (("int8", "--precision", "f32"), ("f32", "--precision", "int8"), ("f16", "--kv-cache", "f32"))
+        for name, *options in other:
+            self.assertGreater(self.apart(told[name], self.scores(os.path.join("runs", jobs[name].id), *options)), 2e-5, name)
+
+    TEXT = "abc de fgh " * 4
+
+    def logprobs(self, model):
+        choice = self.client.completions.create(model=model, prompt=self.TEXT, echo=True, logprobs=1, max_tokens=1).choices[0]
+        return choice.logprobs.token_logprobs[1:-1]
+
+    def scores(self, model, *options):
+        run = subprocess.run([HONE, "score", "--json", "--model", model, *options], env=self.server.env, text=True,
+                             cwd=self.server.home, input=json.dumps({"text": self.TEXT}), capture_output=True, check=True)
+        return json.loads(run.stdout)["logprobs"][1:]
+
+    def apart(self, a, b):
+        self.assertEqual(len(a), len(b))
+        return max(abs(x - y) for x, y in zip(a, b))
 
 
 class States(FineTuningTest):

@@ -23,7 +23,8 @@ def judged(file, who):
     judge = {"type": "score_model", "name": "s", "model": "tiny", "input": [{"role": "user", "content": "{{sample.output_text}}"}]}
     return {"model": "tiny", "training_file": file, "seed": 1,
             "method": {"type": "reinforcement", "reinforcement": {"grader": judge, "hyperparameters": {"batch_size": 2}}},
-            "extra_body": {"hone": {"judges": {"*": who}, "max_steps": 1, "group_size": 2, "max_tokens": 4}}}
+            "extra_body": {"hone": {"judges": {"*": who}, "max_steps": 1, "group_size": 2, "max_tokens": 4,
+                                    "max_grader_errors": 1}}}  # a random model says what is no judgement
 
 
 class Graders(ApiTest):

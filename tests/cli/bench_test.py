@@ -18,7 +18,7 @@ class Bench(HoneTest):
         for load in (told["load_before"], told["load_after"]):
             self.assertTrue(load is None or load >= 0)
         self.assertEqual(list(told["parts"]), ["prefill", "sample-3", "train", "step"])
-        self.assertEqual(told["precision"], "f32")
+        self.assertEqual(told["precision"], "int8")
         self.assertGreater(told["peak_bytes"], 1 << 20)
         for name, part in told["parts"].items():
             self.assertEqual(part["unit"], "s" if name == "step" else "tok/s")
@@ -121,7 +121,7 @@ class Bench(HoneTest):
 
     def test_people_see_a_table(self):
         text = self.works("bench", "--model", GGUF, *SMALL[2:], "--rounds", "2", "--threads", "1")
-        self.assertRegex(text, r"\A\S*tiny-q8_0.gguf .* in f32, .*kernels, 1 thread on \d+ core")
+        self.assertRegex(text, r"\A\S*tiny-q8_0.gguf .* in int8, .*kernels, 1 thread on \d+ core")
         self.assertRegex(text, r"\nThe machine reads \d+\.\d GB/s \(of .*\), and multiplies \d+ GFLOP/s in f32,\n\d+ GOP/s in int8\.")
         self.assertRegex(text, r"\n +median +least +most +of limit\n")
         number = r" +\d+(\.\d+)?"

@@ -226,7 +226,7 @@ class Fit(HoneTest):
         job = self.job(model=q4)
         line = [{"text": "abc"}]
         hashes = [self.train(job, "--out", out, *more)[-1]
-                  for out, more in (("f32", ()), ("int8", ("--precision", "int8")), ("set", ("--set", "precision=int8")),
+                  for out, more in (("f32", ("--precision", "f32")), ("int8", ()), ("set", ("--set", "precision=int8")),
                                     ("one", ("--precision", "int8", "--threads", "1")))]
         self.assertEqual([h["max_dlogp"] for h in hashes], [0, 0, 0, 0])
         f32, int8, *same = [h["adapter_sha256"] for h in hashes]
@@ -234,14 +234,18 @@ class Fit(HoneTest):
         self.assertEqual(same, [int8, int8])
         self.assertEqual(json.loads(self.read("int8", "job.json"))["resolved"]["precision"], "int8")
         # what answers for a run computes as it was trained, unless it is told otherwise
-        scores = [self.lines("score", "--model", "int8", *more, stdin=line) for more in
-                  ((), ("--precision", "int8"), ("--precision", "f32"))]
-        self.assertEqual(scores[0], scores[1])
-        self.assertNotEqual(scores[0], scores[2])
-        self.assertEqual(self.lines("score", "--model", "f32", stdin=line),
-                         self.lines("score", "--model", "f32", "--precision", "f32", stdin=line))
+        for run, own, other in (("f32", "f32", "int8"), ("int8", "int8", "f32")):
+            scores = [self.lines("score", "--model", run, *more, stdin=line) for more in
+                      ((), ("--precision", own), ("--precision", other))]
+            self.assertEqual(scores[0], scores[1])
+            self.assertNotEqual(scores[0], scores[2])
         # and nobody goes on with it in another one
         self.fails("train", job, "--out", "int8", "--resume", "--precision", "f32", says="precision")
+        # what the environment says counts where the job leaves it open
+        self.env["HONE_PRECISION"] = "f32"
+        for said, in_force in (("auto", "f32"), (None, "f32"), ("int8", "int8")):
+            self.train(self.job(model=q4, hone={"precision": said}), "--out", "said-%s" % said)
+            self.assertEqual(json.loads(self.read("said-%s" % said, "job.json"))["resolved"]["precision"], in_force)
         self.fails("train", job, "--out", "x", "--set", "precision=int4", says='must be "f32" or "int8"')
 
     def test_a_run_keeps_keys_and_values_in_its_own_way(self):
