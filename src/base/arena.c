@@ -57,14 +57,17 @@ void arena_release(struct arena *a)
     arena_init(a);
 }
 
-/* Several blocks become one of their size together, so that a lifetime that repeats soon allocates nothing. */
+/*
+ * Several blocks become one that holds what was in use, so that a lifetime that repeats soon allocates nothing. Their rests are
+ * given back: where pages are huge, the system may fill them at any time.
+ */
 void arena_reset(struct arena *a)
 {
     struct arena_block *keep = a->head;
 
     end_all(a);
     if (keep != NULL && keep->next != NULL) {
-        const size_t size = a->taken_bytes;
+        const size_t size = size_max(BLOCK_MIN, a->used_bytes);
 
         arena_release(a);
         keep = block_new(size);

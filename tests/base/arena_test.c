@@ -54,7 +54,10 @@ static void a_lifetime_that_repeats_takes_nothing_more_from_the_system(void **st
         if (step >= 2)
             assert_int_equal(a.taken_bytes, taken);
         taken = a.taken_bytes;
+        const size_t used = a.used_bytes;
         arena_reset(&a);
+        if (step == 0)
+            assert_int_equal(a.taken_bytes, used); /* not the rests of blocks that grew */
     }
     arena_release(&a);
     arena_release(&a); /* once more is fine */
