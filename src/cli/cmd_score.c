@@ -114,6 +114,8 @@ static bool run(struct cli *c, struct error *err)
     struct session s = {0};
     bool ok = session_open_options(c, false, &s, err);
 
+    if (ok && s.ref.adapter == NULL && !option_given(c->options, OPT_PRECISION))
+        s.model->precision = PRECISION_F32; /* for whoever compares with another program */
     if (ok) {
         struct scoring x = {.s = &s,
                             .tokenizer = model_files_tokenizer(s.model->files),
@@ -137,6 +139,9 @@ const struct command cmd_score = {
                        "or {\"ids\": [...]} becomes {\"ids\": [...], \"logprobs\": [null, -1.2, "
                        "...]}: natural logarithms. A text is begun with the beginning-of-text "
                        "token where the model's files ask for it; ids are taken as they are. "
+                       "A base model is computed in f32 unless --precision says otherwise, so "
+                       "that other programs' numbers can be compared; a trained one as it was "
+                       "trained. "
                        "Nothing here is random: --seed changes nothing.",
             .examples =
                 "  echo \"Cataract is a sign of the eye\" | hone score --model model.gguf\n"

@@ -161,7 +161,7 @@ class History(Scripts):
         self.script("history.py", "--from", path, folder=os.path.join(self.repo, "bench"))
         head = subprocess.run(["git", "-C", self.repo, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
         self.assertEqual([(x["phase"], x["precision"], x["commit"], x["unit"]) for x in self.lines()],
-                         [("prefill", "f32", head, "tok/s"), ("train", "f32", head, "tok/s")])
+                         [("prefill", "int8", head, "tok/s"), ("train", "int8", head, "tok/s")])
         self.assertEqual([x["sizes"] for x in self.lines()], ["prompt_tokens=9", "sequences=8 tokens=5"])
         for line in self.lines():
             self.assertTrue(0 < float(line["least"]) <= float(line["median"]) <= float(line["most"]))

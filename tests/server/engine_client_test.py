@@ -617,7 +617,7 @@ class RealModel(EngineTest):
 
     def test_calls_of_tools_are_streamed(self):
         ended = 0
-        for seed in range(2):
+        for seed in range(8):  # until one ends its calls: it may also go on for longer than it is let
             body = chat(seed=seed, tools=self.TOOLS, tool_choice="required", max_tokens=60, n=2, logprobs=True)
             heard = self.client.ask(body, path=SMOLLM, stream=True)
             self.assert_whole(heard, 2, tools=True)
@@ -628,6 +628,8 @@ class RealModel(EngineTest):
                     for call in choice["message"]["tool_calls"]:
                         self.assertIn(call["function"]["name"], ("look", "see"))
                         self.assertEqual(set(json.loads(call["function"]["arguments"])), {"x", "y"})
+            if ended > 0:
+                break
         self.assertGreater(ended, 0)
 
 
