@@ -23,6 +23,14 @@ CLOSE = {"type": "text_similarity", "name": "close", "input": "{{sample.output_t
 LIKE = {**EXACT, "name": "like", "operation": "like"}
 
 
+def sanitized():
+    """It has memory of its own that no plan knows, and real models take ten times as long."""
+    if not os.path.exists(HONE):
+        return False
+    with open(HONE, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
 def python(source, name="python"):
     return {"type": "python", "name": name, "source": source}
 

@@ -4,16 +4,10 @@ import os
 import resource
 import unittest
 
-from cli import CLOSE, HONE, ROOT, HoneTest
+from cli import CLOSE, ROOT, HoneTest, sanitized
 
 REAL = os.path.join(ROOT, "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
 PARTS = ("process", "model", "trained", "pass", "cache", "answers", "kept")
-
-
-def sanitized():
-    """A sanitizer has memory of its own, which no plan knows."""
-    with open(HONE, "rb") as program:
-        return b"__asan_init" in program.read()
 
 
 def limited(size):
@@ -44,7 +38,7 @@ class Memory(HoneTest):
             self.assertEqual(told["memory_plan"][part], plan[part], part)
         self.assertIn("  memory      at most ", self.hone("check", self.job()).stdout)
 
-    @unittest.skipIf(HONE and sanitized(), "a sanitizer takes memory of its own")
+    @unittest.skipIf(sanitized(), "a sanitizer takes memory of its own")
     def test_a_job_that_cannot_fit_is_refused_with_what_would_fit(self):
         run = self.hone("train", self.job(hone={"lora_rank": 512, "max_tokens": 80, "group_size": 256}), "--out", "run",
                         preexec_fn=limited(100 << 20))
@@ -53,7 +47,7 @@ class Memory(HoneTest):
 
 
 @unittest.skipUnless(os.path.exists(REAL), "needs " + REAL)
-@unittest.skipIf(HONE and sanitized(), "a sanitizer takes memory of its own")
+@unittest.skipIf(sanitized(), "a sanitizer takes memory of its own")
 class RealModel(HoneTest):
     def real(self, out, *sets, **options):
         self.put("train.jsonl", [{"messages": [{"role": "user", "content": "%s: which organ?" % w}], "answer": w}

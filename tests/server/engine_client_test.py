@@ -14,7 +14,7 @@ import unittest
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.join(TESTS, "cli")]
 
-from cli import GGUF, HF, HONE, ROOT, TINY, HoneTest  # noqa: E402
+from cli import GGUF, HF, HONE, ROOT, TINY, HoneTest, sanitized  # noqa: E402
 
 DRIVER = os.path.join(os.path.dirname(HONE), "tests", "server_engine_client_driver")
 ENCODER = os.path.join(TESTS, "golden", "encoder", "mean")
@@ -599,6 +599,7 @@ class Limits(EngineTest):
 
 
 @unittest.skipUnless(os.path.exists(SMOLLM), "the demo model is not there")
+@unittest.skipIf(sanitized(), "the same code runs on the tiny model")
 class RealModel(EngineTest):
     def test_streamed_or_not_an_answer_is_that_of_hone_chat(self):
         bodies = [chat("Name three colours.", max_tokens=24, temperature=0), chat("Say something odd.", max_tokens=24, n=2, seed=11, logprobs=True)]
