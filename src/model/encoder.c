@@ -143,7 +143,7 @@ static bool floats_of(struct binding *b, const struct matrix_view *w, const floa
         arena_try(&b->e->arena, w->rows * w->cols, sizeof *p, "an encoder's weights", b->err);
 
     for (size_t r = 0; p != NULL && r < w->rows; r++)
-        dtype_to_f32(w->dtype, matrix_row(w, r), w->cols, p + r * w->cols);
+        matrix_row_to_f32(w, r, p + r * w->cols);
     *out = p;
     return p != NULL;
 }
@@ -427,8 +427,7 @@ static void run_layers(const struct pass *s, const token_id *ids)
     const size_t width = e->config.width;
 
     for (size_t i = 0; i < s->n; i++) {
-        dtype_to_f32(e->words.dtype, matrix_row(&e->words, (size_t)ids[i]), width,
-                     s->y + i * width);
+        matrix_row_to_f32(&e->words, (size_t)ids[i], s->y + i * width);
         kernels()->add(width, e->positions + i * width, s->y + i * width);
     }
     norm(s, &e->first_norm, s->y, s->x);

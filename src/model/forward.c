@@ -66,8 +66,7 @@ static void embed_rows(const struct model *m, const struct batch *b, float *x)
 {
     for (size_t i = 0; i < b->m; i++) {
         assert(b->tokens[i] >= 0 && (size_t)b->tokens[i] < m->config.vocab);
-        dtype_to_f32(m->embed.dtype, matrix_row(&m->embed, (size_t)b->tokens[i]), m->config.width,
-                     x + i * m->config.width);
+        matrix_row_to_f32(&m->embed, (size_t)b->tokens[i], x + i * m->config.width);
     }
 }
 

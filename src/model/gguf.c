@@ -199,13 +199,15 @@ static bool dtype_read(const struct gguf *g, const char *tensor, uint32_t type, 
                        struct error *err)
 {
     const char *name = type < COUNT_OF(tensor_types) ? tensor_types[type] : NULL;
-    char readable[128] = "", number[32];
+    char readable[200] = "", number[32];
+    enum dtype other;
 
     if (name != NULL && dtype_named(name, out))
         return true;
-    for (size_t t = 0, at = 0; t < N_DTYPES && at < sizeof readable; t++)
-        at += (size_t)snprintf(readable + at, sizeof readable - at, "%s%s", t == 0 ? "" : ", ",
-                               dtype_info((enum dtype)t)->name);
+    for (size_t t = 0, at = 0; t < COUNT_OF(tensor_types) && at < sizeof readable; t++)
+        if (dtype_named(tensor_types[t], &other))
+            at += (size_t)snprintf(readable + at, sizeof readable - at, "%s%s", t == 0 ? "" : ", ",
+                                   tensor_types[t]);
     snprintf(number, sizeof number, "number %" PRIu32, type);
     return fail(
         err, ERR_UNSUPPORTED,

@@ -18,7 +18,7 @@ static float *vector_of(struct arena *a, const struct matrix_view *w)
 {
     float *out = ARENA_ARRAY(a, float, w->cols);
 
-    dtype_to_f32(w->dtype, w->data, w->cols, out);
+    matrix_row_to_f32(w, 0, out);
     return out;
 }
 
@@ -136,7 +136,7 @@ static bool unfreeze_matrix(struct model *m, const struct matrix_view *w, float 
 {
     *value = *at;
     for (size_t r = 0; r < w->rows; r++)
-        dtype_to_f32(w->dtype, matrix_row(w, r), w->cols, *at + r * w->cols);
+        matrix_row_to_f32(w, r, *at + r * w->cols);
     *at += w->rows * w->cols;
     if (packed == NULL)
         return true;

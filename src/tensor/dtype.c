@@ -1,7 +1,8 @@
 /*
- * dtype.c - packed values to floats, one plain loop a format: the definition that faster twins are tested against.
+ * dtype.c - packed values to floats: the definition that faster twins are tested against.
  *
- * The build has -ffp-contract=off, so "d * q + m" is two roundings here as in the reference.
+ * Each format of blocks is one function that takes a block apart into whole numbers and their scales. The build has
+ * -ffp-contract=off, so "d * q + m" is two roundings here as in the reference.
  */
 #include "tensor/dtype.h"
 
@@ -11,10 +12,24 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped and read as they lie");
 
 static const struct dtype_info infos[N_DTYPES] = {
-    [DTYPE_F32] = {"F32", 1, 4},       [DTYPE_F16] = {"F16", 1, 2},
-    [DTYPE_BF16] = {"BF16", 1, 2},     [DTYPE_Q8_0] = {"Q8_0", 32, 34},
-    [DTYPE_Q4_0] = {"Q4_0", 32, 18},   [DTYPE_Q4_1] = {"Q4_1", 32, 20},
-    [DTYPE_Q6_K] = {"Q6_K", 256, 210}, [DTYPE_Q4_K] = {"Q4_K", 256, 144},
+    [DTYPE_F32] = {"F32", 1, 4},
+    [DTYPE_F16] = {"F16", 1, 2},
+    [DTYPE_BF16] = {"BF16", 1, 2},
+    [DTYPE_Q8_0] = {"Q8_0", 32, 34, .least = -128},
+    [DTYPE_Q4_0] = {"Q4_0", 32, 18, .least = -8},
+    [DTYPE_Q4_1] = {"Q4_1", 32, 20, .has_min = true},
+    [DTYPE_Q6_K] = {"Q6_K", 256, 210, .least = -32},
+    [DTYPE_Q4_K] = {"Q4_K", 256, 144, .has_min = true},
+    [DTYPE_Q5_0] = {"Q5_0", 32, 22, .least = -16},
+    [DTYPE_Q5_1] = {"Q5_1", 32, 24, .has_min = true},
+    [DTYPE_Q2_K] = {"Q2_K", 256, 84, .has_min = true},
+    [DTYPE_Q3_K] = {"Q3_K", 256, 110, .least = -4},
+    [DTYPE_Q5_K] = {"Q5_K", 256, 176, .has_min = true},
+    [DTYPE_IQ4_NL] = {"IQ4_NL", 32, 18, .least = -127},
+    [DTYPE_IQ4_XS] = {"IQ4_XS", 256, 136, .least = -127},
+    [DTYPE_MXFP4] = {"MXFP4", 32, 17, .least = -12},
+    [DTYPE_F8_E4M3] = {"F8_E4M3", 1, 1},
+    [DTYPE_F8_E5M2] = {"F8_E5M2", 1, 1},
 };
 
 const struct dtype_info *dtype_info(enum dtype t)
@@ -91,6 +106,14 @@ uint16_t f32_to_bf16(float x)
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+/* The bits of an F16 of 2^-8 of the value: the same fraction, an exponent that counts from 15 instead of 7. */
+float f8_e4m3_to_f32(uint8_t b)
+{
+    const uint32_t rest = b & 0x7fu, nan = rest == 0x7f ? 0x7c00u : 0;
+
+    return f16_to_f32((uint16_t)((b & 0x80u) << 8 | rest << 7 | nan)) * 256;
+}
+
 static uint16_t half_at(const uint8_t *p)
 {
     uint16_t h;
@@ -99,60 +122,106 @@ static uint16_t half_at(const uint8_t *p)
     return h;
 }
 
-static void q8_0_block(const uint8_t *p, float *x)
+static float float_of_half_at(const uint8_t *p)
 {
-    const float d = f16_to_f32(half_at(p));
+    return f16_to_f32(half_at(p));
+}
 
+/* Runs of 16 from first on have d, and m. */
+static void set_scale(struct whole_block *out, int first, int n, float d, float m)
+{
+    for (int i = first; i < first + n; i++) {
+        out->d[i] = d;
+        out->m[i] = m;
+    }
+}
+
+static void q8_0_block(const uint8_t *p, struct whole_block *out)
+{
+    set_scale(out, 0, 2, float_of_half_at(p), 0);
+    memcpy(out->q, p + 2, 32);
+}
+
+/* Low nibbles are the first half of a block of 32, high nibbles the second. */
+static void nibbles(const uint8_t *p, int less, int8_t *q)
+{
+    for (int i = 0; i < 16; i++) {
+        q[i] = (int8_t)((p[i] & 15) - less);
+        q[16 + i] = (int8_t)((p[i] >> 4) - less);
+    }
+}
+
+static void q4_0_block(const uint8_t *p, struct whole_block *out)
+{
+    set_scale(out, 0, 2, float_of_half_at(p), 0);
+    nibbles(p + 2, 8, out->q);
+}
+
+static void q4_1_block(const uint8_t *p, struct whole_block *out)
+{
+    set_scale(out, 0, 2, float_of_half_at(p), float_of_half_at(p + 2));
+    nibbles(p + 4, 0, out->q);
+}
+
+/* A bit each of 32 values, then their nibbles. */
+static void five_bits(const uint8_t *p, int less, int8_t *q)
+{
+    nibbles(p + 4, less, q);
     for (int i = 0; i < 32; i++)
-        x[i] = (float)(int8_t)p[2 + i] * d;
+        q[i] = (int8_t)(q[i] + ((p[i / 8] >> i % 8 & 1) << 4));
 }
 
-/* Low nibbles are the first half of a block, high nibbles the second. */
-static void q4_0_block(const uint8_t *p, float *x)
+static void q5_0_block(const uint8_t *p, struct whole_block *out)
 {
-    const float d = f16_to_f32(half_at(p));
+    set_scale(out, 0, 2, float_of_half_at(p), 0);
+    five_bits(p + 2, 16, out->q);
+}
 
-    for (int i = 0; i < 16; i++) {
-        x[i] = d * (float)((p[2 + i] & 15) - 8);
-        x[16 + i] = d * (float)((p[2 + i] >> 4) - 8);
+static void q5_1_block(const uint8_t *p, struct whole_block *out)
+{
+    set_scale(out, 0, 2, float_of_half_at(p), float_of_half_at(p + 2));
+    five_bits(p + 4, 0, out->q);
+}
+
+/* Two halves of 128; in each, four runs of 32: two bits each of 32 bytes, the lowest first. */
+static void two_bits(const uint8_t *p, int8_t *q)
+{
+    for (int i = 0; i < 256; i++)
+        q[i] = (int8_t)(p[i / 128 * 32 + i % 32] >> i % 128 / 32 * 2 & 3);
+}
+
+static void q2_k_block(const uint8_t *p, struct whole_block *out)
+{
+    const float d = float_of_half_at(p + 80), e = float_of_half_at(p + 82);
+
+    for (int run = 0; run < 16; run++)
+        set_scale(out, run, 1, d * (float)(p[run] & 15), -(e * (float)(p[run] >> 4)));
+    two_bits(p + 16, out->q);
+}
+
+/* hmask[32], two bits[64], scales[12], d: a bit of hmask that is not set takes 4 away; run r's is bit r of 32 bytes. */
+static void q3_k_block(const uint8_t *p, struct whole_block *out)
+{
+    const float d = float_of_half_at(p + 108);
+    const uint8_t *scales = p + 96;
+
+    for (int run = 0; run < 16; run++) {
+        const int low = scales[run % 8] >> run / 8 * 4 & 15,
+                  high = scales[8 + run % 4] >> run / 4 * 2 & 3;
+
+        set_scale(out, run, 1, d * (float)((low | high << 4) - 32), 0);
     }
+    two_bits(p + 32, out->q);
+    for (int i = 0; i < 256; i++)
+        if ((p[i % 32] >> i / 32 & 1) == 0)
+            out->q[i] = (int8_t)(out->q[i] - 4);
 }
 
-static void q4_1_block(const uint8_t *p, float *x)
+/* Eight runs of 32 by six-bit scales and minima, whose upper two bits for runs 4 to 7 are in bytes of runs 0 to 3. */
+static void six_bit_scales(const uint8_t *p, struct whole_block *out)
 {
-    const float d = f16_to_f32(half_at(p)), m = f16_to_f32(half_at(p + 2));
-
-    for (int i = 0; i < 16; i++) {
-        x[i] = d * (float)(p[4 + i] & 15) + m;
-        x[16 + i] = d * (float)(p[4 + i] >> 4) + m;
-    }
-}
-
-/* Two halves of 128; in each, four runs of 32: low nibbles of 64 bytes, then high ones; two more bits each from qh. */
-static void q6_k_block(const uint8_t *p, float *x)
-{
-    const float d = f16_to_f32(half_at(p + 208));
-
-    for (int half = 0; half < 2; half++) {
-        const uint8_t *ql = p + 64 * half, *qh = p + 128 + 32 * half, *scales = p + 192 + 8 * half;
-
-        for (int run = 0; run < 4; run++) {
-            for (int i = 0; i < 32; i++) {
-                const float ds = d * (float)(int8_t)scales[2 * run + i / 16];
-                const int low = ql[32 * (run & 1) + i] >> 4 * (run >> 1) & 15;
-                const int high = qh[i] >> 2 * run & 3;
-
-                *x++ = ds * (float)((low | high << 4) - 32);
-            }
-        }
-    }
-}
-
-/* Eight runs of 32; the six-bit scales and minima of runs 4 to 7 have their upper two bits in bytes of runs 0 to 3. */
-static void q4_k_block(const uint8_t *p, float *x)
-{
-    const float d = f16_to_f32(half_at(p)), e = f16_to_f32(half_at(p + 2));
-    const uint8_t *packed = p + 4, *q = p + 16;
+    const float d = float_of_half_at(p), e = float_of_half_at(p + 2);
+    const uint8_t *packed = p + 4;
 
     for (int run = 0; run < 8; run++) {
         int s, m;
@@ -164,21 +233,117 @@ static void q4_k_block(const uint8_t *p, float *x)
             s = (packed[run + 4] & 15) | (packed[run - 4] >> 6) << 4;
             m = packed[run + 4] >> 4 | (packed[run] >> 6) << 4;
         }
-        const float ds = d * (float)s, em = e * (float)m;
+        set_scale(out, 2 * run, 2, d * (float)s, -(e * (float)m));
+    }
+}
 
-        for (int i = 0; i < 32; i++)
-            *x++ = ds * (float)(q[32 * (run / 2) + i] >> 4 * (run & 1) & 15) - em;
+/* Of 32 bytes the low nibbles are one run, the high ones the next. */
+static void nibbles_of_runs(const uint8_t *p, int8_t *q)
+{
+    for (int i = 0; i < 256; i++)
+        q[i] = (int8_t)(p[i / 64 * 32 + i % 32] >> i % 64 / 32 * 4 & 15);
+}
+
+static void q4_k_block(const uint8_t *p, struct whole_block *out)
+{
+    six_bit_scales(p, out);
+    nibbles_of_runs(p + 16, out->q);
+}
+
+/* The fifth bit of run r is bit r of 32 bytes. */
+static void q5_k_block(const uint8_t *p, struct whole_block *out)
+{
+    six_bit_scales(p, out);
+    nibbles_of_runs(p + 48, out->q);
+    for (int i = 0; i < 256; i++)
+        out->q[i] = (int8_t)(out->q[i] | (p[16 + i % 32] >> i / 32 & 1) << 4);
+}
+
+/* Two halves of 128; in each, four runs of 32: low nibbles of 64 bytes, then high ones; two more bits each from qh. */
+static void q6_k_block(const uint8_t *p, struct whole_block *out)
+{
+    const float d = float_of_half_at(p + 208);
+
+    for (int run = 0; run < 16; run++)
+        set_scale(out, run, 1, d * (float)(int8_t)p[192 + run], 0);
+    for (int i = 0; i < 256; i++) {
+        const uint8_t *ql = p + i / 128 * 64, *qh = p + 128 + i / 128 * 32;
+        const int run = i % 128 / 32;
+        const int low = ql[32 * (run & 1) + i % 32] >> 4 * (run >> 1) & 15;
+        const int high = qh[i % 32] >> 2 * run & 3;
+
+        out->q[i] = (int8_t)((low | high << 4) - 32);
+    }
+}
+
+/* What a nibble stands for: steps that are small where weights are many. */
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+/* Twice an e2m1 number: sign, two bits of exponent, one of fraction. */
+static const int8_t e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static void looked_up(const uint8_t *p, const int8_t values[16], int8_t *q)
+{
+    nibbles(p, 0, q);
+    for (int i = 0; i < 32; i++)
+        q[i] = values[q[i]];
+}
+
+static void iq4_nl_block(const uint8_t *p, struct whole_block *out)
+{
+    set_scale(out, 0, 2, float_of_half_at(p), 0);
+    looked_up(p + 2, iq4_values, out->q);
+}
+
+/* d, upper two bits of the scales in two bytes, the lower four in four, then the nibbles */
+static void iq4_xs_block(const uint8_t *p, struct whole_block *out)
+{
+    const float d = float_of_half_at(p);
+
+    for (int run = 0; run < 8; run++) {
+        const int low = p[4 + run / 2] >> run % 2 * 4 & 15, high = half_at(p + 2) >> 2 * run & 3;
+
+        set_scale(out, 2 * run, 2, d * (float)((low | high << 4) - 32), 0);
+        looked_up(p + 8 + 16 * run, iq4_values, out->q + 32 * run);
+    }
+}
+
+/* 2^(e - 128): half of what e stands for, as the values are doubled; the two smallest are subnormal */
+static void mxfp4_block(const uint8_t *p, struct whole_block *out)
+{
+    const uint32_t e = p[0];
+
+    set_scale(out, 0, 2, of_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23), 0);
+    looked_up(p + 1, e2m1_values, out->q);
+}
+
+void dtype_whole(enum dtype t, const void *src, struct whole_block *out)
+{
+    static void (*const blocks[N_DTYPES])(const uint8_t *, struct whole_block *) = {
+        [DTYPE_Q8_0] = q8_0_block,   [DTYPE_Q4_0] = q4_0_block,     [DTYPE_Q4_1] = q4_1_block,
+        [DTYPE_Q6_K] = q6_k_block,   [DTYPE_Q4_K] = q4_k_block,     [DTYPE_Q5_0] = q5_0_block,
+        [DTYPE_Q5_1] = q5_1_block,   [DTYPE_Q2_K] = q2_k_block,     [DTYPE_Q3_K] = q3_k_block,
+        [DTYPE_Q5_K] = q5_k_block,   [DTYPE_IQ4_NL] = iq4_nl_block, [DTYPE_IQ4_XS] = iq4_xs_block,
+        [DTYPE_MXFP4] = mxfp4_block,
+    };
+
+    blocks[t](src, out);
+}
+
+static void block_to_f32(const struct dtype_info *info, const struct whole_block *b, float *x)
+{
+    for (size_t i = 0; i < info->block; i++) {
+        x[i] = b->d[i / 16] * (float)b->q[i];
+        if (info->has_min)
+            x[i] = x[i] + b->m[i / 16];
     }
 }
 
 void dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst)
 {
-    static void (*const blocks[N_DTYPES])(const uint8_t *, float *) = {
-        [DTYPE_Q8_0] = q8_0_block, [DTYPE_Q4_0] = q4_0_block, [DTYPE_Q4_1] = q4_1_block,
-        [DTYPE_Q6_K] = q6_k_block, [DTYPE_Q4_K] = q4_k_block,
-    };
     const struct dtype_info *info = dtype_info(t);
     const uint8_t *p = src;
+    struct whole_block block;
 
     assert(n % info->block == 0);
     switch (t) {
@@ -194,8 +359,25 @@ void dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst)
         for (size_t i = 0; i < n; i++)
             dst[i] = bf16_to_f32(half_at(p + 2 * i));
         return;
+    case DTYPE_F8_E4M3:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = f8_e4m3_to_f32(p[i]);
+        return;
+    case DTYPE_F8_E5M2:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = f16_to_f32((uint16_t)(p[i] << 8));
+        return;
     default:
-        for (size_t i = 0; i < n; i += info->block, p += info->block_bytes)
-            blocks[t](p, dst + i);
+        for (size_t i = 0; i < n; i += info->block, p += info->block_bytes) {
+            dtype_whole(t, p, &block);
+            block_to_f32(info, &block, dst + i);
+        }
     }
+}
+
+void matrix_row_to_f32(const struct matrix_view *m, size_t i, float *dst)
+{
+    dtype_to_f32(m->dtype, matrix_row(m, i), m->cols, dst);
+    for (size_t k = 0; m->scale != NULL && k < m->cols; k++)
+        dst[k] = dst[k] * matrix_scale(m, i, k);
 }

@@ -26,18 +26,42 @@ enum dtype {
     DTYPE_Q6_K, /* 256 values: 256 q u6, 16 s i8, d f16;     x = (d s) (q - 32), 16 values to an s */
     DTYPE_Q4_K, /* 256 values: d f16, e f16, 8 s u6, 8 m u6, 256 q u4;
                    x = (d s) q - (e m), 32 values to an s and an m */
+    DTYPE_Q5_0, /* 32 values: d f16, 32 q u5;                x = d (q - 16) */
+    DTYPE_Q5_1, /* 32 values: d f16, m f16, 32 q u5;         x = d q + m */
+    DTYPE_Q2_K, /* 256 values: 16 s u4, 16 m u4, 256 q u2, d f16, e f16;
+                   x = (d s) q - (e m), 16 values to an s and an m */
+    DTYPE_Q3_K, /* 256 values: 256 q u3, 16 s u6, d f16;     x = (d (s - 32)) (q - 4), 16 values to an s */
+    DTYPE_Q5_K, /* 256 values: as Q4_K, but q u5 */
+    DTYPE_IQ4_NL, /* 32 values: d f16, 32 q u4;             x = d t[q], t a table of 16 whole numbers */
+    DTYPE_IQ4_XS, /* 256 values: d f16, 8 s u6, 256 q u4;   x = (d (s - 32)) t[q], 32 values to an s */
+    DTYPE_MXFP4,   /* 32 values: e u8, 32 q e2m1;            x = 2^(e - 128) (2 q) */
+    DTYPE_F8_E4M3, /* a byte: sign, 4 bits of exponent, 3 of fraction; NaN but no infinity (OCP's FP8, "fn" in torch) */
+    DTYPE_F8_E5M2, /* a byte: the upper half of an F16 */
     N_DTYPES
 };
 
 struct dtype_info {
-    const char *name;   /* "F32", "Q4_K": as in GGUF */
+    const char *name;   /* "F32", "Q4_K": as in GGUF; "F8_E4M3": as in safetensors */
     size_t block;       /* values of a block: 1, 32 or 256 */
     size_t block_bytes; /* what they take in a file */
+    bool has_min;       /* of blocks: see whole_block */
+    int8_t least;       /* of blocks: the smallest q there is */
 };
 const struct dtype_info *dtype_info(enum dtype t);
 
 /* Bytes of n values. n is a multiple of the block, and small enough for the product: check foreign n before. */
 size_t dtype_bytes(enum dtype t, size_t n);
+
+/*
+ * A block of whole numbers, 16 of which share a d and an m: x[i] = d[i / 16] * q[i], or where the format has_min, + m[i / 16], product
+ * and sum rounded each. It is what a format means: dtype_to_f32 and the panels of tensor/cpu are made from it.
+ */
+struct whole_block {
+    float d[256 / 16], m[256 / 16];
+    int8_t q[256];
+};
+/* The block at src, of a t whose block is longer than 1. */
+void dtype_whole(enum dtype t, const void *src, struct whole_block *out);
 
 /* dst[0..n) from n packed values at src (any alignment); n is a multiple of the block. They do not overlap. */
 void dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst);
@@ -47,6 +71,14 @@ float f16_to_f32(uint16_t h);
 uint16_t f32_to_f16(float x); /* 65520 and more become infinite */
 float bf16_to_f32(uint16_t h);
 uint16_t f32_to_bf16(float x);
+float f8_e4m3_to_f32(uint8_t b);
+
+/* The factors of a matrix whose values are kept as FP8: value (i, k) is times s[i / rows * n_cols + k / cols]. */
+struct weight_scale {
+    size_t rows, cols; /* that share a factor */
+    size_t n_cols;     /* factors along a row */
+    const float *s;
+};
 
 /* A matrix as it lies in a file: rows of cols values each, cols contiguous. A vector is one row. */
 struct matrix_view {
@@ -55,6 +87,7 @@ struct matrix_view {
     const void *data; /* NULL: there is no such tensor */
     /* row i of the matrix is row row_order[i] of data; NULL: as it lies */
     const uint32_t *row_order;
+    const struct weight_scale *scale; /* by rows of data; NULL: the values are as they lie */
 };
 
 /* Row i (0..rows-1), packed: cols values for dtype_to_f32. */
@@ -64,6 +97,18 @@ static inline const void *matrix_row(const struct matrix_view *m, size_t i)
 
     return (const char *)m->data + at * dtype_bytes(m->dtype, m->cols);
 }
+
+/* What value (i, k) is times. */
+static inline float matrix_scale(const struct matrix_view *m, size_t i, size_t k)
+{
+    const struct weight_scale *s = m->scale;
+    const size_t at = m->row_order != NULL ? m->row_order[i] : i;
+
+    return s == NULL ? 1 : s->s[at / s->rows * s->n_cols + k / s->cols];
+}
+
+/* dst[0..cols) from row i; each value times its factor is rounded once. */
+void matrix_row_to_f32(const struct matrix_view *m, size_t i, float *dst);
 
 #ifdef __cplusplus
 }

@@ -7,7 +7,7 @@
  * x * (127 / max |x|), to the even one of two. A block is a function of its own 32 values alone.
  *
  * Sums of products of whole numbers are exact in any order, so every machine has the same bits; one chain of fused multiply-adds turns
- * them into floats. With weights w = q * d + m in blocks of k (32 of PACK_Q4; 16 of PACK_Q8, where m is 0):
+ * them into floats. With weights w = q * d + m in blocks of k (32 of PACK_Q4 and PACK_Q5; 16 of PACK_Q2, and of PACK_Q8, where m is 0):
  *
  *     for each block: acc = fma((float)(sum of q * x's), d * step, acc), then acc = fma(m, step * (float)(sum of x's), acc)
  *     for each value apart, by its place: acc = fma(x, w, acc)

@@ -256,10 +256,12 @@ static void a_type_that_is_not_read_is_named_with_its_tensor(void **state)
     (void)state;
     struct gguf_bytes w = small();
 
-    gguf_bytes_tensor(&w, "blk.0.attn_q.weight", 13, 1, (uint64_t[]){256}, 176);
+    gguf_bytes_tensor(&w, "blk.0.attn_q.weight", 19, 1, (uint64_t[]){256}, 50);
     ASSERT_REFUSED(w, ERR_UNSUPPORTED,
-                   "the tensor blk.0.attn_q.weight has the type Q5_K, which is not read");
-    assert_non_null(strstr(err.message, "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q6_K, Q4_K"));
+                   "the tensor blk.0.attn_q.weight has the type IQ1_S, which is not read");
+    assert_non_null(strstr(err.message,
+                           "to one of F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, "
+                           "Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS, BF16, MXFP4"));
     w = small();
     gguf_bytes_tensor(&w, "c", 1000, 1, (uint64_t[]){256}, 176);
     ASSERT_REFUSED(w, ERR_UNSUPPORTED, "the tensor c has the type number 1000");
@@ -277,8 +279,10 @@ static void every_readable_type_has_the_format_s_number(void **state)
     static const struct {
         uint32_t number;
         enum dtype dtype;
-    } types[] = {{0, DTYPE_F32},  {1, DTYPE_F16},   {2, DTYPE_Q4_0},  {3, DTYPE_Q4_1},
-                 {8, DTYPE_Q8_0}, {12, DTYPE_Q4_K}, {14, DTYPE_Q6_K}, {30, DTYPE_BF16}};
+    } types[] = {{0, DTYPE_F32},   {1, DTYPE_F16},     {2, DTYPE_Q4_0},    {3, DTYPE_Q4_1},
+                 {8, DTYPE_Q8_0},  {12, DTYPE_Q4_K},   {14, DTYPE_Q6_K},   {30, DTYPE_BF16},
+                 {6, DTYPE_Q5_0},  {7, DTYPE_Q5_1},    {10, DTYPE_Q2_K},   {11, DTYPE_Q3_K},
+                 {13, DTYPE_Q5_K}, {20, DTYPE_IQ4_NL}, {23, DTYPE_IQ4_XS}, {39, DTYPE_MXFP4}};
     struct gguf_bytes w = gguf_bytes_new(3);
     struct gguf *g = NULL;
 

@@ -182,6 +182,10 @@ HALVES struct m512i madd_epi16(struct m512i x, struct m512i y)
 {
     BY_HALF(struct m512i, _mm256_madd_epi16(x.half[i], y.half[i]));
 }
+HALVES struct m512i or_si512(struct m512i x, struct m512i y)
+{
+    BY_HALF(struct m512i, _mm256_or_si256(x.half[i], y.half[i]));
+}
 HALVES struct m512i xor_si512(struct m512i x, struct m512i y)
 {
     BY_HALF(struct m512i, _mm256_xor_si256(x.half[i], y.half[i]));
@@ -330,6 +334,7 @@ HALVES void storeu_si512(void *p, struct m512i x)
 #define _mm512_loadu_si512 loadu_si512
 #define _mm512_storeu_si512 storeu_si512
 #define _mm512_and_si512 and_si512
+#define _mm512_or_si512 or_si512
 #undef _mm512_srli_epi32
 #define _mm512_srli_epi32 srli_epi32
 #undef _mm512_srai_epi32

@@ -12,18 +12,60 @@ static uint16_t random_f16(struct dice *d, float size)
 }
 
 /* The scales that a block has, of its other bytes any: so that its values are about as large as size. */
-static void put_scales(struct dice *d, enum dtype t, float size, unsigned char *block)
+void random_scales(struct dice *d, enum dtype t, float size, unsigned char *block)
 {
-    static const float quants[N_DTYPES] = {[DTYPE_Q8_0] = 128,
-                                           [DTYPE_Q4_0] = 8,
-                                           [DTYPE_Q4_1] = 16,
-                                           [DTYPE_Q6_K] = 128 * 32,
-                                           [DTYPE_Q4_K] = 63 * 15};
-    const uint16_t scale[2] = {random_f16(d, size / quants[t]),
-                               random_f16(d, t == DTYPE_Q4_K ? size / 63 : size)};
+    static const struct {
+        size_t d, m;       /* where they stand; m where the format has_min */
+        float most, least; /* of what d and m are times */
+    } scales[N_DTYPES] = {
+        [DTYPE_Q8_0] = {.most = 128},
+        [DTYPE_Q4_0] = {.most = 8},
+        [DTYPE_Q4_1] = {0, 2, 16, 1},
+        [DTYPE_Q6_K] = {.d = 208, .most = 128 * 32},
+        [DTYPE_Q4_K] = {0, 2, 63 * 15, 63},
+        [DTYPE_Q5_0] = {.most = 16},
+        [DTYPE_Q5_1] = {0, 2, 31, 1},
+        [DTYPE_Q2_K] = {80, 82, 15 * 3, 15},
+        [DTYPE_Q3_K] = {.d = 108, .most = 32 * 4},
+        [DTYPE_Q5_K] = {0, 2, 63 * 31, 63},
+        [DTYPE_IQ4_NL] = {.most = 127},
+        [DTYPE_IQ4_XS] = {.most = 32 * 127},
+    };
 
-    memcpy(t == DTYPE_Q6_K ? block + 208 : block, scale,
-           t == DTYPE_Q4_1 || t == DTYPE_Q4_K ? 4 : 2);
+    if (t == DTYPE_MXFP4) { /* an exponent: 2^(e - 128) is times 12 at most */
+        block[0] = (unsigned char)(128 + ilogbf(size / 12));
+        return;
+    }
+    const uint16_t scale = random_f16(d, size / scales[t].most);
+    memcpy(block + scales[t].d, &scale, sizeof scale);
+    if (dtype_info(t)->has_min) {
+        const uint16_t least = random_f16(d, size / scales[t].least);
+
+        memcpy(block + scales[t].m, &least, sizeof least);
+    }
+}
+
+/* A number of a format without blocks. */
+static void random_number(struct dice *d, enum dtype t, float size, unsigned char *to)
+{
+    const float x = dice_float(d, -size, size);
+    const uint16_t half = t == DTYPE_F16 ? f32_to_f16(x) : f32_to_bf16(x);
+    float is = NAN;
+
+    switch (t) {
+    case DTYPE_F32:
+        memcpy(to, &x, sizeof x);
+        break;
+    case DTYPE_F16:
+    case DTYPE_BF16:
+        memcpy(to, &half, sizeof half);
+        break;
+    default:
+        while (!(fabsf(is) <= size)) {
+            *to = (unsigned char)dice_roll(d);
+            dtype_to_f32(t, to, 1, &is);
+        }
+    }
 }
 
 struct matrix_view random_matrix(struct dice *d, enum dtype t, size_t rows, size_t cols, float size,
@@ -33,17 +75,12 @@ struct matrix_view random_matrix(struct dice *d, enum dtype t, size_t rows, size
     const size_t n = rows * cols, bytes = dtype_bytes(t, n);
     unsigned char *data = arena_alloc(a, bytes);
 
-    for (size_t i = 0; info->block == 1 && i < n; i++) {
-        const float x = dice_float(d, -size, size);
-        const uint16_t half = t == DTYPE_F16 ? f32_to_f16(x) : f32_to_bf16(x);
-
-        memcpy(data + i * info->block_bytes, t == DTYPE_F32 ? (const void *)&x : &half,
-               info->block_bytes);
-    }
+    for (size_t i = 0; info->block == 1 && i < n; i++)
+        random_number(d, t, size, data + i * info->block_bytes);
     for (size_t i = 0; info->block > 1 && i < bytes; i++)
         data[i] = (unsigned char)dice_roll(d);
     for (size_t i = 0; info->block > 1 && i < bytes; i += info->block_bytes)
-        put_scales(d, t, size, data + i);
+        random_scales(d, t, size, data + i);
     return (struct matrix_view){.dtype = t, .rows = rows, .cols = cols, .data = data};
 }
 

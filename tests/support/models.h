@@ -11,6 +11,9 @@
 struct matrix_view random_matrix(struct dice *d, enum dtype t, size_t rows, size_t cols, float size,
                                  struct arena *a);
 
+/* The scales of a block whose other bytes are any, so that its values are about as large as size. */
+void random_scales(struct dice *d, enum dtype t, float size, unsigned char *block);
+
 struct model_formats {
     enum dtype proj[N_PROJECTIONS], embed, head; /* head: unless the config ties it */
 };

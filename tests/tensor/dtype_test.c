@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/reader.h"
+#include "base/sha256.h"
 #include "support/support.h"
 #include "tensor/dtype.h"
 #include "text/json.h"
@@ -96,9 +97,110 @@ static void every_format_means_what_the_reference_says(void **state)
     }
 }
 
+/* A block with each f16 that is finite as its scale, as sha256_of_all_scales in tools/golden/make_tiny.py makes it. */
+static void hash_scale(enum dtype t, const size_t at[2], uint32_t bits, struct sha256_ctx *sha)
+{
+    const struct dtype_info *info = dtype_info(t);
+    uint8_t block[256];
+    float values[256];
+
+    for (size_t i = 0; i < info->block_bytes; i++)
+        block[i] =
+            (uint8_t)((bits * (uint32_t)info->block_bytes + (uint32_t)i) * 2654435761u >> 13);
+    if (t == DTYPE_MXFP4) {
+        block[0] = (uint8_t)bits;
+    } else {
+        const uint16_t halves[2] = {(uint16_t)bits, (uint16_t)(bits ^ 0x83ff)};
+
+        for (size_t s = 0; s < (info->has_min ? 2 : 1); s++)
+            memcpy(block + at[s], &halves[s], sizeof *halves);
+    }
+    dtype_to_f32(t, block, info->block, values);
+    sha256_update(sha, info->block * sizeof *values, (const void *)values);
+}
+
+static void every_scale_that_is_finite_means_what_the_reference_says(void **state)
+{
+    static const size_t at[N_DTYPES][2] = {
+        [DTYPE_Q4_1] = {0, 2}, [DTYPE_Q5_1] = {0, 2},   [DTYPE_Q4_K] = {0, 2},
+        [DTYPE_Q5_K] = {0, 2}, [DTYPE_Q2_K] = {80, 82}, [DTYPE_Q3_K] = {108},
+        [DTYPE_Q6_K] = {208}};
+    struct golden *g = *state;
+    struct error err = {0};
+    json_t *want = NULL;
+    size_t n = 0;
+
+    ASSERT_OK(json_read_file(golden_path(&g->arena, "quants/scales.json"), &want, &err));
+    for (int t = 0; t < N_DTYPES; t++) {
+        const struct dtype_info *info = dtype_info((enum dtype)t);
+        struct sha256_ctx sha;
+
+        if (info->block == 1)
+            continue;
+        sha256_init(&sha);
+        for (uint32_t bits = 0; bits < (t == DTYPE_MXFP4 ? 256 : 65536); bits++)
+            if (t == DTYPE_MXFP4 || (bits & 0x7c00) != 0x7c00)
+                hash_scale((enum dtype)t, at[t], bits, &sha);
+        const char *is = json_string_value(json_object_get(want, info->name));
+        assert_non_null(is);
+        if (strcmp(is, sha256_finish(&sha).hex) != 0)
+            fail_msg("%s: a scale means something else", info->name);
+        n++;
+    }
+    assert_int_equal(n, json_object_size(want));
+    json_decref(want);
+}
+
+static void every_byte_of_fp8_means_what_its_bits_say(void **state)
+{
+    (void)state;
+    for (int b = 0; b < 256; b++) {
+        const uint8_t byte = (uint8_t)b;
+        const int exponent = b >> 3 & 15, fraction = b & 7;
+        float x;
+
+        dtype_to_f32(DTYPE_F8_E4M3, &byte, 1, &x);
+        assert_int_equal(bits_of(x) >> 31, b >> 7);
+        if ((b & 0x7f) == 0x7f)
+            assert_true(isnan(x));
+        else
+            assert_true(fabs((double)x) ==
+                        (exponent == 0 ? ldexp(fraction, -9) : ldexp(8 + fraction, exponent - 10)));
+        dtype_to_f32(DTYPE_F8_E5M2, &byte, 1, &x);
+        assert_int_equal(bits_of(x), bits_of(f16_to_f32((uint16_t)(b << 8))));
+    }
+}
+
+static void a_row_of_fp8_is_times_the_factors_of_its_blocks(void **state)
+{
+    /* 3 rows of 5, blocks of 2 by 3 */
+    static const float factors[] = {1, 10, 100, 1000};
+    static const struct weight_scale scale = {.rows = 2, .cols = 3, .n_cols = 2, .s = factors};
+    static const uint32_t order[] = {2, 0, 1};
+    uint8_t one[15];
+    float x[5];
+    struct matrix_view m = {
+        .dtype = DTYPE_F8_E4M3, .rows = 3, .cols = 5, .data = one, .scale = &scale};
+
+    (void)state;
+    memset(one, 0x38, sizeof one);
+    for (size_t i = 0; i < 3; i++) {
+        matrix_row_to_f32(&m, i, x);
+        for (size_t k = 0; k < 5; k++)
+            assert_true(x[k] == factors[i / 2 * 2 + k / 3]);
+    }
+    m.row_order = order;
+    matrix_row_to_f32(&m, 0, x);
+    assert_true(x[0] == 100 && x[4] == 1000);
+    m.scale = NULL;
+    matrix_row_to_f32(&m, 0, x);
+    assert_true(x[0] == 1 && x[4] == 1);
+}
+
 static void the_reference_s_own_quantisation_reads_back_within_its_step(void **state)
 {
-    static const enum dtype types[] = {DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0, DTYPE_Q4_1};
+    static const enum dtype types[] = {DTYPE_F16,  DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0,
+                                       DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1};
     const struct golden *g = *state;
     const struct str source = golden_bytes(g, "source", "f32");
     const size_t n = source.len / sizeof(float);
@@ -138,7 +240,7 @@ static void bytes_may_stand_at_any_address(void **state)
 
     for (int t = DTYPE_F32; t < N_DTYPES; t++) {
         const enum dtype type = (enum dtype)t;
-        const size_t n = 256, size = dtype_bytes(type, n);
+        const size_t n = dtype_info(type)->block == 1 ? 128 : 256, size = dtype_bytes(type, n);
         const struct str raw = golden_bytes(g, t == DTYPE_F32 ? "Q8_0" : dtype_info(type)->name,
                                             t == DTYPE_F32 ? "f32" : "raw");
         char *shifted = malloc(size + 1);
@@ -147,7 +249,7 @@ static void bytes_may_stand_at_any_address(void **state)
         memcpy(shifted + 1, raw.ptr, size);
         dtype_to_f32(type, raw.ptr, n, even);
         dtype_to_f32(type, shifted + 1, n, odd);
-        assert_memory_equal(even, odd, sizeof even);
+        assert_memory_equal(even, odd, n * sizeof *even);
         dtype_to_f32(type, raw.ptr, 0, even); /* nothing is something to ask for, too */
         free(shifted);
     }
@@ -231,6 +333,8 @@ static void sizes_are_those_of_whole_blocks(void **state)
     assert_int_equal(dtype_bytes(DTYPE_Q4_1, 64), 40);
     assert_int_equal(dtype_bytes(DTYPE_Q6_K, 512), 420);
     assert_int_equal(dtype_bytes(DTYPE_Q4_K, 512), 288);
+    assert_int_equal(dtype_bytes(DTYPE_Q5_K, 512), 352);
+    assert_int_equal(dtype_bytes(DTYPE_MXFP4, 64), 34);
     assert_int_equal(dtype_bytes(DTYPE_Q4_K, 0), 0);
 }
 
@@ -251,6 +355,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_means_what_the_reference_says),
+        cmocka_unit_test(every_scale_that_is_finite_means_what_the_reference_says),
+        cmocka_unit_test(every_byte_of_fp8_means_what_its_bits_say),
+        cmocka_unit_test(a_row_of_fp8_is_times_the_factors_of_its_blocks),
         cmocka_unit_test(the_reference_s_own_quantisation_reads_back_within_its_step),
         cmocka_unit_test(bytes_may_stand_at_any_address),
         cmocka_unit_test(every_half_widens_exactly),

@@ -531,11 +531,15 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
     static const struct {
         enum pack_kind kind;
         size_t block, block_bytes; /* of k */
-    } kinds[] = {{PACK_F32, 1, 64},
-                 {PACK_F16, 1, 32},
-                 {PACK_BF16, 1, 32},
-                 {PACK_Q8, 16, sizeof(struct pack_q8)},
-                 {PACK_Q4, 32, sizeof(struct pack_q4)}};
+        size_t n_scales;           /* floats at the start of a block */
+    } kinds[] = {{PACK_F32, 1, 64, 0},
+                 {PACK_F16, 1, 32, 0},
+                 {PACK_BF16, 1, 32, 0},
+                 {PACK_Q8, 16, sizeof(struct pack_q8), PANEL},
+                 {PACK_Q5, 32, sizeof(struct pack_q5), 2 * PANEL},
+                 {PACK_Q4, 32, sizeof(struct pack_q4), 2 * PANEL},
+                 {PACK_Q2, 16, sizeof(struct pack_q2), 2 * PANEL},
+                 {PACK_F8, 16, sizeof(struct pack_f8), PANEL}};
     const struct kernels *const *all;
     const size_t n_tables = tables(&all);
     struct dice d = {7};
@@ -551,8 +555,8 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
             for (size_t b = 0; b < bytes; b++)
                 panel[b] = (unsigned char)dice_roll(&d);
             /* scales are widened halves: no bit pattern that could not be one */
-            for (size_t b = 0; kinds[i].block > 1 && b < n_blocks; b++)
-                for (size_t j = 0; j < (kinds[i].kind == PACK_Q4 ? 2 : 1) * PANEL; j++)
+            for (size_t b = 0; b < n_blocks; b++)
+                for (size_t j = 0; j < kinds[i].n_scales; j++)
                     ((float *)(void *)(panel + b * kinds[i].block_bytes))[j] =
                         f16_to_f32((uint16_t)dice_roll(&d));
             const size_t k0 = dice_below(&d, (depth + 15) / 16) * 16; /* corners begin anywhere */

@@ -13,11 +13,12 @@
 
 /*
  * Row and column of every place must be what dtype_to_f32 finds there; places past the last row are zero. Q4_0 is kept
- * as d q - 8 d, where the reference has d (q - 8): the same number, but a zero with a negative d is -0 there and +0 here.
+ * as d q - 8 d, where the reference has d (q - 8): the same number, but a zero with a negative d is -0 there and +0 here. Q5_0 likewise.
  */
 static void assert_holds(const char *what, const struct matrix_view *w, const struct packed *p)
 {
     const size_t n = w->rows, k = w->cols;
+    const bool zeros_differ = w->dtype == DTYPE_Q4_0 || w->dtype == DTYPE_Q5_0;
     float *row = malloc((k + 1) * sizeof *row), *panel = malloc((k + 1) * PANEL * sizeof *panel);
 
     assert_int_equal(p->n, n);
@@ -32,11 +33,11 @@ static void assert_holds(const char *what, const struct matrix_view *w, const st
             const size_t i = q * PANEL + j;
 
             if (i < n)
-                dtype_to_f32(w->dtype, matrix_row(w, i), k, row);
+                matrix_row_to_f32(w, i, row);
             for (size_t c = 0; c < k; c++) {
                 const float got = panel[c * PANEL + j], want = i < n ? row[c] : 0;
 
-                if (!float_same(got, want) && !(w->dtype == DTYPE_Q4_0 && got == 0 && want == 0))
+                if (!float_same(got, want) && !(zeros_differ && got == 0 && want == 0))
                     fail_msg("%s %s, %zu x %zu, row %zu, column %zu: %.9g, expected %.9g", what,
                              dtype_info(w->dtype)->name, n, k, i, c, (double)got, (double)want);
             }
@@ -88,8 +89,10 @@ static unsigned char *random_blocks(struct dice *d, enum dtype t, size_t rows, s
     static const struct {
         size_t n, at[2]; /* where the halves stand in a block */
     } scales[N_DTYPES] = {
-        [DTYPE_Q8_0] = {1, {0}},   [DTYPE_Q4_0] = {1, {0}},    [DTYPE_Q4_1] = {2, {0, 2}},
-        [DTYPE_Q6_K] = {1, {208}}, [DTYPE_Q4_K] = {2, {0, 2}},
+        [DTYPE_Q8_0] = {1, {0}},    [DTYPE_Q4_0] = {1, {0}},      [DTYPE_Q4_1] = {2, {0, 2}},
+        [DTYPE_Q6_K] = {1, {208}},  [DTYPE_Q4_K] = {2, {0, 2}},   [DTYPE_Q5_0] = {1, {0}},
+        [DTYPE_Q5_1] = {2, {0, 2}}, [DTYPE_Q2_K] = {2, {80, 82}}, [DTYPE_Q3_K] = {1, {108}},
+        [DTYPE_Q5_K] = {2, {0, 2}}, [DTYPE_IQ4_NL] = {1, {0}},    [DTYPE_IQ4_XS] = {1, {0}},
     };
     const size_t bytes = rows * dtype_bytes(t, cols), block = dtype_info(t)->block_bytes;
     unsigned char *p = malloc(bytes + 1);
@@ -119,6 +122,34 @@ static void matrices_of_any_height_keep_their_values(void **state)
                 .dtype = (enum dtype)t, .rows = heights[h], .cols = cols, .data = bytes};
 
             pack_and_check("random", &w);
+            free(bytes);
+        }
+    }
+}
+
+/* Blocks as they come: of 128, of a whole matrix, of a row; and ones that end inside of a panel. */
+static void fp8_is_kept_with_the_factors_of_its_blocks(void **state)
+{
+    static const size_t blocks[][2] = {{128, 128}, {1000, 1000}, {1, 1000}, {40, 48}, {7, 16}};
+    static const enum dtype types[] = {DTYPE_F8_E4M3, DTYPE_F8_E5M2};
+    struct dice d = {5};
+
+    (void)state;
+    for (size_t b = 0; b < COUNT_OF(blocks); b++) {
+        for (size_t t = 0; t < COUNT_OF(types); t++) {
+            const size_t rows = 1 + dice_below(&d, 200), cols = 1 + dice_below(&d, 300),
+                         n_rows = (rows + blocks[b][0] - 1) / blocks[b][0],
+                         n_cols = (cols + blocks[b][1] - 1) / blocks[b][1];
+            unsigned char *bytes = random_blocks(&d, types[t], rows, cols);
+            float *factors = malloc(n_rows * n_cols * sizeof *factors);
+            const struct weight_scale scale = {
+                .rows = blocks[b][0], .cols = blocks[b][1], .n_cols = n_cols, .s = factors};
+            const struct matrix_view w = {
+                .dtype = types[t], .rows = rows, .cols = cols, .data = bytes, .scale = &scale};
+
+            dice_fill(&d, ORDINARY, factors, n_rows * n_cols);
+            pack_and_check("with factors", &w);
+            free(factors);
             free(bytes);
         }
     }
@@ -215,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_s_blocks_keep_their_values),
         cmocka_unit_test(matrices_of_any_height_keep_their_values),
+        cmocka_unit_test(fp8_is_kept_with_the_factors_of_its_blocks),
         cmocka_unit_test(rows_are_taken_in_their_order),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(changing_floats_are_packed_anew),

@@ -3,6 +3,7 @@
  */
 #include "base/parallel.h"
 #include "support/avx512_by_halves.h"
+#include "support/models.h"
 #include "support/numbers.h"
 #include "tensor/cpu/kernels_internal.h"
 #include "tensor/ops.h"
@@ -201,8 +202,11 @@ static void what_is_not_finite_makes_its_row_not_a_number(void **state)
 static struct panels panels_make(struct dice *d, enum pack_kind kind, enum flavour f, size_t n,
                                  size_t k)
 {
-    const size_t block = kind == PACK_Q4 ? sizeof(struct pack_q4) : sizeof(struct pack_q8),
-                 n_blocks = k / (kind == PACK_Q4 ? 32 : 16),
+    static const size_t sizes[] = {[PACK_Q8] = sizeof(struct pack_q8),
+                                   [PACK_Q5] = sizeof(struct pack_q5),
+                                   [PACK_Q4] = sizeof(struct pack_q4),
+                                   [PACK_Q2] = sizeof(struct pack_q2)};
+    const size_t block = sizes[kind], n_blocks = k / pack_whole_size(kind),
                  bytes = n_blocks * block + 64 * dice_below(d, 2);
     unsigned char *panels = malloc(n * bytes);
 
@@ -211,21 +215,22 @@ static struct panels panels_make(struct dice *d, enum pack_kind kind, enum flavo
     for (size_t p = 0; p < n; p++)
         for (size_t b = 0; b < n_blocks; b++)
             dice_fill(d, f, (float *)(void *)(panels + p * bytes + b * block),
-                      (kind == PACK_Q4 ? 2 : 1) * PANEL);
+                      (kind == PACK_Q8 ? 1 : 2) * PANEL);
     return (struct panels){.kind = kind, .first = panels, .bytes = bytes, .n = n};
 }
 
 static void every_table_s_product_of_rounded_rows_is_alike(void **state)
 {
+    static const enum pack_kind kinds[] = {PACK_Q4, PACK_Q8, PACK_Q5, PACK_Q2};
     size_t n_tables;
     const struct table *all = tables(&n_tables);
     struct dice d = {13};
     char what[100];
 
     (void)state;
-    for (int round = 0; round < 400; round++) {
-        const enum pack_kind kind = round % 2 == 0 ? PACK_Q4 : PACK_Q8;
-        const enum flavour f = (enum flavour)(round / 2 % N_FLAVOURS);
+    for (int round = 0; round < 800; round++) {
+        const enum pack_kind kind = kinds[(size_t)round % COUNT_OF(kinds)];
+        const enum flavour f = (enum flavour)(round / 4 % N_FLAVOURS);
         const size_t m = 1 + dice_below(&d, round % 5 == 0 ? 70 : 20),
                      k = 32 * (1 + dice_below(&d, round % 7 == 0 ? 70 : 10)),
                      row = dice_below(&d, 3), n_panels = 1 + dice_below(&d, 3),
@@ -269,22 +274,33 @@ static void the_largest_whole_numbers_are_added_without_loss(void **state)
     const struct table *all = tables(&n_tables);
     static struct pack_q4 q4[18];
     static struct pack_q8 q8[36];
-    const struct panels w4 = {.kind = PACK_Q4, .first = q4, .n = 1},
-                        w8 = {.kind = PACK_Q8, .first = q8, .n = 1};
+    static struct pack_q5 q5[18];
+    static struct pack_q2 q2[36];
+    const struct {
+        struct panels w;
+        int q;
+    } most[] = {{{.kind = PACK_Q4, .first = q4, .n = 1}, 15},
+                {{.kind = PACK_Q8, .first = q8, .n = 1}, -128},
+                {{.kind = PACK_Q5, .first = q5, .n = 1}, 31},
+                {{.kind = PACK_Q2, .first = q2, .n = 1}, 3}};
     enum { M = 18 };
     struct rows x = rows_make(M, 576);
     float row[576], y[M * PANEL];
 
     (void)state;
-    memset(q4, 0xFF, sizeof q4); /* 15 */
-    memset(q8, 0x80, sizeof q8); /* -128 */
+    memset(q4, 0xFF, sizeof q4);
+    memset(q8, 0x80, sizeof q8);
+    memset(q5, 0xFF, sizeof q5);
+    memset(q2, 0xFF, sizeof q2);
     for (size_t j = 0; j < PANEL; j++) {
         for (size_t b = 0; b < 18; b++) {
-            q4[b].d[j] = 1;
-            q4[b].m[j] = 0;
+            q4[b].d[j] = q5[b].d[j] = 1;
+            q4[b].m[j] = q5[b].m[j] = 0;
         }
-        for (size_t b = 0; b < 36; b++)
-            q8[b].d[j] = 1;
+        for (size_t b = 0; b < 36; b++) {
+            q8[b].d[j] = q2[b].d[j] = 1;
+            q2[b].m[j] = 0;
+        }
     }
     for (int sign = -1; sign <= 1; sign += 2) {
         for (size_t i = 0; i < 576; i++)
@@ -292,12 +308,11 @@ static void the_largest_whole_numbers_are_added_without_loss(void **state)
         for (size_t t = 0; t < n_tables; t++) {
             for (size_t i = 0; i < M; i++)
                 all[t].bytes->round_row(row, &x.r, i);
-            all[t].bytes->gemm(&w4, &x.r, 0, M, y, PANEL, false);
-            for (size_t i = 0; i < M * PANEL; i++)
-                assert_true(y[i] == (float)(576 * 15 * 127 * sign));
-            all[t].bytes->gemm(&w8, &x.r, 0, M, y, PANEL, false);
-            for (size_t i = 0; i < M * PANEL; i++)
-                assert_true(y[i] == (float)(576 * -128 * 127 * sign));
+            for (size_t k = 0; k < COUNT_OF(most); k++) {
+                all[t].bytes->gemm(&most[k].w, &x.r, 0, M, y, PANEL, false);
+                for (size_t i = 0; i < M * PANEL; i++)
+                    assert_true(y[i] == (float)(576 * most[k].q * 127 * sign));
+            }
         }
     }
     arena_release(&x.arena);
@@ -320,13 +335,8 @@ static struct weights weights_make(struct dice *d, enum dtype t, size_t n, size_
 
     for (size_t i = 0; i < n * row_bytes; i++)
         bytes[i] = (unsigned char)dice_roll(d);
-    for (size_t b = 0; b < n * row_bytes / block_bytes; b++) {
-        unsigned char *at = bytes + b * block_bytes;
-        const uint16_t scale[2] = {f32_to_f16(dice_float(d, -0.02f, 0.02f)),
-                                   f32_to_f16(dice_float(d, -0.1f, 0.1f))};
-
-        memcpy(t == DTYPE_Q6_K ? at + 208 : at, scale, t == DTYPE_Q4_1 || t == DTYPE_Q4_K ? 4 : 2);
-    }
+    for (size_t b = 0; b < n * row_bytes / block_bytes; b++)
+        random_scales(d, t, 2, bytes + b * block_bytes);
     out.floats = ARENA_ARRAY(&out.arena, float, n *k);
     for (size_t i = 0; i < n; i++)
         dtype_to_f32(t, matrix_row(&view, i), k, out.floats + i * k);
@@ -335,8 +345,9 @@ static struct weights weights_make(struct dice *d, enum dtype t, size_t n, size_
     return out;
 }
 
-static const enum dtype whole_types[] = {DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q4_K, DTYPE_Q8_0,
-                                         DTYPE_Q6_K};
+static const enum dtype whole_types[] = {
+    DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q4_K, DTYPE_Q8_0,   DTYPE_Q6_K,   DTYPE_Q5_0, DTYPE_Q5_1,
+    DTYPE_Q5_K, DTYPE_Q2_K, DTYPE_Q3_K, DTYPE_IQ4_NL, DTYPE_IQ4_XS, DTYPE_MXFP4};
 
 /* Against sums in double of what weights and rounded values mean. */
 static void a_product_is_that_of_the_values_that_bytes_mean(void **state)

@@ -7,6 +7,7 @@ torch may draw other numbers: the files are the reference, the script tells how 
 
     python make_tiny.py        needs torch, transformers, peft, tokenizers, safetensors, gguf
 """
+import hashlib
 import json
 import os
 import shutil
@@ -360,22 +361,82 @@ def save_quants():
     for name in ("F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"):
         raw = gguf.quants.quantize(source, types[name])
         tensors["source." + name] = np.ascontiguousarray(raw).view(np.uint8).reshape(rows, -1)
+    more_quants(tensors, rows, blocks)
     ref.save_file({k: torch.from_numpy(np.array(v)) for k, v in sorted(tensors.items())},
                   os.path.join(out, "quants.safetensors"))
+    ref.write_json(os.path.join(out, "scales.json"), {name: sha256_of_all_scales(name) for name in SCALES})
     write_quants_readme(out, rows)
+
+
+# the block types that are read, and where each keeps its f16 scales (byte offsets in a block)
+SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
+          "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": []}
+
+
+def more_quants(tensors, rows, blocks):
+    """What came later has numbers of its own, so that the older types keep theirs."""
+    rng = np.random.default_rng(6)
+    types = gguf.GGMLQuantizationType
+    for name in ("IQ4_NL", "IQ4_XS", "MXFP4"):
+        n, size = gguf.GGML_QUANT_SIZES[types[name]]
+        count = blocks * 256 // n
+        raw = rng.integers(0, 256, (rows, count, size), dtype=np.uint8)
+        for off in SCALES[name]:
+            d = (rng.standard_normal((rows, count)) * 0.02).astype(np.float16)
+            d[:, 0] = np.float16(3e-7)
+            raw[:, :, off:off + 2] = d[..., None].view(np.uint8)
+        if name == "MXFP4": # exponents of normal size, and the smallest
+            raw[:, :, 0] = rng.integers(110, 130, (rows, count))
+            raw[:, :3, 0] = [0, 1, 2]
+        raw = raw.reshape(rows, count * size)
+        tensors[name + ".raw"] = raw
+        tensors[name + ".f32"] = gguf.quants.dequantize(raw, types[name])
+    for name, kind in (("F8_E4M3", torch.float8_e4m3fn), ("F8_E5M2", torch.float8_e5m2)): # every byte but NaN
+        raw = torch.arange(256, dtype=torch.uint8)
+        raw = raw[~raw.view(kind).float().isnan()][None]
+        tensors[name + ".raw"] = raw.numpy()
+        tensors[name + ".f32"] = raw.view(kind).float().numpy()
+
+
+def sha256_of_all_scales(name):
+    """Of the values of 65536 blocks, one for each bit pattern of an f16 that is finite, in their order (MXFP4: 256, of its
+    exponent); a second scale has the other sign and fraction. The other bytes are (at * 2654435761 mod 2^32) >> 13."""
+    kind = gguf.GGMLQuantizationType[name]
+    size = gguf.GGML_QUANT_SIZES[kind][1]
+    bits = np.arange(256 if name == "MXFP4" else 65536, dtype=np.uint32)
+    at = bits[:, None] * np.uint32(size) + np.arange(size, dtype=np.uint32)
+    raw = ((at * np.uint32(2654435761)) >> 13).astype(np.uint8)
+    if name == "MXFP4":
+        raw[:, 0] = bits
+    for which, off in enumerate(SCALES[name]):
+        half = bits.astype(np.uint16)
+        half = half if which == 0 else half ^ np.uint16(0x83ff) # the same exponent: finite, too
+        raw[:, off:off + 2] = half[:, None].view(np.uint8)
+    if SCALES[name]:
+        raw = raw[(bits & 0x7c00) != 0x7c00]
+    digest = hashlib.sha256()
+    for part in np.array_split(raw, 16):
+        with np.errstate(over="ignore"):
+            digest.update(gguf.quants.dequantize(part, kind).astype(np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def write_quants_readme(out, rows):
     with open(os.path.join(out, "README.md"), "w", encoding="utf-8") as f:
         f.write(f"""# quants: what the blocks of each weight type mean
 
-Made by `tools/golden/make_tiny.py` with {ref.versions("gguf", "numpy", "safetensors")}.
+Made by `tools/golden/make_tiny.py` with {ref.versions("gguf", "numpy", "torch", "safetensors")}.
 
-`quants.safetensors` holds, for each type in F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K:
+`quants.safetensors` holds, for each type in F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K Q4_K Q5_K Q6_K
+IQ4_NL IQ4_XS MXFP4 F8_E4M3 F8_E5M2:
 
 - `<TYPE>.raw`, U8 [rows, bytes]: the bytes as they stand in a GGUF file, quants random, f16 scales of normal size
   with both signs, and a subnormal scale in the first block of each row;
-- `<TYPE>.f32`, F32 [rows, n]: the values `gguf.quants.dequantize` finds in them (F16 and BF16: infinities, no NaN).
+- `<TYPE>.f32`, F32 [rows, n]: the values `gguf.quants.dequantize` finds in them (F16 and BF16: infinities, no NaN); of FP8,
+  those of every byte but NaN in torch's float8_e4m3fn and float8_e5m2.
+
+`scales.json` has for each block type the SHA-256 of the values of a block for each f16 that is finite as its scale
+(`sha256_of_all_scales` says which bytes these are).
 
 The other way: `source.f32`, F32 [{rows}, 256] (a block of zeros, one of equal values, one with both extremes), and
 `source.<TYPE>`, U8: what `gguf.quants.quantize` makes of it, for F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1.

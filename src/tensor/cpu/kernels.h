@@ -31,6 +31,9 @@ enum pack_kind {
     PACK_Q8,   /* per block of 16 k: float d[16]; int8 q[k / 4][16][k % 4];  value = q * d */
     PACK_Q4, /* per block of 32 k: float d[16], m[16]; uint8 q[k / 8][16][k % 4], k % 8 < 4 in the low half of a byte, the rest
                   in the high;  value = fma(q, d, m) */
+    PACK_Q5, /* as PACK_Q4, and uint8 fifth[16][k % 4], k / 4 the number of the bit;  value = fma(q, d, m) */
+    PACK_Q2, /* per block of 16 k: float d[16], m[16]; uint8 q[16][k % 4], from bit k / 4 * 2 on;  value = fma(q, d, m) */
+    PACK_F8, /* per block of 16 k: float d[16]; uint8 e4m3 [k][16];  value = e4m3 * d */
 };
 
 #define CACHED_BLOCK 32 /* values that share a step in a cache of bytes */
@@ -69,7 +72,7 @@ struct kernels {
     /* Panels that gemm works on side by side, 1 or 2: what is cut into pieces is best cut so. */
     size_t gemm_panels;
 
-    /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16 (of 32 for PACK_Q4)
+    /* out[k][PANEL] = values k0 .. k0 + n_k - 1 of a packed panel; k0 and n_k multiples of 16
        or reaching the padded end. */
     void (*unpack)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out);
     /* The same values, of at most PANEL k, turned: out[j][k - k0] for the panel's output j; 0 behind the last k. */

@@ -20,6 +20,32 @@ struct pack_q4 { /* 32 k by 16 outputs */
     uint8_t q[4][PANEL][4];
 };
 
+struct pack_q5 { /* 32 k by 16 outputs */
+    float d[PANEL], m[PANEL];
+    uint8_t q[4][PANEL][4];
+    uint8_t fifth[PANEL][4];
+};
+struct pack_q2 { /* 16 k by 16 outputs */
+    float d[PANEL], m[PANEL];
+    uint8_t q[PANEL][4];
+};
+struct pack_f8 { /* 16 k by 16 outputs */
+    float d[PANEL];
+    uint8_t q[16][PANEL];
+};
+
+/* The k that share a scale in a panel of whole numbers. */
+static inline size_t pack_whole_size(enum pack_kind kind)
+{
+    return kind == PACK_Q8 || kind == PACK_Q2 ? 16 : 32;
+}
+
+/* What struct rounded has as shift for 32 values of a row, for the 16 of block b: its minus is an exact multiple of their sum. */
+static inline float rounded_shift16(const struct rounded *x, size_t b, size_t row)
+{
+    return x->step[b / 2 * x->m + row] * ((float)x->minus[b * x->m + row] * -0x1p-7f);
+}
+
 /* The two largest |x| of a block, as bits, which are in the order of floats with NaN above all; at: where the first is. */
 struct rounded_top {
     int32_t first, second;

@@ -43,6 +43,105 @@ SIMD vi i_now_if(bool several, vi sum)
 
 #define PARTS (PANEL / LANES) /* of a panel's outputs, each in a register */
 
+#define EACH(i, n) _Pragma("GCC unroll 16") for (size_t i = 0; i < (n); i++)
+
+/* What a block of a panel with minima adds to sums of floats, once the sums of its whole numbers are there. */
+SIMD void add_block(const size_t m, vi sum[][PARTS], const float *d, const float *least,
+                    const float *step, const float *shift, vf acc[][PARTS])
+{
+    EACH(p, PARTS)
+    {
+        const vf by = f_load(d + p * LANES), from = f_load(least + p * LANES);
+
+        EACH(i, m)
+        {
+            acc[i][p] = f_fma(f_from(sum[i][p]), f_mul(by, f_set(step[i])), acc[i][p]);
+            acc[i][p] = f_fma(from, f_set(shift[i]), acc[i][p]);
+        }
+    }
+}
+
+/* The five bits of group g of four k. Sums of four products of pairs, 31 * 127 at most each, stay in 16 bits. */
+SIMD void block_q5(const size_t m, const struct pack_q5 *w, const int8_t *q, const float *step,
+                   const float *shift, vf acc[][PARTS])
+{
+    vi total[ROUNDED_ROWS][PARTS];
+
+    for (int half = 0; half < 2; half++) {
+        vi sum[ROUNDED_ROWS][PARTS];
+
+        EACH(i, m)
+        {
+            EACH(p, PARTS)
+            sum[i][p] = i_zero();
+        }
+        EACH(g, 4)
+        {
+            vi five[PARTS];
+
+            EACH(p, PARTS)
+            {
+                const vi both = i_load(w->q[2 * half + g / 2][p * LANES]),
+                         fifth = i_shift_right(i_load(w->fifth[p * LANES]), 4 * half + (int)g);
+
+                five[p] = i_or(g % 2 == 0 ? i_low_halves(both) : i_high_halves(both),
+                               i_shift_left(i_and(fifth, i_set(0x01010101)), 4));
+            }
+            EACH(i, m)
+            {
+                const vi of_row = i_set(four_bytes(q + 32 * i + 16 * half + 4 * g));
+
+                EACH(p, PARTS)
+                sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], five[p], of_row));
+            }
+        }
+        EACH(i, m)
+        {
+            EACH(p, PARTS)
+            total[i][p] =
+                half == 0 ? i_small_total(sum[i][p]) : i_add(total[i][p], i_small_total(sum[i][p]));
+        }
+    }
+    add_block(m, total, w->d, w->m, step, shift, acc);
+}
+
+/* Two blocks, 32 k. */
+SIMD void blocks_q2(const size_t m, const struct pack_q2 *w, const struct rounded *x, size_t b,
+                    size_t row, const int8_t *q, const float *step, vf acc[][PARTS])
+{
+    for (size_t half = 0; half < 2; half++, w++) {
+        vi sum[ROUNDED_ROWS][PARTS];
+        float shift[ROUNDED_ROWS];
+
+        EACH(i, m)
+        {
+            shift[i] = rounded_shift16(x, 2 * b + half, row + i);
+            EACH(p, PARTS)
+            sum[i][p] = i_zero();
+        }
+        EACH(g, 4)
+        {
+            vi two[PARTS];
+
+            EACH(p, PARTS)
+            two[p] = i_and(i_shift_right(i_load(w->q[p * LANES]), 2 * (int)g), i_set(0x03030303));
+            EACH(i, m)
+            {
+                const vi of_row = i_set(four_bytes(q + 32 * i + 16 * half + 4 * g));
+
+                EACH(p, PARTS)
+                sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], two[p], of_row));
+            }
+        }
+        EACH(i, m)
+        {
+            EACH(p, PARTS)
+            sum[i][p] = i_small_total(sum[i][p]);
+        }
+        add_block(m, sum, w->d, w->m, step, shift, acc);
+    }
+}
+
 /* m rows by the outputs of a panel. What is done once for each number that is read is worth it for all outputs. */
 SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct rounded *x,
                        size_t row, const void *panel, const struct ahead *ahead, float *c,
@@ -57,7 +156,6 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct r
     vf acc[ROUNDED_ROWS][PARTS];
     vi sum[ROUNDED_ROWS][PARTS];
 
-#define EACH(i, n) _Pragma("GCC unroll 16") for (size_t i = 0; i < (n); i++)
     EACH(i, m)
     {
         EACH(p, PARTS)
@@ -65,7 +163,11 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct r
     }
     for (size_t b = 0; b < n_blocks; b++) {
         next = fetch(next, lines);
-        if (kind == PACK_Q4) {
+        if (kind == PACK_Q5) {
+            block_q5(m, (const struct pack_q5 *)panel + b, q, step, shift, acc);
+        } else if (kind == PACK_Q2) {
+            blocks_q2(m, (const struct pack_q2 *)panel + 2 * b, x, b, row, q, step, acc);
+        } else if (kind == PACK_Q4) {
             const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
 
             EACH(i, m)
@@ -150,8 +252,8 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct r
             f_store(c + i * c_i + p * LANES, acc[i][p]);
         }
     }
-#undef EACH
 }
+#undef EACH
 
 typedef void rounded_tile_fn(const struct rounded *x, size_t row, const void *panel,
                              const struct ahead *ahead, float *c, size_t c_i, bool accumulate);
@@ -175,18 +277,27 @@ typedef void rounded_tile_fn(const struct rounded *x, size_t row, const void *pa
     EACH_ROUNDED_TO_4(x, kind)                                                                     \
     x(kind, 5) x(kind, 6) x(kind, 7) x(kind, 8) x(kind, 9) x(kind, 10) x(kind, 11) x(kind, 12)
 #endif
-EACH_ROUNDED(ROUNDED_TILE, PACK_Q4)
 EACH_ROUNDED(ROUNDED_TILE, PACK_Q8)
-static rounded_tile_fn *const rounded_q4[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)},
-                              *const rounded_q8[] = {EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)};
+EACH_ROUNDED(ROUNDED_TILE, PACK_Q5)
+EACH_ROUNDED(ROUNDED_TILE, PACK_Q4)
+EACH_ROUNDED(ROUNDED_TILE, PACK_Q2)
+
+/* What there is for a kind of whole numbers: a tile for each number of rows, and the bytes of 32 k. */
+static const struct rounded_kind {
+    rounded_tile_fn *tiles[ROUNDED_ROWS];
+    size_t bytes;
+} rounded_kinds[] = {
+    [PACK_Q8] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)}, 2 * sizeof(struct pack_q8)},
+    [PACK_Q5] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q5)}, sizeof(struct pack_q5)},
+    [PACK_Q4] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)}, sizeof(struct pack_q4)},
+    [PACK_Q2] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q2)}, 2 * sizeof(struct pack_q2)},
+};
 
 static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
                          const void *panel, float *c, size_t c_i, bool accumulate)
 {
-    rounded_tile_fn *const *tiles = kind == PACK_Q4 ? rounded_q4 : rounded_q8;
-    const size_t n_blocks = x->k / ROUNDED_BLOCK,
-                 bytes = n_blocks *
-                         (kind == PACK_Q4 ? sizeof(struct pack_q4) : 2 * sizeof(struct pack_q8)),
+    rounded_tile_fn *const *tiles = rounded_kinds[kind].tiles;
+    const size_t n_blocks = x->k / ROUNDED_BLOCK, bytes = n_blocks * rounded_kinds[kind].bytes,
                  n_tiles = (m + ROUNDED_ROWS - 1) / ROUNDED_ROWS;
     struct ahead ahead = {.at = (const char *)panel + bytes,
                           .lines = (bytes + 63) / 64 / (n_blocks * n_tiles) + 1};

@@ -8,7 +8,7 @@
  * of the next are on their way to memory, the only way out of a tile, and the block after is multiplied. A store right behind its
  * product, many products before many chains, and copies of rows and weights side by side were slower.
  *
- * What gains nothing is left to VNNI: fewer than 16 rows, and PACK_Q8, which has the same work for half as many products.
+ * What gains nothing is left to VNNI: fewer than 16 rows, and kinds other than PACK_Q4: PACK_Q8 has the same work for half as many products.
  */
 #if defined(__x86_64__)
 #include "tensor/cpu/simd_bytes_avx512.h"

@@ -13,6 +13,22 @@ SIMD vf weights_at(const enum pack_kind kind, const void *panel, size_t k, size_
 
         return f_fma(f_from(i_and(q, i_set(15))), f_load(w->d + j0), f_load(w->m + j0));
     }
+    if (kind == PACK_Q5) {
+        const struct pack_q5 *w = (const struct pack_q5 *)panel + k / 32;
+        const vi q = i_and(i_shift_right(i_load(w->q[k % 32 / 8][j0]),
+                                         (int)(8 * (k % 4) + k % 8 / 4 * 4)),
+                           i_set(15)),
+                 fifth = i_and(i_shift_right(i_load(w->fifth[j0]), (int)(8 * (k % 4) + k % 32 / 4)),
+                               i_set(1));
+
+        return f_fma(f_from(i_or(q, i_shift_left(fifth, 4))), f_load(w->d + j0), f_load(w->m + j0));
+    }
+    if (kind == PACK_Q2) {
+        const struct pack_q2 *w = (const struct pack_q2 *)panel + k / 16;
+        const vi q = i_shift_right(i_load(w->q[j0]), (int)(8 * (k % 4) + k % 16 / 4 * 2));
+
+        return f_fma(f_from(i_and(q, i_set(3))), f_load(w->d + j0), f_load(w->m + j0));
+    }
     const struct pack_q8 *w = (const struct pack_q8 *)panel + k / 16;
     const vi q = i_shift_left(i_load(w->q[k % 16 / 4][j0]), (int)(24 - 8 * (k % 4)));
 

@@ -108,6 +108,18 @@ static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i
     }
 }
 
+/* The lower or upper 16 k of a block. */
+SIMD void unpack_q5(const struct pack_q5 *block, int half, float *out)
+{
+    const uint8_t(*q)[PANEL][4] = block->q + 2 * half;
+    const v16 d = v_load(block->d), m = v_load(block->m);
+
+#pragma GCC unroll 16
+    for (int t = 0; t < 16; t++)
+        v_store(out + t * PANEL,
+                v_fma(v_from_u5(q[t / 8], t % 4, t % 8 / 4, block->fifth, 4 * half + t / 4), d, m));
+}
+
 static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, float *out)
 {
     switch (kind) {
@@ -142,6 +154,29 @@ static void vector_unpack(enum pack_kind kind, const void *panel, size_t k0, siz
             for (int t = 0; t < 16; t++)
                 v_store(out + (k + (size_t)t) * PANEL,
                         v_fma(v_from_u4(q[t / 8], t % 4, t % 8 / 4), d, m));
+        }
+        break;
+    case PACK_Q5:
+        for (size_t k = 0; k < n_k; k += 16)
+            unpack_q5((const struct pack_q5 *)panel + (k0 + k) / 32, (int)((k0 + k) % 32 / 16),
+                      out + k * PANEL);
+        break;
+    case PACK_Q2:
+        for (size_t k = 0; k < n_k; k += 16) {
+            const struct pack_q2 *block = (const struct pack_q2 *)panel + (k0 + k) / 16;
+            const v16 d = v_load(block->d), m = v_load(block->m);
+
+#pragma GCC unroll 16
+            for (int t = 0; t < 16; t++)
+                v_store(out + (k + (size_t)t) * PANEL,
+                        v_fma(v_from_u2(block->q, t % 4, t / 4), d, m));
+        }
+        break;
+    case PACK_F8:
+        for (size_t k = 0; k < n_k; k++) {
+            const struct pack_f8 *block = (const struct pack_f8 *)panel + (k0 + k) / 16;
+
+            v_store(out + k * PANEL, v_mul(v_from_e4m3(block->q[(k0 + k) % 16]), v_load(block->d)));
         }
         break;
     }
@@ -205,6 +240,38 @@ static void vector_unpack_across(enum pack_kind kind, const void *panel, size_t 
             const four a = four_load(bytes[0][j]), b = four_load(bytes[1][j]);
 
             turn_fours(a & low, a >> 4 & low, b & low, b >> 4 & low, turned);
+            memcpy(q[j], turned, sizeof turned);
+        }
+        for (size_t j = 0; j < PANEL; j++)
+            v_store(out + j * PANEL,
+                    v_fma(v_from_i8_row(q[j]), v_set(block->d[j]), v_set(block->m[j])));
+    } else if (kind == PACK_Q5) {
+        const struct pack_q5 *block = (const struct pack_q5 *)panel + k0 / 32;
+        const int first = (int)(k0 % 32 / 4); /* bit of block->fifth */
+        const uint8_t(*bytes)[PANEL][4] = block->q + first / 2;
+        const four low = {0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f, 0x0f0f0f0f},
+                   one = {0x01010101, 0x01010101, 0x01010101, 0x01010101};
+
+        for (size_t j = 0; j < PANEL; j += 4) {
+            const four a = four_load(bytes[0][j]), b = four_load(bytes[1][j]),
+                       h = four_load(block->fifth[j]) >> first;
+
+            turn_fours((a & low) | (h & one) << 4, (a >> 4 & low) | (h >> 1 & one) << 4,
+                       (b & low) | (h >> 2 & one) << 4, (b >> 4 & low) | (h >> 3 & one) << 4,
+                       turned);
+            memcpy(q[j], turned, sizeof turned);
+        }
+        for (size_t j = 0; j < PANEL; j++)
+            v_store(out + j * PANEL,
+                    v_fma(v_from_i8_row(q[j]), v_set(block->d[j]), v_set(block->m[j])));
+    } else if (kind == PACK_Q2) {
+        const struct pack_q2 *block = (const struct pack_q2 *)panel + k0 / 16;
+        const four low = {0x03030303, 0x03030303, 0x03030303, 0x03030303};
+
+        for (size_t j = 0; j < PANEL; j += 4) {
+            const four a = four_load(block->q[j]);
+
+            turn_fours(a & low, a >> 2 & low, a >> 4 & low, a >> 6 & low, turned);
             memcpy(q[j], turned, sizeof turned);
         }
         for (size_t j = 0; j < PANEL; j++)

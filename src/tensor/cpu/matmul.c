@@ -100,7 +100,7 @@ static void multiply_floats(const struct matmul_part *p, size_t r0, size_t m, si
 
 bool packed_is_whole(const struct packed *w)
 {
-    return w->kind == PACK_Q4 || w->kind == PACK_Q8;
+    return w->kind == PACK_Q8 || w->kind == PACK_Q5 || w->kind == PACK_Q4 || w->kind == PACK_Q2;
 }
 
 struct rounded rounded_room(size_t m, size_t k, struct arena *a)

@@ -1,8 +1,10 @@
 /*
- * packed.c - weights as they lie in a file become panels of 16 outputs, in the same number format.
+ * packed.c - weights as they lie in a file become panels of 16 outputs, in the same number format or one that holds it.
  *
  * The panel is what the inner loop reads: 16 outputs side by side for each k. Formats that ggml keeps in blocks along
- * k keep their scales beside their block, widened to FP32, so that a value is one exact multiply-add away.
+ * k keep their scales beside their block, widened to FP32, so that a value is one multiply-add away. Where
+ * there are minima, numbers of at most 5 bits are times scales of at most 17, which is exact: a fused multiply-add has the bits of
+ * a product and a sum that are rounded each.
  */
 #include "base/parallel.h"
 #include "base/size.h"
@@ -18,13 +20,25 @@ static enum pack_kind kind_of(enum dtype t)
         return PACK_F16;
     case DTYPE_BF16:
         return PACK_BF16;
+    case DTYPE_F8_E4M3:
+        return PACK_F8;
     case DTYPE_Q8_0:
     case DTYPE_Q6_K:
+    case DTYPE_Q3_K:
+    case DTYPE_IQ4_NL:
+    case DTYPE_IQ4_XS:
+    case DTYPE_MXFP4:
         return PACK_Q8;
+    case DTYPE_Q5_0:
+    case DTYPE_Q5_1:
+    case DTYPE_Q5_K:
+        return PACK_Q5;
     case DTYPE_Q4_0:
     case DTYPE_Q4_1:
     case DTYPE_Q4_K:
         return PACK_Q4;
+    case DTYPE_Q2_K:
+        return PACK_Q2;
     default:
         return PACK_F32;
     }
@@ -40,8 +54,14 @@ static size_t panel_bytes_of(enum pack_kind kind, size_t k)
         return k * PANEL * sizeof(uint16_t);
     case PACK_Q8:
         return k / 16 * sizeof(struct pack_q8);
+    case PACK_Q5:
+        return k / 32 * sizeof(struct pack_q5);
     case PACK_Q4:
         return k / 32 * sizeof(struct pack_q4);
+    case PACK_Q2:
+        return k / 16 * sizeof(struct pack_q2);
+    case PACK_F8:
+        return (k + 15) / 16 * sizeof(struct pack_f8);
     }
     return 0;
 }
@@ -65,96 +85,105 @@ static void put_plain(const struct matrix_view *w, size_t row, size_t j, size_t 
         memcpy(panel + (k * PANEL + j) * size, src + k * size, size);
 }
 
-static uint16_t u16_at(const unsigned char *p)
+static void put_q8(const struct whole_block *b, size_t n, size_t j, struct pack_q8 *to)
 {
-    uint16_t v;
-
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-
-/* Q8_0: f16 d, int8 q[32] */
-static void put_q8_0(const unsigned char *src, size_t n_blocks, size_t j, struct pack_q8 *panel)
-{
-    for (size_t b = 0; b < n_blocks; b++, src += 34) {
-        for (size_t h = 0; h < 2; h++) {
-            struct pack_q8 *block = &panel[2 * b + h];
-
-            block->d[j] = f16_to_f32(u16_at(src));
-            for (size_t i = 0; i < 16; i++)
-                block->q[i / 4][j][i % 4] = (int8_t)src[2 + 16 * h + i];
-        }
+    for (size_t i = 0; i < n; i++) {
+        to[i / 16].d[j] = b->d[i / 16];
+        to[i / 16].q[i % 16 / 4][j][i % 4] = b->q[i];
     }
 }
 
-/* Q6_K: ql[128], qh[64], int8 scales[16], f16 d; 256 values; value = (d * scale) * (q - 32) */
-static void put_q6_k(const unsigned char *src, size_t n_blocks, size_t j, struct pack_q8 *panel)
+static void put_nibble(uint8_t q[4][PANEL][4], size_t i, size_t j, unsigned nibble)
 {
-    for (size_t b = 0; b < n_blocks; b++, src += 210) {
-        const unsigned char *ql = src, *qh = src + 128, *scales = src + 192;
-        const float d = f16_to_f32(u16_at(src + 208));
+    uint8_t *byte = &q[i / 8][j][i % 4];
 
-        for (size_t i = 0; i < 256; i++) {
-            const size_t half = i / 128, in_half = i % 128, quarter = in_half / 32,
-                         l = in_half % 32;
-            const unsigned low = ql[half * 64 + (quarter % 2) * 32 + l];
-            const unsigned nibble = quarter < 2 ? low & 15u : low >> 4;
-            const unsigned high = (unsigned)(qh[half * 32 + l] >> (2 * quarter)) & 3u;
-            struct pack_q8 *block = &panel[b * 16 + i / 16];
+    *byte = (uint8_t)(i % 8 < 4 ? (*byte & 0xF0u) | nibble : (*byte & 0x0Fu) | nibble << 4);
+}
 
-            block->q[i % 16 / 4][j][i % 4] = (int8_t)((int)(nibble | high << 4) - 32);
-            block->d[j] = d * (float)(int8_t)scales[i / 16];
-        }
+/* Where a format has no minima, its smallest whole number becomes 0, and the minimum what that number stood for. */
+static float min_of(const struct dtype_info *t, const struct whole_block *b, size_t run)
+{
+    return t->has_min ? b->m[run] : (float)t->least * b->d[run];
+}
+
+static void put_q4(const struct dtype_info *t, const struct whole_block *b, size_t j,
+                   struct pack_q4 *to)
+{
+    for (size_t i = 0; i < t->block; i++) {
+        to[i / 32].d[j] = b->d[i / 16];
+        to[i / 32].m[j] = min_of(t, b, i / 16);
+        put_nibble(to[i / 32].q, i % 32, j, (unsigned)(b->q[i] - t->least));
     }
 }
 
-static void put_nibble(struct pack_q4 *block, size_t i, size_t j, unsigned q)
+/* The bytes of fifth bits are zero so far. */
+static void put_q5(const struct dtype_info *t, const struct whole_block *b, size_t j,
+                   struct pack_q5 *to)
 {
-    uint8_t *byte = &block->q[i / 8][j][i % 4];
+    for (size_t i = 0; i < t->block; i++, to += i % 32 == 0) {
+        const unsigned q = (unsigned)(b->q[i] - t->least), in = i % 32;
 
-    *byte = (uint8_t)(i % 8 < 4 ? (*byte & 0xF0u) | q : (*byte & 0x0Fu) | q << 4);
-}
-
-/* Q4_0: f16 d, 16 bytes; Q4_1: f16 d, f16 m, 16 bytes: low halves are values 0..15, high halves 16..31 */
-static void put_q4(const unsigned char *src, bool has_min, size_t n_blocks, size_t j,
-                   struct pack_q4 *panel)
-{
-    const size_t head = has_min ? 4 : 2;
-
-    for (size_t b = 0; b < n_blocks; b++, src += head + 16) {
-        const float d = f16_to_f32(u16_at(src));
-
-        panel[b].d[j] = d;
-        panel[b].m[j] = has_min ? f16_to_f32(u16_at(src + 2)) : -8.0f * d;
-        for (size_t i = 0; i < 16; i++) {
-            put_nibble(&panel[b], i, j, src[head + i] & 15u);
-            put_nibble(&panel[b], i + 16, j, src[head + i] >> 4);
-        }
+        to->d[j] = b->d[i / 16];
+        to->m[j] = min_of(t, b, i / 16);
+        put_nibble(to->q, in, j, q & 15u);
+        to->fifth[j][in % 4] = (uint8_t)(to->fifth[j][in % 4] | (q >> 4) << in / 4);
     }
 }
 
-/* Q4_K: f16 d, f16 dmin, 12 bytes of 6-bit scales and mins, 128 bytes; value = (d * sc) * q - (dmin * m) */
-static void put_q4_k(const unsigned char *src, size_t n_blocks, size_t j, struct pack_q4 *panel)
+/* The bytes are zero so far. */
+static void put_q2(const struct dtype_info *t, const struct whole_block *b, size_t j,
+                   struct pack_q2 *to)
 {
-    for (size_t b = 0; b < n_blocks; b++, src += 144) {
-        const float d = f16_to_f32(u16_at(src)), dmin = f16_to_f32(u16_at(src + 2));
-        const unsigned char *s = src + 4, *q = src + 16;
+    for (size_t i = 0; i < t->block; i++) {
+        struct pack_q2 *block = &to[i / 16];
+        uint8_t *byte = &block->q[j][i % 4];
 
-        for (size_t g = 0; g < 8; g++) {
-            struct pack_q4 *block = &panel[b * 8 + g];
-            const unsigned sc =
-                g < 4 ? s[g] & 63u : (s[g + 4] & 15u) | (unsigned)(s[g - 4] >> 6) << 4;
-            const unsigned mn =
-                g < 4 ? s[g + 4] & 63u : (unsigned)(s[g + 4] >> 4) | (unsigned)(s[g] >> 6) << 4;
+        block->d[j] = b->d[i / 16];
+        block->m[j] = b->m[i / 16];
+        *byte = (uint8_t)(*byte | (unsigned)b->q[i] << i % 16 / 4 * 2);
+    }
+}
 
-            block->d[j] = d * (float)sc;
-            block->m[j] = -(dmin * (float)mn);
-            for (size_t i = 0; i < 32; i++) {
-                const unsigned byte = q[g / 2 * 32 + i];
+static void put_blocks(const struct matrix_view *w, size_t row, size_t j, unsigned char *panel)
+{
+    const struct dtype_info *t = dtype_info(w->dtype);
+    const enum pack_kind kind = kind_of(w->dtype);
+    const unsigned char *src = matrix_row(w, row);
+    struct whole_block b;
 
-                put_nibble(block, i, j, g % 2 == 0 ? byte & 15u : byte >> 4);
-            }
-        }
+    for (size_t k = 0; k < w->cols; k += t->block, src += t->block_bytes) {
+        void *to = panel + panel_bytes_of(kind, k);
+
+        dtype_whole(w->dtype, src, &b);
+        if (kind == PACK_Q8)
+            put_q8(&b, t->block, j, to);
+        else if (kind == PACK_Q5)
+            put_q5(t, &b, j, to);
+        else if (kind == PACK_Q4)
+            put_q4(t, &b, j, to);
+        else
+            put_q2(t, &b, j, to);
+    }
+}
+
+static void put_f8(const struct matrix_view *w, size_t row, size_t j, struct pack_f8 *panel)
+{
+    const uint8_t *src = matrix_row(w, row);
+
+    for (size_t k = 0; k < w->cols; k++) {
+        panel[k / 16].d[j] = matrix_scale(w, row, k / 16 * 16);
+        panel[k / 16].q[k % 16][j] = src[k];
+    }
+}
+
+/* Rare, so that no panel knows it. */
+static void put_e5m2(const struct matrix_view *w, size_t row, size_t j, float *panel)
+{
+    const uint8_t *src = matrix_row(w, row);
+
+    for (size_t k = 0; k < w->cols; k++) {
+        dtype_to_f32(w->dtype, src + k, 1, &panel[k * PANEL + j]);
+        panel[k * PANEL + j] *= matrix_scale(w, row, k);
     }
 }
 
@@ -163,12 +192,10 @@ static void pack_panel(void *ctx, size_t p, int thread)
     const struct packing *job = ctx;
     const struct matrix_view *w = job->w;
     unsigned char *panel = job->out->data + p * job->out->panel_bytes;
-    const size_t n_blocks = w->cols / dtype_info(w->dtype)->block;
 
     (void)thread;
     for (size_t j = 0; j < PANEL && p * PANEL + j < w->rows; j++) {
         const size_t row = p * PANEL + j;
-        const unsigned char *src = matrix_row(w, row);
 
         switch (w->dtype) {
         case DTYPE_F32:
@@ -178,21 +205,14 @@ static void pack_panel(void *ctx, size_t p, int thread)
         case DTYPE_BF16:
             put_plain(w, row, j, 2, panel);
             break;
-        case DTYPE_Q8_0:
-            put_q8_0(src, n_blocks, j, (struct pack_q8 *)panel);
+        case DTYPE_F8_E4M3:
+            put_f8(w, row, j, (struct pack_f8 *)(void *)panel);
             break;
-        case DTYPE_Q6_K:
-            put_q6_k(src, n_blocks, j, (struct pack_q8 *)panel);
+        case DTYPE_F8_E5M2:
+            put_e5m2(w, row, j, (float *)(void *)panel);
             break;
-        case DTYPE_Q4_0:
-        case DTYPE_Q4_1:
-            put_q4(src, w->dtype == DTYPE_Q4_1, n_blocks, j, (struct pack_q4 *)panel);
-            break;
-        case DTYPE_Q4_K:
-            put_q4_k(src, n_blocks, j, (struct pack_q4 *)panel);
-            break;
-        case N_DTYPES:
-            break;
+        default:
+            put_blocks(w, row, j, panel);
         }
     }
 }

@@ -23,6 +23,18 @@ static void plain_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i,
     }
 }
 
+static int q5_at(const struct pack_q5 *block, size_t k, size_t j)
+{
+    const int byte = block->q[k / 8][j][k % 4], fifth = block->fifth[j][k % 4] >> k / 4 & 1;
+
+    return (k % 8 < 4 ? byte & 15 : byte >> 4) | fifth << 4;
+}
+
+static int q2_at(const struct pack_q2 *block, size_t k, size_t j)
+{
+    return block->q[j][k % 4] >> k / 4 * 2 & 3;
+}
+
 static float plain_weight(enum pack_kind kind, const void *panel, size_t k, size_t j)
 {
     switch (kind) {
@@ -42,6 +54,21 @@ static float plain_weight(enum pack_kind kind, const void *panel, size_t k, size
         const uint8_t byte = block->q[k % 32 / 8][j][k % 4];
 
         return fmaf((float)(k % 8 < 4 ? byte & 15 : byte >> 4), block->d[j], block->m[j]);
+    }
+    case PACK_Q5: {
+        const struct pack_q5 *block = (const struct pack_q5 *)panel + k / 32;
+
+        return fmaf((float)q5_at(block, k % 32, j), block->d[j], block->m[j]);
+    }
+    case PACK_Q2: {
+        const struct pack_q2 *block = (const struct pack_q2 *)panel + k / 16;
+
+        return fmaf((float)q2_at(block, k % 16, j), block->d[j], block->m[j]);
+    }
+    case PACK_F8: {
+        const struct pack_f8 *block = (const struct pack_f8 *)panel + k / 16;
+
+        return f8_e4m3_to_f32(block->q[k % 16][j]) * block->d[j];
     }
     }
     return 0;
@@ -364,25 +391,62 @@ static void plain_round_row(const float *x, const struct rounded *to, size_t row
     }
 }
 
+/* A block of whole numbers of a panel: what they are, and what they are worth. */
+struct plain_whole {
+    size_t size; /* 16 or 32 */
+    int q[32];
+    float d, m;
+    bool has_min;
+};
+static struct plain_whole plain_block(enum pack_kind kind, const void *panel, size_t b, size_t j)
+{
+    struct plain_whole out = {.size = pack_whole_size(kind), .has_min = kind != PACK_Q8};
+
+    for (size_t k = 0; k < out.size; k++) {
+        if (kind == PACK_Q8) {
+            const struct pack_q8 *w = (const struct pack_q8 *)panel + b;
+
+            out.q[k] = w->q[k / 4][j][k % 4];
+            out.d = w->d[j];
+        } else if (kind == PACK_Q2) {
+            const struct pack_q2 *w = (const struct pack_q2 *)panel + b;
+
+            out.q[k] = q2_at(w, k, j);
+            out.d = w->d[j];
+            out.m = w->m[j];
+        } else if (kind == PACK_Q5) {
+            const struct pack_q5 *w = (const struct pack_q5 *)panel + b;
+
+            out.q[k] = q5_at(w, k, j);
+            out.d = w->d[j];
+            out.m = w->m[j];
+        } else {
+            const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
+
+            out.q[k] = k % 8 < 4 ? w->q[k / 8][j][k % 4] & 15 : w->q[k / 8][j][k % 4] >> 4;
+            out.d = w->d[j];
+            out.m = w->m[j];
+        }
+    }
+    return out;
+}
+
 static float plain_rounded_element(enum pack_kind kind, const struct rounded *x, size_t row,
                                    const void *panel, size_t j, float acc)
 {
-    const size_t size = kind == PACK_Q4 ? 32 : 16;
+    const size_t size = pack_whole_size(kind);
 
     for (size_t b = 0; b < x->k / size; b++) {
         const size_t at = b * size / ROUNDED_BLOCK * x->m + row;
         const int8_t *q = x->q + at * ROUNDED_BLOCK + b * size % ROUNDED_BLOCK;
-        const struct pack_q4 *w4 = (const struct pack_q4 *)panel + b;
-        const struct pack_q8 *w8 = (const struct pack_q8 *)panel + b;
+        const struct plain_whole w = plain_block(kind, panel, b, j);
         int32_t sum = 0;
 
         for (size_t k = 0; k < size; k++)
-            sum += q[k] * (kind == PACK_Q8 ? w8->q[k / 4][j][k % 4]
-                           : k % 8 < 4     ? w4->q[k / 8][j][k % 4] & 15
-                                           : w4->q[k / 8][j][k % 4] >> 4);
-        acc = fmaf((float)sum, (kind == PACK_Q4 ? w4->d[j] : w8->d[j]) * x->step[at], acc);
-        if (kind == PACK_Q4)
-            acc = fmaf(w4->m[j], x->shift[at], acc);
+            sum += q[k] * w.q[k];
+        acc = fmaf((float)sum, w.d * x->step[at], acc);
+        if (w.has_min)
+            acc = fmaf(w.m, size == 32 ? x->shift[at] : rounded_shift16(x, b, row), acc);
     }
     for (size_t o = 0; o < x->n_apart[row]; o++) {
         const struct rounded_apart *apart = &x->apart[row * (x->k / ROUNDED_BLOCK) + o];

@@ -162,6 +162,49 @@ SIMD v16 v_from_u4(const uint8_t p[][4], int t, int half)
 {
     return (v16){v_from_u4_half(p, 8 * t + 4 * half), v_from_u4_half(p + 8, 8 * t + 4 * half)};
 }
+/* the same, with bit `bit` of byte t of each four of fifth above it */
+SIMD __m256 v_from_u5_half(const uint8_t p[][4], int shift, const uint8_t fifth[][4], int bit)
+{
+    const __m256i low = _mm256_and_si256(
+        _mm256_srli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p), shift),
+        _mm256_set1_epi32(15));
+    const __m256i high = _mm256_and_si256(
+        _mm256_srli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)fifth), bit),
+        _mm256_set1_epi32(1));
+
+    return _mm256_cvtepi32_ps(_mm256_or_si256(low, _mm256_slli_epi32(high, 4)));
+}
+SIMD v16 v_from_u5(const uint8_t p[][4], int t, int half, const uint8_t fifth[][4], int bit)
+{
+    return (v16){v_from_u5_half(p, 8 * t + 4 * half, fifth, 8 * t + bit),
+                 v_from_u5_half(p + 8, 8 * t + 4 * half, fifth + 8, 8 * t + bit)};
+}
+SIMD __m256 v_from_u2_half(const uint8_t p[][4], int shift)
+{
+    const __m256i q =
+        _mm256_srli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p), shift);
+
+    return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(3)));
+}
+/* two bits of byte t of each four, from bit 2 * pair on */
+SIMD v16 v_from_u2(const uint8_t p[][4], int t, int pair)
+{
+    return (v16){v_from_u2_half(p, 8 * t + 2 * pair), v_from_u2_half(p + 8, 8 * t + 2 * pair)};
+}
+/* f8_e4m3_to_f32 */
+SIMD v16 v_from_e4m3(const uint8_t *p)
+{
+    const __m256i b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p)),
+                  rest = _mm256_and_si256(b, _mm256_set1_epi16(0x7f)),
+                  sign = _mm256_slli_epi16(_mm256_andnot_si256(_mm256_set1_epi16(0x7f), b), 8),
+                  nan = _mm256_and_si256(_mm256_cmpeq_epi16(rest, _mm256_set1_epi16(0x7f)),
+                                         _mm256_set1_epi16(0x7c00)),
+                  h = _mm256_or_si256(_mm256_or_si256(sign, nan), _mm256_slli_epi16(rest, 7));
+    const __m256 up = _mm256_set1_ps(256);
+
+    return (v16){_mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(h)), up),
+                 _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(h, 1)), up)};
+}
 SIMD void v_transpose8(const float *in, size_t in_ld, float *out, size_t out_ld)
 {
     __m256 r[8], t[8];

@@ -136,6 +136,37 @@ SIMD v16 v_from_u4(const uint8_t p[][4], int t, int half)
 
     return _mm512_cvtepi32_ps(_mm512_and_si512(q, _mm512_set1_epi32(15)));
 }
+/* the same, with bit `bit` of byte t of each four of fifth above it */
+SIMD v16 v_from_u5(const uint8_t p[][4], int t, int half, const uint8_t fifth[][4], int bit)
+{
+    const __m512i low =
+        _mm512_and_si512(_mm512_srli_epi32(_mm512_loadu_si512(p), (unsigned)(8 * t + 4 * half)),
+                         _mm512_set1_epi32(15));
+    const __m512i high =
+        _mm512_and_si512(_mm512_srli_epi32(_mm512_loadu_si512(fifth), (unsigned)(8 * t + bit)),
+                         _mm512_set1_epi32(1));
+
+    return _mm512_cvtepi32_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 4)));
+}
+/* two bits of byte t of each four, from bit 2 * pair on */
+SIMD v16 v_from_u2(const uint8_t p[][4], int t, int pair)
+{
+    const __m512i q = _mm512_srli_epi32(_mm512_loadu_si512(p), (unsigned)(8 * t + 2 * pair));
+
+    return _mm512_cvtepi32_ps(_mm512_and_si512(q, _mm512_set1_epi32(3)));
+}
+/* f8_e4m3_to_f32 */
+SIMD v16 v_from_e4m3(const uint8_t *p)
+{
+    const __m256i b = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p)),
+                  rest = _mm256_and_si256(b, _mm256_set1_epi16(0x7f)),
+                  sign = _mm256_slli_epi16(_mm256_andnot_si256(_mm256_set1_epi16(0x7f), b), 8),
+                  nan = _mm256_and_si256(_mm256_cmpeq_epi16(rest, _mm256_set1_epi16(0x7f)),
+                                         _mm256_set1_epi16(0x7c00)),
+                  h = _mm256_or_si256(_mm256_or_si256(sign, nan), _mm256_slli_epi16(rest, 7));
+
+    return _mm512_mul_ps(_mm512_cvtph_ps(h), _mm512_set1_ps(256));
+}
 SIMD void v_transpose8(const float *in, size_t in_ld, float *out, size_t out_ld)
 {
     __m256 r[8], t[8];

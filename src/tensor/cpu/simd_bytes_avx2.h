@@ -54,6 +54,14 @@ SIMD vi i_and(vi x, vi y)
 {
     return _mm256_and_si256(x, y);
 }
+SIMD vi i_or(vi x, vi y)
+{
+    return _mm256_or_si256(x, y);
+}
+SIMD vi i_add(vi x, vi y)
+{
+    return _mm256_add_epi32(x, y);
+}
 SIMD vi i_shift_right(vi x, int n)
 {
     return _mm256_srl_epi32(x, _mm_cvtsi32_si128(n));

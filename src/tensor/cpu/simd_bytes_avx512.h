@@ -57,6 +57,14 @@ SIMD vi i_and(vi x, vi y)
 {
     return _mm512_and_si512(x, y);
 }
+SIMD vi i_or(vi x, vi y)
+{
+    return _mm512_or_si512(x, y);
+}
+SIMD vi i_add(vi x, vi y)
+{
+    return _mm512_add_epi32(x, y);
+}
 SIMD vi i_shift_right(vi x, int n)
 {
     return _mm512_srl_epi32(x, _mm_cvtsi32_si128(n));
