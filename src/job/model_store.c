@@ -455,6 +455,20 @@ bool model_store_is_name(const char *name)
            strncmp(name, "ft:", 3) != 0;
 }
 
+/* "name-00001-of-00003.gguf": of several files, which a name in the store cannot be. */
+static bool is_part(struct str path)
+{
+    static const char form[] = "-00000-of-00000.gguf"; /* 0: any digit */
+    const struct str end =
+        str_from(path, path.len < sizeof form - 1 ? 0 : path.len + 1 - sizeof form);
+
+    for (size_t i = 0; form[i] != '\0'; i++)
+        if (i >= end.len ||
+            (form[i] == '0' ? end.ptr[i] < '0' || end.ptr[i] > '9' : end.ptr[i] != form[i]))
+            return false;
+    return true;
+}
+
 bool model_store_import(const char *home, const struct model_import *what, struct arena *a,
                         const char **place, struct error *err)
 {
@@ -470,6 +484,12 @@ bool model_store_import(const char *home, const struct model_import *what, struc
                     name);
     if (realpath(what->path, full) == NULL)
         return fail_errno(err, "cannot open %s", what->path);
+    if (!folder && is_part(str_of(full)))
+        return fail(
+            err, ERR_UNSUPPORTED,
+            "%s is one of several parts, and a model of the store is one file: join them "
+            "with llama-gguf-split --merge, or give this path wherever a model is asked for",
+            what->path);
     const char *to = arena_printf(a, "%s/%s%s", dir, name,
                                   folder || str_ends(str_of(name), STR(".gguf")) ? "" : ".gguf");
     const char *beside = arena_printf(a, "%s/.%s.part-%ld", dir, name, (long)getpid());

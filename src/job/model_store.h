@@ -47,7 +47,8 @@ MUST_CHECK bool model_store_list(const char *home, struct arena *a, struct model
 
 /*
  * Puts the model at path into the store under name (NULL: the file's or folder's own), as a copy or a symbolic link.
- * The place is filled by one rename. Fails with ERR_INVALID where the name is taken or cannot be a name.
+ * The place is filled by one rename. Fails with ERR_INVALID where the name is taken or cannot be a name, ERR_UNSUPPORTED for
+ * a part of a model.
  */
 struct model_import {
     const char *path, *name;

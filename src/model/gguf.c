@@ -35,6 +35,8 @@ struct gguf {
     struct key *keys; /* [n_keys], sorted by name */
     struct gguf_tensor *tensors;
     const struct gguf_tensor **by_name; /* [n_tensors] */
+    struct gguf *const *parts;          /* [n_parts] those behind the first; closed with it */
+    size_t n_parts;
 };
 
 static const struct {
@@ -396,7 +398,7 @@ bool gguf_open_bytes(const void *bytes, size_t len, const char *what, struct ggu
     return open_map((struct file_map){.ptr = bytes, .len = len}, false, what, out, err);
 }
 
-bool gguf_open(const char *path, struct gguf **out, struct error *err)
+static bool open_one(const char *path, struct gguf **out, struct error *err)
 {
     struct file_map map = {0};
 
@@ -409,10 +411,153 @@ bool gguf_open(const char *path, struct gguf **out, struct error *err)
     return true;
 }
 
+/* --- parts */
+
+/* What a part says of itself must be what is expected of number no (0 the first) of count. */
+static bool part_check(const struct gguf *g, size_t no, size_t count, struct error *err)
+{
+    int64_t is = -1, of = 0;
+
+    if (!gguf_need(g, "split.no", err) || !gguf_need(g, "split.count", err) ||
+        !gguf_get_int(g, "split.no", 0, UINT16_MAX, &is, err) ||
+        !gguf_get_int(g, "split.count", 0, UINT16_MAX, &of, err))
+        return false;
+    return ((size_t)is == no && (size_t)of == count) ||
+           fail_param(err, ERR_INVALID, "split.no",
+                      "%s says that it is part %" PRId64 " of %" PRId64
+                      ", part %zu of %zu was expected",
+                      g->what, is + 1, of, no + 1, count);
+}
+
+/* As many tensors as the first part says, and not too many. */
+static bool tensors_count(const struct gguf *g, size_t *n, struct error *err)
+{
+    int64_t said;
+
+    *n = g->n_tensors;
+    for (size_t p = 0; p < g->n_parts; p++)
+        *n += g->parts[p]->n_tensors;
+    if (*n > LIMIT_TENSORS)
+        return fail(err, ERR_LIMIT, "%s: %zu tensors in all parts are more than the %zu allowed",
+                    g->what, *n, LIMIT_TENSORS);
+    said = (int64_t)*n;
+    if (!gguf_get_int(g, "split.tensors.count", 0, INT64_MAX, &said, err))
+        return false;
+    return (size_t)said == *n ||
+           fail_param(err, ERR_INVALID, "split.tensors.count",
+                      "%s: split.tensors.count is %" PRId64 ", but the %zu parts have %zu", g->what,
+                      said, g->n_parts + 1, *n);
+}
+
+/* One list of all parts' tensors, in their order. */
+static bool tensors_gather(struct gguf *g, struct error *err)
+{
+    size_t n, at = g->n_tensors;
+
+    if (!tensors_count(g, &n, err))
+        return false;
+    struct gguf_tensor *all = arena_try(&g->arena, n, sizeof *all, "the tensor table", err);
+    const struct gguf_tensor **by_name =
+        arena_try(&g->arena, n, sizeof *by_name, "the tensor table", err);
+    if (all == NULL || by_name == NULL)
+        return false;
+    for (size_t i = 0; i < g->n_tensors; i++)
+        all[i] = g->tensors[i];
+    for (size_t p = 0; p < g->n_parts; p++)
+        for (size_t i = 0; i < g->parts[p]->n_tensors; i++)
+            all[at++] = g->parts[p]->tensors[i];
+    for (size_t i = 0; i < n; i++)
+        by_name[i] = &all[i];
+    g->tensors = all;
+    g->by_name = by_name;
+    g->n_tensors = n;
+    return tensors_differ(g, err);
+}
+
+bool gguf_join(struct gguf *first, struct gguf *const *others, size_t n, struct error *err)
+{
+    assert(first->n_parts == 0);
+    struct gguf **parts = ARENA_ARRAY(&first->arena, struct gguf *, n + 1);
+
+    for (size_t i = 0; i < n; i++)
+        parts[i] = others[i];
+    first->parts = parts;
+    first->n_parts = n;
+    if (!part_check(first, 0, n + 1, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!part_check(others[i], i + 1, n + 1, err))
+            return false;
+    return tensors_gather(first, err);
+}
+
+/* Opens the parts that are named as the first is, up to one that fails; *n of them. */
+static bool others_open(const struct gguf *first, size_t count, struct arena *a,
+                        struct gguf **others, size_t *n, struct error *err)
+{
+    const struct str path = str_of(first->what),
+                     end = str_of(arena_printf(a, "-00001-of-%05zu.gguf", count));
+
+    if (!str_ends(path, end))
+        return fail_param(err, ERR_INVALID, "split.count",
+                          "%s is the first of %zu parts, but its name does not end in %s, so the "
+                          "others cannot be found",
+                          first->what, count, end.ptr);
+    for (*n = 0; *n + 1 < count; (*n)++) {
+        const char *other = arena_printf(a, "%.*s-%05zu-of-%05zu.gguf", (int)(path.len - end.len),
+                                         path.ptr, *n + 2, count);
+
+        if (!open_one(other, &others[*n], err))
+            return fail_while(err, "opening part %zu of %zu", *n + 2, count);
+    }
+    return true;
+}
+
+static bool parts_open(struct gguf *g, struct error *err)
+{
+    int64_t count = 1, no = 0;
+    struct arena a = {0};
+    size_t n = 0;
+
+    if (!gguf_get_int(g, "split.count", 0, GGUF_MAX_PARTS, &count, err) ||
+        !gguf_get_int(g, "split.no", 0, UINT16_MAX, &no, err))
+        return false;
+    if (count <= 1)
+        return true;
+    if (no != 0)
+        return fail_param(err, ERR_INVALID, "split.no",
+                          "%s is part %" PRId64 " of %" PRId64
+                          "; give the first, whose name ends in -00001-of-%05" PRId64 ".gguf",
+                          g->what, no + 1, count, count);
+    struct gguf **others = ARENA_ARRAY(&a, struct gguf *, (size_t)count);
+    const bool opened = others_open(g, (size_t)count, &a, others, &n, err);
+    for (size_t i = 0; !opened && i < n; i++)
+        gguf_close(others[i]);
+    const bool ok = opened && gguf_join(g, others, n, err);
+    arena_release(&a);
+    return ok;
+}
+
+bool gguf_open(const char *path, struct gguf **out, struct error *err)
+{
+    struct gguf *g = NULL;
+
+    if (!open_one(path, &g, err))
+        return false;
+    if (!parts_open(g, err)) {
+        gguf_close(g);
+        return false;
+    }
+    *out = g;
+    return true;
+}
+
 void gguf_close(struct gguf *g)
 {
     if (g == NULL)
         return;
+    for (size_t i = 0; i < g->n_parts; i++)
+        gguf_close(g->parts[i]); /* none has parts of its own */
     if (g->map_is_ours)
         file_map_close(&g->map);
     struct arena a = g->arena; /* g lies in it */
@@ -424,9 +569,15 @@ const char *gguf_name(const struct gguf *g)
     return g->what;
 }
 
-struct file_map gguf_map(const struct gguf *g)
+size_t gguf_n_files(const struct gguf *g)
 {
-    return g->map;
+    return 1 + g->n_parts;
+}
+
+struct file_map gguf_file(const struct gguf *g, size_t i)
+{
+    assert(i <= g->n_parts);
+    return i == 0 ? g->map : g->parts[i - 1]->map;
 }
 
 size_t gguf_count(const struct gguf *g)

@@ -7,6 +7,9 @@
  * Versions 2 and 3, little-endian. The file is mapped; everything is checked on opening, so that whatever is handed out
  * later lies in the file: counts against the bytes that are there, names against their like, tensors against the end
  * and against each other. Read-only after _open: any number of threads may use it.
+ *
+ * A model may come in parts, name-00001-of-00003.gguf and so on: the first has the keys, each has tensors, and split.no,
+ * split.count and split.tensors.count say that they belong together. Opening the first opens all, and finds their tensors.
  */
 #ifndef HONE_MODEL_GGUF_H
 #define HONE_MODEL_GGUF_H
@@ -20,6 +23,7 @@
 #define GGUF_MAX_NAME 65535 /* bytes of a key or a tensor's name */
 #define GGUF_MAX_DEPTH 4    /* arrays in arrays */
 #define GGUF_MAX_DIMS 4
+#define GGUF_MAX_PARTS 1024
 
 enum gguf_type { /* the numbers of the format */
                  GGUF_U8,
@@ -55,14 +59,22 @@ struct gguf_tensor {
 };
 
 struct gguf;
+/* With all parts, which lie beside the first. */
 MUST_CHECK bool gguf_open(const char *path, struct gguf **out, struct error *err);
-/* The same for bytes that outlive it and stay the caller's; what names them in errors. */
+/* One file's bytes, which outlive it and stay the caller's; what names them in errors. */
 MUST_CHECK bool gguf_open_bytes(const void *bytes, size_t len, const char *what, struct gguf **out,
                                 struct error *err);
+/*
+ * Adds the tensors of others[0..n), parts 2 to n + 1, to those of the first. Fails with ERR_INVALID where they are not what
+ * the first says they are, ERR_CORRUPT for a tensor in two of them. The others are closed with the first, also if it fails.
+ */
+MUST_CHECK bool gguf_join(struct gguf *first, struct gguf *const *others, size_t n,
+                          struct error *err);
 void gguf_close(struct gguf *g);
 
 const char *gguf_name(const struct gguf *g); /* the path, for errors */
-struct file_map gguf_map(const struct gguf *g);
+size_t gguf_n_files(const struct gguf *g);
+struct file_map gguf_file(const struct gguf *g, size_t i); /* in the order of the parts */
 size_t gguf_count(const struct gguf *g);
 const struct gguf_tensor *gguf_at(const struct gguf *g,
                                   size_t i); /* i in 0..count-1, in the file's order */

@@ -84,8 +84,11 @@ static bool shape_fits(const struct model_files *f, const struct file_tensor *t,
     }
     /* GGUF checks this against the whole tensor; a folder has no block types */
     assert(want[1].size % dtype_info(t->dtype)->block == 0);
-    *out = (struct matrix_view){
-        .dtype = t->dtype, .rows = want[0].size, .cols = want[1].size, .data = t->data};
+    *out = (struct matrix_view){.dtype = t->dtype,
+                                .rows = want[0].size,
+                                .cols = want[1].size,
+                                .data = t->data,
+                                .scale = t->scale};
     return true;
 }
 
@@ -202,6 +205,18 @@ bool model_files_fit_tokenizer(struct model_files *f, struct error *err)
     return true;
 }
 
+static size_t n_weight_files(const struct model_files *f)
+{
+    return f->gguf != NULL          ? gguf_n_files(f->gguf)
+           : f->safetensors != NULL ? safetensors_n_files(f->safetensors)
+                                    : 0;
+}
+
+static struct file_map weight_file(const struct model_files *f, size_t i)
+{
+    return f->gguf != NULL ? gguf_file(f->gguf, i) : safetensors_file(f->safetensors, i);
+}
+
 /* Weights are read soon, and all of them: let the system begin while the rest is being prepared. */
 static void expect_soon(struct file_map map)
 {
@@ -222,23 +237,16 @@ bool model_files_open(const char *path, struct model_files **out, struct error *
         model_files_close(f);
         return false;
     }
-    if (f->gguf != NULL)
-        expect_soon(gguf_map(f->gguf));
-    for (size_t i = 0; f->safetensors != NULL && i < safetensors_n_files(f->safetensors); i++)
-        expect_soon(safetensors_file(f->safetensors, i));
+    for (size_t i = 0; i < n_weight_files(f); i++)
+        expect_soon(weight_file(f, i));
     *out = f;
     return true;
 }
 
 void model_files_forget(const struct model_files *f)
 {
-    if (f->gguf != NULL) {
-        const struct file_map map = gguf_map(f->gguf);
-
-        file_map_forget(&map);
-    }
-    for (size_t i = 0; f->safetensors != NULL && i < safetensors_n_files(f->safetensors); i++) {
-        const struct file_map map = safetensors_file(f->safetensors, i);
+    for (size_t i = 0; i < n_weight_files(f); i++) {
+        const struct file_map map = weight_file(f, i);
 
         file_map_forget(&map);
     }
@@ -286,10 +294,8 @@ bool model_files_sha256(struct model_files *f, char out[65], struct error *err)
     (void)err; /* a mapped file does not fail by returning */
     if (f->sha256[0] == '\0') {
         sha256_init(&ctx);
-        if (f->gguf != NULL)
-            sha256_update(&ctx, gguf_map(f->gguf).len, gguf_map(f->gguf).ptr);
-        for (size_t i = 0; f->safetensors != NULL && i < safetensors_n_files(f->safetensors); i++) {
-            const struct file_map map = safetensors_file(f->safetensors, i);
+        for (size_t i = 0; i < n_weight_files(f); i++) {
+            const struct file_map map = weight_file(f, i);
 
             sha256_update(&ctx, map.len, map.ptr);
         }

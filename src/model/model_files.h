@@ -1,7 +1,7 @@
 /*
  * model_files.h - a model on disk, whichever form it has: config, weights by one set of names, tokenizer, template.
  *
- * Forms: a .gguf file; a Hugging Face folder (config.json, *.safetensors, sharded or not, tokenizer.json,
+ * Forms: a .gguf file, or the first of its parts; a Hugging Face folder (config.json, *.safetensors, sharded or not, tokenizer.json,
  * tokenizer_config.json, generation_config.json, chat_template.jinja). Everything is memory-mapped, checked before
  * use, and named in errors. Weights are in Hugging Face's row order: what GGUF permutes is put right by row_order.
  *
@@ -62,7 +62,7 @@ const struct tokenizer *model_files_tokenizer(const struct model_files *f);
 /* The chat template's source; {"", 0} where the model has none. */
 struct str model_files_template(const struct model_files *f);
 /*
- * SHA-256 over the weights' file, or over the shards one after another in the order of their names; computed when first
+ * SHA-256 over the weights' file, or over the shards or parts one after another in the order of their names; computed when first
  * asked for, by one thread (it reads them whole); 64 hex digits.
  */
 MUST_CHECK bool model_files_sha256(struct model_files *f, char out[65], struct error *err);

@@ -1,5 +1,5 @@
 /*
- * model_files_gguf.c - a model in one .gguf file: weights, tokenizer and template.
+ * model_files_gguf.c - a model in one .gguf file, or in parts of one: weights, tokenizer and template.
  */
 #include "base/limits.h"
 #include "base/size.h"
@@ -7,7 +7,6 @@
 #include "model/model_files_internal.h"
 #include "model/shown.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 /* What a file that is not GGUF seems to be, by its first bytes; NULL: nothing that is known. */
@@ -121,17 +120,9 @@ static bool tensors_list(struct model_files *f, struct error *err)
     return true;
 }
 
-/* One of several parts, or with Llama 3.1's frequencies in a tensor: known, and told as what it is. */
+/* With Llama 3.1's frequencies in a tensor: known, and told as what it is. */
 static bool variant_check(const struct model_files *f, struct error *err)
 {
-    int64_t n_parts = 1;
-
-    if (!gguf_get_int(f->gguf, "split.count", 0, UINT16_MAX, &n_parts, err))
-        return false;
-    if (n_parts > 1)
-        return fail_param(err, ERR_UNSUPPORTED, "split.count",
-                          "%s is one of %" PRId64 " parts; join them with llama-gguf-split --merge",
-                          f->path, n_parts);
     if (gguf_find(f->gguf, "rope_freqs.weight") != NULL)
         return fail(
             err, ERR_UNSUPPORTED,

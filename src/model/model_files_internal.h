@@ -19,7 +19,8 @@ struct file_tensor {
     enum dtype dtype;
     size_t n_dims, dims[4]; /* rows first */
     const void *data;
-    bool used; /* some weight is this tensor */
+    const struct weight_scale *scale; /* of an FP8 weight, or NULL */
+    bool used;                        /* some weight is this tensor */
 };
 
 struct model_files {

@@ -32,6 +32,13 @@ class Store(HoneTest):
         self.assertEqual(self.names(), ["folder", "linked"])
         self.works("tokenize", "--model", "folder", "a")
 
+    def test_a_model_of_several_parts_is_used_where_it_lies(self):
+        first = os.path.join(os.path.dirname(TINY), "formats", "mixed-00001-of-00003.gguf")
+        self.works("tokenize", "--model", first, "a")
+        for link in ((), ("--link",)):
+            self.fails("import", first, "--name", "parts", *link, says=["one of several parts", "llama-gguf-split --merge"])
+        self.assertEqual(self.names(), [])
+
     def test_a_name_is_taken_once(self):
         self.works("import", GGUF, "--name", "x")
         self.fails("import", GGUF, "--name", "x", says="is there already")

@@ -1,5 +1,7 @@
 /*
  * gguf_fuzz.c - a GGUF file that may be anything: what opens lies in the file, and its keys make a config or a sentence.
+ *
+ * Where GGUF stands once more in the input, what is from there on is tried as the second part of a model, too.
  */
 #include "fuzz.h"
 
@@ -69,6 +71,31 @@ static void check_keys(const struct gguf *g)
     arena_release(&a);
 }
 
+static void try_parts(const uint8_t *data, size_t size)
+{
+    const uint8_t *second = size < 5 ? NULL : memmem(data + 1, size - 1, "GGUF", 4);
+    struct gguf *parts[2] = {NULL};
+    struct error err = {0};
+
+    if (second == NULL)
+        return;
+    const size_t len = (size_t)(second - data);
+    if (!gguf_open_bytes(data, len, "1.gguf", &parts[0], &err) ||
+        !gguf_open_bytes(second, size - len, "2.gguf", &parts[1], &err)) {
+        gguf_close(parts[0]);
+        return;
+    }
+    const size_t n = gguf_count(parts[0]), n_second = gguf_count(parts[1]);
+    if (gguf_join(parts[0], &parts[1], 1, &err)) {
+        check(gguf_count(parts[0]) == n + n_second && gguf_n_files(parts[0]) == 2);
+        for (size_t i = 0; i < n + n_second; i++)
+            check_tensor(parts[0], i, i < n ? data : second, i < n ? len : size - len);
+    } else {
+        check(err.kind != ERR_NONE && err.message[0] != '\0' && gguf_count(parts[0]) >= n);
+    }
+    gguf_close(parts[0]);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct gguf *g = NULL;
@@ -76,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct model_config c;
     const struct family *family = NULL;
 
+    try_parts(data, size);
     if (!gguf_open_bytes(data, size, "fuzz.gguf", &g, &err)) {
         check(g == NULL && err.kind != ERR_NONE && err.message[0] != '\0');
         return 0;

@@ -455,6 +455,114 @@ static void a_file_that_is_not_there_is_not_found(void **state)
     assert_null(g);
 }
 
+/* A part of a model: number no of count, 0 the first, with one tensor; total: in all parts, -1 to say nothing of it. */
+static struct gguf *part(uint16_t no, uint16_t count, int32_t total, const char *tensor)
+{
+    struct gguf_bytes w = gguf_bytes_new(3);
+    struct gguf *g = NULL;
+
+    buf_put(gguf_bytes_key(&w, "split.no", GGUF_U16), &no, sizeof no);
+    buf_put(gguf_bytes_key(&w, "split.count", GGUF_U16), &count, sizeof count);
+    if (total >= 0)
+        buf_put(gguf_bytes_key(&w, "split.tensors.count", GGUF_I32), &total, sizeof total);
+    gguf_bytes_tensor(&w, tensor, 0, 1, (uint64_t[]){4}, 16);
+    const struct str file = gguf_bytes_finish(&w, &arena);
+    ASSERT_OK(gguf_open_bytes(
+        file.ptr, file.len, arena_printf(&arena, "m-%05d-of-%05d.gguf", no + 1, count), &g, &err));
+    return g;
+}
+
+static void parts_become_one(void **state)
+{
+    struct gguf *first = part(0, 3, 3, "b"), *others[] = {part(1, 3, -1, "c"), part(2, 3, -1, "a")};
+
+    (void)state;
+    ASSERT_OK(gguf_join(first, others, 2, &err));
+    assert_int_equal(gguf_count(first), 3);
+    assert_int_equal(gguf_n_files(first), 3);
+    assert_string_equal(gguf_at(first, 0)->name, "b"); /* part after part */
+    assert_string_equal(gguf_at(first, 2)->name, "a");
+    for (size_t i = 0; i < 3; i++) {
+        const struct gguf_tensor *t = gguf_at(first, i);
+        const char *data = t->data, *file = (const char *)gguf_file(first, i).ptr;
+
+        assert_ptr_equal(gguf_find(first, t->name), t);
+        assert_true(data > file && data + 16 <= file + gguf_file(first, i).len);
+    }
+    gguf_close(first);
+}
+
+#define ASSERT_NO_JOIN(first, other, kind, text)                                                   \
+    do {                                                                                           \
+        struct gguf *first_ = first, *others_[] = {other};                                         \
+        ASSERT_FAILS(gguf_join(first_, others_, 1, &err), kind, text);                             \
+        gguf_close(first_);                                                                        \
+    } while (0)
+
+static void parts_that_do_not_belong_together_are_refused(void **state)
+{
+    (void)state;
+    ASSERT_NO_JOIN(part(0, 2, 2, "a"), part(0, 2, 2, "b"), ERR_INVALID,
+                   "m-00001-of-00002.gguf says that it is part 1 of 2, part 2 of 2 was expected");
+    ASSERT_NO_JOIN(part(0, 2, 2, "a"), part(1, 3, 2, "b"), ERR_INVALID,
+                   "m-00002-of-00003.gguf says that it is part 2 of 3, part 2 of 2 was expected");
+    ASSERT_NO_JOIN(part(1, 2, 2, "a"), part(1, 2, 2, "b"), ERR_INVALID, "part 1 of 2 was expected");
+    ASSERT_NO_JOIN(part(0, 2, 7, "a"), part(1, 2, 7, "b"), ERR_INVALID,
+                   "m-00001-of-00002.gguf: split.tensors.count is 7, but the 2 parts have 2");
+    ASSERT_NO_JOIN(part(0, 2, 2, "a"), part(1, 2, 2, "a"), ERR_CORRUPT,
+                   "the tensor a is there twice");
+    struct gguf_bytes w = small();
+    struct gguf *g = NULL;
+    ASSERT_OK(opens(&w, &g));
+    ASSERT_NO_JOIN(part(0, 2, -1, "a"), g, ERR_INVALID, "test.gguf: the key split.no is missing");
+}
+
+static void put_file(const char *path, struct str bytes)
+{
+    ASSERT_OK(file_put(path, bytes, &err));
+}
+
+/* The reference's three parts, spoiled one after another. */
+static void parts_lie_beside_the_first(void **state)
+{
+    char *dir = test_dir_make(&arena);
+    const char *path[3];
+    struct str bytes[3];
+    struct gguf *g = NULL;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        const char *name = arena_printf(&arena, "mixed-%05d-of-00003.gguf", i + 1);
+
+        ASSERT_OK(file_read(golden_path(&arena, arena_printf(&arena, "formats/%s", name)), 1 << 20,
+                            &arena, &bytes[i], &err));
+        path[i] = file_join(&arena, dir, name);
+        put_file(path[i], bytes[i]);
+    }
+    ASSERT_OK(gguf_open(path[0], &g, &err));
+    assert_int_equal(gguf_n_files(g), 3);
+    assert_int_equal(gguf_count(g), 20);
+    gguf_close(g);
+    g = NULL;
+    ASSERT_FAILS(gguf_open(path[1], &g, &err), ERR_INVALID,
+                 "is part 2 of 3; give the first, whose name ends in -00001-of-00003.gguf");
+    put_file(path[2], (struct str){bytes[2].ptr, bytes[2].len / 2});
+    ASSERT_FAILS(gguf_open(path[0], &g, &err), ERR_CORRUPT, "while opening part 3 of 3: ");
+    assert_non_null(strstr(err.message, path[2])); /* the one that is cut short is named */
+    put_file(path[2], bytes[1]);
+    ASSERT_FAILS(gguf_open(path[0], &g, &err), ERR_INVALID,
+                 "mixed-00003-of-00003.gguf says that it is part 2 of 3");
+    ASSERT_OK(file_remove_tree(path[1], &err));
+    ASSERT_FAILS(gguf_open(path[0], &g, &err), ERR_NOT_FOUND, "mixed-00002-of-00003.gguf");
+    const char *other = file_join(&arena, dir, "other.gguf");
+    put_file(other, bytes[0]);
+    ASSERT_FAILS(gguf_open(other, &g, &err), ERR_INVALID,
+                 "other.gguf is the first of 3 parts, but its name does not end in "
+                 "-00001-of-00003.gguf");
+    assert_null(g);
+    test_dir_remove(dir);
+}
+
 static int release(void **state)
 {
     (void)state;
@@ -482,6 +590,9 @@ int main(void)
         cmocka_unit_test(names_are_fit_for_a_message),
         cmocka_unit_test(a_bool_is_0_or_1),
         cmocka_unit_test(a_file_that_is_not_there_is_not_found),
+        cmocka_unit_test(parts_become_one),
+        cmocka_unit_test(parts_that_do_not_belong_together_are_refused),
+        cmocka_unit_test(parts_lie_beside_the_first),
     };
     return cmocka_run_group_tests(tests, NULL, release);
 }

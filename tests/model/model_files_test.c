@@ -395,7 +395,7 @@ static void a_tensor_that_no_weight_is_refuses_the_model(void **state)
     ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "rope_freqs.weight scales the rotary frequencies");
     w = tiny_gguf(&(struct tiny){0});
     buf_put(gguf_bytes_key(&w, "split.count", GGUF_U16), &(uint16_t){3}, 2);
-    ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "is one of 3 parts");
+    ASSERT_REFUSED(put_gguf(w), ERR_INVALID, "is the first of 3 parts, but its name does not end");
 }
 
 static void a_gguf_s_own_head_is_used(void **state)
