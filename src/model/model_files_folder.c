@@ -3,6 +3,7 @@
  */
 #include "base/limits.h"
 #include "base/size.h"
+#include "model/fp8.h"
 #include "model/model_files_internal.h"
 #include "model/safetensors.h"
 #include "model/shown.h"
@@ -48,7 +49,7 @@ static bool no_config(struct model_files *f, struct error *err)
                 f->path, found);
 }
 
-static bool config_read(struct model_files *f, struct error *err)
+static bool config_read(struct model_files *f, struct fp8_config *fp8, struct error *err)
 {
     const char *path = inside(f, "config.json"),
                *generation_path = inside(f, "generation_config.json");
@@ -57,7 +58,7 @@ static bool config_read(struct model_files *f, struct error *err)
 
     if (!file_exists(path))
         return no_config(f, err);
-    if (!json_read_file(path, &config, err) ||
+    if (!json_read_file(path, &config, err) || !fp8_config_take(config, path, fp8, err) ||
         !config_from_json(config, path, &f->config, &f->family, err) ||
         !optional_json(f, "generation_config.json", &generation, err))
         goto done;
@@ -73,7 +74,7 @@ done:
     return ok;
 }
 
-static bool weights_read(struct model_files *f, struct error *err)
+static bool weights_read(struct model_files *f, const struct fp8_config *fp8, struct error *err)
 {
     const char *path = inside(f, "model.safetensors");
     const struct shape_words words = {
@@ -103,10 +104,15 @@ static bool weights_read(struct model_files *f, struct error *err)
 
         if (str_ends(str_of(t->name), STR(".rotary_emb.inv_freq")))
             continue; /* old checkpoints keep what follows from rope_theta */
+        if (fp8->is_fp8 && fp8_is_beside(f->safetensors, t->name))
+            continue;
         struct file_tensor *mine = &f->tensors[f->n_tensors++];
         *mine = (struct file_tensor){
             .name = t->name, .dtype = t->dtype, .n_dims = t->n_dims, .data = t->data};
         memcpy(mine->dims, t->dims, sizeof t->dims);
+        if (fp8->is_fp8 && fp8_is_weight(t) &&
+            !fp8_scale(f->safetensors, t, fp8, f->path, &f->arena, &mine->scale, err))
+            return false;
     }
     return model_files_bind(f, f->family->hf_tensor, false, &words, err);
 }
@@ -248,6 +254,8 @@ done:
 
 bool model_files_read_folder(struct model_files *f, struct error *err)
 {
-    return config_read(f, err) && weights_read(f, err) && tokenizer_read(f, err) &&
+    struct fp8_config fp8 = {0};
+
+    return config_read(f, &fp8, err) && weights_read(f, &fp8, err) && tokenizer_read(f, err) &&
            model_files_fit_tokenizer(f, err);
 }

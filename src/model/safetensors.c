@@ -15,7 +15,8 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
               "tensors are mapped and written as they lie");
 
-static const enum dtype readable[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+static const enum dtype readable[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_F8_E4M3,
+                                      DTYPE_F8_E5M2};
 
 struct entry {
     struct safetensor t;
@@ -78,9 +79,10 @@ static bool entry_read(const struct shard *s, const char *key, const json_t *v, 
             s->path, name.text);
     e.is_index = str_ends(str_of(key), STR("position_ids")) && str_is(json_str(dtype), "I64");
     if (!e.is_index && !dtype_of_json(dtype, &e.t.dtype))
-        return fail(err, ERR_UNSUPPORTED,
-                    "%s: the tensor \"%s\" has the type %s; F32, F16 and BF16 are read", s->path,
-                    name.text, shown(json_str(dtype)).text);
+        return fail(
+            err, ERR_UNSUPPORTED,
+            "%s: the tensor \"%s\" has the type %s; F32, F16, BF16, F8_E4M3 and F8_E5M2 are read",
+            s->path, name.text, shown(json_str(dtype)).text);
     e.t.n_dims = json_array_size(shape);
     if (e.t.n_dims > SAFETENSORS_MAX_DIMS)
         return fail(err, ERR_LIMIT, "%s: the tensor \"%s\" has %zu dimensions, at most %d are read",

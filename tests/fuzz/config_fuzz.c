@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "model/config.h"
 #include "model/family.h"
+#include "model/fp8.h"
 #include "text/json.h"
 
 #include <stdint.h>
@@ -22,6 +23,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!json_parse((struct str){(const char *)data, size}, "config.json", &root, &err))
         return 0;
+    struct fp8_config fp8;
+    if (fp8_config_take(root, "config.json", &fp8, &err))
+        check(fp8.is_fp8 ? fp8.block_cols % 16 == 0 && (fp8.block_rows > 0) == (fp8.block_cols > 0)
+                         : fp8.block_rows == 0);
     if (config_from_json(root, "config.json", &c, &family, &err)) {
         check(family != NULL && c.n_layers > 0 && c.n_layers <= LIMIT_LAYERS);
         check(c.width > 0 && c.width <= LIMIT_WIDTH && c.hidden > 0 && c.hidden <= LIMIT_WIDTH);

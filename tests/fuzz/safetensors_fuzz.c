@@ -1,16 +1,46 @@
 /*
- * safetensors_fuzz.c - a .safetensors file that may be anything: what opens fills its data from end to end.
+ * safetensors_fuzz.c - a .safetensors file that may be anything: what opens fills its data from end to end, and what is FP8 in it
+ * finds its factors, or there is a sentence.
  *
  * Input that begins with { gets the right length put in front of it: its header goes to the first zero byte.
  */
 #include "fuzz.h"
 
-#include "model/safetensors.h"
+#include "base/size.h"
+#include "model/fp8.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* With blocks of several sizes, and without: every value has a factor. */
+static void check_scale(const struct safetensors *s, const struct safetensor *t)
+{
+    static const size_t blocks[][2] = {{0, 0}, {2, 16}, {128, 128}};
+    struct arena a = {0};
+
+    (void)fp8_is_beside(s, t->name);
+    for (size_t i = 0; fp8_is_weight(t) && i < COUNT_OF(blocks); i++) {
+        const struct fp8_config c = {true, blocks[i][0], blocks[i][1]};
+        const struct weight_scale *scale = NULL;
+        struct error err = {0};
+
+        if (!fp8_scale(s, t, &c, "fuzz", &a, &scale, &err)) {
+            check(scale == NULL && err.kind != ERR_NONE && err.message[0] != '\0');
+            continue;
+        }
+        const struct matrix_view w = {.dtype = t->dtype,
+                                      .rows = t->dims[0],
+                                      .cols = t->dims[1],
+                                      .data = t->data,
+                                      .scale = scale};
+        const float first = matrix_scale(&w, 0, 0), last = matrix_scale(&w, w.rows - 1, w.cols - 1);
+
+        check(first - first == 0 && last - last == 0); /* finite */
+    }
+    arena_release(&a);
+}
 
 static void try(const uint8_t *data, size_t size)
 {
@@ -29,6 +59,7 @@ static void try(const uint8_t *data, size_t size)
         size_t n = 1;
 
         check(safetensors_find(s, t->name) == t);
+        check_scale(s, t);
         for (size_t d = 0; d < t->n_dims; d++)
             n *= t->dims[d];
         check(end == NULL || p >= end); /* one after another; position_ids may lie between */

@@ -69,56 +69,61 @@ static double compare_logprobs(struct rig *r, const json_t *want, const float *l
     return worst;
 }
 
-static void the_tiny_model_has_the_reference_s_logits_in_every_format(void **state)
+/* The cases of a folder of goldens under a model whose logits have the name kind; n_kept of the cases have all of theirs there. */
+static void compare_with_reference(const char *folder, const char *path, const char *kind,
+                                   size_t n_kept)
 {
-    static const char *const files[][2] = {{"F32", "tiny/hf"},
-                                           {"F32", "tiny/tiny-f32.gguf"},
-                                           {"F16", "tiny/tiny-f16.gguf"},
-                                           {"BF16", "tiny/hf-bf16-sharded"},
-                                           {"Q8_0", "tiny/tiny-q8_0.gguf"},
-                                           {"Q4_0", "tiny/tiny-q4_0.gguf"},
-                                           {"Q4_1", "tiny/tiny-q4_1.gguf"}};
-    json_t *json = golden_json("tiny/logits.json");
-    const json_t *cases = json_object_get(json, "cases");
+    struct rig r = {0};
     struct golden g;
-    char name[40];
+    char name[80];
+    double worst = 0, worst_logprob = 0;
+    size_t n_compared = 0;
 
-    (void)state;
-    golden_open(&g, "tiny/logits.safetensors");
+    snprintf(name, sizeof name, "%s/logits.json", folder);
+    json_t *json = golden_json(name);
+    const json_t *cases = json_object_get(json, "cases");
     assert_int_equal(json_array_size(cases), 6);
-    for (size_t f = 0; f < COUNT_OF(files); f++) {
-        const char *kind = files[f][0];
-        struct rig r = {0};
-        double worst = 0, worst_logprob = 0;
-        size_t n_compared = 0;
+    snprintf(name, sizeof name, "%s/logits.safetensors", folder);
+    golden_open(&g, name);
+    rig_open(&r, golden_path(&r.arena, path));
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        size_t n, n_want;
+        const token_id *ids = json_ids(json_object_get(c, "ids"), &r.arena, &n);
+        const float *logits = logits_of_tokens(&r, ids, n);
+        const json_t *logprobs = json_object_get(json_object_get(c, "logprobs"), kind);
 
-        rig_open(&r, golden_path(&r.arena, files[f][1]));
-        for (size_t i = 0; i < json_array_size(cases); i++) {
-            const json_t *c = json_array_get(cases, i);
-            size_t n, n_want;
-            const token_id *ids = json_ids(json_object_get(c, "ids"), &r.arena, &n);
-            const float *logits = logits_of_tokens(&r, ids, n);
-            const json_t *logprobs = json_object_get(json_object_get(c, "logprobs"), kind);
-
-            worst_logprob = fmax(worst_logprob, compare_logprobs(&r, logprobs, logits, ids, n));
-            snprintf(name, sizeof name, "%zu.%s", i, kind);
-            if (json_object_get(g.header, name) == NULL)
-                continue; /* not all are kept */
-            const float *want = golden_floats(&g, name, &n_want);
-            assert_int_equal(n_want, n * r.model->config.vocab);
-            worst = fmax(worst, largest_difference(n_want, logits, want));
-            n_compared++;
-        }
-        print_message(
-            "             %-20s largest difference: logits %.2g, log-probabilities %.2g\n",
-            files[f][1], worst, worst_logprob);
-        assert_int_equal(n_compared, strcmp(kind, "F32") == 0 ? 6 : 1);
-        assert_true(worst <= TINY_LOGIT);
-        assert_true(worst_logprob <= TINY_LOGPROB);
-        rig_close(&r);
+        worst_logprob = fmax(worst_logprob, compare_logprobs(&r, logprobs, logits, ids, n));
+        snprintf(name, sizeof name, "%zu.%s", i, kind);
+        if (json_object_get(g.header, name) == NULL)
+            continue; /* not all are kept */
+        const float *want = golden_floats(&g, name, &n_want);
+        assert_int_equal(n_want, n * r.model->config.vocab);
+        worst = fmax(worst, largest_difference(n_want, logits, want));
+        n_compared++;
     }
+    print_message("             %-30s largest difference: logits %.2g, log-probabilities %.2g\n",
+                  path, worst, worst_logprob);
+    assert_int_equal(n_compared, n_kept);
+    assert_true(worst <= TINY_LOGIT);
+    assert_true(worst_logprob <= TINY_LOGPROB);
+    rig_close(&r);
     golden_close(&g);
     json_decref(json);
+}
+
+static void the_tiny_model_has_the_reference_s_logits_in_every_format(void **state)
+{
+    (void)state;
+    compare_with_reference("tiny", "tiny/hf", "F32", 6);
+    compare_with_reference("tiny", "tiny/tiny-f32.gguf", "F32", 6);
+    compare_with_reference("tiny", "tiny/tiny-f16.gguf", "F16", 1);
+    compare_with_reference("tiny", "tiny/hf-bf16-sharded", "BF16", 1);
+    compare_with_reference("tiny", "tiny/tiny-q8_0.gguf", "Q8_0", 1);
+    compare_with_reference("tiny", "tiny/tiny-q4_0.gguf", "Q4_0", 1);
+    compare_with_reference("tiny", "tiny/tiny-q4_1.gguf", "Q4_1", 1);
+    compare_with_reference("formats", "formats/mixed-00001-of-00003.gguf", "mixed", 1);
+    compare_with_reference("formats", "formats/fp8", "fp8", 1);
 }
 
 static void a_text_s_ids_and_logits_are_the_same_bits_from_folder_and_gguf(void **state)

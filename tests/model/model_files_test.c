@@ -509,6 +509,34 @@ static void a_folder_needs_config_weights_and_tokenizer(void **state)
                    "only pytorch_model.bin, which is not read");
 }
 
+/* The golden folder of FP8, read with another config. */
+static void fp8_needs_a_config_that_tells_of_it(void **state)
+{
+    const char *path = file_join(&arena, dir, "fp8");
+    static const char *const names[] = {"tokenizer.json", "model.safetensors.index.json",
+                                        "model-00001-of-00002.safetensors",
+                                        "model-00002-of-00002.safetensors"};
+
+    (void)state;
+    ASSERT_OK(file_make_dirs(path, &err));
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        assert_int_equal(
+            symlink(golden_path(&arena, arena_printf(&arena, "formats/fp8/%s", names[i])),
+                    file_join(&arena, path, names[i])),
+            0);
+    const char *config = file_join(&arena, path, "config.json");
+    ASSERT_OK(file_put(config, str_of(config_with("", "")), &err));
+    ASSERT_REFUSED(path, ERR_UNSUPPORTED, "weight_scale_inv is none of a plain llama model's");
+    const char *with = arena_printf(
+        &arena, "%.*s,\"quantization_config\":{\"quant_method\":\"fp8\",\"weight_block_size\":%s}}",
+        (int)strlen(config_with("", "")) - 1, config_with("", ""), "[128,128]");
+    ASSERT_OK(file_put(config, str_of(with), &err));
+    ASSERT_REFUSED(path, ERR_INVALID,
+                   "fp8: the tensor model.layers.0.mlp.down_proj.weight_scale_inv has the shape "
+                   "[2, 2], but its weight has 64 by 96 values and one for each block of 128 by "
+                   "128 was expected");
+}
+
 static void a_broken_file_of_a_folder_is_named(void **state)
 {
     (void)state;
@@ -731,6 +759,7 @@ int main(void)
         TEST(a_gguf_s_own_head_is_used),
         TEST(a_gguf_whose_tokenizer_does_not_fit_is_refused),
         TEST(a_folder_needs_config_weights_and_tokenizer),
+        TEST(fp8_needs_a_config_that_tells_of_it),
         TEST(a_broken_file_of_a_folder_is_named),
         TEST(a_config_that_contradicts_a_tensor_names_both),
         TEST(a_folder_s_head_is_used_unless_it_is_tied),

@@ -253,8 +253,9 @@ static void a_tensor_s_row_of_the_table_must_fit(void **state)
     (void)state;
 #define ROW(type, shape, offsets)                                                                  \
     "{\"t\":{\"dtype\":" type ",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
-    ASSERT_REFUSED(ROW("\"U8\"", "[4]", "[0,4]"), 4, ERR_UNSUPPORTED,
-                   "the tensor \"t\" has the type U8; F32, F16 and BF16 are read");
+    ASSERT_REFUSED(
+        ROW("\"U8\"", "[4]", "[0,4]"), 4, ERR_UNSUPPORTED,
+        "the tensor \"t\" has the type U8; F32, F16, BF16, F8_E4M3 and F8_E5M2 are read");
     ASSERT_REFUSED(ROW("7", "[4]", "[0,4]"), 4, ERR_CORRUPT, "no \"dtype\"");
     ASSERT_REFUSED(ROW("\"F32\"", "7", "[0,4]"), 4, ERR_CORRUPT, "no \"dtype\", \"shape\"");
     ASSERT_REFUSED(ROW("\"F32\"", "[1]", "[0]"), 4, ERR_CORRUPT, "two \"data_offsets\"");
