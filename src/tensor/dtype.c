@@ -12,9 +12,9 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped and read as they lie");
 
 static const struct dtype_info infos[N_DTYPES] = {
-    [DTYPE_F32] = {"F32", 1, 4},
-    [DTYPE_F16] = {"F16", 1, 2},
-    [DTYPE_BF16] = {"BF16", 1, 2},
+    [DTYPE_F32] = {"F32", 1, 4, .least = 0},
+    [DTYPE_F16] = {"F16", 1, 2, .least = 0},
+    [DTYPE_BF16] = {"BF16", 1, 2, .least = 0},
     [DTYPE_Q8_0] = {"Q8_0", 32, 34, .least = -128},
     [DTYPE_Q4_0] = {"Q4_0", 32, 18, .least = -8},
     [DTYPE_Q4_1] = {"Q4_1", 32, 20, .has_min = true},
@@ -28,8 +28,8 @@ static const struct dtype_info infos[N_DTYPES] = {
     [DTYPE_IQ4_NL] = {"IQ4_NL", 32, 18, .least = -127},
     [DTYPE_IQ4_XS] = {"IQ4_XS", 256, 136, .least = -127},
     [DTYPE_MXFP4] = {"MXFP4", 32, 17, .least = -12},
-    [DTYPE_F8_E4M3] = {"F8_E4M3", 1, 1},
-    [DTYPE_F8_E5M2] = {"F8_E5M2", 1, 1},
+    [DTYPE_F8_E4M3] = {"F8_E4M3", 1, 1, .least = 0},
+    [DTYPE_F8_E5M2] = {"F8_E5M2", 1, 1, .least = 0},
 };
 
 const struct dtype_info *dtype_info(enum dtype t)

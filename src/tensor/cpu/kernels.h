@@ -43,7 +43,7 @@ struct adamw_numbers {
     float lr, beta1, beta2, eps, wd, clip, c1, c2;
 };
 
-/* n panels of 16 outputs each, PACK_Q4 or PACK_Q8, bytes apart */
+/* n panels of 16 outputs each, of whole numbers, bytes apart */
 struct panels {
     enum pack_kind kind;
     const void *first;

@@ -87,60 +87,74 @@ static void put_plain(const struct matrix_view *w, size_t row, size_t j, size_t 
 
 static void put_q8(const struct whole_block *b, size_t n, size_t j, struct pack_q8 *to)
 {
-    for (size_t i = 0; i < n; i++) {
-        to[i / 16].d[j] = b->d[i / 16];
-        to[i / 16].q[i % 16 / 4][j][i % 4] = b->q[i];
+    for (size_t run = 0; run < n / 16; run++, to++) {
+        to->d[j] = b->d[run];
+        for (size_t g = 0; g < 4; g++)
+            memcpy(to->q[g][j], b->q + 16 * run + 4 * g, 4);
     }
 }
 
-static void put_nibble(uint8_t q[4][PANEL][4], size_t i, size_t j, unsigned nibble)
+/*
+ * The numbers of 32 k, from a run of 16 on, as 0 and more; m is what 0 stands for: the run's minimum, or in a format without minima
+ * what its smallest number stood for.
+ */
+static void numbers_of(const struct dtype_info *t, const struct whole_block *b, size_t run,
+                       uint8_t q[32], float *m)
 {
-    uint8_t *byte = &q[i / 8][j][i % 4];
-
-    *byte = (uint8_t)(i % 8 < 4 ? (*byte & 0xF0u) | nibble : (*byte & 0x0Fu) | nibble << 4);
+    for (size_t i = 0; i < 32; i++)
+        q[i] = (uint8_t)(b->q[16 * run + i] - t->least);
+    *m = t->has_min ? b->m[run] : (float)t->least * b->d[run];
 }
 
-/* Where a format has no minima, its smallest whole number becomes 0, and the minimum what that number stood for. */
-static float min_of(const struct dtype_info *t, const struct whole_block *b, size_t run)
+/* Four bits each of 32 k. */
+static void put_halves(const uint8_t n[32], size_t j, uint8_t q[4][PANEL][4])
 {
-    return t->has_min ? b->m[run] : (float)t->least * b->d[run];
+    for (size_t g = 0; g < 4; g++)
+        for (size_t i = 0; i < 4; i++)
+            q[g][j][i] = (uint8_t)((n[8 * g + i] & 15) | n[8 * g + 4 + i] << 4);
 }
 
 static void put_q4(const struct dtype_info *t, const struct whole_block *b, size_t j,
                    struct pack_q4 *to)
 {
-    for (size_t i = 0; i < t->block; i++) {
-        to[i / 32].d[j] = b->d[i / 16];
-        to[i / 32].m[j] = min_of(t, b, i / 16);
-        put_nibble(to[i / 32].q, i % 32, j, (unsigned)(b->q[i] - t->least));
+    uint8_t n[32];
+
+    for (size_t run = 0; run < t->block / 16; run += 2, to++) {
+        numbers_of(t, b, run, n, &to->m[j]);
+        to->d[j] = b->d[run];
+        put_halves(n, j, to->q);
     }
 }
 
-/* The bytes of fifth bits are zero so far. */
 static void put_q5(const struct dtype_info *t, const struct whole_block *b, size_t j,
                    struct pack_q5 *to)
 {
-    for (size_t i = 0; i < t->block; i++, to += i % 32 == 0) {
-        const unsigned q = (unsigned)(b->q[i] - t->least), in = i % 32;
+    uint8_t n[32];
 
-        to->d[j] = b->d[i / 16];
-        to->m[j] = min_of(t, b, i / 16);
-        put_nibble(to->q, in, j, q & 15u);
-        to->fifth[j][in % 4] = (uint8_t)(to->fifth[j][in % 4] | (q >> 4) << in / 4);
+    for (size_t run = 0; run < t->block / 16; run += 2, to++) {
+        numbers_of(t, b, run, n, &to->m[j]);
+        to->d[j] = b->d[run];
+        put_halves(n, j, to->q);
+        for (size_t i = 0; i < 4; i++) {
+            unsigned fifth = 0;
+
+            for (size_t g = 0; g < 8; g++)
+                fifth |= (unsigned)(n[4 * g + i] >> 4) << g;
+            to->fifth[j][i] = (uint8_t)fifth;
+        }
     }
 }
 
-/* The bytes are zero so far. */
 static void put_q2(const struct dtype_info *t, const struct whole_block *b, size_t j,
                    struct pack_q2 *to)
 {
-    for (size_t i = 0; i < t->block; i++) {
-        struct pack_q2 *block = &to[i / 16];
-        uint8_t *byte = &block->q[j][i % 4];
+    for (size_t run = 0; run < t->block / 16; run++, to++) {
+        const int8_t *q = b->q + 16 * run;
 
-        block->d[j] = b->d[i / 16];
-        block->m[j] = b->m[i / 16];
-        *byte = (uint8_t)(*byte | (unsigned)b->q[i] << i % 16 / 4 * 2);
+        to->d[j] = b->d[run];
+        to->m[j] = b->m[run];
+        for (size_t i = 0; i < 4; i++)
+            to->q[j][i] = (uint8_t)(q[i] | q[4 + i] << 2 | q[8 + i] << 4 | q[12 + i] << 6);
     }
 }
 
