@@ -31,7 +31,7 @@ struct full_weights {
 /* What the forward pass computes in. */
 enum precision {
     PRECISION_F32,
-    PRECISION_INT8 /* rows that meet whole numbers (Q4_0 to Q8_0) are rounded to bytes first: tensor/rounded.h. The backward pass
+    PRECISION_INT8 /* rows that meet whole numbers (formats of blocks) are rounded to bytes first: tensor/rounded.h. The backward pass
                       stays in F32, and takes rounding for the identity. */
 };
 /* What jobs, commands and servers compute in unless they are told otherwise: it learns as well as F32, and is faster
