@@ -132,9 +132,10 @@ struct storing {
 static void rotate_row(const struct model_config *c, const struct rotation *r, size_t row)
 {
     const size_t d = c->head_width, qd = c->n_heads * d, kd = c->n_kv_heads * d;
+    const size_t turned = config_rotary_width(c);
 
-    rope_row(d, r->cos_, r->sin_, r->pos[row], false, c->n_heads, r->q + row * qd);
-    rope_row(d, r->cos_, r->sin_, r->pos[row], false, c->n_kv_heads, r->k + row * kd);
+    rope_row(turned, r->cos_, r->sin_, r->pos[row], false, c->n_heads, d, r->q + row * qd);
+    rope_row(turned, r->cos_, r->sin_, r->pos[row], false, c->n_kv_heads, d, r->k + row * kd);
 }
 
 static void store_run(const struct storing *w, const struct run *run)
@@ -178,6 +179,7 @@ struct piece {
     const struct job *job;
     const struct block *rows;
     size_t head, group, d, q_ld; /* q_ld: floats from a row's query to the next row's, [H, D] */
+    size_t first;                /* position that any of the rows sees */
     float *scores;               /* [group][rows][ld], over positions from 0 */
     float *tiles;                /* [tile_pages][D * KV_PAGE] keys or values side by side */
 };
@@ -233,7 +235,7 @@ static void score(const struct piece *w, const struct kv_segment *s, size_t n, s
     const size_t ld = w->job->plan->ld, most = pages_at_once(w, m),
                  end = (n + KV_PAGE - 1) / KV_PAGE;
 
-    for (size_t page = 0, here; page < end; page += here) {
+    for (size_t page = first_page(s, w->first), here; page < end; page += here) {
         here = size_min(most, end - page);
         const float *keys = side_by_side(w, s, page, here, kv_tiles_keys);
         const size_t at = s->start + page * KV_PAGE;
@@ -255,6 +257,7 @@ static void mix(const struct piece *w, const struct kv_segment *s, size_t from, 
 {
     const size_t ld = w->job->plan->ld, most = pages_at_once(w, m) * KV_PAGE;
 
+    from = size_max(from, first_page(s, w->first) * KV_PAGE);
     for (size_t here; from < n; from += here) {
         here = size_min(most, n - from);
         const float *values =
@@ -301,12 +304,17 @@ static void weigh_run(const struct piece *w, const struct run *run)
     const struct job *job = w->job;
 
     for (size_t i = 0; i < run->n; i++) {
-        const size_t n = run->seg->start + run->first + i + 1;
+        const size_t n = run->seg->start + run->first + i + 1, first = first_seen(job, n - 1);
+        const size_t lanes = first / PANEL * PANEL; /* a sum's lanes are those of all positions */
 
         for (size_t g = 0; g < w->group; g++) {
             float *row = scores_of(w, run->row + i, g);
-            const float max = kernels()->max(n, row);
-            const float inv = 1.0f / kernels()->exp_sum(n, max, job->scale, row);
+            for (size_t j = lanes; j < first; j++)
+                row[j] = -INFINITY;
+            const float max = kernels()->max(n - lanes, row + lanes);
+            const float inv = 1.0f / kernels()->exp_sum(n - lanes, max, job->scale, row + lanes);
+            for (size_t j = unseen_from(w->first); j < first; j++)
+                row[j] = 0;
             const size_t at = (run->row + i) * job->plan->c->n_heads + w->head * w->group + g;
 
             row[job->plan->ld - 1] = inv;
@@ -316,6 +324,17 @@ static void weigh_run(const struct piece *w, const struct run *run)
             }
         }
     }
+}
+
+/* A run's rows follow one another, so its first row sees the earliest. */
+static size_t first_of_block(const struct job *job, const struct block *b)
+{
+    const struct run *runs = job->plan->cut.runs + b->run;
+    size_t first = SIZE_MAX;
+
+    for (size_t r = 0; r < b->n_runs; r++)
+        first = size_min(first, first_seen(job, runs[r].seg->start + runs[r].first));
+    return first;
 }
 
 static void attend_unit(void *ctx, size_t unit, int thread)
@@ -331,6 +350,7 @@ static void attend_unit(void *ctx, size_t unit, int thread)
                             .head = unit % c->n_kv_heads,
                             .group = c->n_heads / c->n_kv_heads,
                             .d = c->head_width,
+                            .first = first_of_block(job, &cut->blocks[unit / c->n_kv_heads]),
                             .q_ld = c->n_heads * c->head_width,
                             .tiles = scratch,
                             .scores = scratch + plan->tile_pages * c->head_width * KV_PAGE};
@@ -363,7 +383,8 @@ void attention(const struct attention_plan *plan, size_t layer, const float *q, 
                       .out = out,
                       .row_max = row_max,
                       .row_inv = row_inv,
-                      .scale = 1.0f / sqrtf((float)plan->c->head_width)};
+                      .scale = attention_scale(plan->c),
+                      .window = attention_window(plan->c, layer)};
 
     parallel_for(plan->cut.n_blocks * plan->c->n_kv_heads, attend_unit, &job);
 }

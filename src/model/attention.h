@@ -6,6 +6,9 @@
  * For a row: scores are chains over D; the softmax's sum goes by lanes over absolute positions; the output is a chain
  * over positions from 0 on. So a row's result does not depend on which rows are computed with it, nor on where the
  * tree parts. Rows that share a trunk read its keys once.
+ *
+ * In a layer with a window the positions before a row's window weigh 0, and pages that lie before the windows of all rows of a
+ * block are not read: adding 0 times a number changes no bit of a sum that began with 0.
  */
 #ifndef HONE_MODEL_ATTENTION_H
 #define HONE_MODEL_ATTENTION_H
@@ -26,7 +29,7 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
 
 /* Puts the rows' new keys and values [M, K*D] into the spans' pages; rotate, unless NULL, is called for each row before. */
 struct rotation {
-    const float *cos_, *sin_; /* [positions, D/2] */
+    const float *cos_, *sin_; /* [positions, rotary width / 2] */
     const uint32_t *pos;      /* [M] */
     float *q, *k;             /* [M, H*D], [M, K*D] */
 };

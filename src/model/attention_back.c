@@ -41,6 +41,12 @@ static size_t seen_of(const struct back *w, const struct kv_segment *s)
     return s == w->run->seg ? w->run->first + w->run->n : s->len;
 }
 
+/* The first position that any of the run's rows sees. */
+static size_t first_of(const struct back *w)
+{
+    return first_seen(w->job, w->run->seg->start + w->run->first);
+}
+
 static size_t query_at(const struct back *w)
 {
     const struct model_config *c = w->job->plan->c;
@@ -58,9 +64,11 @@ static void back_weights(const struct back *w)
     const size_t d = c->head_width, hd = c->n_heads * d, ld = plan->ld, at = query_at(w);
     const struct run *run = w->run;
     const size_t end = run->seg->start + run->first + run->n;
+    const size_t first_of_run = first_of(w);
 
     for (size_t s = 0; s < w->depth; s++) {
-        for (size_t page = 0; page * KV_PAGE < seen_of(w, w->path[s]); page++) {
+        for (size_t page = first_page(w->path[s], first_of_run);
+             page * KV_PAGE < seen_of(w, w->path[s]); page++) {
             const char *tiles = tiles_of(job, w->path[s], page, w->head);
             const size_t col = w->path[s]->start + page * KV_PAGE;
 
@@ -76,9 +84,13 @@ static void back_weights(const struct back *w)
         float *prow = w->p + i * ld, *dsrow = w->ds + i * ld;
         const float delta = kern->dot(d, job->dout + of, job->out_in + of);
 
-        kern->exp_to(n, job->row_max_in[of / d], job->scale, prow, prow);
-        kern->scale(n, job->row_inv_in[of / d], prow);
-        kern->softmax_back(n, prow, dsrow, delta, job->scale, dsrow);
+        const size_t first = first_seen(job, n - 1), seen = n - first;
+
+        kern->exp_to(seen, job->row_max_in[of / d], job->scale, prow + first, prow + first);
+        kern->scale(seen, job->row_inv_in[of / d], prow + first);
+        kern->softmax_back(seen, prow + first, dsrow + first, delta, job->scale, dsrow + first);
+        for (size_t j = unseen_from(first_of_run); j < first; j++)
+            prow[j] = dsrow[j] = 0;
         memset(prow + n, 0, (end - n) * sizeof *prow);
         memset(dsrow + n, 0, (end - n) * sizeof *dsrow);
     }
@@ -93,7 +105,7 @@ static void back_queries(const struct back *w)
     for (size_t s = 0; s < w->depth; s++) {
         const size_t n = seen_of(w, w->path[s]);
 
-        for (size_t page = 0; page * KV_PAGE < n; page++) {
+        for (size_t page = first_page(w->path[s], first_of(w)); page * KV_PAGE < n; page++) {
             turn_keys(kv_tiles_keys(c, tiles_of(job, w->path[s], page, w->head), w->tile), d,
                       w->turned);
             kernels()->gemm(w->run->n, d, size_min(KV_PAGE, n - page * KV_PAGE),
@@ -114,7 +126,7 @@ static void back_keys(const struct back *w, size_t part, size_t n_parts)
     for (size_t s = 0; s < w->depth; s++) {
         const size_t n = seen_of(w, w->path[s]);
 
-        for (size_t page = 0; page * KV_PAGE < n; page++) {
+        for (size_t page = first_page(w->path[s], first_of(w)); page * KV_PAGE < n; page++) {
             const size_t here = size_min(KV_PAGE, n - page * KV_PAGE),
                          col = w->path[s]->start + page * KV_PAGE;
             const size_t key = (w->path[s]->row0 + page * KV_PAGE) * kd + w->head * d;
@@ -252,7 +264,8 @@ void attention_back(const struct attention_plan *plan, size_t layer, const float
                       .dq = dq,
                       .dk = dk,
                       .dv = dv,
-                      .scale = 1.0f / sqrtf((float)c->head_width)};
+                      .scale = attention_scale(c),
+                      .window = attention_window(c, layer)};
 
     memset(dq, 0, plan->m * c->n_heads * c->head_width * sizeof *dq);
     memset(dk, 0, plan->m * c->n_kv_heads * c->head_width * sizeof *dk);

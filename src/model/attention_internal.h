@@ -7,6 +7,8 @@
 #include "model/attention.h"
 #include "model/kv_tile.h"
 
+#include <math.h>
+
 #define BLOCK_ROWS                                                                                 \
     32 /* rows that read a trunk together; part of the backward's order, so not to be tuned per machine */
 
@@ -65,7 +67,37 @@ struct job {
     const float *q, *dout, *row_max_in, *row_inv_in, *out_in;
     float *out, *row_max, *row_inv, *dq, *dk, *dv;
     float scale;
+    size_t window; /* 0: all positions before a row are seen */
 };
+
+/* The first position that the row at position pos sees. */
+static inline size_t first_seen(const struct job *job, size_t pos)
+{
+    return job->window > 0 && pos + 1 > job->window ? pos + 1 - job->window : 0;
+}
+
+/* The first page of s that has a position from `first` on. */
+static inline size_t first_page(const struct kv_segment *s, size_t first)
+{
+    return first > s->start ? (first - s->start) / KV_PAGE : 0;
+}
+
+/* What a row has in its pages before the first position that it sees: numbers of other rows, or none. */
+static inline size_t unseen_from(size_t first)
+{
+    return first > 2 * KV_PAGE ? first - 2 * KV_PAGE : 0;
+}
+
+/* The factor of scores, and the layer's window. */
+static inline float attention_scale(const struct model_config *c)
+{
+    return c->attention_scale > 0 ? (float)c->attention_scale : 1.0f / sqrtf((float)c->head_width);
+}
+
+static inline size_t attention_window(const struct model_config *c, size_t layer)
+{
+    return c->layers[layer].windowed ? c->window : 0;
+}
 
 /* The path from the root down to s, s last. */
 static inline size_t path_of(struct kv_segment *s, struct kv_segment **path)

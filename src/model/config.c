@@ -4,10 +4,8 @@
 #include "model/config.h"
 #include "base/limits.h"
 #include "base/size.h"
-#include "model/family.h"
-#include "model/gguf.h"
+#include "model/config_internal.h"
 #include "model/shown.h"
-#include "text/json.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -42,10 +40,11 @@ static bool shape_check(const struct model_config *c, const char *what, const st
         return fail_param(err, ERR_INVALID, keys->eps,
                           "%s: %s is %g, a number between 0 and 1 was expected", what, keys->eps,
                           c->rms_eps);
-    if (!(c->rope_base >= 1 && c->rope_base < 1e30))
+    if (!(c->rope[0].base >= 1 && c->rope[0].base < 1e30) ||
+        (c->rope[1].base != 0 && !(c->rope[1].base >= 1 && c->rope[1].base < 1e30)))
         return fail_param(err, ERR_INVALID, keys->base,
                           "%s: %s is %g, a number of 1 or more was expected", what, keys->base,
-                          c->rope_base);
+                          c->rope[0].base);
     return true;
 }
 
@@ -64,30 +63,65 @@ bool config_add_eos(struct model_config *c, int64_t id, const char *where, struc
     return true;
 }
 
-/* --- GGUF: every key but general.* begins with the architecture's name. */
+/* What the family computes, whichever file it comes from. */
+static struct model_config config_begin(const struct family *fam)
+{
+    struct model_config c = {.bos = -1,
+                             .rms_eps = fam->rms_eps,
+                             .rope = {{.base = fam->rope_base}},
+                             .qkv_bias = fam->qkv_bias,
+                             .qk_norm = fam->qk_norm,
+                             .norm_place = fam->norm_place,
+                             .activation = fam->activation};
 
-struct gguf_keys {
-    const struct gguf *g;
-    const char *arch;
-    char key[96];
-};
+    snprintf(c.family, sizeof c.family, "%s", fam->name);
+    return c;
+}
 
-static const char *key_of(struct gguf_keys *k, const char *name)
+/* --- GGUF */
+
+const char *config_gguf_key(struct gguf_keys *k, const char *name)
 {
     snprintf(k->key, sizeof k->key, "%s.%s", k->arch, name);
     return k->key;
 }
 
-static bool gguf_size(struct gguf_keys *k, const char *name, bool needed, size_t max, size_t *out,
+bool config_gguf_size(struct gguf_keys *k, const char *name, bool needed, size_t max, size_t *out,
                       struct error *err)
 {
-    const char *key = key_of(k, name);
+    const char *key = config_gguf_key(k, name);
     int64_t v = (int64_t)*out;
 
     if ((needed && !gguf_need(k->g, key, err)) ||
         !gguf_get_int(k->g, key, 1, (int64_t)max, &v, err))
         return false;
     *out = (size_t)v;
+    return true;
+}
+
+/* Far from where floats end: what is computed of it stays a number. */
+static bool is_number(double x)
+{
+    return x > 1e-30 && x < 1e30;
+}
+
+bool config_gguf_number(struct gguf_keys *k, const char *name, double *out, struct error *err)
+{
+    const char *key = config_gguf_key(k, name);
+    const struct gguf_value *v = gguf_get(k->g, key);
+    double x = 1;
+    int64_t whole = 1;
+
+    if (v == NULL)
+        return true;
+    if (gguf_get_int(k->g, key, 0, INT64_MAX, &whole, NULL))
+        x = (double)whole;
+    else if (!gguf_get_double(k->g, key, &x, err))
+        return false;
+    if (!is_number(x))
+        return fail_param(err, ERR_INVALID, key, "%s: %s is %g, a number above 0 was expected",
+                          gguf_name(k->g), key, x);
+    *out = x;
     return true;
 }
 
@@ -116,7 +150,7 @@ static struct shown gguf_text(const struct gguf *g, const char *key)
 static bool gguf_fixed(struct gguf_keys *k, const struct fixed_key *list, struct error *err)
 {
     for (const struct fixed_key *f = list; f->key != NULL; f++) {
-        const char *key = key_of(k, f->key);
+        const char *key = config_gguf_key(k, f->key);
 
         if (gguf_get(k->g, key) == NULL)
             continue;
@@ -132,27 +166,28 @@ static bool gguf_fixed(struct gguf_keys *k, const struct fixed_key *list, struct
 /* H, K and D. */
 static bool gguf_heads(struct gguf_keys *k, struct model_config *c, struct error *err)
 {
-    if (!gguf_size(k, "attention.head_count", true, LIMIT_WIDTH, &c->n_heads, err))
+    if (!config_gguf_size(k, "attention.head_count", true, LIMIT_WIDTH, &c->n_heads, err))
         return false;
     c->n_kv_heads = c->n_heads;
-    if (!gguf_size(k, "attention.head_count_kv", false, LIMIT_WIDTH, &c->n_kv_heads, err))
+    if (!config_gguf_size(k, "attention.head_count_kv", false, LIMIT_WIDTH, &c->n_kv_heads, err))
         return false;
-    if (gguf_get(k->g, key_of(k, "attention.key_length")) == NULL && c->width % c->n_heads != 0)
+    if (gguf_get(k->g, config_gguf_key(k, "attention.key_length")) == NULL &&
+        c->width % c->n_heads != 0)
         return fail_param(
-            err, ERR_INVALID, key_of(k, "attention.head_count"),
+            err, ERR_INVALID, config_gguf_key(k, "attention.head_count"),
             "%s: %s.attention.head_count is %zu, which does not divide %s.embedding_length = %zu",
             gguf_name(k->g), k->arch, c->n_heads, k->arch, c->width);
     c->head_width = size_max(c->width / c->n_heads, 1);
-    if (!gguf_size(k, "attention.key_length", false, LIMIT_WIDTH, &c->head_width, err))
+    if (!config_gguf_size(k, "attention.key_length", false, LIMIT_WIDTH, &c->head_width, err))
         return false;
-    static const char *const same[] = {"attention.value_length", "rope.dimension_count"};
+    static const char *const same[] = {"attention.value_length"};
     for (size_t i = 0; i < COUNT_OF(same); i++) {
         size_t width = c->head_width;
 
-        if (!gguf_size(k, same[i], false, LIMIT_WIDTH, &width, err))
+        if (!config_gguf_size(k, same[i], false, LIMIT_WIDTH, &width, err))
             return false;
         if (width != c->head_width)
-            return fail_param(err, ERR_UNSUPPORTED, key_of(k, same[i]),
+            return fail_param(err, ERR_UNSUPPORTED, config_gguf_key(k, same[i]),
                               "%s: %s.%s is %zu; only the width of keys, %zu, is supported",
                               gguf_name(k->g), k->arch, same[i], width, c->head_width);
     }
@@ -170,7 +205,7 @@ static bool gguf_vocab(struct gguf_keys *k, const struct family *fam, struct mod
     if (embed == NULL)
         return fail(err, ERR_INVALID, "%s: the tensor %s is missing", gguf_name(k->g), name);
     c->vocab = embed->dims[0];
-    if (!gguf_size(k, "vocab_size", false, LIMIT_VOCAB, &c->vocab, err))
+    if (!config_gguf_size(k, "vocab_size", false, LIMIT_VOCAB, &c->vocab, err))
         return false;
     if (c->vocab > LIMIT_VOCAB)
         return fail(err, ERR_LIMIT, "%s: the tensor %s has %zu rows, at most %zu are allowed",
@@ -185,15 +220,14 @@ static bool gguf_shape(struct gguf_keys *k, const struct family *fam, struct mod
 {
     static const char eps[] = "attention.layer_norm_rms_epsilon";
 
-    c->rope_base = fam->rope_base;
-    return gguf_size(k, "block_count", true, LIMIT_LAYERS, &c->n_layers, err) &&
-           gguf_size(k, "embedding_length", true, LIMIT_WIDTH, &c->width, err) &&
-           gguf_size(k, "feed_forward_length", true, LIMIT_WIDTH, &c->hidden, err) &&
-           gguf_size(k, "context_length", true, LIMIT_CONTEXT, &c->context, err) &&
-           gguf_heads(k, c, err) && gguf_need(k->g, key_of(k, eps), err) &&
-           gguf_get_double(k->g, key_of(k, eps), &c->rms_eps, err) &&
-           gguf_get_double(k->g, key_of(k, "rope.freq_base"), &c->rope_base, err) &&
-           gguf_vocab(k, fam, c, err);
+    return config_gguf_size(k, "block_count", true, LIMIT_LAYERS, &c->n_layers, err) &&
+           config_gguf_size(k, "embedding_length", true, LIMIT_WIDTH, &c->width, err) &&
+           config_gguf_size(k, "feed_forward_length", true, LIMIT_WIDTH, &c->hidden, err) &&
+           config_gguf_size(k, "context_length", true, LIMIT_CONTEXT, &c->context, err) &&
+           gguf_heads(k, c, err) && gguf_need(k->g, config_gguf_key(k, eps), err) &&
+           gguf_get_double(k->g, config_gguf_key(k, eps), &c->rms_eps, err) &&
+           config_rope_gguf(k, fam, c, err) && config_layers_gguf(k, fam, c, err) &&
+           (fam->gguf_more == NULL || fam->gguf_more(k->g, c, err)) && gguf_vocab(k, fam, c, err);
 }
 
 static bool gguf_tokens(const struct gguf *g, struct model_config *c, struct error *err)
@@ -226,7 +260,7 @@ bool config_from_gguf(const struct gguf *g, struct model_config *out, const stru
                       struct error *err)
 {
     struct str arch;
-    char known[128];
+    char known[256];
 
     if (!gguf_need(g, "general.architecture", err) ||
         !gguf_get_str(g, "general.architecture", &arch, err))
@@ -239,7 +273,7 @@ bool config_from_gguf(const struct gguf *g, struct model_config *out, const stru
             "%s: general.architecture is \"%s\", which is not supported; these are: %s",
             gguf_name(g), shown(arch).text, known);
     }
-    struct model_config c = {.bos = -1};
+    struct model_config c = config_begin(fam);
     struct gguf_keys k = {.g = g, .arch = fam->gguf_arch};
     char heads[64], kv_heads[64], head_width[64], eps[64], base[64];
     snprintf(heads, sizeof heads, "%s.attention.head_count", k.arch);
@@ -249,7 +283,6 @@ bool config_from_gguf(const struct gguf *g, struct model_config *out, const stru
     snprintf(base, sizeof base, "%s.rope.freq_base", k.arch);
     const struct keys keys = {heads, kv_heads, head_width, eps, base};
 
-    snprintf(c.family, sizeof c.family, "%s", fam->name);
     if (!gguf_fixed(&k, fam->gguf_fixed, err) || !gguf_shape(&k, fam, &c, err) ||
         !shape_check(&c, gguf_name(g), &keys, err) || !gguf_tokens(g, &c, err))
         return false;
@@ -260,7 +293,7 @@ bool config_from_gguf(const struct gguf *g, struct model_config *out, const stru
 
 /* --- config.json */
 
-static bool json_size(const json_t *obj, const char *key, const char *what, bool needed, size_t max,
+bool config_json_size(const json_t *obj, const char *key, const char *what, bool needed, size_t max,
                       size_t *out, struct error *err)
 {
     int64_t v;
@@ -274,6 +307,23 @@ static bool json_size(const json_t *obj, const char *key, const char *what, bool
     if (!json_get_int(obj, key, what, (int64_t)*out, 1, (int64_t)max, &v, err))
         return false;
     *out = (size_t)v;
+    return true;
+}
+
+bool config_json_number(const json_t *obj, const char *key, const char *what, double *out,
+                        struct error *err)
+{
+    const json_t *v = json_object_get(obj, key);
+    double x = 1;
+
+    if (v == NULL || json_is_null(v))
+        return true;
+    if (!json_get_double(obj, key, what, 1, &x, err))
+        return false;
+    if (!is_number(x))
+        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is %g, a number above 0 was expected",
+                          what, key, x);
+    *out = x;
     return true;
 }
 
@@ -296,54 +346,11 @@ static bool json_fixed(const json_t *obj, const char *what, const struct fixed_k
     return true;
 }
 
-/*
- * transformers 4 writes "rope_theta" and "rope_scaling" (null, or an object with its "rope_type" or "type");
- * transformers 5 writes both into "rope_parameters".
- */
-static bool json_rope(const json_t *root, const char *what, double *base, struct error *err)
-{
-    static const char *const places[] = {"rope_scaling", "rope_parameters"};
-
-    if (!json_get_double(root, "rope_theta", what, *base, base, err))
-        return false;
-    for (size_t i = 0; i < COUNT_OF(places); i++) {
-        const json_t *rope = json_object_get(root, places[i]);
-        char where[32];
-
-        if (rope == NULL || json_is_null(rope))
-            continue;
-        if (!json_is_object(rope))
-            return fail_param(err, ERR_INVALID, places[i],
-                              "%s: \"%s\" is %s, an object or null was expected", what, places[i],
-                              json_kind(rope));
-        const json_t *type = json_object_get(rope, "rope_type");
-        if (type == NULL)
-            type = json_object_get(rope, "type");
-        if (type == NULL ? json_object_get(rope, "factor") != NULL
-                         : !str_is(json_str(type), "default")) {
-            snprintf(where, sizeof where, "%s", places[i]);
-            return fail_param(
-                err, ERR_UNSUPPORTED, places[i],
-                "%s: \"%s\" is %s: rope scaling is not supported (only \"default\" is)", what,
-                where, json_show(rope).text);
-        }
-        const json_t *part = json_object_get(rope, "partial_rotary_factor");
-        if (part != NULL && json_number_value(part) != 1)
-            return fail_param(
-                err, ERR_UNSUPPORTED, places[i],
-                "%s: \"partial_rotary_factor\" in \"%s\" is %s: a partial rotation is not supported",
-                what, places[i], json_show(part).text);
-        if (!json_get_double(rope, "rope_theta", what, *base, base, err))
-            return false;
-    }
-    return true;
-}
-
 static bool json_family(const json_t *root, const char *what, const struct family **out,
                         struct error *err)
 {
     struct str type;
-    char known[128];
+    char known[256];
 
     if (!json_is_object(root))
         return fail(err, ERR_INVALID, "%s is %s, an object was expected", what, json_kind(root));
@@ -366,19 +373,21 @@ static bool json_family(const json_t *root, const char *what, const struct famil
     return true;
 }
 
-static bool json_shape(const json_t *root, const char *what, struct model_config *c,
-                       struct error *err)
+static bool json_shape(const json_t *root, const char *what, const struct family *fam,
+                       struct model_config *c, struct error *err)
 {
-    if (!json_size(root, "num_hidden_layers", what, true, LIMIT_LAYERS, &c->n_layers, err) ||
-        !json_size(root, "hidden_size", what, true, LIMIT_WIDTH, &c->width, err) ||
-        !json_size(root, "intermediate_size", what, true, LIMIT_WIDTH, &c->hidden, err) ||
-        !json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c->vocab, err) ||
-        !json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c->n_heads, err))
+    if (!config_json_size(root, "num_hidden_layers", what, true, LIMIT_LAYERS, &c->n_layers, err) ||
+        !config_json_size(root, "hidden_size", what, true, LIMIT_WIDTH, &c->width, err) ||
+        !config_json_size(root, "intermediate_size", what, true, LIMIT_WIDTH, &c->hidden, err) ||
+        !config_json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c->vocab, err) ||
+        !config_json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c->n_heads, err))
         return false;
     c->context = 2048;
     c->n_kv_heads = c->n_heads;
-    if (!json_size(root, "max_position_embeddings", what, false, LIMIT_CONTEXT, &c->context, err) ||
-        !json_size(root, "num_key_value_heads", what, false, LIMIT_WIDTH, &c->n_kv_heads, err))
+    if (!config_json_size(root, "max_position_embeddings", what, false, LIMIT_CONTEXT, &c->context,
+                          err) ||
+        !config_json_size(root, "num_key_value_heads", what, false, LIMIT_WIDTH, &c->n_kv_heads,
+                          err))
         return false;
     const json_t *head_width = json_object_get(root, "head_dim");
     if ((head_width == NULL || json_is_null(head_width)) && c->width % c->n_heads != 0)
@@ -387,10 +396,12 @@ static bool json_shape(const json_t *root, const char *what, struct model_config
             "%s: \"num_attention_heads\" is %zu, which does not divide \"hidden_size\" = %zu", what,
             c->n_heads, c->width);
     c->head_width = size_max(c->width / c->n_heads, 1);
-    return json_size(root, "head_dim", what, false, LIMIT_WIDTH, &c->head_width, err) &&
+    return config_json_size(root, "head_dim", what, false, LIMIT_WIDTH, &c->head_width, err) &&
            json_get_double(root, "rms_norm_eps", what, c->rms_eps, &c->rms_eps, err) &&
-           json_rope(root, what, &c->rope_base, err) &&
-           json_get_bool(root, "tie_word_embeddings", what, false, &c->tied_head, err);
+           config_rope_json(root, what, fam, c, err) &&
+           config_layers_json(root, what, fam, c, err) &&
+           (fam->hf_more == NULL || fam->hf_more(root, what, c, err)) &&
+           json_get_bool(root, "tie_word_embeddings", what, fam->hf_tied, &c->tied_head, err);
 }
 
 bool config_add_eos_json(struct model_config *c, const json_t *json, const char *what,
@@ -422,16 +433,14 @@ bool config_from_json(const json_t *json, const char *what, struct model_config 
     static const struct keys keys = {"num_attention_heads", "num_key_value_heads", "head_dim",
                                      "rms_norm_eps", "rope_theta"};
     const struct family *fam = NULL;
-    struct model_config c = {.bos = -1};
     int64_t bos;
 
     if (!json_family(json, what, &fam, err))
         return false;
     assert(fam != NULL);
-    snprintf(c.family, sizeof c.family, "%s", fam->name);
-    c.rms_eps = fam->rms_eps;
-    c.rope_base = fam->rope_base;
-    if (!json_fixed(json, what, fam->hf_fixed, err) || !json_shape(json, what, &c, err) ||
+    struct model_config c = config_begin(fam);
+    c.norms_add_one = fam->hf_norms_add_one;
+    if (!json_fixed(json, what, fam->hf_fixed, err) || !json_shape(json, what, fam, &c, err) ||
         !shape_check(&c, what, &keys, err) ||
         !json_get_int(json, "bos_token_id", what, -1, -1, (int64_t)c.vocab - 1, &bos, err) ||
         !config_add_eos_json(&c, json, what, err))

@@ -2,13 +2,17 @@
  * config.h - the shape of a model, whatever file it came from. Letters as in docs/NOTATION.md.
  *
  * Read from a GGUF file's keys or from Hugging Face's config.json. What the numbers promise is checked here: they lie
- * within limits.h and fit each other. A key that would make the model compute something that hone does not (a rope
- * scaling, biases, another activation) is refused by name rather than overlooked.
+ * within limits.h and fit each other. A key that would make the model compute something that hone does not (experts,
+ * soft-caps, other biases) is refused by name rather than overlooked.
+ *
+ * Families differ by the fields below, never by another forward pass; a field that is 0 is as in Llama 2.
  */
 #ifndef HONE_MODEL_CONFIG_H
 #define HONE_MODEL_CONFIG_H
 
 #include "base/error.h"
+#include "base/limits.h"
+#include "model/rope.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +22,28 @@
 
 /* How a key-value cache keeps its values: model/kv.h. */
 enum kv_cache { KV_CACHE_F32, KV_CACHE_F16, KV_CACHE_Q8_0 };
+
+/* Of queries and keys, before they are rotated. */
+enum qk_norm {
+    QK_NORM_NONE,
+    QK_NORM_HEAD, /* each head by itself, with weights [D] (Qwen3, Gemma 3) */
+    QK_NORM_WIDTH /* all heads of a row together, with weights [H*D] and [K*D] (OLMo 2) */
+};
+/* Where the RMS norms of attention and of the feed-forward layer are. */
+enum norm_place {
+    NORM_BEFORE, /* x + f(norm(x)) */
+    NORM_BEHIND, /* x + norm(f(x)) (OLMo 2) */
+    NORM_BOTH    /* x + norm(f(norm(x))) (Gemma 3) */
+};
+enum activation { ACT_SILU, ACT_GELU_TANH }; /* of the gate */
+
+struct layer_kind {
+    bool
+        windowed; /* a row sees the last `window` positions, itself included; false: all before it */
+    unsigned char
+        rope; /* 0 or 1: by which of the config's rotations; ROPE_NONE: not rotated (NoPE) */
+};
+#define ROPE_NONE 2
 
 struct model_config {
     char family[32];   /* "llama" */
@@ -30,7 +56,19 @@ struct model_config {
     size_t vocab;      /* V, rows of the embedding; the tokenizer may have fewer ids */
     size_t context;    /* positions the model was made for */
     double rms_eps;
-    double rope_base;
+    struct rope_spec rope[2];
+    size_t
+        rotary_width; /* of a head's values the first so many are rotated, an even number; 0: all */
+    struct layer_kind layers[LIMIT_LAYERS];
+    size_t window;
+    bool qkv_bias; /* on queries, keys and values */
+    enum qk_norm qk_norm;
+    enum norm_place norm_place;
+    enum activation activation;
+    bool norms_add_one; /* the file's norm weights are to be added to 1 */
+    /* Each 0 where there is none: of embeddings; of what a layer's two parts add to the residual stream; in the place of
+       1 / sqrt(D); logits are divided by the last. */
+    double embedding_scale, residual_scale, attention_scale, logit_divisor;
     bool tied_head; /* the head is the embedding */
     int bos;        /* -1: none */
     bool add_bos;   /* text is begun with bos when no template does */
@@ -41,6 +79,12 @@ struct model_config {
     /* KV_CACHE_F32 from every file; whoever opens a model may set it before a cache is made */
     enum kv_cache kv_cache;
 };
+
+/* Values of a head that are rotated. */
+static inline size_t config_rotary_width(const struct model_config *c)
+{
+    return c->rotary_width > 0 ? c->rotary_width : c->head_width;
+}
 
 struct family; /* model/family.h */
 struct gguf;

@@ -7,6 +7,7 @@
 
 #include "base/str.h"
 #include "model/model_files.h"
+#include "text/json.h"
 
 /* A key that may be there, but only with this value: any other would change what the model computes. */
 struct fixed_key {
@@ -15,9 +16,19 @@ struct fixed_key {
     const char *meaning; /* what hone does not do otherwise, for the message: "attention biases" */
 };
 
+struct model_config;
+
+/* Which layers have a window where there is one and the file does not list them. */
+enum windows {
+    WINDOWS_NONE,
+    WINDOWS_ALL,
+    WINDOWS_FROM,      /* from "max_window_layers" on */
+    WINDOWS_BUT_EVERY, /* all but every window_every-th */
+};
+
 struct family {
     const char *name;      /* model_config's family */
-    const char *gguf_arch; /* general.architecture, and what its keys begin with */
+    const char *gguf_arch; /* general.architecture, and what its keys begin with; NULL: another's */
     const char *hf_type;   /* config.json's "model_type" */
     const char *hf_class;  /* config.json's "architectures"[0] */
     /*
@@ -26,12 +37,38 @@ struct family {
      */
     bool gguf_interleaves;
     double rms_eps, rope_base; /* where a file is silent, as the family's reference assumes */
-    const char *gguf_tensor[N_WEIGHT_NAMES]; /* without ".weight"; '#' stands for the layer */
+    /* How it computes: fields of model_config that its files do not tell. */
+    bool qkv_bias;
+    enum qk_norm qk_norm;
+    enum norm_place norm_place;
+    enum activation activation;
+    bool hf_norms_add_one; /* in folders; llama.cpp's converter adds it */
+    bool hf_tied;          /* the head is the embedding where a folder is silent */
+    /* Windows and rotations: where files have them. */
+    enum windows windows;
+    size_t window, window_every; /* where a folder is silent */
+    bool window_switch;          /* only with "use_sliding_window" */
+    bool local_rope;             /* layers with a window have a rotation of their own */
+    double local_rope_base;      /* 0: as the others' */
+    bool partial_rotary;
+    bool phi_scaling;     /* "su" and "yarn" are older names of "longrope" */
+    size_t no_rope_every; /* every so manieth layer is not rotated; 0: all are */
+    /* Further keys, scales for example; or NULL. what is the path of config.json. */
+    bool (*hf_more)(const struct json_t *json, const char *what, struct model_config *c,
+                    struct error *err);
+    bool (*gguf_more)(const struct gguf *g, struct model_config *c, struct error *err);
+    /*
+     * Names of tensors, without ".weight" or ".bias"; '#' stands for the layer. Where several weights have the same name,
+     * their rows lie in one tensor, in the order of weight_name.
+     */
+    const char *gguf_tensor[N_WEIGHT_NAMES];
     const char *hf_tensor[N_WEIGHT_NAMES];
     const struct fixed_key *gguf_fixed, *hf_fixed;
 };
 
-extern const struct family family_llama;
+extern const struct family family_llama, family_mistral, family_ministral, family_smollm3,
+    family_granite, family_qwen2, family_qwen3, family_phi3, family_olmo2, family_olmo3,
+    family_gemma3;
 
 /* NULL where no family is called so. */
 const struct family *family_of_gguf(struct str arch);

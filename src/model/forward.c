@@ -68,6 +68,8 @@ static void embed_rows(const struct model *m, const struct batch *b, float *x)
         assert(b->tokens[i] >= 0 && (size_t)b->tokens[i] < m->config.vocab);
         matrix_row_to_f32(&m->embed, (size_t)b->tokens[i], x + i * m->config.width);
     }
+    if (m->config.embedding_scale > 0)
+        scale_rows(b->m, m->config.width, (float)m->config.embedding_scale, x, m->config.width);
 }
 
 /* The plan is made from the old lengths; whoever looks at a parent in this batch needs the new ones. */

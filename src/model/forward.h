@@ -6,6 +6,10 @@
  *                  x += Down (silu(Gate n2) * Up n2),               n2 = rms_norm(x)
  *     hidden = rms_norm(x)
  *
+ * That is Llama's layer; model_config says what another family's has beside or instead (biases, norms of q and k, norms behind,
+ * scales, windows, layers without rope, another activation). What a model has not costs its rows nothing. logits_of is linear in
+ * hidden, so a divisor of logits lies in the last norm's weights.
+ *
  * Each linear layer with its adapter where there is one. A row's hidden state depends on its own path alone.
  */
 #ifndef HONE_MODEL_FORWARD_H

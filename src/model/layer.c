@@ -138,6 +138,14 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
     s.up = layer_room(a, rows * c->hidden);
     for (size_t p = 0; p < N_PROJECTIONS && rank > 0; p++)
         s.u[p] = layer_room(a, rows * rank);
+    if (c->qk_norm != QK_NORM_NONE) {
+        s.raw_q = layer_room(a, rows * c->n_heads * c->head_width);
+        s.raw_k = layer_room(a, rows * c->n_kv_heads * c->head_width);
+    }
+    if (c->norm_place != NORM_BEFORE) {
+        s.att_out = layer_room(a, rows * c->width);
+        s.ffn_out = layer_room(a, rows * c->width);
+    }
     return s;
 }
 
@@ -185,6 +193,69 @@ size_t layer_row_bytes(const struct model *m, size_t rank)
                 : 0);
 }
 
+/* Queries or keys become what is rotated: biases first, then norms of what raw holds. */
+static void ready_heads(const struct model_config *c, size_t rows, size_t n_heads,
+                        const float *bias, const float *norm, float *raw, float *x)
+{
+    const size_t n = n_heads * c->head_width;
+    float *from = norm != NULL ? raw : x;
+
+    if (bias != NULL)
+        add_to_rows(rows, n, bias, from, n);
+    if (norm != NULL && c->qk_norm == QK_NORM_HEAD)
+        rms_norm(rows * n_heads, c->head_width, from, c->head_width, norm, (float)c->rms_eps, x,
+                 c->head_width, NULL);
+    else if (norm != NULL)
+        rms_norm(rows, n, from, n, norm, (float)c->rms_eps, x, n, NULL);
+}
+
+/* What a layer's part reads: the normed x, or where no norm is before it x itself; both rounded, and x copied to copy. */
+static const float *part_input(const struct model *m, size_t rows, const float *x,
+                               const float *norm, float *r, float *copy,
+                               const struct layer_scratch *t)
+{
+    const size_t width = m->config.width;
+
+    if (norm != NULL) {
+        rms_norm_and(rows, width, x, norm, (float)m->config.rms_eps, t->norm, r, copy,
+                     rounding(t, width));
+        return t->norm;
+    }
+    if (rounding(t, width) != NULL)
+        round_rows(rows, width, x, width, t->rounded);
+    if (copy != NULL)
+        memcpy(copy, x, rows * width * sizeof *copy);
+    memset(r, 0, rows * sizeof *r); /* it is kept and never read: the same bits everywhere */
+    return x;
+}
+
+/* to += what a part's last linear layer makes of x, behind a norm or scaled where the model has that; raw: before the norm. */
+static void part_output(const struct linear *of, enum projection p, const float *x,
+                        const float *norm, float *raw, float *to)
+{
+    const struct model_config *c = &of->m->config;
+    float *sum = of->t->norm; /* nobody reads it any more */
+
+    if (norm == NULL && !(c->residual_scale > 0)) {
+        linear(of, &p, 1, x, &to, true);
+        return;
+    }
+    linear(of, &p, 1, x, norm != NULL ? &raw : &sum, false);
+    if (norm != NULL)
+        rms_norm(of->rows, c->width, raw, c->width, norm, (float)c->rms_eps, sum, c->width, NULL);
+    if (c->residual_scale > 0)
+        scale_rows(of->rows, c->width, (float)c->residual_scale, sum, c->width);
+    add_rows(of->rows, c->width, sum, c->width, to, c->width);
+}
+
+static struct rotation rotation_of(const struct model *m, size_t layer, const uint32_t *pos,
+                                   float *q, float *k)
+{
+    const struct rope_table *t = &m->rope[m->config.layers[layer].rope];
+
+    return (struct rotation){t->cos_, t->sin_, pos, q, k};
+}
+
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
                    size_t rows, const uint32_t *pos, const struct attention_plan *plan,
                    struct layer_state *s, const struct layer_scratch *t, float *out)
@@ -193,25 +264,29 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     const struct layer_weights *w = &m->layers[layer];
     const struct linear of = {
         .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
-    static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V}, outer[] = {PROJ_O},
-                                 wide[] = {PROJ_GATE, PROJ_UP}, narrow[] = {PROJ_DOWN};
-    const size_t hd = c->n_heads * c->head_width;
-    const float eps = (float)c->rms_eps;
+    static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V}, wide[] = {PROJ_GATE, PROJ_UP};
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const bool normed = w->q_norm != NULL, turned = c->layers[layer].rope != ROPE_NONE;
 
-    rms_norm_and(rows, c->width, s->x, w->attn_norm, eps, t->norm, s->r1, s->mid,
-                 rounding(t, c->width));
-    linear(&of, inner, 3, t->norm, (float *[]){s->q, t->k, t->v}, false);
-    attention_store(plan, layer, &(struct rotation){m->rope_cos, m->rope_sin, pos, s->q, t->k},
-                    t->k, t->v);
+    const float *x = part_input(m, rows, s->x, w->attn_norm, s->r1, s->mid, t);
+    linear(&of, inner, 3, x, (float *[]){normed ? s->raw_q : s->q, normed ? s->raw_k : t->k, t->v},
+           false);
+    ready_heads(c, rows, c->n_heads, w->q_bias, w->q_norm, s->raw_q, s->q);
+    ready_heads(c, rows, c->n_kv_heads, w->k_bias, w->k_norm, s->raw_k, t->k);
+    if (w->v_bias != NULL)
+        add_to_rows(rows, kd, w->v_bias, t->v, kd);
+    const struct rotation rotate =
+        turned ? rotation_of(m, layer, pos, s->q, t->k) : (struct rotation){0};
+    attention_store(plan, layer, turned ? &rotate : NULL, t->k, t->v);
     attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
     if (rounding(t, hd) != NULL)
         round_rows(rows, hd, s->att, hd, t->rounded);
-    linear(&of, outer, 1, s->att, &s->mid, true);
-    rms_norm_and(rows, c->width, s->mid, w->ffn_norm, eps, t->norm, s->r2, out,
-                 rounding(t, c->width));
-    linear(&of, wide, 2, t->norm, (float *[]){s->gate, s->up}, false);
-    swiglu_and(rows, c->hidden, s->gate, s->up, t->act, rounding(t, c->hidden));
-    linear(&of, narrow, 1, t->act, &out, true);
+    part_output(&of, PROJ_O, s->att, w->attn_post_norm, s->att_out, s->mid);
+    x = part_input(m, rows, s->mid, w->ffn_norm, s->r2, out, t);
+    linear(&of, wide, 2, x, (float *[]){s->gate, s->up}, false);
+    (c->activation == ACT_SILU ? swiglu_and : geglu_and)(rows, c->hidden, s->gate, s->up, t->act,
+                                                         rounding(t, c->hidden));
+    part_output(&of, PROJ_DOWN, t->act, w->ffn_post_norm, s->ffn_out, out);
 }
 
 void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
@@ -219,64 +294,180 @@ void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t
                     struct layer_state *s, const struct layer_scratch *t)
 {
     const struct model_config *c = &m->config;
+    const struct layer_weights *w = &m->layers[layer];
     const struct linear of = {
         .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
     static const enum projection both[] = {PROJ_K, PROJ_V};
+    const size_t kd = c->n_kv_heads * c->head_width;
 
-    rms_norm_and(rows, c->width, s->x, m->layers[layer].attn_norm, (float)c->rms_eps, t->norm,
-                 s->r1, NULL, rounding(t, c->width));
-    linear(&of, both, 2, t->norm, (float *[]){t->k, t->v}, false);
-    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, false,
-              &(struct heads){c->n_kv_heads, t->k, c->n_kv_heads * c->head_width}, 1);
+    const float *x = part_input(m, rows, s->x, w->attn_norm, s->r1, NULL, t);
+    linear(&of, both, 2, x, (float *[]){w->k_norm != NULL ? s->raw_k : t->k, t->v}, false);
+    ready_heads(c, rows, c->n_kv_heads, w->k_bias, w->k_norm, s->raw_k, t->k);
+    if (w->v_bias != NULL)
+        add_to_rows(rows, kd, w->v_bias, t->v, kd);
+    if (c->layers[layer].rope != ROPE_NONE) {
+        const struct rotation r = rotation_of(m, layer, pos, NULL, t->k);
+
+        rope_rows(rows, config_rotary_width(c), r.cos_, r.sin_, pos, false,
+                  &(struct heads){c->n_kv_heads, t->k, kd, c->head_width}, 1);
+    }
     attention_store(plan, layer, NULL, t->k, t->v);
+}
+
+/* What the parts of a layer's backward share. */
+struct backward {
+    const struct model *m;
+    const struct adapter *ad;
+    size_t layer, rows;
+    const struct layer_state *s;
+    struct arena *a;
+    float *norm, *dnorm; /* [M, C] */
+    float *du;           /* [M, R], or NULL */
+    float *dx;           /* [M, C] */
+};
+
+/* The gradient at a part's last linear layer from dx, that of what it adds to; raw: what the norm behind it read. */
+static const float *part_output_back(const struct backward *b, const float *norm, const float *raw)
+{
+    const struct model_config *c = &b->m->config;
+    const size_t n = b->rows * c->width;
+
+    if (norm == NULL && !(c->residual_scale > 0))
+        return b->dx;
+    float *dy = layer_room(b->a, n), *d = layer_room(b->a, n), *r = layer_room(b->a, b->rows);
+    memcpy(dy, b->dx, n * sizeof *dy);
+    if (c->residual_scale > 0)
+        scale_rows(b->rows, c->width, (float)c->residual_scale, dy, c->width);
+    if (norm == NULL)
+        return dy;
+    memset(d, 0, n * sizeof *d);
+    rms_norm(b->rows, c->width, raw, c->width, norm, (float)c->rms_eps, b->norm, c->width, r);
+    rms_norm_back(b->rows, c->width, raw, c->width, norm, r, dy, c->width, d, c->width);
+    return d;
+}
+
+/* What a part read, computed anew. */
+static const float *part_input_again(const struct backward *b, const float *x, const float *norm)
+{
+    const struct model_config *c = &b->m->config;
+
+    if (norm == NULL)
+        return x;
+    rms_norm(b->rows, c->width, x, c->width, norm, (float)c->rms_eps, b->norm, c->width, NULL);
+    return b->norm;
+}
+
+/* dx += the gradient at a part's input, of which dnorm is that behind the norm; d_w: the norm's own, or NULL. */
+static void part_input_back(const struct backward *b, const float *x, const float *norm,
+                            const float *r, float *d_w)
+{
+    const size_t width = b->m->config.width;
+
+    if (norm == NULL) {
+        add_rows(b->rows, width, b->dnorm, width, b->dx, width);
+        return;
+    }
+    rms_norm_back(b->rows, width, x, width, norm, r, b->dnorm, width, b->dx, width);
+    if (d_w != NULL)
+        rms_norm_back_w(b->rows, width, x, width, r, b->dnorm, width, d_w);
+}
+
+/* d: the gradient at normed queries or keys in, at what their norm read out. */
+static void ready_heads_back(const struct backward *b, size_t n_heads, const float *norm,
+                             const float *raw, float *d)
+{
+    const struct model_config *c = &b->m->config;
+    const bool per_head = c->qk_norm == QK_NORM_HEAD;
+    const size_t n = per_head ? c->head_width : n_heads * c->head_width,
+                 rows = per_head ? b->rows * n_heads : b->rows;
+
+    if (norm == NULL)
+        return;
+    float *dy = layer_room(b->a, rows * n), *y = layer_room(b->a, rows * n),
+          *r = layer_room(b->a, rows);
+    memcpy(dy, d, rows * n * sizeof *dy);
+    memset(d, 0, rows * n * sizeof *d);
+    rms_norm(rows, n, raw, n, norm, (float)c->rms_eps, y, n, r);
+    rms_norm_back(rows, n, raw, n, norm, r, dy, n, d, n);
+}
+
+static void feed_forward_back(const struct backward *b)
+{
+    const struct model *m = b->m;
+    const struct model_config *c = &m->config;
+    const struct layer_weights *w = &m->layers[b->layer];
+    const struct layer_state *s = b->s;
+    const size_t rows = b->rows, n = rows * c->hidden;
+    const bool full = b->ad == NULL && m->full != NULL, silu = c->activation == ACT_SILU;
+    float *act = layer_room(b->a, n), *dact = layer_room(b->a, n), *dgate = layer_room(b->a, n),
+          *dup = layer_room(b->a, n);
+
+    (silu ? swiglu_and : geglu_and)(rows, c->hidden, s->gate, s->up, act, NULL);
+    linear_back(m, b->ad, b->layer, rows, PROJ_DOWN, act, s->u[PROJ_DOWN],
+                part_output_back(b, w->ffn_post_norm, s->ffn_out), b->du, dact, false);
+    (silu ? swiglu_back : geglu_back)(rows, c->hidden, s->gate, s->up, dact, dgate, dup);
+    const float *x = part_input_again(b, s->mid, w->ffn_norm);
+    linear_back(m, b->ad, b->layer, rows, PROJ_GATE, x, s->u[PROJ_GATE], dgate, b->du, b->dnorm,
+                false);
+    linear_back(m, b->ad, b->layer, rows, PROJ_UP, x, s->u[PROJ_UP], dup, b->du, b->dnorm, true);
+    part_input_back(b, s->mid, w->ffn_norm, s->r2,
+                    full ? m->full->layers[b->layer].d_ffn_norm : NULL);
+}
+
+static void attention_part_back(const struct backward *b, const uint32_t *pos,
+                                const struct attention_plan *plan)
+{
+    const struct model *m = b->m;
+    const struct model_config *c = &m->config;
+    const struct layer_weights *w = &m->layers[b->layer];
+    const struct layer_state *s = b->s;
+    const size_t rows = b->rows, hd = c->n_heads * c->head_width,
+                 kd = c->n_kv_heads * c->head_width;
+    const bool full = b->ad == NULL && m->full != NULL, need_dx = b->layer > 0 || full;
+    float *datt = layer_room(b->a, rows * hd), *dq = layer_room(b->a, rows * hd),
+          *dk = layer_room(b->a, rows * kd), *dv = layer_room(b->a, rows * kd);
+    float *dnorm = need_dx ? b->dnorm : NULL;
+
+    linear_back(m, b->ad, b->layer, rows, PROJ_O, s->att, s->u[PROJ_O],
+                part_output_back(b, w->attn_post_norm, s->att_out), b->du, datt, false);
+    attention_back(plan, b->layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv, b->a);
+    if (c->layers[b->layer].rope != ROPE_NONE) {
+        const struct rotation r = rotation_of(m, b->layer, pos, dq, dk);
+
+        rope_rows(rows, config_rotary_width(c), r.cos_, r.sin_, pos, true,
+                  (struct heads[]){{c->n_heads, dq, hd, c->head_width},
+                                   {c->n_kv_heads, dk, kd, c->head_width}},
+                  2);
+    }
+    ready_heads_back(b, c->n_heads, w->q_norm, s->raw_q, dq);
+    ready_heads_back(b, c->n_kv_heads, w->k_norm, s->raw_k, dk);
+    const float *x = part_input_again(b, s->x, w->attn_norm);
+    linear_back(m, b->ad, b->layer, rows, PROJ_Q, x, s->u[PROJ_Q], dq, b->du, dnorm, false);
+    linear_back(m, b->ad, b->layer, rows, PROJ_K, x, s->u[PROJ_K], dk, b->du, dnorm, true);
+    linear_back(m, b->ad, b->layer, rows, PROJ_V, x, s->u[PROJ_V], dv, b->du, dnorm, true);
+    if (need_dx)
+        part_input_back(b, s->x, w->attn_norm, s->r1,
+                        full ? m->full->layers[b->layer].d_attn_norm : NULL);
 }
 
 void layer_backward(const struct model *m, const struct adapter *ad, size_t layer, size_t rows,
                     const uint32_t *pos, const struct attention_plan *plan,
                     const struct layer_state *s, struct arena *a, float *dx)
 {
-    const struct model_config *c = &m->config;
-    const struct layer_weights *w = &m->layers[layer];
-    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
-    const float eps = (float)c->rms_eps;
-    const bool full = ad == NULL && m->full != NULL;
-    const bool need_dx = layer > 0 || full;
-    float *norm = layer_room(a, rows * c->width), *dnorm = layer_room(a, rows * c->width);
-    float *act = layer_room(a, rows * c->hidden), *dact = layer_room(a, rows * c->hidden);
-    float *dgate = layer_room(a, rows * c->hidden), *dup = layer_room(a, rows * c->hidden);
-    float *datt = layer_room(a, rows * hd), *dq = layer_room(a, rows * hd),
-          *dk = layer_room(a, rows * kd), *dv = layer_room(a, rows * kd);
-    float *du = ad == NULL ? NULL : layer_room(a, rows * ad->rank);
+    const size_t n = rows * m->config.width;
+    const struct backward b = {.m = m,
+                               .ad = ad,
+                               .layer = layer,
+                               .rows = rows,
+                               .s = s,
+                               .a = a,
+                               .norm = layer_room(a, n),
+                               .dnorm = layer_room(a, n),
+                               .du = ad == NULL ? NULL : layer_room(a, rows * ad->rank),
+                               .dx = dx};
 
-    swiglu(rows, c->hidden, s->gate, s->up, act);
-    linear_back(m, ad, layer, rows, PROJ_DOWN, act, s->u[PROJ_DOWN], dx, du, dact, false);
-    swiglu_back(rows, c->hidden, s->gate, s->up, dact, dgate, dup);
-    rms_norm(rows, c->width, s->mid, c->width, w->ffn_norm, eps, norm, c->width, NULL);
-    linear_back(m, ad, layer, rows, PROJ_GATE, norm, s->u[PROJ_GATE], dgate, du, dnorm, false);
-    linear_back(m, ad, layer, rows, PROJ_UP, norm, s->u[PROJ_UP], dup, du, dnorm, true);
-    rms_norm_back(rows, c->width, s->mid, c->width, w->ffn_norm, s->r2, dnorm, c->width, dx,
-                  c->width);
-    if (full)
-        rms_norm_back_w(rows, c->width, s->mid, c->width, s->r2, dnorm, c->width,
-                        m->full->layers[layer].d_ffn_norm);
-    linear_back(m, ad, layer, rows, PROJ_O, s->att, s->u[PROJ_O], dx, du, datt, false);
-    attention_back(plan, layer, s->q, s->att, s->row_max, s->row_inv, datt, dq, dk, dv, a);
-    rope_rows(rows, c->head_width, m->rope_cos, m->rope_sin, pos, true,
-              (struct heads[]){{c->n_heads, dq, hd}, {c->n_kv_heads, dk, kd}}, 2);
-    rms_norm(rows, c->width, s->x, c->width, w->attn_norm, eps, norm, c->width, NULL);
-    linear_back(m, ad, layer, rows, PROJ_Q, norm, s->u[PROJ_Q], dq, du, need_dx ? dnorm : NULL,
-                false);
-    linear_back(m, ad, layer, rows, PROJ_K, norm, s->u[PROJ_K], dk, du, need_dx ? dnorm : NULL,
-                true);
-    linear_back(m, ad, layer, rows, PROJ_V, norm, s->u[PROJ_V], dv, du, need_dx ? dnorm : NULL,
-                true);
-    if (!need_dx)
-        return;
-    rms_norm_back(rows, c->width, s->x, c->width, w->attn_norm, s->r1, dnorm, c->width, dx,
-                  c->width);
-    if (full)
-        rms_norm_back_w(rows, c->width, s->x, c->width, s->r1, dnorm, c->width,
-                        m->full->layers[layer].d_attn_norm);
+    feed_forward_back(&b);
+    attention_part_back(&b, pos, plan);
 }
 
 /* ---- rows ---- */
@@ -284,6 +475,7 @@ void layer_backward(const struct model *m, const struct adapter *ad, size_t laye
 /* Where the parts of one row of a layer's state lie, x, k and v apart. */
 struct parts {
     float *q, *att, *mid, *gate, *up, *row_max, *row_inv, *r1, *r2, *u[N_PROJECTIONS];
+    float *raw_q, *raw_k, *att_out, *ffn_out; /* NULL: there are none */
 };
 
 static struct parts parts_of_state(const struct model_config *c, size_t rank,
@@ -302,6 +494,14 @@ static struct parts parts_of_state(const struct model_config *c, size_t rank,
 
     for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
         p.u[k] = s->u[k] + i * rank;
+    if (s->raw_q != NULL) {
+        p.raw_q = s->raw_q + i * hd;
+        p.raw_k = s->raw_k + i * c->n_kv_heads * c->head_width;
+    }
+    if (s->att_out != NULL) {
+        p.att_out = s->att_out + i * c->width;
+        p.ffn_out = s->ffn_out + i * c->width;
+    }
     return p;
 }
 
@@ -316,7 +516,11 @@ static struct parts parts_of_saved(const struct saved_layout *at, size_t rank, f
                       .row_max = values + at->row_max,
                       .row_inv = values + at->row_inv,
                       .r1 = values + at->r1,
-                      .r2 = values + at->r2};
+                      .r2 = values + at->r2,
+                      .raw_q = values + at->raw_q,
+                      .raw_k = values + at->raw_k,
+                      .att_out = values + at->att_out,
+                      .ffn_out = values + at->ffn_out};
 
     for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
         p.u[k] = values + at->u + k * rank;
@@ -344,6 +548,14 @@ static void copy_parts(const struct model_config *c, size_t rank, const struct p
     *to->r2 = *from->r2;
     for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
         copy(to->u[k], from->u[k], rank);
+    if (c->qk_norm != QK_NORM_NONE) {
+        copy(to->raw_q, from->raw_q, hd);
+        copy(to->raw_k, from->raw_k, c->n_kv_heads * c->head_width);
+    }
+    if (c->norm_place != NORM_BEFORE) {
+        copy(to->att_out, from->att_out, c->width);
+        copy(to->ffn_out, from->ffn_out, c->width);
+    }
 }
 
 struct moving { /* many rows of a layer, one a unit */

@@ -28,6 +28,8 @@ struct layer_state {
     float *gate, *up;         /* [M, F] */
     size_t rank;              /* R; of several adapters the largest; 0: there is none */
     float *u[N_PROJECTIONS];  /* [M, R] s A x */
+    float *raw_q, *raw_k;     /* [M, H*D], [M, K*D] before their norms; NULL: they have none */
+    float *att_out, *ffn_out; /* [M, C] before the norms behind; NULL: there are none */
 };
 /* Room for everything but x. */
 struct layer_state layer_state_make(const struct model *m, size_t rank, size_t rows,

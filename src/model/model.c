@@ -14,32 +14,60 @@
 
 static const enum weight_name weight_of[N_PROJECTIONS] = {W_Q, W_K, W_V, W_O, W_GATE, W_UP, W_DOWN};
 
-static float *vector_of(struct arena *a, const struct matrix_view *w)
+/* NULL where there is none. */
+static float *vector_of(struct model *m, enum weight_name name, size_t layer)
 {
-    float *out = ARENA_ARRAY(a, float, w->cols);
+    const struct matrix_view w = model_files_weight(m->files, name, layer);
 
-    matrix_row_to_f32(w, 0, out);
+    if (w.data == NULL)
+        return NULL;
+    float *out = ARENA_ARRAY(&m->arena, float, w.cols);
+    matrix_row_to_f32(&w, 0, out);
     return out;
 }
 
-/* cos and sin of p * base^(-2 i / D): Su et al., arXiv:2104.09864. In double, rounded once. */
-static bool rope_tables(struct model *m, struct error *err)
+/* A norm's weights. */
+static float *norm_of(struct model *m, enum weight_name name, size_t layer)
 {
-    const size_t half = m->config.head_width / 2;
+    float *w = vector_of(m, name, layer);
 
-    m->rope_cos =
-        arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
-    m->rope_sin =
-        arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
-    if (m->rope_cos == NULL || m->rope_sin == NULL)
+    if (w == NULL || !m->config.norms_add_one)
+        return w;
+    for (size_t i = 0; i < model_files_weight(m->files, name, layer).cols; i++)
+        w[i] += 1;
+    return w;
+}
+
+/* cos and sin of p * f: Su et al., arXiv:2104.09864. In double, rounded once. */
+static bool rope_table(struct model *m, size_t which, struct error *err)
+{
+    const size_t width = config_rotary_width(&m->config), half = width / 2;
+    struct rope_table *t = &m->rope[which];
+    double *f = arena_try(&m->arena, half, sizeof *f, "rotary tables", err);
+
+    t->cos_ = arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
+    t->sin_ = arena_try(&m->arena, m->max_positions * half, sizeof(float), "rotary tables", err);
+    if (f == NULL || t->cos_ == NULL || t->sin_ == NULL)
         return false;
-    for (size_t i = 0; i < half; i++) {
-        const double f = pow(m->config.rope_base, -2.0 * (double)i / (double)m->config.head_width);
-
-        for (size_t p = 0; p < m->max_positions; p++) {
-            m->rope_cos[p * half + i] = (float)cos((double)p * f);
-            m->rope_sin[p * half + i] = (float)sin((double)p * f);
+    const double factor = rope_frequencies(&m->config.rope[which], width, m->max_positions, f);
+    for (size_t p = 0; p < m->max_positions; p++) {
+        for (size_t i = 0; i < half; i++) {
+            t->cos_[p * half + i] = (float)(factor * cos((double)p * f[i]));
+            t->sin_[p * half + i] = (float)(factor * sin((double)p * f[i]));
         }
+    }
+    return true;
+}
+
+bool model_make_rope(struct model *m, struct error *err)
+{
+    for (size_t which = 0; which < 2; which++) {
+        bool needed = false;
+
+        for (size_t l = 0; l < m->config.n_layers; l++)
+            needed = needed || m->config.layers[l].rope == which;
+        if (needed && !rope_table(m, which, err))
+            return false;
     }
     return true;
 }
@@ -51,26 +79,33 @@ static bool load(struct model *m, struct error *err)
 
     m->layers = ARENA_ARRAY(&m->arena, struct layer_weights, c->n_layers);
     for (size_t l = 0; l < c->n_layers; l++) {
-        const struct matrix_view an = model_files_weight(m->files, W_ATTN_NORM, l);
-        const struct matrix_view fn = model_files_weight(m->files, W_FFN_NORM, l);
+        struct layer_weights *to = &m->layers[l];
 
         for (size_t p = 0; p < N_PROJECTIONS; p++) {
             const struct matrix_view w = model_files_weight(m->files, weight_of[p], l);
 
             weight_hf_name(weight_of[p], l, name);
-            if (!pack_matrix(&w, &m->arena, &m->layers[l].proj[p], name, err))
+            if (!pack_matrix(&w, &m->arena, &to->proj[p], name, err))
                 return false;
         }
-        m->layers[l].attn_norm = vector_of(&m->arena, &an);
-        m->layers[l].ffn_norm = vector_of(&m->arena, &fn);
+        to->attn_norm = norm_of(m, W_ATTN_NORM, l);
+        to->ffn_norm = norm_of(m, W_FFN_NORM, l);
+        to->attn_post_norm = norm_of(m, W_ATTN_POST_NORM, l);
+        to->ffn_post_norm = norm_of(m, W_FFN_POST_NORM, l);
+        to->q_norm = norm_of(m, W_Q_NORM, l);
+        to->k_norm = norm_of(m, W_K_NORM, l);
+        to->q_bias = vector_of(m, W_Q_BIAS, l);
+        to->k_bias = vector_of(m, W_K_BIAS, l);
+        to->v_bias = vector_of(m, W_V_BIAS, l);
     }
-    const struct matrix_view norm = model_files_weight(m->files, W_FINAL_NORM, 0);
     struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
     m->embed = model_files_weight(m->files, W_EMBED, 0);
-    m->final_norm = vector_of(&m->arena, &norm);
+    m->final_norm = norm_of(m, W_FINAL_NORM, 0);
+    for (size_t i = 0; c->logit_divisor > 0 && i < c->width; i++) /* logits are linear in it */
+        m->final_norm[i] = (float)((double)m->final_norm[i] / c->logit_divisor);
     if (head.data == NULL)
         head = m->embed;
-    return pack_matrix(&head, &m->arena, &m->head, "the head", err) && rope_tables(m, err);
+    return pack_matrix(&head, &m->arena, &m->head, "the head", err) && model_make_rope(m, err);
 }
 
 static const char *const precisions[] = {"f32", "int8"};
@@ -151,8 +186,31 @@ static float *grad_of(const struct full_weights *f, const float *value)
     return value == NULL ? NULL : f->grads + (value - f->values);
 }
 
+/* Which of what a family may have stands in the way of training every weight; NULL: nothing. */
+static const char *untrained(const struct model_config *c)
+{
+    return c->qkv_bias                      ? "biases"
+           : c->qk_norm != QK_NORM_NONE     ? "norms of queries and keys"
+           : c->norm_place != NORM_BEFORE   ? "norms behind a layer's parts"
+           : c->norms_add_one               ? "norms that are kept less one"
+           : c->embedding_scale > 0         ? "scaled embeddings"
+           : c->residual_scale > 0          ? "a scaled residual stream"
+           : c->logit_divisor > 0           ? "divided logits"
+           : c->activation != ACT_SILU      ? "another activation than SiLU"
+           : strcmp(c->family, "phi3") == 0 ? "several weights in one tensor"
+                                            : NULL;
+}
+
 bool model_unfreeze(struct model *m, struct error *err)
 {
+    const char *what = untrained(&m->config);
+
+    if (what != NULL)
+        return fail(err, ERR_UNSUPPORTED,
+                    "%s is a %s model, with %s: training every weight is not supported for it; "
+                    "train an adapter",
+                    m->path, m->config.family, what);
+
     const struct model_config *c = &m->config;
     struct full_weights *f = ARENA_NEW(&m->arena, struct full_weights);
     const struct matrix_view embed = model_files_weight(m->files, W_EMBED, 0);

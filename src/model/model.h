@@ -12,7 +12,11 @@
 
 struct layer_weights {
     struct packed proj[N_PROJECTIONS];
-    float *attn_norm, *ffn_norm; /* [C] */
+    /* What the config does not ask for is NULL. */
+    float *attn_norm, *ffn_norm;           /* [C] */
+    float *attn_post_norm, *ffn_post_norm; /* [C] */
+    float *q_norm, *k_norm;                /* [D], or [H*D] and [K*D] */
+    float *q_bias, *k_bias, *v_bias;       /* [H*D], [K*D] */
 };
 
 /* Full fine-tuning: every weight as floats, in one array, with a gradient each. */
@@ -52,16 +56,21 @@ struct model {
     struct matrix_view embed;
     float *final_norm;
     size_t max_positions;
-    float *rope_cos, *rope_sin; /* [max_positions, D / 2] */
-    struct full_weights *full;  /* NULL while frozen */
+    struct rope_table {
+        float *cos_, *sin_; /* [max_positions, rotary width / 2]; NULL: no layer needs it */
+    } rope[2];
+    struct full_weights *full; /* NULL while frozen */
 };
 
 /* max_positions: the longest sequence that will be asked for; 0: the model's own context, at most 8192. */
+/* The tables of the rotations that the config's layers have: part of model_open. */
+MUST_CHECK bool model_make_rope(struct model *m, struct error *err);
 MUST_CHECK bool model_open(const char *path, size_t max_positions, struct model **out,
                            struct error *err);
 void model_close(struct model *m);
 size_t model_bytes(const struct model *m); /* memory of the packed weights and tables */
 
+/* ERR_UNSUPPORTED for a family with weights, or scales of them, that no gradient is computed for. */
 MUST_CHECK bool model_unfreeze(struct model *m, struct error *err);
 void model_changed(struct model *m); /* after full values changed: packs them anew */
 MUST_CHECK bool model_full_save(const struct model *m, const char *dir,

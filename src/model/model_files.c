@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* The three weights of the whole model come first, then nine a layer. */
+/* The three weights of the whole model come first, then the others, a layer at a time. */
 static size_t weight_index(enum weight_name name, size_t layer)
 {
     return name < W_ATTN_NORM
@@ -37,15 +37,64 @@ static void weight_shape(const struct model_files *f, const struct shape_words *
     const struct dimension vocab = {c->vocab, words->vocab};
     const struct dimension heads = {c->n_heads * c->head_width, words->heads};
     const struct dimension kv_heads = {c->n_kv_heads * c->head_width, words->kv_heads};
+    const struct dimension head = {c->head_width, words->head};
+    const bool per_head = c->qk_norm == QK_NORM_HEAD;
     const struct dimension shapes[N_WEIGHT_NAMES][2] = {
-        [W_EMBED] = {vocab, width},   [W_HEAD] = {vocab, width}, [W_FINAL_NORM] = {one, width},
-        [W_ATTN_NORM] = {one, width}, [W_Q] = {heads, width},    [W_K] = {kv_heads, width},
-        [W_V] = {kv_heads, width},    [W_O] = {width, heads},    [W_FFN_NORM] = {one, width},
-        [W_GATE] = {hidden, width},   [W_UP] = {hidden, width},  [W_DOWN] = {width, hidden},
+        [W_EMBED] = {vocab, width},
+        [W_HEAD] = {vocab, width},
+        [W_FINAL_NORM] = {one, width},
+        [W_ATTN_NORM] = {one, width},
+        [W_Q] = {heads, width},
+        [W_K] = {kv_heads, width},
+        [W_V] = {kv_heads, width},
+        [W_O] = {width, heads},
+        [W_FFN_NORM] = {one, width},
+        [W_GATE] = {hidden, width},
+        [W_UP] = {hidden, width},
+        [W_DOWN] = {width, hidden},
+        [W_Q_BIAS] = {one, heads},
+        [W_K_BIAS] = {one, kv_heads},
+        [W_V_BIAS] = {one, kv_heads},
+        [W_Q_NORM] = {one, per_head ? head : heads},
+        [W_K_NORM] = {one, per_head ? head : kv_heads},
+        [W_ATTN_POST_NORM] = {one, width},
+        [W_FFN_POST_NORM] = {one, width},
     };
 
     *rows = shapes[name][0];
     *cols = shapes[name][1];
+}
+
+/* Whether this model has it; where it has not, nothing may be there. */
+static bool weight_is_there(const struct model_config *c, enum weight_name name)
+{
+    switch (name) {
+    case W_ATTN_NORM:
+    case W_FFN_NORM:
+        return c->norm_place != NORM_BEHIND;
+    case W_ATTN_POST_NORM:
+    case W_FFN_POST_NORM:
+        return c->norm_place != NORM_BEFORE;
+    case W_Q_BIAS:
+    case W_K_BIAS:
+    case W_V_BIAS:
+        return c->qkv_bias;
+    case W_Q_NORM:
+    case W_K_NORM:
+        return c->qk_norm != QK_NORM_NONE;
+    default:
+        return true;
+    }
+}
+
+static bool is_vector(enum weight_name name)
+{
+    return name == W_FINAL_NORM || name == W_ATTN_NORM || name == W_FFN_NORM || name >= W_Q_BIAS;
+}
+
+static bool is_bias(enum weight_name name)
+{
+    return name == W_Q_BIAS || name == W_K_BIAS || name == W_V_BIAS;
 }
 
 static int tensor_order(const void *a, const void *b)
@@ -62,14 +111,45 @@ static struct file_tensor *tensor_find(const struct model_files *f, const char *
                : bsearch(&key, f->tensors, f->n_tensors, sizeof *f->tensors, tensor_order);
 }
 
+/* Rows of one tensor that weights share, in the order of their names: those before name's, and all. */
+struct shared_rows {
+    size_t before, all;
+};
+
+static struct shared_rows shared_rows(const struct model_files *f,
+                                      const char *const patterns[N_WEIGHT_NAMES],
+                                      const struct shape_words *words, enum weight_name name)
+{
+    struct shared_rows n = {0};
+    struct dimension rows, cols;
+
+    for (int i = W_ATTN_NORM; i < W_Q_BIAS; i++) {
+        if (patterns[i] == NULL || strcmp(patterns[i], patterns[name]) != 0)
+            continue;
+        weight_shape(f, words, (enum weight_name)i, &rows, &cols);
+        n.all += rows.size;
+        if (i < (int)name)
+            n.before += rows.size;
+    }
+    return n;
+}
+
 static bool shape_fits(const struct model_files *f, const struct file_tensor *t,
-                       const struct shape_words *words, enum weight_name name,
-                       struct matrix_view *out, struct error *err)
+                       const char *const patterns[N_WEIGHT_NAMES], const struct shape_words *words,
+                       enum weight_name name, struct matrix_view *out, struct error *err)
 {
     struct dimension want[2];
-    const size_t n_dims = name == W_FINAL_NORM || name == W_ATTN_NORM || name == W_FFN_NORM ? 1 : 2;
+    const size_t n_dims = is_vector(name) ? 1 : 2;
+    size_t before = 0;
 
     weight_shape(f, words, name, &want[0], &want[1]);
+    const size_t rows = want[0].size;
+    if (n_dims == 2 && name >= W_ATTN_NORM) {
+        const struct shared_rows shared = shared_rows(f, patterns, words, name);
+
+        before = shared.before;
+        want[0].size = shared.all;
+    }
     if (t->n_dims != n_dims)
         return fail(err, ERR_INVALID, "%s: the tensor %s has %zu dimensions, %zu were expected",
                     f->path, shown(str_of(t->name)).text, t->n_dims, n_dims);
@@ -85,10 +165,12 @@ static bool shape_fits(const struct model_files *f, const struct file_tensor *t,
     /* GGUF checks this against the whole tensor; a folder has no block types */
     assert(want[1].size % dtype_info(t->dtype)->block == 0);
     *out = (struct matrix_view){.dtype = t->dtype,
-                                .rows = want[0].size,
+                                .rows = rows,
                                 .cols = want[1].size,
-                                .data = t->data,
-                                .scale = t->scale};
+                                .data = (const char *)t->data +
+                                        before * dtype_bytes(t->dtype, want[1].size),
+                                .scale = t->scale,
+                                .scale_row = before};
     return true;
 }
 
@@ -113,7 +195,7 @@ static bool left_over(const struct model_files *f, const struct file_tensor *t, 
 {
     return fail(
         err, ERR_UNSUPPORTED,
-        "%s: the tensor %s is none of a plain %s model's (biases, scalings and experts are not supported)",
+        "%s: the tensor %s is none of a plain %s model's (other biases, scalings and experts are not supported)",
         f->path, shown(str_of(t->name)).text, f->family->name);
 }
 
@@ -133,7 +215,11 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
             struct matrix_view *w = &f->weights[weight_index((enum weight_name)name, layer)];
             char text[128];
 
-            family_tensor_name(patterns[name], layer, ".weight", text, sizeof text);
+            if (!weight_is_there(&f->config, (enum weight_name)name))
+                continue;
+            family_tensor_name(patterns[name], layer,
+                               is_bias((enum weight_name)name) ? ".bias" : ".weight", text,
+                               sizeof text);
             struct file_tensor *t = tensor_find(f, text);
             if (name == W_HEAD && f->config.tied_head) {
                 if (t != NULL)
@@ -142,7 +228,7 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
             }
             if (t == NULL)
                 return fail(err, ERR_INVALID, "%s: the tensor %s is missing", f->path, text);
-            if (!shape_fits(f, t, words, (enum weight_name)name, w, err))
+            if (!shape_fits(f, t, patterns, words, (enum weight_name)name, w, err))
                 return false;
             if (name == W_Q || name == W_K)
                 w->row_order = order;
@@ -307,6 +393,12 @@ bool model_files_sha256(struct model_files *f, char out[65], struct error *err)
 
 void weight_hf_name(enum weight_name name, size_t layer, char out[96])
 {
-    /* every family so far names its weights as Llama does; an adapter's file needs no more */
-    family_tensor_name(family_llama.hf_tensor[name], layer, "", out, 96);
+    /* an adapter is one of Llama's projections, whatever tensors a family's files keep them in; the rest is others' */
+    const char *const patterns[] = {family_llama.hf_tensor[name], family_qwen2.hf_tensor[name],
+                                    family_gemma3.hf_tensor[name]};
+    size_t i = 0;
+
+    while (patterns[i] == NULL)
+        i++;
+    family_tensor_name(patterns[i], layer, "", out, 96);
 }

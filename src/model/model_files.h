@@ -35,6 +35,14 @@ enum weight_name { /* each is a matrix [rows, cols] that turns cols inputs into 
                    W_GATE,       /* [F, C] */
                    W_UP,         /* [F, C] */
                    W_DOWN,       /* [C, F] */
+                   /* where the config asks for them, else their data is NULL; each one row */
+                   W_Q_BIAS,
+                   W_K_BIAS,
+                   W_V_BIAS, /* [1, H*D], [1, K*D] */
+                   W_Q_NORM,
+                   W_K_NORM,         /* [1, D], or [1, H*D] and [1, K*D] */
+                   W_ATTN_POST_NORM, /* [1, C] */
+                   W_FFN_POST_NORM,  /* [1, C] */
                    N_WEIGHT_NAMES
 };
 
@@ -54,7 +62,8 @@ void model_files_close(struct model_files *f);
 void model_files_forget(const struct model_files *f);
 
 const struct model_config *model_files_config(const struct model_files *f);
-/* layer (0..L-1) is ignored for the first three names. data is NULL for a W_HEAD that is tied. Lives as long as f. */
+/* layer (0..L-1) is ignored for the first three names. data is NULL for what this model has not, as a W_HEAD that is
+   tied. Lives as long as f. */
 struct matrix_view model_files_weight(const struct model_files *f, enum weight_name name,
                                       size_t layer);
 /* The tokenizer belongs to f. */

@@ -82,6 +82,7 @@ static bool weights_read(struct model_files *f, const struct fp8_config *fp8, st
         .width = "hidden_size",
         .heads = "num_attention_heads * head_dim",
         .kv_heads = "num_key_value_heads * head_dim",
+        .head = "head_dim",
         .hidden = "intermediate_size",
         .vocab = "vocab_size",
     };

@@ -3,6 +3,7 @@
  */
 #include "base/limits.h"
 #include "base/size.h"
+#include "model/config_internal.h"
 #include "model/gguf.h"
 #include "model/model_files_internal.h"
 #include "model/shown.h"
@@ -120,15 +121,62 @@ static bool tensors_list(struct model_files *f, struct error *err)
     return true;
 }
 
-/* With Llama 3.1's frequencies in a tensor: known, and told as what it is. */
-static bool variant_check(const struct model_files *f, struct error *err)
+static struct file_tensor *named(struct model_files *f, const char *name)
 {
-    if (gguf_find(f->gguf, "rope_freqs.weight") != NULL)
-        return fail(
-            err, ERR_UNSUPPORTED,
-            "%s: the tensor rope_freqs.weight scales the rotary frequencies: rope scaling is not supported",
-            f->path);
+    for (size_t i = 0; i < f->n_tensors; i++)
+        if (strcmp(f->tensors[i].name, name) == 0)
+            return &f->tensors[i];
+    return NULL;
+}
+
+/* A tensor of factors, one for each pair that is rotated. */
+static bool factors_read(struct model_files *f, struct file_tensor *t, float *out,
+                         struct error *err)
+{
+    struct rope_spec *r = &f->config.rope[0];
+
+    r->n_factors = config_rotary_width(&f->config) / 2;
+    if (t->dtype != DTYPE_F32 || t->n_dims != 1 || t->dims[0] != r->n_factors ||
+        r->n_factors > ROPE_MAX_FACTORS)
+        return fail(err, ERR_INVALID,
+                    "%s: the tensor %s is not F32 [%zu], one factor for each pair of a head "
+                    "(at most %d)",
+                    f->path, t->name, r->n_factors, ROPE_MAX_FACTORS);
+    memcpy(out, t->data, r->n_factors * sizeof *out);
+    for (size_t i = 0; i < r->n_factors; i++)
+        if (!(out[i] > 1e-30f && out[i] < 1e30f))
+            return fail(err, ERR_INVALID,
+                        "%s: the tensor %s has %g at %zu, a number above 0 was expected", f->path,
+                        t->name, (double)out[i], i);
+    t->used = true;
     return true;
+}
+
+/* Factors of rotary frequencies: Llama 3.1's rope_freqs, Phi's for short and for long texts. */
+static bool rope_factors_read(struct model_files *f, struct error *err)
+{
+    struct rope_spec *r = &f->config.rope[0];
+    struct file_tensor *freqs = named(f, "rope_freqs.weight"),
+                       *small = named(f, "rope_factors_short.weight"),
+                       *large = named(f, "rope_factors_long.weight");
+    struct gguf_keys k = {.g = f->gguf, .arch = f->family->gguf_arch};
+
+    if (freqs == NULL && small == NULL && large == NULL)
+        return true;
+    if (r->scaling != ROPE_PLAIN || (small == NULL) != (large == NULL) ||
+        (freqs != NULL && small != NULL))
+        return fail(err, ERR_UNSUPPORTED,
+                    "%s has rope_freqs.weight, or one of rope_factors_short.weight and "
+                    "rope_factors_long.weight, beside another rope scaling",
+                    f->path);
+    r->scaling = ROPE_FACTORS;
+    if (freqs != NULL)
+        return factors_read(f, freqs, r->short_factor, err) &&
+               factors_read(f, freqs, r->long_factor, err);
+    return factors_read(f, small, r->short_factor, err) &&
+           factors_read(f, large, r->long_factor, err) &&
+           config_gguf_number(&k, "rope.scaling.original_context_length", &r->original, err) &&
+           config_gguf_number(&k, "rope.scaling.attn_factor", &r->attention_factor, err);
 }
 
 static bool template_read(struct model_files *f, struct error *err)
@@ -155,7 +203,7 @@ bool model_files_read_gguf(struct model_files *f, struct error *err)
     file_map_close(&map);
     if (!gguf_open(f->path, &f->gguf, err))
         return false;
-    if (!config_from_gguf(f->gguf, &f->config, &f->family, err) || !variant_check(f, err))
+    if (!config_from_gguf(f->gguf, &f->config, &f->family, err))
         return false;
 
     const char *arch = f->family->gguf_arch;
@@ -166,10 +214,11 @@ bool model_files_read_gguf(struct model_files *f, struct error *err)
                               arch),
         .kv_heads = arena_printf(&f->arena, "%s.attention.head_count_kv * %s.attention.key_length",
                                  arch, arch),
+        .head = arena_printf(&f->arena, "%s.attention.key_length", arch),
         .hidden = arena_printf(&f->arena, "%s.feed_forward_length", arch),
         .vocab = arena_printf(&f->arena, "%s.vocab_size", arch),
     };
-    return tensors_list(f, err) &&
+    return tensors_list(f, err) && rope_factors_read(f, err) &&
            model_files_bind(f, f->family->gguf_tensor, f->family->gguf_interleaves, &words, err) &&
            tokenizer_read(f, err) && model_files_fit_tokenizer(f, err) && template_read(f, err);
 }

@@ -42,7 +42,7 @@ struct model_files {
 /* What each form calls the numbers that a weight's shape comes from, for errors. */
 struct shape_words {
     const char *file; /* where they stand */
-    const char *width, *heads, *kv_heads, *hidden, *vocab;
+    const char *width, *heads, *kv_heads, *head, *hidden, *vocab;
 };
 
 MUST_CHECK bool model_files_read_gguf(struct model_files *f, struct error *err);

@@ -45,7 +45,11 @@ struct saved_layout saved_layout_of(const struct model_config *c, size_t rank)
     l.r1 = l.row_inv + c->n_heads;
     l.r2 = l.r1 + 1;
     l.u = l.r2 + 1;
-    l.stride = l.u + N_PROJECTIONS * rank;
+    l.raw_q = l.u + N_PROJECTIONS * rank;
+    l.raw_k = l.raw_q + (c->qk_norm != QK_NORM_NONE ? hd : 0);
+    l.att_out = l.raw_k + (c->qk_norm != QK_NORM_NONE ? kd : 0);
+    l.ffn_out = l.att_out + (c->norm_place != NORM_BEFORE ? c->width : 0);
+    l.stride = l.ffn_out + (c->norm_place != NORM_BEFORE ? c->width : 0);
     return l;
 }
 

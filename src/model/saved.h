@@ -6,7 +6,8 @@
  * hold until the weights or the adapter change. Pools and rows are used by one thread at a time.
  *
  *     values, layer by layer:  x [C], then unless lean: q, att [H*D], mid [C], gate, up [F], k, v [K*D],
- *                              row_max, row_inv [H], r1, r2, u [7][R]
+ *                              row_max, row_inv [H], r1, r2, u [7][R]; where the model has norms of queries and keys:
+ *                              raw q, k before them; where it has norms behind: att_out, ffn_out [C] before them
  *     then                     last [C], the input of the final norm
  *
  * k and v are as they were before a cache rounded them: put into one of the same kind again, they are rounded to the same.
@@ -32,7 +33,8 @@ static inline void saved_places(struct saved_row **to, struct saved_row *const *
 
 /* Where a layer's parts begin. */
 struct saved_layout {
-    size_t q, att, mid, gate, up, k, v, row_max, row_inv, r1, r2, u, stride;
+    size_t q, att, mid, gate, up, k, v, row_max, row_inv, r1, r2, u, raw_q, raw_k, att_out, ffn_out,
+        stride;
 };
 struct saved_layout saved_layout_of(const struct model_config *c, size_t rank);
 

@@ -42,11 +42,22 @@ static double weight_bytes(const struct model *m)
     return bytes;
 }
 
+/* Positions that rows see, or read, of a layer: with a window at most so many each. */
+static double in_window(const struct model_config *c, size_t layer, double rows, double positions)
+{
+    return c->layers[layer].windowed ? fmin(positions, rows * (double)c->window) : positions;
+}
+
 /* The weights that rows and logits need, and what the rows look back at. */
 static double bytes_of(const struct model *m, const struct work_rows *r)
 {
+    const struct model_config *c = &m->config;
+    double read = 0;
+
+    for (size_t l = 0; l < c->n_layers; l++)
+        read += in_window(c, l, r->rows, r->read);
     return (r->rows > 0 ? weight_bytes(m) : 0) + (r->logits > 0 ? head_bytes(m) : 0) +
-           r->read * (double)kv_page_bytes(&m->config) / KV_PAGE;
+           read * (double)kv_page_bytes(c) / (double)(c->n_layers * KV_PAGE);
 }
 
 /* Weights of an adapter: a row of its forward takes two operations for each. */
@@ -63,17 +74,20 @@ static double adapter_weights(const struct model *m, size_t rank)
     return sum * (double)rank * (double)m->config.n_layers;
 }
 
-static double attention_operations(const struct model *m, double seen)
+static double attention_operations(const struct model *m, double rows, double seen)
 {
     const struct model_config *c = &m->config;
+    double positions = 0;
 
-    return 4 * (double)(c->n_layers * c->n_heads * c->head_width) * seen;
+    for (size_t l = 0; l < c->n_layers; l++)
+        positions += in_window(c, l, rows, seen);
+    return 4 * (double)(c->n_heads * c->head_width) * positions;
 }
 
 struct work work_forward(const struct model *m, const struct work_rows *r)
 {
     const struct model_config *c = &m->config;
-    struct work w = {.f32 = attention_operations(m, r->seen) +
+    struct work w = {.f32 = attention_operations(m, r->rows, r->seen) +
                             2 * r->rows * adapter_weights(m, r->rank),
                      .bytes = bytes_of(m, r)};
 
@@ -92,7 +106,8 @@ struct work work_backward(const struct model *m, const struct work_rows *r)
     for (size_t l = 0; l < c->n_layers; l++)
         for (int p = l == 0 ? PROJ_O : PROJ_Q; p < N_PROJECTIONS; p++)
             weights += (double)m->layers[l].proj[p].n * (double)m->layers[l].proj[p].k;
-    return (struct work){.f32 = 2 * r->rows * weights + 2 * attention_operations(m, r->seen) +
+    return (struct work){.f32 = 2 * r->rows * weights +
+                                2 * attention_operations(m, r->rows, r->seen) +
                                 4 * r->rows * adapter_weights(m, r->rank) +
                                 2 * r->logits * (double)m->head.n * (double)m->head.k,
                          .bytes = bytes_of(m, r)};

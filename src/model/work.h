@@ -9,6 +9,9 @@
  *     backward, a row     2 (W - Q, K, V of the first layer) + 8 L H D c + 4 A
  *     logits' backward    2 V C
  *
+ * In a layer with a window c is at most that. (Summed over the rows of a pass: where some see less than a window and others more,
+ * it is counted as if all saw their mean.)
+ *
  * So training an adapter is 4 W + 12 L H D c + 6 A + 4 V C a row (the first layer aside, whose input needs no gradient).
  * Norms, softmax, drawing, rounding and unpacking count as nothing: what they take is time lost. With PRECISION_INT8 the
  * forward's products with weights of whole numbers are of bytes, all else of floats.

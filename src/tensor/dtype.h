@@ -88,6 +88,7 @@ struct matrix_view {
     /* row i of the matrix is row row_order[i] of data; NULL: as it lies */
     const uint32_t *row_order;
     const struct weight_scale *scale; /* by rows of data; NULL: the values are as they lie */
+    size_t scale_row;                 /* of the scales that data begins with */
 };
 
 /* Row i (0..rows-1), packed: cols values for dtype_to_f32. */
@@ -102,7 +103,7 @@ static inline const void *matrix_row(const struct matrix_view *m, size_t i)
 static inline float matrix_scale(const struct matrix_view *m, size_t i, size_t k)
 {
     const struct weight_scale *s = m->scale;
-    const size_t at = m->row_order != NULL ? m->row_order[i] : i;
+    const size_t at = m->scale_row + (m->row_order != NULL ? m->row_order[i] : i);
 
     return s == NULL ? 1 : s->s[at / s->rows * s->n_cols + k / s->cols];
 }

@@ -89,19 +89,27 @@ void swiglu_and(size_t m, size_t n, const float *gate, const float *up, float *y
                 struct rounded *rounded);
 void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                  float *dgate, float *dup);
+/* The same with GELU, by tanh, in the place of SiLU. */
+void geglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+               struct rounded *rounded);
+void geglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                float *dgate, float *dup);
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy); /* y += x */
 void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx);
-/* Rotates the n_heads heads of width D of each row of all parts; cos_, sin_ [positions, D/2]; pos[M]. */
+/* y[M, N] += b[N] */
+void add_to_rows(size_t m, size_t n, const float *b, float *y, size_t ldy);
+/* Rotates the first D values of the n_heads heads of each row of all parts; cos_, sin_ [positions, D/2]; pos[M]. */
 struct heads {
     size_t n_heads;
     float *x;
     size_t ldx;
+    size_t width; /* from head to head; 0: D */
 };
 void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
                bool back, const struct heads *parts, size_t n_parts);
 /* One row of one part, in the calling thread. */
 void rope_row(size_t d, const float *cos_, const float *sin_, uint32_t pos, bool back,
-              size_t n_heads, float *x);
+              size_t n_heads, size_t width, float *x);
 
 /*
  * The softmax over a vocabulary row: max, and block sums whose running total is the normaliser, in this order, in float:

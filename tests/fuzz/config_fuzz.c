@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(c.width > 0 && c.width <= LIMIT_WIDTH && c.hidden > 0 && c.hidden <= LIMIT_WIDTH);
         check(c.n_kv_heads > 0 && c.n_heads % c.n_kv_heads == 0 && c.head_width % 2 == 0);
         check(c.n_heads * c.head_width <= LIMIT_WIDTH && c.vocab > 0 && c.vocab <= LIMIT_VOCAB);
-        check(c.context > 0 && c.context <= LIMIT_CONTEXT && c.rms_eps > 0 && c.rope_base >= 1);
+        check(c.context > 0 && c.context <= LIMIT_CONTEXT && c.rms_eps > 0 && c.rope[0].base >= 1);
         check(c.bos >= -1 && c.bos < (int)c.vocab && c.n_eos <= MODEL_MAX_EOS);
         for (size_t i = 0; i < c.n_eos; i++)
             check(c.eos[i] >= 0 && (size_t)c.eos[i] < c.vocab);

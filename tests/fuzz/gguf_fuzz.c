@@ -113,7 +113,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_keys(g);
     if (config_from_gguf(g, &c, &family, &err)) {
         check(family != NULL && c.n_layers > 0 && c.vocab > 0 && c.n_heads % c.n_kv_heads == 0);
-        check(c.head_width % 2 == 0 && c.rms_eps > 0 && c.rope_base >= 1 && c.bos < (int)c.vocab);
+        check(c.head_width % 2 == 0 && c.rms_eps > 0 && c.rope[0].base >= 1 &&
+              c.bos < (int)c.vocab);
         for (size_t i = 0; i < c.n_eos; i++)
             check(c.eos[i] >= 0 && (size_t)c.eos[i] < c.vocab);
     } else {

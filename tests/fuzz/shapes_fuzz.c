@@ -121,7 +121,7 @@ static struct shape draw_shape(struct source *s)
                                .vocab = between(s, 17, most->vocab),
                                .context = most->rows,
                                .rms_eps = 1e-5,
-                               .rope_base = 10000,
+                               .rope = {{.base = 10000}},
                                .kv_cache = (enum kv_cache)below(s, 3),
                                .tied_head = below(s, 2) == 0};
     const size_t heads = most->all_heads / c->head_width, group = between(s, 1, size_min(4, heads));

@@ -64,7 +64,7 @@ static void a_config_is_read_with_the_family_s_defaults(void **state)
     assert_int_equal(c.vocab, 320);
     assert_int_equal(c.context, 2048);
     assert_true(c.rms_eps == 1e-6);
-    assert_true(c.rope_base == 10000);
+    assert_true(c.rope[0].base == 10000);
     assert_false(c.tied_head);
     assert_int_equal(c.bos, -1);
     assert_int_equal(c.n_eos, 0);
@@ -85,7 +85,7 @@ static void what_a_config_says_beats_the_defaults(void **state)
     assert_int_equal(c.head_width, 32);
     assert_int_equal(c.context, 8192);
     assert_true(c.rms_eps == 1e-5);
-    assert_true(c.rope_base == 5e5);
+    assert_true(c.rope[0].base == 5e5);
     assert_true(c.tied_head);
     assert_int_equal(c.bos, 1);
     assert_int_equal(c.n_eos, 2); /* none twice */
@@ -93,9 +93,9 @@ static void what_a_config_says_beats_the_defaults(void **state)
     assert_int_equal(c.eos[1], 0);
     ASSERT_OK(reads("{\"rope_parameters\":{\"rope_theta\":100000.0,\"rope_type\":\"default\"}}",
                     &c)); /* version 5's way */
-    assert_true(c.rope_base == 100000);
+    assert_true(c.rope[0].base == 100000);
     ASSERT_OK(reads("{\"rope_theta\":20000,\"rope_scaling\":{\"type\":\"default\"}}", &c));
-    assert_true(c.rope_base == 20000);
+    assert_true(c.rope[0].base == 20000);
 }
 
 static void a_missing_or_mistyped_key_is_named(void **state)
@@ -189,12 +189,14 @@ static void what_is_not_offered_is_refused_by_name(void **state)
         "{\"quantization_config\":{\"quant_method\":\"gptq\"}}", ERR_UNSUPPORTED,
         "\"quantization_config\" is {\"quant_method\":\"gptq\"}, only null is supported");
     ASSERT_REFUSED(
-        "{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}", ERR_UNSUPPORTED,
-        "\"rope_scaling\" is {\"rope_type\":\"llama3\",\"factor\":8.0}: rope scaling is not supported");
+        "{\"rope_scaling\":{\"rope_type\":\"dynamic\",\"factor\":8.0}}", ERR_UNSUPPORTED,
+        "\"rope_scaling\" is {\"rope_type\":\"dynamic\",\"factor\":8.0}: this rope scaling is not supported");
+    ASSERT_REFUSED("{\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.0}}", ERR_INVALID,
+                   "\"low_freq_factor\" of the rope scaling is nothing, a number was expected");
     ASSERT_REFUSED("{\"rope_scaling\":{\"factor\":8.0}}", ERR_UNSUPPORTED,
-                   "rope scaling is not supported");
-    ASSERT_REFUSED("{\"rope_parameters\":{\"rope_type\":\"yarn\"}}", ERR_UNSUPPORTED,
-                   "rope scaling is not supported");
+                   "this rope scaling is not supported");
+    ASSERT_REFUSED("{\"rope_parameters\":{\"rope_type\":\"yarn\"}}", ERR_INVALID,
+                   "\"factor\" of the rope scaling is nothing, a number was expected");
     ASSERT_REFUSED("{\"rope_parameters\":{\"partial_rotary_factor\":0.25}}", ERR_UNSUPPORTED,
                    "a partial rotation");
 }
@@ -266,7 +268,7 @@ static void gguf_s_keys_are_read(void **state)
     assert_int_equal(c.vocab, 320); /* the embedding's rows */
     assert_int_equal(c.context, 512);
     ASSERT_NEAR(c.rms_eps, 1e-5, 1e-11);
-    assert_true(c.rope_base == 10000);
+    assert_true(c.rope[0].base == 10000);
     assert_true(c.tied_head); /* there is no output.weight */
     assert_int_equal(c.bos, -1);
     assert_false(c.add_bos);
@@ -288,7 +290,7 @@ static void gguf_s_keys_are_read(void **state)
     ASSERT_OK(reads_gguf(&w, &c));
     assert_int_equal(c.n_kv_heads, 4);
     assert_int_equal(c.head_width, 32);
-    assert_true(c.rope_base == 5e5);
+    assert_true(c.rope[0].base == 5e5);
     assert_false(c.tied_head);
     assert_int_equal(c.bos, 1);
     assert_true(c.add_bos);
@@ -375,12 +377,16 @@ static void what_is_not_offered_in_gguf_is_refused_by_name(void **state)
         w, ERR_UNSUPPORTED,
         "general.architecture is \"mamba\", which is not supported; these are: llama");
     w = keys_but("");
-    gguf_bytes_text(&w, "llama.rope.scaling.type", "yarn");
+    gguf_bytes_text(&w, "llama.rope.scaling.type", "ntk");
     ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,
-                        "llama.rope.scaling.type is \"yarn\", only \"none\" is supported");
+                        "llama.rope.scaling.type is \"ntk\": this rope scaling is not supported");
     w = keys_but("");
-    gguf_bytes_f32(&w, "llama.rope.scaling.factor", 8);
-    ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED, "llama.rope.scaling.factor is 8, only 1 is supported");
+    gguf_bytes_text(&w, "llama.rope.scaling.type", "yarn");
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID, "llama.rope.scaling.factor");
+    w = keys_but("");
+    gguf_bytes_f32(&w, "llama.rope.scaling.factor", -8);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID,
+                        "llama.rope.scaling.factor is -8, a number above 0 was expected");
     w = keys_but("");
     gguf_bytes_u32(&w, "llama.expert_count", 8);
     ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED, "llama.expert_count is 8");

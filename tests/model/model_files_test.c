@@ -73,7 +73,7 @@ static void the_config_is_the_same_in_every_form(void **state)
         assert_int_equal(c->vocab, 320);
         assert_int_equal(c->context, 512);
         ASSERT_NEAR(c->rms_eps, 1e-5, 1e-11);
-        assert_true(c->rope_base == 100000);
+        assert_true(c->rope[0].base == 100000);
         assert_true(c->tied_head);
         assert_int_equal(c->bos, 1);
         assert_false(c->add_bos);
@@ -170,7 +170,7 @@ static void weights_have_hugging_face_s_names(void **state)
     weight_hf_name(W_HEAD, 0, name);
     assert_string_equal(name, "lm_head");
     ASSERT_OK(safetensors_open(golden_path(&arena, "tiny/hf/model.safetensors"), &s, &err));
-    for (int w = 0; w < N_WEIGHT_NAMES; w++) {
+    for (int w = 0; w < W_Q_BIAS; w++) { /* what follows a Llama has not */
         for (size_t layer = 0; layer < (w < W_ATTN_NORM ? 1 : 3); layer++) {
             weight_hf_name((enum weight_name)w, layer, name);
             n += safetensors_find(s, arena_printf(&arena, "%s.weight", name)) != NULL;
@@ -391,8 +391,11 @@ static void a_tensor_that_no_weight_is_refuses_the_model(void **state)
     gguf_bytes_tensor(&w, "blk.1.attn_norm.weight", 0, 1, (uint64_t[]){32}, 128);
     ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "the tensor blk.1.attn_norm.weight is none");
     w = tiny_gguf(&(struct tiny){0});
-    gguf_bytes_tensor(&w, "rope_freqs.weight", 0, 1, (uint64_t[]){8}, 32);
-    ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "rope_freqs.weight scales the rotary frequencies");
+    gguf_bytes_tensor(&w, "rope_freqs.weight", 0, 1, (uint64_t[]){9}, 36);
+    ASSERT_REFUSED(put_gguf(w), ERR_INVALID, "the tensor rope_freqs.weight is not F32 [");
+    w = tiny_gguf(&(struct tiny){0});
+    gguf_bytes_tensor(&w, "rope_factors_long.weight", 0, 1, (uint64_t[]){8}, 32);
+    ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "one of rope_factors_short.weight and");
     w = tiny_gguf(&(struct tiny){0});
     buf_put(gguf_bytes_key(&w, "split.count", GGUF_U16), &(uint16_t){3}, 2);
     ASSERT_REFUSED(put_gguf(w), ERR_INVALID, "is the first of 3 parts, but its name does not end");

@@ -43,6 +43,26 @@ static void backward_is_counted(void **state)
     rig_close(&r);
 }
 
+/* In two layers each row sees and reads 4 positions at most. */
+static void a_window_bounds_what_is_seen(void **state)
+{
+    const struct work_rows far = {.rows = 5, .seen = 500, .read = 100},
+                           near = {.rows = 5, .seen = 15};
+    struct rig r;
+
+    (void)state;
+    rig_open_tiny(&r);
+    const double all = work_forward(r.model, &far).f32, few = work_forward(r.model, &near).f32,
+                 back = work_backward(r.model, &far).f32, bytes = work_forward(r.model, &far).bytes;
+    r.model->config.window = 4;
+    r.model->config.layers[0].windowed = r.model->config.layers[2].windowed = true;
+    ASSERT_NEAR(all - work_forward(r.model, &far).f32, 4.0 * 2 * 64 * (500 - 20), 0);
+    ASSERT_NEAR(back - work_backward(r.model, &far).f32, 8.0 * 2 * 64 * (500 - 20), 0);
+    ASSERT_NEAR(bytes - work_forward(r.model, &far).bytes, (100.0 - 20) * 2 * 2 * 2 * 16 * 4, 0);
+    ASSERT_NEAR(work_forward(r.model, &near).f32, few, 0);
+    rig_close(&r);
+}
+
 static void nothing_is_read_for_nothing(void **state)
 {
     const struct work_rows none = {0}, logits = {.logits = 1};
@@ -111,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_is_counted),
         cmocka_unit_test(backward_is_counted),
+        cmocka_unit_test(a_window_bounds_what_is_seen),
         cmocka_unit_test(nothing_is_read_for_nothing),
         cmocka_unit_test(products_of_bytes_are_told_apart),
         cmocka_unit_test(weights_count_as_in_their_file),

@@ -104,17 +104,28 @@ static struct packed random_packed(struct dice *d, enum dtype t, size_t n, size_
     return p;
 }
 
-static void rotary_tables(struct model *m)
+/* Norms and biases, those that the config asks for. */
+static void random_vectors(struct dice *d, const struct model_config *c, struct layer_weights *l,
+                           struct arena *a)
 {
-    const size_t half = m->config.head_width / 2;
+    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
 
-    m->rope_cos = ARENA_ARRAY(&m->arena, float, m->max_positions *half);
-    m->rope_sin = ARENA_ARRAY(&m->arena, float, m->max_positions *half);
-    for (size_t i = 0; i < m->max_positions * half; i++) {
-        const double f = pow(m->config.rope_base, -(double)(i % half) / (double)half);
-
-        m->rope_cos[i] = (float)cos((double)(i / half) * f);
-        m->rope_sin[i] = (float)sin((double)(i / half) * f);
+    if (c->norm_place != NORM_BEHIND) {
+        l->attn_norm = random_norm(d, c->width, a);
+        l->ffn_norm = random_norm(d, c->width, a);
+    }
+    if (c->norm_place != NORM_BEFORE) {
+        l->attn_post_norm = random_norm(d, c->width, a);
+        l->ffn_post_norm = random_norm(d, c->width, a);
+    }
+    if (c->qk_norm != QK_NORM_NONE) {
+        l->q_norm = random_norm(d, c->qk_norm == QK_NORM_HEAD ? c->head_width : hd, a);
+        l->k_norm = random_norm(d, c->qk_norm == QK_NORM_HEAD ? c->head_width : kd, a);
+    }
+    if (c->qkv_bias) {
+        l->q_bias = random_norm(d, hd, a);
+        l->k_bias = random_norm(d, kd, a);
+        l->v_bias = random_norm(d, kd, a);
     }
 }
 
@@ -135,8 +146,7 @@ struct model *random_model(struct dice *d, const struct model_config *c,
             projection_shape(c, (enum projection)p, &n, &k);
             l->proj[p] = random_packed(d, f->proj[p], n, k, &m->arena);
         }
-        l->attn_norm = random_norm(d, c->width, &m->arena);
-        l->ffn_norm = random_norm(d, c->width, &m->arena);
+        random_vectors(d, c, l, &m->arena);
     }
     m->final_norm = random_norm(d, c->width, &m->arena);
     m->embed = random_matrix(d, f->embed, c->vocab, c->width, 1, &m->arena);
@@ -147,6 +157,7 @@ struct model *random_model(struct dice *d, const struct model_config *c,
     } else {
         m->head = random_packed(d, f->head, c->vocab, c->width, &m->arena);
     }
-    rotary_tables(m);
+    struct error err = {0};
+    ASSERT_OK(model_make_rope(m, &err));
     return m;
 }

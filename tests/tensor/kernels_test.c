@@ -100,6 +100,22 @@ static size_t swiglu_back_trial(const struct kernels *k, struct inputs *in, size
     return 2 * n;
 }
 
+static size_t geglu_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *gate = input(in, n), *up = input(in, n);
+
+    k->geglu(n, gate, up, out);
+    return n;
+}
+
+static size_t geglu_back_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *gate = input(in, n), *up = input(in, n), *dy = input(in, n);
+
+    k->geglu_back(n, gate, up, dy, out, out + n);
+    return 2 * n;
+}
+
 static size_t layer_norm_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
 {
     const float *x = input(in, n), *w = input(in, n), *b = input(in, n);
@@ -313,6 +329,8 @@ static const struct trial {
     {"rms_norm_back", rms_norm_back_trial},
     {"swiglu", swiglu_trial},
     {"swiglu_back", swiglu_back_trial},
+    {"geglu", geglu_trial},
+    {"geglu_back", geglu_back_trial},
     {"layer_norm", layer_norm_trial},
     {"gelu", gelu_trial},
     {"rope", rope_trial},

@@ -178,6 +178,38 @@ static void swiglu_is_its_formula_and_its_backward_the_derivative(void **state)
     arena_release(&a);
 }
 
+static double gelu_gated(double gate, double up)
+{
+    return 0.5 * gate * (1 + tanh(sqrt(2 / M_PI) * (gate + 0.044715 * gate * gate * gate))) * up;
+}
+
+static void geglu_is_its_formula_and_its_backward_the_derivative(void **state)
+{
+    struct arena a = {0};
+    struct dice d = {5};
+    const size_t m = 9, n = 77;
+    float *gate = random_floats(&a, &d, m * n);
+    const float *up = random_floats(&a, &d, m * n), *dy = random_floats(&a, &d, m * n);
+    float *y = ARENA_ARRAY(&a, float, m *n), *dgate = ARENA_ARRAY(&a, float, m *n),
+          *dup = ARENA_ARRAY(&a, float, m *n);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++)
+        gate[i] = dice_float(&d, -20, 20); /* far out, too: where the exponential meets its ends */
+    geglu_and(m, n, gate, up, y, NULL);
+    geglu_back(m, n, gate, up, dy, dgate, dup);
+    for (size_t i = 0; i < m * n; i++) {
+        const double g = (double)gate[i], u = (double)up[i], t = (double)dy[i];
+        const double by_gate = (gelu_gated(g + H, u) - gelu_gated(g - H, u)) / (2 * H),
+                     by_up = gelu_gated(g, 1); /* it is linear in up */
+
+        ASSERT_NEAR(y[i], gelu_gated(g, u), 1e-6 * (1 + fabs(gelu_gated(g, u))));
+        ASSERT_NEAR(dgate[i], t * by_gate, 2e-6 * (1 + fabs(t * by_gate)));
+        ASSERT_NEAR(dup[i], t * by_up, 1e-6 * (1 + fabs(t * by_up)));
+    }
+    arena_release(&a);
+}
+
 static void layer_norm_is_its_formula(void **state)
 {
     struct arena a = {0};
@@ -260,7 +292,7 @@ static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
     for (size_t i = 0; i < m; i++)
         pos[i] = (uint32_t)dice_below(&d, positions);
     memcpy(was, x, m * ld * sizeof *x);
-    rope_rows(m, width, c, s, pos, false, &(struct heads){n_heads, x, ld}, 1);
+    rope_rows(m, width, c, s, pos, false, &(struct heads){n_heads, x, ld, 0}, 1);
     for (size_t i = 0; i < m; i++) {
         for (size_t h = 0; h < n_heads; h++) {
             for (size_t j = 0; j < half; j++) {
@@ -276,7 +308,7 @@ static void rope_turns_pairs_by_their_position_s_angle_and_back(void **state)
                     was + i * ld + n_heads * width);
     }
     /* the transpose of a turn is the turn back: that is the gradient's way */
-    rope_rows(m, width, c, s, pos, true, &(struct heads){n_heads, x, ld}, 1);
+    rope_rows(m, width, c, s, pos, true, &(struct heads){n_heads, x, ld, 0}, 1);
     assert_true(largest_difference(m * ld, x, was) < 2e-6);
     arena_release(&a);
 }
@@ -448,7 +480,7 @@ static size_t all_of_it(float *out)
     swiglu_back(m, n, x, dy, dy, at + m * n, at + 2 * m * n);
     at += 3 * m * n;
     memcpy(at, x, m * n * sizeof *at);
-    rope_rows(m, 22, dy, x, pos, false, &(struct heads){3, at, n}, 1);
+    rope_rows(m, 22, dy, x, pos, false, &(struct heads){3, at, n, 0}, 1);
     add_rows(m, n, dy, n, at, n);
     scale_rows(m, n, 0.7f, at, n);
     at += m * n;
@@ -498,6 +530,7 @@ int main(void)
         cmocka_unit_test(layer_norm_is_its_formula),
         cmocka_unit_test(gelu_is_its_formula_within_the_stated_error),
         cmocka_unit_test(swiglu_is_its_formula_and_its_backward_the_derivative),
+        cmocka_unit_test(geglu_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(rope_turns_pairs_by_their_position_s_angle_and_back),
         cmocka_unit_test(rows_are_added_and_scaled_where_they_lie),
         cmocka_unit_test(a_softmax_s_logarithms_are_right_at_any_temperature),

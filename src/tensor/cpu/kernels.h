@@ -103,6 +103,12 @@ struct kernels {
     void (*swiglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
                         float *dup);
 
+    /* y = gelu(gate) * up with GELU's form by tanh, x * sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3)): Hendrycks, Gimpel,
+       arXiv:1606.08415; Shazeer, arXiv:2002.05202. */
+    void (*geglu)(size_t n, const float *gate, const float *up, float *y);
+    void (*geglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
+                       float *dup);
+
     /* y = (x - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + eps)) * w + b; y may be x. Ba, Kiros, Hinton,
        arXiv:1607.06450. */
     void (*layer_norm)(size_t n, const float *x, const float *w, const float *b, float eps,

@@ -96,6 +96,9 @@ float kernel_exp(float x); /* plain.c: e^x as every table computes it */
  * coefficients stand from the highest power down.
  */
 #define GELU_END 13.0f
+/* GELU's form by tanh is x * sigmoid(x * (GEGLU_1 + GEGLU_3 x^2)): 2 sqrt(2 / pi), and that times 0.044715 */
+#define GEGLU_1 1.5957691216f
+#define GEGLU_3 0.0713548162726f
 static const float gelu_q[] = {1.98551131e-9f, -9.70825482e-8f, 1.88431147e-6f,  -1.78312675e-5f,
                                6.78438155e-5f, 2.69728567e-4f,  -5.15610725e-3f, 3.65911871e-2f,
                                3.18222195e-1f, 7.9789573e-1f};

@@ -465,6 +465,42 @@ static void vector_swiglu_back(size_t n, const float *gate, const float *up, con
     }
 }
 
+static v16 geglu_exp(v16 x)
+{
+    const v16 t = v_mul(x, v_fma(v_mul(x, x), v_set(GEGLU_3), v_set(GEGLU_1)));
+
+    return v_exp(v_mul(t, v_set(-1.0f)));
+}
+
+static void vector_geglu(size_t n, const float *gate, const float *up, float *y)
+{
+    const v16 one = v_set(1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 g = load_n(gate + i, c);
+
+        store_n(y + i, c, v_mul(v_div(g, v_add(one, geglu_exp(g))), load_n(up + i, c)));
+    }
+}
+
+static void vector_geglu_back(size_t n, const float *gate, const float *up, const float *dy,
+                              float *dgate, float *dup)
+{
+    const v16 one = v_set(1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 g = load_n(gate + i, c), u = load_n(up + i, c), d = load_n(dy + i, c);
+        const v16 s = v_div(one, v_add(one, geglu_exp(g)));
+        const v16 slope = v_fma(v_mul(g, g), v_set(3 * GEGLU_3), v_set(GEGLU_1));
+
+        store_n(dup + i, c, v_mul(d, v_mul(g, s)));
+        store_n(dgate + i, c,
+                v_mul(v_mul(d, u), v_mul(s, v_fma(v_mul(g, v_sub(one, s)), slope, one))));
+    }
+}
+
 static void vector_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
                               float *y)
 {
@@ -640,6 +676,8 @@ const struct kernels KERNELS = {
     .rms_norm_back = vector_rms_norm_back,
     .swiglu = vector_swiglu,
     .swiglu_back = vector_swiglu_back,
+    .geglu = vector_geglu,
+    .geglu_back = vector_geglu_back,
     .layer_norm = vector_layer_norm,
     .gelu = vector_gelu,
     .rope = vector_rope,

@@ -223,6 +223,31 @@ static void plain_swiglu_back(size_t n, const float *gate, const float *up, cons
     }
 }
 
+/* e^(-2 u) of GELU's form by tanh at x */
+static float geglu_exp(float x)
+{
+    return kernel_exp(-(x * fmaf(x * x, GEGLU_3, GEGLU_1)));
+}
+
+static void plain_geglu(size_t n, const float *gate, const float *up, float *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = gate[i] / (1.0f + geglu_exp(gate[i])) * up[i];
+}
+
+static void plain_geglu_back(size_t n, const float *gate, const float *up, const float *dy,
+                             float *dgate, float *dup)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = gate[i];
+        const float s = 1.0f / (1.0f + geglu_exp(g));
+        const float slope = fmaf(g * g, 3 * GEGLU_3, GEGLU_1); /* of 2 u */
+
+        dup[i] = dy[i] * (g * s);
+        dgate[i] = dy[i] * up[i] * (s * fmaf(g * (1.0f - s), slope, 1.0f));
+    }
+}
+
 /* y holds the deviations from the mean in between */
 static void plain_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
                              float *y)
@@ -485,6 +510,8 @@ const struct kernels kernels_plain = {
     .rms_norm_back = plain_rms_norm_back,
     .swiglu = plain_swiglu,
     .swiglu_back = plain_swiglu_back,
+    .geglu = plain_geglu,
+    .geglu_back = plain_geglu_back,
     .layer_norm = plain_layer_norm,
     .gelu = plain_gelu,
     .rope = plain_rope,

@@ -228,6 +228,48 @@ void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const f
     run(&p);
 }
 
+static void geglu_one(const struct rows *p, size_t i)
+{
+    kernels()->geglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
+}
+
+void geglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+               struct rounded *rounded)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .gate = gate,
+                     .up = up,
+                     .y = y,
+                     .ldy = n,
+                     .rounded = rounded,
+                     .one = geglu_one};
+
+    run(&p);
+}
+
+static void geglu_back_one(const struct rows *p, size_t i)
+{
+    const size_t at = i * p->n;
+
+    kernels()->geglu_back(p->n, p->gate + at, p->up + at, p->dy + at, p->dgate + at, p->dup + at);
+}
+
+void geglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                float *dgate, float *dup)
+{
+    struct rows p = {.m = m,
+                     .n = n,
+                     .gate = gate,
+                     .up = up,
+                     .dy = dy,
+                     .dgate = dgate,
+                     .dup = dup,
+                     .one = geglu_back_one};
+
+    run(&p);
+}
+
 static void add_one(const struct rows *p, size_t i)
 {
     kernels()->add(p->n, p->x + i * p->ldx, p->y + i * p->ldy);
@@ -238,6 +280,11 @@ void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t l
     struct rows p = {.m = m, .n = n, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .one = add_one};
 
     run(&p);
+}
+
+void add_to_rows(size_t m, size_t n, const float *b, float *y, size_t ldy)
+{
+    add_rows(m, n, b, 0, y, ldy);
 }
 
 static void scale_one(const struct rows *p, size_t i)
@@ -254,18 +301,19 @@ void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
 }
 
 void rope_row(size_t d, const float *cos_, const float *sin_, uint32_t pos, bool back,
-              size_t n_heads, float *x)
+              size_t n_heads, size_t width, float *x)
 {
     const size_t at = pos * (d / 2);
 
     for (size_t h = 0; h < n_heads; h++)
-        kernels()->rope(d, cos_ + at, sin_ + at, back, x + h * d);
+        kernels()->rope(d, cos_ + at, sin_ + at, back, x + h * width);
 }
 
 static void rope_one(const struct rows *p, size_t i)
 {
     for (const struct heads *x = p->heads; x < p->heads + p->n_parts; x++)
-        rope_row(p->n, p->cos_, p->sin_, p->pos[i], p->back, x->n_heads, x->x + i * x->ldx);
+        rope_row(p->n, p->cos_, p->sin_, p->pos[i], p->back, x->n_heads,
+                 x->width > 0 ? x->width : p->n, x->x + i * x->ldx);
 }
 
 void rope_rows(size_t m, size_t d, const float *cos_, const float *sin_, const uint32_t *pos,
