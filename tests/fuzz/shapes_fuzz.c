@@ -1,8 +1,8 @@
 /*
  * shapes_fuzz.c - no division of work changes a bit, whatever the shape of the model, its formats and the tree of rows.
  *
- * The input draws a model, an adapter, and a tree of segments; where it ends, its sum goes on drawing. Then four laws hold, each
- * by memcmp:
+ * The input draws a model, an adapter, a tree of segments, and what the model has beside Llama; where it ends, its sum goes on
+ * drawing. Then four laws hold, each by memcmp:
  *
  *   rows      computed at once, one by one, or in pieces in any order: the same hidden states and logits   (model/forward.h)
  *   threads   any number of them                                                                           (tensor/ops.h)
@@ -103,6 +103,30 @@ static enum dtype draw_format(struct source *s, size_t k)
     return fits[below(s, n)];
 }
 
+/* What families have beside Llama, each now and then, from the bytes behind all others: without any it is a Llama. */
+static void draw_family(struct source *s, struct model_config *c)
+{
+    if (s->left < 2)
+        return;
+    c->qkv_bias = below(s, 3) == 0;
+    c->qk_norm = (enum qk_norm)below(s, 3);
+    c->norm_place = (enum norm_place)below(s, 3);
+    c->activation = (enum activation)below(s, 2);
+    c->window = between(s, 1, 40);
+    c->rope[1] = (struct rope_spec){.base = 100, .scaling = ROPE_LINEAR, .factor = 4};
+    for (size_t l = 0; l < c->n_layers; l++)
+        c->layers[l] = (struct layer_kind){.windowed = below(s, 2) == 0,
+                                           .rope = (unsigned char)below(s, ROPE_NONE + 1)};
+    if (below(s, 3) == 0)
+        c->rotary_width = 2 * between(s, 1, c->head_width / 2);
+    if (below(s, 3) == 0)
+        c->embedding_scale = 3;
+    if (below(s, 3) == 0)
+        c->residual_scale = 0.4;
+    if (below(s, 3) == 0)
+        c->attention_scale = 0.3;
+}
+
 /* Many rows of a small model, a few of a wide one, or something between. */
 static struct shape draw_shape(struct source *s)
 {
@@ -198,6 +222,7 @@ static void world_open(struct world *w, struct source *s)
     w->shape = draw_shape(s);
     const struct model_config *c = &w->shape.config;
     w->trees = draw_trees(s, w->shape.n_rows, c->vocab, &r->arena);
+    draw_family(s, &w->shape.config);
     w->dice = s->dice;
     r->model = random_model(&w->dice, c, &w->shape.formats, w->shape.precision);
     must(kv_pool_open(c, POOL_BYTES, &r->pool, &err) && workspace_open(r->model, &r->work, &err),
@@ -226,7 +251,16 @@ static void print_shape(const struct shape *s, const struct trees *t)
         kv_cache_name(c->kv_cache), precision_name(s->precision), s->rank);
     for (size_t p = 0; p < N_PROJECTIONS; p++)
         fprintf(stderr, " %s", dtype_info(s->formats.proj[p])->name);
-    fprintf(stderr, ", embedding %s, head %s\n%zu rows in segments (parent: length)",
+    fprintf(
+        stderr,
+        "\nbiases %d, norms of q and k %d, norms' place %d, activation %d, rotary width %zu, scales %g %g %g, window %zu "
+        "(layers:",
+        c->qkv_bias, (int)c->qk_norm, (int)c->norm_place, (int)c->activation,
+        config_rotary_width(c), c->embedding_scale, c->residual_scale, c->attention_scale,
+        c->window);
+    for (size_t l = 0; l < c->n_layers; l++)
+        fprintf(stderr, " %d%s", c->layers[l].rope, c->layers[l].windowed ? "w" : "");
+    fprintf(stderr, "), embedding %s, head %s\n%zu rows in segments (parent: length)",
             dtype_info(s->formats.embed)->name,
             c->tied_head ? "tied" : dtype_info(s->formats.head)->name, t->m);
     for (size_t i = 0; i < t->n_segments; i++)
