@@ -9,10 +9,35 @@
 #include "model/fp8.h"
 #include "text/json.h"
 
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Every layer has a rotation that can be made, or none, and a window where it is said to have one. */
+static void check_layers(const struct model_config *c)
+{
+    static double f[512];
+    const size_t width = config_rotary_width(c);
+
+    check(width > 0 && width % 2 == 0 && width <= c->head_width);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        check(c->layers[l].rope <= ROPE_NONE && (!c->layers[l].windowed || c->window > 0));
+        check(c->layers[l].rope == ROPE_NONE || c->rope[c->layers[l].rope].base >= 1);
+    }
+    for (size_t which = 0; which < 2 && width <= 1024; which++) {
+        if (c->rope[which].base == 0)
+            continue;
+        const double factor = rope_frequencies(&c->rope[which], width, c->context, f);
+
+        check(factor > 0 && isfinite(factor));
+        for (size_t i = 0; i < width / 2; i++)
+            check(isfinite(f[i]));
+    }
+    check(isfinite(c->embedding_scale) && isfinite(c->residual_scale));
+    check(isfinite(c->attention_scale) && isfinite(c->logit_divisor));
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -36,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(c.bos >= -1 && c.bos < (int)c.vocab && c.n_eos <= MODEL_MAX_EOS);
         for (size_t i = 0; i < c.n_eos; i++)
             check(c.eos[i] >= 0 && (size_t)c.eos[i] < c.vocab);
+        check_layers(&c);
     } else {
         check(err.kind != ERR_NONE && err.message[0] != '\0');
     }
