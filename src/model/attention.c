@@ -305,14 +305,12 @@ static void weigh_run(const struct piece *w, const struct run *run)
 
     for (size_t i = 0; i < run->n; i++) {
         const size_t n = run->seg->start + run->first + i + 1, first = first_seen(job, n - 1);
-        const size_t lanes = first / PANEL * PANEL; /* a sum's lanes are those of all positions */
 
         for (size_t g = 0; g < w->group; g++) {
             float *row = scores_of(w, run->row + i, g);
-            for (size_t j = lanes; j < first; j++)
-                row[j] = -INFINITY;
-            const float max = kernels()->max(n - lanes, row + lanes);
-            const float inv = 1.0f / kernels()->exp_sum(n - lanes, max, job->scale, row + lanes);
+            const float max = kernels()->max(n - first, row + first);
+            const float inv = 1.0f / kernels()->exp_sum(n - first, max, job->scale, row + first);
+
             for (size_t j = unseen_from(w->first); j < first; j++)
                 row[j] = 0;
             const size_t at = (run->row + i) * job->plan->c->n_heads + w->head * w->group + g;

@@ -3,7 +3,7 @@
  *
  *     out = sum_j softmax_j(q . k_j / sqrt(D)) v_j        (Vaswani et al., arXiv:1706.03762; grouped heads: 2305.13245)
  *
- * For a row: scores are chains over D; the softmax's sum goes by lanes over absolute positions; the output is a chain
+ * For a row: scores are chains over D; the softmax's sum goes by lanes over the positions that it sees; the output is a chain
  * over positions from 0 on. So a row's result does not depend on which rows are computed with it, nor on where the
  * tree parts. Rows that share a trunk read its keys once.
  *

@@ -161,8 +161,15 @@ static bool rope_factors_read(struct model_files *f, struct error *err)
                        *large = named(f, "rope_factors_long.weight");
     struct gguf_keys k = {.g = f->gguf, .arch = f->family->gguf_arch};
 
+    struct str type = STR("");
+    if (!gguf_get_str(f->gguf, config_gguf_key(&k, "rope.scaling.type"), &type, err))
+        return false;
     if (freqs == NULL && small == NULL && large == NULL)
-        return true;
+        return !str_is(type, "longrope") ||
+               fail_param(err, ERR_INVALID, k.key,
+                          "%s: %s is \"longrope\", but rope_factors_short.weight and "
+                          "rope_factors_long.weight are missing",
+                          f->path, k.key);
     if (r->scaling != ROPE_PLAIN || (small == NULL) != (large == NULL) ||
         (freqs != NULL && small != NULL))
         return fail(err, ERR_UNSUPPORTED,
