@@ -17,14 +17,17 @@ static char *inside(struct model_files *f, const char *name)
     return file_join(&f->arena, f->path, name);
 }
 
+typedef bool read_fn(const char *path, json_t **out, struct error *err);
+
 /* *out stays NULL where the file is not there. */
-static bool optional_json(struct model_files *f, const char *name, json_t **out, struct error *err)
+static bool optional_json(struct model_files *f, const char *name, read_fn *read, json_t **out,
+                          struct error *err)
 {
     const char *path = inside(f, name);
 
     if (!file_exists(path))
         return true;
-    if (!json_read_file(path, out, err))
+    if (!read(path, out, err))
         return false;
     return json_is_object(*out) ||
            fail(err, ERR_INVALID, "%s is %s, an object was expected", path, json_kind(*out));
@@ -60,7 +63,7 @@ static bool config_read(struct model_files *f, struct fp8_config *fp8, struct er
         return no_config(f, err);
     if (!json_read_file(path, &config, err) || !fp8_config_take(config, path, fp8, err) ||
         !config_from_json(config, path, &f->config, &f->family, err) ||
-        !optional_json(f, "generation_config.json", &generation, err))
+        !optional_json(f, "generation_config.json", json_read_file, &generation, err))
         goto done;
     /* what generation_config.json says comes first: it is what transformers generates by */
     const struct model_config own = f->config;
@@ -239,7 +242,7 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
     }
     if (!file_read(path, LIMIT_JSON_BYTES, &a, &text, err) ||
         !tokenizer_open_json(text, path, &f->tokenizer, err) ||
-        !optional_json(f, "tokenizer_config.json", &config, err))
+        !optional_json(f, "tokenizer_config.json", json_read_file_of_reals, &config, err))
         goto done;
     char where[400];
     snprintf(where, sizeof where, "%s: \"eos_token\"", config_path);

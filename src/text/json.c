@@ -55,7 +55,7 @@ bool json_has_more(struct str text, size_t most)
     return n > most;
 }
 
-bool json_parse(struct str text, const char *what, json_t **out, struct error *err)
+static bool parse(struct str text, const char *what, size_t flags, json_t **out, struct error *err)
 {
     json_error_t e;
 
@@ -65,7 +65,7 @@ bool json_parse(struct str text, const char *what, json_t **out, struct error *e
     if (too_deep(text))
         return fail(err, ERR_LIMIT, "%s: JSON nested more than %d deep", what, LIMIT_JSON_DEPTH);
     json_t *v = json_loadb(text.ptr, text.len,
-                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+                           JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &e);
     if (v == NULL)
         return fail(err, ERR_INVALID, "%s: not valid JSON at line %d, column %d: %s", what, e.line,
                     e.column, e.text);
@@ -73,14 +73,30 @@ bool json_parse(struct str text, const char *what, json_t **out, struct error *e
     return true;
 }
 
-bool json_read_file(const char *path, json_t **out, struct error *err)
+bool json_parse(struct str text, const char *what, json_t **out, struct error *err)
+{
+    return parse(text, what, 0, out, err);
+}
+
+static bool read_file(const char *path, size_t flags, json_t **out, struct error *err)
 {
     struct arena a = {0};
     struct str text;
-    bool ok = file_read(path, LIMIT_JSON_BYTES, &a, &text, err) && json_parse(text, path, out, err);
+    bool ok =
+        file_read(path, LIMIT_JSON_BYTES, &a, &text, err) && parse(text, path, flags, out, err);
 
     arena_release(&a);
     return ok;
+}
+
+bool json_read_file(const char *path, json_t **out, struct error *err)
+{
+    return read_file(path, 0, out, err);
+}
+
+bool json_read_file_of_reals(const char *path, json_t **out, struct error *err)
+{
+    return read_file(path, JSON_DECODE_INT_AS_REAL, out, err);
 }
 
 /* The bytes of one character at p, or 0 where they are not valid UTF-8. */

@@ -20,6 +20,8 @@ MUST_CHECK bool json_parse(struct str text, const char *what, json_t **out, stru
  */
 bool json_has_more(struct str text, size_t most);
 MUST_CHECK bool json_read_file(const char *path, json_t **out, struct error *err);
+/* The same with whole numbers as reals, so that they may be of any size: transformers writes 10^30 for "no limit". */
+MUST_CHECK bool json_read_file_of_reals(const char *path, json_t **out, struct error *err);
 
 enum json_style {
     JSON_STYLE_COMPACT, /* {"a":1.5}  shortest numbers; what we write to files and the wire */

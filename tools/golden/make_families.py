@@ -77,7 +77,7 @@ def make_tokenizer():
     tok.decoder = decoders.ByteLevel()
     tok.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in SPECIAL])
     return PreTrainedTokenizerFast(tokenizer_object=tok, bos_token=SPECIAL[1], eos_token=SPECIAL[2], pad_token=SPECIAL[0],
-                                   clean_up_tokenization_spaces=False, model_max_length=128)
+                                   clean_up_tokenization_spaces=False) # its model_max_length is 10^30, as in many files
 
 
 def make_model(kind, more, seed):
