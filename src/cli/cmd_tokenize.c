@@ -42,7 +42,7 @@ static bool decode_line(void *ctx, const struct input_line *in, struct arena *a,
     (void)a;
     buf_init(&text, LIMIT_RENDER_BYTES);
     if (ok)
-        tokenizer_decode(t->tokenizer, ids.ids, ids.n, false, &text);
+        tokenizer_text(t->tokenizer, ids.ids, ids.n, false, &text);
     ok = ok && buf_ok(&text, "the text", err);
     if (ok)
         *out = json_pack("{s:s%}", "text", buf_view(&text).ptr, text.len);
@@ -107,7 +107,7 @@ static bool plain(struct cli *c, const struct tokenizing *t, bool back, struct e
     if (ok && back) {
         ok = ids_from_text(text, tokenizer_size(t->tokenizer), &ids, err);
         if (ok)
-            tokenizer_decode(t->tokenizer, ids.ids, ids.n, false, &decoded);
+            tokenizer_text(t->tokenizer, ids.ids, ids.n, false, &decoded);
         ok = ok && buf_ok(&decoded, "the text", err) && out_str(buf_view(&decoded), err) &&
              (decoded.len == 0 || decoded.ptr[decoded.len - 1] == '\n' || out_printf(err, "\n"));
     } else if (ok) {

@@ -4,8 +4,7 @@
 #include "text/added_tokens.h"
 #include "base/size.h"
 #include "base/utf8.h"
-
-#include <utf8proc.h>
+#include "text/characters.h"
 
 /* The child of node (0: the root) by byte, made if there is none. */
 static uint32_t child_made(struct added_cutter *c, uint32_t node, unsigned char byte)
@@ -63,46 +62,15 @@ static const struct added_token *longest_at(const struct added_cutter *c, struct
     return best;
 }
 
-/* Unicode's White_Space, which is \s of Rust's regular expressions. */
-static bool is_white(uint32_t c)
-{
-    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-           c == 0x205F || c == 0x3000;
-}
-
-/* \w of Rust's regular expressions: Alphabetic, M, Nd, Pc, Join_Control. */
-static bool is_word(uint32_t c)
-{
-    switch (utf8proc_category((utf8proc_int32_t)c)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC:
-        return true;
-    default: /* the circled and squared letters are symbols, and alphabetic */
-        return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-               (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189) || c == 0x200C ||
-               c == 0x200D;
-    }
-}
-
 static bool stands_alone(struct str text, size_t from, size_t to)
 {
     if (from > 0) {
         size_t at = utf8_before(text, from);
 
-        if (is_word(utf8_next(text, &at)))
+        if (char_is_word(utf8_next(text, &at)))
             return false;
     }
-    return to == text.len || !is_word(utf8_next(text, &(size_t){to}));
+    return to == text.len || !char_is_word(utf8_next(text, &(size_t){to}));
 }
 
 /* Where the white space before from begins, at least back to least. */
@@ -111,7 +79,7 @@ static size_t white_before(struct str text, size_t from, size_t least)
     while (from > least) {
         const size_t before = utf8_before(text, from);
 
-        if (!is_white(utf8_next(text, &(size_t){before})))
+        if (!char_is_white(utf8_next(text, &(size_t){before})))
             break;
         from = before;
     }
@@ -124,7 +92,7 @@ static size_t white_behind(struct str text, size_t to, struct cutter_place *plac
     if (to >= place->white_from && to < place->white_to)
         return place->white_to;
     place->white_from = to;
-    for (size_t next = to; to < text.len && is_white(utf8_next(text, &next)); to = next)
+    for (size_t next = to; to < text.len && char_is_white(utf8_next(text, &next)); to = next)
         ;
     place->white_to = to;
     return to;

@@ -6,6 +6,7 @@
  */
 #include "text/bpe.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "text/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -49,7 +50,7 @@ bool bpe_build(struct bpe *b, const struct bpe_merge *merges, size_t n, struct a
                     "the tokenizer's merges all fall into one place of the table of merges");
         }
         b->slots[at] =
-            (struct bpe_slot){merges[i].left, merges[i].right, merges[i].made, (uint32_t)i};
+            (struct bpe_slot){merges[i].left, merges[i].right, merges[i].made, merges[i].rank};
     }
     return true;
 }
@@ -67,15 +68,194 @@ static inline const struct bpe_slot *merge_of(const struct bpe *b, token_id left
     }
 }
 
-/* The token that a piece begins with byte by byte: its number, or -1 where the byte at *at leaves none. */
-static token_id first_token(const struct bpe *b, struct str piece, size_t at, token_id before)
+bool bpe_characters_put(struct bpe_characters *c, uint32_t character, token_id id, struct arena *a,
+                        struct error *err)
 {
-    const token_id id = b->of_byte[(unsigned char)piece.ptr[at]];
+    token_id **page = &c->pages[character / 256];
 
-    if (id >= 0 || b->unknown < 0)
+    if (*page == NULL) {
+        *page = arena_try(a, 256, sizeof **page, "the tokenizer's characters", err);
+        if (*page == NULL)
+            return false;
+        for (size_t i = 0; i < 256; i++)
+            (*page)[i] = -1;
+    }
+    (*page)[character % 256] = id;
+    return true;
+}
+
+static token_id token_of(const struct bpe_characters *c, uint32_t character)
+{
+    const token_id *page = c->pages[character / 256];
+
+    return page == NULL ? -1 : page[character % 256];
+}
+
+static size_t pair_slot(uint64_t pair)
+{
+    return slot_of((token_id)(uint32_t)(pair >> 32), (token_id)(uint32_t)pair);
+}
+
+static bool put_pair(struct bpe_characters *c, uint64_t pair, struct error *err)
+{
+    size_t at = pair_slot(pair) & c->mask;
+
+    for (size_t probes = 0; c->pairs[at] != 0 && c->pairs[at] != pair; at = (at + 1) & c->mask)
+        if (++probes > MAX_PROBES)
+            return fail(err, ERR_LIMIT,
+                        "the tokenizer's merges all fall into one place of the table of pairs");
+    c->pairs[at] = pair;
+    return true;
+}
+
+bool bpe_characters_join(struct bpe_characters *c, const struct bpe_pair *pairs, size_t n,
+                         struct arena *a, struct error *err)
+{
+    size_t n_slots = 64;
+
+    while (n_slots < 2 * n)
+        n_slots *= 2;
+    c->pairs = arena_try(a, n_slots, sizeof *c->pairs, "the tokenizer's merges", err);
+    if (c->pairs == NULL)
+        return false;
+    c->mask = n_slots - 1;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t l = pairs[i].left, r = pairs[i].right;
+
+        if (l < 128 && r < 128)
+            c->ascii[l][r / 64] |= (uint64_t)1 << r % 64;
+        else if (!put_pair(c, (uint64_t)l << 32 | r, err))
+            return false;
+    }
+    return true;
+}
+
+static bool may_join(const struct bpe_characters *c, uint32_t l, uint32_t r)
+{
+    if (l < 128 && r < 128)
+        return (c->ascii[l][r / 64] >> r % 64 & 1) != 0;
+    const uint64_t pair = (uint64_t)l << 32 | r;
+    for (size_t at = pair_slot(pair) & c->mask; c->pairs[at] != 0; at = (at + 1) & c->mask)
+        if (c->pairs[at] == pair)
+            return true;
+    return false;
+}
+
+size_t bpe_part_end(const struct bpe_characters *c, struct str piece, size_t at)
+{
+    uint32_t before = utf8_next(piece, &at);
+
+    while (at < piece.len) {
+        size_t next = at;
+        const uint32_t now = utf8_next(piece, &next);
+
+        /* what has no token of its own may be one unknown with its neighbours */
+        if (!may_join(c, before, now) && token_of(c, before) >= 0 && token_of(c, now) >= 0)
+            break;
+        before = now;
+        at = next;
+    }
+    return at;
+}
+
+/* Gives the tokens that a piece begins with before anything is merged. */
+struct first_tokens {
+    const struct bpe *b;
+    struct str piece;
+    size_t at;
+    size_t byte_at, byte_to; /* of a character that goes byte by byte */
+    token_id waiting;        /* an unknown that may grow; -1: none */
+    token_id next;           /* comes next; -1: nothing */
+};
+
+static struct first_tokens first_tokens(const struct bpe *b, struct str piece)
+{
+    return (struct first_tokens){.b = b, .piece = piece, .waiting = -1, .next = -1};
+}
+
+/* Of characters; an unknown waits for the next token that a character has, as in the reference: bytes overtake it. */
+static token_id next_of_characters(struct first_tokens *f)
+{
+    const struct bpe *b = f->b;
+    token_id id;
+
+    if (f->byte_at < f->byte_to)
+        return b->of_byte[(unsigned char)f->piece.ptr[f->byte_at++]];
+    if (f->next >= 0) {
+        id = f->next;
+        f->next = -1;
         return id;
-    /* a run of bytes without tokens is one unknown if so asked; before is the token of the byte before */
-    return b->fuse_unknown && at > 0 && before < 0 ? -1 : b->unknown;
+    }
+    while (f->at < f->piece.len) {
+        const size_t from = f->at;
+
+        id = token_of(b->characters, utf8_next(f->piece, &f->at));
+        if (id >= 0 && f->waiting < 0)
+            return id;
+        if (id >= 0) {
+            f->next = id;
+            break;
+        }
+        bool has_bytes = b->characters->fallback;
+        for (size_t i = from; has_bytes && i < f->at; i++)
+            has_bytes = b->of_byte[(unsigned char)f->piece.ptr[i]] >= 0;
+        if (has_bytes) {
+            f->byte_at = from + 1;
+            f->byte_to = f->at;
+            return b->of_byte[(unsigned char)f->piece.ptr[from]];
+        }
+        if (b->unknown < 0 || (f->waiting >= 0 && b->fuse_unknown))
+            continue;
+        if (f->waiting >= 0)
+            return b->unknown;
+        f->waiting = b->unknown;
+    }
+    id = f->waiting;
+    f->waiting = -1;
+    return id;
+}
+
+/* -1: there are no more. */
+static inline token_id next_first(struct first_tokens *f)
+{
+    const struct bpe *b = f->b;
+
+    if (b->characters != NULL)
+        return next_of_characters(f);
+    while (f->at < f->piece.len) {
+        const token_id id = b->of_byte[(unsigned char)f->piece.ptr[f->at++]];
+        const bool is_run = f->waiting >= 0; /* the byte before had no token */
+
+        f->waiting = id >= 0 ? -1 : 0;
+        if (id >= 0)
+            return id;
+        /* a run of bytes without tokens is one unknown if so asked */
+        if (b->unknown >= 0 && !(b->fuse_unknown && is_run))
+            return b->unknown;
+    }
+    return -1;
+}
+
+/* A token at the end of merging; a character that no merge took has none of its own. */
+static bool put_token(const struct bpe *b, token_id id, struct token_list *out, struct error *err)
+{
+    const struct bpe_characters *c = b->characters;
+
+    if (!token_list_reserve(out, 4, err))
+        return false;
+    if (c == NULL || (size_t)id < c->n_tokens) {
+        out->ids[out->n++] = id;
+        return true;
+    }
+    char bytes[4];
+    const size_t n = utf8_write(c->loose[(size_t)id - c->n_tokens], bytes);
+    for (size_t i = 0; i < n; i++) {
+        const token_id byte = b->of_byte[(unsigned char)bytes[i]];
+
+        if (byte >= 0 || b->unknown >= 0)
+            out->ids[out->n++] = byte >= 0 ? byte : b->unknown;
+    }
+    return true;
 }
 
 static bool encode_short(const struct bpe *b, struct str piece, struct token_list *out,
@@ -85,13 +265,9 @@ static bool encode_short(const struct bpe *b, struct str piece, struct token_lis
     uint32_t rank[SHORT_PIECE];
     size_t n = 0;
 
-    for (size_t i = 0; i < piece.len; i++) {
-        const token_id before = i == 0 ? -1 : b->of_byte[(unsigned char)piece.ptr[i - 1]];
-        const token_id id = first_token(b, piece, i, before);
-
-        if (id >= 0)
-            ids[n++] = id;
-    }
+    struct first_tokens first = first_tokens(b, piece);
+    for (token_id id; (id = next_first(&first)) >= 0;)
+        ids[n++] = id;
     for (size_t i = 0; i + 1 < n; i++) {
         const struct bpe_slot *s = merge_of(b, ids[i], ids[i + 1]);
 
@@ -121,10 +297,9 @@ static bool encode_short(const struct bpe *b, struct str piece, struct token_lis
             made[i] = s == NULL ? -1 : s->made;
         }
     }
-    if (!token_list_reserve(out, n, err))
-        return false;
     for (size_t i = 0; i < n; i++)
-        out->ids[out->n++] = ids[i];
+        if (!put_token(b, ids[i], out, err))
+            return false;
     return true;
 }
 
@@ -217,15 +392,10 @@ static size_t split_into_symbols(const struct bpe *b, struct str piece, struct s
 {
     uint32_t n = 0;
 
-    for (size_t i = 0; i < piece.len; i++) {
-        const token_id before = i == 0 ? -1 : b->of_byte[(unsigned char)piece.ptr[i - 1]];
-        const token_id id = first_token(b, piece, i, before);
+    struct first_tokens first = first_tokens(b, piece);
 
-        if (id >= 0) {
-            symbols[n] = (struct symbol){.id = id, .before = n - 1, .next = n + 1};
-            n++;
-        }
-    }
+    for (token_id id; (id = next_first(&first)) >= 0; n++)
+        symbols[n] = (struct symbol){.id = id, .before = n - 1, .next = n + 1};
     if (n > 0) {
         symbols[0].before = NO_SYMBOL;
         symbols[n - 1].next = NO_SYMBOL;
@@ -279,9 +449,8 @@ static bool encode_long(const struct bpe *b, struct str piece, struct bpe_scratc
 
     merge_all(b, symbols, n, &h);
     for (uint32_t i = n > 0 ? 0 : NO_SYMBOL; i != NO_SYMBOL; i = symbols[i].next) {
-        if (!token_list_reserve(out, 1, err))
+        if (!put_token(b, symbols[i].id, out, err))
             return false;
-        out->ids[out->n++] = symbols[i].id;
     }
     return true;
 }

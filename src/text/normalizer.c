@@ -8,12 +8,37 @@
 #include "text/normalizer.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "text/characters.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>
 
 #define MAX_EXPANSION                                                                              \
     32 /* code points of one character's decomposition; the longest, U+FDFA, has 18 */
+
+/*
+ * Characters that came after Unicode 9, whose tables the reference has, and that have a decomposition or a combining class by
+ * now, or are half of one that has (U+11930): to it they are letters like others. By comparing it with utf8proc 2.8,
+ * character by character.
+ */
+static const struct char_range young[] = {
+    {0x7FD, 0x7FD},     {0x898, 0x89F},     {0x8CA, 0x8D3},     {0x9FE, 0x9FE},
+    {0xC3C, 0xC3C},     {0xD3B, 0xD3C},     {0xEBA, 0xEBA},     {0x1715, 0x1715},
+    {0x1ABF, 0x1ACE},   {0x1DF6, 0x1DFA},   {0x32FF, 0x32FF},   {0xA7F2, 0xA7F4},
+    {0xA82C, 0xA82C},   {0xAB69, 0xAB69},   {0x10781, 0x10785}, {0x10787, 0x107B0},
+    {0x107B2, 0x107BA}, {0x10D24, 0x10D27}, {0x10EAB, 0x10EAC}, {0x10EFD, 0x10EFF},
+    {0x10F46, 0x10F50}, {0x10F82, 0x10F85}, {0x11070, 0x11070}, {0x1133B, 0x1133B},
+    {0x1145E, 0x1145E}, {0x11839, 0x1183A}, {0x11930, 0x11930}, {0x11938, 0x11938},
+    {0x1193D, 0x1193E}, {0x11943, 0x11943}, {0x119E0, 0x119E0}, {0x11A34, 0x11A34},
+    {0x11A47, 0x11A47}, {0x11A99, 0x11A99}, {0x11D42, 0x11D42}, {0x11D44, 0x11D45},
+    {0x11D97, 0x11D97}, {0x11F41, 0x11F42}, {0x16FF0, 0x16FF1}, {0x1E030, 0x1E06D},
+    {0x1E08F, 0x1E08F}, {0x1E130, 0x1E136}, {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF},
+    {0x1E4EC, 0x1E4EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9}};
+
+static bool is_young(int32_t c)
+{
+    return c >= 0x7FD && char_in((uint32_t)c, young, COUNT_OF(young));
+}
 
 static bool is_compatible(enum normal_form f)
 {
@@ -85,7 +110,8 @@ static bool points_grow(struct normalizer *n, size_t need, struct error *err)
 
 static unsigned class_of(int32_t c)
 {
-    return c < 0x300 ? 0 : (unsigned)utf8proc_get_property(c)->combining_class & 0xFF;
+    return c < 0x300 || is_young(c) ? 0
+                                    : (unsigned)utf8proc_get_property(c)->combining_class & 0xFF;
 }
 
 /* points[from..to) by class, equal ones staying in order. */
@@ -118,6 +144,27 @@ static void order_marks(struct normalizer *n, size_t count)
     }
 }
 
+/* Nothing joins across a young character: points[0..count) is composed between them. Returns how many are left. */
+static size_t compose(int32_t *points, size_t count)
+{
+    size_t done = 0;
+
+    for (size_t from = 0, to; from < count; from = to) {
+        for (to = from; to < count && !is_young(points[to]); to++)
+            ;
+        const utf8proc_ssize_t k =
+            utf8proc_normalize_utf32(points + from, (utf8proc_ssize_t)(to - from),
+                                     (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+        const size_t n = k < 0 ? to - from : (size_t)k;
+
+        memmove(points + done, points + from, n * sizeof *points);
+        done += n;
+        if (to < count)
+            points[done++] = points[to++];
+    }
+    return done;
+}
+
 /* s is cut where nothing joins across. */
 static bool put_normalized(struct normalizer *n, enum normal_form f, struct str s,
                            struct error *err)
@@ -132,19 +179,16 @@ static bool put_normalized(struct normalizer *n, enum normal_form f, struct str 
         if (!points_grow(n, count + MAX_EXPANSION, err))
             return false;
         const utf8proc_ssize_t k =
-            utf8proc_decompose_char(c, n->points + count, MAX_EXPANSION, how, NULL);
+            is_young(c) ? -1
+                        : utf8proc_decompose_char(c, n->points + count, MAX_EXPANSION, how, NULL);
         if (k < 0 || k > MAX_EXPANSION)
             n->points[count++] = c;
         else
             count += (size_t)k;
     }
     order_marks(n, count);
-    if (is_composed(f)) {
-        const utf8proc_ssize_t k =
-            utf8proc_normalize_utf32(n->points, (utf8proc_ssize_t)count,
-                                     (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-        count = k < 0 ? count : (size_t)k;
-    }
+    if (is_composed(f))
+        count = compose(n->points, count);
     for (size_t i = 0; i < count; i++) {
         char bytes[4];
 

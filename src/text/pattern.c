@@ -15,6 +15,10 @@
     WORD "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}" /* outside a class it has these, inside not */
 #define HEX "0-9a-fA-F"
 
+#define MATCH_STEPS ((size_t)10000000) /* of one match: PCRE2's own limit, and */
+#define MATCH_STEPS_PER_BYTE 8         /* more for a long text */
+#define MATCH_HEAP_KIB (1u << 20)      /* of the interpreter, where there is no machine code */
+
 struct rewrite {
     struct str in;
     size_t at;
@@ -336,4 +340,80 @@ bool pattern_compile_text(struct str text, pcre2_code **out, bool *has_jit, stru
         return fail(err, ERR_LIMIT, "a pattern of %zu bytes is longer than the %zu allowed",
                     text.len, LIMIT_PATTERN_BYTES);
     return compile(text, PCRE2_LITERAL, out, has_jit, err);
+}
+
+/*
+ * A run of blanks that no line end follows costs the known patterns some two steps a blank; what costs many times
+ * that is a pattern that tries every way through the text.
+ */
+bool pattern_matcher_init(struct pattern_matcher *m, size_t len, struct error *err)
+{
+    const size_t steps = size_min(MATCH_STEPS + MATCH_STEPS_PER_BYTE * len, UINT32_MAX);
+
+    m->match = pcre2_match_data_create(1, NULL);
+    m->limits = pcre2_match_context_create(NULL);
+    if (m->match == NULL || m->limits == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory to match a pattern");
+    pcre2_set_match_limit(m->limits, (uint32_t)steps);
+    pcre2_set_heap_limit(m->limits, MATCH_HEAP_KIB);
+    return true;
+}
+
+void pattern_matcher_release(struct pattern_matcher *m)
+{
+    pcre2_match_context_free(m->limits);
+    pcre2_match_data_free(m->match);
+    *m = (struct pattern_matcher){0};
+}
+
+static int match_at(const struct pattern_matcher *m, pcre2_code *code, bool has_jit,
+                    struct str text, size_t at)
+{
+    PCRE2_SPTR p = (PCRE2_SPTR)text.ptr;
+    int rc = PCRE2_ERROR_JIT_STACKLIMIT;
+
+    if (has_jit)
+        rc = pcre2_jit_match(code, p, text.len, at, PCRE2_NO_UTF_CHECK, m->match, m->limits);
+    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its way back on the heap */
+        rc = pcre2_match(code, p, text.len, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, m->match,
+                         m->limits);
+    return rc;
+}
+
+static bool match_failed(int rc, struct error *err)
+{
+    char why[160] = "";
+
+    pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why);
+    return fail(err, rc == PCRE2_ERROR_NOMEMORY ? ERR_NO_MEMORY : ERR_LIMIT,
+                "the tokenizer's pattern does not get through the text: %s", why);
+}
+
+/* Finds the matches as Oniguruma's iterator does: an empty one right behind the last match does not count. */
+bool pattern_next(struct pattern_matcher *m, pcre2_code *code, bool has_jit, struct str text,
+                  struct pattern_place *place, size_t *from, size_t *to, bool *found,
+                  struct error *err)
+{
+    *found = false;
+    while (place->at <= text.len) {
+        const int rc = match_at(m, code, has_jit, text, place->at);
+
+        if (rc == PCRE2_ERROR_NOMATCH)
+            return true;
+        if (rc < 0)
+            return match_failed(rc, err);
+        const PCRE2_SIZE *v = pcre2_get_ovector_pointer(m->match);
+
+        if (v[0] == v[1] && place->any && v[0] == place->done) {
+            if (place->at == text.len)
+                return true;
+            (void)utf8_next(text, &place->at);
+            continue;
+        }
+        *from = v[0];
+        *to = place->done = place->at = v[1];
+        *found = place->any = true;
+        return true;
+    }
+    return true;
 }

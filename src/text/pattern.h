@@ -32,4 +32,26 @@ MUST_CHECK bool pattern_compile(struct str onig, struct pcre2_real_code_8 **out,
 /* A pattern that matches text and nothing else. */
 MUST_CHECK bool pattern_compile_text(struct str text, struct pcre2_real_code_8 **out, bool *has_jit,
                                      struct error *err);
+
+/* Working memory of matching; one thread at a time. */
+struct pattern_matcher {
+    struct pcre2_real_match_data_8 *match;
+    struct pcre2_real_match_context_8 *limits;
+};
+/* For texts of up to len bytes; release it, also where that fails (ERR_NO_MEMORY). */
+MUST_CHECK bool pattern_matcher_init(struct pattern_matcher *m, size_t len, struct error *err);
+void pattern_matcher_release(struct pattern_matcher *m);
+
+/* Goes through the matches in a text (valid UTF-8) in order; all zeros is the beginning. */
+struct pattern_place {
+    size_t at, done; /* done: where the last match ended */
+    bool any;
+};
+/*
+ * The next match, text[*from..*to), which may be empty; *found false: there is none any more. ERR_LIMIT where the pattern
+ * takes too many steps, or ERR_NO_MEMORY.
+ */
+MUST_CHECK bool pattern_next(struct pattern_matcher *m, struct pcre2_real_code_8 *code,
+                             bool has_jit, struct str text, struct pattern_place *place,
+                             size_t *from, size_t *to, bool *found, struct error *err);
 #endif

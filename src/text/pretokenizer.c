@@ -5,14 +5,12 @@
 #include "text/pretokenizer.h"
 #include "base/size.h"
 #include "base/utf8.h"
+#include "text/characters.h"
 #include "text/pattern.h"
+#include "text/wordpiece.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
-
-#define MATCH_STEPS ((size_t)10000000) /* of one match: PCRE2's own limit, and */
-#define MATCH_STEPS_PER_BYTE 8         /* more for a long text */
-#define MATCH_HEAP_KIB (1u << 20)      /* of the interpreter, where there is no machine code */
 
 void pretokenizer_release(struct pretokenizer *p)
 {
@@ -50,11 +48,33 @@ bool pretokenizer_split_text(struct pretokenizer *p, struct str text, enum split
     return true;
 }
 
-bool pretokenizer_prefix_blank(struct pretokenizer *p, struct error *err)
+bool pretokenizer_add(struct pretokenizer *p, enum pretokenizer_kind kind,
+                      enum split_behavior behavior, struct error *err)
 {
     if (!has_room(p, err))
         return false;
-    p->steps[p->n_steps++] = (struct pretokenizer_step){.code = NULL};
+    p->steps[p->n_steps++] = (struct pretokenizer_step){.kind = kind, .behavior = behavior};
+    return true;
+}
+
+bool pretokenizer_metaspace(struct pretokenizer *p, struct str sign, enum metaspace_prefix prefix,
+                            bool parts, struct error *err)
+{
+    size_t at = 0;
+
+    if (sign.len > 0)
+        (void)utf8_next(sign, &at);
+    if (sign.len == 0 || at != sign.len)
+        return fail(err, ERR_CORRUPT,
+                    "the replacement of Metaspace is \"" STR_FMT "\", one character was expected",
+                    (int)size_min(sign.len, 100), sign.ptr);
+    if (!pretokenizer_add(p, PRE_METASPACE, SPLIT_ISOLATED, err))
+        return false;
+    struct pretokenizer_step *step = &p->steps[p->n_steps - 1];
+    memcpy(step->sign, sign.ptr, sign.len);
+    step->sign_bytes = sign.len;
+    step->prefix = prefix;
+    step->parts = parts;
     return true;
 }
 
@@ -63,8 +83,8 @@ struct run {
     piece_fn *fn;
     void *ctx;
     struct error *err;
-    pcre2_match_data *match; /* read before the next step matches, so one does for all */
-    pcre2_match_context *limits;
+    struct pattern_matcher matcher; /* read before the next step matches, so one does for all */
+    const char *first; /* a piece that begins here is what the whole text begins with */
 };
 
 /* One step at work on one text. */
@@ -137,61 +157,38 @@ static bool take_part(struct cut *c, size_t from, size_t to, bool is_match)
     return true;
 }
 
-static int match_at(const struct run *run, const struct pretokenizer_step *step, struct str text,
-                    size_t at)
-{
-    PCRE2_SPTR p = (PCRE2_SPTR)text.ptr;
-    int rc = PCRE2_ERROR_JIT_STACKLIMIT;
-
-    if (step->has_jit)
-        rc = pcre2_jit_match(step->code, p, text.len, at, PCRE2_NO_UTF_CHECK, run->match,
-                             run->limits);
-    if (rc == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its way back on the heap */
-        rc = pcre2_match(step->code, p, text.len, at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, run->match,
-                         run->limits);
-    return rc;
-}
-
-static bool match_failed(int rc, struct error *err)
-{
-    char why[160] = "";
-
-    pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why);
-    return fail(err, rc == PCRE2_ERROR_NOMEMORY ? ERR_NO_MEMORY : ERR_LIMIT,
-                "the tokenizer's pattern does not get through the text: %s", why);
-}
-
-/* Finds the matches as Oniguruma's iterator does: an empty one right behind the last match does not count. */
 static bool split(struct run *run, size_t i_step, struct str text)
 {
     const struct pretokenizer_step *step = &run->p->steps[i_step];
     struct cut cut = {.run = run, .step = i_step, .text = text};
-    size_t done = 0, at = 0;
-    bool any = false;
+    struct pattern_place place = {0};
+    size_t done = 0, from, to;
+    bool found;
 
-    while (at <= text.len) {
-        const int rc = match_at(run, step, text, at);
-
-        if (rc == PCRE2_ERROR_NOMATCH)
-            break;
-        if (rc < 0)
-            return match_failed(rc, run->err);
-        const PCRE2_SIZE *v = pcre2_get_ovector_pointer(run->match);
-        const size_t from = v[0], to = v[1];
-
-        if (from == to && any && from == done) {
-            if (at == text.len)
-                break;
-            (void)utf8_next(text, &at);
-            continue;
-        }
+    while (pattern_next(&run->matcher, step->code, step->has_jit, text, &place, &from, &to, &found,
+                        run->err)) {
+        if (!found)
+            return (done == text.len || take_part(&cut, done, text.len, false)) &&
+                   release_held(&cut);
         if ((done < from && !take_part(&cut, done, from, false)) ||
             !take_part(&cut, from, to, true))
             return false;
-        done = at = to;
-        any = true;
+        done = to;
     }
-    return (done == text.len || take_part(&cut, done, text.len, false)) && release_held(&cut);
+    return false;
+}
+
+/* A text made anew goes through the next step; what began the whole text begins it still. */
+static bool pass_made(struct run *run, size_t step, const struct buf *made, bool is_first)
+{
+    const char *before = run->first;
+
+    if (made->overflowed)
+        return fail(run->err, ERR_NO_MEMORY, "no memory for %zu bytes of text", made->len + 1);
+    run->first = is_first ? made->ptr : before;
+    const bool ok = run_step(run, step + 1, buf_view(made));
+    run->first = before;
+    return ok;
 }
 
 static bool prefix_blank(struct run *run, size_t step, struct str text)
@@ -203,45 +200,153 @@ static bool prefix_blank(struct run *run, size_t step, struct str text)
     buf_init(&b, text.len + 1);
     buf_char(&b, ' ');
     buf_str(&b, text);
-    const bool ok = (!b.overflowed || fail(run->err, ERR_NO_MEMORY,
-                                           "no memory for %zu bytes of text", text.len + 1)) &&
-                    run_step(run, step + 1, buf_view(&b));
+    const bool ok = pass_made(run, step, &b, text.ptr == run->first);
     buf_release(&b);
     return ok;
+}
+
+/* From one sign to the next; what stands before the first one is a piece, too. */
+static bool cut_at_signs(struct run *run, size_t i_step, struct str sign, struct str text)
+{
+    size_t from = 0;
+
+    while (from < text.len) {
+        const size_t to =
+            str_find(text, sign, from + (str_starts(str_from(text, from), sign) ? sign.len : 0));
+
+        if (!run_step(run, i_step + 1, (struct str){text.ptr + from, to - from}))
+            return false;
+        from = to;
+    }
+    return true;
+}
+
+static bool metaspace(struct run *run, size_t i_step, struct str text)
+{
+    const struct pretokenizer_step *step = &run->p->steps[i_step];
+    const struct str sign = {step->sign, step->sign_bytes};
+    const bool is_first = text.ptr == run->first,
+               prefix = (step->prefix == METASPACE_ALWAYS ||
+                         (step->prefix == METASPACE_FIRST && is_first)) &&
+                        text.len > 0 && text.ptr[0] != ' ' && !str_starts(text, sign);
+    struct buf b;
+
+    buf_init(&b, 4 * (text.len + 1));
+    if (prefix)
+        buf_str(&b, sign);
+    for (size_t from = 0; from < text.len;) {
+        const size_t to = str_find(text, STR(" "), from);
+
+        buf_put(&b, text.ptr + from, to - from);
+        if (to < text.len)
+            buf_str(&b, sign);
+        from = to + 1;
+    }
+    bool ok;
+    if (!step->parts || b.overflowed) {
+        ok = pass_made(run, i_step, &b, is_first);
+    } else {
+        const char *before = run->first;
+
+        run->first = is_first ? b.ptr : before;
+        ok = cut_at_signs(run, i_step, sign, buf_view(&b));
+        run->first = before;
+    }
+    buf_release(&b);
+    return ok;
+}
+
+/* What kind of part a character belongs to: 0 parts what is around it and goes. */
+static unsigned part_of(enum pretokenizer_kind kind, uint32_t c)
+{
+    if (char_is_white(c))
+        return 0;
+    return kind == PRE_WORDS && !char_is_word(c) ? 2 : 1;
+}
+
+static bool cut_by_class(struct run *run, size_t i_step, struct str text)
+{
+    const enum pretokenizer_kind kind = run->p->steps[i_step].kind;
+    unsigned before = 0;
+    size_t from = 0;
+
+    for (size_t at = 0; at < text.len;) {
+        size_t next = at;
+        const unsigned now = part_of(kind, utf8_next(text, &next));
+
+        if (now != before) {
+            if (before != 0 && !run_step(run, i_step + 1, (struct str){text.ptr + from, at - from}))
+                return false;
+            from = at;
+            before = now;
+        }
+        at = next;
+    }
+    return before == 0 || run_step(run, i_step + 1, str_from(text, from));
+}
+
+static bool cut_at_punctuation(struct run *run, size_t i_step, struct str text)
+{
+    struct cut cut = {.run = run, .step = i_step, .text = text};
+    size_t from = 0;
+
+    for (size_t at = 0; at < text.len;) {
+        size_t next = at;
+
+        if (bert_is_punctuation(utf8_next(text, &next))) {
+            if ((from < at && !take_part(&cut, from, at, false)) ||
+                !take_part(&cut, at, next, true))
+                return false;
+            from = next;
+        }
+        at = next;
+    }
+    return (from == text.len || take_part(&cut, from, text.len, false)) && release_held(&cut);
+}
+
+struct bert_cut {
+    struct run *run;
+    size_t step;
+};
+
+static bool pass_word(void *ctx, struct str word, struct error *err)
+{
+    const struct bert_cut *c = ctx;
+
+    (void)err; /* run->err, the same */
+    return run_step(c->run, c->step + 1, word);
 }
 
 static bool run_step(struct run *run, size_t step, struct str text)
 {
     if (step == run->p->n_steps)
         return run->fn(run->ctx, text, run->err);
-    return run->p->steps[step].code == NULL ? prefix_blank(run, step, text)
-                                            : split(run, step, text);
-}
-
-/*
- * A run of blanks that no line end follows costs the known patterns some two steps a blank; what costs many times
- * that is a pattern that tries every way through the text.
- */
-static bool set_limits(struct run *run, size_t len, struct error *err)
-{
-    const size_t steps = size_min(MATCH_STEPS + MATCH_STEPS_PER_BYTE * len, UINT32_MAX);
-
-    run->match = pcre2_match_data_create(1, NULL);
-    run->limits = pcre2_match_context_create(NULL);
-    if (run->match == NULL || run->limits == NULL)
-        return fail(err, ERR_NO_MEMORY, "no memory to match a pattern");
-    pcre2_set_match_limit(run->limits, (uint32_t)steps);
-    pcre2_set_heap_limit(run->limits, MATCH_HEAP_KIB);
+    switch (run->p->steps[step].kind) {
+    case PRE_PATTERN:
+        return split(run, step, text);
+    case PRE_PREFIX_BLANK:
+        return prefix_blank(run, step, text);
+    case PRE_METASPACE:
+        return metaspace(run, step, text);
+    case PRE_WHITE:
+    case PRE_WORDS:
+        return cut_by_class(run, step, text);
+    case PRE_PUNCTUATION:
+        return cut_at_punctuation(run, step, text);
+    case PRE_BERT:
+        return bert_words(text, pass_word, &(struct bert_cut){run, step}, run->err);
+    }
     return true;
 }
 
-bool pretokenizer_run(const struct pretokenizer *p, struct str text, piece_fn *fn, void *ctx,
-                      struct error *err)
+bool pretokenizer_run(const struct pretokenizer *p, struct str text, bool is_first, piece_fn *fn,
+                      void *ctx, struct error *err)
 {
-    struct run run = {.p = p, .fn = fn, .ctx = ctx, .err = err};
-    const bool ok = set_limits(&run, text.len, err) && (text.len == 0 || run_step(&run, 0, text));
+    struct run run = {
+        .p = p, .fn = fn, .ctx = ctx, .err = err, .first = is_first ? text.ptr : NULL};
+    const bool ok = pattern_matcher_init(&run.matcher, text.len, err) &&
+                    (text.len == 0 || run_step(&run, 0, text));
 
-    pcre2_match_context_free(run.limits);
-    pcre2_match_data_free(run.match);
+    pattern_matcher_release(&run.matcher);
     return ok;
 }

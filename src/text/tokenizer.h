@@ -111,5 +111,12 @@ token_id tokenizer_find(const struct tokenizer *t, struct str token);
 void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,
                       struct buf *out);
 
+/*
+ * The same for ids that are a text from its beginning: without the blank that the tokenizer puts in front of a text, and
+ * whatever else the tokenizer.json's decoder takes away at its ends.
+ */
+void tokenizer_text(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,
+                    struct buf *out);
+
 /* A token at a time: utf8_stream_put(&stream, tokenizer_bytes(t, id), &out), and utf8_stream_end(). See utf8.h. */
 #endif

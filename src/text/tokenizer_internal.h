@@ -5,9 +5,11 @@
 #define HONE_TEXT_TOKENIZER_INTERNAL_H
 
 #include "base/limits.h"
+#include "text/bpe.h"
 #include "text/json.h"
-#include "text/normalizer.h"
+#include "text/normal_chain.h"
 #include "text/pretokenizer.h"
+#include "text/token_decoder.h"
 #include "text/tokenizer.h"
 #include "text/wordpiece.h"
 
@@ -40,24 +42,41 @@ struct wordpiece_parts {
     struct str first, last; /* the tokens around a text; len 0: none */
 };
 
-/* All views live until tokenizer_build returns; pre is taken over (and released on failure, too). */
+enum tokenizer_kind {
+    TOKENIZER_BYTES,      /* BPE of bytes, tokens in the byte-level alphabet */
+    TOKENIZER_CHARACTERS, /* BPE of characters */
+    TOKENIZER_UNIGRAM,
+    TOKENIZER_WORDS, /* WordPiece */
+};
+
+/* All views live until tokenizer_build returns; pre and normal are taken over (and released on failure, too). */
 struct tokenizer_parts {
     const char *what; /* names the source in errors */
-    size_t n_tokens;  /* ids are below it */
-    const struct str *
-        spelling; /* [n_tokens], in the byte-level alphabet; ptr NULL: not in the model's vocabulary */
+    enum tokenizer_kind kind;
+    size_t n_tokens;            /* ids are below it */
+    const struct str *spelling; /* [n_tokens]; ptr NULL: not in the model's vocabulary */
     size_t n_added;
     const struct added_token *added;
     size_t n_merges;
     const struct merge_pair *merges;
+    /*
+     * BPE of characters without merges: merges of ids instead, of which those from n_tokens on are the characters loose,
+     * which only longer tokens have
+     */
+    size_t n_joins, n_loose;
+    const struct bpe_merge *joins;
+    const uint32_t *loose;
     bool
         ignore_merges; /* a piece that is a token is that token, whether merges lead to it or not */
     struct str unknown; /* spelling of what stands for bytes without a token; len 0: nothing does */
     bool fuse_unknown;
-    enum normal_form form;
+    bool
+        byte_fallback; /* characters without tokens become <0x00> to <0xFF>; of characters and Unigram */
+    const double *scores; /* [n_tokens], Unigram */
+    struct normal_chain normal;
     struct pretokenizer pre;
-    const struct wordpiece_parts
-        *wordpiece; /* NULL: BPE; else merges, fuse_unknown, form and pre count for nothing */
+    struct token_decoder decoder;            /* of characters and Unigram */
+    const struct wordpiece_parts *wordpiece; /* WordPiece; its normalizer is the only one */
 };
 MUST_CHECK bool tokenizer_build(struct tokenizer_parts *parts, struct tokenizer **out,
                                 struct error *err);
@@ -65,6 +84,13 @@ MUST_CHECK bool tokenizer_build(struct tokenizer_parts *parts, struct tokenizer 
 /* "left right" apart; ERR_CORRUPT naming what and the merge's number otherwise. */
 MUST_CHECK bool merge_from_text(struct str text, const char *what, size_t number,
                                 struct merge_pair *out, struct error *err);
+
+/*
+ * tokenizer.json's chain around its model, for all but WordPiece, into parts: normalizer, pre_tokenizer and decoder. has_bytes:
+ * its pre_tokenizer has ByteLevel.
+ */
+MUST_CHECK bool chain_from_json(const json_t *root, const char *what, struct arena *a,
+                                struct tokenizer_parts *parts, bool *has_bytes, struct error *err);
 
 /* GGUF's name of a pre-tokeniser becomes its patterns, normal form and ignore_merges. */
 MUST_CHECK bool pretokenizer_named(struct str name, struct pretokenizer *out,

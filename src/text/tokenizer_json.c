@@ -1,11 +1,11 @@
 /*
  * tokenizer_json.c - a tokenizer of Hugging Face's tokenizer.json, whose parts are a chain of small programs.
  *
- *     added_tokens -> normalizer -> pre_tokenizer -> model (BPE) -> post_processor -> decoder
+ *     added_tokens -> normalizer -> pre_tokenizer -> model -> post_processor -> decoder
  *
- * Taken are those kinds that byte-level BPE is made of (where model is WordPiece, tokenizer_wordpiece.c reads the
- * chain); another kind is ERR_UNSUPPORTED, by its name. truncation and padding are ours to decide, and post_processor
- * only adds tokens at the ends, which a chat template does, so these are not read.
+ * The model is BPE or Unigram, and what stands around it is read by tokenizer_chain.c, or it is WordPiece, and
+ * tokenizer_wordpiece.c reads the chain; another kind is ERR_UNSUPPORTED, by its name. truncation and padding are ours to
+ * decide, and post_processor only adds tokens at the ends, which a chat template does, so these are not read.
  */
 #include "base/size.h"
 #include "text/tokenizer_internal.h"
@@ -17,7 +17,6 @@ struct chain {
     struct arena *arena;
     struct tokenizer_parts *parts;
     struct wordpiece_parts wordpiece;
-    bool has_bytes; /* a ByteLevel has been seen: what follows it would see its alphabet */
     struct error *err;
 };
 
@@ -43,139 +42,12 @@ static bool absent(const json_t *v)
     return v == NULL || json_is_null(v);
 }
 
-/* Calls step for a link of the chain, or for each member of a Sequence of them. */
-typedef bool link_fn(struct chain *c, const json_t *link, struct str type);
-static bool each_link(struct chain *c, const json_t *link, const char *key, const char *members_key,
-                      link_fn *step)
-{
-    struct str type;
-
-    if (absent(link))
-        return true;
-    if (!json_is_object(link))
-        return wrong(c, key, link, "an object");
-    if (!json_get_str(link, "type", c->what, &type, c->err))
-        return fail_while(c->err, "reading %s", key);
-    if (!str_is(type, "Sequence"))
-        return step(c, link, type);
-    const json_t *members = json_object_get(link, members_key);
-    if (!json_is_array(members))
-        return wrong(c, members_key, members, "a list");
-    for (size_t i = 0; i < json_array_size(members); i++)
-        if (!each_link(c, json_array_get(members, i), key, members_key,
-                       step)) /* as deep as JSON may be */
-            return false;
-    return true;
-}
-
-static bool take_normalizer(struct chain *c, const json_t *link, struct str type)
-{
-    static const struct {
-        const char *name;
-        enum normal_form form;
-    } forms[] = {
-        {"NFC", NORMAL_NFC}, {"NFD", NORMAL_NFD}, {"NFKC", NORMAL_NFKC}, {"NFKD", NORMAL_NFKD}};
-
-    (void)link;
-    for (size_t i = 0; i < COUNT_OF(forms); i++) {
-        if (str_is(type, forms[i].name)) {
-            c->parts->form = normal_form_then(c->parts->form, forms[i].form);
-            return true;
-        }
-    }
-    return unsupported(c, "normalizer", type);
-}
-
-static bool get_behavior(struct chain *c, const json_t *link, enum split_behavior *out)
-{
-    static const char *const names[] = {[SPLIT_ISOLATED] = "Isolated",
-                                        [SPLIT_REMOVED] = "Removed",
-                                        [SPLIT_MERGED_WITH_PREVIOUS] = "MergedWithPrevious",
-                                        [SPLIT_MERGED_WITH_NEXT] = "MergedWithNext",
-                                        [SPLIT_CONTIGUOUS] = "Contiguous"};
-    struct str name;
-
-    if (!json_get_str(link, "behavior", c->what, &name, c->err))
-        return false;
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        if (str_is(name, names[i])) {
-            *out = (enum split_behavior)i;
-            return true;
-        }
-    }
-    return unsupported(c, "behavior", name);
-}
-
-static bool take_split(struct chain *c, const json_t *link)
-{
-    const json_t *pattern = json_object_get(link, "pattern");
-    const json_t *regex = json_object_get(pattern, "Regex"),
-                 *text = json_object_get(pattern, "String");
-    enum split_behavior behavior = SPLIT_ISOLATED;
-    bool invert;
-
-    if (!json_is_string(regex) && !json_is_string(text))
-        return wrong(c, "pattern", pattern, "{\"Regex\": ...} or {\"String\": ...}");
-    if (!get_behavior(c, link, &behavior) || !get_bool(c, link, "invert", false, &invert))
-        return false;
-    return json_is_string(regex)
-               ? pretokenizer_split(&c->parts->pre, json_str(regex), behavior, invert, c->err)
-               : pretokenizer_split_text(&c->parts->pre, json_str(text), behavior, invert, c->err);
-}
-
-static bool take_digits(struct chain *c, const json_t *link)
-{
-    bool one_by_one;
-
-    return get_bool(c, link, "individual_digits", false, &one_by_one) &&
-           pretokenizer_split(&c->parts->pre, STR("\\p{N}"),
-                              one_by_one ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, c->err);
-}
-
-static bool take_byte_level(struct chain *c, const json_t *link)
-{
-    bool prefix, regex;
-
-    c->has_bytes = true;
-    return get_bool(c, link, "add_prefix_space", true, &prefix) &&
-           get_bool(c, link, "use_regex", true, &regex) &&
-           (!prefix || pretokenizer_prefix_blank(&c->parts->pre, c->err)) &&
-           (!regex ||
-            pretokenizer_split(&c->parts->pre, STR(PATTERN_GPT2), SPLIT_ISOLATED, false, c->err));
-}
-
-static bool take_pretokenizer(struct chain *c, const json_t *link, struct str type)
-{
-    bool ok;
-
-    if (c->has_bytes)
-        return fail_param(c->err, ERR_UNSUPPORTED, "pre_tokenizer",
-                          "%s: the pre_tokenizer \"" STR_FMT "\" after ByteLevel is not offered",
-                          c->what, (int)size_min(type.len, 100), type.ptr);
-    if (str_is(type, "Split"))
-        ok = take_split(c, link);
-    else if (str_is(type, "Digits"))
-        ok = take_digits(c, link);
-    else if (str_is(type, "ByteLevel"))
-        ok = take_byte_level(c, link);
-    else
-        return unsupported(c, "pre_tokenizer", type);
-    return ok || fail_while(c->err, "reading pre_tokenizer of %s", c->what);
-}
-
-static bool take_decoder(struct chain *c, const json_t *link, struct str type)
-{
-    (void)link;
-    return str_is(type, "ByteLevel") || unsupported(c, "decoder", type);
-}
-
 /* The settings of BPE that change its answers in ways that are not offered must be off. */
 static bool check_model(struct chain *c, const json_t *model)
 {
     static const char *const texts[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     const json_t *type = json_object_get(model, "type"),
                  *dropout = json_object_get(model, "dropout");
-    bool fallback;
 
     if (!json_is_object(model))
         return wrong(c, "model", model, "an object");
@@ -191,9 +63,7 @@ static bool check_model(struct chain *c, const json_t *model)
                               "%s: a %s (\"" STR_FMT "\") is not offered", c->what, texts[i],
                               (int)size_min(json_str(v).len, 100), json_str(v).ptr);
     }
-    if (!get_bool(c, model, "byte_fallback", false, &fallback))
-        return false;
-    return !fallback || unsupported(c, "model", STR("BPE with byte_fallback"));
+    return true;
 }
 
 static bool get_id(struct chain *c, const json_t *v, struct str token, token_id *out)
@@ -231,19 +101,48 @@ static bool take_added_token(struct chain *c, const json_t *v, struct added_toke
     return true;
 }
 
-/* Ids may leave holes; the highest decides how many there are. */
+static bool take_added_tokens(struct chain *c, const json_t *list, token_id *highest)
+{
+    const size_t n = json_array_size(list);
+
+    if (!absent(list) && !json_is_array(list))
+        return wrong(c, "added_tokens", list, "a list");
+    if (n > LIMIT_VOCAB)
+        return fail(c->err, ERR_LIMIT, "%s: more than the %zu added tokens allowed", c->what,
+                    LIMIT_VOCAB);
+    struct added_token *added = arena_try(c->arena, n, sizeof *added, "the added tokens", c->err);
+    if (added == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!take_added_token(c, json_array_get(list, i), &added[i]))
+            return false;
+        *highest = added[i].id > *highest ? added[i].id : *highest;
+    }
+    c->parts->n_added = n;
+    c->parts->added = added;
+    return true;
+}
+
+static struct str *spellings_new(struct chain *c, token_id highest)
+{
+    c->parts->n_tokens = (size_t)(highest + 1);
+    struct str *spelling =
+        arena_try(c->arena, c->parts->n_tokens, sizeof *spelling, "the tokenizer's tokens", c->err);
+
+    c->parts->spelling = spelling;
+    return spelling;
+}
+
+/* {token: id}: ids may leave holes; the highest decides how many there are. */
 static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *added_list)
 {
     json_t *iterated =
         (json_t *)(uintptr_t)vocab; /* jansson's iterators are not const, and change nothing */
-    const size_t n_added = json_array_size(added_list);
     token_id highest = -1, id;
 
     if (!json_is_object(vocab))
         return wrong(c, "vocab", vocab, "an object");
-    if (!absent(added_list) && !json_is_array(added_list))
-        return wrong(c, "added_tokens", added_list, "a list");
-    if (json_object_size(vocab) > LIMIT_VOCAB || n_added > LIMIT_VOCAB)
+    if (json_object_size(vocab) > LIMIT_VOCAB)
         return fail(c->err, ERR_LIMIT, "%s: more than the %zu tokens allowed", c->what,
                     LIMIT_VOCAB);
     for (void *it = json_object_iter(iterated); it != NULL;
@@ -254,18 +153,9 @@ static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *adde
             return false;
         highest = id > highest ? id : highest;
     }
-    struct added_token *added =
-        arena_try(c->arena, n_added, sizeof *added, "the added tokens", c->err);
-    if (added == NULL)
+    if (!take_added_tokens(c, added_list, &highest))
         return false;
-    for (size_t i = 0; i < n_added; i++) {
-        if (!take_added_token(c, json_array_get(added_list, i), &added[i]))
-            return false;
-        highest = added[i].id > highest ? added[i].id : highest;
-    }
-    const size_t n_tokens = (size_t)(highest + 1);
-    struct str *spelling =
-        arena_try(c->arena, n_tokens, sizeof *spelling, "the tokenizer's tokens", c->err);
+    struct str *spelling = spellings_new(c, highest);
     if (spelling == NULL)
         return false;
     for (void *it = json_object_iter(iterated); it != NULL;
@@ -280,10 +170,39 @@ static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *adde
                         token.ptr);
         *place = token;
     }
-    c->parts->n_tokens = n_tokens;
-    c->parts->spelling = spelling;
-    c->parts->n_added = n_added;
-    c->parts->added = added;
+    return true;
+}
+
+/* [[token, score], ...] of Unigram: a token's place is its id. */
+static bool take_scored_tokens(struct chain *c, const json_t *vocab, const json_t *added_list)
+{
+    const size_t n = json_array_size(vocab);
+    token_id highest = (token_id)size_min(n, LIMIT_VOCAB) - 1;
+
+    if (!json_is_array(vocab) || n == 0)
+        return wrong(c, "vocab", vocab, "a list of tokens and scores");
+    if (n > LIMIT_VOCAB)
+        return fail(c->err, ERR_LIMIT, "%s: more than the %zu tokens allowed", c->what,
+                    LIMIT_VOCAB);
+    if (!take_added_tokens(c, added_list, &highest))
+        return false;
+    struct str *spelling = spellings_new(c, highest);
+    double *scores = spelling == NULL ? NULL
+                                      : arena_try(c->arena, c->parts->n_tokens, sizeof *scores,
+                                                  "the tokenizer's scores", c->err);
+    if (scores == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *entry = json_array_get(vocab, i), *token = json_array_get(entry, 0),
+                     *score = json_array_get(entry, 1);
+
+        if (json_array_size(entry) != 2 || !json_is_string(token) || !json_is_number(score))
+            return fail_param(c->err, ERR_CORRUPT, "vocab",
+                              "%s: entry %zu of vocab is no token with its score", c->what, i);
+        spelling[i] = json_str(token);
+        scores[i] = json_number_value(score);
+    }
+    c->parts->scores = scores;
     return true;
 }
 
@@ -323,36 +242,67 @@ static bool take_merges(struct chain *c, const json_t *list)
     return true;
 }
 
+static bool take_bpe(struct chain *c, const json_t *root, const json_t *model)
+{
+    struct tokenizer_parts *p = c->parts;
+    bool has_bytes;
+
+    if (!check_model(c, model) ||
+        !take_tokens(c, json_object_get(model, "vocab"), json_object_get(root, "added_tokens")) ||
+        !take_merges(c, json_object_get(model, "merges")) ||
+        !get_bool(c, model, "ignore_merges", false, &p->ignore_merges) ||
+        !get_bool(c, model, "fuse_unk", false, &p->fuse_unknown) ||
+        !get_bool(c, model, "byte_fallback", false, &p->byte_fallback))
+        return false;
+    p->unknown = json_str(json_object_get(model, "unk_token"));
+    if (!chain_from_json(root, c->what, c->arena, p, &has_bytes, c->err))
+        return false;
+    p->kind = has_bytes ? TOKENIZER_BYTES : TOKENIZER_CHARACTERS;
+    return !(has_bytes && p->byte_fallback) ||
+           unsupported(c, "model", STR("BPE with byte_fallback behind ByteLevel"));
+}
+
+static bool take_unigram(struct chain *c, const json_t *root, const json_t *model)
+{
+    struct tokenizer_parts *p = c->parts;
+    const json_t *unknown = json_object_get(model, "unk_id");
+    bool has_bytes;
+
+    p->kind = TOKENIZER_UNIGRAM;
+    if (!take_scored_tokens(c, json_object_get(model, "vocab"),
+                            json_object_get(root, "added_tokens")) ||
+        !get_bool(c, model, "byte_fallback", false, &p->byte_fallback) ||
+        !chain_from_json(root, c->what, c->arena, p, &has_bytes, c->err))
+        return false;
+    if (has_bytes)
+        return unsupported(c, "model", STR("Unigram behind ByteLevel"));
+    if (absent(unknown))
+        return unsupported(c, "model", STR("Unigram without unk_id"));
+    if (!json_is_integer(unknown) || json_integer_value(unknown) < 0 ||
+        json_integer_value(unknown) >= (json_int_t)json_array_size(json_object_get(model, "vocab")))
+        return wrong(c, "unk_id", unknown, "a token's id");
+    p->unknown = p->spelling[json_integer_value(unknown)];
+    return p->unknown.len > 0 ||
+           unsupported(c, "model", STR("Unigram whose unknown token has no text"));
+}
+
 static bool take_all(struct chain *c, const json_t *root)
 {
     const json_t *model = json_object_get(root, "model");
+    const struct str type = json_str(json_object_get(model, "type"));
     struct tokenizer_parts *p = c->parts;
 
     if (!json_is_object(root))
         return fail(c->err, ERR_CORRUPT, "%s is %s, an object was expected", c->what,
                     json_kind(root));
-    if (str_is(json_str(json_object_get(model, "type")), "WordPiece")) {
+    if (str_is(type, "WordPiece")) {
+        p->kind = TOKENIZER_WORDS;
         p->wordpiece = &c->wordpiece;
         return take_tokens(c, json_object_get(model, "vocab"),
                            json_object_get(root, "added_tokens")) &&
                wordpiece_from_json(root, c->what, &c->wordpiece, &p->unknown, c->err);
     }
-    if (!check_model(c, model) ||
-        !take_tokens(c, json_object_get(model, "vocab"), json_object_get(root, "added_tokens")) ||
-        !take_merges(c, json_object_get(model, "merges")) ||
-        !get_bool(c, model, "ignore_merges", false, &p->ignore_merges) ||
-        !get_bool(c, model, "fuse_unk", false, &p->fuse_unknown))
-        return false;
-    p->unknown = json_str(json_object_get(model, "unk_token"));
-    if (!each_link(c, json_object_get(root, "normalizer"), "normalizer", "normalizers",
-                   take_normalizer) ||
-        !each_link(c, json_object_get(root, "pre_tokenizer"), "pre_tokenizer", "pretokenizers",
-                   take_pretokenizer) ||
-        !each_link(c, json_object_get(root, "decoder"), "decoder", "decoders", take_decoder))
-        return false;
-    return c->has_bytes ||
-           fail_param(c->err, ERR_UNSUPPORTED, "pre_tokenizer",
-                      "%s: without the pre_tokenizer ByteLevel it is not byte-level BPE", c->what);
+    return str_is(type, "Unigram") ? take_unigram(c, root, model) : take_bpe(c, root, model);
 }
 
 bool tokenizer_open_json(struct str text, const char *what, struct tokenizer **out,
@@ -366,6 +316,7 @@ bool tokenizer_open_json(struct str text, const char *what, struct tokenizer **o
               tokenizer_build(&parts, out, err);
 
     pretokenizer_release(&parts.pre);
+    normal_chain_release(&parts.normal);
     json_decref(root);
     arena_release(&a);
     return ok;

@@ -138,7 +138,10 @@ static bool spec_parts(const struct tokenizer_spec *spec, struct arena *a,
     p->added = added;
     p->n_merges = spec->n_merges;
     p->merges = merges;
-    return pretokenizer_named(spec->pre, &p->pre, &p->form, &p->ignore_merges, err);
+    enum normal_form form;
+    return pretokenizer_named(spec->pre, &p->pre, &form, &p->ignore_merges, err) &&
+           normal_chain_add(&p->normal, &(struct normal_step){.kind = NORMAL_FORM, .form = form},
+                            err);
 }
 
 /*
@@ -216,6 +219,7 @@ static bool spec_words(const struct tokenizer_spec *spec, struct arena *a,
     p->n_tokens = spec->n_tokens;
     p->spelling = spelling;
     p->added = added;
+    p->kind = TOKENIZER_WORDS;
     p->wordpiece = w;
     const bool lower = !has_capitals(p, spec->types);
     *w = (struct wordpiece_parts){

@@ -203,7 +203,7 @@ bool tokenizer_open_vocab(struct str vocab, struct str config_text, const char *
                           struct tokenizer **out, struct error *err)
 {
     struct wordpiece_parts words = {.prefix = STR("##"), .max_chars = WORDPIECE_MAX_CHARS};
-    struct tokenizer_parts parts = {.what = what, .wordpiece = &words};
+    struct tokenizer_parts parts = {.what = what, .kind = TOKENIZER_WORDS, .wordpiece = &words};
     struct arena a = {0};
     json_t *config = NULL;
     bool ok =

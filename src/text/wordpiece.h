@@ -19,6 +19,8 @@
 #include "text/pretokenizer.h"
 #include "text/text_table.h"
 
+#include <stdint.h>
+
 struct bert_normalizer {
     bool clean;    /* without U+0000, U+FFFD and control characters; white space is a blank */
     bool part_han; /* a blank before and behind each Chinese character */
@@ -40,6 +42,9 @@ void bert_scratch_release(struct bert_scratch *s);
  */
 MUST_CHECK bool bert_normalize(const struct bert_normalizer *how, struct bert_scratch *s,
                                struct str in, struct str *out, struct error *err);
+
+/* What BERT takes for punctuation: also the signs of ASCII, such as $. */
+bool bert_is_punctuation(uint32_t c);
 
 /* Calls fn for each word of text (valid UTF-8), in order; false (with err) stops. */
 MUST_CHECK bool bert_words(struct str text, piece_fn *fn, void *ctx, struct error *err);

@@ -365,8 +365,8 @@ static void a_folder_that_asks_for_more_is_refused_by_name(void **state)
                           "\"do_lower_case\" is true");
     assert_folder_refused("sentence_bert_config.json", "{\"max_seq_length\": 1}", ERR_INVALID,
                           "max_seq_length");
-    assert_folder_refused("tokenizer.json", "{\"model\": {\"type\": \"Unigram\"}}", ERR_UNSUPPORTED,
-                          "the model \"Unigram\" is not offered");
+    assert_folder_refused("tokenizer.json", "{\"model\": {\"type\": \"WordLevel\"}}",
+                          ERR_UNSUPPORTED, "the model \"WordLevel\" is not offered");
 }
 
 static void what_a_folder_leaves_out_has_its_default(void **state)

@@ -41,7 +41,7 @@ static void the_lowest_rank_merges_first_and_then_the_leftmost(void **state)
     struct arena a = {0};
     struct bpe b;
     static const struct bpe_merge merges[] = {
-        {'b', 'c', 256}, {'a', 'b', 257}, {'a', 256, 258}, {'x', 'x', 259}};
+        {'b', 'c', 256, 0}, {'a', 'b', 257, 1}, {'a', 256, 258, 2}, {'x', 'x', 259, 3}};
 
     build(&b, &a, merges, 4);
     ASSERT_TOKENS(&b, "abc", 258);
@@ -59,7 +59,8 @@ static void a_pair_given_twice_has_its_last_rank(void **state)
     (void)state;
     struct arena a = {0};
     struct bpe b;
-    static const struct bpe_merge merges[] = {{'a', 'b', 256}, {'b', 'c', 257}, {'a', 'b', 256}};
+    static const struct bpe_merge merges[] = {
+        {'a', 'b', 256, 0}, {'b', 'c', 257, 1}, {'a', 'b', 256, 2}};
 
     build(&b, &a, merges, 3);
     ASSERT_TOKENS(&b, "abc", 'a', 257);
@@ -71,7 +72,7 @@ static void a_byte_without_a_token_is_dropped_or_unknown(void **state)
     (void)state;
     struct arena a = {0};
     struct bpe b;
-    static const struct bpe_merge merges[] = {{'a', 'b', 256}};
+    static const struct bpe_merge merges[] = {{'a', 'b', 256, 0}};
 
     build(&b, &a, merges, 1);
     b.of_byte['?'] = -1;
@@ -94,7 +95,7 @@ static size_t random_merges(struct bpe_merge *merges, size_t n, uint32_t seed)
     for (uint32_t i = 0; i < n; i++) {
         merges[i] = (struct bpe_merge){alphabet[philox_below(seed, PHILOX_TEST, i, 0, n_alphabet)],
                                        alphabet[philox_below(seed, PHILOX_TEST, i, 1, n_alphabet)],
-                                       (token_id)(256 + i)};
+                                       (token_id)(256 + i), i};
         alphabet[n_alphabet++] = (token_id)(256 + i);
     }
     return n;
@@ -179,9 +180,9 @@ static void a_piece_of_a_megabyte_is_no_matter(void **state)
     const size_t n = 1 << 20;
     char *piece = malloc(n);
 
-    merges[0] = (struct bpe_merge){'a', 'a', 256};
+    merges[0] = (struct bpe_merge){'a', 'a', 256, 0};
     for (token_id i = 1; i < 10; i++)
-        merges[i] = (struct bpe_merge){255 + i, 255 + i, 256 + i};
+        merges[i] = (struct bpe_merge){255 + i, 255 + i, 256 + i, (uint32_t)i};
     build(&b, &a, merges, 10);
     memset(piece, 'a', n);
     ASSERT_OK(bpe_encode(&b, (struct str){piece, n}, &scratch, &list, &err));

@@ -31,7 +31,7 @@ static void assert_pieces(const struct pretokenizer *p, const char *text, const 
     struct buf b;
 
     buf_init(&b, 1 << 20);
-    ASSERT_OK(pretokenizer_run(p, str_of(text), put_piece, &b, &err));
+    ASSERT_OK(pretokenizer_run(p, str_of(text), true, put_piece, &b, &err));
     ASSERT_STR(buf_view(&b), want);
     buf_release(&b);
 }
@@ -123,7 +123,7 @@ static void a_blank_is_put_in_front_of_every_piece_that_has_none(void **state)
     struct error err;
 
     ASSERT_OK(pretokenizer_split(&p, STR("-"), SPLIT_ISOLATED, false, &err));
-    ASSERT_OK(pretokenizer_prefix_blank(&p, &err));
+    ASSERT_OK(pretokenizer_add(&p, PRE_PREFIX_BLANK, SPLIT_ISOLATED, &err));
     assert_pieces(&p, "a- b", " a| -| b");
     pretokenizer_release(&p);
 }
@@ -185,8 +185,9 @@ static void too_much_of_anything_is_refused(void **state)
                  ERR_LIMIT, "70000");
     free(pattern);
     for (int i = 0; i < PRETOKENIZER_MAX_STEPS; i++)
-        ASSERT_OK(pretokenizer_prefix_blank(&p, &err));
-    ASSERT_FAILS(pretokenizer_prefix_blank(&p, &err), ERR_LIMIT, "more than 16 steps");
+        ASSERT_OK(pretokenizer_add(&p, PRE_PREFIX_BLANK, SPLIT_ISOLATED, &err));
+    ASSERT_FAILS(pretokenizer_add(&p, PRE_PREFIX_BLANK, SPLIT_ISOLATED, &err), ERR_LIMIT,
+                 "more than 16 steps");
     pretokenizer_release(&p);
 }
 
@@ -200,7 +201,7 @@ static void a_pattern_that_never_ends_is_an_error(void **state)
     buf_init(&b, 1 << 20);
     ASSERT_OK(pretokenizer_split(&p, STR("(a+)+(a+)+(?=b|d)"), SPLIT_ISOLATED, false, &err));
     ASSERT_FAILS(pretokenizer_run(&p, STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac"),
-                                  put_piece, &b, &err),
+                                  true, put_piece, &b, &err),
                  ERR_LIMIT, "does not get through the text");
     pretokenizer_release(&p);
     buf_release(&b);
@@ -220,7 +221,7 @@ static void the_receiver_can_stop(void **state)
     size_t n = 998;
 
     ASSERT_OK(pretokenizer_split(&p, STR("."), SPLIT_ISOLATED, false, &err));
-    ASSERT_FAILS(pretokenizer_run(&p, STR("abcdef"), count_piece, &n, &err), ERR_CANCELLED,
+    ASSERT_FAILS(pretokenizer_run(&p, STR("abcdef"), true, count_piece, &n, &err), ERR_CANCELLED,
                  "enough");
     assert_int_equal(n, 1000);
     pretokenizer_release(&p);
@@ -251,7 +252,7 @@ static void long_runs_of_one_kind_are_no_matter(void **state)
 
             buf_init(&b, 4 * size);
             ASSERT_OK(pretokenizer_named(str_of(names[i]), &p, &form, &ignore_merges, &err));
-            ASSERT_OK(pretokenizer_run(&p, (struct str){text, len}, put_piece, &b, &err));
+            ASSERT_OK(pretokenizer_run(&p, (struct str){text, len}, true, put_piece, &b, &err));
             assert_true(b.len >= len);
             buf_release(&b);
             pretokenizer_release(&p);
@@ -276,7 +277,7 @@ static void a_longer_text_may_take_more_steps(void **state)
     text[len - 1] = 'x';
     buf_init(&b, 2 * len);
     ASSERT_OK(pretokenizer_named(STR("llama-bpe"), &p, &form, &ignore_merges, &err));
-    ASSERT_OK(pretokenizer_run(&p, (struct str){text, len}, put_piece, &b, &err));
+    ASSERT_OK(pretokenizer_run(&p, (struct str){text, len}, true, put_piece, &b, &err));
     assert_int_equal(b.len, len + 1); /* all blanks but one, a bar, " x" */
     buf_release(&b);
     pretokenizer_release(&p);

@@ -18,7 +18,7 @@ import unicodedata
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-import reference as ref
+import common as ref
 
 OUT = ref.here("tokenizer")
 COUNT, PLAIN = 10000, 1000
