@@ -763,3 +763,22 @@ bool gguf_get_i32s(const struct gguf *g, const char *key, struct arena *a, int32
     *n = v->n_items;
     return true;
 }
+
+bool gguf_get_f32s(const struct gguf *g, const char *key, struct arena *a, float **out, size_t *n,
+                   struct error *err)
+{
+    const struct gguf_value *v = gguf_get(g, key);
+
+    if (v == NULL)
+        return true;
+    if (v->type != GGUF_ARRAY || v->item != GGUF_F32)
+        return wrong_type(g, key, v, "an array of f32", err);
+    float *list = arena_try(a, v->n_items, sizeof *list, key, err);
+    if (list == NULL)
+        return false;
+    if (v->n_items > 0)
+        memcpy(list, v->bytes.ptr, v->n_items * sizeof *list);
+    *out = list;
+    *n = v->n_items;
+    return true;
+}

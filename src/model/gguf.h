@@ -95,6 +95,8 @@ MUST_CHECK bool gguf_get_strs(const struct gguf *g, const char *key, struct aren
                               struct str **out, size_t *n, struct error *err);
 MUST_CHECK bool gguf_get_i32s(const struct gguf *g, const char *key, struct arena *a, int32_t **out,
                               size_t *n, struct error *err);
+MUST_CHECK bool gguf_get_f32s(const struct gguf *g, const char *key, struct arena *a, float **out,
+                              size_t *n, struct error *err);
 /* Fails with ERR_INVALID unless the key is there. */
 MUST_CHECK bool gguf_need(const struct gguf *g, const char *key, struct error *err);
 #endif

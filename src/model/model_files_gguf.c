@@ -65,9 +65,10 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
     struct arena a = {0};
     struct str *tokens = NULL, *merges = NULL;
     int32_t *types = NULL;
-    size_t n_tokens = 0, n_types = 0, n_merges = 0;
-    struct tokenizer_spec spec = {.model = STR("")};
-    bool ok = false;
+    float *scores = NULL;
+    size_t n_tokens = 0, n_types = 0, n_merges = 0, n_scores = 0;
+    struct tokenizer_spec spec = {.model = STR(""), .prefix_blank = true};
+    bool ok = false, removes = false;
 
     if (!gguf_need(g, "tokenizer.ggml.model", err) ||
         !gguf_get_str(g, "tokenizer.ggml.model", &spec.model, err) ||
@@ -75,7 +76,10 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
         !gguf_need(g, "tokenizer.ggml.tokens", err) ||
         !gguf_get_strs(g, "tokenizer.ggml.tokens", &a, &tokens, &n_tokens, err) ||
         !gguf_get_i32s(g, "tokenizer.ggml.token_type", &a, &types, &n_types, err) ||
-        !gguf_get_strs(g, "tokenizer.ggml.merges", &a, &merges, &n_merges, err))
+        !gguf_get_strs(g, "tokenizer.ggml.merges", &a, &merges, &n_merges, err) ||
+        !gguf_get_f32s(g, "tokenizer.ggml.scores", &a, &scores, &n_scores, err) ||
+        !gguf_get_bool(g, "tokenizer.ggml.add_space_prefix", &spec.prefix_blank, err) ||
+        !gguf_get_bool(g, "tokenizer.ggml.remove_extra_whitespaces", &removes, err))
         goto done;
     if (n_tokens > LIMIT_VOCAB) {
         fail(err, ERR_LIMIT, "%s: tokenizer.ggml.tokens has %zu tokens, at most %zu are allowed",
@@ -88,6 +92,23 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
              f->path, n_types, n_tokens);
         goto done;
     }
+    if (scores != NULL && n_scores != n_tokens) {
+        fail(err, ERR_INVALID,
+             "%s: tokenizer.ggml.scores has %zu entries, but tokenizer.ggml.tokens has %zu",
+             f->path, n_scores, n_tokens);
+        goto done;
+    }
+    if (removes && str_is(spec.model, "llama")) {
+        fail_param(err, ERR_UNSUPPORTED, "tokenizer.ggml.remove_extra_whitespaces",
+                   "%s: tokenizer.ggml.remove_extra_whitespaces is not offered with the tokenizer "
+                   "model \"llama\"; a folder with tokenizer.json may be",
+                   f->path);
+        goto done;
+    }
+    if (scores == NULL && str_is(spec.model, "llama")) {
+        ok = gguf_need(g, "tokenizer.ggml.scores", err);
+        goto done;
+    }
     if (merges == NULL &&
         str_is(spec.model, "gpt2")) { /* every character would be a token of its own */
         ok = gguf_need(g, "tokenizer.ggml.merges", err);
@@ -96,6 +117,7 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
     spec.n_tokens = n_tokens;
     spec.tokens = tokens;
     spec.types = types;
+    spec.scores = scores;
     spec.n_merges = n_merges;
     spec.merges = merges;
     ok = tokenizer_open(&spec, &f->tokenizer, err) ||

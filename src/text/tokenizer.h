@@ -1,18 +1,18 @@
 /*
  * tokenizer.h - text becomes tokens, and tokens become bytes.
  *
- * Two kinds: byte-level BPE, for models that write, and WordPiece (wordpiece.h), for encoders of BERT's kind. Added
- * tokens are cut out first (where asked for), what lies between is normalised and cut into pieces: by the
- * pre-tokeniser's patterns for BPE, whose bytes are merged by rank (Sennrich et al., arXiv:1508.07909; byte level as
- * in GPT-2), by white space and punctuation for WordPiece. Equal, id for id, to Hugging Face `tokenizers` 0.23.3 on the
+ * Four kinds: BPE of bytes and BPE of characters (bpe.h) and Unigram (unigram.h), for models that write, and WordPiece
+ * (wordpiece.h), for encoders of BERT's kind. Added tokens are cut out first (where asked for), what lies between is normalised
+ * (normal_chain.h) and cut into pieces (pretokenizer.h), each of which becomes tokens. Equal, id for id, to Hugging Face
+ * `tokenizers` 0.23.3 on the
  * same file, with these exceptions:
  *
- *   - characters younger than Unicode 14 may be letters there and not here; and where the tokenizer asks for a normal
- *     form, marks younger than Unicode 9 are put in order here and not there
+ *   - characters younger than Unicode 14 may be letters there and not here, and those younger than Unicode 15 may have small
+ *     letters there and none here
  *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
  *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
- *   - WordPiece: characters younger than Unicode 15 may have a small letter there and none here, and U+11938, which is
- *     younger than Unicode 12, has an accent here and none there; what is decoded has a blank before every word and
+ *   - Unigram's added tokens are in its vocabulary, too: plain text (see tokenizer_encode) is not read as one of them
+ *   - WordPiece: what is decoded has a blank before every word and
  *     punctuation character, the first too, for the spaces of the text are not in its tokens
  *
  * A tokenizer is read-only after _open: any number of threads may use it.
@@ -39,21 +39,24 @@ void token_list_release(struct token_list *l);
 struct tokenizer_spec {
     size_t n_tokens;
     const struct str
-        *tokens; /* [n_tokens], in the byte-level alphabet (GPT-2's bytes-to-unicode) */
+        *tokens; /* [n_tokens]; "gpt2": in the byte-level alphabet (GPT-2's bytes-to-unicode) */
     const int32_t *
         types; /* [n_tokens] or NULL: 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte */
+    const float *scores; /* [n_tokens], "llama" alone: what has the greatest is merged first */
+    bool prefix_blank;   /* "llama" alone: a text begins with a blank of its own */
     size_t n_merges;
     const struct str *merges; /* [n_merges] "left right", best first */
     struct str
-        model; /* "gpt2": byte-level BPE; "bert": WordPiece; anything else is ERR_UNSUPPORTED and named */
+        model; /* "gpt2": byte-level BPE; "llama": SentencePiece's BPE; "gemma4": the same with merges; "bert":
+                         WordPiece; anything else is ERR_UNSUPPORTED and named */
     struct str
-        pre; /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ...; BPE alone */
+        pre; /* GGUF's tokenizer.ggml.pre: "smollm", "gpt-2", "llama-bpe", "qwen2", ...; "gpt2" alone */
     /* "bert" alone: ids of the tokens around a text and of the unknown one; NULL: [CLS], [SEP] and [UNK] */
     const token_id *first, *last, *unknown;
 };
 
 /*
- * All fail with ERR_UNSUPPORTED for what is neither of the two kinds or is not known to come out equal, naming it;
+ * All fail with ERR_UNSUPPORTED for what is none of these kinds or is not known to come out equal, naming it;
  * ERR_CORRUPT for what contradicts itself; ERR_LIMIT past base/limits.h; those that read JSON with ERR_INVALID for
  * what is none.
  */

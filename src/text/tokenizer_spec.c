@@ -9,7 +9,11 @@
  */
 #include "base/limits.h"
 #include "base/size.h"
+#include "base/utf8.h"
+#include "text/text_table.h"
 #include "text/tokenizer_internal.h"
+
+#include <stdlib.h>
 
 #define CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 #define BLANKS "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
@@ -39,13 +43,13 @@ static const struct named_pretokenizer {
 } known[] = {
     {" smollm starcoder refact codeshell ", NORMAL_NONE, false, {"\\p{N}", PATTERN_GPT2}},
     {" command-r ", NORMAL_NFC, false, {"\\p{N}", PATTERN_GPT2}},
-    {" gpt-2 phi-2 mpt olmo jais ", NORMAL_NONE, false, {PATTERN_GPT2}},
-    {" llama3 llama-v3 llama-bpe ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
-    {" glm4 chatglm-bpe ", NORMAL_NONE, false, {PATTERN_LLAMA3}},
+    {" gpt-2 phi-2 mpt olmo jais exaone4 granite-docling ", NORMAL_NONE, false, {PATTERN_GPT2}},
+    {" llama3 llama-v3 llama-bpe falcon3 lfm2 ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
+    {" glm4 chatglm-bpe dbrx smaug-bpe ", NORMAL_NONE, false, {PATTERN_LLAMA3}},
     {" qwen2 ", NORMAL_NFC, false, {PATTERN_QWEN2}},
     {" deepseek-r1-qwen ", NORMAL_NONE, false, {PATTERN_QWEN2}},
     {" qwen35 ", NORMAL_NFC, false, {PATTERN_QWEN35}},
-    {" gpt-4o ", NORMAL_NONE, false, {PATTERN_GPT4O}},
+    {" gpt-4o llama4 ", NORMAL_NONE, false, {PATTERN_GPT4O}},
     {" tekken ", NORMAL_NONE, true, {PATTERN_TEKKEN}},
     {" deepseek-v3 ",
      NORMAL_NONE,
@@ -103,7 +107,7 @@ bool pretokenizer_named(struct str name, struct pretokenizer *out, enum normal_f
 }
 
 /* GGUF's types of tokens: unknown and control tokens are special, user-defined ones are cut out of the text, too. */
-enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4 };
+enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_BYTE = 6 };
 
 static bool is_added(int32_t type)
 {
@@ -138,10 +142,238 @@ static bool spec_parts(const struct tokenizer_spec *spec, struct arena *a,
     p->added = added;
     p->n_merges = spec->n_merges;
     p->merges = merges;
+    return true;
+}
+
+static bool spec_bytes(const struct tokenizer_spec *spec, struct arena *a,
+                       struct tokenizer_parts *p, struct error *err)
+{
     enum normal_form form;
-    return pretokenizer_named(spec->pre, &p->pre, &form, &p->ignore_merges, err) &&
+
+    return spec_parts(spec, a, p, err) &&
+           pretokenizer_named(spec->pre, &p->pre, &form, &p->ignore_merges, err) &&
            normal_chain_add(&p->normal, &(struct normal_step){.kind = NORMAL_FORM, .form = form},
                             err);
+}
+
+/* ---- "llama": SentencePiece's BPE, whose vocabulary says in what order pairs are merged ---- */
+
+#define SIGN "\xE2\x96\x81"               /* stands for a blank */
+#define LIMIT_CUT_BYTES ((size_t)1 << 30) /* of tokens cut in two at each place, halves counted */
+
+struct joining {
+    const struct tokenizer_spec *spec;
+    struct text_table tokens; /* those that plain text may become */
+    uint32_t *loose;          /* characters that only longer tokens have, in order */
+    size_t n_loose;
+    struct bpe_merge *joins;
+    size_t n_joins;
+};
+
+/* Control tokens are never made of plain text, nor are bytes of their names; SentencePiece holds it so, too. */
+static bool is_plain(const struct tokenizer_spec *spec, size_t id)
+{
+    const int32_t type = spec->types == NULL ? 0 : spec->types[id];
+
+    return spec->tokens[id].len > 0 && type != TYPE_UNKNOWN && type != TYPE_CONTROL &&
+           type != TYPE_BYTE;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    const uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* The token or the loose character that s is; -1: neither. */
+static token_id half(const struct joining *j, struct str s)
+{
+    const token_id id = text_table_find(&j->tokens, s);
+    size_t at = 0;
+
+    if (id >= 0)
+        return id;
+    const uint32_t c = utf8_next(s, &at);
+    const uint32_t *place =
+        at == s.len ? bsearch(&c, j->loose, j->n_loose, sizeof *j->loose, by_number) : NULL;
+    return place == NULL ? -1 : (token_id)(j->spec->n_tokens + (size_t)(place - j->loose));
+}
+
+/* Finds the characters that are no tokens, each once. */
+static bool find_loose(struct joining *j, size_t n_characters, struct arena *a, struct error *err)
+{
+    size_t n = 0;
+
+    j->loose = arena_try(a, n_characters, sizeof *j->loose, "the tokenizer's characters", err);
+    if (j->loose == NULL)
+        return false;
+    for (size_t i = 0; i < j->spec->n_tokens; i++) {
+        const struct str token = j->spec->tokens[i];
+
+        for (size_t at = 0; is_plain(j->spec, i) && at < token.len;) {
+            const size_t from = at;
+            const uint32_t c = utf8_next(token, &at);
+
+            if (text_table_find(&j->tokens, (struct str){token.ptr + from, at - from}) < 0)
+                j->loose[n++] = c;
+        }
+    }
+    if (n > 1)
+        qsort(j->loose, n, sizeof *j->loose, by_number);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || j->loose[i] != j->loose[i - 1])
+            j->loose[j->n_loose++] = j->loose[i];
+    return true;
+}
+
+/* UTF-8, so that characters can be counted; and not so long that cutting at each place takes minutes. */
+static bool check_tokens(const struct tokenizer_spec *spec, size_t *n_characters, struct error *err)
+{
+    size_t cut_bytes = 0;
+
+    *n_characters = 0;
+    for (size_t i = 0; i < spec->n_tokens; i++) {
+        const struct str token = spec->tokens[i];
+
+        if (token.len > LIMIT_TOKEN_BYTES)
+            return fail(err, ERR_LIMIT, "token %zu has %zu bytes, more than the %zu allowed", i,
+                        token.len, LIMIT_TOKEN_BYTES);
+        if (utf8_valid(token) != token.len)
+            return fail(err, ERR_CORRUPT, "token %zu is not UTF-8", i);
+        if (spec->scores[i] != spec->scores[i])
+            return fail(err, ERR_CORRUPT, "the score of token %zu is not a number", i);
+        cut_bytes += token.len * token.len;
+        if (cut_bytes > LIMIT_CUT_BYTES)
+            return fail(err, ERR_LIMIT, "the tokens are too long to find out how they are merged");
+        for (size_t at = 0; at < token.len; (*n_characters)++)
+            (void)utf8_next(token, &at);
+    }
+    return true;
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const float x = *(const float *)a, y = *(const float *)b;
+
+    return (x < y) - (x > y);
+}
+
+/* rank[id]: how many different scores are greater. */
+static bool rank_scores(const struct tokenizer_spec *spec, struct arena *a, uint32_t **out,
+                        struct error *err)
+{
+    const size_t n = spec->n_tokens;
+    float *sorted = arena_try(a, n, sizeof *sorted, "the tokenizer's scores", err);
+    uint32_t *rank = arena_try(a, n, sizeof *rank, "the tokenizer's scores", err);
+    size_t n_different = 0;
+
+    if (sorted == NULL || rank == NULL)
+        return false;
+    if (n > 0)
+        memcpy(sorted, spec->scores, n * sizeof *sorted);
+    if (n > 1)
+        qsort(sorted, n, sizeof *sorted, by_score);
+    for (size_t i = 0; i < n; i++)
+        if (i == 0 || sorted[i] < sorted[n_different - 1])
+            sorted[n_different++] = sorted[i];
+    for (size_t i = 0; i < n; i++) {
+        size_t low = 0;
+
+        for (size_t high = n_different; low < high;) {
+            const size_t middle = (low + high) / 2;
+
+            if (sorted[middle] > spec->scores[i])
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        rank[i] = (uint32_t)low;
+    }
+    *out = rank;
+    return true;
+}
+
+/* Each way to cut a token into two is a merge. */
+static bool find_joins(struct joining *j, size_t n_characters, struct arena *a, struct error *err)
+{
+    uint32_t *rank;
+
+    j->joins = arena_try(a, n_characters, sizeof *j->joins, "the tokenizer's merges", err);
+    if (j->joins == NULL || !rank_scores(j->spec, a, &rank, err))
+        return false;
+    for (size_t i = 0; i < j->spec->n_tokens; i++) {
+        const struct str token = j->spec->tokens[i];
+        size_t at = 0;
+
+        if (!is_plain(j->spec, i))
+            continue;
+        for ((void)utf8_next(token, &at); at < token.len; (void)utf8_next(token, &at)) {
+            const token_id left = half(j, (struct str){token.ptr, at}),
+                           right = left < 0 ? -1 : half(j, str_from(token, at));
+
+            if (right >= 0)
+                j->joins[j->n_joins++] = (struct bpe_merge){left, right, (token_id)i, rank[i]};
+        }
+    }
+    return true;
+}
+
+/* The order of merges, from the scores. */
+static bool spec_joins(const struct tokenizer_spec *spec, struct arena *a,
+                       struct tokenizer_parts *p, struct error *err)
+{
+    struct joining j = {.spec = spec};
+    size_t n_characters;
+    token_id before;
+
+    if (spec->scores == NULL)
+        return fail(err, ERR_CORRUPT, "the tokens have no scores, which say how they are merged");
+    if (!check_tokens(spec, &n_characters, err) ||
+        !text_table_init(&j.tokens, spec->tokens, spec->n_tokens, a, err))
+        return false;
+    for (size_t i = 0; i < spec->n_tokens; i++)
+        if (is_plain(spec, i) && !text_table_put(&j.tokens, (token_id)i, &before, err))
+            return false;
+    if (!find_loose(&j, n_characters, a, err) || !find_joins(&j, n_characters, a, err))
+        return false;
+    p->joins = j.joins;
+    p->n_joins = j.n_joins;
+    p->loose = j.loose;
+    p->n_loose = j.n_loose;
+    return true;
+}
+
+/* What SentencePiece does around its BPE, and llama.cpp with it. */
+static bool spec_characters(const struct tokenizer_spec *spec, struct arena *a,
+                            struct tokenizer_parts *p, struct error *err)
+{
+    const bool has_merges = str_is(spec->model, "gemma4");
+    const bool prefix = spec->prefix_blank && !has_merges;
+    struct token_decoder *d = &p->decoder;
+
+    p->kind = TOKENIZER_CHARACTERS;
+    p->byte_fallback = true;
+    p->fuse_unknown = true;
+    if (!spec_parts(spec, a, p, err) || (!has_merges && !spec_joins(spec, a, p, err)))
+        return false;
+    for (size_t i = 0; i < spec->n_tokens && p->unknown.len == 0; i++)
+        if (spec->types != NULL && spec->types[i] == TYPE_UNKNOWN)
+            p->unknown = spec->tokens[i];
+    if (prefix)
+        d->whole = (struct token_decoder_step){.kind = DECODE_STRIP, .from = STR(" "), .start = 1};
+    return (!prefix ||
+            normal_chain_add(
+                &p->normal, &(struct normal_step){.kind = NORMAL_PREPEND, .to = STR(SIGN)}, err)) &&
+           normal_chain_add(
+               &p->normal,
+               &(struct normal_step){.kind = NORMAL_REPLACE, .from = STR(" "), .to = STR(SIGN)},
+               err) &&
+           token_decoder_add(d,
+                             (struct token_decoder_step){
+                                 .kind = DECODE_REPLACE, .from = STR(SIGN), .to = STR(" ")},
+                             err) &&
+           token_decoder_add(d, (struct token_decoder_step){.kind = DECODE_BYTES}, err);
 }
 
 /*
@@ -238,20 +470,25 @@ bool tokenizer_open(const struct tokenizer_spec *spec, struct tokenizer **out, s
     bool ok;
 
     struct wordpiece_parts words;
-    const bool is_bpe = str_is(spec->model, "gpt2");
+    const bool is_bytes = str_is(spec->model, "gpt2"), is_words = str_is(spec->model, "bert");
 
-    if (!is_bpe && !str_is(spec->model, "bert"))
+    if (!is_bytes && !is_words && !str_is(spec->model, "llama") && !str_is(spec->model, "gemma4"))
         return fail_param(
             err, ERR_UNSUPPORTED, "tokenizer.ggml.model",
             "the tokenizer model \"" STR_FMT
-            "\" is not offered, only byte-level BPE (\"gpt2\") and WordPiece (\"bert\") are",
+            "\" is not offered, only byte-level BPE (\"gpt2\"), SentencePiece's BPE (\"llama\", "
+            "\"gemma4\") and WordPiece (\"bert\") are",
             (int)size_min(spec->model.len, 100), spec->model.ptr);
     if (spec->n_tokens > LIMIT_VOCAB || spec->n_merges > LIMIT_MERGES)
         return fail(err, ERR_LIMIT,
                     "%zu tokens and %zu merges are more than the %zu and %zu allowed",
                     spec->n_tokens, spec->n_merges, LIMIT_VOCAB, LIMIT_MERGES);
-    ok = (is_bpe ? spec_parts(spec, &a, &parts, err) : spec_words(spec, &a, &parts, &words, err)) &&
+    ok = (is_bytes   ? spec_bytes(spec, &a, &parts, err)
+          : is_words ? spec_words(spec, &a, &parts, &words, err)
+                     : spec_characters(spec, &a, &parts, err)) &&
          tokenizer_build(&parts, out, err);
+    pretokenizer_release(&parts.pre);
+    normal_chain_release(&parts.normal);
     arena_release(&a);
     return ok;
 }

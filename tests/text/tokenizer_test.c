@@ -641,9 +641,9 @@ static void what_gguf_says_is_checked(void **state)
     spec.types = NULL;
     t = NULL;
 
-    spec.model = STR("llama");
+    spec.model = STR("rwkv");
     ASSERT_FAILS(tokenizer_open(&spec, &t, &err), ERR_UNSUPPORTED,
-                 "the tokenizer model \"llama\" is not offered");
+                 "the tokenizer model \"rwkv\" is not offered");
     assert_string_equal(err.param, "tokenizer.ggml.model");
     spec.model = STR("gpt2");
     spec.pre = STR("falcon");
