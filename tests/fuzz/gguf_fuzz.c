@@ -37,6 +37,7 @@ static void check_keys(const struct gguf *g)
 {
     static const char *const keys[] = {"tokenizer.ggml.tokens",
                                        "tokenizer.ggml.token_type",
+                                       "tokenizer.ggml.scores",
                                        "tokenizer.ggml.model",
                                        "general.alignment",
                                        "n",
@@ -44,6 +45,7 @@ static void check_keys(const struct gguf *g)
     struct arena a = {0};
     struct str text = {0}, *texts = NULL;
     int32_t *list = NULL;
+    float *floats = NULL;
     int64_t number = 0;
     double x = 0;
     bool yes = false;
@@ -63,6 +65,8 @@ static void check_keys(const struct gguf *g)
                     sum ^= (unsigned char)texts[j].ptr[k];
         if (gguf_get_i32s(g, keys[i], &a, &list, &n, NULL) && there && n > 0)
             sum ^= (unsigned char)list[n - 1];
+        if (gguf_get_f32s(g, keys[i], &a, &floats, &n, NULL) && there && n > 0)
+            sum ^= floats[n - 1] > 0;
     }
     if (text.len > 0)
         sum ^= (unsigned char)text.ptr[text.len - 1];

@@ -31,6 +31,9 @@ static void encode_and_decode(const struct tokenizer *t, struct str text, bool p
         }
         utf8_stream_end(&stream, &streamed);
         check(str_eq(buf_view(&whole), buf_view(&streamed)));
+        buf_clear(&whole);
+        tokenizer_text(t, list.ids, list.n, parse_special, &whole);
+        check(whole.len == 0 || utf8_valid(buf_view(&whole)) == whole.len);
     } else {
         check(list.n == 0 && err.message[0] != '\0');
     }
