@@ -2,6 +2,8 @@
  * characters.c - by utf8proc's general categories, and the few characters that these do not tell of.
  */
 #include "text/characters.h"
+#include "base/size.h"
+#include "text/jinja_unicode.h"
 
 #include <utf8proc.h>
 
@@ -47,4 +49,21 @@ bool char_in(uint32_t c, const struct char_range *ranges, size_t n)
             high = middle;
     }
     return low < n && c >= ranges[low].first;
+}
+
+size_t char_lower(uint32_t c, uint32_t out[3])
+{
+    static const struct { /* of Unicode 16 and 17 */
+        uint32_t first, last, small;
+    } young[] = {{0x1C89, 0x1C89, 0x1C8A},   {0xA7CB, 0xA7CB, 0x264},  {0xA7CC, 0xA7CC, 0xA7CD},
+                 {0xA7CE, 0xA7CE, 0xA7CF},   {0xA7D2, 0xA7D2, 0xA7D3}, {0xA7D4, 0xA7D4, 0xA7D5},
+                 {0xA7DA, 0xA7DA, 0xA7DB},   {0xA7DC, 0xA7DC, 0x19B},  {0x10D50, 0x10D65, 0x10D70},
+                 {0x16EA0, 0x16EB8, 0x16EBB}};
+
+    for (size_t i = 0; c >= young[0].first && i < COUNT_OF(young); i++)
+        if (c >= young[i].first && c <= young[i].last) {
+            out[0] = young[i].small + (c - young[i].first);
+            return 1;
+        }
+    return jinja_map_case(JINJA_LOWER, c, out);
 }

@@ -11,6 +11,9 @@
 bool char_is_white(uint32_t c); /* \s: Unicode's White_Space */
 bool char_is_word(uint32_t c);  /* \w: Alphabetic, M, Nd, Pc, Join_Control */
 
+/* str::to_lowercase, character by character: one to three. It knows capitals that are younger than those of jinja_map_case. */
+size_t char_lower(uint32_t c, uint32_t out[3]);
+
 struct char_range {
     uint32_t first, last;
 };

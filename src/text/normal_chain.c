@@ -6,7 +6,6 @@
 #include "base/size.h"
 #include "base/utf8.h"
 #include "text/characters.h"
-#include "text/jinja_unicode.h"
 #include "text/pattern.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -63,7 +62,7 @@ static void lower(struct str in, struct buf *out)
             buf_char(out, (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c));
             continue;
         }
-        const size_t n = jinja_map_case(JINJA_LOWER, c, small);
+        const size_t n = char_lower(c, small);
         for (size_t i = 0; i < n; i++)
             put_char(out, small[i]);
     }

@@ -7,8 +7,7 @@
  * `tokenizers` 0.23.3 on the
  * same file, with these exceptions:
  *
- *   - characters younger than Unicode 14 may be letters there and not here, and those younger than Unicode 15 may have small
- *     letters there and none here
+ *   - characters younger than Unicode 14 may be letters there and not here
  *   - an id is the one that the file gives, also where `tokenizers` would count anew because the vocabulary has holes
  *   - an added token past ASCII decodes to its own text, also where it could be read as a byte-level spelling
  *   - Unigram's added tokens are in its vocabulary, too: plain text (see tokenizer_encode) is not read as one of them

@@ -4,7 +4,6 @@
 #include "text/wordpiece.h"
 #include "base/size.h"
 #include "text/characters.h"
-#include "text/jinja_unicode.h"
 #include "text/tokenizer_internal.h"
 
 #include <utf8proc.h>
@@ -184,7 +183,7 @@ static bool lower(const struct bert_normalizer *how, struct str in, struct buf *
         if (how->lower && c < 0x80)
             small[0] = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
         else if (how->lower)
-            n = jinja_map_case(JINJA_LOWER, c, small);
+            n = char_lower(c, small);
         for (size_t i = 0; i < n; i++)
             put_char(b, small[i]);
     }
