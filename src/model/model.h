@@ -63,12 +63,12 @@ struct model {
 };
 
 /* max_positions: the longest sequence that will be asked for; 0: the model's own context, at most 8192. */
-/* The tables of the rotations that the config's layers have: part of model_open. */
-MUST_CHECK bool model_make_rope(struct model *m, struct error *err);
 MUST_CHECK bool model_open(const char *path, size_t max_positions, struct model **out,
                            struct error *err);
 void model_close(struct model *m);
 size_t model_bytes(const struct model *m); /* memory of the packed weights and tables */
+/* The tables of the rotations that the config's layers have: part of model_open. */
+MUST_CHECK bool model_make_rope(struct model *m, struct error *err);
 
 /* ERR_UNSUPPORTED for a family with weights, or scales of them, that no gradient is computed for. */
 MUST_CHECK bool model_unfreeze(struct model *m, struct error *err);

@@ -192,6 +192,15 @@ static void a_row_of_fp8_is_times_the_factors_of_its_blocks(void **state)
     m.row_order = order;
     matrix_row_to_f32(&m, 0, x);
     assert_true(x[0] == 100 && x[4] == 1000);
+    /* rows cut out of a matrix of several weights keep their factors */
+    const struct matrix_view part = {.dtype = DTYPE_F8_E4M3,
+                                     .rows = 1,
+                                     .cols = 5,
+                                     .data = one + 10,
+                                     .scale = &scale,
+                                     .scale_row = 2};
+    matrix_row_to_f32(&part, 0, x);
+    assert_true(x[0] == 100 && x[4] == 1000);
     m.scale = NULL;
     matrix_row_to_f32(&m, 0, x);
     assert_true(x[0] == 1 && x[4] == 1);
