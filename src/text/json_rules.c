@@ -182,12 +182,22 @@ struct range {
     uint32_t fraction[JSON_FRACTION + 1][JSON_FRACTION + 1][2][2];
 };
 
+/* A whole number that no double is equal to: 2^53 + 1. */
+static bool is_between_doubles(const struct json_bound *x)
+{
+    return x->whole > (int64_t)1 << DBL_MANT_DIG && x->whole % 2 != 0 &&
+           all_zero(x->digits, JSON_FRACTION);
+}
+
 /*
  * How long a fraction behind n digits may be. Whoever reads a number may round it to a double, which keeps the order of two
- * numbers but may make them equal, unless they have 15 digits at most: and equal to a bound that is excluded is outside.
+ * numbers but may make them equal, unless they have 15 digits at most: and equal to a bound that is excluded is outside. A
+ * bound of so many digits that it would be rounded is itself read as a whole number, and kept.
  */
 static size_t longest_fraction(const struct range *r, size_t n)
 {
+    if (n > DBL_DIG && (is_between_doubles(&r->lo) || is_between_doubles(&r->hi)))
+        return 0;
     return !r->lo.excluded && !r->hi.excluded ? JSON_FRACTION : n < DBL_DIG ? DBL_DIG - n : 0;
 }
 

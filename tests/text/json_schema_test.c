@@ -161,6 +161,11 @@ static void bounds(void **state)
     /* one digit more would be read as 1 */
     CHECK("{\"type\":\"number\",\"minimum\":0,\"exclusiveMaximum\":1}", "0.99999999999999",
           "0.99999999999999|9");
+    /* with a fraction it would be read as ...992, or ...996 */
+    CHECK("{\"type\":\"number\",\"minimum\":9007199254740993}", "9007199254740993",
+          "9007199254740993|.0", "900719925474099|2");
+    CHECK("{\"type\":\"number\",\"maximum\":9007199254740995}", "9007199254740995",
+          "9007199254740995|.0", "900719925474099.5");
     CHECK("{\"type\":\"number\",\"exclusiveMaximum\":0}", "-1", "-0.1", "-0.|", "|0", "|1");
 }
 
