@@ -12,6 +12,7 @@
 #include "text/json_schema_internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 #define LIMIT_LENGTH 1000000000 /* minLength, maxItems, ... */
@@ -172,18 +173,20 @@ static bool refuse(struct json_compiler *c, enum error_kind kind, const char *pa
     return fail(c->err, kind, "%.300s: %s", path, why);
 }
 
+/* A count may be written as 2.0, too. */
 static bool count_at(struct json_compiler *c, const json_t *schema, const char *path,
                      const char *key, uint32_t missing, uint32_t *out)
 {
     const json_t *v = json_object_get(schema, key);
+    const double x = json_number_value(v);
 
     *out = missing;
     if (v == NULL)
         return true;
-    if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > LIMIT_LENGTH)
+    if (!json_is_number(v) || !(x >= 0 && x <= LIMIT_LENGTH) || x != floor(x))
         return fail(c->err, ERR_INVALID, "%.300s: \"%s\" must be a whole number, 0 to %d", path,
                     key, LIMIT_LENGTH);
-    *out = (uint32_t)json_integer_value(v);
+    *out = (uint32_t)x;
     return true;
 }
 
@@ -469,8 +472,9 @@ static unsigned kind_of(const json_t *v)
         return KIND_STRING;
     case JSON_INTEGER:
         return KIND_NUMBER | KIND_INTEGER;
-    case JSON_REAL:
-        return KIND_NUMBER;
+    case JSON_REAL: /* 1.0 is an integer, too */
+        return json_real_value(v) == floor(json_real_value(v)) ? KIND_NUMBER | KIND_INTEGER
+                                                               : KIND_NUMBER;
     case JSON_TRUE:
     case JSON_FALSE:
         return KIND_BOOLEAN;
@@ -513,28 +517,65 @@ static bool collect_list(struct json_compiler *c, const json_t *list, const char
     return true;
 }
 
-/* What a JSON pointer (RFC 6901) names in the document. */
-static const json_t *resolve(const struct json_compiler *c, struct str pointer)
+static int hex_of(char ch)
+{
+    return ch >= '0' && ch <= '9'   ? ch - '0'
+           : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
+           : ch >= 'A' && ch <= 'F' ? ch - 'A' + 10
+                                    : -1;
+}
+
+/* A reference is part of an address, where "%25" is '%' (RFC 3986); what is no such triple stays as it is. */
+static struct str percent_decoded(struct arena *a, struct str text)
+{
+    char *out = ARENA_ARRAY(a, char, text.len + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        const int high = i + 2 < text.len ? hex_of(text.ptr[i + 1]) : -1,
+                  low = i + 2 < text.len ? hex_of(text.ptr[i + 2]) : -1;
+        const bool triple = text.ptr[i] == '%' && high >= 0 && low >= 0;
+
+        out[n++] = triple ? (char)(16 * high + low) : text.ptr[i];
+        i += triple ? 2 : 0;
+    }
+    return (struct str){out, n};
+}
+
+/* Whether "#/..." within a schema names something else than it does in the document. */
+static bool has_own_base(const struct json_compiler *c, const json_t *schema)
+{
+    return schema != c->document && json_is_string(json_object_get(schema, "$id"));
+}
+
+/* One name of a JSON pointer, from its byte *i on; false: it is longer than any that is offered. */
+static bool pointer_name(struct str pointer, size_t *i, char *name, size_t size, size_t *n)
+{
+    for (*n = 0; *i < pointer.len && pointer.ptr[*i] != '/' && *n + 1 < size; ++*i) {
+        char ch = pointer.ptr[*i];
+
+        if (ch == '~' && *i + 1 < pointer.len && pointer.ptr[*i + 1] <= '1' &&
+            pointer.ptr[*i + 1] >= '0')
+            ch = pointer.ptr[++*i] == '0' ? '~' : '/';
+        name[(*n)++] = ch;
+    }
+    name[*n] = '\0';
+    return *i == pointer.len || pointer.ptr[*i] == '/';
+}
+
+/* What a JSON pointer (RFC 6901) names in the document; *rebased: it leads into what has an "$id" of its own. */
+static const json_t *resolve(const struct json_compiler *c, struct str pointer, bool *rebased)
 {
     const json_t *at = c->document;
     char name[512];
+    size_t n;
 
+    *rebased = false;
     if (pointer.len == 0 || pointer.ptr[0] != '#')
         return NULL;
-    for (size_t i = 1; i < pointer.len;) {
-        size_t n = 0;
-
-        if (pointer.ptr[i++] != '/')
+    for (size_t i = 1; i < pointer.len && at != NULL;) {
+        if (pointer.ptr[i++] != '/' || !pointer_name(pointer, &i, name, sizeof name, &n))
             return NULL;
-        for (; i < pointer.len && pointer.ptr[i] != '/' && n + 1 < sizeof name; i++) {
-            char ch = pointer.ptr[i];
-
-            if (ch == '~' && i + 1 < pointer.len && pointer.ptr[i + 1] <= '1' &&
-                pointer.ptr[i + 1] >= '0')
-                ch = pointer.ptr[++i] == '0' ? '~' : '/';
-            name[n++] = ch;
-        }
-        name[n] = '\0';
         if (json_is_array(at)) {
             char *end;
             const unsigned long index = strtoul(name, &end, 10);
@@ -543,8 +584,7 @@ static const json_t *resolve(const struct json_compiler *c, struct str pointer)
         } else {
             at = json_object_getn(at, name, n);
         }
-        if (at == NULL)
-            return NULL;
+        *rebased = *rebased || has_own_base(c, at);
     }
     return at;
 }
@@ -552,12 +592,19 @@ static const json_t *resolve(const struct json_compiler *c, struct str pointer)
 static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *path,
                         unsigned depth)
 {
-    const json_t *to = resolve(c, json_str(ref));
+    bool rebased;
+    const json_t *to = resolve(c, percent_decoded(&c->arena, json_str(ref)), &rebased);
 
     if (to == NULL)
         return fail(c->err, json_is_string(ref) ? ERR_UNSUPPORTED : ERR_INVALID,
                     "%.300s: \"$ref\" is \"%.64s\", and names nothing in this schema", path,
                     json_is_string(ref) ? json_string_value(ref) : json_kind(ref));
+    if (rebased)
+        return fail(
+            c->err, ERR_UNSUPPORTED,
+            "%.300s: \"$ref\" is \"%.64s\", which leads into a schema with an \"$id\"; one is "
+            "offered at the top alone",
+            path, json_string_value(ref));
     return collect(c, to, arena_printf(&c->arena, "%s%s", c->what, json_string_value(ref) + 1),
                    depth + 1);
 }
@@ -634,6 +681,8 @@ static bool collect(struct json_compiler *c, const json_t *schema, const char *p
                     json_kind(schema));
     if (depth > GRAMMAR_DEPTH)
         return refuse(c, ERR_LIMIT, path, "too many anyOf, allOf and $ref lead to each other");
+    if (has_own_base(c, schema))
+        return refuse(c, ERR_UNSUPPORTED, path, "\"$id\" is offered at the top of a schema alone");
     if (!check_keywords(c, schema, path, &whole, &speaks_of))
         return false;
     if (whole != NULL && strcmp(whole, "$ref") == 0)

@@ -14,15 +14,18 @@
  *     enum, const      of strings, numbers, true, false, null
  *     anyOf, allOf of one, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion
  *
- * title, description, default, examples, $comment, $schema, $id, $defs, definitions, deprecated, readOnly, writeOnly and
- * keys that begin with "x-" say nothing about a value. Every other keyword (pattern, format, oneOf, ...) is refused by
+ * title, description, default, examples, $comment, $schema, $id (at the top alone), $defs, definitions, deprecated, readOnly,
+ * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (pattern, format, oneOf, ...) is refused by
  * name and place: an answer must not look checked where it is not.
  *
  * Not every text that is valid by the schema is accepted, but every accepted text is valid:
  *
  *   - white space: one blank at most behind each ':' and ',' and none elsewhere; that is {"a":1} and {"a": 1, "b": 2}, what
  *     models write on one line, and it cannot go on for ever
- *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound)
+ *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound), and
+ *     15 digits where a bound is excluded (who reads a longer one as a double may read the bound); integers are written
+ *     without point and exponent, and zero with a minus only where less may come
+ *   - an object has the declared keys in their order, and none beside them
  *   - keys and the texts of enum and const are written with the fewest escapes: "é", not "\u00e9"
  *   - at most GRAMMAR_DEPTH - 1 values stand in each other
  *

@@ -126,6 +126,7 @@ static void strings(void **state)
     CHECK("{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}", "\"ab\"", "\"abc\"", "\"a|\"",
           "\"abc|d", "\"\xc3\xa9\xf0\x9f\x98\x80\"", "\"\\ud83d\\ude00|\"", "\"a\\ud83d\\ude00\"",
           "\"abc|\\", "\"ab\\u0041|x");
+    CHECK("{\"type\":\"string\",\"minLength\":1.0,\"maxLength\":2.0}", "\"a\"", "\"ab|c", "\"|\"");
     CHECK("{\"type\":\"string\",\"maxLength\":0}", "\"\"", "\"|a");
 }
 
@@ -138,6 +139,7 @@ static void constants(void **state)
     CHECK("{\"const\":\"x\"}", "\"x\"", "\"|y");
     CHECK("{\"type\":\"string\",\"enum\":[\"a\",1]}", "\"a\"", "|1");
     CHECK("{\"type\":\"integer\",\"const\":-5}", "-5", "-|6");
+    CHECK("{\"type\":\"integer\",\"enum\":[1.0,2,3.5]}", "1.0", "2", "|3");
 }
 
 static void bounds(void **state)
@@ -245,6 +247,14 @@ static void references(void **state)
     CHECK("{\"items\":{\"$ref\":\"#/definitions/a~1b~0c/anyOf/1\"},"
           "\"definitions\":{\"a/b~c\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"boolean\"}]}}}",
           "[true]", "[|n");
+    /* a reference is part of an address */
+    CHECK(
+        "{\"items\":{\"$ref\":\"#/$defs/a%20b%25%C3%a9\"},\"$defs\":{\"a b%\xc3\xa9\":{\"type\":\"null\"}}}",
+        "[null]", "[|1");
+    CHECK("{\"items\":{\"$ref\":\"#/$defs/9%\"},\"$defs\":{\"9%\":{\"type\":\"null\"}}}", "[null]");
+    CHECK(
+        "{\"$id\":\"http://x/y\",\"properties\":{\"$id\":{\"$ref\":\"#/$defs/a\"}},\"$defs\":{\"a\":{\"type\":\"null\"}}}",
+        "{\"$id\":null}");
     /* an expression: alternatives that begin alike and hold each other */
     CHECK(
         "{\"$ref\":\"#/$defs/e\",\"$defs\":{\"e\":{\"anyOf\":[{\"type\":\"object\",\"properties\":{\"op\":{\"const\":\"neg\"},"
@@ -371,9 +381,16 @@ static void what_is_not_offered_is_refused_by_name_and_place(void **state)
     refuse("{\"$ref\":\"#/nowhere\"}", ERR_UNSUPPORTED, "#/nowhere");
     refuse("{\"$ref\":\"http://x/y\"}", ERR_UNSUPPORTED, "http://x/y");
     refuse("{\"$ref\":1}", ERR_INVALID, "$ref");
+    /* "#" would be the one with the "$id" */
+    refuse("{\"items\":{\"$id\":\"a\",\"items\":{\"$ref\":\"#\"}}}", ERR_UNSUPPORTED,
+           WHAT "/items: \"$id\" is offered at the top");
+    refuse(
+        "{\"$ref\":\"#/$defs/a/items\",\"$defs\":{\"a\":{\"$id\":\"a\",\"items\":{\"$ref\":\"#\"}}}}",
+        ERR_UNSUPPORTED, "leads into a schema with an \"$id\"");
     refuse("{\"minLength\":2,\"maxLength\":1}", ERR_INVALID,
            "\"minLength\" is more than \"maxLength\"");
     refuse("{\"minItems\":-1}", ERR_INVALID, "\"minItems\"");
+    refuse("{\"minItems\":1.5}", ERR_INVALID, "\"minItems\"");
     refuse("{\"minimum\":\"1\"}", ERR_INVALID, "\"minimum\" is a string");
     refuse("{\"minimum\":1e300}", ERR_UNSUPPORTED, "\"minimum\"");
     refuse("{\"type\":\"object\",\"required\":[\"a\"]}", ERR_UNSUPPORTED, "\"a\"");
