@@ -9,6 +9,7 @@ import base64
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import struct
 import typing
@@ -119,6 +120,15 @@ class Chat(Answers):
         value = self.respond(text={"format": {"type": "json_schema", "name": "n", "strict": True, "schema": SCHEMA}},
                              max_output_tokens=100).output_text
         self.assertEqual(set(json.loads(value)), {"kind", "sure"})
+
+    def test_a_schema_with_what_is_not_offered_is_refused_by_name(self):
+        for keyword, schema in (("pattern", {"type": "string", "pattern": "a"}), ("oneOf", {"oneOf": [{"type": "null"}]}),
+                                ("uniqueItems", {"type": "array", "uniqueItems": True}), ("$id", {"$id": "b", "type": "null"})):
+            outer = {**SCHEMA, "properties": {**SCHEMA["properties"], "kind": schema}}
+            form = {"name": "n", "strict": True, "schema": outer}
+            for call in (lambda: self.chat(response_format={"type": "json_schema", "json_schema": form}),
+                         lambda: self.respond(text={"format": {"type": "json_schema", **form}})):
+                self.refused(openai.BadRequestError, call, match=f'properties/kind: "{re.escape(keyword)}" is ')
 
     @unittest.skipUnless(pydantic, "pydantic is not installed")
     def test_parse(self):

@@ -1,0 +1,305 @@
+/*
+ * schema_driver.c - what a schema's grammar and the masks made of it let through: what schema_test.py judges by Python's
+ * jsonschema. argv[1 ...]: models, whose tokenizers are used.
+ *
+ *     {"schema": S, "texts": ["...", ...], "walks": 5, "seed": 1}    becomes
+ *     {"texts": [{"bytes": 7, "ends": true, "tokens": [true, ...]}, ...], "walks": ["...", ...]}    or    {"error": WHY}
+ *
+ * bytes: how many of the text's may come; ends: whether it may end behind them. tokens, for a text that may come: by
+ * tokenizer and then by spelling (as it encodes the text, and byte by byte), whether each mask allows the next token, and
+ * the last an end. walks: values drawn by bytes, then by each tokenizer's tokens, among all that may come; null for one that
+ * did not end.
+ */
+#include "base/size.h"
+#include "model/model_files.h"
+#include "sample/constraint.h"
+#include "text/json_schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_MODELS 4
+#define SHORT_BYTES 160 /* from here on a walk looks for the end */
+#define MAX_STEPS 20000
+
+struct speaker {
+    struct model_files *files;
+    const struct tokenizer *t;
+    const struct model_config *config;
+    struct vocabulary *v;
+    token_id of_byte[256];
+    token_id *among; /* [vocab] scratch */
+};
+
+static struct speaker speakers[MAX_MODELS];
+static size_t n_speakers;
+static struct grammar_walk walk;
+static uint64_t dice;
+
+static uint32_t below(uint32_t n)
+{
+    dice = dice * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(dice >> 33) % n;
+}
+
+static void stop(const struct error *err)
+{
+    fprintf(stderr, "schema_driver: %s\n", err->message);
+    exit(2);
+}
+
+static void open_speaker(const char *path)
+{
+    struct speaker *s = &speakers[n_speakers++];
+    struct error err = {0};
+
+    if (!model_files_open(path, &s->files, &err))
+        stop(&err);
+    s->t = model_files_tokenizer(s->files);
+    s->config = model_files_config(s->files);
+    if (!vocabulary_open(s->t, s->config->vocab, s->config->eos, s->config->n_eos, &s->v, &err))
+        stop(&err);
+    s->among = calloc(s->config->vocab, sizeof *s->among);
+    memset(s->of_byte, -1, sizeof s->of_byte);
+    for (size_t id = 0; id < s->config->vocab && id < tokenizer_size(s->t); id++) {
+        const struct str b = tokenizer_bytes(s->t, (token_id)id);
+
+        if (b.len == 1 && !tokenizer_is_special(s->t, (token_id)id))
+            s->of_byte[(unsigned char)b.ptr[0]] = (token_id)id;
+    }
+}
+
+static bool is_in(const uint64_t *set, token_id id)
+{
+    return id >= 0 && (set[id / 64] >> (id % 64) & 1) != 0;
+}
+
+/* ---- a text that is given ---- */
+
+static bool tokens_pass(const struct speaker *s, const struct constraint *c,
+                        struct constraint_scratch *scratch, const token_id *ids, size_t n)
+{
+    struct grammar_state at;
+
+    grammar_begin(&at);
+    for (size_t i = 0; i <= n; i++) {
+        const token_id id = i < n ? ids[i] : s->config->eos[0];
+
+        if (!is_in(constraint_allowed(c, scratch, &at), id) ||
+            !constraint_accepts(c, scratch, &at, id))
+            return false;
+    }
+    return true;
+}
+
+static void try_tokens(const struct speaker *s, const struct constraint *c,
+                       struct constraint_scratch *scratch, struct str text, json_t *out)
+{
+    struct token_list list = {0};
+    struct error err = {0};
+    token_id *ids = malloc((text.len + 1) * sizeof *ids);
+
+    if (ids == NULL || !tokenizer_encode(s->t, text, false, &list, &err))
+        stop(&err);
+    for (size_t i = 0; i < text.len; i++)
+        ids[i] = s->of_byte[(unsigned char)text.ptr[i]];
+    json_array_append_new(out, json_boolean(tokens_pass(s, c, scratch, list.ids, list.n)));
+    json_array_append_new(out, json_boolean(tokens_pass(s, c, scratch, ids, text.len)));
+    token_list_release(&list);
+    free(ids);
+}
+
+static json_t *try_text(const struct grammar *g, struct constraint *const *c,
+                        struct constraint_scratch *scratch, struct str text)
+{
+    struct grammar_state at;
+    json_t *out = json_object(), *tokens = json_array();
+    size_t n = 0;
+
+    grammar_begin(&at);
+    while (n < text.len && grammar_advance(g, &walk, &at, (struct str){text.ptr + n, 1}))
+        n++;
+    const bool ends = grammar_complete(g, &at);
+    for (size_t i = 0; i < n_speakers && n == text.len && ends; i++)
+        try_tokens(&speakers[i], c[i], &scratch[i], text, tokens);
+    json_object_set_new(out, "bytes", json_integer((json_int_t)n));
+    json_object_set_new(out, "ends", json_boolean(ends));
+    json_object_set_new(out, "tokens", tokens);
+    return out;
+}
+
+/* ---- a text that is drawn ---- */
+
+/* The bytes that end a value soonest, first: a quote ends a string, where a bracket would be one more of its characters. */
+static const char closing[] = "\"]}:,n0123456789tf";
+
+static bool wants_end(size_t n)
+{
+    return n > SHORT_BYTES ? below(16) > 0 : below(3) == 0;
+}
+
+static bool draw_bytes(const struct grammar *g, struct buf *out)
+{
+    struct grammar_state at, next;
+
+    grammar_begin(&at);
+    for (size_t step = 0; step < MAX_STEPS; step++) {
+        char can[256];
+        bool may[256] = {0};
+        uint32_t n = 0;
+
+        if (grammar_complete(g, &at) && wants_end(out->len))
+            return true;
+        for (unsigned b = 0; b < 256; b++) {
+            const char byte = (char)b;
+
+            grammar_copy(&next, &at);
+            may[b] = grammar_advance(g, &walk, &next, (struct str){&byte, 1});
+            if (may[b])
+                can[n++] = byte;
+        }
+        if (n == 0)
+            return grammar_complete(g, &at);
+        char byte = can[below(n)];
+        if (wants_end(out->len))
+            for (size_t i = sizeof closing - 1; i-- > 0;)
+                byte = may[(unsigned char)closing[i]] ? closing[i] : byte;
+        if (!grammar_advance(g, &walk, &at, (struct str){&byte, 1}))
+            return false;
+        buf_char(out, byte);
+    }
+    return false;
+}
+
+static token_id draw_token(const struct speaker *s, const uint64_t *set, size_t len)
+{
+    uint32_t n = 0;
+
+    if (wants_end(len)) {
+        if (is_in(set, s->config->eos[0]))
+            return s->config->eos[0];
+        for (size_t i = 0; i + 1 < sizeof closing; i++)
+            if (is_in(set, s->of_byte[(unsigned char)closing[i]]))
+                return s->of_byte[(unsigned char)closing[i]];
+    }
+    for (size_t id = 0; id < s->config->vocab; id++)
+        if (is_in(set, (token_id)id))
+            s->among[n++] = (token_id)id;
+    return n > 0 ? s->among[below(n)] : -1;
+}
+
+static bool draw_tokens(const struct speaker *s, const struct constraint *c,
+                        struct constraint_scratch *scratch, struct buf *out)
+{
+    struct grammar_state at;
+
+    grammar_begin(&at);
+    for (size_t step = 0; step < MAX_STEPS; step++) {
+        const token_id id = draw_token(s, constraint_allowed(c, scratch, &at), out->len);
+
+        if (id < 0 || !constraint_accepts(c, scratch, &at, id))
+            return false;
+        if (tokenizer_is_special(s->t, id))
+            return true;
+        buf_str(out, tokenizer_bytes(s->t, id));
+    }
+    return false;
+}
+
+static json_t *draw_all(const struct grammar *g, struct constraint *const *c,
+                        struct constraint_scratch *scratch, size_t walks)
+{
+    json_t *out = json_array();
+    struct buf text;
+
+    buf_init(&text, 1 << 24);
+    for (size_t k = 0; k <= n_speakers; k++)
+        for (size_t i = 0; i < walks; i++) {
+            buf_clear(&text);
+            const bool ended =
+                k == 0 ? draw_bytes(g, &text)
+                       : draw_tokens(&speakers[k - 1], c[k - 1], &scratch[k - 1], &text);
+            json_array_append_new(out, ended ? json_stringn(text.ptr, text.len) : json_null());
+        }
+    buf_release(&text);
+    return out;
+}
+
+static json_t *answer_with(const struct grammar *g, struct constraint *const *c, const json_t *line)
+{
+    struct constraint_scratch scratch[MAX_MODELS] = {0};
+    struct error err = {0};
+    json_t *out = json_object(), *texts = json_array(), *text;
+    size_t i;
+
+    for (i = 0; i < n_speakers; i++)
+        if (!constraint_scratch_open(&scratch[i], c[i], &err))
+            stop(&err);
+    json_array_foreach(json_object_get(line, "texts"), i, text)
+        json_array_append_new(texts, try_text(g, c, scratch, json_str(text)));
+    dice = (uint64_t)json_integer_value(json_object_get(line, "seed"));
+    json_object_set_new(out, "texts", texts);
+    json_object_set_new(
+        out, "walks",
+        draw_all(g, c, scratch, (size_t)json_integer_value(json_object_get(line, "walks"))));
+    for (i = 0; i < n_speakers; i++)
+        constraint_scratch_close(&scratch[i]);
+    return out;
+}
+
+/* A constraint takes its grammar over, so each gets one of its own. */
+static json_t *answer(const json_t *line)
+{
+    const json_t *schema = json_object_get(line, "schema");
+    struct grammar *g = NULL;
+    struct constraint *c[MAX_MODELS] = {0};
+    struct error err = {0};
+
+    if (!json_schema_grammar(schema, "schema", &g, &err))
+        return json_pack("{s:s}", "error", err.message);
+    for (size_t i = 0; i < n_speakers; i++) {
+        struct grammar *own = NULL;
+
+        if (!json_schema_grammar(schema, "schema", &own, &err) ||
+            !constraint_open(own, speakers[i].v, &c[i], &err))
+            stop(&err);
+    }
+    json_t *out = answer_with(g, c, line);
+    for (size_t i = 0; i < n_speakers; i++)
+        constraint_close(c[i]);
+    grammar_close(g);
+    return out;
+}
+
+int main(int argc, char **argv)
+{
+    struct error err = {0};
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n;
+
+    for (int i = 1; i < argc && n_speakers < MAX_MODELS; i++)
+        open_speaker(argv[i]);
+    if (!grammar_walk_open(&walk, &err))
+        stop(&err);
+    while ((n = getline(&line, &cap, stdin)) > 0) {
+        json_t *v = NULL, *out;
+
+        if (json_parse((struct str){line, (size_t)n}, "a line", &v, &err))
+            out = answer(v);
+        else
+            out = json_pack("{s:s}", "error", err.message);
+        json_dumpf(out, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(out);
+        json_decref(v);
+    }
+    free(line);
+    grammar_walk_close(&walk);
+    for (size_t i = 0; i < n_speakers; i++) {
+        vocabulary_close(speakers[i].v);
+        model_files_close(speakers[i].files);
+        free(speakers[i].among);
+    }
+    return 0;
+}
