@@ -178,8 +178,8 @@ struct range {
     struct json_bound lo, hi;
     /* States that are there already; 0: not yet. By digits written, and the least and the most to come; */
     uint32_t free_whole[JSON_DIGITS + 1][JSON_DIGITS + 1][JSON_DIGITS + 1];
-    /* by the most of a fraction, its digits written, and whether they are those of lo, of hi so far. */
-    uint32_t fraction[JSON_FRACTION + 1][JSON_FRACTION + 1][2][2];
+    /* by the most of a fraction beside a bound, its digits written, and how near what is written is to lo, to hi. */
+    uint32_t fraction[JSON_FRACTION + 1][JSON_FRACTION + 1][3][3];
 };
 
 /* A whole number that no double is equal to: 2^53 + 1. */
@@ -190,15 +190,37 @@ static bool is_between_doubles(const struct json_bound *x)
 }
 
 /*
- * How long a fraction behind n digits may be. Whoever reads a number may round it to a double, which keeps the order of two
- * numbers but may make them equal, unless they have 15 digits at most: and equal to a bound that is excluded is outside. A
- * bound of so many digits that it would be rounded is itself read as a whole number, and kept.
+ * How near to a bound: the digits written are the bound's; differ from them by one in the last place, and are to be told
+ * from them, as the bound is excluded; or neither.
+ */
+enum nearness { FAR, BESIDE, AT };
+
+static enum nearness nearness_of(int64_t difference, const struct json_bound *bound)
+{
+    return difference == 0 ? AT : difference == 1 && bound->excluded ? BESIDE : FAR;
+}
+
+/* One digit on: its difference from the bound's, to the side that lies inside. */
+static enum nearness nearness_on(enum nearness now, int difference, const struct json_bound *bound)
+{
+    return now == FAR ? FAR : nearness_of(difference + (now == BESIDE ? 10 : 0), bound);
+}
+
+/*
+ * How long a fraction behind n digits may be where it is near a bound that is excluded: whoever reads a number may round it to
+ * a double, which keeps the order of two numbers but may make them equal, unless they have 15 digits at most, or differ by more
+ * than one in the 15th; and equal to a bound that is excluded is outside.
  */
 static size_t longest_fraction(const struct range *r, size_t n)
 {
-    if (n > DBL_DIG && (is_between_doubles(&r->lo) || is_between_doubles(&r->hi)))
-        return 0;
     return !r->lo.excluded && !r->hi.excluded ? JSON_FRACTION : n < DBL_DIG ? DBL_DIG - n : 0;
+}
+
+/* A bound of more digits than a double has is itself read as a whole number, and kept, where 2^53 + 1.0 is rounded. */
+static bool may_have_fraction(const struct range *r, size_t n)
+{
+    return !r->whole &&
+           !(n > DBL_DIG && (is_between_doubles(&r->lo) || is_between_doubles(&r->hi)));
 }
 
 /* Whether what is written, and nothing more, lies in the range; i digits of the fraction are written. */
@@ -210,21 +232,26 @@ static bool is_within(const struct range *r, size_t i, bool at_lo, bool at_hi)
     return !(at_lo && (!lo_ends || r->lo.excluded)) && !(at_hi && hi_ends && r->hi.excluded);
 }
 
-static uint32_t fraction_state(struct range *r, size_t longest, size_t i, bool at_lo, bool at_hi)
+static uint32_t fraction_state(struct range *r, size_t longest, size_t i, enum nearness lo,
+                               enum nearness hi)
 {
-    uint32_t *known = &r->fraction[longest][i][at_lo][at_hi];
+    if (!(r->lo.excluded && lo != FAR) && !(r->hi.excluded && hi != FAR))
+        longest = JSON_FRACTION;
+    uint32_t *known = &r->fraction[longest][i][lo][hi];
 
     if (*known != 0 || r->b->full)
         return *known;
     const uint32_t s = *known = build_state(r->b, r->rule);
-    if (i > 0 && is_within(r, i, at_lo, at_hi))
+    if (i > 0 && is_within(r, i, lo == AT, hi == AT))
         build_accept(r->b, s);
     for (char d = '0'; d <= '9' && i < longest; d++) {
-        if ((at_lo && d < r->lo.digits[i]) || (at_hi && d > r->hi.digits[i]))
+        const int above = d - r->lo.digits[i], below = r->hi.digits[i] - d;
+
+        if ((lo == AT && above < 0) || (hi == AT && below < 0))
             continue;
         build_edge(r->b, s, (unsigned char)d, (unsigned char)d,
-                   fraction_state(r, longest, i + 1, at_lo && d == r->lo.digits[i],
-                                  at_hi && d == r->hi.digits[i]),
+                   fraction_state(r, longest, i + 1, nearness_on(lo, above, &r->lo),
+                                  nearness_on(hi, below, &r->hi)),
                    0);
     }
     return s;
@@ -245,6 +272,13 @@ static bool begins_with(int64_t x, int64_t p)
     while (x > p)
         x /= 10;
     return x == p;
+}
+
+/* Whether what begins with p may come to a bound, or where it is excluded, to the whole number inside beside it. */
+static bool leads_to(const struct json_bound *bound, int inwards, int64_t p)
+{
+    return begins_with(bound->whole, p) ||
+           (bound->excluded && begins_with(bound->whole + inwards, p));
 }
 
 /* What a beginning p of n digits allows: how many digits may follow, at least and at most; and whether any that many do. */
@@ -278,7 +312,7 @@ static uint32_t whole_state(struct range *r, int64_t p, size_t n)
         at_lo = p == r->lo.whole,
         at_hi = p == r->hi.whole, inside = p >= r->lo.whole && p <= r->hi.whole,
         /* nothing that follows meets a bound: only how many digits may follow is left of p */
-        alike = o.all && p > 0 && !begins_with(r->lo.whole, p) && !begins_with(r->hi.whole, p);
+        alike = o.all && p > 0 && !leads_to(&r->lo, 1, p) && !leads_to(&r->hi, -1, p);
     uint32_t s;
 
     if (alike && r->free_whole[n][o.least][o.most] != 0)
@@ -288,8 +322,10 @@ static uint32_t whole_state(struct range *r, int64_t p, size_t n)
         r->free_whole[n][o.least][o.most] = s;
     if (inside && is_within(r, 0, at_lo, at_hi))
         build_accept(r->b, s);
-    if (inside && !r->whole) {
-        const uint32_t point = fraction_state(r, longest_fraction(r, n), 0, at_lo, at_hi);
+    if (inside && may_have_fraction(r, n)) {
+        const uint32_t point =
+            fraction_state(r, longest_fraction(r, n), 0, nearness_of(p - r->lo.whole, &r->lo),
+                           nearness_of(r->hi.whole - p, &r->hi));
 
         build_edge(r->b, s, '.', '.', point, 0);
     }

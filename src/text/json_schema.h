@@ -23,7 +23,7 @@
  *   - white space: one blank at most behind each ':' and ',' and none elsewhere; that is {"a":1} and {"a": 1, "b": 2}, what
  *     models write on one line, and it cannot go on for ever
  *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound), and
- *     15 digits where a bound is excluded (who reads a longer one as a double may read the bound); integers are written
+ *     15 digits beside a bound that is excluded (who reads a longer one as a double may read the bound); integers are written
  *     without point and exponent, and zero with a minus only where less may come
  *   - an object has the declared keys in their order, and none beside them
  *   - keys and the texts of enum and const are written with the fewest escapes: "é", not "\u00e9"
