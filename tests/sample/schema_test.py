@@ -6,7 +6,6 @@ texts written from the schema (they must pass, byte by byte and by tokens), chan
 pass must be valid), and random walks through what is allowed. HONE_SCHEMAS=5000 makes as many; HONE_SEED other ones.
 """
 import collections
-import copy
 import decimal
 import json
 import os
@@ -167,7 +166,7 @@ class Writer:
         """Texts are tried until one lies between the bounds."""
         bounds = [decimal.Decimal(str(s[k])) for k in SPEAKS if SPEAKS[k] == "number" and k in s]
         near = bounds or [decimal.Decimal(0)]
-        excluded = "exclusiveMinimum" in s or "exclusiveMaximum" in s
+        excluded = [decimal.Decimal(str(s[k])) for k in ("exclusiveMinimum", "exclusiveMaximum") if k in s]
         for _ in range(4000):
             d = self.r.choice(near)
             k = self.r.randint(0, 9)
@@ -176,17 +175,22 @@ class Writer:
             if len(bounds) > 1 and k > 6:
                 d = min(bounds) + (max(bounds) - min(bounds)) * decimal.Decimal(self.r.randint(0, 1000)) / 1000
             text = f"{d.to_integral_value():f}" if whole else f"{d:f}"
+            if not whole and self.r.random() < 0.3:
+                text = f"{d + decimal.Decimal(self.r.randint(-10 ** 19, 10 ** 19)).scaleb(-self.r.randint(18, 20)):.{self.r.randint(14, 20)}f}"
             if not whole and bounds == [] and self.r.random() < 0.3:
                 text += self.r.choice("eE") + self.r.choice(["", "+", "-"]) + str(self.r.randint(0, 99))
             elif not whole and "." in text and self.r.random() < 0.3:
                 text += "0"
+            d = decimal.Decimal(text)
             head, _, tail = text.partition(".")
             n = len(head.lstrip("-"))
-            if bounds and (n > 16 or len(tail) > (max(15 - n, 0) if excluded else 20)) or whole and text == "-0":
+            if n > 16 or len(tail.lower().split("e")[0]) > 20 or whole and text == "-0":
                 continue
+            unit = decimal.Decimal(1).scaleb(-max(15 - n, 0))
+            if len(tail) > max(15 - n, 0) and any(abs(d - e) < 3 * unit for e in excluded):
+                continue  # beside a bound there are 15 digits
             if text.startswith("-") and float(text) == 0 and bounds:
                 continue  # "-0" comes only where less than it does
-            d = decimal.Decimal(text)
             if all(self.within(d, float(text), k, s[k]) for k in s if SPEAKS.get(k) == "number"):
                 return text
         raise TooDeep
@@ -399,6 +403,14 @@ def changed(text, r):
     return json.dumps(change(json.loads(text), r.randint(0, 3)), ensure_ascii=False, separators=r.choice([(",", ":"), (", ", ": ")]))
 
 
+def beside(schema, r):
+    """Numbers that a reader of doubles may take for a bound, or that lie just inside or outside."""
+    bounds = [decimal.Decimal(str(schema[k])) for k in sorted(schema) if SPEAKS.get(k) == "number"]
+    with decimal.localcontext() as c:
+        c.prec = 60
+        return [f"{b + r.choice([-2, -1, 1, 2]) * decimal.Decimal(1).scaleb(-k):f}" for b in bounds for k in range(21)]
+
+
 def cases():
     r = random.Random(SEED)
     for schema, valid, wrong in HARD:
@@ -415,7 +427,8 @@ def cases():
         except AssertionError:
             continue  # it allows nothing, or next to nothing
         n += 1
-        yield family, schema, valid, [changed(r.choice(valid), r) for _ in range(16)] + [json.dumps(v) for v in POOL]
+        near = beside(schema, r) if family in ("number", "integer") else []
+        yield family, schema, valid, near + [changed(r.choice(valid), r) for _ in range(16)] + [json.dumps(v) for v in POOL]
 
 
 def drive(models, lines):
