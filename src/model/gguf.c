@@ -197,6 +197,17 @@ static bool dtype_named(const char *name, enum dtype *out)
     return false;
 }
 
+uint32_t gguf_type_number(enum dtype t)
+{
+    uint32_t n = 0;
+
+    while (strcmp(tensor_types[n], dtype_info(t)->name) != 0) {
+        n++;
+        assert(n < COUNT_OF(tensor_types));
+    }
+    return n;
+}
+
 static bool dtype_read(const struct gguf *g, const char *tensor, uint32_t type, enum dtype *out,
                        struct error *err)
 {
@@ -600,6 +611,18 @@ const struct gguf_tensor *gguf_find(const struct gguf *g, const char *name)
             : bsearch(&p, g->by_name, g->n_tensors, sizeof *g->by_name, tensor_name_order);
 
     return hit == NULL ? NULL : *hit;
+}
+
+size_t gguf_n_keys(const struct gguf *g)
+{
+    return g->n_keys;
+}
+
+const char *gguf_key_at(const struct gguf *g, size_t i, const struct gguf_value **value)
+{
+    assert(i < g->n_keys);
+    *value = &g->keys[i].value;
+    return g->keys[i].name;
 }
 
 const struct gguf_value *gguf_get(const struct gguf *g, const char *key)

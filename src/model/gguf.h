@@ -97,6 +97,11 @@ MUST_CHECK bool gguf_get_i32s(const struct gguf *g, const char *key, struct aren
                               size_t *n, struct error *err);
 MUST_CHECK bool gguf_get_f32s(const struct gguf *g, const char *key, struct arena *a, float **out,
                               size_t *n, struct error *err);
+/* Every key of the first file, i in 0..n_keys-1 in alphabetical order. */
+size_t gguf_n_keys(const struct gguf *g);
+const char *gguf_key_at(const struct gguf *g, size_t i, const struct gguf_value **value);
+/* ggml's number of a tensor type, as files have it; every dtype but FP8 has one. */
+uint32_t gguf_type_number(enum dtype t);
 /* Fails with ERR_INVALID unless the key is there. */
 MUST_CHECK bool gguf_need(const struct gguf *g, const char *key, struct error *err);
 #endif

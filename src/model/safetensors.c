@@ -531,8 +531,9 @@ static bool header_write(const struct safetensor *tensors, size_t n,
     return buf_ok(b, "the header of a .safetensors file", err);
 }
 
-bool safetensors_write(const char *path, const struct safetensor *tensors, size_t n,
-                       const char *const (*metadata)[2], size_t n_metadata, struct error *err)
+bool safetensors_write_from(const char *path, const struct safetensor *tensors, size_t n,
+                            const char *const (*metadata)[2], size_t n_metadata,
+                            const struct safetensors_source *source, struct error *err)
 {
     struct file *f = NULL;
     struct buf b;
@@ -544,9 +545,24 @@ bool safetensors_write(const char *path, const struct safetensor *tensors, size_
     const uint64_t len = b.len;
     ok = ok && file_write(f, &len, sizeof len, err) && file_write(f, b.ptr, b.len, err);
     for (size_t i = 0; ok && i < n; i++)
-        ok = file_write(f, tensors[i].data, tensor_bytes(&tensors[i]), err);
+        ok = source->fill(source->ctx, i, f, err);
     ok = ok && file_commit(f, err);
     file_close(f);
     buf_release(&b);
     return ok;
+}
+
+static bool fill_from_memory(void *ctx, size_t i, struct file *f, struct error *err)
+{
+    const struct safetensor *tensors = *(const struct safetensor *const *)ctx;
+
+    return file_write(f, tensors[i].data, tensor_bytes(&tensors[i]), err);
+}
+
+bool safetensors_write(const char *path, const struct safetensor *tensors, size_t n,
+                       const char *const (*metadata)[2], size_t n_metadata, struct error *err)
+{
+    const struct safetensors_source source = {.ctx = &tensors, .fill = fill_from_memory};
+
+    return safetensors_write_from(path, tensors, n, metadata, n_metadata, &source, err);
 }

@@ -58,4 +58,12 @@ struct file_map safetensors_file(const struct safetensors *s,
 MUST_CHECK bool safetensors_write(const char *path, const struct safetensor *tensors, size_t n,
                                   const char *const (*metadata)[2], size_t n_metadata,
                                   struct error *err);
+/* The same where the tensors are made as they are written: fill writes tensor i, just as many bytes as it takes, into f. */
+struct safetensors_source {
+    void *ctx;
+    bool (*fill)(void *ctx, size_t i, struct file *f, struct error *err);
+};
+MUST_CHECK bool safetensors_write_from(const char *path, const struct safetensor *tensors, size_t n,
+                                       const char *const (*metadata)[2], size_t n_metadata,
+                                       const struct safetensors_source *source, struct error *err);
 #endif

@@ -1,0 +1,269 @@
+/*
+ * export.c - what all forms share: an adapter's rows are found in a family's tensors, added, and rounded once.
+ */
+#include "model/export.h"
+#include "base/parallel.h"
+#include "base/size.h"
+#include "model/export_internal.h"
+#include "model/shown.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define BLOCK_BYTES ((size_t)4 << 20) /* of rows that are made before they are written */
+
+static const enum weight_name weight_of[N_PROJECTIONS] = {
+    [PROJ_Q] = W_Q,       [PROJ_K] = W_K,   [PROJ_V] = W_V,      [PROJ_O] = W_O,
+    [PROJ_GATE] = W_GATE, [PROJ_UP] = W_UP, [PROJ_DOWN] = W_DOWN};
+
+static const struct {
+    const char *name;
+    enum dtype dtype;
+} dtypes[] = {{"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {"q8_0", DTYPE_Q8_0}};
+
+bool export_dtype_named(struct str name, enum dtype *out)
+{
+    for (size_t i = 0; i < COUNT_OF(dtypes); i++) {
+        if (str_is(name, dtypes[i].name)) {
+            *out = dtypes[i].dtype;
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *export_dtype_name(enum dtype t)
+{
+    for (size_t i = 0; i < COUNT_OF(dtypes); i++)
+        if (dtypes[i].dtype == t)
+            return dtypes[i].name;
+    return dtype_info(t)->name;
+}
+
+enum dtype export_dtype_default(const struct model_files *f, bool gguf)
+{
+    const enum dtype t = model_files_weight(f, W_DOWN, 0).dtype;
+
+    if (t == DTYPE_F32 || t == DTYPE_F16 || t == DTYPE_BF16)
+        return t;
+    return gguf ? DTYPE_F16 : DTYPE_F32;
+}
+
+bool export_is_fused(const struct model_files *f)
+{
+    return strcmp(f->family->hf_tensor[W_Q], f->family->hf_tensor[W_K]) == 0;
+}
+
+size_t lora_groups(const char *const patterns[N_WEIGHT_NAMES], const struct adapter *a,
+                   size_t layer, bool interleaved, struct lora_group out[N_PROJECTIONS])
+{
+    size_t n = 0;
+
+    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        const char *pattern = patterns[weight_of[p]];
+        const struct lora *w = &a->layers[layer][p];
+        struct lora_group *g = n > 0 ? &out[n - 1] : NULL; /* fused ones are neighbours */
+
+        if (g == NULL || strcmp(g->pattern, pattern) != 0) {
+            g = &out[n++];
+            *g = (struct lora_group){.pattern = pattern, .cols = w->k};
+        }
+        assert(g->n < MAX_FUSED && g->cols == w->k);
+        g->parts[g->n++] = (struct lora_part){
+            .lora = w, .first = g->rows, .interleaved = interleaved && p <= PROJ_K};
+        g->rows += w->n;
+    }
+    return n;
+}
+
+const struct lora_part *lora_part_of(const struct lora_group *g, size_t row, size_t head_width,
+                                     size_t *b_row)
+{
+    size_t i = g->n - 1;
+
+    while (row < g->parts[i].first)
+        i--;
+    const struct lora_part *p = &g->parts[i];
+    const size_t r = row - p->first, in = r % head_width;
+
+    /* row 2j of a head is j of its first half, 2j + 1 of the second: model_files.c reads it the other way round */
+    *b_row = p->interleaved ? r - in + in % 2 * (head_width / 2) + in / 2 : r;
+    return p;
+}
+
+void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float *a,
+                       float *b)
+{
+    const size_t all = g->n * rank;
+
+    for (size_t i = 0; i < g->n; i++)
+        memcpy(a + i * rank * g->cols, g->parts[i].lora->a, rank * g->cols * sizeof *a);
+    for (size_t row = 0; row < g->rows; row++) {
+        size_t b_row;
+        const struct lora_part *p = lora_part_of(g, row, head_width, &b_row);
+        float *to = b + row * all;
+
+        memset(to, 0, all * sizeof *to);
+        to += (size_t)(p - g->parts) * rank;
+        for (size_t r = 0; r < rank; r++)
+            to[r] = (float)g->n * p->lora->b[b_row * rank + r];
+    }
+}
+
+size_t tensor_cols(const struct file_tensor *t)
+{
+    return t->n_dims > 0 ? t->dims[t->n_dims - 1] : 1;
+}
+
+size_t tensor_rows(const struct file_tensor *t)
+{
+    size_t rows = 1;
+
+    for (size_t d = 0; d + 1 < t->n_dims; d++)
+        rows *= t->dims[d];
+    return rows;
+}
+
+static int name_order(const void *name, const void *tensor)
+{
+    return strcmp(name, ((const struct file_tensor *)tensor)->name);
+}
+
+bool merge_open(const struct export_options *o, struct arena *a, struct merge *out,
+                struct error *err)
+{
+    const struct model_files *f = o->files;
+    const struct family *family = f->family;
+    const char *const *patterns = f->gguf != NULL ? family->gguf_tensor : family->hf_tensor;
+    struct lora_group layer[N_PROJECTIONS];
+
+    *out = (struct merge){.o = o};
+    out->groups = arena_try(a, f->n_tensors, sizeof *out->groups, "the list of tensors", err);
+    if (out->groups == NULL)
+        return false;
+    for (size_t l = 0; o->adapter != NULL && l < o->adapter->n_layers; l++) {
+        const size_t n = lora_groups(patterns, o->adapter, l,
+                                     f->gguf != NULL && family->gguf_interleaves, layer);
+
+        for (size_t i = 0; i < n; i++) {
+            char name[128];
+
+            family_tensor_name(layer[i].pattern, l, ".weight", name, sizeof name);
+            const struct file_tensor *t =
+                bsearch(name, f->tensors, f->n_tensors, sizeof *f->tensors, name_order);
+            assert(t != NULL && tensor_rows(t) == layer[i].rows && tensor_cols(t) == layer[i].cols);
+            out->groups[t - f->tensors] = layer[i];
+        }
+    }
+    return true;
+}
+
+/* Blocks of 32 as ggml's reference rounds them: the largest value becomes 127. */
+static void q8_0_from_f32(const float *x, size_t n, uint8_t *out)
+{
+    for (size_t at = 0; at < n; at += 32, out += 34) {
+        float most = 0;
+
+        for (size_t i = 0; i < 32; i++)
+            most = fmaxf(most, fabsf(x[at + i]));
+        const float d = most / 127.0f, inverse = d > 0 ? 1.0f / d : 0.0f;
+        const uint16_t h = f32_to_f16(d);
+        memcpy(out, &h, sizeof h);
+        for (size_t i = 0; i < 32; i++)
+            out[2 + i] = (uint8_t)(int8_t)roundf(x[at + i] * inverse);
+    }
+}
+
+/* False where a finite value became infinite. */
+static bool row_round(enum dtype t, const float *x, size_t n, void *out)
+{
+    uint16_t *half = out;
+    bool fits = true;
+
+    if (t == DTYPE_F32)
+        memcpy(out, x, n * sizeof *x);
+    else if (t == DTYPE_Q8_0)
+        q8_0_from_f32(x, n, out);
+    for (size_t i = 0; t == DTYPE_BF16 && i < n; i++)
+        half[i] = f32_to_bf16(x[i]);
+    for (size_t i = 0; t == DTYPE_F16 && i < n; i++) {
+        half[i] = f32_to_f16(x[i]);
+        fits = fits && (fabsf(x[i]) < 65520.0f || !isfinite(x[i]));
+    }
+    return fits;
+}
+
+struct block {
+    const struct merge *m;
+    const struct lora_group *group;
+    struct matrix_view from;
+    size_t first, row_bytes;
+    enum dtype dtype;
+    float *row; /* [parallel_threads(), cols] */
+    char *out;
+    atomic_bool overflowed;
+};
+
+static void row_make(void *ctx, size_t unit, int thread)
+{
+    struct block *b = ctx;
+    const size_t row = b->first + unit;
+    float *x = b->row + (size_t)thread * b->from.cols;
+    const struct adapter *a = b->m->o->adapter;
+    const size_t cols = b->from.cols;
+
+    matrix_row_to_f32(&b->from, row, x);
+    if (b->group->n > 0) {
+        size_t b_row;
+        const struct lora_part *p =
+            lora_part_of(b->group, row, b->m->o->files->config.head_width, &b_row);
+
+        for (size_t r = 0; r < a->rank; r++) {
+            const float by = a->scale * p->lora->b[b_row * a->rank + r];
+            const float *from = p->lora->a + r * cols;
+
+            for (size_t k = 0; k < cols; k++)
+                x[k] += by * from[k];
+        }
+    }
+    if (!row_round(b->dtype, x, cols, b->out + (row - b->first) * b->row_bytes))
+        atomic_store(&b->overflowed, true);
+}
+
+bool merge_write(const struct merge *m, size_t i, enum dtype dtype, struct file *f,
+                 struct error *err)
+{
+    const struct file_tensor *t = &m->o->files->tensors[i];
+    const size_t rows = tensor_rows(t), cols = tensor_cols(t);
+    struct arena arena = {0};
+    struct block b = {
+        .m = m,
+        .group = &m->groups[i],
+        .dtype = dtype,
+        .row_bytes = dtype_bytes(dtype, cols),
+        .from = {
+            .dtype = t->dtype, .rows = rows, .cols = cols, .data = t->data, .scale = t->scale}};
+    const size_t n = size_max(1, BLOCK_BYTES / size_max(1, b.row_bytes));
+
+    b.row = arena_try(&arena, (size_t)parallel_threads() * cols, sizeof *b.row, "a row of weights",
+                      err);
+    b.out = arena_try(&arena, size_min(n, rows), b.row_bytes, "rows of weights", err);
+    bool ok = b.row != NULL && b.out != NULL;
+    for (; ok && b.first < rows; b.first += n) {
+        const size_t end = size_min(b.first + n, rows);
+
+        if (m->o->stop != NULL && atomic_load(m->o->stop)) {
+            ok = fail(err, ERR_CANCELLED, "the export was stopped");
+            break;
+        }
+        parallel_for(end - b.first, row_make, &b);
+        ok = atomic_load(&b.overflowed)
+                 ? fail(err, ERR_INVALID,
+                        "%s: the tensor %s has values beyond F16's 65504: take bf16 or f32",
+                        m->o->files->path, shown(str_of(t->name)).text)
+                 : file_write(f, b.out, (end - b.first) * b.row_bytes, err);
+    }
+    arena_release(&arena);
+    return ok;
+}

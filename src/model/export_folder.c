@@ -1,0 +1,271 @@
+/*
+ * export_folder.c - a merged model in Hugging Face's layout, and an adapter in PEFT's.
+ *
+ * The base's small files are copied as they are but for config.json, which is told the new type of the weights.
+ */
+#include "base/limits.h"
+#include "base/size.h"
+#include "model/export_internal.h"
+#include "model/safetensors.h"
+#include "text/json.h"
+
+#include <assert.h>
+
+/* What belongs to a model beside its weights; LICENSE and its like, too. */
+static const char *const beside[] = {"generation_config.json",
+                                     "tokenizer.json",
+                                     "tokenizer_config.json",
+                                     "tokenizer.model",
+                                     "special_tokens_map.json",
+                                     "added_tokens.json",
+                                     "vocab.json",
+                                     "merges.txt",
+                                     "chat_template.jinja",
+                                     "chat_template.json",
+                                     "LICENSE",
+                                     "LICENSE.txt",
+                                     "LICENSE.md",
+                                     "NOTICE",
+                                     "USE_POLICY.md"};
+
+static bool files_copy(const struct export_options *o, const char *dir, struct arena *a,
+                       struct error *err)
+{
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < COUNT_OF(beside); i++) {
+        const char *from = file_join(a, o->files->path, beside[i]);
+        struct file_map map = {0};
+
+        if (!file_exists(from))
+            continue;
+        ok = file_map_open(from, &map, err) &&
+             file_put(file_join(a, dir, beside[i]), (struct str){(const char *)map.ptr, map.len},
+                      err);
+        file_map_close(&map);
+    }
+    return ok && (o->template.ptr == NULL ||
+                  file_put(file_join(a, dir, "chat_template.jinja"), o->template, err));
+}
+
+static bool json_put(const json_t *value, const char *path, struct error *err)
+{
+    const struct json_format format = {
+        .style = JSON_STYLE_PYTHON, .indent = 2, .ensure_ascii = true};
+    struct buf b;
+
+    buf_init(&b, LIMIT_JSON_BYTES);
+    json_write(&b, value, &format);
+    buf_char(&b, '\n');
+    const bool ok = buf_ok(&b, path, err) && file_put(path, buf_view(&b), err);
+    buf_release(&b);
+    return ok;
+}
+
+static bool config_write(const struct export_options *o, const char *dir, struct arena *a,
+                         struct error *err)
+{
+    static const char *const names[] = {
+        [DTYPE_F32] = "float32", [DTYPE_F16] = "float16", [DTYPE_BF16] = "bfloat16"};
+    json_t *config = NULL;
+
+    if (!json_read_file(file_join(a, o->files->path, "config.json"), &config, err))
+        return false;
+    /* the older of its two names is read by every version */
+    json_object_del(config, "dtype");
+    json_object_set_new(config, "torch_dtype", json_string(names[o->dtype]));
+    json_object_del(config, "quantization_config"); /* FP8's: the weights are plain now */
+    const bool ok = json_put(config, file_join(a, dir, "config.json"), err);
+    json_decref(config);
+    return ok;
+}
+
+struct shards {
+    const struct merge *m;
+    struct safetensor *tensors; /* [files->n_tensors] */
+    size_t first;               /* of the shard that is written */
+};
+
+static bool fill(void *ctx, size_t i, struct file *f, struct error *err)
+{
+    const struct shards *s = ctx;
+
+    return merge_write(s->m, s->first + i, s->m->o->dtype, f, err);
+}
+
+static size_t bytes_of(const struct shards *s, size_t i)
+{
+    const struct file_tensor *t = &s->m->o->files->tensors[i];
+
+    return dtype_bytes(s->m->o->dtype, tensor_rows(t) * tensor_cols(t));
+}
+
+/* The first tensor that is not in the shard that begins with first. */
+static size_t shard_end(const struct shards *s, size_t first, size_t most)
+{
+    size_t end = first, bytes = 0;
+
+    while (end < s->m->o->files->n_tensors && (end == first || bytes + bytes_of(s, end) <= most))
+        bytes += bytes_of(s, end++);
+    return end;
+}
+
+static bool index_write(const char *path, json_t *map, size_t total, struct error *err)
+{
+    json_t *index =
+        json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
+    const bool ok = json_put(index, path, err);
+
+    json_decref(index);
+    return ok;
+}
+
+static bool weights_write(struct shards *s, const char *dir, struct arena *a, struct error *err)
+{
+    static const char *const metadata[][2] = {{"format", "pt"}};
+    const size_t most = s->m->o->shard_bytes, n = s->m->o->files->n_tensors;
+    const struct safetensors_source source = {.ctx = s, .fill = fill};
+    size_t n_shards = 0, total = 0;
+    json_t *map = json_object();
+    bool ok = true;
+
+    for (size_t i = 0; i < n; i = shard_end(s, i, most))
+        n_shards++;
+    for (size_t shard = 0; ok && shard < n_shards; shard++) {
+        const size_t end = shard_end(s, s->first, most);
+        const char *name = n_shards == 1 ? "model.safetensors"
+                                         : arena_printf(a, "model-%05zu-of-%05zu.safetensors",
+                                                        shard + 1, n_shards);
+
+        for (size_t i = s->first; i < end; i++) {
+            json_object_set_new(map, s->tensors[i].name, json_string(name));
+            total += bytes_of(s, i);
+        }
+        ok = safetensors_write_from(file_join(a, dir, name), s->tensors + s->first, end - s->first,
+                                    metadata, 1, &source, err);
+        s->first = end;
+    }
+    if (ok && n_shards > 1)
+        ok = index_write(file_join(a, dir, "model.safetensors.index.json"), json_incref(map), total,
+                         err);
+    json_decref(map);
+    return ok;
+}
+
+bool export_folder(const struct export_options *o, const char *dir, struct error *err)
+{
+    const struct model_files *files = o->files;
+    struct arena a = {0};
+    struct merge m = {0};
+
+    assert(o->dtype == DTYPE_F32 || o->dtype == DTYPE_F16 || o->dtype == DTYPE_BF16);
+    if (files->safetensors == NULL)
+        return fail(err, ERR_UNSUPPORTED,
+                    "%s is a GGUF file, and a merged folder is made of a base in Hugging Face's "
+                    "layout: export --format gguf, or --format peft and merge it into the folder "
+                    "that the GGUF file was made of",
+                    files->path);
+    bool ok = merge_open(o, &a, &m, err);
+    struct shards s = {.m = &m, .tensors = ARENA_ARRAY(&a, struct safetensor, files->n_tensors)};
+    for (size_t i = 0; i < files->n_tensors; i++) {
+        const struct file_tensor *t = &files->tensors[i];
+
+        s.tensors[i] = (struct safetensor){.name = t->name, .dtype = o->dtype, .n_dims = t->n_dims};
+        memcpy(s.tensors[i].dims, t->dims, sizeof t->dims);
+    }
+    ok = ok && files_copy(o, dir, &a, err) && config_write(o, dir, &a, err) &&
+         weights_write(&s, dir, &a, err);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- adapters ---- */
+
+static const char *last_name(const char *pattern)
+{
+    return strrchr(pattern, '.') + 1;
+}
+
+/* "qkv_proj" has the rank of three, and alpha with it, so that their quotient is everywhere the same. */
+static bool fused_config(const struct adapter *a, const struct lora_group *groups, size_t n,
+                         const char *path, struct error *err)
+{
+    json_t *targets = json_array(), *ranks = json_object(), *alphas = json_object();
+
+    for (size_t i = 0; i < n; i++) {
+        const char *name = last_name(groups[i].pattern);
+
+        json_array_append_new(targets, json_string(name));
+        if (groups[i].n == 1)
+            continue;
+        json_object_set_new(ranks, name, json_integer((json_int_t)(groups[i].n * a->rank)));
+        json_object_set_new(alphas, name, json_real((double)groups[i].n * (double)a->alpha));
+    }
+    json_t *config = json_pack(
+        "{s:s, s:s, s:o, s:I, s:f, s:f, s:s, s:b, s:b, s:b, s:b, s:n, s:o, s:o, s:o}", "peft_type",
+        "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path",
+        a->base_name[0] != '\0' ? json_string(a->base_name) : json_null(), "r", (json_int_t)a->rank,
+        "lora_alpha", (double)a->alpha, "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", 0,
+        "inference_mode", 1, "init_lora_weights", 1, "use_rslora", 0, "modules_to_save",
+        "rank_pattern", ranks, "alpha_pattern", alphas, "target_modules", targets);
+    const bool ok = json_put(config, path, err);
+
+    json_decref(config);
+    return ok;
+}
+
+static bool fused_save(const struct model_files *files, const struct adapter *adapter,
+                       const char *dir, struct error *err)
+{
+    static const char *const metadata[][2] = {{"format", "pt"}};
+    struct arena a = {0};
+    struct lora_group groups[N_PROJECTIONS];
+    struct safetensor *tensors =
+        ARENA_ARRAY(&a, struct safetensor, adapter->n_layers * N_PROJECTIONS * 2);
+    size_t at = 0, n = 0;
+
+    for (size_t l = 0; l < adapter->n_layers; l++) {
+        n = lora_groups(files->family->hf_tensor, adapter, l, false, groups);
+        for (size_t i = 0; i < n; i++) {
+            const struct lora_group *g = &groups[i];
+            const size_t rank = g->n * adapter->rank;
+            float *va = ARENA_ARRAY(&a, float, rank * g->cols),
+                  *vb = ARENA_ARRAY(&a, float, g->rows *rank);
+            char name[128];
+
+            lora_group_values(g, adapter->rank, files->config.head_width, va, vb);
+            for (size_t k = 0; k < g->rows * rank; k++)
+                vb[k] /= (float)g->n; /* alpha has the factor here */
+            family_tensor_name(g->pattern, l, "", name, sizeof name);
+            tensors[at++] = (struct safetensor){
+                .name = arena_printf(&a, "base_model.model.%s.lora_A.weight", name),
+                .n_dims = 2,
+                .dims = {rank, g->cols},
+                .data = va};
+            tensors[at++] = (struct safetensor){
+                .name = arena_printf(&a, "base_model.model.%s.lora_B.weight", name),
+                .n_dims = 2,
+                .dims = {g->rows, rank},
+                .data = vb};
+        }
+    }
+    const bool ok =
+        safetensors_write(file_join(&a, dir, "adapter_model.safetensors"), tensors, at, metadata, 1,
+                          err) &&
+        fused_config(adapter, groups, n, file_join(&a, dir, "adapter_config.json"), err);
+    arena_release(&a);
+    return ok;
+}
+
+bool export_peft(const struct export_options *o, const char *dir, struct error *err)
+{
+    struct adapter copy = *o->adapter; /* its values stay where they are */
+
+    if (o->base_name != NULL && strlen(o->base_name) >= sizeof copy.base_name)
+        return fail_param(err, ERR_LIMIT, "base", "the base's name has %zu bytes, at most %zu fit",
+                          strlen(o->base_name), sizeof copy.base_name - 1);
+    if (o->base_name != NULL)
+        strcpy(copy.base_name, o->base_name);
+    return export_is_fused(o->files) ? fused_save(o->files, &copy, dir, err)
+                                     : adapter_save(&copy, dir, err);
+}

@@ -1,0 +1,267 @@
+/*
+ * export_gguf.c - a merged model, or an adapter alone, for llama.cpp.
+ *
+ * A merged file is the base's with the adapted matrices replaced: its keys, its tokenizer and what the adapter does not touch are
+ * copied byte for byte. An adapter is what llama.cpp's convert_lora_to_gguf.py writes.
+ */
+#include "base/size.h"
+#include "model/export_internal.h"
+#include "model/gguf_writer.h"
+
+#include <math.h>
+
+/* llama.cpp's numbers for what most of a file's tensors are. */
+static uint32_t file_type(enum dtype t)
+{
+    return t == DTYPE_F32 ? 0 : t == DTYPE_F16 ? 1 : t == DTYPE_BF16 ? 32 : 7;
+}
+
+/* Keys that are about the file, and not the model. */
+static bool is_of_the_file(const char *key)
+{
+    return strncmp(key, "split.", 6) == 0 || strcmp(key, "general.alignment") == 0;
+}
+
+static void keys_copy(const struct export_options *o, struct gguf_head *h)
+{
+    const struct gguf *g = o->files->gguf;
+
+    for (size_t i = 0; i < gguf_n_keys(g); i++) {
+        const struct gguf_value *value;
+        const char *key = gguf_key_at(g, i, &value);
+
+        if (is_of_the_file(key) || strcmp(key, "general.file_type") == 0 ||
+            (o->template.ptr != NULL && strcmp(key, "tokenizer.chat_template") == 0))
+            continue;
+        gguf_put_value(h, key, value);
+    }
+    gguf_put_u32(h, "general.file_type", file_type(o->dtype));
+    if (o->template.ptr != NULL)
+        gguf_put_str(h, "tokenizer.chat_template", o->template);
+}
+
+static bool blocks_fit(const struct export_options *o, const struct file_tensor *t,
+                       struct error *err)
+{
+    const size_t block = dtype_info(o->dtype)->block;
+
+    return tensor_cols(t) % block == 0 ||
+           fail_param(err, ERR_INVALID, "dtype",
+                      "%s has rows of %zu values, and blocks of %s have %zu: take f16 or f32",
+                      t->name, tensor_cols(t), export_dtype_name(o->dtype), block);
+}
+
+static bool tensors_write(const struct merge *m, const struct gguf_tensor *tensors, struct file *f,
+                          struct error *err)
+{
+    const struct model_files *files = m->o->files;
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < files->n_tensors; i++) {
+        const struct gguf_tensor *t = &tensors[i];
+
+        ok = (m->groups[i].n > 0 ? merge_write(m, i, t->dtype, f, err)
+                                 : file_write(f, t->data, t->size_bytes, err)) &&
+             gguf_pad(t, f, err);
+    }
+    return ok;
+}
+
+bool export_gguf(const struct export_options *o, const char *dir, struct error *err)
+{
+    const struct model_files *files = o->files;
+    struct arena a = {0};
+    struct gguf_head head;
+    struct merge m = {0};
+    struct file *f = NULL;
+
+    if (files->gguf == NULL)
+        return fail(err, ERR_UNSUPPORTED,
+                    "%s is a folder, and a merged GGUF file is made of a base in GGUF: export "
+                    "--format safetensors, which llama.cpp's convert_hf_to_gguf.py reads, or "
+                    "--format gguf-lora",
+                    files->path);
+    gguf_head_init(&head);
+    keys_copy(o, &head);
+    bool ok = merge_open(o, &a, &m, err);
+    struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, files->n_tensors);
+    for (size_t i = 0; ok && i < files->n_tensors; i++) {
+        tensors[i] = *gguf_find(files->gguf, files->tensors[i].name);
+        if (m.groups[i].n > 0) {
+            tensors[i].dtype = o->dtype;
+            ok = blocks_fit(o, &files->tensors[i], err);
+        }
+    }
+    ok = ok && file_create_beside(file_join(&a, dir, "model.gguf"), &f, err) &&
+         gguf_begin(&head, tensors, files->n_tensors, f, err) &&
+         tensors_write(&m, tensors, f, err) && file_commit(f, err);
+    file_close(f);
+    gguf_head_release(&head);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- adapters ---- */
+
+/* The groups of all layers, one behind the other; n_groups of each. */
+static struct lora_group *all_groups(const struct model_files *files, const struct adapter *adapter,
+                                     struct arena *a, size_t *n)
+{
+    struct lora_group *g = ARENA_ARRAY(a, struct lora_group, adapter->n_layers * N_PROJECTIONS);
+
+    *n = 0;
+    for (size_t l = 0; l < adapter->n_layers; l++)
+        *n += lora_groups(files->family->gguf_tensor, adapter, l, files->family->gguf_interleaves,
+                          g + *n);
+    return g;
+}
+
+static char *lora_name(const struct lora_group *g, size_t layer, const char *which, struct arena *a)
+{
+    char *name = arena_alloc(a, 160);
+
+    family_tensor_name(g->pattern, layer, ".weight", name, 128);
+    strcat(name, which);
+    return name;
+}
+
+static void lora_tensors(const struct model_files *files, const struct lora_group *groups,
+                         size_t n_groups, const struct adapter *adapter, struct arena *a,
+                         struct gguf_tensor *out)
+{
+    for (size_t i = 0; i < n_groups; i++) {
+        const struct lora_group *g = &groups[i];
+        const size_t rank = g->n * adapter->rank, layer = i / (n_groups / adapter->n_layers);
+        float *va = ARENA_ARRAY(a, float, rank * g->cols),
+              *vb = ARENA_ARRAY(a, float, g->rows *rank);
+
+        lora_group_values(g, adapter->rank, files->config.head_width, va, vb);
+        out[2 * i] = (struct gguf_tensor){.name = lora_name(g, layer, ".lora_a", a),
+                                          .n_dims = 2,
+                                          .dims = {rank, g->cols},
+                                          .data = va,
+                                          .size_bytes = rank * g->cols * sizeof *va};
+        out[2 * i + 1] = (struct gguf_tensor){.name = lora_name(g, layer, ".lora_b", a),
+                                              .n_dims = 2,
+                                              .dims = {g->rows, rank},
+                                              .data = vb,
+                                              .size_bytes = g->rows * rank * sizeof *vb};
+    }
+}
+
+bool export_gguf_lora(const struct export_options *o, const char *dir, struct error *err)
+{
+    const struct family *family = o->files->family;
+    struct arena a = {0};
+    struct gguf_head head;
+    struct file *f = NULL;
+    size_t n;
+
+    if (family->gguf_arch == NULL)
+        return fail(err, ERR_UNSUPPORTED, "llama.cpp has no %s models, so no adapters of them",
+                    family->name);
+    const struct lora_group *groups = all_groups(o->files, o->adapter, &a, &n);
+    struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, 2 * n);
+    lora_tensors(o->files, groups, n, o->adapter, &a, tensors);
+    gguf_head_init(&head);
+    gguf_put_str(&head, "general.architecture", str_of(family->gguf_arch));
+    gguf_put_str(&head, "general.type", STR("adapter"));
+    if (o->name != NULL)
+        gguf_put_str(&head, "general.name", str_of(o->name));
+    gguf_put_u32(&head, "general.file_type", file_type(DTYPE_F32));
+    gguf_put_str(&head, "adapter.type", STR("lora"));
+    gguf_put_f32(&head, "adapter.lora.alpha", o->adapter->alpha);
+    gguf_put_u32(&head, "general.quantization_version", 2);
+    bool ok = file_create_beside(file_join(&a, dir, "adapter.gguf"), &f, err) &&
+              gguf_begin(&head, tensors, 2 * n, f, err);
+    for (size_t i = 0; ok && i < 2 * n; i++)
+        ok = file_write(f, tensors[i].data, tensors[i].size_bytes, err) &&
+             gguf_pad(&tensors[i], f, err);
+    ok = ok && file_commit(f, err);
+    file_close(f);
+    gguf_head_release(&head);
+    arena_release(&a);
+    return ok;
+}
+
+/* ---- and back ---- */
+
+static bool lora_find(const struct gguf *g, const char *name, size_t rows, size_t cols,
+                      const float **out, struct error *err)
+{
+    const struct gguf_tensor *t = gguf_find(g, name);
+
+    if (t == NULL || t->dtype != DTYPE_F32 || t->n_dims != 2 || t->dims[0] != rows ||
+        t->dims[1] != cols)
+        return fail(err, ERR_INVALID, "%s: the tensor %s is %s, F32 [%zu, %zu] was expected",
+                    gguf_name(g), name, t == NULL ? "missing" : "another", rows, cols);
+    *out = t->data;
+    return true;
+}
+
+static bool group_read(const struct model_files *files, const struct gguf *g,
+                       const struct lora_group *group, size_t layer, size_t rank, struct error *err)
+{
+    struct arena a = {0};
+    const size_t all = group->n * rank;
+    const float *va = NULL, *vb = NULL;
+    const bool ok =
+        lora_find(g, lora_name(group, layer, ".lora_a", &a), all, group->cols, &va, err) &&
+        lora_find(g, lora_name(group, layer, ".lora_b", &a), group->rows, all, &vb, err);
+
+    for (size_t i = 0; ok && i < group->n; i++)
+        memcpy(group->parts[i].lora->a, va + i * rank * group->cols,
+               rank * group->cols * sizeof *va);
+    for (size_t row = 0; ok && row < group->rows; row++) {
+        size_t b_row;
+        const struct lora_part *p = lora_part_of(group, row, files->config.head_width, &b_row);
+        const float *from = vb + row * all + (size_t)(p - group->parts) * rank;
+
+        for (size_t r = 0; r < rank; r++)
+            p->lora->b[b_row * rank + r] = from[r] / (float)group->n;
+    }
+    arena_release(&a);
+    return ok;
+}
+
+/* The rank is that of the output projection, which no family fuses. */
+static bool lora_shape(const struct model_files *files, const struct gguf *g, size_t *rank,
+                       double *alpha, struct error *err)
+{
+    char name[160];
+
+    family_tensor_name(files->family->gguf_tensor[W_O], 0, ".weight.lora_a", name, sizeof name);
+    const struct gguf_tensor *t = gguf_find(g, name);
+    if (t == NULL || t->n_dims != 2)
+        return fail(err, ERR_INVALID, "%s: the tensor %s is missing", gguf_name(g), name);
+    *rank = t->dims[0];
+    return gguf_need(g, "adapter.lora.alpha", err) &&
+           gguf_get_double(g, "adapter.lora.alpha", alpha, err) &&
+           ((*alpha > 0 && *alpha <= 1e9) ||
+            fail(err, ERR_INVALID, "%s: adapter.lora.alpha is %g", gguf_name(g), *alpha));
+}
+
+bool export_gguf_lora_read(const struct model_files *f, const char *path, struct adapter **out,
+                           struct error *err)
+{
+    struct arena a = {0};
+    struct gguf *g = NULL;
+    struct adapter *adapter = NULL;
+    size_t rank = 0, n = 0;
+    double alpha = 0;
+    bool ok = gguf_open(path, &g, err) && lora_shape(f, g, &rank, &alpha, err) &&
+              adapter_new(&f->config, rank, (float)alpha, 0, &adapter, err);
+    const struct lora_group *groups = ok ? all_groups(f, adapter, &a, &n) : NULL;
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = group_read(f, g, &groups[i], i / (n / adapter->n_layers), rank, err);
+    gguf_close(g);
+    arena_release(&a);
+    if (!ok) {
+        adapter_close(adapter);
+        return false;
+    }
+    adapter_changed(adapter);
+    *out = adapter;
+    return true;
+}
