@@ -239,6 +239,17 @@ static const struct option table[N_OPTIONS] = {
     [OPT_RATING] = {"rating", OPTION_CHOICE, "up|down", .help = "was the answer good?"},
     [OPT_CORRECTION] = {"correction", OPTION_TEXT, "TEXT", .help = "what it should have been"},
     [OPT_COMMENT] = {"comment", OPTION_TEXT, "TEXT", .help = "anything else about it"},
+    [OPT_EXPORT_FORMAT] = {"format", OPTION_CHOICE, "peft|safetensors|gguf|gguf-lora",
+                           .help = "what is made"},
+    [OPT_DTYPE] =
+        {"dtype", OPTION_CHOICE, "f32|f16|bf16|q8_0",
+         .help =
+             "of merged weights: the base's own unless given; of a quantised base f32 in a folder, "
+             "f16 in GGUF. q8_0 is GGUF's"},
+    [OPT_BASE] = {"base", OPTION_TEXT, "NAME",
+                  .help = "what the files call the base model, such as ORG/NAME of a hub"},
+    [OPT_VERIFY] = {"verify", OPTION_SWITCH,
+                    .help = "open what was written, and fail where it differs from the run"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,

@@ -132,6 +132,11 @@ enum option_id {
     OPT_RATING,
     OPT_CORRECTION,
     OPT_COMMENT,
+    /* exporting */
+    OPT_EXPORT_FORMAT,
+    OPT_DTYPE,
+    OPT_BASE,
+    OPT_VERIFY,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,

@@ -55,8 +55,8 @@ size_t habitual_max_tokens(const struct model_ref *ref)
     return n;
 }
 
-static bool find_files(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,
-                       struct error *err)
+bool session_find(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,
+                  struct error *err)
 {
     struct model_ref beside;
 
@@ -86,7 +86,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
                   struct session *out, struct error *err)
 {
     struct session s = {0};
-    bool ok = machine_setup(c, err) && find_files(c, name, adapter, &s.ref, err) &&
+    bool ok = machine_setup(c, err) && session_find(c, name, adapter, &s.ref, err) &&
               model_open(s.ref.path, (size_t)option_int(c->options, OPT_CONTEXT), &s.model, err);
 
     if (ok && s.ref.adapter != NULL)

@@ -23,6 +23,9 @@ struct session {
     struct run_habits habits;  /* of the run that made the adapter */
 };
 
+/* Which files these are; adapter may be NULL. */
+MUST_CHECK bool session_find(struct cli *c, const char *name, const char *adapter,
+                             struct model_ref *ref, struct error *err);
 /*
  * name: a model in any form that model_store.h knows. adapter: a folder beside it, or NULL.
  * with_template: the model's chat template, or --template's, is opened, too.
