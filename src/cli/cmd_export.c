@@ -81,7 +81,7 @@ const struct command cmd_export = {
          .summary = "a run's result as files that other programs read",
          .details =
              "peft: the adapter, for PEFT and vLLM. safetensors: base and adapter merged, a "
-             "folder for transformers; the base is a folder, too. gguf: merged, for llama.cpp; "
+             "folder for transformers. gguf: merged, for llama.cpp; "
              "the base is a GGUF file, what the adapter does not change is copied. gguf-lora: "
              "the adapter for llama.cpp's --lora. A model card, README.md, says what the "
              "run's folder knows. --verify opens what was written and compares it with the run; "

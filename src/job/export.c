@@ -116,7 +116,7 @@ bool export_run(const struct export_request *r, struct arena *a, struct export_r
         struct export_options o = {.files = files,
                                    .adapter = adapter,
                                    .base_name = r->base_name,
-                                   .name = r->ref->name,
+                                   .name = model_plain_name(r->out, a),
                                    .shard_bytes = EXPORT_SHARD_BYTES,
                                    .stop = r->stop};
 

@@ -85,7 +85,7 @@ static void put_front(struct card *c)
     buf_printf(&c->b, "pipeline_tag: text-generation\ntags:\n- hone\n%s---\n\n",
                adapter ? "- lora\n" : "");
     buf_text(&c->b, "# ");
-    put_text(&c->b, last_part(str_of(c->r->ref->name)));
+    put_text(&c->b, str_of(c->o->name));
     buf_text(&c->b, "\n\n");
 }
 

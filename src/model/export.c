@@ -111,37 +111,40 @@ void lora_group_values(const struct lora_group *g, size_t rank, size_t head_widt
     }
 }
 
-size_t tensor_cols(const struct file_tensor *t)
-{
-    return t->n_dims > 0 ? t->dims[t->n_dims - 1] : 1;
-}
-
-size_t tensor_rows(const struct file_tensor *t)
-{
-    size_t rows = 1;
-
-    for (size_t d = 0; d + 1 < t->n_dims; d++)
-        rows *= t->dims[d];
-    return rows;
-}
-
 static int name_order(const void *name, const void *tensor)
 {
     return strcmp(name, ((const struct file_tensor *)tensor)->name);
 }
 
-bool merge_open(const struct export_options *o, struct arena *a, struct merge *out,
-                struct error *err)
+static struct merged_tensor as_it_lies(const struct file_tensor *t)
+{
+    struct merged_tensor m = {.name = t->name, .n_dims = t->n_dims};
+    size_t rows = 1;
+
+    memcpy(m.dims, t->dims, sizeof t->dims);
+    for (size_t d = 0; d + 1 < t->n_dims; d++)
+        rows *= t->dims[d];
+    m.from = (struct matrix_view){.dtype = t->dtype,
+                                  .rows = rows,
+                                  .cols = t->n_dims > 0 ? t->dims[t->n_dims - 1] : 1,
+                                  .data = t->data,
+                                  .scale = t->scale};
+    return m;
+}
+
+bool merged_tensors(const struct export_options *o, struct arena *a, struct merged_tensor **out,
+                    struct error *err)
 {
     const struct model_files *f = o->files;
     const struct family *family = f->family;
     const char *const *patterns = f->gguf != NULL ? family->gguf_tensor : family->hf_tensor;
+    struct merged_tensor *all = arena_try(a, f->n_tensors, sizeof *all, "the list of tensors", err);
     struct lora_group layer[N_PROJECTIONS];
 
-    *out = (struct merge){.o = o};
-    out->groups = arena_try(a, f->n_tensors, sizeof *out->groups, "the list of tensors", err);
-    if (out->groups == NULL)
+    if (all == NULL)
         return false;
+    for (size_t i = 0; i < f->n_tensors; i++)
+        all[i] = as_it_lies(&f->tensors[i]);
     for (size_t l = 0; o->adapter != NULL && l < o->adapter->n_layers; l++) {
         const size_t n = lora_groups(patterns, o->adapter, l,
                                      f->gguf != NULL && family->gguf_interleaves, layer);
@@ -152,10 +155,13 @@ bool merge_open(const struct export_options *o, struct arena *a, struct merge *o
             family_tensor_name(layer[i].pattern, l, ".weight", name, sizeof name);
             const struct file_tensor *t =
                 bsearch(name, f->tensors, f->n_tensors, sizeof *f->tensors, name_order);
-            assert(t != NULL && tensor_rows(t) == layer[i].rows && tensor_cols(t) == layer[i].cols);
-            out->groups[t - f->tensors] = layer[i];
+            assert(t != NULL); /* it was bound */
+            struct merged_tensor *m = &all[t - f->tensors];
+            assert(m->from.rows == layer[i].rows && m->from.cols == layer[i].cols);
+            m->group = layer[i];
         }
     }
+    *out = all;
     return true;
 }
 
@@ -195,9 +201,8 @@ static bool row_round(enum dtype t, const float *x, size_t n, void *out)
 }
 
 struct block {
-    const struct merge *m;
-    const struct lora_group *group;
-    struct matrix_view from;
+    const struct export_options *o;
+    const struct merged_tensor *t;
     size_t first, row_bytes;
     enum dtype dtype;
     float *row; /* [parallel_threads(), cols] */
@@ -208,16 +213,15 @@ struct block {
 static void row_make(void *ctx, size_t unit, int thread)
 {
     struct block *b = ctx;
-    const size_t row = b->first + unit;
-    float *x = b->row + (size_t)thread * b->from.cols;
-    const struct adapter *a = b->m->o->adapter;
-    const size_t cols = b->from.cols;
+    const size_t row = b->first + unit, cols = b->t->from.cols;
+    const struct adapter *a = b->o->adapter;
+    float *x = b->row + (size_t)thread * cols;
 
-    matrix_row_to_f32(&b->from, row, x);
-    if (b->group->n > 0) {
+    matrix_row_to_f32(&b->t->from, row, x);
+    if (b->t->group.n > 0) {
         size_t b_row;
         const struct lora_part *p =
-            lora_part_of(b->group, row, b->m->o->files->config.head_width, &b_row);
+            lora_part_of(&b->t->group, row, b->o->files->config.head_width, &b_row);
 
         for (size_t r = 0; r < a->rank; r++) {
             const float by = a->scale * p->lora->b[b_row * a->rank + r];
@@ -227,23 +231,16 @@ static void row_make(void *ctx, size_t unit, int thread)
                 x[k] += by * from[k];
         }
     }
-    if (!row_round(b->dtype, x, cols, b->out + (row - b->first) * b->row_bytes))
+    if (!row_round(b->dtype, x, cols, b->out + unit * b->row_bytes))
         atomic_store(&b->overflowed, true);
 }
 
-bool merge_write(const struct merge *m, size_t i, enum dtype dtype, struct file *f,
-                 struct error *err)
+bool merged_write(const struct export_options *o, const struct merged_tensor *t, enum dtype dtype,
+                  struct file *f, struct error *err)
 {
-    const struct file_tensor *t = &m->o->files->tensors[i];
-    const size_t rows = tensor_rows(t), cols = tensor_cols(t);
+    const size_t rows = t->from.rows, cols = t->from.cols;
     struct arena arena = {0};
-    struct block b = {
-        .m = m,
-        .group = &m->groups[i],
-        .dtype = dtype,
-        .row_bytes = dtype_bytes(dtype, cols),
-        .from = {
-            .dtype = t->dtype, .rows = rows, .cols = cols, .data = t->data, .scale = t->scale}};
+    struct block b = {.o = o, .t = t, .dtype = dtype, .row_bytes = dtype_bytes(dtype, cols)};
     const size_t n = size_max(1, BLOCK_BYTES / size_max(1, b.row_bytes));
 
     b.row = arena_try(&arena, (size_t)parallel_threads() * cols, sizeof *b.row, "a row of weights",
@@ -253,7 +250,7 @@ bool merge_write(const struct merge *m, size_t i, enum dtype dtype, struct file 
     for (; ok && b.first < rows; b.first += n) {
         const size_t end = size_min(b.first + n, rows);
 
-        if (m->o->stop != NULL && atomic_load(m->o->stop)) {
+        if (o->stop != NULL && atomic_load(o->stop)) {
             ok = fail(err, ERR_CANCELLED, "the export was stopped");
             break;
         }
@@ -261,7 +258,7 @@ bool merge_write(const struct merge *m, size_t i, enum dtype dtype, struct file 
         ok = atomic_load(&b.overflowed)
                  ? fail(err, ERR_INVALID,
                         "%s: the tensor %s has values beyond F16's 65504: take bf16 or f32",
-                        m->o->files->path, shown(str_of(t->name)).text)
+                        o->files->path, shown(str_of(t->name)).text)
                  : file_write(f, b.out, (end - b.first) * b.row_bytes, err);
     }
     arena_release(&arena);

@@ -45,7 +45,8 @@ enum dtype export_dtype_default(const struct model_files *f, bool gguf);
  * a row belongs to another part. (hone itself reads adapters with the parts apart alone.)
  */
 MUST_CHECK bool export_peft(const struct export_options *o, const char *dir, struct error *err);
-/* Fails with ERR_UNSUPPORTED for a base in GGUF, of which no config.json and tokenizer.json are made. */
+/* Of a base in GGUF config.json and tokenizer.json are made; ERR_UNSUPPORTED where its family or tokenizer is none that they are
+   made for. */
 MUST_CHECK bool export_folder(const struct export_options *o, const char *dir, struct error *err);
 /* Fails with ERR_UNSUPPORTED for a base in a folder, ERR_INVALID for rows that Q8_0's blocks do not divide. */
 MUST_CHECK bool export_gguf(const struct export_options *o, const char *dir, struct error *err);

@@ -48,7 +48,7 @@ static bool files_copy(const struct export_options *o, const char *dir, struct a
                   file_put(file_join(a, dir, "chat_template.jinja"), o->template, err));
 }
 
-static bool json_put(const json_t *value, const char *path, struct error *err)
+bool json_put(const json_t *value, const char *path, struct error *err)
 {
     const struct json_format format = {
         .style = JSON_STYLE_PYTHON, .indent = 2, .ensure_ascii = true};
@@ -62,18 +62,21 @@ static bool json_put(const json_t *value, const char *path, struct error *err)
     return ok;
 }
 
+const char *torch_name(enum dtype t)
+{
+    return t == DTYPE_F32 ? "float32" : t == DTYPE_F16 ? "float16" : "bfloat16";
+}
+
 static bool config_write(const struct export_options *o, const char *dir, struct arena *a,
                          struct error *err)
 {
-    static const char *const names[] = {
-        [DTYPE_F32] = "float32", [DTYPE_F16] = "float16", [DTYPE_BF16] = "bfloat16"};
     json_t *config = NULL;
 
     if (!json_read_file(file_join(a, o->files->path, "config.json"), &config, err))
         return false;
     /* the older of its two names is read by every version */
     json_object_del(config, "dtype");
-    json_object_set_new(config, "torch_dtype", json_string(names[o->dtype]));
+    json_object_set_new(config, "torch_dtype", json_string(torch_name(o->dtype)));
     json_object_del(config, "quantization_config"); /* FP8's: the weights are plain now */
     const bool ok = json_put(config, file_join(a, dir, "config.json"), err);
     json_decref(config);
@@ -81,31 +84,30 @@ static bool config_write(const struct export_options *o, const char *dir, struct
 }
 
 struct shards {
-    const struct merge *m;
-    struct safetensor *tensors; /* [files->n_tensors] */
-    size_t first;               /* of the shard that is written */
+    const struct export_options *o;
+    const struct merged_tensor *merged; /* [n] */
+    struct safetensor *tensors;         /* [n] the same as they are written */
+    size_t n, first;                    /* first: of the shard that is written */
 };
 
 static bool fill(void *ctx, size_t i, struct file *f, struct error *err)
 {
     const struct shards *s = ctx;
 
-    return merge_write(s->m, s->first + i, s->m->o->dtype, f, err);
+    return merged_write(s->o, &s->merged[s->first + i], s->o->dtype, f, err);
 }
 
 static size_t bytes_of(const struct shards *s, size_t i)
 {
-    const struct file_tensor *t = &s->m->o->files->tensors[i];
-
-    return dtype_bytes(s->m->o->dtype, tensor_rows(t) * tensor_cols(t));
+    return dtype_bytes(s->o->dtype, s->merged[i].from.rows * s->merged[i].from.cols);
 }
 
 /* The first tensor that is not in the shard that begins with first. */
-static size_t shard_end(const struct shards *s, size_t first, size_t most)
+static size_t shard_end(const struct shards *s, size_t first)
 {
     size_t end = first, bytes = 0;
 
-    while (end < s->m->o->files->n_tensors && (end == first || bytes + bytes_of(s, end) <= most))
+    while (end < s->n && (end == first || bytes + bytes_of(s, end) <= s->o->shard_bytes))
         bytes += bytes_of(s, end++);
     return end;
 }
@@ -123,16 +125,15 @@ static bool index_write(const char *path, json_t *map, size_t total, struct erro
 static bool weights_write(struct shards *s, const char *dir, struct arena *a, struct error *err)
 {
     static const char *const metadata[][2] = {{"format", "pt"}};
-    const size_t most = s->m->o->shard_bytes, n = s->m->o->files->n_tensors;
     const struct safetensors_source source = {.ctx = s, .fill = fill};
     size_t n_shards = 0, total = 0;
     json_t *map = json_object();
     bool ok = true;
 
-    for (size_t i = 0; i < n; i = shard_end(s, i, most))
+    for (size_t i = 0; i < s->n; i = shard_end(s, i))
         n_shards++;
     for (size_t shard = 0; ok && shard < n_shards; shard++) {
-        const size_t end = shard_end(s, s->first, most);
+        const size_t end = shard_end(s, s->first);
         const char *name = n_shards == 1 ? "model.safetensors"
                                          : arena_printf(a, "model-%05zu-of-%05zu.safetensors",
                                                         shard + 1, n_shards);
@@ -154,27 +155,26 @@ static bool weights_write(struct shards *s, const char *dir, struct arena *a, st
 
 bool export_folder(const struct export_options *o, const char *dir, struct error *err)
 {
-    const struct model_files *files = o->files;
     struct arena a = {0};
-    struct merge m = {0};
+    struct merged_tensor *merged = NULL;
+    size_t n = o->files->n_tensors;
+    bool ok = o->files->safetensors != NULL
+                  ? merged_tensors(o, &a, &merged, err) && files_copy(o, dir, &a, err) &&
+                        config_write(o, dir, &a, err)
+                  : made_tensors(o, &a, &merged, &n, err) && made_files(o, dir, err);
 
     assert(o->dtype == DTYPE_F32 || o->dtype == DTYPE_F16 || o->dtype == DTYPE_BF16);
-    if (files->safetensors == NULL)
-        return fail(err, ERR_UNSUPPORTED,
-                    "%s is a GGUF file, and a merged folder is made of a base in Hugging Face's "
-                    "layout: export --format gguf, or --format peft and merge it into the folder "
-                    "that the GGUF file was made of",
-                    files->path);
-    bool ok = merge_open(o, &a, &m, err);
-    struct shards s = {.m = &m, .tensors = ARENA_ARRAY(&a, struct safetensor, files->n_tensors)};
-    for (size_t i = 0; i < files->n_tensors; i++) {
-        const struct file_tensor *t = &files->tensors[i];
+    if (ok) {
+        struct shards s = {
+            .o = o, .merged = merged, .tensors = ARENA_ARRAY(&a, struct safetensor, n), .n = n};
 
-        s.tensors[i] = (struct safetensor){.name = t->name, .dtype = o->dtype, .n_dims = t->n_dims};
-        memcpy(s.tensors[i].dims, t->dims, sizeof t->dims);
+        for (size_t i = 0; i < n; i++) {
+            s.tensors[i] = (struct safetensor){
+                .name = merged[i].name, .dtype = o->dtype, .n_dims = merged[i].n_dims};
+            memcpy(s.tensors[i].dims, merged[i].dims, sizeof merged[i].dims);
+        }
+        ok = weights_write(&s, dir, &a, err);
     }
-    ok = ok && files_copy(o, dir, &a, err) && config_write(o, dir, &a, err) &&
-         weights_write(&s, dir, &a, err);
     arena_release(&a);
     return ok;
 }

@@ -40,28 +40,27 @@ static void keys_copy(const struct export_options *o, struct gguf_head *h)
         gguf_put_str(h, "tokenizer.chat_template", o->template);
 }
 
-static bool blocks_fit(const struct export_options *o, const struct file_tensor *t,
+static bool blocks_fit(const struct export_options *o, const struct merged_tensor *t,
                        struct error *err)
 {
     const size_t block = dtype_info(o->dtype)->block;
 
-    return tensor_cols(t) % block == 0 ||
+    return t->from.cols % block == 0 ||
            fail_param(err, ERR_INVALID, "dtype",
                       "%s has rows of %zu values, and blocks of %s have %zu: take f16 or f32",
-                      t->name, tensor_cols(t), export_dtype_name(o->dtype), block);
+                      t->name, t->from.cols, export_dtype_name(o->dtype), block);
 }
 
-static bool tensors_write(const struct merge *m, const struct gguf_tensor *tensors, struct file *f,
-                          struct error *err)
+static bool tensors_write(const struct export_options *o, const struct merged_tensor *merged,
+                          const struct gguf_tensor *tensors, struct file *f, struct error *err)
 {
-    const struct model_files *files = m->o->files;
     bool ok = true;
 
-    for (size_t i = 0; ok && i < files->n_tensors; i++) {
+    for (size_t i = 0; ok && i < o->files->n_tensors; i++) {
         const struct gguf_tensor *t = &tensors[i];
 
-        ok = (m->groups[i].n > 0 ? merge_write(m, i, t->dtype, f, err)
-                                 : file_write(f, t->data, t->size_bytes, err)) &&
+        ok = (merged[i].group.n > 0 ? merged_write(o, &merged[i], t->dtype, f, err)
+                                    : file_write(f, t->data, t->size_bytes, err)) &&
              gguf_pad(t, f, err);
     }
     return ok;
@@ -72,7 +71,7 @@ bool export_gguf(const struct export_options *o, const char *dir, struct error *
     const struct model_files *files = o->files;
     struct arena a = {0};
     struct gguf_head head;
-    struct merge m = {0};
+    struct merged_tensor *merged = NULL;
     struct file *f = NULL;
 
     if (files->gguf == NULL)
@@ -83,18 +82,18 @@ bool export_gguf(const struct export_options *o, const char *dir, struct error *
                     files->path);
     gguf_head_init(&head);
     keys_copy(o, &head);
-    bool ok = merge_open(o, &a, &m, err);
+    bool ok = merged_tensors(o, &a, &merged, err);
     struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, files->n_tensors);
     for (size_t i = 0; ok && i < files->n_tensors; i++) {
         tensors[i] = *gguf_find(files->gguf, files->tensors[i].name);
-        if (m.groups[i].n > 0) {
+        if (merged[i].group.n > 0) {
             tensors[i].dtype = o->dtype;
-            ok = blocks_fit(o, &files->tensors[i], err);
+            ok = blocks_fit(o, &merged[i], err);
         }
     }
     ok = ok && file_create_beside(file_join(&a, dir, "model.gguf"), &f, err) &&
          gguf_begin(&head, tensors, files->n_tensors, f, err) &&
-         tensors_write(&m, tensors, f, err) && file_commit(f, err);
+         tensors_write(o, merged, tensors, f, err) && file_commit(f, err);
     file_close(f);
     gguf_head_release(&head);
     arena_release(&a);

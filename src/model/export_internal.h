@@ -6,6 +6,7 @@
 
 #include "model/export.h"
 #include "model/model_files_internal.h"
+#include "text/json.h"
 
 #define MAX_FUSED 3 /* q, k and v */
 
@@ -31,15 +32,29 @@ const struct lora_part *lora_part_of(const struct lora_group *g, size_t row, siz
 void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float *a,
                        float *b);
 
-struct merge {
-    const struct export_options *o;
-    struct lora_group *groups; /* [files->n_tensors]; n is 0 where the adapter changes nothing */
+/* A tensor of what is written: a base's rows, and what the adapter adds to them. */
+struct merged_tensor {
+    const char *name;
+    size_t n_dims, dims[4]; /* rows first */
+    struct matrix_view from;
+    struct lora_group group; /* n is 0 where the adapter changes nothing */
 };
-MUST_CHECK bool merge_open(const struct export_options *o, struct arena *a, struct merge *out,
-                           struct error *err);
-size_t tensor_rows(const struct file_tensor *t);
-size_t tensor_cols(const struct file_tensor *t);
-/* Tensor i of the files with the adapter added, in dtype. Fails with ERR_INVALID for a value that F16 cannot hold. */
-MUST_CHECK bool merge_write(const struct merge *m, size_t i, enum dtype dtype, struct file *f,
-                            struct error *err);
+/* The tensors of the base's files, in their order: [files->n_tensors]. */
+MUST_CHECK bool merged_tensors(const struct export_options *o, struct arena *a,
+                               struct merged_tensor **out, struct error *err);
+/* All rows in dtype. Fails with ERR_INVALID for a value that F16 cannot hold. */
+MUST_CHECK bool merged_write(const struct export_options *o, const struct merged_tensor *t,
+                             enum dtype dtype, struct file *f, struct error *err);
+
+/* ---- a Hugging Face folder of a base in GGUF (export_made.c) ---- */
+
+/* ERR_UNSUPPORTED for a family, a rotation or a tokenizer that no folder is made of, by name. */
+MUST_CHECK bool made_tensors(const struct export_options *o, struct arena *a,
+                             struct merged_tensor **out, size_t *n, struct error *err);
+MUST_CHECK bool made_files(const struct export_options *o, const char *dir, struct error *err);
+
+/* "float32": of config.json */
+const char *torch_name(enum dtype t);
+/* Indented, in ASCII. */
+MUST_CHECK bool json_put(const struct json_t *value, const char *path, struct error *err);
 #endif

@@ -54,6 +54,15 @@ struct tokenizer_spec {
     const token_id *first, *last, *unknown;
 };
 
+/* What a name of tokenizer.ggml.pre ("": "default") stands for, as tokenizer.json would say it. False: it is not known. */
+struct named_pre {
+    const char *const *patterns; /* [n] pieces are cut by each in turn, "Isolated" */
+    size_t n;
+    bool nfc;           /* the text is brought into NFC first */
+    bool ignore_merges; /* a piece that is a token is one, whatever the merges say */
+};
+bool tokenizer_named_pre(struct str name, struct named_pre *out);
+
 /*
  * All fail with ERR_UNSUPPORTED for what is none of these kinds or is not known to come out equal, naming it;
  * ERR_CORRUPT for what contradicts itself; ERR_LIMIT past base/limits.h; those that read JSON with ERR_INVALID for

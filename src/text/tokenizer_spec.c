@@ -83,6 +83,19 @@ static const struct named_pretokenizer *find_known(struct str name)
     return NULL;
 }
 
+bool tokenizer_named_pre(struct str name, struct named_pre *out)
+{
+    const struct named_pretokenizer *k = find_known(name.len == 0 ? STR("default") : name);
+
+    if (k == NULL)
+        return false;
+    *out = (struct named_pre){
+        .patterns = k->patterns, .nfc = k->form == NORMAL_NFC, .ignore_merges = k->ignore_merges};
+    while (out->n < COUNT_OF(k->patterns) && k->patterns[out->n] != NULL)
+        out->n++;
+    return true;
+}
+
 bool pretokenizer_named(struct str name, struct pretokenizer *out, enum normal_form *form,
                         bool *ignore_merges, struct error *err)
 {

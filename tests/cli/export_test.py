@@ -65,6 +65,21 @@ class ExportTest(HoneTest):
                 tensors, _ = header(self.path(out, "model.safetensors"))
                 self.assertEqual({t["dtype"] for name, t in tensors.items() if name != "__metadata__"}, {dtype.upper()})
 
+    def test_a_folder_is_made_of_a_gguf_file(self):
+        for base in (gguf("q4_1"), *(os.path.join(FAMILIES, name, "model.gguf") for name in ("llama3", "qwen2", "qwen3"))):
+            adapter = ADAPTER if base.startswith(TINY) else os.path.join(os.path.dirname(base), "adapter")
+            out = os.path.basename(os.path.dirname(base))
+            told = self.export(base, "safetensors", out, "--dtype", "f32", adapter=adapter)
+            self.assert_same(self.scores(self.path(out)), self.scores(base, adapter), WITHIN["f32"])
+            self.assertLess(told["verified"]["max_difference"], WITHIN["f32"])
+        tokenizer, was = json.loads(self.read("tiny", "tokenizer.json")), json.loads(self.read(HF, "tokenizer.json"))
+        for key in ("vocab", "merges", "ignore_merges"):
+            self.assertEqual(tokenizer["model"][key], was["model"][key])
+        self.assertEqual(tokenizer["added_tokens"], was["added_tokens"])
+        config, hf = json.loads(self.read("tiny", "config.json")), json.loads(self.read(HF, "config.json"))
+        for key in ("architectures", "hidden_size", "num_hidden_layers", "vocab_size", "tie_word_embeddings"):
+            self.assertEqual(config[key], hf[key])
+
     def test_an_adapter_keeps_every_bit(self):
         for base in (HF, gguf("q8_0")):
             was = self.scores(base, ADAPTER)
@@ -161,7 +176,12 @@ class ExportTest(HoneTest):
     def test_what_cannot_be_made_is_refused_and_leaves_nothing(self):
         base = ["export", "--adapter", ADAPTER, "--out", "out", "--format"]
         self.fails(*base, "gguf", "--model", HF, says=("folder", "convert_hf_to_gguf"))
-        self.fails(*base, "safetensors", "--model", gguf("f16"), says="GGUF")
+        olmo = os.path.join(FAMILIES, "olmo2")
+        self.fails("export", "--adapter", os.path.join(olmo, "adapter"), "--out", "out", "--format", "safetensors",
+                   "--model", os.path.join(olmo, "model.gguf"), says=("olmo2", "qwen3"))
+        yarn = os.path.join(FAMILIES, "mistral-yarn")
+        self.fails("export", "--out", "out", "--format", "safetensors", "--model", os.path.join(yarn, "model.gguf"),
+                   says="rotations")
         self.fails(*base, "safetensors", "--model", HF, "--dtype", "q8_0", says="q8_0")
         self.fails(*base, "peft", "--model", HF, "--dtype", "f16", says="f32")
         self.fails("export", "--model", HF, "--format", "peft", "--out", "out", says="adapter")
