@@ -287,7 +287,7 @@ static bool same_words(const struct export_options *o, const struct model_files 
     const struct str was = o->template.ptr != NULL ? o->template : model_files_template(o->files);
     const struct str is = model_files_template(now);
 
-    if (was.len != is.len || memcmp(was.ptr, is.ptr, was.len) != 0)
+    if (!str_eq(was, is))
         return fail(err, ERR_CORRUPT, "its chat template is another one than the run's");
     for (size_t i = 0; i < COUNT_OF(fixed); i++) {
         struct token_list a = {0}, b = {0};
