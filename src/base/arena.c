@@ -170,6 +170,23 @@ struct str arena_str(struct arena *a, struct str s)
     return (struct str){arena_text(a, s), s.len};
 }
 
+struct str arena_percent_decoded(struct arena *a, struct str s)
+{
+    char *out = arena_alloc(a, s.len + 1);
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        const bool may = s.ptr[i] == '%' && s.len - i > 2;
+        const int high = may ? hex_digit(s.ptr[i + 1]) : -1,
+                  low = may ? hex_digit(s.ptr[i + 2]) : -1;
+        const bool is = high >= 0 && low >= 0;
+
+        out[n++] = is ? (char)(16 * high + low) : s.ptr[i];
+        i += is ? 2 : 0;
+    }
+    return (struct str){out, n};
+}
+
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
     va_list ap, again;

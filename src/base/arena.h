@@ -45,5 +45,7 @@ void arena_defer(struct arena *a, void (*release)(void *what), void *what);
 /* Copies, ended by a zero byte. */
 char *arena_text(struct arena *a, struct str s);
 struct str arena_str(struct arena *a, struct str s);
+/* "%20" becomes a blank, and so on (RFC 3986); what is no such triple stays. Ended by a zero byte beyond len. */
+struct str arena_percent_decoded(struct arena *a, struct str s);
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 #endif

@@ -63,6 +63,19 @@ void buf_str(struct buf *b, struct str s)
     buf_put(b, s.ptr, s.len);
 }
 
+void buf_replaced(struct buf *b, struct str s, struct str from, struct str to)
+{
+    for (size_t at = 0; at <= s.len;) {
+        const size_t hit = str_find(s, from, at);
+
+        buf_put(b, s.ptr + at, hit - at);
+        if (hit == s.len)
+            break;
+        buf_str(b, to);
+        at = hit + from.len;
+    }
+}
+
 void buf_text(struct buf *b, const char *zero_ended)
 {
     buf_str(b, str_of(zero_ended));

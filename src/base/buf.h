@@ -22,6 +22,8 @@ void buf_release(struct buf *b);                /* all zeros is fine */
 void buf_clear(struct buf *b);                  /* empty, memory kept */
 void buf_put(struct buf *b, const void *bytes, size_t n);
 void buf_str(struct buf *b, struct str s);
+/* s with `to` in the place of each `from`, from left to right; from is not empty. */
+void buf_replaced(struct buf *b, struct str s, struct str from, struct str to);
 void buf_text(struct buf *b, const char *zero_ended);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -14,6 +14,15 @@ struct str str_trim(struct str s, const char *blanks)
     return s;
 }
 
+int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 size_t str_find(struct str s, struct str needle, size_t from)
 {
     if (needle.len == 0)

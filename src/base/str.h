@@ -54,6 +54,9 @@ static inline bool str_ends(struct str s, struct str suffix)
 /* Without those bytes of blanks that stand at its ends. */
 struct str str_trim(struct str s, const char *blanks);
 
+/* 0 to 15; -1: it is no hexadecimal digit. */
+int hex_digit(char c);
+
 /* Position of needle in s at or after from; s.len where there is none. */
 size_t str_find(struct str s, struct str needle, size_t from);
 

@@ -15,14 +15,12 @@ bool machine_setup(struct cli *c, struct error *err)
     return machine_choose_kernels(strcmp(kernels, "auto") == 0 ? NULL : kernels, err);
 }
 
-void machine_arithmetic(const struct cli *c, const struct run_habits *habits, struct model *m)
+void machine_arithmetic(const struct cli *c, struct run_habits *habits, struct model *m)
 {
+    run_habits_override(habits, option_text_if_given(c->options, OPT_PRECISION),
+                        option_text_if_given(c->options, OPT_KV_CACHE));
     m->precision = habits->precision;
     m->config.kv_cache = habits->kv_cache;
-    if (option_given(c->options, OPT_PRECISION))
-        (void)precision_named(str_of(option_text(c->options, OPT_PRECISION)), &m->precision);
-    if (option_given(c->options, OPT_KV_CACHE))
-        (void)kv_cache_named(str_of(option_text(c->options, OPT_KV_CACHE)), &m->config.kv_cache);
 }
 
 bool template_option(struct cli *c, const char **out, struct error *err)

@@ -12,7 +12,7 @@
 /* --threads and --kernels, for commands that compute. */
 MUST_CHECK bool machine_setup(struct cli *c, struct error *err);
 /* What a model is to compute in: --precision and --kv-cache, and what its run was trained in where they are not given. */
-void machine_arithmetic(const struct cli *c, const struct run_habits *habits, struct model *m);
+void machine_arithmetic(const struct cli *c, struct run_habits *habits, struct model *m);
 
 struct session {
     struct model_ref ref;

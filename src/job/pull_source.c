@@ -1,6 +1,7 @@
 /*
  * pull_source.c - what a user names, the addresses that follow from it, and what a refusal there means.
  */
+#include "base/buf.h"
 #include "job/model_store.h"
 #include "job/pull_internal.h"
 
@@ -108,28 +109,15 @@ static bool hub_page(const char *text, struct str path, struct arena *a, struct 
     return hub(text, org, name, revision, a, out, err);
 }
 
-static int hex_of(char c)
+/* "x%20y" -> "x y"; a zero byte's sign, which would end the name, stays. */
+static const char *plain_text(const char *text, struct arena *a)
 {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
+    struct buf kept = {.max_bytes = SIZE_MAX};
 
-/* "x%20y" -> "x y"; what is no such sign stays, and a zero byte's, which would end the name. */
-static const char *decode(const char *text, struct arena *a)
-{
-    char *out = arena_text(a, str_of(text)), *to = out;
-
-    for (const char *c = text; *c != '\0'; c++) {
-        const bool is =
-            c[0] == '%' && hex_of(c[1]) >= 0 && hex_of(c[2]) >= 0 && strncmp(c, "%00", 3) != 0;
-
-        *to++ = is ? (char)(hex_of(c[1]) * 16 + hex_of(c[2])) : *c;
-        c += is ? 2 : 0;
-    }
-    *to = '\0';
-    return out;
+    buf_replaced(&kept, str_of(text), STR("%00"), STR("%2500"));
+    const struct str plain = arena_percent_decoded(a, buf_view(&kept));
+    buf_release(&kept);
+    return plain.ptr;
 }
 
 /* Where http is no https: only to this machine, where nobody stands between. */
@@ -152,7 +140,7 @@ static bool web(const char *text, struct arena *a, struct pull_source *out, stru
     while (path.len > 0 && path.ptr[path.len - 1] == '/')
         path.len--;
     out->shown = arena_text(a, path);
-    out->own_name = decode(model_plain_name(out->shown, a), a);
+    out->own_name = plain_text(model_plain_name(out->shown, a), a);
     out->kind = str_ends(path, STR(".gguf")) ? PULL_URL_FILE : PULL_URL_FOLDER;
     /* a folder's files stand behind its path, where a query has no place */
     out->url = out->kind == PULL_URL_FILE ? arena_text(a, str_of(text)) : out->shown;

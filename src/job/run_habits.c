@@ -50,6 +50,14 @@ void run_habits_read(const char *run, struct run_habits *out)
     };
 }
 
+void run_habits_override(struct run_habits *h, const char *precision, const char *kv_cache)
+{
+    if (precision != NULL)
+        (void)precision_named(str_of(precision), &h->precision);
+    if (kv_cache != NULL)
+        (void)kv_cache_named(str_of(kv_cache), &h->kv_cache);
+}
+
 void run_habits_release(struct run_habits *h)
 {
     json_decref(h->job_file);

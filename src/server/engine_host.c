@@ -5,7 +5,6 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "job/run_habits.h"
-#include "model/kv.h"
 #include "server/engine_host_internal.h"
 
 #include <errno.h>
@@ -108,13 +107,10 @@ static void choose_arithmetic(const struct host *h, const struct request *r, str
     struct run_habits habits;
 
     run_habits_read(m->adapter != NULL ? m->run : NULL, &habits);
+    run_habits_override(&habits, h->opt.precision, h->opt.kv_cache);
     out->precision = habits.precision;
     out->kv_cache = habits.kv_cache;
     run_habits_release(&habits);
-    if (h->opt.precision != NULL)
-        (void)precision_named(str_of(h->opt.precision), &out->precision);
-    if (h->opt.kv_cache != NULL)
-        (void)kv_cache_named(str_of(h->opt.kv_cache), &out->kv_cache);
 }
 
 static bool is_like(const struct base *b, const struct base *wanted)

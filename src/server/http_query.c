@@ -4,17 +4,6 @@
 
 #include <strings.h>
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 bool http_decode(struct str in, bool plus_is_blank, struct arena *a, struct str *out)
 {
     char *to = arena_alloc(a, in.len + 1);

@@ -38,11 +38,6 @@ static const struct hyperparameter {
 };
 static const char *const efforts[] = {"default", "low", "medium", "high"};
 
-static bool is_none(const json_t *v)
-{
-    return v == NULL || json_is_null(v);
-}
-
 static bool wrong_type(const json_t *v, const char *param, const char *want, struct error *err)
 {
     return fail_code(err, ERR_INVALID, "invalid_type", param, "\"%s\" is %s, %s was expected",
@@ -73,7 +68,7 @@ static bool check_number(const struct hyperparameter *h, const json_t *v, const 
 
 static bool check_effort(const json_t *v, const char *param, struct error *err)
 {
-    if (is_none(v))
+    if (json_absent(v))
         return true;
     for (size_t i = 0; i < COUNT_OF(efforts); i++)
         if (str_is(json_str(v), efforts[i]))
@@ -88,7 +83,7 @@ static bool check_hyperparameters(const json_t *h, unsigned method, const char *
 {
     char param[64];
 
-    if (is_none(h))
+    if (json_absent(h))
         return true;
     if (!json_is_object(h))
         return wrong_type(h, where, "an object", err);
@@ -112,7 +107,7 @@ static bool check_format(const json_t *f, struct error *err)
 {
     struct grammar *g = NULL;
 
-    if (is_none(f))
+    if (json_absent(f))
         return true;
     if (!json_is_object(f))
         return wrong_type(f, FORMAT_PARAM, "an object", err);
@@ -150,7 +145,7 @@ static bool check_recipe(const json_t *body, struct error *err)
 static bool check_reinforcement(const json_t *m, struct job_request *out, struct error *err)
 {
     out->grader = json_object_get(m, "grader");
-    if (is_none(out->grader))
+    if (json_absent(out->grader))
         return missing("method.reinforcement.grader", err);
     if (!json_is_object(out->grader))
         return wrong_type(out->grader, "method.reinforcement.grader", "an object", err);
@@ -198,7 +193,7 @@ bool job_stays_here(const json_t *body, struct error *err)
     const json_t *hone = json_object_get(body, "hone");
     const json_t *m = json_object_get(json_object_get(body, "method"), "reinforcement");
 
-    if (!is_none(json_object_get(hone, "judges")))
+    if (!json_absent(json_object_get(hone, "judges")))
         return fail_code(err, ERR_UNSUPPORTED, "unsupported_parameter", "hone.judges",
                          "who answers for a grader's model is set where the server runs, not in a "
                          "job; whoever runs it may allow \"hone.judges\" with "
@@ -218,14 +213,14 @@ static bool read_method(const json_t *body, struct job_request *out, struct erro
     const struct method *found = NULL;
     char where[48];
 
-    if (is_none(method)) {
+    if (json_absent(method)) {
         out->method = "supervised";
         return check_hyperparameters(old, SFT, "hyperparameters", err) && check_recipe(body, err);
     }
     if (!json_is_object(method))
         return wrong_type(method, "method", "an object", err);
     const json_t *type = json_object_get(method, "type");
-    if (is_none(type))
+    if (json_absent(type))
         return missing("method.type", err);
     if (!json_is_string(type))
         return wrong_type(type, "method.type", "a text", err);
@@ -240,15 +235,15 @@ static bool read_method(const json_t *body, struct job_request *out, struct erro
     out->method = found->name;
     const json_t *m = json_object_get(method, found->name);
     if (json_object_size(old) > 0 &&
-        (found->bit != SFT || !is_none(json_object_get(m, "hyperparameters"))))
+        (found->bit != SFT || !json_absent(json_object_get(m, "hyperparameters"))))
         return fail_param(err, ERR_INVALID, "hyperparameters",
                           "\"hyperparameters\" stands beside \"method\": they belong into "
                           "\"method.%s.hyperparameters\"",
                           found->name);
     snprintf(where, sizeof where, "method.%s", found->name);
-    if (!is_none(m) && !json_is_object(m))
+    if (!json_absent(m) && !json_is_object(m))
         return wrong_type(m, where, "an object", err);
-    if (is_none(m) && found->bit == RFT)
+    if (json_absent(m) && found->bit == RFT)
         return missing("method.reinforcement", err);
     snprintf(where, sizeof where, "method.%s.hyperparameters", found->name);
     return check_hyperparameters(json_object_get(m, "hyperparameters"), found->bit, where, err) &&
@@ -264,7 +259,7 @@ static bool text_of(const json_t *body, const char *key, bool needed, size_t mos
     const json_t *v = json_object_get(body, key);
 
     *out = (struct str){0};
-    if (is_none(v))
+    if (json_absent(v))
         return !needed || missing(key, err);
     if (!json_is_string(v))
         return wrong_type(v, key, "a text", err);
@@ -306,7 +301,7 @@ static bool read_seed(const json_t *body, int64_t *out, struct error *err)
     const json_t *v = json_object_get(body, "seed");
 
     *out = -1;
-    if (is_none(v))
+    if (json_absent(v))
         return true;
     if (!json_is_integer(v))
         return wrong_type(v, "seed", "a whole number", err);
@@ -322,7 +317,7 @@ static bool read_integrations(const json_t *body, struct job_request *out, struc
     size_t i;
     json_t *v;
 
-    if (is_none(list))
+    if (json_absent(list))
         return true;
     if (!json_is_array(list))
         return wrong_type(list, "integrations", "a list", err);
@@ -405,13 +400,13 @@ static bool read_hone(const json_t *body, const struct job_rules *rules, struct 
     const json_t *rank = json_object_get(hone, "lora_rank"),
                  *embedding = json_object_get(hone, "embedding_model");
 
-    if (is_none(hone))
+    if (json_absent(hone))
         return true;
     if (!json_is_object(hone))
         return wrong_type(hone, "hone", "an object", err);
     if (!check_keys(json_object_get(hone, "judges"), rules, err))
         return false;
-    if (!is_none(embedding)) {
+    if (!json_absent(embedding)) {
         if (!json_is_string(embedding))
             return wrong_type(embedding, "hone.embedding_model", "a model's name", err);
         out->embedding_model = arena_text(a, json_str(embedding));
@@ -462,7 +457,7 @@ static json_t *shown_hyperparameters(const json_t *given, unsigned method, const
         else
             json_object_set_new(o, name, json_string("auto"));
     }
-    if (method == RFT && is_none(json_object_get(o, "reasoning_effort")))
+    if (method == RFT && json_absent(json_object_get(o, "reasoning_effort")))
         json_object_set_new(o, "reasoning_effort", json_string("default"));
     return o;
 }
@@ -477,7 +472,7 @@ json_t *job_method_shown(const json_t *body, const char *method, const json_t *r
     for (size_t i = 0; i < COUNT_OF(methods); i++)
         if (strcmp(methods[i].name, method) == 0)
             bit = methods[i].bit;
-    if (is_none(h) && bit == SFT)
+    if (json_absent(h) && bit == SFT)
         h = json_object_get(body, "hyperparameters");
     if (bit == RFT && json_object_get(inner, "response_format") == NULL)
         json_object_set_new(inner, "response_format", json_null());

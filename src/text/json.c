@@ -330,6 +330,11 @@ void json_write(struct buf *b, const json_t *value, const struct json_format *fm
     write_value(b, value, fmt == NULL ? &compact : fmt, 0);
 }
 
+bool json_absent(const json_t *value)
+{
+    return value == NULL || json_is_null(value);
+}
+
 struct str json_str(const json_t *value)
 {
     if (!json_is_string(value))

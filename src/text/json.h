@@ -53,6 +53,8 @@ MUST_CHECK bool json_get_double(const json_t *obj, const char *key, const char *
 MUST_CHECK bool json_get_bool(const json_t *obj, const char *key, const char *what, bool def,
                               bool *out, struct error *err);
 
+/* Missing, or null. */
+bool json_absent(const json_t *value);
 /* A string's bytes; {"", 0} for anything else. Lives as long as the value. */
 struct str json_str(const json_t *value);
 /* "a string", "a number", "null", ... for messages */

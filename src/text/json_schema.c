@@ -517,31 +517,6 @@ static bool collect_list(struct json_compiler *c, const json_t *list, const char
     return true;
 }
 
-static int hex_of(char ch)
-{
-    return ch >= '0' && ch <= '9'   ? ch - '0'
-           : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10
-           : ch >= 'A' && ch <= 'F' ? ch - 'A' + 10
-                                    : -1;
-}
-
-/* A reference is part of an address, where "%25" is '%' (RFC 3986); what is no such triple stays as it is. */
-static struct str percent_decoded(struct arena *a, struct str text)
-{
-    char *out = ARENA_ARRAY(a, char, text.len + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        const int high = i + 2 < text.len ? hex_of(text.ptr[i + 1]) : -1,
-                  low = i + 2 < text.len ? hex_of(text.ptr[i + 2]) : -1;
-        const bool triple = text.ptr[i] == '%' && high >= 0 && low >= 0;
-
-        out[n++] = triple ? (char)(16 * high + low) : text.ptr[i];
-        i += triple ? 2 : 0;
-    }
-    return (struct str){out, n};
-}
-
 /* Whether "#/..." within a schema names something else than it does in the document. */
 static bool has_own_base(const struct json_compiler *c, const json_t *schema)
 {
@@ -593,7 +568,7 @@ static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *
                         unsigned depth)
 {
     bool rebased;
-    const json_t *to = resolve(c, percent_decoded(&c->arena, json_str(ref)), &rebased);
+    const json_t *to = resolve(c, arena_percent_decoded(&c->arena, json_str(ref)), &rebased);
 
     if (to == NULL)
         return fail(c->err, json_is_string(ref) ? ERR_UNSUPPORTED : ERR_INVALID,

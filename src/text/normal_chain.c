@@ -140,19 +140,6 @@ static void nmt(struct str in, struct buf *out)
     }
 }
 
-static void replace_text(struct str from, struct str to, struct str in, struct buf *out)
-{
-    for (size_t at = 0; at <= in.len;) {
-        const size_t hit = str_find(in, from, at);
-
-        buf_put(out, in.ptr + at, hit - at);
-        if (hit == in.len)
-            break;
-        buf_str(out, to);
-        at = hit + from.len;
-    }
-}
-
 static bool replace_pattern(const struct normal_step *step, struct str in, struct buf *out,
                             struct error *err)
 {
@@ -221,7 +208,7 @@ static bool make(const struct normal_step *step, struct normal_scratch *s, struc
     case NORMAL_REPLACE:
         if (step->from.len == 0)
             return replace_pattern(step, in, out, err);
-        replace_text(step->from, step->to, in, out);
+        buf_replaced(out, in, step->from, step->to);
         return true;
     case NORMAL_PREPEND:
         buf_str(out, step->to);

@@ -13,15 +13,6 @@ bool token_decoder_add(struct token_decoder *d, struct token_decoder_step step, 
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 int token_byte(struct str token)
 {
     if (token.len != 6 || !str_starts(token, STR("<0x")) || token.ptr[5] != '>')
@@ -42,25 +33,12 @@ struct str token_decoder_strip(const struct token_decoder_step *step, struct str
     return text;
 }
 
-static void replace(struct str from, struct str to, struct str in, struct buf *out)
-{
-    for (size_t at = 0; at <= in.len;) {
-        const size_t hit = str_find(in, from, at);
-
-        buf_put(out, in.ptr + at, hit - at);
-        if (hit == in.len)
-            break;
-        buf_str(out, to);
-        at = hit + from.len;
-    }
-}
-
 static void decode(const struct token_decoder_step *step, bool first, struct str in,
                    struct buf *out)
 {
     switch (step->kind) {
     case DECODE_REPLACE:
-        replace(step->from, step->to, in, out);
+        buf_replaced(out, in, step->from, step->to);
         return;
     case DECODE_BYTES: {
         const int byte = token_byte(in);
@@ -72,7 +50,7 @@ static void decode(const struct token_decoder_step *step, bool first, struct str
         return;
     }
     case DECODE_METASPACE:
-        replace(step->from, first && step->drops_first ? STR("") : STR(" "), in, out);
+        buf_replaced(out, in, step->from, first && step->drops_first ? STR("") : STR(" "));
         return;
     case DECODE_STRIP:
         buf_str(out, token_decoder_strip(step, in));

@@ -10,37 +10,12 @@
 #define PATTERN_PART_BYTES ((size_t)1 << 10) /* of a text that becomes another */
 
 struct chain {
-    const char *what;
-    struct arena *arena;
-    struct tokenizer_parts *parts;
+    const struct tokenizer_reading *of;
     bool has_bytes;   /* a ByteLevel has been seen: what follows it would see its alphabet */
     bool has_decoder; /* some decoder other than ByteLevel */
     bool is_fused;    /* what follows decodes the whole text */
     bool is_decoded;  /* tokens of bytes are bytes by now */
-    struct error *err;
 };
-
-static bool wrong(struct chain *c, const char *key, const json_t *found, const char *expected)
-{
-    return fail_param(c->err, ERR_CORRUPT, key, "%s: \"%s\" is %s, %s was expected", c->what, key,
-                      json_kind(found), expected);
-}
-
-static bool unsupported(struct chain *c, const char *key, struct str kind)
-{
-    return fail_param(c->err, ERR_UNSUPPORTED, key, "%s: the %s \"" STR_FMT "\" is not offered",
-                      c->what, key, (int)size_min(kind.len, 100), kind.ptr);
-}
-
-static bool get_bool(struct chain *c, const json_t *obj, const char *key, bool def, bool *out)
-{
-    return json_get_bool(obj, key, c->what, def, out, c->err);
-}
-
-static bool absent(const json_t *v)
-{
-    return v == NULL || json_is_null(v);
-}
 
 /* Calls step for a link of the chain, or for each member of a Sequence of them. */
 typedef bool link_fn(struct chain *c, const json_t *link, struct str type);
@@ -49,17 +24,17 @@ static bool each_link(struct chain *c, const json_t *link, const char *key, cons
 {
     struct str type;
 
-    if (absent(link))
+    if (json_absent(link))
         return true;
     if (!json_is_object(link))
-        return wrong(c, key, link, "an object");
-    if (!json_get_str(link, "type", c->what, &type, c->err))
-        return fail_while(c->err, "reading %s", key);
+        return reading_wrong(c->of, key, link, "an object");
+    if (!json_get_str(link, "type", c->of->what, &type, c->of->err))
+        return fail_while(c->of->err, "reading %s", key);
     if (!str_is(type, "Sequence"))
         return step(c, link, type);
     const json_t *members = json_object_get(link, members_key);
     if (!json_is_array(members))
-        return wrong(c, members_key, members, "a list");
+        return reading_wrong(c->of, members_key, members, "a list");
     for (size_t i = 0; i < json_array_size(members); i++)
         if (!each_link(c, json_array_get(members, i), key, members_key,
                        step)) /* as deep as JSON may be */
@@ -70,11 +45,12 @@ static bool each_link(struct chain *c, const json_t *link, const char *key, cons
 /* A text as it stands; one that is endless would make a text of endless length. */
 static bool get_text(struct chain *c, const json_t *obj, const char *key, struct str *out)
 {
-    if (!json_get_str(obj, key, c->what, out, c->err))
+    if (!json_get_str(obj, key, c->of->what, out, c->of->err))
         return false;
     return out->len <= PATTERN_PART_BYTES ||
-           fail_param(c->err, ERR_LIMIT, key, "%s: \"%s\" has %zu bytes, at most %zu are allowed",
-                      c->what, key, out->len, PATTERN_PART_BYTES);
+           fail_param(c->of->err, ERR_LIMIT, key,
+                      "%s: \"%s\" has %zu bytes, at most %zu are allowed", c->of->what, key,
+                      out->len, PATTERN_PART_BYTES);
 }
 
 static bool read_replace(struct chain *c, const json_t *link, struct normal_step *out)
@@ -87,28 +63,29 @@ static bool read_replace(struct chain *c, const json_t *link, struct normal_step
     if (!get_text(c, link, "content", &out->to))
         return false;
     if (json_is_string(regex))
-        return pattern_compile(json_str(regex), &out->code, &out->has_jit, c->err);
+        return pattern_compile(json_str(regex), &out->code, &out->has_jit, c->of->err);
     if (!json_is_string(text))
-        return wrong(c, "pattern", pattern, "{\"Regex\": ...} or {\"String\": ...}");
+        return reading_wrong(c->of, "pattern", pattern, "{\"Regex\": ...} or {\"String\": ...}");
     out->from = json_str(text);
-    return out->from.len > 0 || unsupported(c, "normalizer", STR("Replace of an empty text"));
+    return out->from.len > 0 ||
+           reading_unsupported(c->of, "normalizer", STR("Replace of an empty text"));
 }
 
 /* strip_accents is null where the letters' case decides. */
 static bool read_bert(struct chain *c, const json_t *link, struct bert_normalizer *out)
 {
-    return get_bool(c, link, "clean_text", true, &out->clean) &&
-           get_bool(c, link, "handle_chinese_chars", true, &out->part_han) &&
-           get_bool(c, link, "lowercase", true, &out->lower) &&
-           get_bool(c, link, "strip_accents", out->lower, &out->strip_accents);
+    return reading_bool(c->of, link, "clean_text", true, &out->clean) &&
+           reading_bool(c->of, link, "handle_chinese_chars", true, &out->part_han) &&
+           reading_bool(c->of, link, "lowercase", true, &out->lower) &&
+           reading_bool(c->of, link, "strip_accents", out->lower, &out->strip_accents);
 }
 
 static bool read_charsmap(struct chain *c, const json_t *link, struct charsmap *out)
 {
     struct str base64;
 
-    return json_get_str(link, "precompiled_charsmap", c->what, &base64, c->err) &&
-           charsmap_build_base64(out, base64, c->arena, c->err);
+    return json_get_str(link, "precompiled_charsmap", c->of->what, &base64, c->of->err) &&
+           charsmap_build_base64(out, base64, c->of->arena, c->of->err);
 }
 
 static bool read_normalizer(struct chain *c, const json_t *link, struct str type,
@@ -138,8 +115,8 @@ static bool read_normalizer(struct chain *c, const json_t *link, struct str type
     }
     if (str_is(type, "Strip")) {
         out->kind = NORMAL_STRIP;
-        return get_bool(c, link, "strip_left", true, &out->left) &&
-               get_bool(c, link, "strip_right", true, &out->right);
+        return reading_bool(c->of, link, "strip_left", true, &out->left) &&
+               reading_bool(c->of, link, "strip_right", true, &out->right);
     }
     if (str_is(type, "BertNormalizer")) {
         out->kind = NORMAL_BERT;
@@ -149,22 +126,22 @@ static bool read_normalizer(struct chain *c, const json_t *link, struct str type
         out->kind = NORMAL_CHARSMAP;
         return read_charsmap(c, link, &out->map);
     }
-    return unsupported(c, "normalizer", type);
+    return reading_unsupported(c->of, "normalizer", type);
 }
 
 static bool take_normalizer(struct chain *c, const json_t *link, struct str type)
 {
-    struct normal_chain *all = &c->parts->normal;
+    struct normal_chain *all = &c->of->parts->normal;
     struct normal_step step = {.code = NULL};
 
     if (!read_normalizer(c, link, type, &step))
-        return fail_while(c->err, "reading normalizer of %s", c->what);
+        return fail_while(c->of->err, "reading normalizer of %s", c->of->what);
     if (all->n_steps < NORMAL_CHAIN_MAX_STEPS)
-        return normal_chain_add(all, &step, c->err);
+        return normal_chain_add(all, &step, c->of->err);
     struct normal_chain rest = {.n_steps = 1, .steps = {step}};
     normal_chain_release(&rest);
-    return fail_param(c->err, ERR_LIMIT, "normalizer",
-                      "%s: a normalizer of more than %d steps is not offered", c->what,
+    return fail_param(c->of->err, ERR_LIMIT, "normalizer",
+                      "%s: a normalizer of more than %d steps is not offered", c->of->what,
                       NORMAL_CHAIN_MAX_STEPS);
 }
 
@@ -177,7 +154,7 @@ static bool get_behavior(struct chain *c, const json_t *link, enum split_behavio
                                         [SPLIT_CONTIGUOUS] = "Contiguous"};
     struct str name;
 
-    if (!json_get_str(link, "behavior", c->what, &name, c->err))
+    if (!json_get_str(link, "behavior", c->of->what, &name, c->of->err))
         return false;
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         if (str_is(name, names[i])) {
@@ -185,7 +162,7 @@ static bool get_behavior(struct chain *c, const json_t *link, enum split_behavio
             return true;
         }
     }
-    return unsupported(c, "behavior", name);
+    return reading_unsupported(c->of, "behavior", name);
 }
 
 static bool take_split(struct chain *c, const json_t *link)
@@ -197,21 +174,22 @@ static bool take_split(struct chain *c, const json_t *link)
     bool invert;
 
     if (!json_is_string(regex) && !json_is_string(text))
-        return wrong(c, "pattern", pattern, "{\"Regex\": ...} or {\"String\": ...}");
-    if (!get_behavior(c, link, &behavior) || !get_bool(c, link, "invert", false, &invert))
+        return reading_wrong(c->of, "pattern", pattern, "{\"Regex\": ...} or {\"String\": ...}");
+    if (!get_behavior(c, link, &behavior) || !reading_bool(c->of, link, "invert", false, &invert))
         return false;
-    return json_is_string(regex)
-               ? pretokenizer_split(&c->parts->pre, json_str(regex), behavior, invert, c->err)
-               : pretokenizer_split_text(&c->parts->pre, json_str(text), behavior, invert, c->err);
+    return json_is_string(regex) ? pretokenizer_split(&c->of->parts->pre, json_str(regex), behavior,
+                                                      invert, c->of->err)
+                                 : pretokenizer_split_text(&c->of->parts->pre, json_str(text),
+                                                           behavior, invert, c->of->err);
 }
 
 static bool take_digits(struct chain *c, const json_t *link)
 {
     bool one_by_one;
 
-    return get_bool(c, link, "individual_digits", false, &one_by_one) &&
-           pretokenizer_split(&c->parts->pre, STR("\\p{N}"),
-                              one_by_one ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, c->err);
+    return reading_bool(c->of, link, "individual_digits", false, &one_by_one) &&
+           pretokenizer_split(&c->of->parts->pre, STR("\\p{N}"),
+                              one_by_one ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, c->of->err);
 }
 
 static bool take_byte_level(struct chain *c, const json_t *link)
@@ -219,12 +197,12 @@ static bool take_byte_level(struct chain *c, const json_t *link)
     bool prefix, regex;
 
     c->has_bytes = true;
-    return get_bool(c, link, "add_prefix_space", true, &prefix) &&
-           get_bool(c, link, "use_regex", true, &regex) &&
+    return reading_bool(c->of, link, "add_prefix_space", true, &prefix) &&
+           reading_bool(c->of, link, "use_regex", true, &regex) &&
            (!prefix ||
-            pretokenizer_add(&c->parts->pre, PRE_PREFIX_BLANK, SPLIT_ISOLATED, c->err)) &&
-           (!regex ||
-            pretokenizer_split(&c->parts->pre, STR(PATTERN_GPT2), SPLIT_ISOLATED, false, c->err));
+            pretokenizer_add(&c->of->parts->pre, PRE_PREFIX_BLANK, SPLIT_ISOLATED, c->of->err)) &&
+           (!regex || pretokenizer_split(&c->of->parts->pre, STR(PATTERN_GPT2), SPLIT_ISOLATED,
+                                         false, c->of->err));
 }
 
 static bool take_metaspace(struct chain *c, const json_t *link)
@@ -235,35 +213,35 @@ static bool take_metaspace(struct chain *c, const json_t *link)
     struct str sign;
     bool prefix, parts;
 
-    if (!json_get_str(link, "replacement", c->what, &sign, c->err) ||
-        !get_bool(c, link, "add_prefix_space", true, &prefix) ||
-        !get_bool(c, link, "split", true, &parts))
+    if (!json_get_str(link, "replacement", c->of->what, &sign, c->of->err) ||
+        !reading_bool(c->of, link, "add_prefix_space", true, &prefix) ||
+        !reading_bool(c->of, link, "split", true, &parts))
         return false;
     enum metaspace_prefix how = prefix ? METASPACE_ALWAYS : METASPACE_NEVER;
-    bool known = absent(scheme);
+    bool known = json_absent(scheme);
     for (size_t i = 0; i < COUNT_OF(names) && !known; i++)
         if (str_is(json_str(scheme), names[i])) {
             how = prefix ? (enum metaspace_prefix)i : METASPACE_NEVER;
             known = true;
         }
-    return (known || unsupported(c, "prepend_scheme", json_str(scheme))) &&
-           pretokenizer_metaspace(&c->parts->pre, sign, how, parts, c->err);
+    return (known || reading_unsupported(c->of, "prepend_scheme", json_str(scheme))) &&
+           pretokenizer_metaspace(&c->of->parts->pre, sign, how, parts, c->of->err);
 }
 
 static bool take_punctuation(struct chain *c, const json_t *link)
 {
     enum split_behavior behavior = SPLIT_ISOLATED;
 
-    return (absent(json_object_get(link, "behavior")) || get_behavior(c, link, &behavior)) &&
-           pretokenizer_add(&c->parts->pre, PRE_PUNCTUATION, behavior, c->err);
+    return (json_absent(json_object_get(link, "behavior")) || get_behavior(c, link, &behavior)) &&
+           pretokenizer_add(&c->of->parts->pre, PRE_PUNCTUATION, behavior, c->of->err);
 }
 
 static bool take_delimiter(struct chain *c, const json_t *link)
 {
     struct str delimiter;
 
-    return json_get_str(link, "delimiter", c->what, &delimiter, c->err) &&
-           pretokenizer_split_text(&c->parts->pre, delimiter, SPLIT_REMOVED, false, c->err);
+    return json_get_str(link, "delimiter", c->of->what, &delimiter, c->of->err) &&
+           pretokenizer_split_text(&c->of->parts->pre, delimiter, SPLIT_REMOVED, false, c->of->err);
 }
 
 static bool take_pretokenizer(struct chain *c, const json_t *link, struct str type)
@@ -271,9 +249,9 @@ static bool take_pretokenizer(struct chain *c, const json_t *link, struct str ty
     bool ok;
 
     if (c->has_bytes)
-        return fail_param(c->err, ERR_UNSUPPORTED, "pre_tokenizer",
+        return fail_param(c->of->err, ERR_UNSUPPORTED, "pre_tokenizer",
                           "%s: the pre_tokenizer \"" STR_FMT "\" after ByteLevel is not offered",
-                          c->what, (int)size_min(type.len, 100), type.ptr);
+                          c->of->what, (int)size_min(type.len, 100), type.ptr);
     if (str_is(type, "Split"))
         ok = take_split(c, link);
     else if (str_is(type, "Digits"))
@@ -287,21 +265,22 @@ static bool take_pretokenizer(struct chain *c, const json_t *link, struct str ty
     else if (str_is(type, "CharDelimiterSplit"))
         ok = take_delimiter(c, link);
     else if (str_is(type, "Whitespace"))
-        ok = pretokenizer_add(&c->parts->pre, PRE_WORDS, SPLIT_ISOLATED, c->err);
+        ok = pretokenizer_add(&c->of->parts->pre, PRE_WORDS, SPLIT_ISOLATED, c->of->err);
     else if (str_is(type, "WhitespaceSplit"))
-        ok = pretokenizer_add(&c->parts->pre, PRE_WHITE, SPLIT_ISOLATED, c->err);
+        ok = pretokenizer_add(&c->of->parts->pre, PRE_WHITE, SPLIT_ISOLATED, c->of->err);
     else if (str_is(type, "BertPreTokenizer"))
-        ok = pretokenizer_add(&c->parts->pre, PRE_BERT, SPLIT_ISOLATED, c->err);
+        ok = pretokenizer_add(&c->of->parts->pre, PRE_BERT, SPLIT_ISOLATED, c->of->err);
     else
-        return unsupported(c, "pre_tokenizer", type);
-    return ok || fail_while(c->err, "reading pre_tokenizer of %s", c->what);
+        return reading_unsupported(c->of, "pre_tokenizer", type);
+    return ok || fail_while(c->of->err, "reading pre_tokenizer of %s", c->of->what);
 }
 
 /* A step that looks at one token cannot come behind one that joins them. */
 static bool misplaced(struct chain *c, const char *type, const char *behind)
 {
-    return fail_param(c->err, ERR_UNSUPPORTED, "decoder",
-                      "%s: the decoder \"%s\" behind \"%s\" is not offered", c->what, type, behind);
+    return fail_param(c->of->err, ERR_UNSUPPORTED, "decoder",
+                      "%s: the decoder \"%s\" behind \"%s\" is not offered", c->of->what, type,
+                      behind);
 }
 
 static bool read_decoder_replace(struct chain *c, const json_t *link,
@@ -312,36 +291,37 @@ static bool read_decoder_replace(struct chain *c, const json_t *link,
 
     out->kind = DECODE_REPLACE;
     if (json_is_string(json_object_get(pattern, "Regex")))
-        return unsupported(c, "decoder", STR("Replace of a Regex"));
+        return reading_unsupported(c->of, "decoder", STR("Replace of a Regex"));
     if (!json_is_string(text))
-        return wrong(c, "pattern", pattern, "{\"String\": ...}");
+        return reading_wrong(c->of, "pattern", pattern, "{\"String\": ...}");
     out->from = json_str(text);
-    return (out->from.len > 0 || unsupported(c, "decoder", STR("Replace of an empty text"))) &&
+    return (out->from.len > 0 ||
+            reading_unsupported(c->of, "decoder", STR("Replace of an empty text"))) &&
            get_text(c, link, "content", &out->to);
 }
 
 static bool take_strip(struct chain *c, const json_t *link)
 {
-    struct token_decoder *d = &c->parts->decoder;
+    struct token_decoder *d = &c->of->parts->decoder;
     struct token_decoder_step step = {.kind = DECODE_STRIP};
     int64_t start, stop;
     size_t at = 0;
 
     if (!get_text(c, link, "content", &step.from) ||
-        !json_get_int(link, "start", c->what, 0, 0, INT32_MAX, &start, c->err) ||
-        !json_get_int(link, "stop", c->what, 0, 0, INT32_MAX, &stop, c->err))
+        !json_get_int(link, "start", c->of->what, 0, 0, INT32_MAX, &start, c->of->err) ||
+        !json_get_int(link, "stop", c->of->what, 0, 0, INT32_MAX, &stop, c->of->err))
         return false;
     if (step.from.len > 0)
         (void)utf8_next(step.from, &at);
     if (at == 0 || at != step.from.len)
-        return fail_param(c->err, ERR_CORRUPT, "content",
+        return fail_param(c->of->err, ERR_CORRUPT, "content",
                           "%s: the decoder Strip takes away \"" STR_FMT
                           "\", one character was expected",
-                          c->what, (int)size_min(step.from.len, 100), step.from.ptr);
+                          c->of->what, (int)size_min(step.from.len, 100), step.from.ptr);
     step.start = (size_t)start;
     step.stop = (size_t)stop;
     if (!c->is_fused)
-        return token_decoder_add(d, step, c->err);
+        return token_decoder_add(d, step, c->of->err);
     if (d->whole.from.len > 0)
         return misplaced(c, "Strip", "Strip");
     d->whole = step;
@@ -354,12 +334,13 @@ static bool take_metaspace_decoder(struct chain *c, const json_t *link)
     struct token_decoder_step step = {.kind = DECODE_METASPACE};
     bool prefix;
 
-    if (!json_get_str(link, "replacement", c->what, &step.from, c->err) ||
-        !get_bool(c, link, "add_prefix_space", true, &prefix))
+    if (!json_get_str(link, "replacement", c->of->what, &step.from, c->of->err) ||
+        !reading_bool(c->of, link, "add_prefix_space", true, &prefix))
         return false;
     step.drops_first = prefix && !str_is(json_str(scheme), "never");
-    return (step.from.len > 0 || unsupported(c, "decoder", STR("Metaspace of nothing"))) &&
-           token_decoder_add(&c->parts->decoder, step, c->err);
+    return (step.from.len > 0 ||
+            reading_unsupported(c->of, "decoder", STR("Metaspace of nothing"))) &&
+           token_decoder_add(&c->of->parts->decoder, step, c->of->err);
 }
 
 static bool take_decoder(struct chain *c, const json_t *link, struct str type)
@@ -369,7 +350,7 @@ static bool take_decoder(struct chain *c, const json_t *link, struct str type)
     if (str_is(type, "ByteLevel") && c->has_bytes)
         return true;
     if (c->has_bytes)
-        return unsupported(c, "decoder", type);
+        return reading_unsupported(c->of, "decoder", type);
     c->has_decoder = true;
     if (str_is(type, "Fuse")) {
         c->is_fused = true;
@@ -380,7 +361,7 @@ static bool take_decoder(struct chain *c, const json_t *link, struct str type)
     const bool replace = str_is(type, "Replace"), metaspace = str_is(type, "Metaspace"),
                bytes = str_is(type, "ByteFallback");
     if (!replace && !metaspace && !bytes)
-        return unsupported(c, "decoder", type);
+        return reading_unsupported(c->of, "decoder", type);
     if (c->is_fused || c->is_decoded)
         return misplaced(c,
                          replace     ? "Replace"
@@ -391,13 +372,12 @@ static bool take_decoder(struct chain *c, const json_t *link, struct str type)
     if (metaspace)
         return take_metaspace_decoder(c, link);
     return (bytes || read_decoder_replace(c, link, &step)) &&
-           token_decoder_add(&c->parts->decoder, step, c->err);
+           token_decoder_add(&c->of->parts->decoder, step, c->of->err);
 }
 
-bool chain_from_json(const json_t *root, const char *what, struct arena *a,
-                     struct tokenizer_parts *parts, bool *has_bytes, struct error *err)
+bool chain_from_json(const json_t *root, const struct tokenizer_reading *of, bool *has_bytes)
 {
-    struct chain c = {.what = what, .arena = a, .parts = parts, .err = err};
+    struct chain c = {.of = of};
 
     if (!each_link(&c, json_object_get(root, "normalizer"), "normalizer", "normalizers",
                    take_normalizer) ||
@@ -407,8 +387,8 @@ bool chain_from_json(const json_t *root, const char *what, struct arena *a,
         return false;
     *has_bytes = c.has_bytes;
     return c.has_bytes || c.has_decoder ||
-           fail_param(err, ERR_UNSUPPORTED, "decoder",
+           fail_param(of->err, ERR_UNSUPPORTED, "decoder",
                       "%s: without a decoder (and without the pre_tokenizer ByteLevel) tokens are "
                       "words of their own, which is not offered",
-                      what);
+                      of->what);
 }

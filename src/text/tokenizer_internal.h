@@ -85,12 +85,25 @@ MUST_CHECK bool tokenizer_build(struct tokenizer_parts *parts, struct tokenizer 
 MUST_CHECK bool merge_from_text(struct str text, const char *what, size_t number,
                                 struct merge_pair *out, struct error *err);
 
+/* A tokenizer.json on its way into parts. what names it in errors; what is made for parts lives in the arena. */
+struct tokenizer_reading {
+    const char *what;
+    struct arena *arena;
+    struct tokenizer_parts *parts;
+    struct error *err;
+};
+/* Each false: found, under key, is not what was expected; the kind of key's is understood, and not offered. */
+bool reading_wrong(const struct tokenizer_reading *c, const char *key, const json_t *found,
+                   const char *expected);
+bool reading_unsupported(const struct tokenizer_reading *c, const char *key, struct str kind);
+MUST_CHECK bool reading_bool(const struct tokenizer_reading *c, const json_t *obj, const char *key,
+                             bool def, bool *out);
 /*
- * tokenizer.json's chain around its model, for all but WordPiece, into parts: normalizer, pre_tokenizer and decoder. has_bytes:
- * its pre_tokenizer has ByteLevel.
+ * The chain around its model, for all but WordPiece, into parts: normalizer, pre_tokenizer and decoder. has_bytes: its pre_tokenizer
+ * has ByteLevel.
  */
-MUST_CHECK bool chain_from_json(const json_t *root, const char *what, struct arena *a,
-                                struct tokenizer_parts *parts, bool *has_bytes, struct error *err);
+MUST_CHECK bool chain_from_json(const json_t *root, const struct tokenizer_reading *of,
+                                bool *has_bytes);
 
 /* GGUF's name of a pre-tokeniser becomes its patterns, normal form and ignore_merges. */
 MUST_CHECK bool pretokenizer_named(struct str name, struct pretokenizer *out,

@@ -12,53 +12,42 @@
 
 #include <inttypes.h>
 
-struct chain {
-    const char *what;
-    struct arena *arena;
-    struct tokenizer_parts *parts;
-    struct wordpiece_parts wordpiece;
-    struct error *err;
-};
-
-static bool wrong(struct chain *c, const char *key, const json_t *found, const char *expected)
+bool reading_wrong(const struct tokenizer_reading *c, const char *key, const json_t *found,
+                   const char *expected)
 {
     return fail_param(c->err, ERR_CORRUPT, key, "%s: \"%s\" is %s, %s was expected", c->what, key,
                       json_kind(found), expected);
 }
 
-static bool unsupported(struct chain *c, const char *key, struct str kind)
+bool reading_unsupported(const struct tokenizer_reading *c, const char *key, struct str kind)
 {
     return fail_param(c->err, ERR_UNSUPPORTED, key, "%s: the %s \"" STR_FMT "\" is not offered",
                       c->what, key, (int)size_min(kind.len, 100), kind.ptr);
 }
 
-static bool get_bool(struct chain *c, const json_t *obj, const char *key, bool def, bool *out)
+bool reading_bool(const struct tokenizer_reading *c, const json_t *obj, const char *key, bool def,
+                  bool *out)
 {
     return json_get_bool(obj, key, c->what, def, out, c->err);
 }
 
-static bool absent(const json_t *v)
-{
-    return v == NULL || json_is_null(v);
-}
-
 /* The settings of BPE that change its answers in ways that are not offered must be off. */
-static bool check_model(struct chain *c, const json_t *model)
+static bool check_model(struct tokenizer_reading *c, const json_t *model)
 {
     static const char *const texts[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     const json_t *type = json_object_get(model, "type"),
                  *dropout = json_object_get(model, "dropout");
 
     if (!json_is_object(model))
-        return wrong(c, "model", model, "an object");
-    if (!absent(type) && !str_is(json_str(type), "BPE"))
-        return unsupported(c, "model", json_str(type));
-    if (!absent(dropout) && json_number_value(dropout) != 0)
-        return unsupported(c, "model", STR("BPE with dropout"));
+        return reading_wrong(c, "model", model, "an object");
+    if (!json_absent(type) && !str_is(json_str(type), "BPE"))
+        return reading_unsupported(c, "model", json_str(type));
+    if (!json_absent(dropout) && json_number_value(dropout) != 0)
+        return reading_unsupported(c, "model", STR("BPE with dropout"));
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         const json_t *v = json_object_get(model, texts[i]);
 
-        if (!absent(v) && json_str(v).len > 0)
+        if (!json_absent(v) && json_str(v).len > 0)
             return fail_param(c->err, ERR_UNSUPPORTED, texts[i],
                               "%s: a %s (\"" STR_FMT "\") is not offered", c->what, texts[i],
                               (int)size_min(json_str(v).len, 100), json_str(v).ptr);
@@ -66,7 +55,7 @@ static bool check_model(struct chain *c, const json_t *model)
     return true;
 }
 
-static bool get_id(struct chain *c, const json_t *v, struct str token, token_id *out)
+static bool get_id(struct tokenizer_reading *c, const json_t *v, struct str token, token_id *out)
 {
     const json_int_t id = json_integer_value(v);
 
@@ -83,30 +72,30 @@ static bool get_id(struct chain *c, const json_t *v, struct str token, token_id 
     return true;
 }
 
-static bool take_added_token(struct chain *c, const json_t *v, struct added_token *out)
+static bool take_added_token(struct tokenizer_reading *c, const json_t *v, struct added_token *out)
 {
     struct added_token a = {0};
 
     if (!json_is_object(v))
-        return wrong(c, "added_tokens", v, "a list of objects");
+        return reading_wrong(c, "added_tokens", v, "a list of objects");
     if (!json_get_str(v, "content", c->what, &a.text, c->err) ||
         !get_id(c, json_object_get(v, "id"), a.text, &a.id) ||
-        !get_bool(c, v, "special", false, &a.special) ||
-        !get_bool(c, v, "lstrip", false, &a.lstrip) ||
-        !get_bool(c, v, "rstrip", false, &a.rstrip) ||
-        !get_bool(c, v, "single_word", false, &a.single_word) ||
-        !get_bool(c, v, "normalized", !a.special, &a.normalized))
+        !reading_bool(c, v, "special", false, &a.special) ||
+        !reading_bool(c, v, "lstrip", false, &a.lstrip) ||
+        !reading_bool(c, v, "rstrip", false, &a.rstrip) ||
+        !reading_bool(c, v, "single_word", false, &a.single_word) ||
+        !reading_bool(c, v, "normalized", !a.special, &a.normalized))
         return fail_while(c->err, "reading added_tokens");
     *out = a;
     return true;
 }
 
-static bool take_added_tokens(struct chain *c, const json_t *list, token_id *highest)
+static bool take_added_tokens(struct tokenizer_reading *c, const json_t *list, token_id *highest)
 {
     const size_t n = json_array_size(list);
 
-    if (!absent(list) && !json_is_array(list))
-        return wrong(c, "added_tokens", list, "a list");
+    if (!json_absent(list) && !json_is_array(list))
+        return reading_wrong(c, "added_tokens", list, "a list");
     if (n > LIMIT_VOCAB)
         return fail(c->err, ERR_LIMIT, "%s: more than the %zu added tokens allowed", c->what,
                     LIMIT_VOCAB);
@@ -123,7 +112,7 @@ static bool take_added_tokens(struct chain *c, const json_t *list, token_id *hig
     return true;
 }
 
-static struct str *spellings_new(struct chain *c, token_id highest)
+static struct str *spellings_new(struct tokenizer_reading *c, token_id highest)
 {
     c->parts->n_tokens = (size_t)(highest + 1);
     struct str *spelling =
@@ -134,14 +123,14 @@ static struct str *spellings_new(struct chain *c, token_id highest)
 }
 
 /* {token: id}: ids may leave holes; the highest decides how many there are. */
-static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *added_list)
+static bool take_tokens(struct tokenizer_reading *c, const json_t *vocab, const json_t *added_list)
 {
     json_t *iterated =
         (json_t *)(uintptr_t)vocab; /* jansson's iterators are not const, and change nothing */
     token_id highest = -1, id;
 
     if (!json_is_object(vocab))
-        return wrong(c, "vocab", vocab, "an object");
+        return reading_wrong(c, "vocab", vocab, "an object");
     if (json_object_size(vocab) > LIMIT_VOCAB)
         return fail(c->err, ERR_LIMIT, "%s: more than the %zu tokens allowed", c->what,
                     LIMIT_VOCAB);
@@ -174,13 +163,14 @@ static bool take_tokens(struct chain *c, const json_t *vocab, const json_t *adde
 }
 
 /* [[token, score], ...] of Unigram: a token's place is its id. */
-static bool take_scored_tokens(struct chain *c, const json_t *vocab, const json_t *added_list)
+static bool take_scored_tokens(struct tokenizer_reading *c, const json_t *vocab,
+                               const json_t *added_list)
 {
     const size_t n = json_array_size(vocab);
     token_id highest = (token_id)size_min(n, LIMIT_VOCAB) - 1;
 
     if (!json_is_array(vocab) || n == 0)
-        return wrong(c, "vocab", vocab, "a list of tokens and scores");
+        return reading_wrong(c, "vocab", vocab, "a list of tokens and scores");
     if (n > LIMIT_VOCAB)
         return fail(c->err, ERR_LIMIT, "%s: more than the %zu tokens allowed", c->what,
                     LIMIT_VOCAB);
@@ -206,14 +196,14 @@ static bool take_scored_tokens(struct chain *c, const json_t *vocab, const json_
     return true;
 }
 
-static bool take_merges(struct chain *c, const json_t *list)
+static bool take_merges(struct tokenizer_reading *c, const json_t *list)
 {
     const size_t n = json_array_size(list);
     size_t n_taken = 0;
     struct merge_pair *merges = NULL;
 
     if (!json_is_array(list))
-        return wrong(c, "merges", list, "a list");
+        return reading_wrong(c, "merges", list, "a list");
     if (n > LIMIT_MERGES)
         return fail(c->err, ERR_LIMIT, "%s: %zu merges are more than the %zu allowed", c->what, n,
                     LIMIT_MERGES);
@@ -242,7 +232,7 @@ static bool take_merges(struct chain *c, const json_t *list)
     return true;
 }
 
-static bool take_bpe(struct chain *c, const json_t *root, const json_t *model)
+static bool take_bpe(struct tokenizer_reading *c, const json_t *root, const json_t *model)
 {
     struct tokenizer_parts *p = c->parts;
     bool has_bytes;
@@ -250,19 +240,19 @@ static bool take_bpe(struct chain *c, const json_t *root, const json_t *model)
     if (!check_model(c, model) ||
         !take_tokens(c, json_object_get(model, "vocab"), json_object_get(root, "added_tokens")) ||
         !take_merges(c, json_object_get(model, "merges")) ||
-        !get_bool(c, model, "ignore_merges", false, &p->ignore_merges) ||
-        !get_bool(c, model, "fuse_unk", false, &p->fuse_unknown) ||
-        !get_bool(c, model, "byte_fallback", false, &p->byte_fallback))
+        !reading_bool(c, model, "ignore_merges", false, &p->ignore_merges) ||
+        !reading_bool(c, model, "fuse_unk", false, &p->fuse_unknown) ||
+        !reading_bool(c, model, "byte_fallback", false, &p->byte_fallback))
         return false;
     p->unknown = json_str(json_object_get(model, "unk_token"));
-    if (!chain_from_json(root, c->what, c->arena, p, &has_bytes, c->err))
+    if (!chain_from_json(root, c, &has_bytes))
         return false;
     p->kind = has_bytes ? TOKENIZER_BYTES : TOKENIZER_CHARACTERS;
     return !(has_bytes && p->byte_fallback) ||
-           unsupported(c, "model", STR("BPE with byte_fallback behind ByteLevel"));
+           reading_unsupported(c, "model", STR("BPE with byte_fallback behind ByteLevel"));
 }
 
-static bool take_unigram(struct chain *c, const json_t *root, const json_t *model)
+static bool take_unigram(struct tokenizer_reading *c, const json_t *root, const json_t *model)
 {
     struct tokenizer_parts *p = c->parts;
     const json_t *unknown = json_object_get(model, "unk_id");
@@ -271,22 +261,22 @@ static bool take_unigram(struct chain *c, const json_t *root, const json_t *mode
     p->kind = TOKENIZER_UNIGRAM;
     if (!take_scored_tokens(c, json_object_get(model, "vocab"),
                             json_object_get(root, "added_tokens")) ||
-        !get_bool(c, model, "byte_fallback", false, &p->byte_fallback) ||
-        !chain_from_json(root, c->what, c->arena, p, &has_bytes, c->err))
+        !reading_bool(c, model, "byte_fallback", false, &p->byte_fallback) ||
+        !chain_from_json(root, c, &has_bytes))
         return false;
     if (has_bytes)
-        return unsupported(c, "model", STR("Unigram behind ByteLevel"));
-    if (absent(unknown))
-        return unsupported(c, "model", STR("Unigram without unk_id"));
+        return reading_unsupported(c, "model", STR("Unigram behind ByteLevel"));
+    if (json_absent(unknown))
+        return reading_unsupported(c, "model", STR("Unigram without unk_id"));
     if (!json_is_integer(unknown) || json_integer_value(unknown) < 0 ||
         json_integer_value(unknown) >= (json_int_t)json_array_size(json_object_get(model, "vocab")))
-        return wrong(c, "unk_id", unknown, "a token's id");
+        return reading_wrong(c, "unk_id", unknown, "a token's id");
     p->unknown = p->spelling[json_integer_value(unknown)];
     return p->unknown.len > 0 ||
-           unsupported(c, "model", STR("Unigram whose unknown token has no text"));
+           reading_unsupported(c, "model", STR("Unigram whose unknown token has no text"));
 }
 
-static bool take_all(struct chain *c, const json_t *root)
+static bool take_all(struct tokenizer_reading *c, const json_t *root)
 {
     const json_t *model = json_object_get(root, "model");
     const struct str type = json_str(json_object_get(model, "type"));
@@ -296,11 +286,13 @@ static bool take_all(struct chain *c, const json_t *root)
         return fail(c->err, ERR_CORRUPT, "%s is %s, an object was expected", c->what,
                     json_kind(root));
     if (str_is(type, "WordPiece")) {
+        struct wordpiece_parts *words = ARENA_NEW(c->arena, struct wordpiece_parts);
+
         p->kind = TOKENIZER_WORDS;
-        p->wordpiece = &c->wordpiece;
+        p->wordpiece = words;
         return take_tokens(c, json_object_get(model, "vocab"),
                            json_object_get(root, "added_tokens")) &&
-               wordpiece_from_json(root, c->what, &c->wordpiece, &p->unknown, c->err);
+               wordpiece_from_json(root, c->what, words, &p->unknown, c->err);
     }
     return str_is(type, "Unigram") ? take_unigram(c, root, model) : take_bpe(c, root, model);
 }
@@ -310,7 +302,7 @@ bool tokenizer_open_json(struct str text, const char *what, struct tokenizer **o
 {
     struct tokenizer_parts parts = {.what = what};
     struct arena a = {0};
-    struct chain c = {.what = what, .arena = &a, .parts = &parts, .err = err};
+    struct tokenizer_reading c = {.what = what, .arena = &a, .parts = &parts, .err = err};
     json_t *root = NULL;
     bool ok = json_parse(text, what, &root, err) && take_all(&c, root) &&
               tokenizer_build(&parts, out, err);

@@ -5,11 +5,6 @@
 #include "base/size.h"
 #include "text/tokenizer_internal.h"
 
-static bool absent(const json_t *v)
-{
-    return v == NULL || json_is_null(v);
-}
-
 static bool unsupported(const char *what, const char *key, struct str kind, struct error *err)
 {
     return fail_param(err, ERR_UNSUPPORTED, key,
@@ -23,7 +18,7 @@ static bool read_normalizer(const json_t *n, const char *what, struct bert_norma
 {
     struct str type;
 
-    if (absent(n))
+    if (json_absent(n))
         return true; /* the text as it is */
     return json_get_str(n, "type", what, &type, err) &&
            (str_is(type, "BertNormalizer") || unsupported(what, "normalizer", type, err)) &&
@@ -74,7 +69,7 @@ static bool read_ends(const json_t *processor, const char *what, struct wordpiec
 {
     struct str type;
 
-    if (absent(processor))
+    if (json_absent(processor))
         return true;
     if (!json_get_str(processor, "type", what, &type, err))
         return fail_while(err, "reading post_processor");

@@ -97,6 +97,23 @@ static void what_was_sized_outside_may_be_refused(void **state)
     arena_release(&a);
 }
 
+static void percent_signs_become_bytes_where_they_are_whole(void **state)
+{
+    static const struct {
+        const char *in, *out;
+    } cases[] = {{"a%20b", "a b"}, {"%C3%a9", "\xc3\xa9"}, {"%2525", "%25"}, {"100%", "100%"},
+                 {"%2", "%2"},     {"%g0%0g", "%g0%0g"},   {"%%41", "%A"},   {"", ""}};
+    struct arena a = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_string_equal(arena_percent_decoded(&a, str_of(cases[i].in)).ptr, cases[i].out);
+    const struct str zero = arena_percent_decoded(&a, STR("x%00y"));
+    assert_int_equal(zero.len, 3);
+    assert_memory_equal(zero.ptr, "x\0y", 4);
+    arena_release(&a);
+}
+
 static void texts_end_with_a_zero_byte(void **state)
 {
     struct arena a = {0};
@@ -179,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_lifetime_that_repeats_takes_nothing_more_from_the_system),
         cmocka_unit_test(nothing_is_still_a_place_of_its_own),
         cmocka_unit_test(what_was_sized_outside_may_be_refused),
+        cmocka_unit_test(percent_signs_become_bytes_where_they_are_whole),
         cmocka_unit_test(texts_end_with_a_zero_byte),
         cmocka_unit_test(out_of_memory_stops_the_process_with_a_sentence),
     };

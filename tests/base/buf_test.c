@@ -36,6 +36,19 @@ static void what_is_put_in_comes_out_in_order(void **state)
     buf_release(&(struct buf){0});
 }
 
+static void each_is_replaced_from_left_to_right(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 100);
+    buf_replaced(&b, STR("aaa-a"), STR("aa"), STR("<>"));
+    buf_replaced(&b, STR(""), STR("x"), STR("y"));
+    buf_replaced(&b, STR("xx"), STR("x"), STR(""));
+    assert_string_equal(buf_view(&b).ptr, "<>a-a");
+    buf_release(&b);
+}
+
 static void the_greatest_size_is_met_exactly(void **state)
 {
     struct buf b;
@@ -108,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_put_in_comes_out_in_order),
+        cmocka_unit_test(each_is_replaced_from_left_to_right),
         cmocka_unit_test(the_greatest_size_is_met_exactly),
         cmocka_unit_test(what_does_not_fit_is_left_out_whole),
         cmocka_unit_test(a_size_that_cannot_be_is_an_overflow_not_a_crash),

@@ -181,29 +181,28 @@ void gelu(size_t m, size_t n, const float *x, float *y)
     run(&p);
 }
 
-static void swiglu_one(const struct rows *p, size_t i)
+/* The rows of a gate, forward and backward: which function it is stands in one. */
+static void gate_rows(size_t m, size_t n, const float *gate, const float *up, float *y,
+                      struct rounded *rounded, void (*one)(const struct rows *p, size_t i))
 {
-    kernels()->swiglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
-}
-
-void swiglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
-                struct rounded *rounded)
-{
-    struct rows p = {.m = m,
-                     .n = n,
-                     .gate = gate,
-                     .up = up,
-                     .y = y,
-                     .ldy = n,
-                     .rounded = rounded,
-                     .one = swiglu_one};
+    struct rows p = {
+        .m = m, .n = n, .gate = gate, .up = up, .y = y, .ldy = n, .rounded = rounded, .one = one};
 
     run(&p);
 }
 
-void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y)
+static void gate_rows_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                           float *dgate, float *dup, void (*one)(const struct rows *p, size_t i))
 {
-    swiglu_and(m, n, gate, up, y, NULL);
+    struct rows p = {
+        .m = m, .n = n, .gate = gate, .up = up, .dy = dy, .dgate = dgate, .dup = dup, .one = one};
+
+    run(&p);
+}
+
+static void swiglu_one(const struct rows *p, size_t i)
+{
+    kernels()->swiglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
 }
 
 static void swiglu_back_one(const struct rows *p, size_t i)
@@ -213,39 +212,9 @@ static void swiglu_back_one(const struct rows *p, size_t i)
     kernels()->swiglu_back(p->n, p->gate + at, p->up + at, p->dy + at, p->dgate + at, p->dup + at);
 }
 
-void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
-                 float *dgate, float *dup)
-{
-    struct rows p = {.m = m,
-                     .n = n,
-                     .gate = gate,
-                     .up = up,
-                     .dy = dy,
-                     .dgate = dgate,
-                     .dup = dup,
-                     .one = swiglu_back_one};
-
-    run(&p);
-}
-
 static void geglu_one(const struct rows *p, size_t i)
 {
     kernels()->geglu(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
-}
-
-void geglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
-               struct rounded *rounded)
-{
-    struct rows p = {.m = m,
-                     .n = n,
-                     .gate = gate,
-                     .up = up,
-                     .y = y,
-                     .ldy = n,
-                     .rounded = rounded,
-                     .one = geglu_one};
-
-    run(&p);
 }
 
 static void geglu_back_one(const struct rows *p, size_t i)
@@ -255,19 +224,33 @@ static void geglu_back_one(const struct rows *p, size_t i)
     kernels()->geglu_back(p->n, p->gate + at, p->up + at, p->dy + at, p->dgate + at, p->dup + at);
 }
 
+void swiglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+                struct rounded *rounded)
+{
+    gate_rows(m, n, gate, up, y, rounded, swiglu_one);
+}
+
+void swiglu(size_t m, size_t n, const float *gate, const float *up, float *y)
+{
+    swiglu_and(m, n, gate, up, y, NULL);
+}
+
+void swiglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                 float *dgate, float *dup)
+{
+    gate_rows_back(m, n, gate, up, dy, dgate, dup, swiglu_back_one);
+}
+
+void geglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+               struct rounded *rounded)
+{
+    gate_rows(m, n, gate, up, y, rounded, geglu_one);
+}
+
 void geglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                 float *dgate, float *dup)
 {
-    struct rows p = {.m = m,
-                     .n = n,
-                     .gate = gate,
-                     .up = up,
-                     .dy = dy,
-                     .dgate = dgate,
-                     .dup = dup,
-                     .one = geglu_back_one};
-
-    run(&p);
+    gate_rows_back(m, n, gate, up, dy, dgate, dup, geglu_back_one);
 }
 
 static void add_one(const struct rows *p, size_t i)
