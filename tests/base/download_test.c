@@ -1,16 +1,14 @@
 /* Redirects and who gets the token, ranges, bodies that are passed on. */
 #include "support/http_server.h"
 #include "support/support.h"
+#include "support/tls_server.h"
 
 #include "base/clock.h"
 #include "base/download.h"
 #include "base/file.h"
 
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TOKEN "geheimnis"
@@ -267,58 +265,26 @@ static void a_line_that_went_silent_is_lost(void **state)
     rig_release(&r);
 }
 
-/* Says the replies that lie in dir, over TLS, with the certificate there; 0 where that does not work. */
-static pid_t tls_server(const char *dir, int *port)
-{
-    char line[256];
-    int out[2];
-    pid_t pid;
-
-    assert_int_equal(pipe(out), 0);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        dup2(open("/dev/null", O_RDWR), STDERR_FILENO);
-        if (chdir(dir) == 0)
-            execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem",
-                   "-key", "key.pem", "-HTTP", NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    FILE *f = fdopen(out[0], "r");
-    *port = 0;
-    while (*port == 0 && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "ACCEPT 127.0.0.1:%d", port) != 1)
-            *port = 0;
-    fclose(f);
-    return pid;
-}
-
 static void https_does_not_lead_to_http(void **state)
 {
     (void)state;
     struct rig r = rig_make();
     char *dir = test_dir_make(&r.a);
     const struct http_script body = {.headers = "X-Kind: bytes\r\n", .body = "changed"};
-    struct http_server *plain = http_server_start(&body, 1);
     struct download_reply out;
     int port;
 
-    if (system(
-            arena_printf(&r.a,
-                         "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hone "
-                         "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s/cert.pem "
-                         ">/dev/null 2>&1",
-                         dir, dir)) != 0) {
+    if (!tls_certificate_make(dir)) {
+        test_dir_remove(dir);
+        rig_release(&r);
         print_message("no openssl program here\n");
         skip();
     }
+    struct http_server *plain = http_server_start(&body, 1);
     const char *reply =
         arena_printf(&r.a, "HTTP/1.1 302 Found\r\nLocation: %s/x\r\n\r\n", http_server_url(plain));
     RIG_OK(file_put(arena_printf(&r.a, "%s/x", dir), str_of(reply), &r.err));
-    const pid_t pid = tls_server(dir, &port);
-    assert_true(port > 0);
+    const pid_t pid = tls_server_start(dir, "-HTTP", &port);
     setenv("SSL_CERT_FILE", arena_printf(&r.a, "%s/cert.pem", dir), 1);
     struct download d = download_of(&r, arena_printf(&r.a, "https://127.0.0.1:%d/x", port));
     assert_false(download_get(r.http, &d, &r.a, &out, &r.err));
@@ -326,8 +292,7 @@ static void https_does_not_lead_to_http(void **state)
     assert_non_null(strstr(r.err.message, "from https to http"));
     assert_int_equal(http_server_requests(plain), 0);
     unsetenv("SSL_CERT_FILE");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    tls_server_stop(pid);
     http_server_stop(plain);
     test_dir_remove(dir);
     rig_release(&r);

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "support/http_server.h"
 #include "support/support.h"
+#include "support/tls_server.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define SECRET "sk-very-secret"
@@ -472,37 +472,6 @@ static void statuses_that_may_pass_are_told_apart(void **state)
     }
 }
 
-/* ---- TLS, with the openssl program as the server ---- */
-
-/* Starts it on a free port with the certificate in dir; 0 where that does not work. */
-static pid_t tls_server(const char *dir, int *port)
-{
-    char cert[256], key[256], line[256];
-    int out[2];
-    pid_t pid;
-
-    snprintf(cert, sizeof cert, "%s/cert.pem", dir);
-    snprintf(key, sizeof key, "%s/key.pem", dir);
-    assert_int_equal(pipe(out), 0);
-    pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        dup2(open("/dev/null", O_RDWR), STDERR_FILENO);
-        execlp("openssl", "openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", cert, "-key",
-               key, "-www", NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    FILE *f = fdopen(out[0], "r");
-    *port = 0;
-    while (*port == 0 && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "ACCEPT 127.0.0.1:%d", port) != 1)
-            *port = 0;
-    fclose(f);
-    return pid;
-}
-
 static void a_certificate_must_hold(void **state)
 {
     (void)state;
@@ -514,18 +483,13 @@ static void a_certificate_must_hold(void **state)
     const char *cert = arena_printf(&a, "%s/cert.pem", dir);
     int port;
 
-    if (system(arena_printf(&a,
-                            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hone "
-                            "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key.pem -out %s "
-                            ">/dev/null 2>&1",
-                            dir, cert)) != 0) {
+    if (!tls_certificate_make(dir)) {
         test_dir_remove(dir);
         arena_release(&a);
         print_message("no openssl program here\n");
         skip();
     }
-    const pid_t pid = tls_server(dir, &port);
-    assert_true(port > 0);
+    const pid_t pid = tls_server_start(dir, "-www", &port);
     setenv("no_proxy", "127.0.0.1,localhost", 1);
     unsetenv("SSL_CERT_FILE");
     struct http_request rq = post(arena_printf(&a, "https://127.0.0.1:%d/", port), 20);
@@ -545,8 +509,7 @@ static void a_certificate_must_hold(void **state)
     ASSERT_OK(http_open(&h, &err));
     ASSERT_FAILS(http_send(h, &rq, &a, &r, &err), ERR_INVALID, "SSL_CERT_FILE");
     unsetenv("SSL_CERT_FILE");
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
+    tls_server_stop(pid);
     http_close(h);
     test_dir_remove(dir);
     arena_release(&a);

@@ -31,57 +31,24 @@ typedef void without_fn(struct model *m);
 #define EACH_LAYER(m, l)                                                                           \
     for (struct layer_weights *l = (m)->layers; l < (m)->layers + (m)->config.n_layers; l++)
 
-static void without_q_bias(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->q_bias = NULL;
-}
-
-static void without_k_bias(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->k_bias = NULL;
-}
-
-static void without_v_bias(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->v_bias = NULL;
-}
-
-static void without_q_norm(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->q_norm = NULL;
-}
-
-static void without_k_norm(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->k_norm = NULL;
-}
+#define TAKE_AWAY(name, weights)                                                                   \
+    static void without_##name(struct model *m)                                                    \
+    {                                                                                              \
+        EACH_LAYER(m, l)                                                                           \
+        l->weights = NULL;                                                                         \
+    }
+TAKE_AWAY(q_bias, q_bias)
+TAKE_AWAY(k_bias, k_bias)
+TAKE_AWAY(v_bias, v_bias)
+TAKE_AWAY(q_norm, q_norm)
+TAKE_AWAY(k_norm, k_norm)
+TAKE_AWAY(norm_behind_attention, attn_post_norm)
+TAKE_AWAY(norm_behind_feed_forward, ffn_post_norm)
+TAKE_AWAY(norm_before_attention, attn_norm)
 
 static void with_norms_of_heads(struct model *m)
 {
     m->config.qk_norm = QK_NORM_HEAD;
-}
-
-static void without_norm_behind_attention(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->attn_post_norm = NULL;
-}
-
-static void without_norm_behind_feed_forward(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->ffn_post_norm = NULL;
-}
-
-static void without_norm_before_attention(struct model *m)
-{
-    EACH_LAYER(m, l)
-    l->attn_norm = NULL;
 }
 
 static void without_ones_in_norms(struct model *m)
@@ -120,16 +87,12 @@ static void turn_anew(struct model *m)
     ASSERT_OK(model_make_rope(m, &err));
 }
 
-static void without_nope(struct model *m)
+/* Layers that have none, or another, turn as all others do. */
+static void with_one_rotation(struct model *m)
 {
     for (size_t l = 0; l < m->config.n_layers; l++)
         m->config.layers[l].rope = 0;
     turn_anew(m);
-}
-
-static void with_one_rotation(struct model *m)
-{
-    without_nope(m);
 }
 
 static void without_scaling(struct model *m)
@@ -191,7 +154,7 @@ static const struct family_case {
     without_fn *without[WITHOUT_MOST];
 } cases[] = {
     {"llama3", true, true, {without_scaling}},
-    {"smollm3", true, true, {without_nope}},
+    {"smollm3", true, true, {with_one_rotation}},
     {"qwen2", true, true, {without_q_bias, without_k_bias, without_v_bias}},
     {"qwen2-window",
      true,
