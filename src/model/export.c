@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "model/export_internal.h"
+#include "model/model.h"
 #include "model/shown.h"
 
 #include <assert.h>
@@ -12,10 +13,6 @@
 #include <stdlib.h>
 
 #define BLOCK_BYTES ((size_t)4 << 20) /* of rows that are made before they are written */
-
-static const enum weight_name weight_of[N_PROJECTIONS] = {
-    [PROJ_Q] = W_Q,       [PROJ_K] = W_K,   [PROJ_V] = W_V,      [PROJ_O] = W_O,
-    [PROJ_GATE] = W_GATE, [PROJ_UP] = W_UP, [PROJ_DOWN] = W_DOWN};
 
 static const struct {
     const char *name;
@@ -61,7 +58,7 @@ size_t lora_groups(const char *const patterns[N_WEIGHT_NAMES], const struct adap
     size_t n = 0;
 
     for (size_t p = 0; p < N_PROJECTIONS; p++) {
-        const char *pattern = patterns[weight_of[p]];
+        const char *pattern = patterns[projection_weight[p]];
         const struct lora *w = &a->layers[layer][p];
         struct lora_group *g = n > 0 ? &out[n - 1] : NULL; /* fused ones are neighbours */
 

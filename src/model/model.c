@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const enum weight_name weight_of[N_PROJECTIONS] = {W_Q, W_K, W_V, W_O, W_GATE, W_UP, W_DOWN};
+const enum weight_name projection_weight[N_PROJECTIONS] = {
+    [PROJ_Q] = W_Q,       [PROJ_K] = W_K,   [PROJ_V] = W_V,      [PROJ_O] = W_O,
+    [PROJ_GATE] = W_GATE, [PROJ_UP] = W_UP, [PROJ_DOWN] = W_DOWN};
 
 /* NULL where there is none. */
 static float *vector_of(struct model *m, enum weight_name name, size_t layer)
@@ -82,9 +84,9 @@ static bool load(struct model *m, struct error *err)
         struct layer_weights *to = &m->layers[l];
 
         for (size_t p = 0; p < N_PROJECTIONS; p++) {
-            const struct matrix_view w = model_files_weight(m->files, weight_of[p], l);
+            const struct matrix_view w = model_files_weight(m->files, projection_weight[p], l);
 
-            weight_hf_name(weight_of[p], l, name);
+            weight_hf_name(projection_weight[p], l, name);
             if (!pack_matrix(&w, &m->arena, &to->proj[p], name, err))
                 return false;
         }
@@ -251,7 +253,7 @@ bool model_unfreeze(struct model *m, struct error *err)
         f->layers[l].d_attn_norm = grad_of(f, m->layers[l].attn_norm);
         f->layers[l].d_ffn_norm = grad_of(f, m->layers[l].ffn_norm);
         for (size_t p = 0; ok && p < N_PROJECTIONS; p++) {
-            const struct matrix_view w = model_files_weight(m->files, weight_of[p], l);
+            const struct matrix_view w = model_files_weight(m->files, projection_weight[p], l);
 
             ok = unfreeze_matrix(m, &w, &at, &f->layers[l].proj[p], &m->layers[l].proj[p], err);
             f->layers[l].d_proj[p] = grad_of(f, f->layers[l].proj[p]);
@@ -305,8 +307,8 @@ static struct safetensor *full_tensors(const struct model *m, struct arena *a, s
         name_weight(a, &t[n++], W_ATTN_NORM, l, 1, c->width, m->layers[l].attn_norm);
         name_weight(a, &t[n++], W_FFN_NORM, l, 1, c->width, m->layers[l].ffn_norm);
         for (size_t p = 0; p < N_PROJECTIONS; p++)
-            name_weight(a, &t[n++], weight_of[p], l, m->layers[l].proj[p].n, m->layers[l].proj[p].k,
-                        f->layers[l].proj[p]);
+            name_weight(a, &t[n++], projection_weight[p], l, m->layers[l].proj[p].n,
+                        m->layers[l].proj[p].k, f->layers[l].proj[p]);
     }
     *n_out = n;
     return t;

@@ -10,6 +10,9 @@
 #include "model/adapter.h"
 #include "model/model_files.h"
 
+/* What a projection is called among a file's weights. */
+extern const enum weight_name projection_weight[N_PROJECTIONS];
+
 struct layer_weights {
     struct packed proj[N_PROJECTIONS];
     /* What the config does not ask for is NULL. */

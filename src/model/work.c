@@ -33,12 +33,11 @@ static double head_bytes(const struct model *m)
 
 static double weight_bytes(const struct model *m)
 {
-    static const enum weight_name names[] = {W_Q, W_K, W_V, W_O, W_GATE, W_UP, W_DOWN};
     double bytes = 0;
 
     for (size_t l = 0; l < m->config.n_layers; l++)
-        for (size_t p = 0; p < sizeof names / sizeof names[0]; p++)
-            bytes += matrix_bytes(m, names[p], l);
+        for (size_t p = 0; p < N_PROJECTIONS; p++)
+            bytes += matrix_bytes(m, projection_weight[p], l);
     return bytes;
 }
 
