@@ -59,13 +59,19 @@ static char *copy_of(const char *text)
 }
 
 /* Under the lock. */
-static struct tuned *find_tuned(struct base *b, const char *folder, const char *run)
+static struct tuned *find_tuned(const struct base *b, const char *folder, const char *run)
 {
     struct tuned *t = b->tuned;
 
     while (t != NULL && (!same_text(t->folder, folder) || !same_text(t->run, run)))
         t = t->next;
     return t;
+}
+
+bool base_has(const struct base *b, const struct engine_model *m)
+{
+    return m->adapter != NULL && strcmp(b->path, m->path) == 0 &&
+           find_tuned(b, m->adapter, m->run) != NULL;
 }
 
 /* The reader's: gives r its adapter, which stays open as long as r does. */

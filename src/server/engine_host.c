@@ -126,9 +126,14 @@ static bool base_of(struct host *h, const struct request *r, struct base **out, 
                           .embeds = r->lead.op == ENGINE_EMBED};
     struct base *b = h->bases;
 
-    choose_arithmetic(h, r, &wanted);
-    while (b != NULL && !is_like(b, &wanted))
+    /* where its adapter is open, its run has been read, and says the same ever since */
+    while (b != NULL && (b->embeds != wanted.embeds || !base_has(b, &r->lead.model)))
         b = b->next;
+    if (b == NULL) {
+        choose_arithmetic(h, r, &wanted);
+        for (b = h->bases; b != NULL && !is_like(b, &wanted);)
+            b = b->next;
+    }
     if (b == NULL) {
         b = calloc(1, sizeof *b);
         if (b == NULL)

@@ -119,6 +119,8 @@ void request_end(struct request *r);
 
 /* ---- engine_base.c ---- */
 
+/* Whether an adapter is open with it. Under the lock. */
+bool base_has(const struct base *b, const struct engine_model *m);
 /* Starts its reader. Under the lock; base belongs to its threads from then on. */
 MUST_CHECK bool base_start(struct base *b, struct error *err);
 void queue_put(struct request_queue *q, struct request *r); /* under the lock */

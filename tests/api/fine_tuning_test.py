@@ -245,6 +245,7 @@ class AsItWasTrained(FineTuningTest):
         told = {name: self.logprobs(model) for name, model in models.items()}
         for name, job in jobs.items():
             self.assertLess(self.apart(told[name], self.scores(os.path.join("runs", job.id))), 2e-6, name)
+            self.assertEqual(self.logprobs(models[name]), told[name])  # now that it is open
         self.assertLess(self.apart(self.logprobs("tiny"), self.scores("tiny", "--precision", "int8")), 2e-6)
         # and what is compared can differ
         other = (("int8", "--precision", "f32"), ("f32", "--precision", "int8"), ("f16", "--kv-cache", "f32"))
