@@ -53,7 +53,7 @@ class Server:
         self.start()
 
     def start(self):
-        self.log = tempfile.TemporaryFile(mode="w+")
+        self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([HONE, "serve", "--port", "0", *self.options], env=self.env, text=True,
                                         stdout=subprocess.PIPE, stderr=self.log)
         line = self.process.stdout.readline()
@@ -65,9 +65,8 @@ class Server:
             self.key = self.process.stdout.readline().rsplit(": ", 1)[1].strip()
 
     def said(self):
-        """Standard error so far."""
-        self.log.seek(0)
-        return self.log.read()
+        """Standard error so far; read without moving the place where the server, which shares the file, writes next."""
+        return os.pread(self.log.fileno(), os.fstat(self.log.fileno()).st_size, 0).decode()
 
     def calls(self):
         return [json.loads(line) for line in self.said().splitlines() if '"module":"api","event":"call"' in line]

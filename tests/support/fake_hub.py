@@ -227,7 +227,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def pour(self, body):
         for at in range(0, len(body), self.hub.rules.chunk):
             piece = body[at:at + self.hub.rules.chunk]
+            self.record.sent += len(piece)  # first, since who has all of it may look at once
             self.wfile.write(piece)
-            self.record.sent += len(piece)
             if self.hub.rules.pause:
                 time.sleep(self.hub.rules.pause)
