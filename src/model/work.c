@@ -11,10 +11,12 @@ static void multiply(const struct model *m, const struct packed *w, double rows,
 {
     const double n = 2 * rows * (double)w->n * (double)w->k;
 
-    if (m->precision == PRECISION_INT8 && packed_is_whole(w))
-        to->int8 += n;
-    else
+    if (m->precision != PRECISION_INT8 || !packed_is_whole(w))
         to->f32 += n;
+    else if (packed_is_wide(w))
+        to->int8_wide += n;
+    else
+        to->int8 += n;
 }
 
 static double matrix_bytes(const struct model *m, enum weight_name name, size_t layer)
@@ -114,17 +116,22 @@ struct work work_backward(const struct model *m, const struct work_rows *r)
 
 struct work work_times(struct work w, double n)
 {
-    return (struct work){.f32 = w.f32 * n, .int8 = w.int8 * n, .bytes = w.bytes * n};
+    return (struct work){
+        .f32 = w.f32 * n, .int8 = w.int8 * n, .int8_wide = w.int8_wide * n, .bytes = w.bytes * n};
 }
 
 struct work work_sum(struct work a, struct work b)
 {
-    return (struct work){.f32 = a.f32 + b.f32, .int8 = a.int8 + b.int8, .bytes = a.bytes + b.bytes};
+    return (struct work){.f32 = a.f32 + b.f32,
+                         .int8 = a.int8 + b.int8,
+                         .int8_wide = a.int8_wide + b.int8_wide,
+                         .bytes = a.bytes + b.bytes};
 }
 
 double work_multiply_seconds(const struct work *w, const struct roof *roof)
 {
-    return w->f32 / roof->f32.best + w->int8 / roof->int8.best;
+    return w->f32 / roof->f32.best + w->int8 / roof->int8.best +
+           w->int8_wide / roof->int8_wide.best;
 }
 
 double work_read_seconds(const struct work *w, const struct roof *roof)

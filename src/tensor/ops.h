@@ -35,6 +35,7 @@ void matmul(const struct packed *w, size_t m, const float *x, size_t ldx, float 
             bool accumulate);
 /* Whether the weights are whole numbers with scales, which rounded rows can be multiplied with. */
 bool packed_is_whole(const struct packed *w);
+bool packed_is_wide(const struct packed *w); /* of these, numbers of more than five bits */
 /* Room for at most m rows of at most k values each; then, of each use, x[M, K] rounded (see rounded.h). */
 struct rounded rounded_room(size_t m, size_t k, struct arena *a);
 void round_rows(size_t m, size_t k, const float *x, size_t ldx, struct rounded *out);

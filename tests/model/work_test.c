@@ -88,12 +88,30 @@ static void products_of_bytes_are_told_apart(void **state)
     r.model->precision = PRECISION_INT8;
     const struct work int8 = work_forward(r.model, &some);
 
-    ASSERT_NEAR(f32.int8, 0, 0);
-    ASSERT_NEAR(int8.int8, 2.0 * 5 * WEIGHTS + (whole_head ? 2.0 * 2 * HEAD : 0), 0);
-    ASSERT_NEAR(int8.f32 + int8.int8, f32.f32, 0);
+    ASSERT_NEAR(f32.int8 + f32.int8_wide, 0, 0);
+    ASSERT_NEAR(int8.int8, 2.0 * 5 * WEIGHTS, 0);
+    ASSERT_NEAR(int8.int8_wide, whole_head ? 2.0 * 2 * HEAD : 0, 0);
+    ASSERT_NEAR(int8.f32 + int8.int8 + int8.int8_wide, f32.f32, 0);
     ASSERT_NEAR(int8.bytes, f32.bytes, 0);
     ASSERT_NEAR(work_backward(r.model, &some).f32, back.f32, 0);
     ASSERT_NEAR(work_backward(r.model, &some).int8, 0, 0);
+    rig_close(&r);
+}
+
+/* Weights of eight bits are products of their own kind; none is counted twice. */
+static void weights_of_eight_bits_are_told_apart(void **state)
+{
+    struct rig r = {0};
+
+    (void)state;
+    rig_open(&r, golden_path(&r.arena, "tiny/tiny-q8_0.gguf"));
+    const double f32 = work_forward(r.model, &some).f32;
+    r.model->precision = PRECISION_INT8;
+    const struct work w = work_forward(r.model, &some);
+
+    ASSERT_NEAR(w.int8, 0, 0);
+    ASSERT_NEAR(w.int8_wide, 2.0 * 5 * WEIGHTS + 2.0 * 2 * HEAD, 0);
+    ASSERT_NEAR(w.f32 + w.int8_wide, f32, 0);
     rig_close(&r);
 }
 
@@ -111,9 +129,12 @@ static void weights_count_as_in_their_file(void **state)
 
 static void the_slower_of_reading_and_multiplying_counts(void **state)
 {
-    const struct roof roof = {.read = {.best = 10}, .f32 = {.best = 100}, .int8 = {.best = 400}};
-    const struct work multiplies = {.f32 = 50, .int8 = 800, .bytes = 20},
-                      reads = {.f32 = 50, .int8 = 800, .bytes = 40},
+    const struct roof roof = {.read = {.best = 10},
+                              .f32 = {.best = 100},
+                              .int8 = {.best = 400},
+                              .int8_wide = {.best = 200}};
+    const struct work multiplies = {.f32 = 50, .int8 = 400, .int8_wide = 200, .bytes = 20},
+                      reads = {.f32 = 50, .int8 = 400, .int8_wide = 200, .bytes = 40},
                       both = work_sum(work_times(multiplies, 2), reads);
 
     (void)state;
@@ -122,7 +143,8 @@ static void the_slower_of_reading_and_multiplying_counts(void **state)
     ASSERT_NEAR(work_seconds(&multiplies, &roof), 2.5, 0);
     ASSERT_NEAR(work_seconds(&reads, &roof), 4, 0);
     ASSERT_NEAR(both.f32, 150, 0);
-    ASSERT_NEAR(both.int8, 2400, 0);
+    ASSERT_NEAR(both.int8, 1200, 0);
+    ASSERT_NEAR(both.int8_wide, 600, 0);
     ASSERT_NEAR(both.bytes, 80, 0);
 }
 
@@ -134,6 +156,7 @@ int main(void)
         cmocka_unit_test(a_window_bounds_what_is_seen),
         cmocka_unit_test(nothing_is_read_for_nothing),
         cmocka_unit_test(products_of_bytes_are_told_apart),
+        cmocka_unit_test(weights_of_eight_bits_are_told_apart),
         cmocka_unit_test(weights_count_as_in_their_file),
         cmocka_unit_test(the_slower_of_reading_and_multiplying_counts),
     };

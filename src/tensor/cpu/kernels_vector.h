@@ -12,7 +12,7 @@ SIMD void tile(const size_t m, const size_t n_panels, size_t k, const float *a, 
                size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c, size_t c_i,
                bool accumulate)
 {
-    v16 acc[GEMM_PANELS][GEMM_ROWS], w[GEMM_PANELS];
+    v16 acc[2][GEMM_ROWS], w[2];
 
 #pragma GCC unroll 2
     for (size_t p = 0; p < n_panels; p++) {
@@ -55,22 +55,20 @@ typedef void tile_fn(size_t k, const float *a, size_t a_i, size_t a_k, const flo
         tile(m, n_panels, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);                    \
     }
 #define TILE_NAME(m, n_panels) tile_##m##_##n_panels,
-#define ROWS_TO_6(x, n) x(1, n) x(2, n) x(3, n) x(4, n) x(5, n) x(6, n)
-#if GEMM_ROWS == 6
-#define EACH_TILE(x, n) ROWS_TO_6(x, n)
-#elif GEMM_ROWS == 14
-#define EACH_TILE(x, n)                                                                            \
+#define ROWS_TO_3(x, n) x(1, n) x(2, n) x(3, n)
+#define ROWS_TO_6(x, n) ROWS_TO_3(x, n) x(4, n) x(5, n) x(6, n)
+#define ROWS_TO_14(x, n)                                                                           \
     ROWS_TO_6(x, n) x(7, n) x(8, n) x(9, n) x(10, n) x(11, n) x(12, n) x(13, n) x(14, n)
+#if GEMM_ROWS == 6
+#define ONE_PANEL(x) ROWS_TO_6(x, 1)
+#define TWO_PANELS(x) ROWS_TO_3(x, 2)
+#elif GEMM_ROWS == 14
+#define ONE_PANEL(x) ROWS_TO_14(x, 1)
+#define TWO_PANELS(x) ROWS_TO_14(x, 2)
 #endif
-EACH_TILE(TILE, 1)
-#if GEMM_PANELS == 2
-EACH_TILE(TILE, 2)
-#endif
-static tile_fn *const tiles[GEMM_PANELS][GEMM_ROWS] = {{EACH_TILE(TILE_NAME, 1)},
-#if GEMM_PANELS == 2
-                                                       {EACH_TILE(TILE_NAME, 2)}
-#endif
-};
+ONE_PANEL(TILE)
+TWO_PANELS(TILE)
+static tile_fn *const tiles[2][GEMM_ROWS] = {{ONE_PANEL(TILE_NAME)}, {TWO_PANELS(TILE_NAME)}};
 
 static void whole_panels(size_t n_panels, size_t m, size_t k, const float *a, size_t a_i,
                          size_t a_k, const float *b, size_t b_k, size_t b_panel, float *c,
@@ -92,7 +90,8 @@ static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i
                         bool accumulate)
 {
     while (n >= PANEL) {
-        const size_t panels = n < GEMM_PANELS * PANEL ? 1 : GEMM_PANELS;
+        /* few rows of one panel would wait for their own sums */
+        const size_t panels = n >= 2 * PANEL && (GEMM_PANELS == 2 || m <= GEMM_FEW) ? 2 : 1;
 
         whole_panels(panels, m, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
         n -= panels * PANEL;

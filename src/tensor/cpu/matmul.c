@@ -103,6 +103,11 @@ bool packed_is_whole(const struct packed *w)
     return w->kind == PACK_Q8 || w->kind == PACK_Q5 || w->kind == PACK_Q4 || w->kind == PACK_Q2;
 }
 
+bool packed_is_wide(const struct packed *w)
+{
+    return w->kind == PACK_Q8;
+}
+
 struct rounded rounded_room(size_t m, size_t k, struct arena *a)
 {
     const size_t n_blocks = (k + ROUNDED_BLOCK - 1) / ROUNDED_BLOCK;

@@ -66,7 +66,7 @@ static double plain_int8(void)
 
 const struct roof_loops *roof_loops_plain(const char *kernels)
 {
-    static const struct roof_loops plain = {"plain", plain_read, plain_f32, plain_int8};
+    static const struct roof_loops plain = {"plain", plain_read, plain_f32, plain_int8, plain_int8};
 
     return strcmp(kernels, plain.kernels) == 0 ? &plain : NULL;
 }
@@ -167,6 +167,8 @@ bool roof_measure(size_t buffer_bytes, struct roof *out, struct error *err)
     out->f32 = rate_of(&m);
     m.multiply = l->int8;
     out->int8 = rate_of(&m);
+    m.multiply = l->int8_wide;
+    out->int8_wide = l->int8_wide == l->int8 ? out->int8 : rate_of(&m);
     free(buffer);
     free(m.spells);
     return true;

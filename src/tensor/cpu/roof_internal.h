@@ -13,6 +13,7 @@ struct roof_loops {
     double (*read)(const void *at); /* ROOF_CHUNK bytes at a multiple of 64; returns their number */
     double (*f32)(void); /* some 10 to 100 microseconds of it; each returns operations done */
     double (*int8)(void);
+    double (*int8_wide)(void);
 };
 
 /* NULL: there are none for kernels of this name. */

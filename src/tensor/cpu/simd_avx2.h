@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define GEMM_PANELS 1
+#define GEMM_FEW 3  /* rows of 2 panels: 12 sums and 3 factors */
 #define GEMM_ROWS 6 /* 6 rows of 16: 12 sums, 2 weights and a factor fill the 16 registers */
 #define SIMD static inline __attribute__((always_inline))
 
