@@ -176,7 +176,8 @@ static void list_put_by_adapter(struct ticket_list *l, struct engine_ticket *t)
 /* Each answer parts at most once from every other, and each segment wastes at most a page. */
 static size_t pages_of(const struct sample_request *q)
 {
-    return q->n_prompt / KV_PAGE + 1 + q->n_samples * (q->max_tokens / KV_PAGE + 2);
+    return q->n_prompt / KV_PAGE + 1 +
+           q->n_samples * ((q->max_tokens + q->max_given) / KV_PAGE + 2);
 }
 
 /* Scratch for each thread, and what may not close a span. before: another ticket, or NULL. */
@@ -206,6 +207,7 @@ static bool prepare_constraint(struct engine_ticket *t, const struct engine_tick
 static void make_samples(struct engine_ticket *t, bool save)
 {
     const struct sample_request *q = &t->q;
+    const size_t most = q->max_tokens + q->max_given;
     struct saved_row **prompt_rows =
         save ? ARENA_ARRAY(t->arena, struct saved_row *, q->n_prompt) : NULL;
 
@@ -213,13 +215,13 @@ static void make_samples(struct engine_ticket *t, bool save)
     for (size_t i = 0; i < q->n_samples; i++) {
         struct sample *s = &t->samples[i];
 
-        s->tokens = ARENA_ARRAY(t->arena, token_id, q->max_tokens);
-        s->logprobs = ARENA_ARRAY(t->arena, float, q->max_tokens);
-        s->injected = ARENA_ARRAY(t->arena, bool, q->max_tokens);
+        s->tokens = ARENA_ARRAY(t->arena, token_id, most);
+        s->logprobs = ARENA_ARRAY(t->arena, float, most);
+        s->injected = ARENA_ARRAY(t->arena, bool, most);
         s->stop_bytes = SIZE_MAX;
         s->prompt_rows = prompt_rows;
         if (save)
-            s->rows = ARENA_ARRAY(t->arena, struct saved_row *, q->max_tokens);
+            s->rows = ARENA_ARRAY(t->arena, struct saved_row *, most);
     }
 }
 
@@ -227,12 +229,13 @@ bool engine_fits_positions(const struct engine *e, const struct sample_request *
                            struct error *err)
 {
     assert(q->n_prompt > 0 && q->max_tokens > 0 && q->n_samples > 0 && q->n_top <= PICK_MAX_TOP);
-    if (q->n_prompt + q->max_tokens <= e->model->max_positions)
+    assert(q->max_given == 0 || (e->hooks != NULL && q->constraint == NULL && q->n_stop == 0));
+    if (q->n_prompt + q->max_tokens + q->max_given <= e->model->max_positions)
         return true;
     return fail(
         err, ERR_LIMIT,
         "a prompt of %zu tokens and %zu more for its answer do not fit the %zu positions available",
-        q->n_prompt, q->max_tokens, e->model->max_positions);
+        q->n_prompt, q->max_tokens + q->max_given, e->model->max_positions);
 }
 
 bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, bool save,
@@ -301,7 +304,7 @@ static void begin_guesses(struct engine_ticket *t)
 {
     const struct sample_request *q = &t->q;
 
-    if (t->engine->opt.draft == 0)
+    if (t->engine->opt.draft == 0 || q->max_given > 0)
         return;
     struct draft_own *own = ARENA_ARRAY(t->arena, struct draft_own, q->n_samples);
     for (size_t i = 0; i < q->n_samples; i++)

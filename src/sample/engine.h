@@ -27,6 +27,11 @@ struct sample_request {
     size_t n_prompt;
     size_t n_samples;  /* answers wanted */
     size_t max_tokens; /* of one answer, thinking and end token included */
+    /*
+     * Room for what an answer may be given between its turns (engine_hooks.goes_on): tokens of all of them together, which
+     * max_tokens does not count. 0: it has one turn. Only in a run, and not with a constraint or stop texts.
+     */
+    size_t max_given;
     struct pick_options pick;
     struct thinking_options thinking;
     const struct str *stop; /* texts that end an answer: before the one that begins first */
@@ -50,13 +55,27 @@ struct sample_request {
 
 enum sample_end { SAMPLE_STOP, SAMPLE_LENGTH, SAMPLE_CANCELLED };
 
+/* What comes behind a turn of an answer. */
+struct given {
+    size_t request, sample;
+    const token_id *tokens; /* [n] until the next call; n is 0 where it ends */
+    size_t n;
+    bool thinking; /* they end with the opening of a span */
+    bool ends;     /* nothing follows: it ends so */
+    enum sample_end end;
+};
+
 struct sample { /* one answer; its arrays live until the next engine_run, or the ticket's release */
     token_id *tokens; /* [n] the end token included */
     float *logprobs;  /* [n] */
     bool *injected;   /* [n] written by us, not drawn: no gradient */
     size_t n;
     size_t n_thinking; /* tokens up to and with the closing; 0: the answer has no span */
-    float entropy_sum; /* nats, over drawn tokens, where wanted */
+    /* Of an answer of several turns: what is said of its thinking and its text is said of the last turn. */
+    size_t turn;              /* where that begins: behind what the answer was given; else 0 */
+    size_t n_given;           /* tokens that it was given, in all: injected, with 0 as logprob */
+    size_t n_thinking_before; /* of the turns before */
+    float entropy_sum;        /* nats, over drawn tokens, where wanted */
     size_t n_drawn;
     enum sample_end end;
     size_t stop_bytes; /* bytes of text before the stop text, when one was met; else SIZE_MAX */
@@ -106,6 +125,14 @@ struct engine_hooks { /* each may be NULL; called from the thread that runs the 
      * not be filled in yet. idle: nothing else is left to do, and if no more are wanted, the run is over.
      */
     size_t (*wanted)(void *ctx, bool idle);
+    /*
+     * Answers of several turns, where the request has max_given. goes_on is asked when one ended by itself: true, and it
+     * waits for what it is given next. given is asked again and again, and says what has come, one at a time, in whatever
+     * order; wait: nothing else is left to do, so it may wait a moment. What is longer than the room that is left ends the
+     * answer with SAMPLE_LENGTH. Answers that are equal wait for each other, and stay one row where they are given the same.
+     */
+    bool (*goes_on)(void *ctx, size_t request, size_t sample, const struct sample *s);
+    bool (*given)(void *ctx, bool wait, struct given *out);
     struct saved_pool
         *save;         /* rows are kept here, as room permits, until the caller gives them back */
     size_t save_leave; /* so many are left free */
@@ -136,6 +163,8 @@ struct engine_calls { /* each may be NULL; called from within engine_turn */
     void *ctx;
     void (*token)(void *ctx, size_t sample, const struct token_told *t);
     void (*done)(void *ctx, size_t sample, const struct sample *s); /* the moment an answer ends */
+    bool (*goes_on)(void *ctx, size_t sample,
+                    const struct sample *s); /* of a run: see engine_hooks */
 };
 
 struct engine_ticket; /* one request in flight */

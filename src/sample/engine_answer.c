@@ -14,10 +14,10 @@ bool is_end_token(const struct model_config *c, token_id id)
     return false;
 }
 
-/* The text of a sample's tokens so far, end tokens left out. */
+/* The text of a sample's tokens so far, end tokens left out: of its last turn. */
 static void text_of(const struct engine *e, const struct sample *s, struct buf *out)
 {
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = s->turn; i < s->n; i++)
         if (!is_end_token(&e->model->config, s->tokens[i]))
             buf_str(out, tokenizer_bytes(e->tokenizer, s->tokens[i]));
 }
@@ -134,7 +134,7 @@ bool answer_ends(struct engine *e, const struct node *n, struct sample *s, enum 
     if (s->stop_bytes != SIZE_MAX)
         return true;
     *why = SAMPLE_LENGTH;
-    return s->n >= q->max_tokens || (q->constraint != NULL && !goes_on(e, q, n, s));
+    return s->n - s->n_given >= q->max_tokens || (q->constraint != NULL && !goes_on(e, q, n, s));
 }
 
 /* Whether the node writes a token of its own now instead of drawing: the budget of thinking is used up. */
@@ -143,7 +143,8 @@ bool node_injects(const struct node *n)
     const struct thinking_options *t = &n->ticket->q.thinking;
 
     return n->thought.state == THOUGHT_OPEN && t->n_close_ids > 0 &&
-           (n->thought.n_injected > 0 || (t->budget > 0 && n->n >= t->budget));
+           (n->thought.n_injected > 0 ||
+            (t->budget > 0 && n->n - n->ticket->samples[n->who[0]].turn >= t->budget));
 }
 
 /* Rules out what a constrained node must not draw. */

@@ -41,7 +41,15 @@ struct node {
     struct saved_row **draft_rows; /* [n_draft] where their rows are kept, or NULL */
     struct thought thought;
     struct allowed allowed;
+    struct given *given; /* [n_who] it waits for what its samples are given; NULL: it does not */
+    size_t n_waiting;    /* of them that nothing has come for */
 };
+
+/* Its pending tokens are read in pieces, with those of prompts: more than the newest one. */
+static inline bool node_reads(const struct node *n)
+{
+    return n->n == 0 || n->n_pending > 1;
+}
 
 struct engine_ticket {
     struct engine_ticket
@@ -90,6 +98,7 @@ struct engine {
     size_t n_growing;           /* answers of those that are in */
     size_t pages_promised;      /* the most that those can still need */
     bool in_turn;
+    bool idle; /* in the last round there was nothing to compute */
 
     /* of engine_run alone */
     const struct engine_hooks *hooks; /* NULL: none is going on */
@@ -146,6 +155,8 @@ void draft_drop(struct engine *e);
 
 /* ---- engine_round.c ---- */
 
+/* What a sample of the ticket that waits is given. */
+void engine_give(struct engine_ticket *t, const struct given *g);
 /* Computes the rows of all who are in, the prompts' as far as they come; lets all draw; calls back. */
 MUST_CHECK bool engine_round(struct engine *e, struct error *err);
 #endif

@@ -56,19 +56,22 @@ static void share_out(struct engine *e)
 
     for (struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
         for (size_t i = 0; i < t->n_nodes; i++)
-            t->nodes[i]->n_now = t->nodes[i]->n > 0 ? t->nodes[i]->n_pending : 0;
+            t->nodes[i]->n_now = node_reads(t->nodes[i]) ? 0 : t->nodes[i]->n_pending;
     do {
         n_short = 0;
         for (struct engine_ticket *t = e->in.first; t != NULL; t = t->next)
-            n_short += t->nodes[0]->n == 0 && t->nodes[0]->n_now < t->nodes[0]->n_pending;
+            for (size_t i = 0; i < t->n_nodes; i++)
+                n_short += node_reads(t->nodes[i]) && t->nodes[i]->n_now < t->nodes[i]->n_pending;
         const size_t share = n_short > 0 ? size_max(1, left / n_short) : 0;
         for (struct engine_ticket *t = e->in.first; t != NULL && left > 0; t = t->next) {
-            struct node *n = t->nodes[0];
-            const size_t more =
-                n->n == 0 ? size_min(size_min(share, left), n->n_pending - n->n_now) : 0;
+            for (size_t i = 0; i < t->n_nodes; i++) {
+                struct node *n = t->nodes[i];
+                const size_t more =
+                    node_reads(n) ? size_min(size_min(share, left), n->n_pending - n->n_now) : 0;
 
-            n->n_now += more;
-            left -= more;
+                n->n_now += more;
+                left -= more;
+            }
         }
     } while (left > 0 && n_short > 0);
 }
@@ -103,7 +106,7 @@ static void collect(struct round *r)
             r->nodes[r->n_nodes++] = x;
             r->m += x->n_now + x->n_draft;
             r->n_drafted += x->n_draft;
-            r->reads = r->reads || x->n == 0;
+            r->reads = r->reads || node_reads(x);
             if (r->n_runs == 0 || r->runs[r->n_runs - 1].adapter != t->adapter)
                 r->runs[r->n_runs++].adapter = t->adapter;
             r->runs[r->n_runs - 1].n_rows += x->n_now + x->n_draft;
@@ -124,7 +127,7 @@ static void note_rows(struct node *n, struct saved_row **rows)
         return;
     }
     for (size_t i = 0; i < n->n_who; i++)
-        t->samples[n->who[i]].rows[n->n - 1] = rows[0];
+        saved_places(t->samples[n->who[i]].rows + n->n - n->n_pending, rows, n->n_now);
 }
 
 /* After its rows were computed: true where it draws now. */
@@ -294,20 +297,34 @@ static void give(struct engine_ticket *t, uint32_t who, const struct drawn *d, s
     t->calls.token(t->calls.ctx, who, &told);
 }
 
-static void end_sample(struct node *n, uint32_t who, enum sample_end why)
+/* How much of its turn a sample thought, which has just got its newest token. */
+static void note_thinking(const struct node *n, struct sample *s)
 {
-    struct engine_ticket *ticket = n->ticket;
+    const struct engine_ticket *ticket = n->ticket;
+    const struct thought t = thought_after(ticket->engine, &ticket->q.thinking, n->thought, s);
+    const size_t end = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
+
+    s->n_thinking = end > s->turn ? end - s->turn : 0;
+}
+
+/* Its thinking is noted. */
+static void leave_sample(struct engine_ticket *ticket, uint32_t who, enum sample_end why)
+{
     struct engine *e = ticket->engine;
     struct sample *s = &ticket->samples[who];
-    const struct thought t = thought_after(e, &ticket->q.thinking, n->thought, s);
 
     s->end = why;
     e->run_ends += e->hooks != NULL && why == SAMPLE_STOP;
-    s->n_thinking = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
     e->n_growing--;
     ticket->n_growing--;
     if (ticket->calls.done != NULL && !ticket->cancelled)
         ticket->calls.done(ticket->calls.ctx, who, s);
+}
+
+static void end_sample(struct node *n, uint32_t who, enum sample_end why)
+{
+    note_thinking(n, &n->ticket->samples[who]);
+    leave_sample(n->ticket, who, why);
 }
 
 /* The segment of a node whose answers have all ended: the next turn of a chat begins with it. */
@@ -374,8 +391,23 @@ static void drop_guesses(struct engine *e, struct node *n, size_t wave)
     n->n_draft = 0;
 }
 
-/* Gives everyone what they drew; those that end leave. placed [n_who]: they did. Says how many go on. */
-static size_t give_all(struct node *n, const struct drawn *d, bool *placed)
+/* Whether a sample that ended its turn goes on once it is given more. */
+static bool has_turn(struct node *n, uint32_t who, enum sample_end why)
+{
+    struct engine_ticket *t = n->ticket;
+    struct sample *s = &t->samples[who];
+
+    if (why != SAMPLE_STOP || t->calls.goes_on == NULL || t->cancelled)
+        return false;
+    note_thinking(n, s);
+    return t->calls.goes_on(t->calls.ctx, who, s);
+}
+
+/*
+ * Gives everyone what they drew; those that end leave. placed [n_who]: they did, or their turn is over, and waits says so. Says
+ * how many go on.
+ */
+static size_t give_all(struct node *n, const struct drawn *d, bool *placed, bool *waits)
 {
     struct engine_ticket *t = n->ticket;
     const bool inject = node_injects(n);
@@ -388,10 +420,63 @@ static size_t give_all(struct node *n, const struct drawn *d, bool *placed)
         if (answer_ends(t->engine, n, &t->samples[n->who[i]], &why)) {
             placed[i] = true;
             n_alive--;
-            end_sample(n, n->who[i], why);
+            waits[i] = has_turn(n, n->who[i], why);
+            if (!waits[i])
+                end_sample(n, n->who[i], why);
         }
     }
     return n_alive;
+}
+
+/*
+ * A node that has nothing to compute until its samples, who [n_who], are given something. alone: no other sample of n goes on,
+ * so its segment may grow on.
+ */
+static struct node *node_that_waits(struct node *n, const uint32_t *who, size_t n_who, bool alone)
+{
+    struct engine_ticket *t = n->ticket;
+    struct node *child = ARENA_NEW(t->arena, struct node);
+
+    *child = (struct node){.ticket = t,
+                           .seg = alone ? n->seg : kv_segment_new(t->engine->pool, n->seg),
+                           .n = n->n + 1,
+                           .who = ARENA_ARRAY(t->arena, uint32_t, n_who),
+                           .n_who = n_who,
+                           .given = ARENA_ARRAY(t->arena, struct given, n_who),
+                           .n_waiting = n_who};
+    memcpy(child->who, who, n_who * sizeof *who);
+    if (alone)
+        n->seg = NULL; /* it is the child's */
+    return child;
+}
+
+/* Those whose turn is over: together where they ended it alike. Says how many nodes they are. */
+static size_t set_waiting(struct spot *spot, struct node *n, const token_id *ids, bool *waits,
+                          size_t n_alive)
+{
+    struct engine *e = n->ticket->engine;
+    uint32_t *who = ARENA_ARRAY(&e->round, uint32_t, n->n_who);
+    size_t n_nodes = 0, n_left = n_alive;
+
+    for (size_t i = 0; i < n->n_who; i++)
+        n_left += waits[i];
+
+    for (size_t i = 0; i < n->n_who; i++) {
+        const token_id id = ids[i];
+        size_t k = 0;
+
+        if (!waits[i])
+            continue;
+        for (size_t j = i; j < n->n_who; j++) {
+            if (waits[j] && ids[j] == id) {
+                waits[j] = false;
+                who[k++] = n->who[j];
+            }
+        }
+        spot->settled[spot->n_settled++] = node_that_waits(n, who, k, k == n_left);
+        n_nodes++;
+    }
+    return n_nodes;
 }
 
 /* How many that go on drew the guess; counts it. */
@@ -425,9 +510,10 @@ static void grow(struct spot *spot)
     struct node *n = spot->node;
     struct engine *e = n->ticket->engine;
     const struct drawn *d = &spot->drawn;
-    bool *placed = arena_alloc(&e->round, n->n_who);
+    bool *placed = arena_alloc(&e->round, n->n_who), *waits = arena_alloc(&e->round, n->n_who);
     uint32_t *going = ARENA_ARRAY(&e->round, uint32_t, n->n_who);
-    const size_t n_alive = give_all(n, d, placed), wave = spot->wave;
+    const size_t n_alive = give_all(n, d, placed, waits), wave = spot->wave;
+    const size_t n_waiting = set_waiting(spot, n, d->ids, waits, n_alive);
     const struct drafted *guess = wave < n->n_draft ? &n->draft[wave] : NULL;
     const size_t n_right = guess != NULL ? count_right(e, n, d, placed, guess) : 0;
     struct kv_segment *fork = NULL;
@@ -450,7 +536,8 @@ static void grow(struct spot *spot)
                 going[n_going++] = n->who[j];
             }
         }
-        const bool right = guess != NULL && d->ids[i] == guess->id, all = n_going == n_alive;
+        const bool right = guess != NULL && d->ids[i] == guess->id,
+                   all = n_going == n_alive && n_waiting == 0;
         struct node *child = node_after(n, going, n_going, all, right ? fork : NULL);
         if (right) {
             go_on(spot, child, going, n_going);
@@ -534,17 +621,147 @@ static void settle(struct round *r)
     assert(at == r->n_spots);
 }
 
+/* ---- turns ---- */
+
+static bool same_given(const struct given *a, const struct given *b)
+{
+    return a->n == b->n && a->thinking == b->thinking &&
+           (a->n == 0 || memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0);
+}
+
+/* Writes what it was given behind a sample's tokens: another turn begins there. */
+static void take_given(struct engine_ticket *t, uint32_t who, const struct given *g)
+{
+    struct sample *s = &t->samples[who];
+
+    for (size_t i = 0; i < g->n; i++) {
+        s->tokens[s->n] = g->tokens[i];
+        s->logprobs[s->n] = 0;
+        s->injected[s->n++] = true;
+    }
+    s->n_given += g->n;
+    s->turn = s->n;
+    s->n_thinking_before += s->n_thinking;
+    s->n_thinking = 0;
+}
+
+/* A node of those that go on with the same, who [n_who]: n itself where all do. */
+static struct node *node_given(struct node *n, const uint32_t *who, size_t n_who,
+                               const struct given *g, bool all)
+{
+    struct engine_ticket *t = n->ticket;
+    const struct thinking_options *thinking = &t->q.thinking;
+    struct node *x = n;
+
+    for (size_t i = 0; i < n_who; i++)
+        take_given(t, who[i], g);
+    if (!all) {
+        x = ARENA_NEW(t->arena, struct node);
+        *x = (struct node){
+            .ticket = t,
+            .seg = kv_segment_new(t->engine->pool, n->seg->len > 0 ? n->seg : n->seg->parent),
+            .n = n->n,
+            .who = ARENA_ARRAY(t->arena, uint32_t, n_who)};
+    }
+    memcpy(x->who, who, n_who * sizeof *who);
+    x->n_who = n_who;
+    x->given = NULL;
+    x->thought = (struct thought){.state = g->thinking              ? THOUGHT_OPEN
+                                           : thinking->open.len > 0 ? THOUGHT_MAYBE
+                                                                    : THOUGHT_NONE};
+    x->n_pending = 1 + g->n; /* the end of its turn was not computed */
+    x->n += g->n;
+    x->pending = t->samples[who[0]].tokens + x->n - x->n_pending;
+    return x;
+}
+
+/* All samples of a node have been given something: they go on together, part, or end. */
+static void go_on_with(struct node *n, size_t at)
+{
+    struct engine_ticket *t = n->ticket;
+    struct engine *e = t->engine;
+    struct given *given = n->given;
+    const size_t n_who = n->n_who;
+    uint32_t *all = ARENA_ARRAY(t->arena, uint32_t, n_who),
+             *who = ARENA_ARRAY(t->arena, uint32_t, n_who);
+    size_t n_going = 0, n_nodes = 0;
+
+    memcpy(all, n->who, n_who * sizeof *all);
+    for (size_t i = 0; i < n_who; i++)
+        if (given[i].ends)
+            leave_sample(t, all[i], given[i].end);
+        else
+            n_going++;
+    for (size_t i = 0; i < n_who; i++) {
+        const struct given *g = &given[i];
+        size_t k = 0;
+
+        if (g->ends)
+            continue;
+        for (size_t j = i; j < n_who; j++) {
+            if (!given[j].ends && same_given(g, &given[j])) {
+                given[j].ends = j > i; /* placed; g's own stays readable */
+                who[k++] = all[j];
+            }
+        }
+        struct node *x = node_given(n, who, k, g, k == n_going && n_nodes == 0);
+        if (n_nodes++ == 0)
+            t->nodes[at] = x;
+        else
+            t->nodes[t->n_nodes++] = x;
+    }
+    if (n_nodes == 0)
+        t->nodes[at] = t->nodes[--t->n_nodes];
+    if (n_nodes == 0 || t->nodes[at] != n)
+        kv_segment_release(e->pool, n->seg);
+    if (t->n_nodes == 0)
+        ticket_drop(t);
+}
+
+void engine_give(struct engine_ticket *t, const struct given *g)
+{
+    for (size_t at = 0; at < t->n_nodes; at++) {
+        struct node *n = t->nodes[at];
+
+        for (size_t i = 0; n->given != NULL && i < n->n_who; i++) {
+            const struct sample *s = &t->samples[n->who[i]];
+            struct given *to = &n->given[i];
+            token_id *tokens;
+
+            if (n->who[i] != g->sample)
+                continue;
+            *to = *g;
+            if (!g->ends &&
+                (g->n > t->q.max_given - s->n_given || s->n - s->n_given >= t->q.max_tokens)) {
+                to->ends = true;
+                to->end = SAMPLE_LENGTH;
+            }
+            tokens = ARENA_ARRAY(t->arena, token_id, g->n);
+            if (g->n > 0)
+                memcpy(tokens, g->tokens, g->n * sizeof *tokens);
+            to->tokens = tokens;
+            if (--n->n_waiting == 0)
+                go_on_with(n, at);
+            return;
+        }
+    }
+    assert(false); /* only who waits is given something */
+}
+
 bool engine_round(struct engine *e, struct error *err)
 {
     struct round r = {.e = e};
     float *last = NULL;
 
     arena_reset(&e->round);
+    e->idle = false;
     share_out(e);
     draft_round(e, plain_rows(e));
     collect(&r);
-    if (r.m == 0)
+    if (r.m == 0) {
+        e->idle = true;
         return true;
+    }
     const double began = clock_seconds();
     if (!compute(&r, &last, err)) {
         if (r.n_drafted == 0)

@@ -18,6 +18,7 @@ struct run {
     const struct sample_request *requests;
     size_t n_requests, n_begun;
     struct sample **samples; /* [n_requests] */
+    struct engine_ticket **tickets;
     struct saved_row **trunk_rows;
     const struct engine_ticket *before; /* the ticket begun last */
     size_t n_done, n_total;
@@ -44,6 +45,14 @@ static void run_done(void *ctx, size_t sample, const struct sample *s)
     c->run->n_done++;
     if (h->done != NULL)
         h->done(h->ctx, c->request, sample, s);
+}
+
+static bool run_goes_on(void *ctx, size_t sample, const struct sample *s)
+{
+    const struct run_call *c = ctx;
+    const struct engine_hooks *h = c->run->hooks;
+
+    return h->goes_on(h->ctx, c->request, sample, s);
 }
 
 struct saved_row **engine_take_rows(struct engine *e, size_t m)
@@ -184,12 +193,16 @@ static bool begin_request(struct run *r, size_t request, struct error *err)
     t->adapter = r->adapter;
     t->q = r->requests[request];
     t->calls = (struct engine_calls){
-        .ctx = call, .token = r->hooks->token != NULL ? run_token : NULL, .done = run_done};
+        .ctx = call,
+        .token = r->hooks->token != NULL ? run_token : NULL,
+        .done = run_done,
+        .goes_on = r->hooks->goes_on != NULL && t->q.max_given > 0 ? run_goes_on : NULL};
     t->arena = &e->run;
     if (!ticket_begin(t, r->before, r->hooks->save != NULL, err))
         return false;
     r->n_total += t->q.n_samples;
     r->samples[request] = t->samples;
+    r->tickets[request] = t;
     r->before = t;
     note_trunk(r, request);
     return true;
@@ -219,6 +232,17 @@ static size_t wanted(const struct run *r, bool idle)
     return r->hooks->wanted != NULL ? r->hooks->wanted(r->hooks->ctx, idle) : r->n_requests;
 }
 
+/* What has come for answers that wait. wait: there is nothing else to do. */
+static void take_given(struct run *r, bool wait)
+{
+    struct given g;
+
+    while (r->hooks->given != NULL && r->hooks->given(r->hooks->ctx, wait, &g)) {
+        engine_give(r->tickets[g.request], &g);
+        wait = false;
+    }
+}
+
 bool engine_run(struct engine *e, const struct adapter *adapter,
                 const struct sample_request *requests, size_t n_requests,
                 const struct engine_hooks *hooks, struct sample ***samples, struct error *err)
@@ -233,7 +257,9 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
     assert(e->n_tickets == 0 && !e->in_turn);
     arena_reset(&e->run);
     r.samples = ARENA_ARRAY(&e->run, struct sample *, n_requests);
+    r.tickets = ARENA_ARRAY(&e->run, struct engine_ticket *, n_requests);
     e->hooks = r.hooks;
+    e->idle = false;
     bool ok = true;
     for (size_t n_live = 0; ok;) {
         const size_t n = wanted(&r, n_live == 0);
@@ -243,6 +269,8 @@ bool engine_run(struct engine *e, const struct adapter *adapter,
         ok = n == r.n_begun || begin_requests(&r, n, err);
         if (ok && r.hooks->stop != NULL && atomic_load(r.hooks->stop))
             ok = fail(err, ERR_CANCELLED, "stopped on request");
+        if (ok)
+            take_given(&r, e->idle && n_live > 0);
         ok = ok && engine_turn(e, &n_live, err);
         if (ok && r.hooks->tick != NULL)
             r.hooks->tick(r.hooks->ctx, r.n_done, r.n_total);
