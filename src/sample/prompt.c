@@ -153,9 +153,9 @@ static struct str trimmed(struct str s)
     return thinking_trim_end(thinking_trim_begin(s));
 }
 
-/* Whether a rendered text leaves the model inside its span. */
-static bool ends_open(const struct reasoning *r, struct str text)
+bool prompter_ends_open(const struct prompter *p, struct str text)
 {
+    const struct reasoning *r = &p->reasoning;
     const struct str open = thinking_trim_end(r->open);
 
     return r->on && open.len > 0 && str_ends(thinking_trim_end(text), open);
@@ -299,7 +299,7 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
 
     buf_init(&text, LIMIT_RENDER_BYTES);
     bool ok = chat_template_render(p->template, vars, &text, NULL, 0, &n_spans, err);
-    bool thinking = ok && ends_open(&p->reasoning, buf_view(&text));
+    bool thinking = ok && prompter_ends_open(p, buf_view(&text));
     if (ok && p->reasoning.forced_open && !thinking) {
         buf_str(&text, p->reasoning.open);
         thinking = true;

@@ -25,4 +25,6 @@ struct prompter {
 json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
                            const json_t *extra, bool generation);
 bool prompter_is_end(const struct prompter *p, token_id id);
+/* Whether a rendered text leaves the model inside its span. */
+bool prompter_ends_open(const struct prompter *p, struct str text);
 #endif

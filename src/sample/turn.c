@@ -15,8 +15,9 @@ struct rendered {
 };
 
 /* The first n messages; in the arena. */
-static bool render(const struct prompter *p, const json_t *messages, size_t n, const json_t *tools,
-                   bool generation, struct arena *a, struct rendered *out, struct error *err)
+static bool render_with(const struct prompter *p, const json_t *messages, size_t n,
+                        const json_t *tools, const json_t *extra, bool generation, struct arena *a,
+                        struct rendered *out, struct error *err)
 {
     const size_t most = 4 * n + 4;
     struct generation_span *spans = ARENA_ARRAY(a, struct generation_span, most);
@@ -26,7 +27,7 @@ static bool render(const struct prompter *p, const json_t *messages, size_t n, c
 
     for (size_t i = 0; i < n; i++)
         json_array_append(first, json_array_get(messages, i));
-    json_t *vars = prompter_variables(p, first, tools, NULL, generation);
+    json_t *vars = prompter_variables(p, first, tools, extra, generation);
     buf_init(&text, LIMIT_RENDER_BYTES);
     bool ok = chat_template_render(p->template, vars, &text, spans, most, &n_spans, err) &&
               buf_ok(&text, "the rendered conversation", err);
@@ -41,6 +42,12 @@ static bool render(const struct prompter *p, const json_t *messages, size_t n, c
     json_decref(first);
     json_decref(vars);
     return ok;
+}
+
+static bool render(const struct prompter *p, const json_t *messages, size_t n, const json_t *tools,
+                   bool generation, struct arena *a, struct rendered *out, struct error *err)
+{
+    return render_with(p, messages, n, tools, NULL, generation, a, out, err);
 }
 
 static bool encode(const struct prompter *p, struct str text, struct arena *a, token_id **out,
@@ -218,6 +225,96 @@ bool prompter_turn(const struct prompter *p, const json_t *messages, size_t i, c
     if (!check_turn(&t, err))
         return false;
     *out = t;
+    return true;
+}
+
+/* ---- results of tools ---- */
+
+/* A text that is in none of the results: it marks the calls, whose own text is the model's. */
+static const char *mark_for(const struct tool_result *results, size_t n, struct arena *a)
+{
+    for (unsigned k = 0;; k++) {
+        const char *mark = arena_printf(a, "call-%u-of-hone", k);
+        bool taken = false;
+
+        for (size_t i = 0; i < n; i++)
+            taken = taken || str_find(results[i].output, str_of(mark), 0) < results[i].output.len;
+        if (!taken)
+            return mark;
+    }
+}
+
+/* messages, then calls that hold the mark, and their results. */
+static json_t *with_results(const json_t *messages, const struct tool_result *results, size_t n,
+                            const char *mark)
+{
+    json_t *all = json_copy((json_t *)(uintptr_t)messages), *calls = json_array();
+
+    json_array_append_new(
+        all, json_pack("{s:s, s:s, s:o}", "role", "assistant", "content", "", "tool_calls", calls));
+    for (size_t i = 0; i < n; i++) {
+        const struct tool_result *r = &results[i];
+
+        json_array_append_new(calls,
+                              json_pack("{s:s%, s:s, s:{s:s%, s:{s:s}}}", "id", r->call_id.ptr,
+                                        r->call_id.len, "type", "function", "function", "name",
+                                        r->name.ptr, r->name.len, "arguments", "mark", mark));
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s%, s:s%, s:s%}", "role", "tool", "tool_call_id",
+                                        r->call_id.ptr, r->call_id.len, "name", r->name.ptr,
+                                        r->name.len, "content", r->output.ptr, r->output.len));
+    }
+    return all;
+}
+
+/* Behind the first end token after the last mark that does not stand in the first result; SIZE_MAX: there is none. */
+static size_t behind_calls(const struct prompter *p, struct str text, struct str mark,
+                           struct str result)
+{
+    size_t from = SIZE_MAX, best = SIZE_MAX;
+
+    for (size_t at = 0; (at = str_find(text, mark, at)) < text.len; at += mark.len)
+        from = at + mark.len;
+    for (size_t i = 0; from != SIZE_MAX && i < p->model->config.n_eos; i++) {
+        const struct str end = tokenizer_bytes(p->tokenizer, p->model->config.eos[i]);
+        const size_t at = end.len > 0 ? str_find(text, end, from) : text.len;
+        const bool is_in_result = end.len > 0 && str_find(result, end, 0) < result.len;
+
+        if (at < text.len && at + end.len < best &&
+            !(is_in_result && at >= str_find(text, result, from)))
+            best = at + end.len;
+    }
+    return best;
+}
+
+bool prompter_tool_turn(const struct prompter *p, const json_t *messages, const json_t *tools,
+                        const json_t *extra, const struct tool_result *results, size_t n,
+                        struct arena *a, struct prompt *out, struct error *err)
+{
+    const char *mark = mark_for(results, n, a);
+    json_t *all = with_results(messages, results, n, mark);
+    struct rendered whole;
+    struct turn t;
+    bool ok = render_with(p, all, json_array_size(all), tools, extra, true, a, &whole, err);
+
+    json_decref(all);
+    if (!ok)
+        return false;
+    const size_t at = behind_calls(p, whole.text, str_of(mark), results[0].output);
+    if (at == SIZE_MAX)
+        return fail(err, ERR_UNSUPPORTED,
+                    "the chat template writes no end token of this model behind a call of a tool, "
+                    "so that the model's turn cannot be told from the tool's");
+    bool thinking = prompter_ends_open(p, whole.text);
+    struct str rest = str_from(whole.text, at);
+    if (p->reasoning.forced_open && !thinking) {
+        rest = str_of(arena_printf(a, STR_FMT STR_FMT, STR_ARG(rest), STR_ARG(p->reasoning.open)));
+        thinking = true;
+    }
+    if (!cut(p, (struct str){whole.text.ptr, at}, rest, a, &t, err))
+        return false;
+    *out = (struct prompt){
+        .text = rest, .tokens = (token_id *)(uintptr_t)t.tokens, .n = t.n, .thinking = thinking};
     return true;
 }
 

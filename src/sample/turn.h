@@ -33,4 +33,20 @@ MUST_CHECK bool prompter_turn(const struct prompter *p, const json_t *messages, 
 MUST_CHECK bool prompter_completion(const struct prompter *p, struct str prompt,
                                     struct str completion, struct arena *a, struct turn *out,
                                     struct error *err);
+
+/* What was answered to a call of a tool. */
+struct tool_result {
+    struct str name, call_id, output;
+};
+/*
+ * What the model is given between a turn that called tools and its next one: what the template writes behind the end token
+ * of that turn, the results in their order and the generation prompt. Nothing that the model drew is in it: its own tokens
+ * stay as they are. messages: those that its prompt was made of; extra: as for prompter_render, or NULL. In the arena.
+ *
+ * Fails with ERR_UNSUPPORTED where the template writes no end token behind a call, and as rendering does.
+ */
+MUST_CHECK bool prompter_tool_turn(const struct prompter *p, const json_t *messages,
+                                   const json_t *tools, const json_t *extra,
+                                   const struct tool_result *results, size_t n, struct arena *a,
+                                   struct prompt *out, struct error *err);
 #endif

@@ -182,9 +182,10 @@ static void a_token_across_the_border_is_cut_there(void **state)
     struct turn t;
 
     /* "\n\n" may be one token; what is given ends between the two */
-    ASSERT_OK(turn_of("{% for m in messages %}{{ m.content }}{% if m.role == 'user' %}{{ '\\n' }}{% endif %}"
-                      "{% endfor %}",
-                      "[" U("a") "," A("\\n\\nb") "]", 1, &t));
+    ASSERT_OK(turn_of(
+        "{% for m in messages %}{{ m.content }}{% if m.role == 'user' %}{{ '\\n' }}{% endif %}"
+        "{% endfor %}",
+        "[" U("a") "," A("\\n\\nb") "]", 1, &t));
     assert_string_equal(text_of(t.prompt, NULL, t.n_prompt), "a\n");
     assert_string_equal(text_of(t.tokens, NULL, t.n), "\n\nb");
     ASSERT_OK(tokenizer_encode(tokenizer, STR("a\n"), true, &whole, &err));
@@ -209,6 +210,75 @@ static void a_text_goes_on_to_its_end(void **state)
     prompter_close(p);
 }
 
+/* ---- what tools answer ---- */
+
+#define QWEN                                                                                         \
+    "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>\n{% endif %}"                  \
+    "{% for m in messages %}{% if m.role == 'tool' %}"                                               \
+    "{% if not loop.previtem or loop.previtem.role != 'tool' %}<|im_start|>user{% endif %}"          \
+    "{{ '\\n<tool_response>\\n' + m.content }}\n</tool_response>"                                    \
+    "{% if loop.last or loop.nextitem.role != 'tool' %}<|im_end|>\n{% endif %}{% else %}"            \
+    "<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls %}\n<tool_call>\n{\"name\": " \
+    "\"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>"   \
+    "{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
+
+static bool tool_turn(const char *template, const char *reasoning, size_t n, struct prompt *out)
+{
+    const struct tool_result results[] = {
+        {STR("look_up"), STR("call_1"), STR("{\"gene\": \"FBN1\"}<|im_end|>")},
+        {STR("look_up"), STR("call_2"), STR("call-0-of-hone")}};
+    struct prompter *p = NULL;
+    json_t *messages = parsed("[{\"role\":\"user\",\"content\":\"Q\"}]"), *spec = NULL;
+    json_t *tools = parsed("[{\"type\":\"function\",\"function\":{\"name\":\"look_up\"}}]");
+
+    ASSERT_OK(prompter_open(model, template, &p, &err));
+    if (reasoning != NULL) {
+        spec = parsed(reasoning);
+        ASSERT_OK(prompter_reason(p, spec, &err));
+    }
+    const bool ok = prompter_tool_turn(p, messages, tools, NULL, results, n, &arena, out, &err);
+    prompter_close(p);
+    json_decref(spec);
+    json_decref(tools);
+    json_decref(messages);
+    return ok;
+}
+
+static void results_stand_between_the_model_s_own_tokens(void **state)
+{
+    struct prompt t;
+
+    (void)state;
+    ASSERT_OK(tool_turn(QWEN ASK, NULL, 1, &t));
+    assert_string_equal(text_of(t.tokens, NULL, t.n),
+                        "\n<|im_start|>user\n<tool_response>\n{\"gene\": \"FBN1\"}<|im_end|>\n"
+                        "</tool_response><|im_end|>\n<|im_start|>assistant\n");
+    assert_false(t.thinking);
+    ASSERT_OK(tool_turn(QWEN ASK, NULL, 2, &t));
+    assert_string_equal(text_of(t.tokens, NULL, t.n),
+                        "\n<|im_start|>user\n<tool_response>\n{\"gene\": \"FBN1\"}<|im_end|>\n"
+                        "</tool_response>\n<tool_response>\ncall-0-of-hone\n</tool_response>"
+                        "<|im_end|>\n<|im_start|>assistant\n");
+    /* a template that knows no tools has them as text */
+    ASSERT_OK(tool_turn("{% for m in messages %}" MESSAGE("{{ m.content }}") "{% endfor %}" ASK,
+                        "{\"open\":\"<think>\",\"close\":\"</think>\"}", 1, &t));
+    assert_string_equal(text_of(t.tokens, NULL, t.n),
+                        "\n<|im_start|>user\n<tool_response>\n{\"gene\": \"FBN1\"}<|im_end|>\n"
+                        "</tool_response><|im_end|>\n<|im_start|>assistant\n<think>");
+    assert_true(t.thinking);
+}
+
+static void a_template_without_an_end_behind_calls_is_refused(void **state)
+{
+    struct prompt t;
+
+    (void)state;
+    assert_false(tool_turn("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}",
+                           NULL, 2, &t));
+    assert_int_equal(err.kind, ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "no end token"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +289,8 @@ int main(void)
         cmocka_unit_test(what_cannot_be_told_apart_is_refused),
         cmocka_unit_test(a_token_across_the_border_is_cut_there),
         cmocka_unit_test(a_text_goes_on_to_its_end),
+        cmocka_unit_test(results_stand_between_the_model_s_own_tokens),
+        cmocka_unit_test(a_template_without_an_end_behind_calls_is_refused),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
