@@ -338,7 +338,7 @@ static bool is_left_out(const struct prompter *p, token_id id, bool tools)
 
 enum specials { SPECIALS_SHOWN, SPECIALS_LEFT_OUT, SPECIALS_MARKS_SHOWN };
 
-/* Bytes of the tokens from the byte `from` on, as whole characters. */
+/* Bytes of the last turn's tokens from the byte `from` on, as whole characters. */
 static struct str readable(const struct prompter *p, const struct sample *s, size_t from, size_t to,
                            enum specials specials, struct arena *a)
 {
@@ -347,7 +347,7 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
     size_t at = 0;
 
     buf_init(&b, LIMIT_RENDER_BYTES);
-    for (size_t i = 0; i < s->n; i++) {
+    for (size_t i = s->turn; i < s->n; i++) {
         struct str bytes = tokenizer_bytes(p->tokenizer, s->tokens[i]);
         const size_t begin = at;
 
@@ -374,7 +374,7 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
     struct buf b;
 
     buf_init(&b, LIMIT_RENDER_BYTES);
-    for (size_t i = 0; i < s->n; i++)
+    for (size_t i = s->turn; i < s->n; i++)
         if (!prompter_is_end(p, s->tokens[i]))
             buf_str(&b, tokenizer_bytes(p->tokenizer, s->tokens[i]));
     const struct str all = {buf_view(&b).ptr, size_min(b.len, s->stop_bytes)};

@@ -64,6 +64,7 @@ struct portion {
     const struct answers_options *opt;
     const struct progress_sink *sink;
     struct sample_request *requests;
+    struct episodes *episodes; /* NULL: nothing can be called */
     struct row_state *rows;
     size_t n_most, n_wanted; /* rows; x->n_rows have begun */
     double seconds_waiting;
@@ -156,6 +157,7 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
 
     for (size_t i = 0; i < x->n_samples; i++)
         if (i != sample && slots[i].sample != NULL && slots[i].same_as == i &&
+            slots[i].episode.lost == NULL &&
             slots[i].input.truncated == slots[sample].input.truncated &&
             slots[i].input.unanswered == slots[sample].input.unanswered &&
             str_eq(slots[i].answer.text, slots[sample].answer.text) &&
@@ -166,7 +168,8 @@ static size_t first_alike(const struct answers *x, size_t row, size_t sample)
 
 static bool same_tokens(const struct sample *a, const struct sample *b)
 {
-    return a->n == b->n && memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
+    return a->n == b->n && a->end == b->end &&
+           memcmp(a->tokens, b->tokens, a->n * sizeof *a->tokens) == 0;
 }
 
 static void forget_json(void *v)
@@ -174,8 +177,29 @@ static void forget_json(void *v)
     json_decref(v);
 }
 
+/* Those of an answer's earlier turns, then those of its last. */
+static struct tool_calls all_calls(const struct episode *ep, const struct tool_calls *last,
+                                   struct arena *a)
+{
+    const size_t n = ep != NULL ? json_array_size(ep->calls) : 0;
+    struct tool_calls all = {.calls = ARENA_ARRAY(a, struct tool_call, n + last->n)};
+
+    for (; all.n < n; all.n++) {
+        const json_t *c = json_array_get(ep->calls, all.n);
+
+        all.calls[all.n] =
+            (struct tool_call){.name = json_str(json_object_get(c, "name")),
+                               .arguments = json_str(json_object_get(c, "arguments")),
+                               .whole = true};
+    }
+    for (size_t i = 0; i < last->n; i++)
+        all.calls[all.n++] = last->calls[i];
+    return all;
+}
+
 struct grade_sample answers_input(const struct prompter *p, const struct dataset_row *row,
-                                  const struct sample *s, struct arena *a, struct answer *answer)
+                                  const struct sample *s, const struct episode *episode,
+                                  struct arena *a, struct answer *answer)
 {
     const bool truncated = s->end == SAMPLE_LENGTH;
     struct tool_calls calls;
@@ -183,6 +207,7 @@ struct grade_sample answers_input(const struct prompter *p, const struct dataset
 
     prompter_answer_tools(p, s, row->tools, 0, a, answer, &calls);
     if (json_array_size(row->tools) > 0) {
+        calls = all_calls(episode, &calls, a);
         tools = tool_calls_json(&calls, str_of(arena_printf(a, "row %zu", row->line)), 0);
         arena_defer(a, forget_json, tools);
     }
@@ -251,6 +276,54 @@ static bool is_known(const struct portion *po, size_t row, size_t sample, struct
                                po->x->items[row], sample, out);
 }
 
+/* What an answer called, for as long as the answer itself. */
+static struct episode episode_kept(const struct portion *po, size_t row, size_t sample)
+{
+    struct episode ep = {0};
+
+    if (po->episodes == NULL)
+        return ep;
+    ep = episodes_of(po->episodes, row, sample);
+    if (ep.calls != NULL)
+        arena_defer(po->a, forget_json, json_incref((json_t *)(uintptr_t)ep.calls));
+    if (ep.lost != NULL)
+        ep.lost = arena_text(po->a, str_of(ep.lost));
+    return ep;
+}
+
+static bool on_goes_on(void *ctx, size_t row, size_t sample, const struct sample *s)
+{
+    const struct portion *po = ctx;
+
+    return episodes_goes_on(po->episodes, row, sample, s);
+}
+
+static bool on_given(void *ctx, bool wait, struct given *out)
+{
+    const struct portion *po = ctx;
+
+    return episodes_given(po->episodes, wait, out);
+}
+
+/*
+ * Nobody knows what an answer would have been whose tool did not answer: it has the mean reward of the others, so that it
+ * weighs nothing in its group.
+ */
+static void reward_lost(const struct answers *x, size_t row)
+{
+    struct answer_slot *slots = x->slots + row * x->n_samples;
+    double sum = 0;
+    size_t n = 0;
+
+    for (size_t s = 0; s < x->n_samples; s++) {
+        sum += slots[s].episode.lost == NULL ? slots[s].grade.reward : 0;
+        n += slots[s].episode.lost == NULL;
+    }
+    for (size_t s = 0; s < x->n_samples; s++)
+        if (slots[s].episode.lost != NULL)
+            slots[s].grade = (struct grade_result){.reward = n > 0 ? sum / (double)n : 0};
+}
+
 static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s)
 {
     struct portion *po = ctx;
@@ -260,9 +333,13 @@ static void on_done(void *ctx, size_t row, size_t sample, const struct sample *s
     struct row_state *state = &po->rows[row];
 
     slot->sample = copied(s, po->a);
-    slot->input = answers_input(po->p, from, slot->sample, po->a, &slot->answer);
-    slot->same_as = first_alike(po->x, row, sample);
+    slot->episode = episode_kept(po, row, sample);
+    slot->input = answers_input(po->p, from, slot->sample, &slot->episode, po->a, &slot->answer);
     state->n_ended++;
+    slot->same_as = sample;
+    if (slot->episode.lost != NULL)
+        return;
+    slot->same_as = first_alike(po->x, row, sample);
     if (slot->same_as != sample || is_known(po, row, sample, &slot->grade))
         return;
     state->n_asked++;
@@ -331,6 +408,8 @@ static bool begin_row(struct portion *po)
         .n_prompt = prompt->n,
         .n_samples = opt->n_samples,
         .max_tokens = opt->max_tokens,
+        .max_given =
+            po->episodes != NULL && json_array_size(row->tools) > 0 ? opt->tools->max_given : 0,
         .pick = opt->pick,
         .thinking = thinking_of(po->p, prompt, opt->effort),
         .want_entropy = opt->want_entropy,
@@ -351,6 +430,7 @@ static void finish_row(struct portion *po, size_t row)
 
     po->rows[row].whole = true;
     share_grades(x, row);
+    reward_lost(x, row);
     find_alike(x, row, po->a);
     if (po->opt->save != NULL)
         keep_prompt_rows(x, row, x->slots[row * x->n_samples].sample, po->a);
@@ -442,12 +522,27 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
                                        .tick = on_tick,
                                        .stop = opt->stop,
                                        .wanted = on_wanted,
+                                       .goes_on = opt->tools != NULL ? on_goes_on : NULL,
+                                       .given = opt->tools != NULL ? on_given : NULL,
                                        .save = opt->save,
                                        .save_leave = opt->save_leave};
     struct sample **samples;
 
     if (opt->save != NULL)
         x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
+    if (opt->tools != NULL)
+        po.episodes = episodes_open(
+            &(struct episodes_options){.tools = opt->tools,
+                                       .prompter = p,
+                                       .data = d,
+                                       .items = items,
+                                       .n_rows = n_rows,
+                                       .n_samples = opt->n_samples,
+                                       .effort = opt->effort,
+                                       .use = opt->purpose != PHILOX_EVAL ? TOOL_TRAIN
+                                              : opt->pick.temperature > 0 ? TOOL_VALID
+                                                                          : TOOL_LIKELIEST,
+                                       .step = opt->step});
     double began = clock_seconds();
     bool ok = engine_run(e, adapter, po.requests, n_rows, &hooks, &samples, err) && !po.failed;
     x.seconds_sampling = clock_seconds() - began - po.seconds_waiting;
@@ -456,6 +551,8 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     if (!answers_wait(queue, sink, opt->stop) && ok)
         ok = fail(err, ERR_CANCELLED, "stopped on request while answers were being graded");
     x.seconds_waiting = clock_seconds() - began + po.seconds_waiting;
+    ok = ok && (po.episodes == NULL || episodes_ok(po.episodes, err));
+    episodes_close(po.episodes);
     for (size_t i = 0; ok && i < x.n_rows; i++)
         if (!po.rows[i].whole)
             finish_row(&po, i);
@@ -483,7 +580,12 @@ struct rollout answers_rollout(const struct answers *x, const struct dataset *d,
                             .thinking = slot->answer.thinking,
                             .answer = slot->answer.text,
                             .tool_calls = slot->input.output_tools,
-                            .n_thinking_tokens = slot->sample->n_thinking,
+                            .tool_steps = slot->episode.calls,
+                            .injected = slot->sample->injected,
+                            .n_given = slot->sample->n_given,
+                            .lost = slot->episode.lost,
+                            .n_thinking_tokens =
+                                slot->sample->n_thinking_before + slot->sample->n_thinking,
                             .truncated = slot->sample->end == SAMPLE_LENGTH,
                             .grade = &slot->grade};
 }

@@ -7,6 +7,7 @@
 #include "grade/grade_queue.h"
 #include "sample/effort.h"
 #include "text/dataset.h"
+#include "train/episodes.h"
 #include "train/progress.h"
 #include "train/recipe.h"
 
@@ -31,6 +32,7 @@ struct answers_options {
     struct saved_pool *save;          /* what was computed is kept here, for training; or NULL */
     size_t save_leave;                /* rows that are left free there */
     struct history *history; /* what these prompts were answered before, for speed alone; or NULL */
+    const struct tools *tools; /* what answers may call, and are given the results of; or NULL */
     /*
      * NULL, or rows are begun one by one: n_first at once, and one more for each row of which `again` says so, asked once all
      * its answers are graded, while others are still sampled; late: only once no other is. How many were begun in the end is
@@ -56,6 +58,8 @@ struct answer_slot {
     struct answer answer;        /* its text: what is no call of a tool */
     struct grade_sample input;
     struct grade_result grade;
+    struct episode
+        episode; /* what it called; of one that is lost the reward is the mean of the others of its row */
     size_t same_as;      /* sample of this row with the very same answer, graded once; or itself */
     const size_t *alike; /* [n_alike] samples of this row with the very same tokens, lowest first */
     size_t n_alike;
@@ -84,10 +88,12 @@ MUST_CHECK bool answers_get(struct engine *e, const struct adapter *adapter,
                             struct arena *a, struct answers *out, struct error *err);
 /*
  * A sample of a row as graders see it, wherever it is graded: *answer, and in the arena what is a view of it. Where the row
- * has tools, output_tools are the calls in the answer, [] where there are none; their ids depend on the row alone.
+ * has tools, output_tools are the calls in the answer, [] where there are none; their ids depend on the row alone. episode: what
+ * it called in the turns before its last, which stands there first; or NULL.
  */
 struct grade_sample answers_input(const struct prompter *p, const struct dataset_row *row,
-                                  const struct sample *s, struct arena *a, struct answer *answer);
+                                  const struct sample *s, const struct episode *episode,
+                                  struct arena *a, struct answer *answer);
 /* Until all that was put in is graded; a long wait is an event of the sink's. False: *stop ended it. */
 bool answers_wait(struct grade_queue *q, const struct progress_sink *sink, const atomic_bool *stop);
 void answers_forget(const struct answers *x, size_t row,

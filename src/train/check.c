@@ -36,11 +36,14 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
                 struct grade_queue *queue, const uint32_t *order, size_t n_rows, struct survey *s,
                 struct error *err)
 {
-    const struct answers_options opt = answers_of_step(r, 0, in->stop);
+    struct answers_options opt = answers_of_step(r, 0, in->stop);
     struct arena a = {0};
     struct answers x;
     size_t *items = ARENA_ARRAY(&a, size_t, n_rows);
 
+    const struct tools tools = {.servers = in->tool_servers, .max_given = r->max_tool_tokens};
+    if (in->tool_servers != NULL)
+        opt.tools = &tools;
     for (size_t i = 0; i < n_rows; i++)
         items[i] = order[s->n_rows + i];
     const bool ok = answers_get(e, in->start, in->prompter, in->train, items, n_rows, queue, &opt,
@@ -51,7 +54,7 @@ static bool ask(struct engine *e, const struct reinforce_inputs *in, const struc
 
         s->answers[s->n_rows * s->n_samples + i] =
             (struct asked){.reward = slot->grade.reward,
-                           .n_tokens = slot->sample->n,
+                           .n_tokens = slot->sample->n - slot->sample->n_given,
                            .cut = slot->sample->end == SAMPLE_LENGTH,
                            .failed = grade_grader_failed(&slot->grade)};
         for (size_t k = 0; k < slot->grade.n_parts; k++) {

@@ -35,8 +35,9 @@ static void add_row(const struct answers *x, size_t row, const struct grader *g,
         solved = solved || r >= 1 - 1e-9;
         some = some || r > 0;
         out->truncated_share += slot->sample->end == SAMPLE_LENGTH;
-        out->completion_tokens_mean += (double)slot->sample->n;
-        out->reasoning_tokens_mean += (double)slot->sample->n_thinking;
+        out->completion_tokens_mean += (double)(slot->sample->n - slot->sample->n_given);
+        out->reasoning_tokens_mean +=
+            (double)(slot->sample->n_thinking_before + slot->sample->n_thinking);
         out->entropy_mean += slot->sample->n_drawn > 0
                                  ? (double)slot->sample->entropy_sum / (double)slot->sample->n_drawn
                                  : 0;
@@ -109,6 +110,7 @@ bool evaluate(struct engine *e, const struct adapter *adapter, const struct prom
                                      .step = opt->step,
                                      .stop = opt->stop,
                                      .history = opt->history,
+                                     .tools = opt->tools,
                                      .known = opt->known};
         const size_t n = size_min(EVALUATE_ROWS, d->n_rows - from);
         struct answers x;

@@ -24,6 +24,7 @@ struct evaluate_options {
     const atomic_bool *stop;
     struct history *history;          /* of answers to these rows, for speed alone; or NULL */
     const struct known_grades *known; /* train/answers.h; or NULL */
+    const struct tools *tools;        /* train/episodes.h; or NULL */
 };
 
 struct evaluate_result {

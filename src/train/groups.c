@@ -4,6 +4,7 @@
 #include "train/groups.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +32,20 @@ void groups_take(const struct recipe *recipe, const struct answers *x, struct gr
 static bool is_masked(const struct recipe *recipe, const struct step_metrics *m,
                       const struct sample *s)
 {
-    return s->end == SAMPLE_LENGTH && m->truncated_share < recipe->mask_truncated_below;
+    return s->end == SAMPLE_CANCELLED || /* a tool did not answer */
+           (s->end == SAMPLE_LENGTH && m->truncated_share < recipe->mask_truncated_below);
+}
+
+static void measure_tools(const struct answer_slot *slot, struct step_metrics *m)
+{
+    const struct episode *ep = &slot->episode;
+
+    m->n_tool_calls += ep->n_calls;
+    m->n_tool_refused += ep->n_refused;
+    m->n_tool_tokens += slot->sample->n_given;
+    m->tool_seconds += ep->seconds;
+    if (ep->lost != NULL && m->n_tool_lost++ == 0)
+        snprintf(m->tool_failure, sizeof m->tool_failure, "%s", ep->lost);
 }
 
 void groups_measure(const struct groups *g, struct grader *grader, struct step_metrics *m)
@@ -53,8 +67,10 @@ void groups_measure(const struct groups *g, struct grader *grader, struct step_m
             squares += (double)group->reward[s] * (double)group->reward[s];
             entropy += (double)slot->sample->entropy_sum;
             drawn += (double)slot->sample->n_drawn;
-            m->completion_tokens_mean += (double)slot->sample->n;
-            m->reasoning_tokens_mean += (double)slot->sample->n_thinking;
+            m->completion_tokens_mean += (double)(slot->sample->n - slot->sample->n_given);
+            m->reasoning_tokens_mean +=
+                (double)(slot->sample->n_thinking_before + slot->sample->n_thinking);
+            measure_tools(slot, m);
             m->truncated_share += slot->sample->end == SAMPLE_LENGTH;
             for (size_t b = 0; b < 16; b++)
                 m->grader_errors[b] += slot->grade.flags >> b & 1u;

@@ -186,7 +186,8 @@ void habits_of_row(const struct answers *x, size_t row, double *of_answer, doubl
         if (like < s)
             memcpy(mine, all + like * N_ANSWER_HABITS, N_ANSWER_HABITS * sizeof *mine);
         else
-            habits_of_answer(slots[s].answer.text, sample->tokens, sample->n, sample->n_thinking,
+            habits_of_answer(slots[s].answer.text, sample->tokens + sample->turn,
+                             sample->n - sample->turn, sample->n_thinking,
                              sample->end != SAMPLE_LENGTH, mine);
         for (size_t h = 0; h < N_ANSWER_HABITS; h++)
             out[h] += mine[h] / (double)n;

@@ -81,8 +81,8 @@ size_t memory_group_rows(const struct recipe *r, size_t longest)
     if (r->method != METHOD_REINFORCEMENT)
         return size_max(longest, 1) * (r->method == METHOD_DPO ? 2 : 1);
     /* behind an answer's last token nothing is asked */
-    return size_max(longest, 1) +
-           (r->group_size > 0 ? r->group_size : FEWEST_ANSWERS) * (size_max(r->max_tokens, 2) - 1);
+    return size_max(longest, 1) + (r->group_size > 0 ? r->group_size : FEWEST_ANSWERS) *
+                                      (size_max(r->max_tokens, 2) - 1 + r->max_tool_tokens);
 }
 
 size_t memory_pass_rows(const struct recipe *r, size_t longest)

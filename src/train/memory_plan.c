@@ -76,7 +76,8 @@ static size_t samples_of(const struct memory_work *w)
 static size_t all_asked(const struct memory_work *w, struct asked out[3])
 {
     const struct recipe *r = w->recipe;
-    const size_t tokens = r->max_tokens > 0 ? r->max_tokens : PREFLIGHT_TOKENS;
+    const size_t tokens =
+        (r->max_tokens > 0 ? r->max_tokens : PREFLIGHT_TOKENS) + r->max_tool_tokens;
     const size_t valid = size_min(EVALUATE_ROWS, w->n_valid);
     size_t n = 0;
 
@@ -177,7 +178,8 @@ struct memory_plan memory_plan_of(const struct memory_work *w)
     const bool reinforcement = r->method == METHOD_REINFORCEMENT;
     const double most_kv = (double)engine_defaults(w->model).kv_bytes;
     /* rows that are computed anew in every step, and those that sampling leaves free for them, where all others are kept */
-    const double leave = reinforcement ? (double)(w->longest + r->max_tokens) : 0;
+    const double leave =
+        reinforcement ? (double)(w->longest + r->max_tokens + r->max_tool_tokens) : 0;
     struct memory_plan p = {.process = w->process,
                             .model = need.model,
                             .trained = need.trained,

@@ -51,7 +51,7 @@ static bool grade_cut(const struct reinforce_inputs *in, struct grade_queue *que
 
         const struct dataset_row *row = &in->train->rows[x->items[i / x->n_samples]];
 
-        slot->input = answers_input(in->prompter, row, &s, a, &slot->answer);
+        slot->input = answers_input(in->prompter, row, &s, NULL, a, &slot->answer);
         grade_queue_put(queue, row->item, &slot->input, &slot->grade);
     }
     if (!answers_wait(queue, in->sink, in->stop))

@@ -29,6 +29,11 @@ struct rollout {
     struct str thinking;      /* or "" */
     struct str answer;        /* what the grader saw */
     const json_t *tool_calls; /* and the calls of tools; NULL where its row has no tools */
+    const json_t
+        *tool_steps; /* what was called and answered in between: struct episode; NULL: nothing */
+    const bool *injected; /* [n_tokens] not drawn: a closing of thinking, and what it was given */
+    size_t n_given;       /* tokens that tools said, and the template around it */
+    const char *lost;     /* why it does not count, where a tool did not answer; or NULL */
     size_t n_thinking_tokens;
     bool truncated; /* met the token limit */
     const struct grade_result *grade;
@@ -60,6 +65,11 @@ struct step_metrics {
     size_t rows_drafted, rows_accepted;  /* rows computed for guesses, and those that were right */
     size_t grader_errors[16];            /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
+    /* train samples: calls of tools that were made, refused; samples that are lost; in all */
+    bool has_tools;
+    size_t n_tool_calls, n_tool_refused, n_tool_lost, n_tool_tokens;
+    double tool_seconds;
+    char tool_failure[512];    /* why the first of them was lost */
     size_t n_grader_failed;    /* train samples with any of them */
     char grader_failure[1024]; /* what the first of those was, as struct grade_result has it */
     size_t n_graders;          /* shadows among them */

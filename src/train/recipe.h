@@ -37,6 +37,10 @@ struct recipe {
     size_t group_size; /* G: answers a prompt; 0: as many as are cheap */
     bool group_auto;   /* it was 0: the loop goes on fitting it */
     size_t max_tokens; /* of one answer; 0: measured on the base model before the first step */
+    /* of a job with tools: tokens of what they say in one answer, all its turns; 0: by the context, and always without tools */
+    size_t max_tool_tokens;
+    double tool_timeout_s;    /* of a call, its tries together */
+    size_t tools_at_once;     /* calls */
     size_t max_prompt_tokens; /* longer prompts are refused; 0: what the context leaves */
     double temperature;
     size_t lora_rank; /* 0: full fine-tuning */

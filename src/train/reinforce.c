@@ -5,6 +5,7 @@
  */
 #include "train/reinforce.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/size.h"
@@ -39,6 +40,7 @@ struct loop {
     char rank_note[256]; /* why the adapter has another rank than the job says; "" */
     struct train_state state;
     struct references references; /* of the training rows */
+    struct tools tools;           /* servers NULL: there are none */
     struct arena run, step;
     struct epoch epoch;
     uint64_t total_steps;
@@ -118,6 +120,11 @@ static size_t rows_in_portions(const struct loop *l, const struct groups *g, siz
     return rows;
 }
 
+static const struct tools *tools_of(const struct loop *l)
+{
+    return l->tools.servers != NULL ? &l->tools : NULL;
+}
+
 /*
  * Samples prompts until B groups have spread, or the refill is used up. A flat group is followed by the next prompt at once,
  * while others still grow. That is no other choice than waiting for all would make: with f flat groups known, B + f
@@ -138,6 +145,7 @@ static bool sample_groups(struct loop *l, struct groups *g, struct step_metrics 
     opt.save = l->saved;
     opt.save_leave = l->plan.leave;
     opt.history = l->history;
+    opt.tools = tools_of(l);
     opt.again = is_flat;
     opt.again_ctx = l;
     opt.n_first = b;
@@ -315,6 +323,7 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         .step = (uint32_t)step,
         .stop = in->stop,
         .history = l->history,
+        .tools = tools_of(l),
         .known = in->known};
     struct evaluate_result sampled, greedy = {.reward_mean = (double)NAN};
     bool ok = evaluate(l->engine, l->trained.adapter, in->prompter, in->valid, in->grader, &opt,
@@ -425,6 +434,23 @@ static bool grader_works(const struct loop *l, const struct step_metrics *m, str
                m->step, m->n_grader_failed, m->n_samples, l->recipe.max_grader_errors);
 }
 
+/* The same of tools: what is lost is not learned from, but where all is lost nothing is. */
+static bool tools_work(const struct loop *l, const struct step_metrics *m, struct error *err)
+{
+    struct error ignored;
+
+    if ((double)m->n_tool_lost <= l->recipe.max_grader_errors * (double)m->n_samples)
+        return true;
+    if (l->tools.record != NULL && !tool_record_undo_step(l->tools.record, &ignored))
+        return fail(err, ignored.kind, "%s", ignored.message);
+    return tell(l, err, EVENT_ERROR, "The first answer that was lost in step %zu: %s", m->step,
+                m->tool_failure) &&
+           fail(
+               err, ERR_LIMIT,
+               "step %zu: tools did not answer in %zu of %zu answers, more than max_grader_errors (%g of them) allows: see that their servers run, and go on",
+               m->step, m->n_tool_lost, m->n_samples, l->recipe.max_grader_errors);
+}
+
 static bool one_step(struct loop *l, struct error *err)
 {
     struct step_metrics m = {.step = (size_t)l->state.step + 1,
@@ -438,10 +464,13 @@ static bool one_step(struct loop *l, struct error *err)
     bool best = false;
 
     arena_reset(&l->step);
+    m.has_tools = tools_of(l) != NULL;
+    if (l->tools.record != NULL)
+        tool_record_begin_step(l->tools.record);
     if (!sample_groups(l, &g, &m, err))
         return give_up(l, &before, err);
     groups_measure(&g, l->in->grader, &m);
-    if (!grader_works(l, &m, err))
+    if (!tools_work(l, &m, err) || !grader_works(l, &m, err))
         return give_up(l, &before, err);
     if (!groups_weigh(&l->recipe, &g, err) || !update(l, &g, &m, err))
         return false;
@@ -552,6 +581,12 @@ static void note_prompt(struct loop *l, const struct prompt *p)
     all->n_tokens += p->n;
 }
 
+/* What an answer and what it is given may have at most. */
+static size_t answer_tokens(const struct recipe *r)
+{
+    return size_max(1, r->max_tokens) + r->max_tool_tokens;
+}
+
 /* Rows whose prompt cannot be answered in the room there is are found before anything is spent. */
 static bool check_prompts(struct loop *l, const struct dataset *d, struct error *err)
 {
@@ -569,13 +604,14 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
              grader_check_item(l->in->grader, d->rows[i].item, what, err);
         const size_t most = l->recipe.max_prompt_tokens > 0 ? l->recipe.max_prompt_tokens
                                                             : l->in->model->max_positions - 1;
-        if (ok &&
-            (p.n > most || p.n + size_max(1, l->recipe.max_tokens) > l->in->model->max_positions))
+        if (ok && (p.n > most || p.n + answer_tokens(&l->recipe) > l->in->model->max_positions))
             ok = fail_param(
                 err, ERR_LIMIT, "messages",
                 "%s: the prompt has %zu tokens; with %zu for the answer, at most %zu fit", what,
-                p.n, l->recipe.max_tokens,
-                size_min(most, l->in->model->max_positions - size_max(1, l->recipe.max_tokens)));
+                p.n, answer_tokens(&l->recipe),
+                size_min(most,
+                         l->in->model->max_positions -
+                             size_min(answer_tokens(&l->recipe), l->in->model->max_positions)));
         if (ok)
             note_prompt(l, &p);
     }
@@ -616,10 +652,45 @@ static bool tell_settled(const struct loop *l, struct error *err)
     return ok;
 }
 
+#define ROOM_FOR_TOOLS 1024
+#define ROOM_FOR_CALLS 512 /* and for the answer */
+
+/* Lengths are not measured where tools speak in between: a cut answer would say nothing of a whole one. */
+static void settle_tools(struct recipe *r, const struct reinforce_inputs *in)
+{
+    const size_t quarter = size_max(1, in->model->max_positions / 4);
+
+    if (in->tool_servers == NULL) {
+        r->max_tool_tokens = 0;
+        return;
+    }
+    if (r->max_tool_tokens == 0)
+        r->max_tool_tokens = size_min(ROOM_FOR_TOOLS, quarter);
+    if (r->max_tokens == 0)
+        r->max_tokens = size_min(ROOM_FOR_CALLS, quarter);
+}
+
+/* What tools said in this run up to now, beside its checkpoints. at: the step that it goes on behind. */
+static bool open_tools(struct loop *l, uint64_t at, struct error *err)
+{
+    const struct reinforce_inputs *in = l->in;
+
+    if (in->tool_servers == NULL)
+        return true;
+    l->tools = (struct tools){.servers = in->tool_servers, .max_given = l->recipe.max_tool_tokens};
+    if (in->tool_record != NULL)
+        return tool_record_open_done(in->tool_record, &l->tools.record, err);
+    return tool_record_open(file_join(&l->run, in->run_dir, TOOL_RECORD_FILE), !in->resume,
+                            at > 0 ? (size_t)at + 1 : 0, &l->tools.record, err);
+}
+
 static bool begin(struct loop *l, struct error *err)
 {
     const struct reinforce_inputs *in = l->in;
     const uint64_t at = in->resume ? checkpoint_last(in->run_dir) : 0;
+
+    if (!open_tools(l, at, err))
+        return false;
 
     l->state = (struct train_state){.rate_scale = 1};
     if (at > 0) {
@@ -693,6 +764,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
     eo.draft = in->draft != NULL ? *in->draft : DRAFT_AUTO;
     trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
+    settle_tools(&l.recipe, in);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          plan_memory(&l, &eo, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&
@@ -718,6 +790,7 @@ bool reinforce(const struct reinforce_inputs *in, struct reinforce_result *out, 
         result_of(&l, out);
     grade_queue_close(l.queue);
     history_close(l.history);
+    tool_record_close(l.tools.record);
     engine_close(l.engine);
     saved_pool_close(l.saved);
     trained_close(&l.trained);
@@ -735,6 +808,7 @@ bool reinforce_check(const struct reinforce_inputs *in, struct check_report *out
     eo.max_live = l.recipe.max_live;
     trained_take_rank(in->start, &l.recipe, l.rank_note, sizeof l.rank_note);
     settle_steps(&l);
+    settle_tools(&l.recipe, in);
     ok = check_prompts(&l, in->train, err) && check_prompts(&l, in->valid, err) &&
          plan_memory(&l, &eo, err) &&
          engine_open(in->model, prompter_tokenizer(in->prompter), &eo, &l.engine, err) &&

@@ -33,6 +33,9 @@ struct reinforce_inputs {
     const atomic_bool *stop; /* set: the loop ends after a checkpoint, with ERR_CANCELLED */
     /* Of a run that is done again by its own grades; then what they do not tell of, the likeliest answers, is not graded. Or NULL. */
     const struct known_grades *known;
+    struct tool_servers *tool_servers; /* what answers may call; or NULL */
+    const char
+        *tool_record; /* the file of a run that is done again: nobody else is asked; or NULL */
 };
 
 struct reinforce_result {

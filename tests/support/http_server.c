@@ -79,6 +79,21 @@ static bool send_text(int fd, const char *text)
 }
 
 /* Plays one reply; whether the connection stays open. */
+static bool reply(struct http_server *s, int fd, const struct http_script *r);
+
+static bool reply_made(struct http_server *s, int fd, const struct http_script *r,
+                       struct str request)
+{
+    struct http_script made = *r;
+    char *body = r->make(request);
+
+    made.body = body;
+    made.make = NULL;
+    const bool open = reply(s, fd, &made);
+    free(body);
+    return open;
+}
+
 static bool reply(struct http_server *s, int fd, const struct http_script *r)
 {
     const char *body = r->body == NULL ? "" : r->body;
@@ -182,7 +197,9 @@ static void *serve(void *arg)
             free(seen.bytes);
             break;
         }
-        open = reply(s, c->fd, &s->script[size_min(i, s->n_script - 1)]);
+        const struct http_script *r = &s->script[size_min(i, s->n_script - 1)];
+        const struct str body = {seen.bytes + seen.head_len, seen.len - seen.head_len};
+        open = r->make != NULL ? reply_made(s, c->fd, r, body) : reply(s, c->fd, r);
     }
     shutdown(c->fd, SHUT_RDWR);
     return NULL;

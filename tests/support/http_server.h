@@ -24,6 +24,8 @@ struct http_script {
     const char *body;    /* NULL: "" */
     enum http_manner manner;
     double delay_s; /* before anything is sent */
+    /* In place of body: makes one of the request's, of malloc; HTTP_PLAIN. Connections' threads. */
+    char *(*make)(struct str request);
 };
 
 struct http_server;

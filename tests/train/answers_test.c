@@ -42,7 +42,7 @@ static struct grade_sample input_of(const char *tools, const char *text, enum sa
     row.tools = list;
     s.end = end;
     s.stop_bytes = SIZE_MAX;
-    const struct grade_sample g = answers_input(prompter, &row, &s, a, &answer);
+    const struct grade_sample g = answers_input(prompter, &row, &s, NULL, a, &answer);
     assert_true(str_eq(g.output_text, answer.text));
     json_decref(list);
     return g;
