@@ -304,6 +304,7 @@ static bool loop(struct replaying *r, struct error *err)
         in.run_dir = r->run.dir;
         in.resume = r->from > 0;
         in.sink = &sink;
+        in.tool_record = file_join(r->c->arena, r->dir, TOOL_RECORD_FILE);
         if (r->grades != NULL) {
             known = replay_grades_known(r->grades);
             in.known = &known;

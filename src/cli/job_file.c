@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "cli/grader_file.h"
 #include "job/run_read.h"
+#include "sample/turn.h"
 #include "train/answers.h"
 #include "train/fit_rows.h"
 
@@ -390,6 +391,21 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
                                err));
 }
 
+static const json_t *reinforcement_of(const struct job_parts *p)
+{
+    return json_object_get(json_object_get(p->job.body, "method"), "reinforcement");
+}
+
+static bool open_tools(struct job_parts *p, struct error *err)
+{
+    const struct tool_servers_options opt = {.timeout_s = p->recipe.tool_timeout_s,
+                                             .n_threads = p->recipe.tools_at_once};
+
+    return p->method != METHOD_REINFORCEMENT || p->job.no_tools ||
+           tool_servers_open(reinforcement_of(p), &opt, &p->tools, err) ||
+           fail_while(err, "reading %s", what_of(&p->job));
+}
+
 static bool open_data(struct job_parts *p, struct error *err)
 {
     const enum dataset_format format = fit_format(p->method);
@@ -405,7 +421,8 @@ bool job_parts_open_job(struct cli *c, struct job_file *job, struct job_parts *o
     bool ok = machine_setup(c, err) &&
               (recipe_method(p.job.body, &p.method, err) ||
                fail_while(err, "reading %s", what_of(&p.job))) &&
-              open_data(&p, err) && open_grader(c, &p, err) && open_model(c, &p, err);
+              open_data(&p, err) && open_grader(c, &p, err) && open_model(c, &p, err) &&
+              open_tools(&p, err);
 
     *job = (struct job_file){0};
     if (!ok) {
@@ -426,6 +443,7 @@ bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err)
 
 void job_parts_close(struct job_parts *p)
 {
+    tool_servers_close(p->tools);
     served_grader_close(&p->grader); /* it may ask the model */
     prompter_close(p->prompter);
     adapter_close(p->start);
@@ -440,6 +458,8 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, size_
                        struct error *err)
 {
     struct arena a = {0};
+    const size_t answer =
+        size_max(1, p->recipe.max_tokens) + (p->tools != NULL ? p->recipe.max_tool_tokens : 0);
     bool ok = true;
 
     for (size_t i = 0; ok && i < d->n_rows; i++) {
@@ -452,17 +472,57 @@ static bool check_rows(const struct job_parts *p, const struct dataset *d, size_
              (answers_prompt(p->prompter, row, effort_of(str_of(p->recipe.reasoning_effort)), &a,
                              &prompt, err) ||
               fail_while(err, "rendering %s", what));
-        if (ok && prompt.n + size_max(1, p->recipe.max_tokens) > p->model->max_positions)
+        if (ok && prompt.n + answer > p->model->max_positions)
             ok = fail_param(
                 err, ERR_LIMIT, "messages",
                 "%s: the prompt has %zu tokens, and with %zu more for the answer that is past the %zu "
                 "positions available",
-                what, prompt.n, size_max(1, p->recipe.max_tokens), p->model->max_positions);
+                what, prompt.n, answer, p->model->max_positions);
         if (ok)
             *longest = size_max(*longest, prompt.n);
     }
     arena_release(&a);
     return ok;
+}
+
+/* The first function that a row offers and a server is named for; {NULL, 0}: none. */
+static struct str served_tool(const struct job_parts *p, const struct dataset_row *row)
+{
+    for (size_t i = 0; i < json_array_size(row->tools); i++) {
+        const struct str name =
+            json_str(json_object_get(tool_function(json_array_get(row->tools, i)), "name"));
+
+        if (tool_servers_has(p->tools, name))
+            return name;
+    }
+    return (struct str){NULL, 0};
+}
+
+/* Some row offers a tool of the job to the model, and what a tool says can be rendered. */
+static bool check_tools(const struct job_parts *p, struct error *err)
+{
+    struct arena a = {0};
+    struct prompt prompt;
+
+    for (size_t i = 0; p->tools != NULL && i < p->train.n_rows; i++) {
+        const struct dataset_row *row = &p->train.rows[i];
+        const struct tool_result result = {
+            .name = served_tool(p, row), .call_id = STR(TOOL_PROBE_ID), .output = STR("1")};
+
+        if (result.name.len == 0)
+            continue;
+        const bool ok = prompter_tool_turn(p->prompter, row->messages, row->tools, NULL, &result, 1,
+                                           &a, &prompt, err);
+        arena_release(&a);
+        return ok || fail_while(err, "rendering what a tool says for %s, line %zu", p->train.path,
+                                row->line);
+    }
+    return p->tools == NULL ||
+           fail_param(err, ERR_INVALID, "method.reinforcement.tools",
+                      "no row of %s offers a function of the job's \"tools\" to the model: rows "
+                      "have \"tools\", a list of {\"type\": \"function\", \"function\": {\"name\": "
+                      "..., \"parameters\": {...}}}",
+                      p->train.path);
 }
 
 bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *err)
@@ -473,7 +533,8 @@ bool job_parts_check(const struct job_parts *p, size_t *longest, struct error *e
     longest = longest != NULL ? longest : &ignored;
     *longest = 0;
     if (p->method == METHOD_REINFORCEMENT)
-        return check_rows(p, &p->train, longest, err) && check_rows(p, &p->valid, longest, err);
+        return check_tools(p, err) && check_rows(p, &p->train, longest, err) &&
+               check_rows(p, &p->valid, longest, err);
     return fit_rows_check(p->prompter, &p->train, p->method, room, err) &&
            fit_rows_check(p->prompter, &p->valid, p->method, room, err);
 }
@@ -488,6 +549,7 @@ struct reinforce_inputs job_parts_inputs(const struct job_parts *p, struct cli *
                                      .recipe = &p->recipe,
                                      .base_name = model_plain_name(p->job.model.name, c->arena),
                                      .start = p->start,
+                                     .tool_servers = p->tools,
                                      .stop = c->stop};
 }
 

@@ -22,6 +22,7 @@ struct job_file {
     struct model_ref model;
     const char *template; /* text in place of --template's, or NULL */
     size_t context;       /* in place of --context; 0: that */
+    bool no_tools;        /* the servers of its tools are not asked: answers have one turn */
 };
 MUST_CHECK bool job_file_read(struct cli *c, struct job_file *out, struct error *err);
 /*
@@ -42,6 +43,7 @@ struct job_parts {
     struct adapter *start; /* of a fine-tuned model that training goes on from; or NULL */
     struct prompter *prompter;
     struct recipe recipe;
+    struct tool_servers *tools; /* of reinforcement, where the job names some; or NULL */
 };
 MUST_CHECK bool job_parts_open(struct cli *c, struct job_parts *out, struct error *err);
 /* The same for a job that was put together elsewhere; it is taken, whatever comes of it. */

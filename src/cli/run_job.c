@@ -109,6 +109,7 @@ bool run_job_open(struct run_job *r, struct error *err)
         .grader_models = models,
         .grader_shadows = shadows,
         .origin = r->origin != NULL ? r->origin : origin,
+        .has_tools = r->parts->tools != NULL,
         .resume = r->resume,
         .tokens = {.text = token_text,
                    .ctx = (void *)(uintptr_t)prompter_tokenizer(r->parts->prompter)},

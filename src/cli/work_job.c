@@ -66,6 +66,7 @@ static bool read_row(struct doing *d, struct job_file *out, struct error *err)
         json_decref(j.body);
         return fail_while(err, "reading the job by this worker's options");
     }
+    j.no_tools = !option_on(d->cli.options, OPT_ALLOW_REQUEST_ADDRESSES);
     j.file = job->id;
     j.model.name = job->model;
     json_object_set_new(j.body, "seed", json_integer(job->seed));

@@ -261,6 +261,8 @@ static json_t *timing_of(const struct step_metrics *m, const struct metrics_tall
     put(step, "full_iteration", number(m->seconds_total));
     put(timing, "step", step);
     put(timing, "passes", passes);
+    if (m->has_tools)
+        put(timing, "train_tool_latency_mean", mean(m->tool_seconds, m->n_tool_calls));
     const struct grader_lists lists = put_lists(timing, g);
     for (size_t i = 0; i < g->n; i++) {
         json_t *e = add_entry(&lists, g, i);
@@ -327,6 +329,19 @@ static void put_own(json_t *d, const struct step_metrics *m, const struct metric
         m->adapter_sha256[0] != '\0' ? json_string(m->adapter_sha256) : json_null());
 }
 
+/* Of the answers that were trained on; how long calls took stands with the times. */
+static json_t *tools_of(const struct step_metrics *m)
+{
+    json_t *tools = json_object();
+    const bool trained = m->n_samples > 0;
+
+    put(tools, "train_calls_mean", mean((double)m->n_tool_calls, m->n_samples));
+    put(tools, "train_tokens_per_call_mean", mean((double)m->n_tool_tokens, m->n_tool_calls));
+    put(tools, "train_error_count", number_if(trained, (double)m->n_tool_refused));
+    put(tools, "train_lost_samples_count", number_if(trained, (double)m->n_tool_lost));
+    return tools;
+}
+
 json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t,
                      const struct metrics_graders *g)
 {
@@ -352,6 +367,8 @@ json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t
     put(d, "usage", usage_of(m, t, g));
     put(d, "errors", errors_of(t, g));
     put(d, "timing", timing_of(m, t, g));
+    if (m->has_tools)
+        put(d, "tools", tools_of(m));
     put(d, "model_graders_token_usage", models_of(t, g));
     put(d, "ledger", ledger_of(m));
     return d;

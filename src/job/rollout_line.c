@@ -186,6 +186,41 @@ static void write_end(struct buf *b, const struct rollout *r, const struct metri
     buf_printf(b, ",\"trained\":%s}\n", r->trained ? "true" : "false");
 }
 
+/* Where tokens stand that the model did not draw, as [first, n]. */
+static void write_injected(struct buf *b, const struct rollout *r)
+{
+    const char *before = "";
+
+    buf_text(b, ",\"injected\":[");
+    for (size_t i = 0, n; i < r->n_tokens; i += n) {
+        for (n = 1; i + n < r->n_tokens && r->injected[i + n] == r->injected[i];)
+            n++;
+        if (!r->injected[i])
+            continue;
+        buf_printf(b, "%s[%zu,%zu]", before, i, n);
+        before = ",";
+    }
+    buf_char(b, ']');
+}
+
+/* What tools were to the answer. */
+static void write_tools(struct buf *b, const struct rollout *r)
+{
+    if (r->tool_calls != NULL) {
+        buf_text(b, ",\"tool_calls\":");
+        json_write(b, r->tool_calls, NULL);
+    }
+    if (r->tool_steps != NULL) {
+        buf_text(b, ",\"tool_steps\":");
+        json_write(b, r->tool_steps, NULL);
+        write_injected(b, r);
+    }
+    if (r->lost != NULL) {
+        buf_text(b, ",\"lost\":");
+        json_write_string(b, str_of(r->lost), false);
+    }
+}
+
 static void write_whole(struct buf *b, const struct rollout *r,
                         const struct metrics_graders *graders, const struct rollout_tokens *tokens)
 {
@@ -205,10 +240,7 @@ static void write_whole(struct buf *b, const struct rollout *r,
     if (tokens->text != NULL)
         write_pieces(b, r, tokens);
     write_said(b, r, r->thinking, r->answer);
-    if (r->tool_calls != NULL) {
-        buf_text(b, ",\"tool_calls\":");
-        json_write(b, r->tool_calls, NULL);
-    }
+    write_tools(b, r);
     write_end(b, r, graders);
 }
 

@@ -33,6 +33,7 @@ struct run_folder {
     json_t *job_file; /* job.json */
     const char *fine_tuned_model;
     enum train_method method;
+    bool has_tools;
     struct metrics_graders graders;
     struct rollout_tokens tokens;
     struct run_listener listener;
@@ -175,7 +176,7 @@ static bool start_afresh(struct run_folder *f, struct error *err)
 /* The header of metrics.csv: written into an empty file, compared with that of another. */
 static bool open_metrics(struct run_folder *f, struct error *err)
 {
-    const struct step_metrics nothing = {0};
+    const struct step_metrics nothing = {.has_tools = f->has_tools};
     const struct fit_metrics none = {0};
     json_t *tree = f->method == METHOD_REINFORCEMENT
                        ? metrics_tree(&nothing, &f->tally, &f->graders)
@@ -266,6 +267,7 @@ bool run_folder_open(const char *dir, const struct run_folder_options *opt, stru
     f->tokens = opt->tokens;
     f->listener = opt->listener;
     f->method = opt->method;
+    f->has_tools = opt->has_tools;
     f->origin = json_incref((json_t *)(uintptr_t)opt->origin);
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));

@@ -6,6 +6,7 @@
 #include "server/api.h"
 #include "text/json_schema.h"
 #include "train/recipe.h"
+#include "train/tool_servers.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -150,7 +151,7 @@ static bool check_reinforcement(const json_t *m, struct job_request *out, struct
     if (!json_is_object(out->grader))
         return wrong_type(out->grader, "method.reinforcement.grader", "an object", err);
     out->has_tools = json_array_size(json_object_get(m, "tools")) > 0;
-    return check_format(json_object_get(m, "response_format"), err);
+    return tool_servers_check(m, err) && check_format(json_object_get(m, "response_format"), err);
 }
 
 /* ---- addresses ---- */

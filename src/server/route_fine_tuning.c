@@ -149,12 +149,14 @@ static bool tell_of_nothing(struct api_call *c, const struct job_row *j,
         .key = "tools",
         .level = "warn",
         .message =
-            "\"method.reinforcement.tools\" is kept with the job, but nothing is called: an episode "
-            "here is one answer. Tools that stand in a row are offered to the model, and "
-            "sample.output_tools has what it would call."};
+            "\"method.reinforcement.tools\" is kept with the job, but nothing is called: this server "
+            "sends nothing to addresses that requests name, so an episode here is one answer. Tools "
+            "that stand in a row are offered to the model, and sample.output_tools has what it would "
+            "call. Whoever runs the server may allow calls with --allow-request-addresses."};
+    const bool unheard = r->has_tools && !c->opt->request_addresses;
 
     return (!r->has_wandb || events_tell(c->store, j->id, &wandb, err)) &&
-           (!r->has_tools || events_tell(c->store, j->id, &tools, err));
+           (!unheard || events_tell(c->store, j->id, &tools, err));
 }
 
 static void add_ours(json_t *body, const char *key, const char *value)

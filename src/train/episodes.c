@@ -72,11 +72,22 @@ static const struct dataset_row *row_of(const struct episodes *e, const struct p
     return &e->opt.data->rows[e->opt.items[x->row]];
 }
 
+/* An item may come twice in a step, at the end of an epoch; its answers are then the same, and their calls others. */
+static size_t times_before(const struct episodes *e, size_t row)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < row; i++)
+        n += e->opt.items[i] == e->opt.items[row];
+    return n;
+}
+
 static struct tool_key key_of(const struct episodes *e, const struct played *x, size_t call)
 {
     return (struct tool_key){.use = e->opt.use,
                              .step = e->opt.step,
                              .item = e->opt.items[x->row],
+                             .again = times_before(e, x->row),
                              .sample = x->sample,
                              .turn = x->n_turns,
                              .call = call};
@@ -107,9 +118,12 @@ static void send(struct episodes *e, struct played *x, size_t i)
 
 static void begin_calls(struct episodes *e, struct played *x, const struct tool_calls *calls)
 {
-    const char *trace = arena_printf(&e->arena, "%s-%zu-%zu-%zu", tool_use_name(e->opt.use),
-                                     e->opt.step, e->opt.items[x->row], x->sample);
+    const struct tool_key key = key_of(e, x, 0);
+    const char *trace = arena_printf(&e->arena, "%s-%zu-%zu-%zu", tool_use_name(key.use), key.step,
+                                     key.item, key.sample);
 
+    if (key.again > 0)
+        trace = arena_printf(&e->arena, "%s-again-%zu", trace, key.again);
     x->calls = ARENA_ARRAY(&e->arena, struct turn_call, calls->n);
     x->n_calls = x->n_open = calls->n;
     for (size_t i = 0; i < calls->n; i++) {

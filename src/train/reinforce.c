@@ -607,8 +607,9 @@ static bool check_prompts(struct loop *l, const struct dataset *d, struct error 
         if (ok && (p.n > most || p.n + answer_tokens(&l->recipe) > l->in->model->max_positions))
             ok = fail_param(
                 err, ERR_LIMIT, "messages",
-                "%s: the prompt has %zu tokens; with %zu for the answer, at most %zu fit", what,
+                "%s: the prompt has %zu tokens; with %zu for the answer%s, at most %zu fit", what,
                 p.n, answer_tokens(&l->recipe),
+                l->recipe.max_tool_tokens > 0 ? " and its tools (\"hone.max_tool_tokens\")" : "",
                 size_min(most,
                          l->in->model->max_positions -
                              size_min(answer_tokens(&l->recipe), l->in->model->max_positions)));

@@ -42,7 +42,8 @@ bool tool_record_is_done(const struct tool_record *r)
 
 static size_t place_of(const struct tool_record *r, const struct tool_key *k)
 {
-    const size_t parts[] = {(size_t)k->use, k->step, k->item, k->sample, k->turn, k->call};
+    const size_t parts[] = {(size_t)k->use, k->step, k->item, k->sample,
+                            k->turn,        k->call, k->again};
     uint64_t h = UINT64_C(0xcbf29ce484222325);
 
     for (size_t i = 0; i < COUNT_OF(parts); i++)
@@ -53,7 +54,7 @@ static size_t place_of(const struct tool_record *r, const struct tool_key *k)
 static bool same_key(const struct tool_key *a, const struct tool_key *b)
 {
     return a->use == b->use && a->step == b->step && a->item == b->item && a->sample == b->sample &&
-           a->turn == b->turn && a->call == b->call;
+           a->turn == b->turn && a->call == b->call && a->again == b->again;
 }
 
 /* ---- reading ---- */
@@ -99,6 +100,7 @@ static bool read_line(struct tool_record *r, struct str text, const char *what, 
     json_t *v = NULL;
     bool ok = json_parse(text, what, &v, err) && read_count(v, "step", what, &l.key.step, err) &&
               read_count(v, "item", what, &l.key.item, err) &&
+              read_count(v, "again", what, &l.key.again, err) &&
               read_count(v, "sample", what, &l.key.sample, err) &&
               read_count(v, "turn", what, &l.key.turn, err) &&
               read_count(v, "call", what, &l.key.call, err) && read_names(v, what, &l, err) &&
@@ -242,8 +244,9 @@ bool tool_record_put(struct tool_record *r, const struct tool_key *k, const stru
         return true;
     buf_clear(b);
     buf_printf(b,
-               "{\"step\":%zu,\"use\":\"%s\",\"item\":%zu,\"sample\":%zu,\"turn\":%zu,\"call\":%zu",
-               k->step, tool_use_name(k->use), k->item, k->sample, k->turn, k->call);
+               "{\"step\":%zu,\"use\":\"%s\",\"item\":%zu,\"again\":%zu,\"sample\":%zu,"
+               "\"turn\":%zu,\"call\":%zu",
+               k->step, tool_use_name(k->use), k->item, k->again, k->sample, k->turn, k->call);
     put_text(b, "name", ask->name);
     put_text(b, "arguments", ask->arguments);
     put_text(b, "end", str_of(tool_end_name(ask->end)));

@@ -1,7 +1,7 @@
 /*
  * tool_record.h - what tools said in a run, a line a call: so that a run that goes on asks nobody again.
  *
- *     {"step":3,"use":"train","item":7,"sample":2,"turn":0,"call":0,"name":"search","arguments":"{..}",
+ *     {"step":3,"use":"train","item":7,"again":0,"sample":2,"turn":0,"call":0,"name":"search","arguments":"{..}",
  *      "end":"said","output":"..","seconds":0.2}
  *
  * A line is written before the model is told of it. A run that is resumed draws the same tokens, so it makes the same calls,
@@ -18,6 +18,7 @@ const char *tool_use_name(enum tool_use u); /* "train", "valid", "likeliest" */
 struct tool_key {
     enum tool_use use;
     size_t step, item, sample, turn, call;
+    size_t again; /* the item was asked so often before in this step */
 };
 
 #define TOOL_RECORD_FILE "tool_calls.jsonl" /* in a run's folder */

@@ -261,6 +261,34 @@ class NamedByRequests(JobsTest):
             self.assertEqual(job.status, "failed")
             self.assertRegex(job.error.message, "does not exist, or this project|nobody is set to answer for it")
 
+    def test_tools_of_a_job_have_their_servers(self):
+        job = judged(self.train, self.fake.url)
+        method = job["method"]["reinforcement"]
+        tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+        job["training_file"] = self.client.files.create(file=("tools.jsonl", jsonl([{**row, "tools": [tool]} for row in rows()])),
+                                                        purpose="fine-tune").id
+        method["grader"] = EXACT
+        del job["extra_body"]["hone"]["judges"]
+        job["extra_body"]["hone"]["max_tool_tokens"] = 32
+        for wrong in ([{"name": "look_up"}], [{"name": "look_up", "server_url": "look"}], {"name": "look_up"}):
+            method["tools"] = wrong
+            self.refused(openai.BadRequestError, lambda: self.jobs.create(**job), None, None, "")
+        method["tools"] = [{"name": "look_up", "server_url": self.fake.url + "/look_up", "headers": {"X-Key": "k"}}]
+        method["max_episode_steps"] = 4
+        made = self.jobs.create(**job).id
+        self.assertEqual([e.message for e in self.jobs.list_events(made) if "nothing is called" in e.message], [])
+        self.worker()
+        done = self.jobs.retrieve(made)
+        self.assertEqual(done.status, "succeeded", done.error)
+        table = self.client.files.content(done.result_files[0]).text
+        self.assertIn("tools/train_calls_mean", table.splitlines()[0])
+        # a worker that was not told calls nothing, and the answers have one turn
+        made = self.jobs.create(**job).id
+        self.server.worker()
+        done = self.jobs.retrieve(made)
+        self.assertEqual(done.status, "succeeded", done.error)
+        self.assertNotIn("tools/", self.client.files.content(done.result_files[0]).text.splitlines()[0])
+
     def test_a_worker_that_was_not_told_asks_no_address(self):
         judge = self.create(self.fake.url)
         endpoint = self.create("tiny")
