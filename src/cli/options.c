@@ -188,8 +188,8 @@ static const struct option table[N_OPTIONS] = {
                        .help = "programs on this machine need no key"},
     [OPT_ALLOW_REQUEST_ADDRESSES] =
         {"allow-request-addresses", OPTION_SWITCH, .setting = true,
-         .help = "graders may send to addresses that requests name: endpoint graders, and "
-                 "hone.judges of a job"},
+         .help = "graders may send to addresses that requests name: endpoint graders, "
+                 "hone.judges and tools of a job"},
     [OPT_REQUEST_KEY_ENV] =
         {"request-key-env", OPTION_TEXT, "NAMES", .setting = true,
          .help = "variables, with commas between, whose values jobs may send as keys to addresses "
