@@ -28,6 +28,17 @@ static const struct tool_format formats[] = {
      .open = S("[TOOL_CALLS]"),
      .arguments = "arguments",
      .list = true},
+    {.name = "phi",
+     .body = TOOL_BODY_JSON,
+     .open = S("<|tool_call|>"),
+     .close = S("<|/tool_call|>"),
+     .arguments = "arguments",
+     .list = true},
+    {.name = "granite",
+     .body = TOOL_BODY_JSON,
+     .open = S("<|tool_call|>"),
+     .arguments = "arguments",
+     .list = true},
     {.name = "mistral-args",
      .body = TOOL_BODY_NAMED,
      .open = S("[TOOL_CALLS]"),
@@ -88,6 +99,11 @@ const json_t *tool_named(const json_t *tools, struct str name)
     return NULL;
 }
 
+static bool within(struct str text, struct str token)
+{
+    return token.len > 0 && str_find(text, token, 0) < text.len;
+}
+
 static bool is_probe(const struct tool_calls *found)
 {
     struct error unheard = {0};
@@ -122,17 +138,13 @@ const struct tool_format *tool_format_of(struct str rendered)
         struct tool_calls calls;
 
         tool_calls_read(&opt, from_call(opt.format, rendered), &a, &calls);
-        if (is_probe(&calls))
+        /* reading forgives a closing that is missing; who writes one is told from who does not by it */
+        if (is_probe(&calls) && (opt.format->close.len == 0 || within(rendered, opt.format->close)))
             found = &formats[i];
         arena_release(&a);
     }
     json_decref(tools);
     return found;
-}
-
-static bool within(struct str text, struct str token)
-{
-    return token.len > 0 && str_find(text, token, 0) < text.len;
 }
 
 bool tool_format_marks(const struct tool_format *f, struct str token)

@@ -5,6 +5,8 @@
  *     xml             <tool_call>\n<function=f>\n<parameter=x>\n1\n</parameter>\n</function>\n</tool_call>    Qwen3-Coder
  *     llama           {"name": "f", "parameters": {...}}              Llama 3.x; the answer is the call, and nothing else
  *     mistral         [TOOL_CALLS][{"name": "f", "arguments": {...}}]
+ *     phi             <|tool_call|>[{"name": "f", "arguments": {...}}]<|/tool_call|>          Phi-4-mini
+ *     granite         the same without the closing
  *     mistral-args    [TOOL_CALLS]f[ARGS]{...}                         Mistral since 2025
  *     deepseek        <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{...}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
  *     deepseek-r1     the same with function<｜tool▁sep｜>f, and the arguments in a block of ```json

@@ -295,6 +295,59 @@ static void mistral_calls_are_read(void **state)
     reads("mistral-args", "[TOOL_CALLS]weather", "[TOOL_CALLS]weather", "");
 }
 
+static void phi_and_granite_calls_are_read(void **state)
+{
+    (void)state;
+    reads("phi", "<|tool_call|>[" CALL ", {\"name\": \"now\"}]<|/tool_call|>", "",
+          "|" GIVES "|now({})");
+    reads("phi", "I look.<|tool_call|>" CALL "<|/tool_call|>", "I look.", "|" GIVES);
+    reads("phi", "<|tool_call|>[" CALL, "", "|" GIVES);
+    reads("granite", "<|tool_call|> [" CALL "]", "", "|" GIVES);
+    reads("granite", "<|tool_call|>none", "<|tool_call|>none", "");
+}
+
+/* What templates make of the probe, in the form of each: it is told from all others. */
+static void each_format_is_found_by_what_is_written(void **state)
+{
+#define PROBE                                                                                      \
+    "{\"name\": \"" TOOL_PROBE_NAME "\", \"arguments\": {\"" TOOL_PROBE_KEY                        \
+    "\": \"" TOOL_PROBE_VALUE "\"}}"
+#define ARGUMENTS "{\"" TOOL_PROBE_KEY "\": \"" TOOL_PROBE_VALUE "\"}"
+    static const struct {
+        const char *format, *rendered;
+    } all[] = {
+        {"hermes", "<|im_start|>assistant\n<tool_call>\n" PROBE "\n</tool_call><|im_end|>\n"},
+        {"xml", "<tool_call>\n<function=" TOOL_PROBE_NAME ">\n<parameter=" TOOL_PROBE_KEY
+                ">\n" TOOL_PROBE_VALUE "\n</parameter>\n</function>\n</tool_call><|im_end|>"},
+        {"mistral", "[TOOL_CALLS] [" PROBE "]</s>[TOOL_RESULTS] {}[/TOOL_RESULTS]"},
+        {"mistral-args", "[TOOL_CALLS]" TOOL_PROBE_NAME "[ARGS]" ARGUMENTS "</s>"},
+        {"mistral-args",
+         "[TOOL_CALLS]" TOOL_PROBE_NAME "[CALL_ID]" TOOL_PROBE_ID "[ARGS]" ARGUMENTS "</s>"},
+        {"phi", "<|assistant|><|tool_call|>[" PROBE "]<|/tool_call|><|end|>"},
+        {"granite",
+         "<|start_of_role|>assistant<|end_of_role|><|tool_call|>[" PROBE "]<|end_of_text|>"},
+        {"deepseek", "<｜Assistant｜><｜tool▁calls▁begin｜><｜tool▁call▁begin｜>" TOOL_PROBE_NAME
+                     "<｜tool▁sep｜>" ARGUMENTS "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+        {"deepseek-r1",
+         "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>" TOOL_PROBE_NAME
+         "\n```json\n" ARGUMENTS "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+        {"llama", "<|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"" TOOL_PROBE_NAME
+                  "\", \"parameters\": " ARGUMENTS "}<|eot_id|>"},
+        {NULL, "<function_calls>\n" TOOL_PROBE_NAME "(" TOOL_PROBE_KEY "=\"" TOOL_PROBE_VALUE
+               "\")\n</function_calls>"},
+        {NULL, "to=functions." TOOL_PROBE_NAME "<|channel|>commentary json<|message|>" ARGUMENTS},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        const struct tool_format *f = tool_format_of(str_of(all[i].rendered));
+
+        if ((f == NULL) != (all[i].format == NULL) ||
+            (f != NULL && strcmp(f->name, all[i].format) != 0))
+            fail_msg("%s is taken for %s", all[i].rendered, f != NULL ? f->name : "none");
+    }
+}
+
 static void deepseek_calls_are_read(void **state)
 {
     (void)state;
@@ -489,6 +542,8 @@ int main(void)
         cmocka_unit_test(llama_calls_are_read),
         cmocka_unit_test(mistral_calls_are_read),
         cmocka_unit_test(deepseek_calls_are_read),
+        cmocka_unit_test(phi_and_granite_calls_are_read),
+        cmocka_unit_test(each_format_is_found_by_what_is_written),
         cmocka_unit_test(an_eager_call_is_told_while_it_is_written),
         cmocka_unit_test(an_eager_call_that_breaks_ends_and_the_rest_is_text),
         cmocka_unit_test(calls_past_the_most_stay_text),
