@@ -289,9 +289,8 @@ static bool wait_for_turn(struct tool_servers *s, double deadline)
     return turn < deadline && clock_sleep_unless(&s->dropping, turn);
 }
 
-/* The text of a reply; anything but a text is told as the JSON that it is. */
-static bool read_output(const struct tool_ask *ask, struct str body, const char *place,
-                        struct str *out, struct error *err)
+bool tool_reply_read(struct str body, struct str call_id, const char *place, struct arena *a,
+                     struct str *out, struct error *err)
 {
     const json_t *output, *id;
     json_t *v = NULL;
@@ -306,16 +305,18 @@ static bool read_output(const struct tool_ask *ask, struct str body, const char 
                   "%s: its reply has no \"output\"; {\"type\":\"function_call_output\",\"call_id\":"
                   "\"...\",\"output\":\"...\"} was expected",
                   place);
-    else if (!json_absent(id) && !str_eq(json_str(id), ask->call_id))
+    else if (!json_absent(id) && !str_eq(json_str(id), call_id))
         ok = fail(err, ERR_CORRUPT, "%s: its reply is to another call (\"call_id\")", place);
     if (ok && json_is_string(output)) {
-        *out = arena_str(ask->arena, json_str(output));
+        *out = arena_str(a, json_str(output));
     } else if (ok) {
         struct buf text;
 
-        buf_init(&text, 2 * MOST_BYTES);
+        buf_init(&text, 8 * MOST_BYTES); /* numbers may become longer than they were */
         json_write(&text, output, NULL);
-        *out = arena_str(ask->arena, buf_view(&text));
+        ok = buf_ok(&text, "what a tool said", err);
+        if (ok)
+            *out = arena_str(a, buf_view(&text));
         buf_release(&text);
     }
     json_decref(v);
@@ -367,7 +368,7 @@ static bool call_once(struct tool_servers *s, const struct tool *t, struct tool_
     }
     *retry_after_s = reply.retry_after_s;
     if (reply.status >= 200 && reply.status < 300)
-        return read_output(ask, reply.body, place.text, &ask->output, err);
+        return tool_reply_read(reply.body, ask->call_id, place.text, ask->arena, &ask->output, err);
     *again = http_may_pass(&reply);
     if (reply.status >= 400 && reply.status < 500) {
         ask->end = TOOL_REFUSED;

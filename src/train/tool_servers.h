@@ -56,6 +56,12 @@ struct tool_ask {
 void tool_servers_put(struct tool_servers *s, struct tool_ask *ask);
 /* The next one that came back, waiting wait_s for it at most; NULL: none. */
 struct tool_ask *tool_servers_get(struct tool_servers *s, double wait_s);
+/*
+ * What a reply's body tells the model, in the arena: "output", a text, or anything else as the JSON that it is. place: whose it is, for the
+ * message. ERR_CORRUPT for what is no reply to this call.
+ */
+MUST_CHECK bool tool_reply_read(struct str body, struct str call_id, const char *place,
+                                struct arena *a, struct str *out, struct error *err);
 /* Nobody wants what is under way any more: it ends within some seconds, and is forgotten when this returns. */
 void tool_servers_drop(struct tool_servers *s);
 #endif

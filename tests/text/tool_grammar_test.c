@@ -245,8 +245,8 @@ static void what_is_strict_and_not_offered_is_refused_by_name(void **state)
 /* Walks at random: whatever comes out is read as calls, and each has what its schema asks for. */
 static void whatever_it_lets_through_is_read(void **state)
 {
-    static const char *const names[] = {"hermes",       "llama",    "mistral",
-                                        "mistral-args", "deepseek", "deepseek-r1"};
+    static const char *const names[] = {"hermes",   "llama",       "mistral", "mistral-args",
+                                        "deepseek", "deepseek-r1", "phi",     "granite"};
     uint64_t x = 88172645463325252u;
     size_t n_whole = 0, n_calls = 0;
 
