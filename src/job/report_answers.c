@@ -284,6 +284,12 @@ static void write_token(struct buf *out, const struct report_answer *r,
                  push = r->advantage * (1 - p);
     const int level = r->trained ? level_of(push) : 0;
 
+    if (t->given) {
+        buf_text(out, "<i class=\"given\" title=\"given, not drawn\">");
+        html_text(out, t->text);
+        buf_text(out, "</i>");
+        return;
+    }
     if (level == 0 && !thinking) {
         html_text(out, t->text);
         return;

@@ -19,7 +19,8 @@ struct report_token {
     size_t
         at; /* its place in the answer: of a long one the beginning and the end of the thinking are shown */
     struct str text;
-    float logprob; /* NaN: not known */
+    float logprob; /* NaN: not known, or the model did not draw it: */
+    bool given;    /* a tool said it, or the template around it */
 };
 
 struct report_answer {

@@ -160,6 +160,23 @@ static void read_scores(struct arena *a, const json_t *scores, const json_t *sha
     out->score = score;
 }
 
+/* Which tokens were not drawn: "injected" of an answer of several turns, [first, n] each; NULL: it has one turn. */
+static const bool *read_given(struct arena *a, const json_t *v, size_t n)
+{
+    const json_t *ranges = json_object_get(v, "injected");
+    bool *given = json_is_array(ranges) ? ARENA_ARRAY(a, bool, n + 1) : NULL;
+
+    for (size_t i = 0; i < json_array_size(ranges); i++) {
+        const json_t *r = json_array_get(ranges, i);
+        const json_int_t from = json_integer_value(json_array_get(r, 0)),
+                         more = json_integer_value(json_array_get(r, 1));
+
+        for (json_int_t k = 0; from >= 0 && k < more && (size_t)from + (size_t)k < n; k++)
+            given[from + k] = true;
+    }
+    return given;
+}
+
 static void read_tokens(struct answers *to, const json_t *v, struct report_answer *out)
 {
     const json_t *pieces = json_object_get(v, "pieces"), *logprobs = json_object_get(v, "logprobs");
@@ -168,17 +185,24 @@ static void read_tokens(struct answers *to, const json_t *v, struct report_answe
     out->n_tokens = json_array_size(json_object_get(v, "tokens"));
     out->n_thinking_tokens = size_min(report_count(v, "thinking_tokens"), out->n_tokens);
     to->n_tokens += out->n_tokens;
+    const bool *given = read_given(to->arena, v, n);
+    if (given != NULL) /* each turn has a span of its own */
+        out->n_thinking_tokens = 0;
     const size_t n_head = size_min(out->n_thinking_tokens, SHOWN_THINKING);
     struct report_token *shown =
         ARENA_ARRAY(to->arena, struct report_token, size_min(n, SHOWN_TOKENS) + 1);
     for (size_t i = 0; i < n; i++) {
         const json_t *x = json_array_get(logprobs, i);
-        const float logprob = json_is_number(x) ? (float)json_number_value(x) : NAN;
+        const bool is_given = given != NULL && given[i];
+        const float logprob = json_is_number(x) && !is_given ? (float)json_number_value(x) : NAN;
         const struct str text = json_str(json_array_get(pieces, i));
 
         if ((i < n_head || i >= out->n_thinking_tokens) && out->n_shown_tokens < SHOWN_TOKENS)
-            shown[out->n_shown_tokens++] = (struct report_token){
-                .at = i, .text = report_cut(to->arena, text, 200).text, .logprob = logprob};
+            shown[out->n_shown_tokens++] =
+                (struct report_token){.at = i,
+                                      .text = report_cut(to->arena, text, 200).text,
+                                      .logprob = logprob,
+                                      .given = is_given};
         if (to->words != NULL && out->trained && text.len > 0 && text.len < 60 && !isnan(logprob))
             words_add(to->words, text, out->advantage * (1 - exp(fmin(0, (double)logprob))),
                       out->n);

@@ -133,7 +133,8 @@ class Tools(HoneTest):
         self.server.answer = lambda call, letter: (500, {})
         self.works("replay", "run")
         self.assertEqual(len(calls), len(recorded))
-        self.assertIn("</html>", self.works("report", "run") and self.read("run", "report.html"))
+        self.works("report", "run")
+        self.assertRegex(self.read("run", "report.html"), '<i class="given" title="given, not drawn">[abc]</i>')
 
     def test_a_killed_run_asks_nobody_twice(self):
         self.teach()
