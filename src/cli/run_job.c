@@ -81,6 +81,12 @@ bool run_job_open(struct run_job *r, struct error *err)
     const char **types = ARENA_ARRAY(r->c->arena, const char *, n);
     const char **models = ARENA_ARRAY(r->c->arena, const char *, n);
     bool *shadows = ARENA_ARRAY(r->c->arena, bool, n);
+    const struct tool_servers *servers = r->parts->tools;
+    const size_t n_tools = servers != NULL ? tool_servers_count(servers) : 0;
+    const char **tools = ARENA_ARRAY(r->c->arena, const char *, n_tools);
+
+    for (size_t i = 0; i < n_tools; i++)
+        tools[i] = arena_text(r->c->arena, tool_servers_name(servers, i));
 
     for (size_t i = 0; i < n; i++) {
         names[i] = grader_name(g, i);
@@ -109,7 +115,8 @@ bool run_job_open(struct run_job *r, struct error *err)
         .grader_models = models,
         .grader_shadows = shadows,
         .origin = r->origin != NULL ? r->origin : origin,
-        .has_tools = r->parts->tools != NULL,
+        .n_tools = n_tools,
+        .tool_names = tools,
         .resume = r->resume,
         .tokens = {.text = token_text,
                    .ctx = (void *)(uintptr_t)prompter_tokenizer(r->parts->prompter)},

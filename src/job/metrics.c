@@ -8,11 +8,28 @@
 #include <math.h>
 #include <stdio.h>
 
-void metrics_tally_put(struct metrics_tally *t, const struct rollout *r)
+static void put_tool_errors(struct metrics_tally *t, const struct metrics_graders *g,
+                            const struct rollout *r)
+{
+    for (size_t i = 0; i < json_array_size(r->tool_steps); i++) {
+        const json_t *call = json_array_get(r->tool_steps, i);
+        const struct str name = json_str(json_object_get(call, "name"));
+
+        if (str_is(json_str(json_object_get(call, "end")), tool_end_name(TOOL_SAID)))
+            continue;
+        for (size_t k = 0; k < g->n_tools; k++)
+            t->tool_errors[k] += str_is(name, g->tool[k]);
+    }
+}
+
+void metrics_tally_put(struct metrics_tally *t, const struct metrics_graders *graders,
+                       const struct rollout *r)
 {
     struct metrics_sums *s = r->valid ? &t->valid : &t->train;
 
     s->n++;
+    if (!r->valid)
+        put_tool_errors(t, graders, r);
     s->n_parse_errors += (r->grade->flags & GRADE_SAMPLE_PARSE_ERROR) != 0;
     s->n_asked_cache += r->grade->n_asked_cache;
     s->n_cached += r->grade->n_cached;
@@ -261,7 +278,7 @@ static json_t *timing_of(const struct step_metrics *m, const struct metrics_tall
     put(step, "full_iteration", number(m->seconds_total));
     put(timing, "step", step);
     put(timing, "passes", passes);
-    if (m->has_tools)
+    if (g->n_tools > 0)
         put(timing, "train_tool_latency_mean", mean(m->tool_seconds, m->n_tool_calls));
     const struct grader_lists lists = put_lists(timing, g);
     for (size_t i = 0; i < g->n; i++) {
@@ -329,17 +346,23 @@ static void put_own(json_t *d, const struct step_metrics *m, const struct metric
         m->adapter_sha256[0] != '\0' ? json_string(m->adapter_sha256) : json_null());
 }
 
-/* Of the answers that were trained on; how long calls took stands with the times. */
-static json_t *tools_of(const struct step_metrics *m)
+/* Of the step's answers; how long calls took stands with the times. */
+static void put_tools(json_t *d, const struct step_metrics *m, const struct metrics_tally *t,
+                      const struct metrics_graders *g)
 {
     json_t *tools = json_object();
     const bool trained = m->n_samples > 0;
+    char key[96];
 
     put(tools, "train_calls_mean", mean((double)m->n_tool_calls, m->n_samples));
     put(tools, "train_tokens_per_call_mean", mean((double)m->n_tool_tokens, m->n_tool_calls));
-    put(tools, "train_error_count", number_if(trained, (double)m->n_tool_refused));
+    put(tools, "train_refused_calls_count", number_if(trained, (double)m->n_tool_refused));
     put(tools, "train_lost_samples_count", number_if(trained, (double)m->n_tool_lost));
-    return tools;
+    put(d, "tools", tools);
+    for (size_t i = 0; i < g->n_tools; i++) { /* the API's own name */
+        snprintf(key, sizeof key, "train_error_count_%s", g->tool[i]);
+        put(d, key, number_if(trained, (double)t->tool_errors[i]));
+    }
 }
 
 json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t,
@@ -367,8 +390,8 @@ json_t *metrics_tree(const struct step_metrics *m, const struct metrics_tally *t
     put(d, "usage", usage_of(m, t, g));
     put(d, "errors", errors_of(t, g));
     put(d, "timing", timing_of(m, t, g));
-    if (m->has_tools)
-        put(d, "tools", tools_of(m));
+    if (g->n_tools > 0)
+        put_tools(d, m, t, g);
     put(d, "model_graders_token_usage", models_of(t, g));
     put(d, "ledger", ledger_of(m));
     return d;

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "train/progress.h"
+#include "train/tool_servers.h"
 
 struct metrics_graders {
     size_t n;                 /* 1..GRADE_MAX_PARTS */
@@ -18,6 +19,8 @@ struct metrics_graders {
     const char *const *type;  /* [n] string_check, python, ... */
     const char *const *model; /* [n] the model that it asks, or NULL; NULL: none asks one */
     const bool *shadow;       /* [n] measured and never rewarded; NULL: none is */
+    size_t n_tools;           /* 0..TOOL_SERVERS_MOST: that answers may call */
+    const char *const *tool;  /* [n_tools] their names */
 };
 
 /* Sums over the answers of one step and one file. */
@@ -32,8 +35,10 @@ struct metrics_sums {
 };
 struct metrics_tally {
     struct metrics_sums train, valid;
+    size_t tool_errors[TOOL_SERVERS_MOST]; /* of training: calls that were refused or lost */
 };
-void metrics_tally_put(struct metrics_tally *t, const struct rollout *r);
+void metrics_tally_put(struct metrics_tally *t, const struct metrics_graders *graders,
+                       const struct rollout *r);
 
 /*
  * The whole tree, the caller's: every key is there; null is what was not measured. metrics_event_data takes the keys

@@ -33,7 +33,6 @@ struct run_folder {
     json_t *job_file; /* job.json */
     const char *fine_tuned_model;
     enum train_method method;
-    bool has_tools;
     struct metrics_graders graders;
     struct rollout_tokens tokens;
     struct run_listener listener;
@@ -176,7 +175,7 @@ static bool start_afresh(struct run_folder *f, struct error *err)
 /* The header of metrics.csv: written into an empty file, compared with that of another. */
 static bool open_metrics(struct run_folder *f, struct error *err)
 {
-    const struct step_metrics nothing = {.has_tools = f->has_tools};
+    const struct step_metrics nothing = {0};
     const struct fit_metrics none = {0};
     json_t *tree = f->method == METHOD_REINFORCEMENT
                        ? metrics_tree(&nothing, &f->tally, &f->graders)
@@ -252,6 +251,11 @@ static void copy_graders(struct run_folder *f, const struct run_folder_options *
     }
     f->graders = (struct metrics_graders){
         .n = opt->n_graders, .name = names, .type = types, .model = models, .shadow = shadow};
+    names = ARENA_ARRAY(&f->arena, const char *, opt->n_tools);
+    for (size_t i = 0; i < opt->n_tools; i++)
+        names[i] = arena_text(&f->arena, str_of(opt->tool_names[i]));
+    f->graders.n_tools = opt->n_tools;
+    f->graders.tool = names;
 }
 
 bool run_folder_open(const char *dir, const struct run_folder_options *opt, struct run_folder **out,
@@ -267,7 +271,6 @@ bool run_folder_open(const char *dir, const struct run_folder_options *opt, stru
     f->tokens = opt->tokens;
     f->listener = opt->listener;
     f->method = opt->method;
-    f->has_tools = opt->has_tools;
     f->origin = json_incref((json_t *)(uintptr_t)opt->origin);
     if (opt->fine_tuned_model != NULL)
         f->fine_tuned_model = arena_text(&f->arena, str_of(opt->fine_tuned_model));
@@ -465,7 +468,7 @@ static bool sink_rollout(void *ctx, const struct rollout *r, struct error *err)
         if (!line_file_open(to, path, true, err))
             return false;
     }
-    metrics_tally_put(&f->tally, r);
+    metrics_tally_put(&f->tally, &f->graders, r);
     if (r->n_alike > 0 && r->alike[0] != r->sample)
         return true; /* it stands on the first one's line */
     rollout_line(&f->line, r, &f->graders, &f->tokens);

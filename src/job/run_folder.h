@@ -75,7 +75,8 @@ struct run_folder_options {
     const char *const *grader_models; /* [n_graders] grader_model; NULL: none asks one */
     const bool *grader_shadows;       /* [n_graders] grader_is_shadow; NULL: none is */
     const json_t *origin;             /* certificate_head; NULL: no certificate is written */
-    bool has_tools;                   /* answers may call tools: there are columns of them */
+    size_t n_tools;                   /* that answers may call: there are columns of them */
+    const char *const *tool_names;    /* [n_tools] */
     bool resume;                      /* the folder holds a run that is to go on */
     struct rollout_tokens tokens;     /* for "pieces"; all zeros: none are written */
     struct run_listener listener;     /* all zeros: none */

@@ -66,7 +66,6 @@ struct step_metrics {
     size_t grader_errors[16];            /* by bit of enum grade_flag, train samples */
     size_t valid_grader_errors[16];
     /* train samples: calls of tools that were made, refused; samples that are lost; in all */
-    bool has_tools;
     size_t n_tool_calls, n_tool_refused, n_tool_lost, n_tool_tokens;
     double tool_seconds;
     char tool_failure[512];    /* why the first of them was lost */

@@ -464,7 +464,6 @@ static bool one_step(struct loop *l, struct error *err)
     bool best = false;
 
     arena_reset(&l->step);
-    m.has_tools = tools_of(l) != NULL;
     if (l->tools.record != NULL)
         tool_record_begin_step(l->tools.record);
     if (!sample_groups(l, &g, &m, err))

@@ -264,6 +264,16 @@ size_t tool_servers_max_steps(const struct tool_servers *s)
     return s->max_steps;
 }
 
+size_t tool_servers_count(const struct tool_servers *s)
+{
+    return s->n_tools;
+}
+
+struct str tool_servers_name(const struct tool_servers *s, size_t i)
+{
+    return s->tools[i].name;
+}
+
 static const struct tool *find(const struct tool_servers *s, struct str name)
 {
     for (size_t i = 0; i < s->n_tools; i++)

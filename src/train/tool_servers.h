@@ -37,6 +37,8 @@ MUST_CHECK bool tool_servers_check(const json_t *spec, struct error *err);
 void tool_servers_close(struct tool_servers *s); /* nothing is under way; NULL is fine */
 /* Turns that an answer may have, the last one included. */
 size_t tool_servers_max_steps(const struct tool_servers *s);
+size_t tool_servers_count(const struct tool_servers *s);
+struct str tool_servers_name(const struct tool_servers *s, size_t i);
 bool tool_servers_has(const struct tool_servers *s, struct str name);
 
 enum tool_end { TOOL_SAID, TOOL_REFUSED, TOOL_LOST };

@@ -125,6 +125,7 @@ class Tools(HoneTest):
         for line in steps[-3:]:
             self.assertEqual(float(line["max_dlogp"]), 0)
             self.assertGreater(float(line["tools/train_calls_mean"]), 0.1)
+            self.assertEqual(float(line["train_error_count_f"]), 0)
             self.assertGreater(float(line["timing/train_tool_latency_mean"]), 0)
         recorded = [json.loads(line) for line in self.read("run", "tool_calls.jsonl").splitlines()]
         self.assertEqual(len(recorded), len(calls))
