@@ -287,15 +287,45 @@ static size_t behind_calls(const struct prompter *p, struct str text, struct str
     return best;
 }
 
-bool prompter_tool_turn(const struct prompter *p, const json_t *messages, const json_t *tools,
-                        const json_t *extra, const struct tool_result *results, size_t n,
-                        struct arena *a, struct prompt *out, struct error *err)
+static bool has_special(const struct prompter *p, struct str text)
+{
+    struct token_list ids = {0};
+    struct error unheard;
+    bool found = false;
+
+    if (!tokenizer_encode(p->tokenizer, text, true, &ids, &unheard))
+        return false;
+    for (size_t i = 0; i < ids.n; i++)
+        found = found || tokenizer_is_special(p->tokenizer, ids.ids[i]);
+    token_list_release(&ids);
+    return found;
+}
+
+static bool append(const struct prompter *p, struct str text, bool special, struct token_list *all,
+                   struct error *err)
+{
+    struct token_list more = {0};
+    const bool ok = text.len == 0 || tokenizer_encode(p->tokenizer, text, special, &more, err);
+
+    for (size_t i = 0; ok && i < more.n; i++)
+        token_list_put(all, more.ids[i]);
+    token_list_release(&more);
+    return ok;
+}
+
+/* The text of one rendering: up to and with the end token of the marked calls, and behind it. */
+struct tool_text {
+    struct str given, rest;
+};
+
+static bool render_results(const struct prompter *p, const json_t *messages, const json_t *tools,
+                           const json_t *extra, const struct tool_result *results, size_t n,
+                           struct arena *a, struct tool_text *out, struct error *err)
 {
     const char *mark = mark_for(results, n, a);
     json_t *all = with_results(messages, results, n, mark);
     struct rendered whole;
-    struct turn t;
-    bool ok = render_with(p, all, json_array_size(all), tools, extra, true, a, &whole, err);
+    const bool ok = render_with(p, all, json_array_size(all), tools, extra, true, a, &whole, err);
 
     json_decref(all);
     if (!ok)
@@ -305,16 +335,87 @@ bool prompter_tool_turn(const struct prompter *p, const json_t *messages, const 
         return fail(err, ERR_UNSUPPORTED,
                     "the chat template writes no end token of this model behind a call of a tool, "
                     "so that the model's turn cannot be told from the tool's");
-    bool thinking = prompter_ends_open(p, whole.text);
-    struct str rest = str_from(whole.text, at);
-    if (p->reasoning.forced_open && !thinking) {
-        rest = str_of(arena_printf(a, STR_FMT STR_FMT, STR_ARG(rest), STR_ARG(p->reasoning.open)));
-        thinking = true;
+    *out = (struct tool_text){.given = {whole.text.ptr, at}, .rest = str_from(whole.text, at)};
+    return true;
+}
+
+/*
+ * The tokens of results that look like special tokens, and of what stands around them: the results are read as the plain text that
+ * they are, so that no tool ends a turn or begins one. Where they stand is found with other texts in their places; fails where
+ * the template writes a result in another way than it is.
+ */
+static bool encode_guarded(const struct prompter *p, struct str rest, struct str places,
+                           const struct tool_result *results, size_t n, struct arena *a,
+                           struct turn *out, struct error *err)
+{
+    struct token_list all = {0};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        const struct str place = str_of(arena_printf(a, "result-%zu-of-hone", i));
+        const size_t at = str_find(places, place, 0);
+        const struct str around = {places.ptr, size_min(at, places.len)};
+
+        if (at >= places.len || !str_starts(rest, around) ||
+            !str_starts(str_from(rest, at), results[i].output))
+            ok = fail(err, ERR_UNSUPPORTED,
+                      "the result of a tool looks like special tokens, and the chat template does "
+                      "not write it as it is");
+        ok = ok && append(p, around, true, &all, err) &&
+             append(p, results[i].output, false, &all, err);
+        if (ok) {
+            rest = str_from(rest, at + results[i].output.len);
+            places = str_from(places, at + place.len);
+        }
     }
-    if (!cut(p, (struct str){whole.text.ptr, at}, rest, a, &t, err))
+    if (ok && !str_eq(rest, places))
+        ok = fail(err, ERR_UNSUPPORTED, "the chat template changes with what a tool says");
+    ok = ok && append(p, rest, true, &all, err);
+    if (ok) {
+        token_id *ids = ARENA_ARRAY(a, token_id, all.n + 1);
+
+        if (all.n > 0)
+            memcpy(ids, all.ids, all.n * sizeof *ids);
+        *out = (struct turn){.tokens = ids, .n = all.n};
+    }
+    token_list_release(&all);
+    return ok;
+}
+
+static struct str opened(const struct prompter *p, struct str text, struct arena *a)
+{
+    return str_of(arena_printf(a, STR_FMT STR_FMT, STR_ARG(text), STR_ARG(p->reasoning.open)));
+}
+
+bool prompter_tool_turn(const struct prompter *p, const json_t *messages, const json_t *tools,
+                        const json_t *extra, const struct tool_result *results, size_t n,
+                        struct arena *a, struct prompt *out, struct error *err)
+{
+    struct tool_result *places = ARENA_ARRAY(a, struct tool_result, n);
+    struct tool_text text, placed = {0};
+    struct turn t;
+    bool guarded = false;
+
+    for (size_t i = 0; i < n; i++) {
+        places[i] = results[i];
+        places[i].output = str_of(arena_printf(a, "result-%zu-of-hone", i));
+        guarded = guarded || has_special(p, results[i].output);
+    }
+    if (!render_results(p, messages, tools, extra, results, n, a, &text, err) ||
+        (guarded && !render_results(p, messages, tools, extra, places, n, a, &placed, err)))
         return false;
-    *out = (struct prompt){
-        .text = rest, .tokens = (token_id *)(uintptr_t)t.tokens, .n = t.n, .thinking = thinking};
+    const bool open = prompter_ends_open(p, text.rest);
+    if (p->reasoning.forced_open && !open) {
+        text.rest = opened(p, text.rest, a);
+        placed.rest = opened(p, placed.rest, a);
+    }
+    if (guarded ? !encode_guarded(p, text.rest, placed.rest, results, n, a, &t, err)
+                : !cut(p, text.given, text.rest, a, &t, err))
+        return false;
+    *out = (struct prompt){.text = text.rest,
+                           .tokens = (token_id *)(uintptr_t)t.tokens,
+                           .n = t.n,
+                           .thinking = open || p->reasoning.forced_open};
     return true;
 }
 

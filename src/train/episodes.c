@@ -192,6 +192,19 @@ static bool render(struct episodes *e, const struct played *x, const struct tool
     return ok;
 }
 
+/* A result that cannot be written for what it looks like is told as that. */
+static bool render_said(struct episodes *e, const struct played *x, struct tool_result *results,
+                        struct prompt *out)
+{
+    if (render(e, x, results, out))
+        return true;
+    if (e->err.kind != ERR_UNSUPPORTED)
+        return false;
+    for (size_t i = 0; i < x->n_calls; i++)
+        results[i].output = STR("Error: the output holds what looks like special tokens.");
+    return render(e, x, results, out);
+}
+
 /* What was called and what the model was told stands in the answer's own list. */
 static void note(struct episodes *e, struct played *x, const struct tool_result *results)
 {
@@ -228,7 +241,7 @@ static void finish_turn(struct episodes *e, struct played *x, struct given *out)
         results[i] = (struct tool_result){.name = x->calls[i].ask.name,
                                           .call_id = short_id(x->calls[i].ask.call_id),
                                           .output = x->calls[i].ask.output};
-    bool ok = !e->failed && render(e, x, results, &prompt);
+    bool ok = !e->failed && render_said(e, x, results, &prompt);
     if (ok && prompt.n > x->room) {
         for (size_t i = 0; i < x->n_calls; i++)
             results[i].output = too_long(e, results[i].output);
