@@ -6,6 +6,7 @@
 #include "base/mean.h"
 #include "base/size.h"
 #include "cli/commands.h"
+#include "cli/grader_file.h"
 #include "cli/measure.h"
 #include "cli/served_grader.h"
 #include "job/metrics.h"
@@ -18,7 +19,9 @@ struct evaluation {
     struct cli *c;
     struct dataset data;
     struct served_grader grader;
-    struct session base; /* of the first model, where graders ask it */
+    struct session base;     /* of the first model, where graders ask it */
+    struct tools tools;      /* of the job in --grader's file, where it names some */
+    int64_t max_tool_tokens; /* as the job says, or 0 */
     struct measure_options o;
     struct measured first;
     json_t *result;
@@ -150,6 +153,39 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
 
 /* ---- one model after another ---- */
 
+/* A job's tools answer here as they did in training. */
+static bool open_tools(struct evaluation *x, const char *path, struct error *err)
+{
+    struct tool_servers_options opt = {0};
+    json_t *file = NULL;
+    int64_t threads = 0;
+
+    if (!grader_file_read(path, &file, err))
+        return false;
+    const json_t *spec = json_object_get(json_object_get(file, "method"), "reinforcement"),
+                 *hone = json_object_get(file, "hone");
+    const bool ok = json_get_double(hone, "tool_timeout_s", "\"hone\"", 0, &opt.timeout_s, err) &&
+                    json_get_int(hone, "tools_at_once", "\"hone\"", 0, 0, 256, &threads, err) &&
+                    json_get_int(hone, "max_tool_tokens", "\"hone\"", 0, 0, (int64_t)LIMIT_CONTEXT,
+                                 &x->max_tool_tokens, err);
+    opt.n_threads = (size_t)threads;
+    const bool opened =
+        ok && (spec == NULL || tool_servers_open(spec, &opt, &x->tools.servers, err));
+    json_decref(file);
+    return opened || fail_while(err, "reading the tools in %s", path);
+}
+
+/* How much of them an answer may be given, where one of this model's is measured. */
+static void take_tools(struct evaluation *x, const struct session *s)
+{
+    if (x->tools.servers == NULL)
+        return;
+    x->tools.max_given = x->max_tool_tokens > 0
+                             ? (size_t)x->max_tool_tokens
+                             : size_min(1024, size_max(1, session_context(s) / 4));
+    x->o.evaluate.tools = &x->tools;
+}
+
 static bool measure_first(struct evaluation *x, struct error *err)
 {
     struct cli *c = x->c;
@@ -158,6 +194,7 @@ static bool measure_first(struct evaluation *x, struct error *err)
 
     if (ok) {
         x->o.evaluate.max_tokens = max_tokens_of(x, &s);
+        take_tools(x, &s);
         ok = services_lend_base(x->grader.services, s.model, s.prompter, false, err);
     }
     x->o.save_answers = option_text(c->options, OPT_SAVE_ANSWERS);
@@ -241,7 +278,8 @@ static bool run(struct cli *c, struct error *err)
         .data = &x.data, .ranking = ranking_of(c->options), .evaluate = evaluate_of(c)};
     if (ok && !ranking_check(&x.o.ranking, &ranked))
         ok = misuse(c, err, "%s", ranked.message);
-    ok = ok && dataset_open(data, &x.data, err) && served_grader_option(c, true, &x.grader, err);
+    ok = ok && dataset_open(data, &x.data, err) && served_grader_option(c, true, &x.grader, err) &&
+         open_tools(&x, grader, err);
     x.o.grader = x.grader.grader;
 
     ok = ok && measure_all(&x, err);
@@ -250,6 +288,7 @@ static bool run(struct cli *c, struct error *err)
     if (ok && c->json)
         ok = out_json(x.result, err);
     json_decref(x.result);
+    tool_servers_close(x.tools.servers);
     served_grader_close(&x.grader);
     session_close(&x.base);
     dataset_close(&x.data);

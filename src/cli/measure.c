@@ -35,12 +35,14 @@ static bool check_row(const struct session *s, const struct measure_options *o,
         return false;
     if (!prompter_render(s->prompter, row->messages, row->tools, NULL, a, &p, err))
         return fail_while(err, "rendering %s", what);
-    if (p.n + o->evaluate.max_tokens > session_context(s))
+    const size_t answer =
+        o->evaluate.max_tokens + (o->evaluate.tools != NULL ? o->evaluate.tools->max_given : 0);
+    if (p.n + answer > session_context(s))
         return fail_param(
             err, ERR_LIMIT, "messages",
             "%s: the prompt has %zu tokens, and with %zu more for the answer that is past the %zu "
             "positions available",
-            what, p.n, o->evaluate.max_tokens, session_context(s));
+            what, p.n, answer, session_context(s));
     return true;
 }
 
@@ -140,6 +142,9 @@ bool measure(const struct session *s, const struct measure_options *o, struct ar
         ok = file_create_beside(o->save_answers, &l.file, err);
     ok = ok && evaluate(s->engine, s->adapter, s->prompter, o->data, o->grader, &o->evaluate, &sink,
                         a, &m.result, err);
+    if (ok && m.result.n_lost > 0)
+        ok = fail(err, ERR_IO, "tools did not answer in %zu of %zu answers, the first: %s",
+                  m.result.n_lost, l.total, m.result.first_lost);
     if (ok && l.file != NULL)
         ok = file_commit(l.file, err);
     file_close(l.file);

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/ranking.h"
 #include "cli/session.h"
+#include "train/episodes.h"
 #include "train/evaluate.h"
 
 struct measure_options {

@@ -9,6 +9,7 @@
 #include "train/answers.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static void tell_flags(unsigned flags, size_t *counts)
 {
@@ -51,6 +52,8 @@ static void add_row(const struct answers *x, size_t row, const struct grader *g,
         }
         out->passed_share += slot->grade.reward >= threshold;
         tell_flags(slot->grade.flags, out->grader_errors);
+        if (slot->episode.lost != NULL && out->n_lost++ == 0)
+            snprintf(out->first_lost, sizeof out->first_lost, "%s", slot->episode.lost);
         if (out->first_error[0] == '\0' && slot->grade.details[0] != '\0')
             memcpy(out->first_error, slot->grade.details, sizeof out->first_error);
     }

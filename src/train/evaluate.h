@@ -44,7 +44,10 @@ struct evaluate_result {
     double habit[N_HABITS];              /* of a row, mean over rows */
     size_t grader_errors[16];            /* by bit of enum grade_flag */
     char first_error[1024];
-    double *row_mean; /* [n_rows], in the arena */
+    size_t
+        n_lost; /* answers whose tools did not answer: they count as the mean of the others of their row, or 0 */
+    char first_lost[512]; /* why the first of them is */
+    double *row_mean;     /* [n_rows], in the arena */
     double seconds;
 };
 

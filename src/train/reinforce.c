@@ -345,6 +345,11 @@ static bool validate(struct loop *l, size_t step, struct step_metrics *m, struct
         m->seconds_eval = sampled.seconds + greedy.seconds;
     }
     arena_release(&a);
+    if (ok && sampled.n_lost > 0)
+        ok = tell(
+            l, err, EVENT_WARN,
+            "Validation after step %zu: tools did not answer in %zu answers, which count as the others to their row or as 0. The first: %s",
+            step, sampled.n_lost, sampled.first_lost);
     return ok;
 }
 

@@ -130,6 +130,15 @@ class Tools(HoneTest):
         recorded = [json.loads(line) for line in self.read("run", "tool_calls.jsonl").splitlines()]
         self.assertEqual(len(recorded), len(calls))
         self.assertNotIn("very-secret", self.read("run", "tool_calls.jsonl") + self.read("run", "events.jsonl"))
+        # measured with the tool as it was trained with it, and without
+        n = len(calls)
+        words = ("eval", "--model", "run", "--data", "valid.jsonl", "--samples", "8", "--context", "256",
+                 "--template", "t.jinja", "--grader")
+        with_tool = self.json(*words, "job.json")
+        self.assertGreater(len(calls), n)
+        del calls[n:]
+        self.assertGreater(with_tool["reward_mean"], self.json(*words, self.put("is.json", IS))["reward_mean"] + 0.1)
+        self.assertEqual(len(calls), n)
         # done again, by what was written down
         self.server.answer = lambda call, letter: (500, {})
         self.works("replay", "run")
