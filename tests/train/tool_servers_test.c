@@ -26,6 +26,20 @@ static struct tool_servers *open_servers(const char *url, double timeout_s)
     return s;
 }
 
+static void release_arena(void *a)
+{
+    arena_release(a);
+}
+
+/* Of a thread that asks, as long as the test's own. */
+static struct arena *new_arena(void)
+{
+    struct arena *a = ARENA_NEW(&arena, struct arena);
+
+    arena_defer(&arena, release_arena, a);
+    return a;
+}
+
 static struct tool_ask ask_of(const char *call_id)
 {
     return (struct tool_ask){.name = STR("search"),
@@ -152,7 +166,7 @@ static void calls_run_side_by_side_and_can_be_dropped(void **state)
     (void)state;
     for (size_t i = 0; i < 16; i++) {
         asks[i] = ask_of("call_1");
-        asks[i].arena = ARENA_NEW(&arena, struct arena);
+        asks[i].arena = new_arena();
         tool_servers_put(s, &asks[i]);
     }
     for (size_t i = 0; i < 16; i++)
@@ -164,7 +178,7 @@ static void calls_run_side_by_side_and_can_be_dropped(void **state)
     s = open_servers(http_server_url(server), 0);
     for (size_t i = 0; i < 24; i++) { /* more than there are threads */
         asks[i] = ask_of("call_1");
-        asks[i].arena = ARENA_NEW(&arena, struct arena);
+        asks[i].arena = new_arena();
         tool_servers_put(s, &asks[i]);
     }
     began = clock_seconds();
