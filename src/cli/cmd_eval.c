@@ -24,6 +24,7 @@ struct evaluation {
     int64_t max_tool_tokens; /* as the job says, or 0 */
     struct measure_options o;
     struct measured first;
+    json_t *format; /* "response_format" of all answers; NULL: none */
     json_t *result;
 };
 
@@ -52,6 +53,17 @@ static struct evaluate_options evaluate_of(struct cli *c)
     return e;
 }
 
+/* Of the i-th model that is compared with the first. One that cannot be found will be told of when it is opened. */
+static void habits_of_other(const struct evaluation *x, size_t i, struct run_habits *out)
+{
+    struct model_ref ref;
+    struct error ignored;
+    const char *name = x->c->options->value[OPT_COMPARE].list[i];
+
+    run_habits_read(
+        model_store_find(x->c->home, name, x->c->arena, &ref, &ignored) ? run_of(&ref) : NULL, out);
+}
+
 /*
  * How long answers may be: as asked; else as the run that made the adapter settled it, this one's or that of a model
  * compared with it; else 256, or what fits.
@@ -65,13 +77,11 @@ static size_t max_tokens_of(const struct evaluation *x, const struct session *s)
     if (s->habits.max_tokens > 0)
         return s->habits.max_tokens;
     for (size_t i = 0; i < o->value[OPT_COMPARE].n; i++) {
-        struct model_ref ref;
-        struct error ignored; /* it will be told when that model is opened */
+        struct run_habits habits;
 
-        if (!model_store_find(x->c->home, o->value[OPT_COMPARE].list[i], x->c->arena, &ref,
-                              &ignored))
-            continue;
-        const size_t n = habitual_max_tokens(&ref);
+        habits_of_other(x, i, &habits);
+        const size_t n = habits.max_tokens;
+        run_habits_release(&habits);
         if (n > 0)
             return n;
     }
@@ -151,6 +161,44 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
     return ok && tell_errors(r, err);
 }
 
+/* ---- what answers are held to ---- */
+
+/* In --response-format's file, or in the job that the grader comes from. */
+static bool format_given(struct evaluation *x, const char *grader, struct error *err)
+{
+    const char *path = option_text(x->c->options, OPT_RESPONSE_FORMAT);
+    json_t *file = NULL;
+
+    if (!grader_file_read(path != NULL ? path : grader, &file, err))
+        return false;
+    const json_t *spec = json_object_get(json_object_get(file, "method"), "reinforcement"),
+                 *of_job = json_object_get(spec, "response_format");
+    if (spec == NULL && path != NULL)
+        x->format = json_incref(file);
+    else if (!json_absent(of_job))
+        x->format = json_incref((json_t *)(uintptr_t)of_job);
+    json_decref(file);
+    return x->format != NULL || path == NULL ||
+           fail(err, ERR_INVALID, "%s is a job without \"response_format\"", path);
+}
+
+/* Unless one was found there, that of a run: this model's, or that of the first compared with it that has one. */
+static void format_of_run(struct evaluation *x, const struct session *s)
+{
+    const struct options *o = x->c->options;
+
+    if (x->format != NULL)
+        return;
+    x->format = json_incref((json_t *)(uintptr_t)s->habits.response_format);
+    for (size_t i = 0; i < o->value[OPT_COMPARE].n && x->format == NULL; i++) {
+        struct run_habits habits;
+
+        habits_of_other(x, i, &habits);
+        x->format = json_incref((json_t *)(uintptr_t)habits.response_format);
+        run_habits_release(&habits);
+    }
+}
+
 /* ---- one model after another ---- */
 
 /* A job's tools answer here as they did in training. */
@@ -195,7 +243,9 @@ static bool measure_first(struct evaluation *x, struct error *err)
     if (ok) {
         x->o.evaluate.max_tokens = max_tokens_of(x, &s);
         take_tools(x, &s);
-        ok = services_lend_base(x->grader.services, s.model, s.prompter, false, err);
+        format_of_run(x, &s);
+        ok = prompter_hold(s.prompter, x->format, err) &&
+             services_lend_base(x->grader.services, s.model, s.prompter, false, err);
     }
     x->o.save_answers = option_text(c->options, OPT_SAVE_ANSWERS);
     ok = ok && measure_check(&s, &x->o, err) && measure(&s, &x->o, c->arena, &x->first, err);
@@ -217,7 +267,8 @@ static bool measure_other(struct evaluation *x, const char *name, json_t *list, 
     bool ok = session_open(x->c, name, NULL, true, &s, err);
 
     x->o.save_answers = NULL;
-    ok = ok && measure_check(&s, &x->o, err) && measure(&s, &x->o, x->c->arena, &m, err);
+    ok = ok && prompter_hold(s.prompter, x->format, err) && measure_check(&s, &x->o, err) &&
+         measure(&s, &x->o, x->c->arena, &m, err);
     if (ok) {
         json_t *j = measured_json(&m, &s, &x->o);
 
@@ -278,8 +329,8 @@ static bool run(struct cli *c, struct error *err)
         .data = &x.data, .ranking = ranking_of(c->options), .evaluate = evaluate_of(c)};
     if (ok && !ranking_check(&x.o.ranking, &ranked))
         ok = misuse(c, err, "%s", ranked.message);
-    ok = ok && dataset_open(data, &x.data, err) && served_grader_option(c, true, &x.grader, err) &&
-         open_tools(&x, grader, err);
+    ok = ok && format_given(&x, grader, err) && dataset_open(data, &x.data, err) &&
+         served_grader_option(c, true, &x.grader, err) && open_tools(&x, grader, err);
     x.o.grader = x.grader.grader;
 
     ok = ok && measure_all(&x, err);
@@ -289,6 +340,7 @@ static bool run(struct cli *c, struct error *err)
         ok = out_json(x.result, err);
     json_decref(x.result);
     tool_servers_close(x.tools.servers);
+    json_decref(x.format);
     served_grader_close(&x.grader);
     session_close(&x.base);
     dataset_close(&x.data);
@@ -296,11 +348,12 @@ static bool run(struct cli *c, struct error *err)
 }
 
 static const enum option_id ids[] = {
-    OPT_MODEL,        OPT_ADAPTER,    OPT_DATA,        OPT_SAMPLES, OPT_GREEDY,
-    OPT_COMPARE,      OPT_RANKED,     OPT_REFERENCE,   OPT_AMONG,   OPT_OUT,
-    OPT_SAVE_ANSWERS, OPT_MAX_TOKENS, OPT_TEMPERATURE, OPT_TOP_P,   OPT_TOP_K,
-    OPT_SEED,         OPT_TEMPLATE,   GRADER_OPTIONS,  OPT_DEVICE,  OPT_THREADS,
-    OPT_PRECISION,    OPT_KV_CACHE,   OPT_CONTEXT,     OPT_KERNELS, OPT_HOME,
+    OPT_MODEL,   OPT_ADAPTER,      OPT_DATA,       OPT_SAMPLES,     OPT_GREEDY,
+    OPT_COMPARE, OPT_RANKED,       OPT_REFERENCE,  OPT_AMONG,       OPT_RESPONSE_FORMAT,
+    OPT_OUT,     OPT_SAVE_ANSWERS, OPT_MAX_TOKENS, OPT_TEMPERATURE, OPT_TOP_P,
+    OPT_TOP_K,   OPT_SEED,         OPT_TEMPLATE,   GRADER_OPTIONS,  OPT_DEVICE,
+    OPT_THREADS, OPT_PRECISION,    OPT_KV_CACHE,   OPT_CONTEXT,     OPT_KERNELS,
+    OPT_HOME,
 };
 
 const struct command cmd_eval = {
@@ -308,10 +361,12 @@ const struct command cmd_eval = {
         {.command = "eval",
          .args = "",
          .summary = "measure a model on a dataset with a grader",
-         .details = "Answers may be as long as in the run that made the adapter, else 256 "
-                    "tokens, unless --max-tokens says otherwise; models that are compared are "
-                    "all measured alike, on the same rows with the same seed. --out writes what "
-                    "--json prints to a file.",
+         .details =
+             "Answers may be as long as in the run that made the adapter, else 256 "
+             "tokens, unless --max-tokens says otherwise; models that are compared are "
+             "all measured alike, on the same rows with the same seed, and held to the "
+             "\"response_format\" of their run, unless --response-format says otherwise. --out "
+             "writes what --json prints to a file.",
          .examples =
              "  hone eval --model smol --data test.jsonl --grader grader.json --samples 8\n"
              "  hone eval --model smol --adapter runs/demo --data test.jsonl --grader grader.json "

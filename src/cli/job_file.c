@@ -386,6 +386,8 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
             adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) &&
            prompter_open(p->model, template, &p->prompter, err) &&
            prompter_reason(p->prompter, p->recipe.reasoning, err) &&
+           (prompter_hold(p->prompter, p->recipe.response_format, err) ||
+            fail_while(err, "reading %s", what_of(&p->job))) &&
            (p->method != METHOD_REINFORCEMENT ||
             services_lend_base(p->grader.services, p->model, p->prompter, p->recipe.lora_rank == 0,
                                err));

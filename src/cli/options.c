@@ -66,6 +66,10 @@ static const struct option table[N_OPTIONS] = {
     [OPT_REFERENCE] =
         {"reference", OPTION_TEXT, "PATH",
          .help = "with --ranked: the right one, for example item.gene (item.answer unless given)"},
+    [OPT_RESPONSE_FORMAT] =
+        {"response-format", OPTION_TEXT, "F",
+         .help =
+             "what answers are held to: a response_format of the API, or a job that has one; unless given that of the job in --grader, or of the run"},
     [OPT_AMONG] = {"among", OPTION_TEXT, "PATH",
                    .help =
                        "with --ranked text: the names to look for, for example item.candidates"},

@@ -43,6 +43,7 @@ enum option_id {
     OPT_RANKED,
     OPT_REFERENCE,
     OPT_AMONG,
+    OPT_RESPONSE_FORMAT,
     /* speed */
     OPT_PARTS,
     OPT_ROUNDS,

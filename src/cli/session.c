@@ -37,20 +37,9 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-/* A run that made no adapter decides nothing: the base is as it was. */
-static const char *run_of(const struct model_ref *ref)
+const char *run_of(const struct model_ref *ref)
 {
     return ref->adapter != NULL ? ref->run : NULL;
-}
-
-size_t habitual_max_tokens(const struct model_ref *ref)
-{
-    struct run_habits habits;
-
-    run_habits_read(run_of(ref), &habits);
-    const size_t n = habits.max_tokens;
-    run_habits_release(&habits);
-    return n;
 }
 
 bool session_find(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,

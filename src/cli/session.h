@@ -40,8 +40,8 @@ void session_close(struct session *s); /* all zeros is fine */
 /* Positions that the session's model offers. */
 size_t session_context(const struct session *s);
 
-/* The longest answer of the run that made ref's adapter; 0: not known, or there is none. */
-size_t habitual_max_tokens(const struct model_ref *ref);
+/* The run that a name stands for, as far as it made an adapter: one that made none decides nothing, the base is as it was. */
+const char *run_of(const struct model_ref *ref);
 
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);

@@ -44,6 +44,10 @@ void run_habits_read(const char *run, struct run_habits *out)
         .kv_cache = kv_cache_in(file),
         .reasoning =
             json_object_get(json_object_get(json_object_get(file, "job"), "hone"), "reasoning"),
+        .response_format =
+            json_object_get(json_object_get(json_object_get(json_object_get(file, "job"), "method"),
+                                            "reinforcement"),
+                            "response_format"),
         .template =
             json_string_value(json_object_get(json_object_get(file, "resolved"), "template")),
         .job_file = file,

@@ -7,12 +7,13 @@
 #include "sample/prompt.h"
 
 struct run_habits {
-    size_t max_tokens;        /* of an answer; 0: not known */
-    enum precision precision; /* it was trained in */
-    enum kv_cache kv_cache;   /* the same of its keys and values */
-    const json_t *reasoning;  /* "reasoning" of its job, or NULL */
-    const char *template;     /* what it was given in place of the model's own, or NULL */
-    json_t *job_file;         /* what the two above lie in */
+    size_t max_tokens;             /* of an answer; 0: not known */
+    enum precision precision;      /* it was trained in */
+    enum kv_cache kv_cache;        /* the same of its keys and values */
+    const json_t *reasoning;       /* "reasoning" of its job, or NULL */
+    const json_t *response_format; /* what answers were held to in its job, or NULL */
+    const char *template;          /* what it was given in place of the model's own, or NULL */
+    json_t *job_file;              /* what the three above lie in */
 };
 
 /* run: its folder, or NULL. One that cannot be read decides nothing: all is as without a run. */

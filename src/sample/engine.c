@@ -180,27 +180,19 @@ static size_t pages_of(const struct sample_request *q)
            q->n_samples * ((q->max_tokens + q->max_given) / KV_PAGE + 2);
 }
 
-/* Scratch for each thread, and what may not close a span. before: another ticket, or NULL. */
-static bool prepare_constraint(struct engine_ticket *t, const struct engine_ticket *before,
-                               struct error *err)
+/* And scratch for each thread. before: another ticket, or NULL. */
+static bool prepare_rules(struct engine_ticket *t, const struct engine_ticket *before,
+                          struct error *err)
 {
     struct engine *e = t->engine;
     const struct sample_request *q = &t->q;
 
-    if (q->constraint == NULL)
-        return true;
-    for (int i = 0; i < e->n_pickers; i++)
+    for (int i = 0; i < e->n_pickers && q->constraint != NULL; i++)
         if (e->scratch[i].set == NULL &&
             !constraint_scratch_open(&e->scratch[i], q->constraint, err))
             return false;
-    if (before != NULL && before->closing != NULL && before->q.constraint == q->constraint &&
-        str_eq(before->closing->close, q->thinking.close)) { /* requests of one grader */
-        t->closing = before->closing;
-    } else if (q->thinking.on || q->thinking.open.len > 0) {
-        t->closing = ARENA_NEW(t->arena, struct constraint_closing);
-        constraint_closing_find(q->constraint, &e->scratch[0], q->thinking.close, t->arena,
-                                t->closing);
-    }
+    t->rules = answer_rules_of(&e->model->config, e->tokenizer, &q->thinking, q->constraint,
+                               before != NULL ? &before->rules : NULL, &e->scratch[0], t->arena);
     return true;
 }
 
@@ -243,7 +235,7 @@ bool ticket_begin(struct engine_ticket *t, const struct engine_ticket *before, b
 {
     struct engine *e = t->engine;
 
-    if (!prepare_constraint(t, before, err))
+    if (!prepare_rules(t, before, err))
         return false;
     make_samples(t, save);
     t->nodes = ARENA_ARRAY(t->arena, struct node *, t->q.n_samples);
@@ -332,9 +324,7 @@ static struct node *first_node(struct engine_ticket *t)
                        .seg = kv_segment_new(e->pool, known),
                        .pending = q->prompt + kv_end(known),
                        .n_pending = q->n_prompt - kv_end(known),
-                       .thought.state = q->thinking.on             ? THOUGHT_OPEN
-                                        : q->thinking.open.len > 0 ? THOUGHT_MAYBE
-                                                                   : THOUGHT_NONE,
+                       .thought = thought_begin(&q->thinking),
                        .n_who = q->n_samples,
                        .who = ARENA_ARRAY(t->arena, uint32_t, q->n_samples)};
     if (engine_keeps(e))

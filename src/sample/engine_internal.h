@@ -7,22 +7,9 @@
 #include "sample/draft.h"
 #include "sample/engine.h"
 #include "sample/prefix.h"
+#include "sample/rules.h"
 
 #define LOGIT_ROWS ENGINE_LOGIT_ROWS
-
-/* How far a thinking span has come: maybe -> open -> none, or at once the last. */
-struct thought {
-    enum { THOUGHT_NONE, THOUGHT_MAYBE, THOUGHT_OPEN } state;
-    size_t n_matched;  /* bytes of the opening that the answer began with */
-    size_t n_tokens;   /* once the span is closed */
-    size_t n_injected; /* closing tokens already written */
-};
-
-/* What a constraint makes of an answer's text behind its thinking; alive: it is the beginning of a value. */
-struct allowed {
-    struct grammar_state *state; /* NULL: the request has no constraint */
-    bool alive; /* false only inside a span, or where the text can still become one alone */
-};
 
 /* A place in the tree where at least one answer still grows. */
 struct node {
@@ -61,13 +48,13 @@ struct engine_ticket {
     const struct adapter *adapter;
     struct sample_request q;
     struct engine_calls calls;
-    struct sample *samples;             /* [q.n_samples] */
-    struct constraint_closing *closing; /* where there is a constraint */
-    struct node **nodes, **next_nodes;  /* [n_samples] growing ones, in the order they came to be */
-    size_t n_nodes, n_growing;          /* places, and answers there */
-    size_t n_pages;                     /* of the cache, at most */
-    size_t n_cached;                    /* tokens of the prompt that were known */
-    struct draft_index *guesses;        /* from when it is let in; NULL: nothing is drafted */
+    struct sample *samples; /* [q.n_samples] */
+    struct answer_rules rules;
+    struct node **nodes, **next_nodes; /* [n_samples] growing ones, in the order they came to be */
+    size_t n_nodes, n_growing;         /* places, and answers there */
+    size_t n_pages;                    /* of the cache, at most */
+    size_t n_cached;                   /* tokens of the prompt that were known */
+    struct draft_index *guesses;       /* from when it is let in; NULL: nothing is drafted */
 };
 
 struct ticket_list {
@@ -106,22 +93,10 @@ struct engine {
     const token_id *trunk_tokens;
 };
 
-bool is_end_token(const struct model_config *c, token_id id);
-
 /* ---- engine_answer.c ---- */
 
-/* What its newest token makes of a sample's span; t: before it. */
-struct thought thought_after(const struct engine *e, const struct thinking_options *opt,
-                             struct thought t, const struct sample *s);
-/*
- * What its newest token makes of a constrained sample's text: into *state; whether that begins a value. before, after: its
- * span without the token and with it; was: the text before.
- */
-bool value_after(struct engine *e, const struct sample_request *q, struct thought before,
-                 struct thought after, struct allowed was, const struct sample *s,
-                 struct grammar_state *state);
 /* Whether a sample that just got its newest token ends with it. */
-bool answer_ends(struct engine *e, const struct node *n, struct sample *s, enum sample_end *why);
+bool answer_ends(const struct node *n, struct sample *s, enum sample_end *why);
 /* Whether the node writes a token of its own now instead of drawing: the budget of thinking is used up. */
 bool node_injects(const struct node *n);
 /* Rules out what a constrained node must not draw. */

@@ -301,7 +301,7 @@ static void give(struct engine_ticket *t, uint32_t who, const struct drawn *d, s
 static void note_thinking(const struct node *n, struct sample *s)
 {
     const struct engine_ticket *ticket = n->ticket;
-    const struct thought t = thought_after(ticket->engine, &ticket->q.thinking, n->thought, s);
+    const struct thought t = thought_after(&ticket->rules, n->thought, s);
     const size_t end = t.state == THOUGHT_OPEN ? s->n : t.n_tokens;
 
     s->n_thinking = end > s->turn ? end - s->turn : 0;
@@ -354,7 +354,7 @@ static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who
     struct engine_ticket *t = n->ticket;
     struct engine *e = t->engine;
     const struct sample *first = &t->samples[who[0]];
-    const struct thought after = thought_after(e, &t->q.thinking, n->thought, first);
+    const struct thought after = thought_after(&t->rules, n->thought, first);
     struct node *child = n;
 
     if (!all) {
@@ -366,8 +366,8 @@ static struct node *node_after(struct node *n, const uint32_t *who, size_t n_who
             child->allowed.state = ARENA_NEW(t->arena, struct grammar_state);
     }
     if (t->q.constraint != NULL)
-        child->allowed.alive =
-            value_after(e, &t->q, n->thought, after, n->allowed, first, child->allowed.state);
+        child->allowed.alive = value_after(&t->rules, &e->scratch[0], n->thought, after, n->allowed,
+                                           first, child->allowed.state);
     memcpy(child->who, who, n_who * sizeof *who);
     child->n_who = n_who;
     child->thought = after;
@@ -417,7 +417,7 @@ static size_t give_all(struct node *n, const struct drawn *d, bool *placed, bool
         enum sample_end why;
 
         give(t, n->who[i], d, i, inject);
-        if (answer_ends(t->engine, n, &t->samples[n->who[i]], &why)) {
+        if (answer_ends(n, &t->samples[n->who[i]], &why)) {
             placed[i] = true;
             n_alive--;
             waits[i] = has_turn(n, n->who[i], why);

@@ -45,6 +45,7 @@ void prompter_close(struct prompter *p)
 {
     if (p == NULL)
         return;
+    constraint_close(p->held);
     forms_close(p->forms);
     chat_template_close(p->template);
     token_list_release(&p->reasoning.close_ids);
@@ -146,6 +147,30 @@ bool prompter_form(const struct prompter *p, const json_t *format, struct constr
                    struct error *err)
 {
     return forms_get(p->forms, format, out, err);
+}
+
+bool prompter_hold(struct prompter *p, const json_t *format, struct error *err)
+{
+    struct constraint *c = NULL;
+
+    if (!prompter_form(p, format, &c, err))
+        return false;
+    constraint_close(p->held);
+    p->held = c;
+    return true;
+}
+
+const struct constraint *prompter_held(const struct prompter *p)
+{
+    return p->held;
+}
+
+struct answer_rules prompter_rules(const struct prompter *p,
+                                   const struct thinking_options *thinking,
+                                   const struct answer_rules *like,
+                                   struct constraint_scratch *scratch, struct arena *a)
+{
+    return answer_rules_of(&p->model->config, p->tokenizer, thinking, p->held, like, scratch, a);
 }
 
 static struct str trimmed(struct str s)

@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "sample/engine.h"
 #include "sample/form.h"
+#include "sample/rules.h"
 #include "text/chat_template.h"
 #include "text/tool_parser.h"
 
@@ -72,6 +73,18 @@ struct forms *prompter_forms(const struct prompter *p);
 /* What "response_format" holds an answer to. */
 MUST_CHECK bool prompter_form(const struct prompter *p, const json_t *format,
                               struct constraint **out, struct error *err);
+
+/*
+ * Holds answers of a job to its "response_format" from now on: sampled, trained on and measured. NULL or {"type": "text"}: to
+ * nothing. Fails as prompter_form.
+ */
+MUST_CHECK bool prompter_hold(struct prompter *p, const json_t *format, struct error *err);
+const struct constraint *prompter_held(const struct prompter *p); /* NULL: to nothing */
+/* What the tokens of an answer that is held so say, for going over it once more: see answer_rules_of. */
+struct answer_rules prompter_rules(const struct prompter *p,
+                                   const struct thinking_options *thinking,
+                                   const struct answer_rules *like,
+                                   struct constraint_scratch *scratch, struct arena *a);
 
 struct answer {
     struct str thinking, text; /* text: the final answer, special tokens left out */

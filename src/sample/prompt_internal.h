@@ -15,6 +15,7 @@ struct prompter {
     struct str bos, eos;
     struct reasoning reasoning;
     struct forms *forms;
+    struct constraint *held; /* NULL: answers of the job may be anything */
     const struct tool_format *tool_format;
     bool tools_as_text;
     struct chat_messages_form messages_form;

@@ -66,7 +66,8 @@ struct portion {
     struct sample_request *requests;
     struct episodes *episodes; /* NULL: nothing can be called */
     struct row_state *rows;
-    size_t n_most, n_wanted; /* rows; x->n_rows have begun */
+    size_t n_most, n_wanted;           /* rows; x->n_rows have begun */
+    struct constraint_scratch scratch; /* where answers are held to a form */
     double seconds_waiting;
     bool failed;
     struct error *err;
@@ -412,12 +413,21 @@ static bool begin_row(struct portion *po)
             po->episodes != NULL && json_array_size(row->tools) > 0 ? opt->tools->max_given : 0,
         .pick = opt->pick,
         .thinking = thinking_of(po->p, prompt, opt->effort),
+        .constraint = prompter_held(po->p),
         .want_entropy = opt->want_entropy,
         .seed = opt->seed,
         .purpose = opt->purpose,
         .step = opt->step,
         .item = (uint32_t)x->items[i],
     };
+    if (q->constraint != NULL && json_array_size(row->tools) > 0)
+        return fail_param(po->err, ERR_UNSUPPORTED, "response_format",
+                          "%s, line %zu has \"tools\": calls of them are not held to the job's "
+                          "\"response_format\"; leave one of the two out",
+                          po->d->path, row->line);
+    if (x->rules != NULL)
+        x->rules[i] =
+            prompter_rules(po->p, &q->thinking, i > 0 ? &x->rules[0] : NULL, &po->scratch, po->a);
     q->before = history_find(opt->history, q->prompt, q->n_prompt, &q->n_before);
     x->n_rows++;
     return true;
@@ -530,6 +540,11 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
 
     if (opt->save != NULL)
         x.prompt_rows = ARENA_ARRAY(a, struct saved_row **, n_rows);
+    if (prompter_held(p) != NULL) {
+        if (!constraint_scratch_open(&po.scratch, prompter_held(p), err))
+            return false;
+        x.rules = ARENA_ARRAY(a, struct answer_rules, n_rows);
+    }
     if (opt->tools != NULL)
         po.episodes = episodes_open(
             &(struct episodes_options){.tools = opt->tools,
@@ -553,6 +568,7 @@ bool answers_get(struct engine *e, const struct adapter *adapter, const struct p
     x.seconds_waiting = clock_seconds() - began + po.seconds_waiting;
     ok = ok && (po.episodes == NULL || episodes_ok(po.episodes, err));
     episodes_close(po.episodes);
+    constraint_scratch_close(&po.scratch);
     for (size_t i = 0; ok && i < x.n_rows; i++)
         if (!po.rows[i].whole)
             finish_row(&po, i);

@@ -66,11 +66,12 @@ struct answer_slot {
 };
 
 struct answers {
-    size_t n_rows, n_samples;                 /* rows: those that were begun */
-    const size_t *items;                      /* [n_rows] rows of the dataset */
-    struct prompt *prompts;                   /* [n_rows] */
-    struct saved_row ***prompt_rows;          /* [n_rows][n_prompt] where opt->save is given */
-    struct answer_slot *slots;                /* [n_rows, n_samples] */
+    size_t n_rows, n_samples;        /* rows: those that were begun */
+    const size_t *items;             /* [n_rows] rows of the dataset */
+    struct prompt *prompts;          /* [n_rows] */
+    struct saved_row ***prompt_rows; /* [n_rows][n_prompt] where opt->save is given */
+    struct answer_rules *rules; /* [n_rows] where the prompter holds answers to a form; or NULL */
+    struct answer_slot *slots;  /* [n_rows, n_samples] */
     double seconds_sampling, seconds_waiting; /* waiting: for graders, after the last token */
 };
 

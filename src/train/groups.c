@@ -250,6 +250,7 @@ struct trained_groups groups_trained(const struct recipe *recipe, const struct g
             .n_prompt = prompt->n,
             .answers = answers,
             .n_answers = k,
+            .rules = group->x->rules != NULL ? &group->x->rules[group->row] : NULL,
             .prompt_rows =
                 group->x->prompt_rows != NULL ? group->x->prompt_rows[group->row] : NULL};
     }

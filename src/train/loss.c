@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "tensor/cpu/kernels.h"
+#include "train/retrace.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,8 +17,9 @@ struct chunk {
     const struct loss_options *opt;
     float *logits;
     size_t ld;
-    const size_t *first; /* [rows + 1]: the row's first target */
-    float *entropy;      /* [rows] */
+    const size_t *first;     /* [rows + 1]: the row's first target */
+    struct retrace *retrace; /* at the rows' targets; NULL: none was held to anything */
+    float *entropy;          /* [rows] */
 };
 
 /* One row: logits become d loss / d logits. */
@@ -30,9 +32,10 @@ static void turn_row(void *ctx, size_t i, int thread)
     float *block_sums = malloc((softmax_blocks(v) + v) * sizeof *block_sums);
     float sum = 0, count = 0;
 
-    (void)thread;
     if (block_sums == NULL)
         abort();
+    if (c->retrace != NULL)
+        retrace_mask(c->retrace, i, thread, logits);
     float *p = block_sums + softmax_blocks(v);
     const struct softmax_row s = softmax_row_of(v, logits, inv_t, block_sums);
     c->entropy[i] = softmax_entropy(&s, v, logits, inv_t, p);
@@ -66,6 +69,7 @@ struct rows_at {
     size_t *first;  /* [most + 1] each row's first target */
     uint32_t *rows; /* [most] */
     float *h;       /* [most, C] their hidden states */
+    struct retrace *retrace;
 };
 
 static struct rows_at rows_at_make(const struct model *m, const struct train_tree *t, size_t most)
@@ -75,7 +79,14 @@ static struct rows_at rows_at_make(const struct model *m, const struct train_tre
     r.first = ARENA_ARRAY(&r.arena, size_t, most + 1);
     r.rows = ARENA_ARRAY(&r.arena, uint32_t, most);
     r.h = ARENA_ARRAY(&r.arena, float, most *r.width + PANEL);
+    r.retrace = retrace_open(t, most);
     return r;
+}
+
+static void rows_at_release(struct rows_at *r)
+{
+    retrace_close(r->retrace);
+    arena_release(&r->arena);
 }
 
 static bool rows_at_next(struct rows_at *r, const float *hidden)
@@ -91,6 +102,8 @@ static bool rows_at_next(struct rows_at *r, const float *hidden)
                 break;
             r->rows[r->n] = row;
             memcpy(r->h + r->n * r->width, hidden + row * r->width, r->width * sizeof *r->h);
+            if (r->retrace != NULL)
+                retrace_to(r->retrace, r->n, &targets[r->at]);
             r->first[r->n++] = r->at;
         }
         r->at++;
@@ -116,6 +129,7 @@ void loss_back(const struct model *m, bool train_head, struct train_tree *t,
                           .logits = logits,
                           .ld = ld,
                           .first = rows.first,
+                          .retrace = rows.retrace,
                           .entropy = entropy};
 
         logits_of(m, rows.n, rows.h, logits, ld);
@@ -137,19 +151,20 @@ void loss_back(const struct model *m, bool train_head, struct train_tree *t,
             }
         }
     }
-    arena_release(&rows.arena);
+    rows_at_release(&rows);
 }
 
 static void look_row(void *ctx, size_t i, int thread)
 {
     const struct chunk *c = ctx;
-    const float *logits = c->logits + i * c->ld;
+    float *logits = c->logits + i * c->ld;
     const size_t v = c->m->config.vocab;
     float *block_sums = malloc(softmax_blocks(v) * sizeof *block_sums);
 
-    (void)thread;
     if (block_sums == NULL)
         abort();
+    if (c->retrace != NULL)
+        retrace_mask(c->retrace, i, thread, logits);
     const struct softmax_row s = softmax_row_of(v, logits, c->opt->inv_t, block_sums);
     for (size_t k = c->first[i]; k < c->first[i + 1]; k++) {
         struct target *x = &c->t->targets[k];
@@ -167,13 +182,18 @@ void loss_look(const struct model *m, struct train_tree *t, float inv_t, const f
     struct rows_at rows = rows_at_make(m, t, logit_rows);
 
     while (rows_at_next(&rows, hidden)) {
-        struct chunk c = {
-            .m = m, .t = t, .opt = &opt, .logits = logits, .ld = ld, .first = rows.first};
+        struct chunk c = {.m = m,
+                          .t = t,
+                          .opt = &opt,
+                          .logits = logits,
+                          .ld = ld,
+                          .first = rows.first,
+                          .retrace = rows.retrace};
 
         logits_of(m, rows.n, rows.h, logits, ld);
         parallel_for(rows.n, look_row, &c);
     }
-    arena_release(&rows.arena);
+    rows_at_release(&rows);
 }
 
 double loss_kl(const struct model *m, struct train_tree *t, float inv_t, const float *hidden,

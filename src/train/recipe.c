@@ -381,6 +381,8 @@ static bool read_method(const json_t *job, struct recipe *r, struct error *err)
         return fail_param(err, ERR_INVALID, "method.reinforcement",
                           "\"method.reinforcement\" is %s, an object with \"grader\" was expected",
                           json_kind(spec));
+    if (r->method == METHOD_REINFORCEMENT)
+        r->response_format = json_object_get(spec, "response_format");
     snprintf(where, sizeof where, "method.%s", name);
     if (spec != NULL && !json_is_null(spec) && !json_is_object(spec))
         return fail_param(err, ERR_INVALID, where, "\"%s\" is %s, an object was expected", where,

@@ -70,8 +70,9 @@ struct recipe {
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */
     double
         memory_bytes; /* for activations: what does not fit is computed again; 0: what can be spared */
-    size_t max_live;   /* answers sampled at a time */
-    json_t *reasoning; /* {"open","close","budget"} or NULL; borrowed from the job */
+    size_t max_live;               /* answers sampled at a time */
+    json_t *reasoning;             /* {"open","close","budget"} or NULL; borrowed from the job */
+    const json_t *response_format; /* what answers are held to, or NULL; borrowed likewise */
 };
 
 #define RECIPE_AUTO SIZE_MAX

@@ -48,10 +48,11 @@ static void note_known(struct trie *t, uint32_t at, struct saved_row *const *row
         t->nodes[at].known = rows[i];
 }
 
-/* Returns the link. */
-static uint32_t add_target(struct trie *t, uint32_t at, token_id id, float coefficient,
-                           float sampled)
+/* The k-th token of an answer of g, drawn behind node `at`. Returns the link. */
+static uint32_t add_target(struct trie *t, uint32_t at, const struct tree_group *g,
+                           const struct tree_answer *s, size_t k)
 {
+    const token_id id = s->tokens[k];
     struct node *n = &t->nodes[at];
 
     for (uint32_t l = n->target; l != 0; l = t->links[l - 1].next) {
@@ -59,13 +60,18 @@ static uint32_t add_target(struct trie *t, uint32_t at, token_id id, float coeff
 
         if (x->id == id) {
             x->count++;
-            x->coefficient += coefficient;
+            x->coefficient += s->coefficient;
             return l - 1;
         }
     }
     const uint32_t fresh = ++t->n_links;
-    t->links[fresh - 1] =
-        (struct link){.t = {.id = id, .count = 1, .coefficient = coefficient, .sampled = sampled}};
+    t->links[fresh - 1] = (struct link){.t = {.id = id,
+                                              .count = 1,
+                                              .answer = (uint32_t)(s - g->answers),
+                                              .at = (uint32_t)k,
+                                              .group = g,
+                                              .coefficient = s->coefficient,
+                                              .sampled = s->logprobs[k]}};
     if (n->target == 0)
         n->target = fresh;
     else
@@ -102,10 +108,9 @@ static struct trie trie_of(const struct tree_group *groups, size_t n_groups, str
             uint32_t at = prompt_end;
 
             for (size_t k = 0; k < s->n; k++) {
-                t.path[t.n_path++] =
-                    s->masked == NULL || !s->masked[k]
-                        ? add_target(&t, at, s->tokens[k], s->coefficient, s->logprobs[k])
-                        : NO_TARGET;
+                t.path[t.n_path++] = s->masked == NULL || !s->masked[k]
+                                         ? add_target(&t, at, &groups[g], s, k)
+                                         : NO_TARGET;
                 if (k + 1 == s->n)
                     break; /* after the last token nothing is asked */
                 at = step_to(&t, at, s->tokens[k]);

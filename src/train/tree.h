@@ -11,6 +11,8 @@
 
 #include "model/forward.h"
 
+struct answer_rules;
+
 struct tree_answer {
     const token_id *tokens; /* [n] */
     const float *logprobs;  /* [n] as sampled */
@@ -25,7 +27,8 @@ struct tree_group {
     size_t n_prompt;
     const struct tree_answer *answers;
     size_t n_answers;
-    struct saved_row **prompt_rows; /* [n_prompt]; NULL: none */
+    struct saved_row **prompt_rows;   /* [n_prompt]; NULL: none */
+    const struct answer_rules *rules; /* what its answers were held to (retrace.h); NULL: nothing */
     const struct tree_answer
         *anew; /* one that is computed again, prompt and all, whatever was kept; NULL: none */
 };
@@ -33,7 +36,9 @@ struct tree_group {
 struct target {
     uint32_t row;
     token_id id;
-    uint32_t count;    /* answers that went this way */
+    uint32_t count;      /* answers that went this way */
+    uint32_t answer, at; /* the first of them, among its group's, and at which of its tokens */
+    const struct tree_group *group;
     float coefficient; /* the sum of theirs */
     float sampled;     /* log-probability when it was drawn */
     float logp;        /* filled by the loss: log-probability now */
@@ -54,7 +59,10 @@ struct train_tree {
     uint32_t *path;  /* of each answer's tokens, one after another: their target, or NO_TARGET */
 };
 
-/* Segments come from the pool and go back with tree_release. Everything else lives in the arena. */
+/*
+ * Segments come from the pool and go back with tree_release. Everything else lives in the arena, but for the groups, which outlive
+ * the tree.
+ */
 MUST_CHECK bool tree_build(const struct tree_group *groups, size_t n_groups, struct kv_pool *pool,
                            struct arena *a, struct train_tree *out, struct error *err);
 void tree_release(struct train_tree *t, struct kv_pool *pool);

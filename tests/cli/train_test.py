@@ -82,6 +82,38 @@ class Train(HoneTest):
         self.assertEqual((listed["id"], listed["base"]), (result["fine_tuned_model"], HF))
         self.fails("score", "--model", result["fine_tuned_model"] + ":ckpt-step-3", says="step-3")
 
+    def test_a_run_keeps_to_its_response_format(self):
+        form = {"type": "json_schema", "json_schema": {"name": "one", "schema": {"enum": ["abc", "b", "cc"]}}}
+        path = self.job(hone={"max_tokens": 24})
+        job = json.loads(self.read(path))
+        job["method"]["reinforcement"]["response_format"] = form
+        self.put(path, job)
+        self.assertEqual(self.result(path, "--out", "run")["max_dlogp"], 0)
+
+        def assert_formed(answers, among=("abc", "b", "cc")):
+            whole = [a["answer"] for a in answers if not a["truncated"]]
+            self.assertGreater(len(whole), len(answers) / 2)
+            self.assertLessEqual({json.loads(text) for text in whole}, set(among))
+        for name in ("step-1", "step-4", "valid-0", "valid-4"):
+            assert_formed([json.loads(line) for line in self.read("run", "rollouts", name + ".jsonl").splitlines()])
+        self.put("g.json", EXACT)
+        self.put("form.json", {"type": "json_schema", "json_schema": {"name": "two", "schema": {"enum": ["x", "y"]}}})
+
+        def measured(*words):
+            self.json("eval", "--data", "train.jsonl", "--grader", "g.json", "--save-answers", "a.jsonl", *words)
+            return [json.loads(line) for line in self.read("a.jsonl").splitlines()]
+        assert_formed(measured("--model", "run"))
+        assert_formed(measured("--model", HF, "--compare", "run"))  # all alike
+        assert_formed(measured("--model", HF, "--response-format", path, "--max-tokens", "24"))
+        assert_formed(measured("--model", "run", "--response-format", "form.json"), ("x", "y"))
+        self.assertRaises(ValueError, lambda: [json.loads(a["answer"]) for a in measured("--model", HF, "--max-tokens", "24")])
+        self.put("form.json", {"type": "json_schema", "json_schema": {"name": "two", "schema": {"not": {}}}})
+        self.fails("eval", "--model", HF, "--data", "train.jsonl", "--grader", "g.json", "--response-format", "form.json",
+                   says="not")
+        job["method"]["reinforcement"]["response_format"] = {"type": "yaml"}
+        self.put("job2.json", job)
+        self.fails("check", "job2.json", says="response_format")
+
     def test_a_run_is_measured_with_its_own_longest_answer(self):
         self.train(self.job(), "--out", "run")
         self.put("g.json", EXACT)

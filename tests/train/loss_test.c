@@ -1,7 +1,9 @@
 /*
  * loss_test.c - the loss and its gradient against the formula of loss.h in double, by central differences.
  */
+#include "sample/rules.h"
 #include "support/support.h"
+#include "text/json_schema.h"
 #include "train/loss.h"
 
 #include <math.h>
@@ -11,37 +13,28 @@ struct world {
     struct arena a;
     struct model *model;
     struct engine *engine;
+    struct tree_group group;
     struct train_tree tree;
     float *hidden, *d_hidden;
     double *embed; /* [V, C] */
+    const struct constraint
+        *held; /* what the answers are held to, and scratch for asking; or NULL */
+    struct constraint_scratch scratch;
 };
 
 static const token_id prompt[] = {5, 9, 14}, first[] = {20, 21, 2}, second[] = {20, 30},
                       third[] = {40, 2};
 static const float unset[3];
 
-static int open_world(void **state)
+static struct world *world_of_model(void)
 {
     struct world *w = calloc(1, sizeof *w);
     struct error err;
-    const struct tree_answer answers[] = {
-        {.tokens = first, .logprobs = unset, .n = 3, .coefficient = 1.5f},
-        {.tokens = second, .logprobs = unset, .n = 2, .coefficient = -0.75f},
-        {.tokens = second, .logprobs = unset, .n = 2, .coefficient = -0.25f},
-        {.tokens = third, .logprobs = unset, .n = 2, .coefficient = 0.5f},
-    };
-    const struct tree_group group = {
-        .prompt = prompt, .n_prompt = 3, .answers = answers, .n_answers = 4};
 
     ASSERT_OK(model_open(golden_path(&w->a, "tiny/hf"), 64, &w->model, &err));
     const struct engine_options eo = engine_defaults(w->model);
     ASSERT_OK(engine_open(w->model, model_files_tokenizer(w->model->files), &eo, &w->engine, &err));
-    ASSERT_OK(tree_build(&group, 1, engine_pool(w->engine), &w->a, &w->tree, &err));
     const size_t c = w->model->config.width, v = w->model->config.vocab;
-    w->hidden = ARENA_ARRAY(&w->a, float, w->tree.m *c);
-    w->d_hidden = ARENA_ARRAY(&w->a, float, w->tree.m *c);
-    for (size_t i = 0; i < w->tree.m * c; i++)
-        w->hidden[i] = 4 * philox_uniform(1, PHILOX_TEST, (uint32_t)i, 0, 0, 0) - 2;
     w->embed = ARENA_ARRAY(&w->a, double, v *c);
     float *row = ARENA_ARRAY(&w->a, float, c);
     for (size_t i = 0; i < v; i++) {
@@ -49,6 +42,36 @@ static int open_world(void **state)
         for (size_t j = 0; j < c; j++)
             w->embed[i * c + j] = (double)row[j];
     }
+    return w;
+}
+
+/* Hidden states are random. */
+static void grow_tree(struct world *w, const struct tree_group *group)
+{
+    struct error err;
+
+    w->group = *group;
+    w->group.prompt = prompt;
+    w->group.n_prompt = 3;
+    ASSERT_OK(tree_build(&w->group, 1, engine_pool(w->engine), &w->a, &w->tree, &err));
+    const size_t n = w->tree.m * w->model->config.width;
+    w->hidden = ARENA_ARRAY(&w->a, float, n);
+    w->d_hidden = ARENA_ARRAY(&w->a, float, n);
+    for (size_t i = 0; i < n; i++)
+        w->hidden[i] = 4 * philox_uniform(1, PHILOX_TEST, (uint32_t)i, 0, 0, 0) - 2;
+}
+
+static int open_world(void **state)
+{
+    static const struct tree_answer answers[] = {
+        {.tokens = first, .logprobs = unset, .n = 3, .coefficient = 1.5f},
+        {.tokens = second, .logprobs = unset, .n = 2, .coefficient = -0.75f},
+        {.tokens = second, .logprobs = unset, .n = 2, .coefficient = -0.25f},
+        {.tokens = third, .logprobs = unset, .n = 2, .coefficient = 0.5f},
+    };
+    struct world *w = world_of_model();
+
+    grow_tree(w, &(struct tree_group){.answers = answers, .n_answers = 4});
     *state = w;
     return 0;
 }
@@ -65,28 +88,53 @@ static int close_world(void **state)
     return 0;
 }
 
+/* Which tokens the form lets follow what an answer has before the target: each is asked for alone. */
+static void allowed_of(struct world *w, const struct target *t, bool *allowed)
+{
+    const struct tree_answer *a = &t->group->answers[t->answer];
+    struct grammar_state before, after;
+
+    grammar_begin(&before);
+    for (size_t i = 0; i < t->at; i++)
+        assert_true(constraint_accepts(w->held, &w->scratch, &before, a->tokens[i]));
+    for (size_t i = 0; i < w->model->config.vocab; i++) {
+        after = before;
+        allowed[i] = constraint_accepts(w->held, &w->scratch, &after, (token_id)i);
+    }
+}
+
 /* The formula, for rows' hidden states in double. */
-static double loss_of(const struct world *w, const struct loss_options *opt, const double *hidden)
+static double loss_of(struct world *w, const struct loss_options *opt, const double *hidden)
 {
     const size_t c = w->model->config.width, v = w->model->config.vocab;
     double *logits = malloc(v * sizeof *logits), loss = 0;
+    bool *allowed = malloc(v * sizeof *allowed);
 
     for (size_t r = 0; r < w->tree.m; r++) {
         double max = -HUGE_VAL, total = 0, entropy = 0, count = 0;
 
+        memset(allowed, true, v * sizeof *allowed);
+        for (size_t k = 0; k < w->tree.n_targets && w->held != NULL; k++)
+            if (w->tree.targets[k].row == r) {
+                allowed_of(w, &w->tree.targets[k], allowed);
+                break;
+            }
         for (size_t i = 0; i < v; i++) {
             logits[i] = 0;
             for (size_t j = 0; j < c; j++)
                 logits[i] += w->embed[i * c + j] * hidden[r * c + j];
             logits[i] *= (double)opt->inv_t;
-            max = fmax(max, logits[i]);
+            if (allowed[i])
+                max = fmax(max, logits[i]);
         }
         for (size_t i = 0; i < v; i++)
-            total += exp(logits[i] - max);
+            if (allowed[i])
+                total += exp(logits[i] - max);
         for (size_t i = 0; i < v; i++) {
             const double lp = logits[i] - max - log(total);
 
-            entropy -= exp(lp) * lp;
+            if (allowed[i])
+                entropy -= exp(lp) * lp;
         }
         for (size_t k = 0; k < w->tree.n_targets; k++) {
             const struct target *t = &w->tree.targets[k];
@@ -98,6 +146,7 @@ static double loss_of(const struct world *w, const struct loss_options *opt, con
         }
         loss -= (double)opt->entropy_bonus * count * entropy / opt->n;
     }
+    free(allowed);
     free(logits);
     return loss;
 }
@@ -199,6 +248,56 @@ static void kl_is_zero_where_nothing_moved_and_never_below(void **state)
     assert_true(loss_kl(w->model, &w->tree, 1, w->hidden, logits, most, ld) > 0);
 }
 
+/* Answers that a form let through: probabilities are of what it allows, and nothing pulls at what it does not. */
+static void what_a_form_rules_out_has_no_part(void **state)
+{
+    static const char *const texts[] = {"[\"a\",\"b\"]", "[\"b\"]", "[\"a\"]"};
+    struct tree_answer answers[3];
+    struct vocabulary *v = NULL;
+    struct constraint *c = NULL;
+    struct grammar *g = NULL;
+    json_t *schema = NULL;
+    struct error err;
+    const struct thinking_options none = {0};
+
+    (void)state;
+    struct world *w = world_of_model();
+    const struct model_config *config = &w->model->config;
+    const struct tokenizer *t = model_files_tokenizer(w->model->files);
+    ASSERT_OK(json_parse(
+        STR("{\"type\":\"array\",\"maxItems\":2,\"items\":{\"enum\":[\"a\",\"b\",\"ab\"]}}"),
+        "a schema", &schema, &err));
+    ASSERT_OK(json_schema_grammar(schema, "schema", &g, &err));
+    ASSERT_OK(vocabulary_open(t, config->vocab, config->eos, config->n_eos, &v, &err));
+    ASSERT_OK(constraint_open(g, v, &c, &err));
+    ASSERT_OK(constraint_scratch_open(&w->scratch, c, &err));
+    const struct answer_rules rules =
+        answer_rules_of(config, t, &none, c, NULL, &w->scratch, &w->a);
+    for (size_t i = 0; i < 3; i++) {
+        struct token_list ids = {0};
+
+        ASSERT_OK(tokenizer_encode(t, str_of(texts[i]), false, &ids, &err));
+        token_list_put(&ids, config->eos[0]);
+        answers[i] = (struct tree_answer){.tokens = ids.ids,
+                                          .logprobs = ARENA_ARRAY(&w->a, float, ids.n),
+                                          .n = ids.n,
+                                          .coefficient = 1.5f - (float)i};
+    }
+    w->held = c;
+    grow_tree(w, &(struct tree_group){.answers = answers, .n_answers = 3, .rules = &rules});
+    check(w, &(struct loss_options){.inv_t = 1 / 0.8f, .n = 20, .entropy_bonus = 0.2f}, 64);
+    check(w, &(struct loss_options){.inv_t = 1, .n = 20}, 2);
+    for (size_t k = 0; k < w->tree.n_targets; k++)
+        assert_true(w->tree.targets[k].logp > -20); /* allowed, all of them */
+    for (size_t i = 0; i < 3; i++)
+        free((void *)(uintptr_t)answers[i].tokens);
+    constraint_scratch_close(&w->scratch);
+    constraint_close(c);
+    vocabulary_close(v);
+    json_decref(schema);
+    close_world((void *[]){w});
+}
+
 int main(void)
 {
 #define LAW(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
@@ -209,6 +308,7 @@ int main(void)
         LAW(a_few_rows_at_a_time_give_the_same_bits),
         LAW(equal_answers_are_one_target),
         LAW(kl_is_zero_where_nothing_moved_and_never_below),
+        cmocka_unit_test(what_a_form_rules_out_has_no_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,8 @@ struct seen { /* what the loop told */
     bool planned, measured; /* the plan and the peak were told */
     bool recomputes;        /* so it was planned */
     size_t limit_at;        /* from this step on the process may take nothing more; 0: never */
+    size_t n_whole,
+        n_formed; /* answers that were not cut off; of these "yes", "no" or "maybe" in JSON */
 };
 
 #ifndef HONE_SANITIZED /* it takes memory of its own as it likes */
@@ -139,6 +141,25 @@ static bool on_checkpoint(void *ctx, const struct checkpoint_info *c, struct err
     (void)err;
     s->n_checkpoints++;
     assert_int_equal(s->n_before, s->n_checkpoints);
+    return true;
+}
+
+static bool count_formed(void *ctx, const struct rollout *r, struct error *err)
+{
+    struct seen *s = ctx;
+    struct error none;
+    json_t *value = NULL;
+
+    (void)err;
+    if (r->truncated)
+        return true;
+    s->n_whole++;
+    if (json_parse(r->answer, "an answer", &value, &none)) {
+        const struct str text = json_str(value);
+
+        s->n_formed += str_is(text, "yes") || str_is(text, "no") || str_is(text, "maybe");
+    }
+    json_decref(value);
     return true;
 }
 
@@ -241,6 +262,7 @@ static struct progress_sink sink_of(struct seen *s)
     return (struct progress_sink){.ctx = s,
                                   .event = on_event,
                                   .step = on_step,
+                                  .rollout = count_formed,
                                   .before_checkpoint = on_before_checkpoint,
                                   .checkpoint = on_checkpoint};
 }
@@ -285,6 +307,44 @@ static void the_reward_rises_on_a_toy_task(void **state)
     assert_true(r.best_valid_reward > r.base_valid_reward + 0.2);
     assert_true(s.max_dlogp == 0);
     assert_true(r.max_dlogp == 0);
+}
+
+/*
+ * Answers that may only be one of three: from the first step on all are, and what was drawn from what the form allows is trained
+ * on as drawn from that. Likewise behind a span of thinking that a budget ends.
+ */
+static void a_form_holds_in_sampling_and_training_alike(void **state)
+{
+    static const char *const reasonings[] = {NULL,
+                                             "{\"open\":\"<t>\",\"close\":\"</t>\",\"budget\":4}"};
+    struct world *w = *state;
+    struct error err;
+    json_t *format = NULL;
+
+    ASSERT_OK(
+        json_parse(STR("{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"one\",\"schema\":"
+                       "{\"enum\":[\"yes\",\"no\",\"maybe\"]}}}"),
+                   "a format", &format, &err));
+    w->recipe.max_tokens = 24;
+    w->recipe.entropy_floor = 10; /* its bonus is of what is allowed, too */
+    for (size_t i = 0; i < COUNT_OF(reasonings); i++) {
+        struct reinforce_result r;
+        struct seen s = {0};
+        json_t *reasoning = NULL;
+
+        if (reasonings[i] != NULL)
+            ASSERT_OK(json_parse(str_of(reasonings[i]), "reasoning", &reasoning, &err));
+        ASSERT_OK(prompter_reason(w->prompter, reasoning, &err));
+        ASSERT_OK(prompter_hold(w->prompter, format, &err));
+        ASSERT_OK(run(w, i == 0 ? "held" : "held-thinking", false, &s, &r, &err));
+        assert_int_equal(s.n_steps, 6);
+        assert_true(r.trained_tokens > 0);
+        assert_true(s.max_dlogp == 0 && r.max_dlogp == 0);
+        assert_true(s.n_whole > 6 * 4 * 8 / 2);
+        assert_int_equal(s.n_formed, s.n_whole);
+        json_decref(reasoning);
+    }
+    json_decref(format);
 }
 
 static void threads_and_memory_change_no_bit(void **state)
@@ -971,6 +1031,8 @@ int main(void)
 #define ROUNDED(name) cmocka_unit_test_setup_teardown(name, open_rounded_world, close_world)
     const struct CMUnitTest tests[] = {
         LAW(the_reward_rises_on_a_toy_task),
+        LAW(a_form_holds_in_sampling_and_training_alike),
+        ROUNDED(a_form_holds_in_sampling_and_training_alike),
         LAW(threads_and_memory_change_no_bit),
 #ifndef HONE_SANITIZED
         LAW(a_run_s_samples_are_the_same_however_they_are_come_by),
