@@ -470,9 +470,7 @@ static struct likeness likeness_of(const struct constraint *c, const struct gram
     const uint32_t far = c->vocabulary->longest + 1;
     struct likeness like = {.slack = GRAMMAR_DEPTH - depth};
 
-    grammar_counts(c->grammar, item, &like.missing, &like.left);
-    like.missing = like.missing > far ? far : like.missing;
-    like.left = like.left > far ? far : like.left;
+    grammar_counts(c->grammar, item, far, &like.missing, &like.left);
     like.slack = like.slack > c->reach ? c->reach : like.slack;
     return like;
 }
@@ -542,7 +540,8 @@ static void put_level(const struct constraint *c, struct constraint_scratch *s,
 
         if (k == NULL) {
             k = ours = explore(c, &s->walk, &top->items[i], &like);
-            if (ours != NULL && keep(c, state, ours))
+            if (ours != NULL && !grammar_is_once(c->grammar, &top->items[i]) &&
+                keep(c, state, ours))
                 ours = NULL;
         }
         if (k == NULL) { /* no memory to find out once and for all: here and now, then */

@@ -114,6 +114,36 @@ const struct grammar_level *grammar_alone(struct grammar_walk *w, const struct g
     return level_end(w, l);
 }
 
+/* Whether the count behind an edge can still end between its rule's least and most. */
+static bool is_in_reach(const struct grammar *g, uint32_t edge, uint32_t count,
+                        const struct grammar_rule *r)
+{
+    const uint32_t to = edge & EDGE_STATE, now = count + ((edge & EDGE_COUNT) != 0);
+
+    return (r->max == GRAMMAR_FREE || g->least[to] <= r->max - now) &&
+           (g->most[to] == GRAMMAR_FREE || now >= r->min || g->most[to] >= r->min - now);
+}
+
+static uint32_t n_bits(uint32_t x)
+{
+    return (uint32_t)__builtin_popcount(x);
+}
+
+/* Of a rule that is once: whether an edge may be taken when `came` have come. */
+static bool is_free(const struct grammar *g, uint32_t state, uint32_t edge, uint32_t came,
+                    const struct grammar_rule *r)
+{
+    const uint32_t this = g->least[state];
+
+    if ((edge & (EDGE_COUNT | EDGE_CLOSE)) == 0)
+        return (g->most[edge & EDGE_STATE] & ~came) != 0;
+    if ((this & came) != 0)
+        return false;
+    if ((edge & EDGE_CLOSE) != 0)
+        return n_bits(this | came) >= r->min;
+    return n_bits(this | came) < r->max && (g->most[edge & EDGE_STATE] & ~(this | came)) != 0;
+}
+
 /* The edge that an item takes at a byte's class, at a depth; 0: none. */
 static inline uint32_t edge_of(const struct grammar *g, uint32_t state, uint32_t count,
                                unsigned class, unsigned depth)
@@ -122,18 +152,26 @@ static inline uint32_t edge_of(const struct grammar *g, uint32_t state, uint32_t
 
     if (edge == 0 || depth + g->need[edge & EDGE_STATE] > GRAMMAR_DEPTH)
         return 0;
+    if ((edge & EDGE_ONCE) != 0)
+        return is_free(g, state, edge, count, &g->rules[g->rule_of[state]]) ? edge : 0;
     if ((edge & EDGE_COUNT) != 0 && count >= g->rules[g->rule_of[state]].max)
         return 0;
     if ((edge & EDGE_CLOSE) != 0 && count < g->rules[g->rule_of[state]].min)
         return 0;
+    if ((edge & EDGE_BOUND) != 0 && !is_in_reach(g, edge, count, &g->rules[g->rule_of[state]]))
+        return 0;
     return edge;
 }
 
-static inline struct grammar_item item_after(const struct grammar_item *item, uint32_t edge)
+static inline struct grammar_item item_after(const struct grammar *g,
+                                             const struct grammar_item *item, uint32_t edge)
 {
+    const bool once = (edge & EDGE_ONCE) != 0 && (edge & EDGE_COUNT) != 0;
+
     return (struct grammar_item){.parents = item->parents,
                                  .state = edge & EDGE_STATE,
-                                 .count = item->count + ((edge & EDGE_COUNT) != 0)};
+                                 .count = once ? item->count | g->least[item->state]
+                                               : item->count + ((edge & EDGE_COUNT) != 0)};
 }
 
 bool grammar_step_item(const struct grammar *g, const struct grammar_item *item, unsigned depth,
@@ -142,7 +180,7 @@ bool grammar_step_item(const struct grammar *g, const struct grammar_item *item,
     const uint32_t edge = edge_of(g, item->state, item->count, g->class_of[byte], depth);
 
     if (edge != 0)
-        *out = item_after(item, edge);
+        *out = item_after(g, item, edge);
     else
         *calls = g->value[item->state] != GRAMMAR_NONE;
     return edge != 0;
@@ -167,10 +205,7 @@ static const struct grammar_level *go_on(const struct grammar *g, struct grammar
         const uint32_t edge = edge_of(g, it->state, it->count, class, top->depth);
 
         if (edge != 0)
-            l->items[l->n++] =
-                (struct grammar_item){.parents = it->parents,
-                                      .state = edge & EDGE_STATE,
-                                      .count = it->count + ((edge & EDGE_COUNT) != 0)};
+            l->items[l->n++] = item_after(g, it, edge);
     }
     return level_end(w, l);
 }
@@ -336,13 +371,28 @@ unsigned grammar_most_needed(const struct grammar *g)
     return g->most_needed;
 }
 
-void grammar_counts(const struct grammar *g, const struct grammar_item *item, uint32_t *missing,
-                    uint32_t *left)
+static uint32_t smaller(uint32_t x, uint32_t y)
+{
+    return x < y ? x : y;
+}
+
+void grammar_counts(const struct grammar *g, const struct grammar_item *item, uint32_t far,
+                    uint32_t *missing, uint32_t *left)
 {
     const struct grammar_rule *r = &g->rules[g->rule_of[item->state]];
 
-    *missing = item->count < r->min ? r->min - item->count : 0;
-    *left = r->max == GRAMMAR_FREE ? UINT32_MAX : r->max - item->count;
+    if (r->once) {
+        *missing = item->count;
+        *left = UINT32_MAX;
+        return;
+    }
+    *missing = smaller(item->count < r->min ? r->min - item->count : 0, far + r->most);
+    *left = smaller(r->max == GRAMMAR_FREE ? UINT32_MAX : r->max - item->count, far + r->least);
+}
+
+bool grammar_is_once(const struct grammar *g, const struct grammar_item *item)
+{
+    return g->rules[g->rule_of[item->state]].once;
 }
 
 bool grammar_nests(const struct grammar *g, unsigned char byte)

@@ -40,7 +40,8 @@ size_t grammar_bytes(const struct grammar *g);
 struct grammar_item {
     uint64_t parents; /* bit i: item i of the level below called it */
     uint32_t state;
-    uint32_t count; /* of what its rule counts: characters, commas */
+    uint32_t
+        count; /* of what its rule counts: characters, commas; or which constants came, as bits */
 };
 
 /* Where a text stands: plain memory, copied by assignment. */
@@ -114,9 +115,14 @@ bool grammar_advance(const struct grammar *g, struct grammar_walk *w, struct gra
 size_t grammar_n_states(const struct grammar *g);
 /* Most levels that any state that can be completed needs. */
 unsigned grammar_most_needed(const struct grammar *g);
-/* What an item's rule counts, as two numbers: how much is missing, and how much is left; UINT32_MAX: no limit. */
-void grammar_counts(const struct grammar *g, const struct grammar_item *item, uint32_t *missing,
-                    uint32_t *left);
+/*
+ * What an item's rule counts, as two numbers: how much is missing, and how much is left, as far as `far` more bytes can tell;
+ * items of a state that have the same allow the same.
+ */
+void grammar_counts(const struct grammar *g, const struct grammar_item *item, uint32_t far,
+                    uint32_t *missing, uint32_t *left);
+/* Whether its rule counts by which constants came: too many ways to keep each. */
+bool grammar_is_once(const struct grammar *g, const struct grammar_item *item);
 /* Whether a byte may begin a value that holds others. */
 bool grammar_nests(const struct grammar *g, unsigned char byte);
 /*

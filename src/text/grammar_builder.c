@@ -161,12 +161,14 @@ static bool take_memory(const struct grammar_builder *b, struct grammar *g, stru
     g->rule_of = arena_try(a, n, sizeof *g->rule_of, what, err);
     g->accepts = arena_try(a, n, sizeof *g->accepts, what, err);
     g->need = arena_try(a, n, sizeof *g->need, what, err);
+    g->least = arena_try(a, n, sizeof *g->least, what, err);
+    g->most = arena_try(a, n, sizeof *g->most, what, err);
     g->rules = arena_try(a, b->n_rules, sizeof *g->rules, what, err);
     g->unions = arena_try(a, b->n_unions, sizeof *g->unions, what, err);
     g->members = arena_try(a, size_max(b->n_members, 1), sizeof *g->members, what, err);
     return g->next != NULL && g->value != NULL && g->after != NULL && g->rule_of != NULL &&
-           g->accepts != NULL && g->need != NULL && g->rules != NULL && g->unions != NULL &&
-           g->members != NULL;
+           g->accepts != NULL && g->need != NULL && g->least != NULL && g->most != NULL &&
+           g->rules != NULL && g->unions != NULL && g->members != NULL;
 }
 
 static void lay_out_states(const struct grammar_builder *b, struct grammar *g)
@@ -235,6 +237,7 @@ static void find_needs(struct grammar *g)
 {
     bool changed = true;
 
+    g->most_needed = 0;
     memset(g->need, GRAMMAR_NEVER, g->n_states);
     while (changed) {
         changed = false;
@@ -250,6 +253,213 @@ static void find_needs(struct grammar *g)
     for (uint32_t s = 0; s < g->n_states; s++)
         if (g->need[s] != GRAMMAR_NEVER && g->need[s] > g->most_needed)
             g->most_needed = g->need[s];
+}
+
+/* ---- what may be counted from each state on ---- */
+
+/* The edges of rules that count, backwards: those that lead to state s are at [from[s] .. from[s + 1]). */
+struct backwards {
+    struct arena arena;
+    uint32_t *from, *of; /* of: the state an edge begins in, with EDGE_COUNT */
+    uint32_t *queue;
+};
+
+static bool is_counted(const struct grammar *g, uint32_t s)
+{
+    const struct grammar_rule *r = &g->rules[g->rule_of[s]];
+
+    return !r->once && (r->min > 0 || r->max != GRAMMAR_FREE);
+}
+
+/* The next step of a state: its edges by class, then what follows its value; 0: none there. */
+static uint32_t step_of(const struct grammar *g, uint32_t s, uint32_t i)
+{
+    const uint32_t edge = i < g->n_classes              ? g->next[(size_t)s * g->n_classes + i]
+                          : g->value[s] != GRAMMAR_NONE ? g->after[s]
+                                                        : 0;
+
+    if (edge == 0 || g->need[edge & EDGE_STATE] == GRAMMAR_NEVER)
+        return 0;
+    if (i == g->n_classes) {
+        const struct grammar_union *u = &g->unions[g->value[s]];
+        bool some = false;
+
+        for (uint32_t k = 0; k < u->n && !some; k++)
+            some = g->need[g->rules[g->members[u->first + k]].start] != GRAMMAR_NEVER;
+        return some ? edge : 0;
+    }
+    return i > 0 && g->next[(size_t)s * g->n_classes + i - 1] == edge ? 0 : edge; /* a run once */
+}
+
+static bool turn_around(const struct grammar *g, struct backwards *b, struct error *err)
+{
+    static const char what[] = "a grammar";
+    size_t n = 0;
+
+    b->from = arena_try(&b->arena, (size_t)g->n_states + 2, sizeof *b->from, what, err);
+    b->queue = arena_try(&b->arena, g->n_states, sizeof *b->queue, what, err);
+    if (b->from == NULL || b->queue == NULL)
+        return false;
+    for (uint32_t s = N_FIXED_STATES; s < g->n_states; s++)
+        for (uint32_t i = 0; is_counted(g, s) && i <= g->n_classes; i++)
+            if (step_of(g, s, i) != 0) {
+                b->from[(step_of(g, s, i) & EDGE_STATE) + 2]++;
+                n++;
+            }
+    for (uint32_t s = 0; s < g->n_states; s++)
+        b->from[s + 2] += s > 0 ? b->from[s + 1] : 0;
+    b->of = arena_try(&b->arena, n + 1, sizeof *b->of, what, err);
+    if (b->of == NULL)
+        return false;
+    for (uint32_t s = N_FIXED_STATES; s < g->n_states; s++)
+        for (uint32_t i = 0; is_counted(g, s) && i <= g->n_classes; i++)
+            if (step_of(g, s, i) != 0)
+                b->of[b->from[(step_of(g, s, i) & EDGE_STATE) + 1]++] =
+                    s | (step_of(g, s, i) & EDGE_COUNT);
+    return true;
+}
+
+/* From the ends backwards, over edges that do not count first: by rounds of one more that is counted. */
+static void find_least(struct grammar *g, struct backwards *b)
+{
+    uint32_t *const later = arena_alloc(&b->arena, g->n_states * sizeof *later), n_now = 0,
+                    n_later = 0;
+
+    for (uint32_t s = 0; s < g->n_states; s++) {
+        g->least[s] = is_counted(g, s) && s >= N_FIXED_STATES && !g->accepts[s] ? GRAMMAR_FREE : 0;
+        if (is_counted(g, s) && g->accepts[s])
+            b->queue[n_now++] = s;
+    }
+    for (uint32_t round = 0; n_now > 0; round++) {
+        n_later = 0;
+        for (uint32_t i = 0; i < n_now; i++) {
+            const uint32_t s = b->queue[i];
+
+            if (g->least[s] != round)
+                continue; /* it was had in fewer */
+            for (uint32_t e = b->from[s]; e < b->from[s + 1]; e++) {
+                const uint32_t of = b->of[e] & EDGE_STATE, more = (b->of[e] & EDGE_COUNT) != 0;
+
+                if (g->least[of] <= round + more)
+                    continue;
+                g->least[of] = round + more;
+                if (more)
+                    later[n_later++] = of;
+                else
+                    b->queue[n_now++] = of;
+            }
+        }
+        memcpy(b->queue, later, n_later * sizeof *later);
+        n_now = n_later;
+    }
+}
+
+/* States of which each step is known first; those that are left over come to a circle, which counts without end. */
+static void find_most(struct grammar *g, struct backwards *b)
+{
+    uint32_t *const open = arena_alloc(&b->arena, g->n_states * sizeof *open), n = 0;
+
+    for (uint32_t s = 0; s < g->n_states; s++) {
+        g->most[s] = is_counted(g, s) && s >= N_FIXED_STATES ? 0 : GRAMMAR_FREE;
+        for (uint32_t i = 0; g->most[s] == 0 && i <= g->n_classes; i++)
+            open[s] += step_of(g, s, i) != 0;
+        if (g->most[s] == 0 && open[s] == 0)
+            b->queue[n++] = s;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t s = b->queue[i];
+
+        for (uint32_t e = b->from[s]; e < b->from[s + 1]; e++) {
+            const uint32_t of = b->of[e] & EDGE_STATE,
+                           most = g->most[s] + ((b->of[e] & EDGE_COUNT) != 0);
+
+            g->most[of] = most > g->most[of] ? most : g->most[of];
+            if (--open[of] == 0)
+                b->queue[n++] = of;
+        }
+    }
+    for (uint32_t s = 0; s < g->n_states; s++)
+        g->most[s] = open[s] > 0 ? GRAMMAR_FREE : g->most[s];
+}
+
+/* Of rules that are once: which constants may come. Those of a tree stand behind its root, and are reached from the last back. */
+static void find_constants(const struct grammar_builder *b, struct grammar *g)
+{
+    for (uint32_t s = g->n_states; s-- > N_FIXED_STATES;) {
+        if (!g->rules[g->rule_of[s]].once)
+            continue;
+        g->least[s] = g->most[s] = b->states[s].constant;
+        for (uint32_t e = b->states[s].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
+            if ((b->edges[e].to & (EDGE_COUNT | EDGE_CLOSE)) == 0)
+                g->most[s] |= g->most[b->edges[e].to & EDGE_STATE];
+    }
+}
+
+/* Marks the edges behind which a count may no longer come out. */
+static bool find_counts(struct grammar *g, struct error *err)
+{
+    struct backwards b = {0};
+    const bool ok = turn_around(g, &b, err);
+
+    if (ok) {
+        find_least(g, &b);
+        find_most(g, &b);
+    }
+    arena_release(&b.arena);
+    for (uint32_t s = N_FIXED_STATES; ok && s < g->n_states; s++) {
+        struct grammar_rule *r = &g->rules[g->rule_of[s]];
+
+        if (!is_counted(g, s) || g->need[s] == GRAMMAR_NEVER)
+            continue;
+        if (g->least[s] != GRAMMAR_FREE && g->least[s] > r->least)
+            r->least = g->least[s];
+        if (g->most[s] != GRAMMAR_FREE && g->most[s] > r->most)
+            r->most = g->most[s];
+        for (uint32_t c = 0; c < g->n_classes; c++) {
+            uint32_t *edge = &g->next[(size_t)s * g->n_classes + c];
+            const uint32_t to = *edge & EDGE_STATE;
+
+            *edge &= ~EDGE_BOUND;
+            if (*edge != 0 && ((g->least[to] > 0 && r->max != GRAMMAR_FREE) ||
+                               (g->most[to] < r->min && !g->accepts[to])))
+                *edge |= EDGE_BOUND;
+        }
+    }
+    return ok;
+}
+
+/* Takes what begins a rule away where no count between its least and its most can be had. Whether there was one. */
+static bool drop_impossible(struct grammar *g, uint32_t n_rules)
+{
+    bool some = false;
+
+    for (uint32_t i = 1; i < n_rules; i++) {
+        const struct grammar_rule *r = &g->rules[i];
+
+        if (g->need[r->start] == GRAMMAR_NEVER || !is_counted(g, r->start) ||
+            ((r->max == GRAMMAR_FREE || g->least[r->start] <= r->max) &&
+             (g->most[r->start] == GRAMMAR_FREE || g->most[r->start] >= r->min)))
+            continue;
+        memset(g->next + (size_t)r->start * g->n_classes, 0, g->n_classes * sizeof *g->next);
+        g->value[r->start] = GRAMMAR_NONE;
+        some = true;
+    }
+    return some;
+}
+
+/* What each state needs and can count. */
+static bool find_bounds(const struct grammar_builder *b, struct grammar *g, struct error *err)
+{
+    for (int round = 0; round < GRAMMAR_DEPTH; round++) {
+        find_needs(g);
+        if (!find_counts(g, err))
+            return false;
+        if (!drop_impossible(g, b->n_rules)) {
+            find_constants(b, g);
+            return true;
+        }
+    }
+    return fail(err, ERR_LIMIT, "too many bounds of the schema depend on each other");
 }
 
 /* Which bytes begin a value of a rule that calls others. */
@@ -285,7 +495,10 @@ bool build_grammar(const struct grammar_builder *b, uint32_t root, struct gramma
     lay_out_unions(b, g);
     g->value[STATE_ROOT] = root;
     g->after[STATE_ROOT] = STATE_END;
-    find_needs(g);
+    if (!find_bounds(b, g, err)) {
+        grammar_close(g);
+        return false;
+    }
     find_nesting(b, g);
     if (1u + g->need[STATE_ROOT] > GRAMMAR_DEPTH) {
         grammar_close(g);

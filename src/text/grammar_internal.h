@@ -17,14 +17,26 @@
 
 enum { STATE_DEAD, STATE_ROOT, STATE_END, N_FIXED_STATES };
 
-/* An edge: the state it leads to, and what it does. */
+/*
+ * An edge: the state it leads to, and what it does.
+ *
+ * Constants that come once each: EDGE_ONCE goes on in one of them, and is taken where one that it may become has not come yet;
+ * with EDGE_COUNT or EDGE_CLOSE it stands behind one that has not, which has come from then on, and where more may or enough
+ * have.
+ */
 #define EDGE_COUNT ((uint32_t)1 << 31)
 #define EDGE_CLOSE ((uint32_t)1 << 30)
-#define EDGE_STATE (((uint32_t)1 << 30) - 1)
+#define EDGE_BOUND                                                                                 \
+    ((uint32_t)1 << 29) /* set by build_grammar: what the state it leads to can count to matters */
+#define EDGE_ONCE ((uint32_t)1 << 28)
+#define EDGE_STATE (((uint32_t)1 << 28) - 1)
 
 struct grammar_rule {
     uint32_t start;
-    uint32_t min, max; /* of what it counts; max GRAMMAR_FREE: no most */
+    uint32_t min, max;    /* of what it counts; max GRAMMAR_FREE: no most */
+    uint32_t least, most; /* the greatest of its states' that are finite */
+    bool
+        once; /* what it counts is which of up to 32 constants came, a bit for each; see EDGE_ONCE */
 };
 
 struct grammar_union {
@@ -42,6 +54,10 @@ struct grammar {
     uint32_t *rule_of;     /* [n_states] */
     uint8_t *accepts;      /* [n_states] */
     uint8_t *need;         /* [n_states] least levels on top that complete its rule */
+    uint32_t *least;       /* [n_states] what it counts at least until its rule is complete, */
+    uint32_t *
+        most; /* and at most; GRAMMAR_FREE: no most. Of a rule that is once: the constant that is whole there, as */
+              /* a bit; and all that it may be or become */
     struct grammar_rule *rules;
     struct grammar_union *unions;
     uint32_t *members; /* rules */
@@ -51,6 +67,7 @@ struct grammar {
 struct built_state {
     uint32_t edges; /* the newest; GRAMMAR_NONE */
     uint32_t value, after, rule;
+    uint32_t constant; /* of a rule that is once: the bit of the one that is whole there */
     bool accepts;
 };
 struct built_edge {

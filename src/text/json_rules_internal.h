@@ -4,6 +4,7 @@
 #ifndef HONE_TEXT_JSON_RULES_INTERNAL_H
 #define HONE_TEXT_JSON_RULES_INTERNAL_H
 
+#include "text/automaton.h"
 #include "text/grammar_internal.h"
 #include "text/json.h"
 
@@ -24,6 +25,16 @@ void json_build_string(struct grammar_builder *b, uint32_t from, uint32_t to, bo
 /* A rule for strings of min .. max characters (code points); max GRAMMAR_FREE: any. */
 uint32_t json_string_rule(struct grammar_builder *b, uint32_t min, uint32_t max);
 
+/*
+ * A string among the texts of an automaton, its opening quote from a state on: each character as itself or as any escape of it.
+ * The closing quote behind a text with a label leads to ends[label]; 0, or n_ends and above: it may not come.
+ */
+void json_build_texts(struct grammar_builder *b, uint32_t from, const struct automaton *x,
+                      bool counted, const uint32_t *ends, uint32_t n_ends);
+/* A rule for strings of an automaton, of min .. max characters: each number between the two must do where it is counted. */
+uint32_t json_texts_rule(struct grammar_builder *b, const struct automaton *x, uint32_t min,
+                         uint32_t max);
+
 /* A bound of a number as it is written: [-]whole.digits */
 struct json_bound {
     bool given, negative, excluded;
@@ -38,10 +49,32 @@ uint32_t json_number_rule(struct grammar_builder *b, bool whole, const struct js
                           const struct json_bound *most);
 
 /*
+ * A number that others are multiples of: unit / 10^decimals. Whoever reads a number of more than 15 digits as a double may read
+ * none of its multiples, so that a number with a point has 15 - decimals digits before it.
+ */
+#define JSON_MULTIPLE_DECIMALS 14
+struct json_multiple {
+    uint32_t unit, decimals;
+};
+/* false where it is not above 0, has an exponent or too many digits. */
+bool json_multiple_of(const json_t *value, struct json_multiple *out);
+/* The widest bounds beside it, where numbers may have a point. */
+struct json_bound json_multiple_bound(const struct json_multiple *m, bool negative);
+/* The numbers of a rule without exponents, the last one that was made, that are multiples; false: it takes too many states. */
+MUST_CHECK bool json_multiples_rule(struct grammar_builder *b, uint32_t of,
+                                    const struct json_multiple *m, uint32_t *rule);
+
+/*
  * Arrays of min .. max values of a union (max GRAMMAR_FREE: any number): [a, b]. A blank may stand behind each comma, and
  * none elsewhere.
  */
 uint32_t json_array_rule(struct grammar_builder *b, uint32_t of, uint32_t min, uint32_t max);
+/* The same with `n` first values of unions of their own, first[i]; of: of those behind them. */
+uint32_t json_tuple_rule(struct grammar_builder *b, const uint32_t *first, uint32_t n, uint32_t of,
+                         uint32_t min, uint32_t max);
+/* Of up to 32 constants, each once: texts[i] is the constant of bit bits[i]. min is at most how many bits there are. */
+uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const uint32_t *bits,
+                       size_t n, uint32_t min, uint32_t max);
 /* Objects of any keys: {"a": 1}, blanks behind colons and commas. */
 uint32_t json_map_rule(struct grammar_builder *b, uint32_t of);
 

@@ -8,8 +8,10 @@
 #include "text/json_schema.h"
 #include "base/limits.h"
 #include "base/size.h"
+#include "text/json_formats.h"
 #include "text/json_rules_internal.h"
 #include "text/json_schema_internal.h"
+#include "text/string_pattern.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -40,14 +42,19 @@ static const struct keyword {
     {"required", ASSERTION, KIND_OBJECT},
     {"additionalProperties", ASSERTION, KIND_OBJECT},
     {"items", ASSERTION, KIND_ARRAY},
+    {"prefixItems", ASSERTION, KIND_ARRAY},
+    {"uniqueItems", ASSERTION, KIND_ARRAY},
     {"minItems", ASSERTION, KIND_ARRAY},
     {"maxItems", ASSERTION, KIND_ARRAY},
+    {"pattern", ASSERTION, KIND_STRING},
+    {"format", ASSERTION, KIND_STRING},
     {"minLength", ASSERTION, KIND_STRING},
     {"maxLength", ASSERTION, KIND_STRING},
     {"minimum", ASSERTION, KIND_NUMBER},
     {"maximum", ASSERTION, KIND_NUMBER},
     {"exclusiveMinimum", ASSERTION, KIND_NUMBER},
     {"exclusiveMaximum", ASSERTION, KIND_NUMBER},
+    {"multipleOf", ASSERTION, KIND_NUMBER},
     {"enum", SUBSCHEMAS, 0},
     {"const", SUBSCHEMAS, 0},
     {"anyOf", SUBSCHEMAS, 0},
@@ -108,7 +115,9 @@ struct json_compiler {
     uint32_t filling;
     uint32_t members[GRAMMAR_ALIKE];
     size_t n_members;
-    struct buf texts; /* its constants, one a line */
+    struct buf texts;         /* its constants, one a line */
+    struct buf set_texts;     /* of an array whose items differ */
+    struct arena texts_arena; /* automata, until their rule is made */
     struct error *err;
 };
 
@@ -314,128 +323,6 @@ static bool take_object(struct json_compiler *c, const json_t *schema, const cha
     return put_member(c, known_of(c, schema)->object - 1, path);
 }
 
-static bool take_array(struct json_compiler *c, const json_t *schema, const char *path)
-{
-    const json_t *items = json_object_get(schema, "items");
-    uint32_t min, max;
-
-    if (known_of(c, schema)->array == 0) {
-        if (items != NULL && !json_is_object(items) && !json_is_boolean(items))
-            return refuse(c, ERR_UNSUPPORTED, path,
-                          "\"items\" is no schema; one for all items is offered");
-        if (!counts_at(c, schema, path, "minItems", "maxItems", &min, &max))
-            return false;
-        const uint32_t of = value_of(c, items != NULL ? items : json_true(),
-                                     arena_printf(&c->arena, "%s/items", path));
-        const uint32_t rule = json_array_rule(&c->b, of, min, max);
-        known_of(c, schema)->array = rule + 1;
-    }
-    return put_member(c, known_of(c, schema)->array - 1, path);
-}
-
-static bool take_string(struct json_compiler *c, const json_t *schema, const char *path)
-{
-    uint32_t min, max;
-    bool is_new;
-
-    if (!counts_at(c, schema, path, "minLength", "maxLength", &min, &max))
-        return false;
-    struct named_rule *r = named_rule(
-        c, str_of(arena_printf(&c->arena, "string %" PRIu32 " %" PRIu32, min, max)), &is_new);
-    if (is_new)
-        r->rule = json_string_rule(&c->b, min, max);
-    return put_member(c, r->rule, path);
-}
-
-/* The narrower of "minimum" and "exclusiveMinimum", or the other two. */
-static bool bound_at(struct json_compiler *c, const json_t *schema, const char *path,
-                     const char *const keys[2], int sign, struct json_bound *out)
-{
-    double best = 0;
-
-    *out = (struct json_bound){0};
-    for (int excluded = 0; excluded < 2; excluded++) {
-        const json_t *v = json_object_get(schema, keys[excluded]);
-        struct json_bound b;
-
-        if (v == NULL)
-            continue;
-        if (!json_is_number(v))
-            return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is %s, a number was expected", path,
-                        keys[excluded], json_kind(v));
-        if (!json_bound_of(v, excluded == 1, &b))
-            return fail(
-                c->err, ERR_UNSUPPORTED,
-                "%.300s: \"%s\" has more digits than are offered: %d before the point, %d behind it",
-                path, keys[excluded], JSON_DIGITS, JSON_FRACTION);
-        if (!out->given || sign * (json_number_value(v) - best) >= 0) {
-            *out = b;
-            best = json_number_value(v);
-        }
-    }
-    return true;
-}
-
-static bool take_number(struct json_compiler *c, const json_t *schema, const char *path, bool whole)
-{
-    static const char *const least_keys[] = {"minimum", "exclusiveMinimum"},
-                             *const most_keys[] = {"maximum", "exclusiveMaximum"};
-    struct json_bound least, most;
-    struct buf name;
-    bool is_new;
-
-    if (!bound_at(c, schema, path, least_keys, 1, &least) ||
-        !bound_at(c, schema, path, most_keys, -1, &most))
-        return false;
-    buf_init(&name, 256);
-    buf_printf(&name, "number %d", whole);
-    for (int i = 0; i < 2; i++) {
-        const struct json_bound *x = i == 0 ? &least : &most;
-
-        if (x->given)
-            buf_printf(&name, " %d %d%d %" PRId64 ".%.*s", i, x->negative, x->excluded, x->whole,
-                       JSON_FRACTION, x->digits);
-    }
-    struct named_rule *r = named_rule(c, buf_view(&name), &is_new);
-    buf_release(&name);
-    if (is_new)
-        r->rule = json_number_rule(&c->b, whole, &least, &most);
-    return put_member(c, r->rule, path);
-}
-
-static void take_text(struct json_compiler *c, const char *text)
-{
-    buf_text(&c->texts, text);
-    buf_char(&c->texts, '\n');
-}
-
-static bool take_kinds(struct json_compiler *c, const json_t *schema, const char *path,
-                       unsigned all)
-{
-    if ((all & KIND_NULL) != 0)
-        take_text(c, "null");
-    if ((all & KIND_BOOLEAN) != 0) {
-        take_text(c, "true");
-        take_text(c, "false");
-    }
-    return ((all & KIND_STRING) == 0 || take_string(c, schema, path)) &&
-           ((all & KIND_NUMBER) == 0 || take_number(c, schema, path, false)) &&
-           ((all & KIND_INTEGER) == 0 || (all & KIND_NUMBER) != 0 ||
-            take_number(c, schema, path, true)) &&
-           ((all & KIND_ARRAY) == 0 || take_array(c, schema, path)) &&
-           ((all & KIND_OBJECT) == 0 || take_object(c, schema, path));
-}
-
-/* ---- a schema ---- */
-
-static const struct keyword *keyword_of(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(keywords); i++)
-        if (strcmp(keywords[i].name, name) == 0)
-            return &keywords[i];
-    return NULL;
-}
-
 static bool kind_named(struct json_compiler *c, const json_t *name, const char *path, unsigned *all)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
@@ -483,6 +370,378 @@ static unsigned kind_of(const json_t *v)
     default:
         return 0;
     }
+}
+
+#define MOST_CONSTANTS 32 /* of a set */
+
+static const json_t *referred(struct json_compiler *c, const json_t *schema);
+static bool check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
+                           const char **whole, unsigned *speaks_of);
+
+/* Whether two constants are the same value: 1 and 1.0 are. */
+static bool is_same_value(const json_t *x, const json_t *y)
+{
+    return json_equal(x, y) ||
+           (json_is_number(x) && json_is_number(y) && json_number_value(x) == json_number_value(y));
+}
+
+/* Arrays in which each of an enum's values comes once. */
+static bool read_set(struct json_compiler *c, const json_t *items, const char *path, uint32_t min,
+                     uint32_t max, uint32_t *rule)
+{
+    const json_t *list = json_object_get(items, "enum"), *v;
+    struct buf *const texts = &c->set_texts;
+    struct str text[MOST_CONSTANTS];
+    const json_t *value[MOST_CONSTANTS];
+    uint32_t bit[MOST_CONSTANTS], n = 0, n_bits = 0;
+    unsigned all;
+
+    if (!kinds_at(c, items, path, &all))
+        return false;
+    buf_clear(texts);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        v = json_array_get(list, i);
+        if (kind_of(v) == 0 || (all != 0 && (all & kind_of(v)) == 0))
+            continue;
+        if (n == MOST_CONSTANTS)
+            return refuse(c, ERR_LIMIT, path,
+                          "\"uniqueItems\" is offered for an enum of up to 32 values");
+        uint32_t same = 0;
+        while (same < n && !is_same_value(value[same], v))
+            same++;
+        bit[n] = same < n ? bit[same] : (uint32_t)1 << n_bits++;
+        value[n] = v;
+        text[n++].len = texts->len;
+        json_write(texts, v, NULL);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const size_t from = text[i].len, to = i + 1 < n ? text[i + 1].len : texts->len;
+
+        text[i] = (struct str){texts->ptr + from, to - from};
+    }
+    if (min > n_bits)
+        return refuse(c, ERR_INVALID, path, "\"minItems\" is more than there are different values");
+    *rule = json_set_rule(&c->b, text, bit, n, min, max);
+    return true;
+}
+
+static bool unique_at(struct json_compiler *c, const json_t *schema, const char *path, uint32_t max,
+                      bool *unique)
+{
+    const json_t *v = json_object_get(schema, "uniqueItems");
+
+    if (v != NULL && !json_is_boolean(v))
+        return refuse(c, ERR_INVALID, path, "\"uniqueItems\" is neither true nor false");
+    *unique = json_is_true(v) && max > 1;
+    return true;
+}
+
+static bool read_unique(struct json_compiler *c, const json_t *schema, const char *path,
+                        uint32_t min, uint32_t max, uint32_t *rule)
+{
+    const json_t *items = referred(c, json_object_get(schema, "items"));
+    const char *whole, *at = arena_printf(&c->arena, "%s/items", path);
+    unsigned speaks_of;
+
+    if (!json_is_object(items) || json_object_get(items, "enum") == NULL ||
+        json_object_get(schema, "prefixItems") != NULL)
+        return refuse(
+            c, ERR_UNSUPPORTED, path,
+            "\"uniqueItems\" is offered where \"items\" is an enum; of other values a grammar "
+            "cannot tell whether they came before");
+    if (!check_keywords(c, items, at, &whole, &speaks_of))
+        return false;
+    buf_clear(&c->set_texts);
+    return read_set(c, items, at, min, max, rule);
+}
+
+static bool read_array(struct json_compiler *c, const json_t *schema, const char *path,
+                       uint32_t *rule)
+{
+    const json_t *items = json_object_get(schema, "items"),
+                 *prefix = json_object_get(schema, "prefixItems");
+    const size_t n = json_array_size(prefix);
+    uint32_t min, max;
+    bool unique = false;
+
+    if (items != NULL && !json_is_object(items) && !json_is_boolean(items))
+        return refuse(c, ERR_UNSUPPORTED, path,
+                      "\"items\" is no schema; one for all items is offered");
+    if (prefix != NULL && n == 0)
+        return refuse(c, ERR_INVALID, path, "\"prefixItems\" is no list of at least one schema");
+    if (!counts_at(c, schema, path, "minItems", "maxItems", &min, &max) ||
+        !unique_at(c, schema, path, max, &unique))
+        return false;
+    if (unique)
+        return read_unique(c, schema, path, min, max, rule);
+    const uint32_t of =
+        value_of(c, items != NULL ? items : json_true(), arena_printf(&c->arena, "%s/items", path));
+    uint32_t *first = ARENA_ARRAY(&c->arena, uint32_t, n + 1);
+    for (size_t i = 0; i < n; i++)
+        first[i] = value_of(c, json_array_get(prefix, i),
+                            arena_printf(&c->arena, "%s/prefixItems/%zu", path, i));
+    *rule = n == 0 ? json_array_rule(&c->b, of, min, max)
+                   : json_tuple_rule(&c->b, first, (uint32_t)n, of, min, max);
+    return true;
+}
+
+static bool take_array(struct json_compiler *c, const json_t *schema, const char *path)
+{
+    uint32_t rule = 0;
+
+    if (known_of(c, schema)->array == 0) {
+        if (!read_array(c, schema, path, &rule))
+            return false;
+        known_of(c, schema)->array = rule + 1;
+    }
+    return put_member(c, known_of(c, schema)->array - 1, path);
+}
+
+/* Narrows x, which has some texts once *some is set, to those that a pattern or a format has, too. */
+static bool narrow(struct json_compiler *c, const struct automaton *by, bool *some,
+                   struct automaton *x, struct error *err)
+{
+    if (*some)
+        return automaton_join(&c->texts_arena, x, by, AUTOMATON_AND, 0, x, err);
+    *x = *by;
+    *some = true;
+    return true;
+}
+
+static bool narrow_by_pattern(struct json_compiler *c, const json_t *pattern, const char *path,
+                              bool *some, struct automaton *x)
+{
+    struct automaton one;
+    struct error e = {0};
+
+    if (!json_is_string(pattern))
+        return fail(c->err, ERR_INVALID, "%.300s: \"pattern\" is %s, a text was expected", path,
+                    json_kind(pattern));
+    return (string_pattern(&c->texts_arena, json_str(pattern), &one, &e) &&
+            narrow(c, &one, some, x, &e)) ||
+           fail(c->err, e.kind, "%.240s: \"pattern\": %s", path, e.message);
+}
+
+static bool narrow_by_format(struct json_compiler *c, const json_t *format, const char *path,
+                             bool *some, struct automaton *x, uint32_t *max)
+{
+    uint32_t longest;
+    struct automaton one;
+    struct error e = {0};
+
+    if (!json_is_string(format))
+        return fail(c->err, ERR_INVALID, "%.300s: \"format\" is %s, a text was expected", path,
+                    json_kind(format));
+    if (!json_format_texts(&c->texts_arena, json_str(format), &one, &longest, &e) ||
+        !narrow(c, &one, some, x, &e))
+        return fail(c->err, e.kind, "%.240s: \"format\": %s", path, e.message);
+    *max = longest < *max ? longest : *max;
+    return true;
+}
+
+/* What the pattern and the format of a schema leave; some: it has any. In c->texts_arena; max becomes that of a format. */
+static bool texts_at(struct json_compiler *c, const json_t *schema, const char *path, bool *some,
+                     struct automaton *x, uint32_t *max)
+{
+    const json_t *pattern = json_object_get(schema, "pattern"),
+                 *format = json_object_get(schema, "format");
+
+    *some = false;
+    return (pattern == NULL || narrow_by_pattern(c, pattern, path, some, x)) &&
+           (format == NULL || narrow_by_format(c, format, path, some, x, max));
+}
+
+/* Lengths are counted beside the automaton; where not every number between two can be had, the least is counted in it. */
+static bool texts_rule(struct json_compiler *c, const json_t *schema, const char *path,
+                       uint32_t min, uint32_t max, uint32_t *rule)
+{
+    struct automaton x, lengths;
+    struct error e = {0};
+    bool some, even = true;
+
+    if (!texts_at(c, schema, path, &some, &x, &max))
+        return false;
+    if (!some) {
+        *rule = json_string_rule(&c->b, min, max);
+        return true;
+    }
+    if (min <= automaton_shortest(&x)) /* or there is none */
+        min = 0;
+    bool ok = min == 0 || max == GRAMMAR_FREE || automaton_lengths_are_even(&x, max, &even, &e);
+    if (ok && !even) {
+        ok = automaton_lengths(&c->texts_arena, min, AUTOMATON_FREE, &lengths, &e) &&
+             automaton_join(&c->texts_arena, &x, &lengths, AUTOMATON_AND, 0, &x, &e);
+        min = 0; /* a most alone can always be counted beside it */
+    }
+    if (!ok)
+        return fail(c->err, e.kind, "%.240s: \"minLength\" beside a pattern or format: %s", path,
+                    e.message);
+    *rule = json_texts_rule(&c->b, &x, min, max);
+    return true;
+}
+
+static bool take_string(struct json_compiler *c, const json_t *schema, const char *path)
+{
+    uint32_t min, max;
+    struct buf name;
+    bool is_new;
+
+    if (!counts_at(c, schema, path, "minLength", "maxLength", &min, &max))
+        return false;
+    buf_init(&name, LIMIT_JSON_BYTES);
+    buf_printf(&name, "string %" PRIu32 " %" PRIu32, min, max);
+    for (int i = 0; i < 2; i++) {
+        const json_t *v = json_object_get(schema, i == 0 ? "pattern" : "format");
+
+        buf_char(&name, ' ');
+        if (v != NULL)
+            json_write(&name, v, NULL);
+    }
+    struct named_rule *r = named_rule(c, buf_view(&name), &is_new);
+    buf_release(&name);
+    const bool ok = !is_new || texts_rule(c, schema, path, min, max, &r->rule);
+    arena_reset(&c->texts_arena);
+    return ok && put_member(c, r->rule, path);
+}
+
+/* The narrower of "minimum" and "exclusiveMinimum", or the other two. */
+static bool bound_at(struct json_compiler *c, const json_t *schema, const char *path,
+                     const char *const keys[2], int sign, struct json_bound *out)
+{
+    double best = 0;
+
+    *out = (struct json_bound){0};
+    for (int excluded = 0; excluded < 2; excluded++) {
+        const json_t *v = json_object_get(schema, keys[excluded]);
+        struct json_bound b;
+
+        if (v == NULL)
+            continue;
+        if (!json_is_number(v))
+            return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is %s, a number was expected", path,
+                        keys[excluded], json_kind(v));
+        if (!json_bound_of(v, excluded == 1, &b))
+            return fail(
+                c->err, ERR_UNSUPPORTED,
+                "%.300s: \"%s\" has more digits than are offered: %d before the point, %d behind it",
+                path, keys[excluded], JSON_DIGITS, JSON_FRACTION);
+        if (!out->given || sign * (json_number_value(v) - best) >= 0) {
+            *out = b;
+            best = json_number_value(v);
+        }
+    }
+    return true;
+}
+
+/* Whether x is nearer to 0 than y. */
+static bool is_smaller(const struct json_bound *x, const struct json_bound *y)
+{
+    return x->whole != y->whole ? x->whole < y->whole
+                                : memcmp(x->digits, y->digits, sizeof x->digits) < 0;
+}
+
+/* Bounds that leave no number more digits than a multiple may have. */
+static void narrow_bounds(const struct json_multiple *m, struct json_bound *least,
+                          struct json_bound *most)
+{
+    const struct json_bound low = json_multiple_bound(m, true),
+                            high = json_multiple_bound(m, false);
+
+    if (!least->given || (least->negative && is_smaller(&low, least)))
+        *least = low;
+    if (!most->given || (!most->negative && is_smaller(&high, most)))
+        *most = high;
+}
+
+static bool multiple_at(struct json_compiler *c, const json_t *schema, const char *path,
+                        struct json_multiple *out)
+{
+    const json_t *v = json_object_get(schema, "multipleOf");
+
+    *out = (struct json_multiple){0};
+    if (v == NULL)
+        return true;
+    if (!json_is_number(v) || json_number_value(v) <= 0)
+        return fail(c->err, ERR_INVALID, "%.300s: \"multipleOf\" must be a number above 0", path);
+    return json_multiple_of(v, out) ||
+           fail(c->err, ERR_UNSUPPORTED,
+                "%.300s: \"multipleOf\" has more digits than are offered: up to 40000 without its "
+                "point, and up to %d behind it",
+                path, JSON_MULTIPLE_DECIMALS);
+}
+
+static bool number_rule(struct json_compiler *c, const char *path, bool whole,
+                        struct json_bound least, struct json_bound most,
+                        const struct json_multiple *m, uint32_t *rule)
+{
+    if (m->unit == 0) {
+        *rule = json_number_rule(&c->b, whole, &least, &most);
+        return true;
+    }
+    if (!whole)
+        narrow_bounds(m, &least, &most);
+    return json_multiples_rule(&c->b, json_number_rule(&c->b, whole, &least, &most), m, rule) ||
+           refuse(c, ERR_LIMIT, path, "\"multipleOf\" takes more states than are offered, 40000");
+}
+
+static bool take_number(struct json_compiler *c, const json_t *schema, const char *path, bool whole)
+{
+    static const char *const least_keys[] = {"minimum", "exclusiveMinimum"},
+                             *const most_keys[] = {"maximum", "exclusiveMaximum"};
+    struct json_bound least, most;
+    struct json_multiple m;
+    struct buf name;
+    bool is_new;
+
+    if (!bound_at(c, schema, path, least_keys, 1, &least) ||
+        !bound_at(c, schema, path, most_keys, -1, &most) || !multiple_at(c, schema, path, &m))
+        return false;
+    buf_init(&name, 256);
+    buf_printf(&name, "number %d %" PRIu32 " %" PRIu32, whole, m.unit, m.decimals);
+    for (int i = 0; i < 2; i++) {
+        const struct json_bound *x = i == 0 ? &least : &most;
+
+        if (x->given)
+            buf_printf(&name, " %d %d%d %" PRId64 ".%.*s", i, x->negative, x->excluded, x->whole,
+                       JSON_FRACTION, x->digits);
+    }
+    struct named_rule *r = named_rule(c, buf_view(&name), &is_new);
+    buf_release(&name);
+    return (!is_new || number_rule(c, path, whole, least, most, &m, &r->rule)) &&
+           put_member(c, r->rule, path);
+}
+
+static void take_text(struct json_compiler *c, const char *text)
+{
+    buf_text(&c->texts, text);
+    buf_char(&c->texts, '\n');
+}
+
+static bool take_kinds(struct json_compiler *c, const json_t *schema, const char *path,
+                       unsigned all)
+{
+    if ((all & KIND_NULL) != 0)
+        take_text(c, "null");
+    if ((all & KIND_BOOLEAN) != 0) {
+        take_text(c, "true");
+        take_text(c, "false");
+    }
+    return ((all & KIND_STRING) == 0 || take_string(c, schema, path)) &&
+           ((all & KIND_NUMBER) == 0 || take_number(c, schema, path, false)) &&
+           ((all & KIND_INTEGER) == 0 || (all & KIND_NUMBER) != 0 ||
+            take_number(c, schema, path, true)) &&
+           ((all & KIND_ARRAY) == 0 || take_array(c, schema, path)) &&
+           ((all & KIND_OBJECT) == 0 || take_object(c, schema, path));
+}
+
+/* ---- a schema ---- */
+
+static const struct keyword *keyword_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(keywords); i++)
+        if (strcmp(keywords[i].name, name) == 0)
+            return &keywords[i];
+    return NULL;
 }
 
 static bool take_constant(struct json_compiler *c, const json_t *v, const char *path, unsigned all)
@@ -582,6 +841,23 @@ static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *
             path, json_string_value(ref));
     return collect(c, to, arena_printf(&c->arena, "%s%s", c->what, json_string_value(ref) + 1),
                    depth + 1);
+}
+
+/* The schema that a chain of plain references leads to; schema itself where there is none, or none that is offered. */
+static const json_t *referred(struct json_compiler *c, const json_t *schema)
+{
+    const json_t *at = schema;
+
+    for (int i = 0; i < GRAMMAR_DEPTH && json_is_string(json_object_get(at, "$ref")); i++) {
+        bool rebased;
+        const json_t *to = resolve(
+            c, arena_percent_decoded(&c->arena, json_str(json_object_get(at, "$ref"))), &rebased);
+
+        if (to == NULL || rebased || json_object_size(at) != 1)
+            return at;
+        at = to;
+    }
+    return at;
 }
 
 static bool collect_constants(struct json_compiler *c, const json_t *schema, const char *path)
@@ -713,6 +989,7 @@ bool json_compiler_open(struct json_compiler **out, struct error *err)
     c->last = &c->first;
     grammar_builder_init(&c->b);
     buf_init(&c->texts, (size_t)16 << 20);
+    buf_init(&c->set_texts, (size_t)16 << 20);
     *out = c;
     return true;
 }
@@ -722,7 +999,9 @@ void json_compiler_close(struct json_compiler *c)
     if (c == NULL)
         return;
     buf_release(&c->texts);
+    buf_release(&c->set_texts);
     grammar_builder_release(&c->b);
+    arena_release(&c->texts_arena);
     arena_release(&c->arena);
     free(c);
 }

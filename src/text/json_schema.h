@@ -8,14 +8,15 @@
  *     object           properties, in their order; required; those that are not may be left out. Others than the declared
  *                      are not written, whatever additionalProperties says; where none are declared, it is an object of any
  *                      keys with values of additionalProperties ({} or false: no key)
- *     array            items, minItems, maxItems
- *     string           minLength, maxLength, in code points
- *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind
+ *     array            items, prefixItems, minItems, maxItems; uniqueItems where items is an enum of up to 32 values
+ *     string           minLength, maxLength, in code points; pattern, see string_pattern.h; format, see json_formats.h
+ *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind;
+ *                      multipleOf, as decimal numbers say: 0.07 is a multiple of 0.01
  *     enum, const      of strings, numbers, true, false, null
  *     anyOf, allOf of one, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion
  *
  * title, description, default, examples, $comment, $schema, $id (at the top alone), $defs, definitions, deprecated, readOnly,
- * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (pattern, format, oneOf, ...) is refused by
+ * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (oneOf, not, contains, ...) is refused by
  * name and place: an answer must not look checked where it is not.
  *
  * Not every text that is valid by the schema is accepted, but every accepted text is valid:
@@ -25,6 +26,7 @@
  *   - numbers have at most 16 digits before the point, 20 behind it and two in the exponent (none where there is a bound), and
  *     15 digits beside a bound that is excluded (who reads a longer one as a double may read the bound); integers are written
  *     without point and exponent, and zero with a minus only where less may come
+ *   - beside multipleOf a number that may have a point has 15 digits at most, those of multipleOf's fraction included
  *   - an object has the declared keys in their order, and none beside them
  *   - keys and the texts of enum and const are written with the fewest escapes: "é", not "\u00e9"
  *   - at most GRAMMAR_DEPTH - 1 values stand in each other

@@ -8,7 +8,7 @@
  * bytes: how many of the text's may come; ends: whether it may end behind them. tokens, for a text that may come: by
  * tokenizer and then by spelling (as it encodes the text, and byte by byte), whether each mask allows the next token, and
  * the last an end. walks: values drawn by bytes, then by each tokenizer's tokens, among all that may come; null for one that
- * did not end.
+ * had not ended after many, false for one that came to a dead end.
  */
 #include "base/size.h"
 #include "model/model_files.h"
@@ -20,7 +20,7 @@
 
 #define MAX_MODELS 4
 #define SHORT_BYTES 160 /* from here on a walk looks for the end */
-#define MAX_STEPS 20000
+#define MAX_STEPS 5000
 
 struct speaker {
     struct model_files *files;
@@ -138,7 +138,9 @@ static bool wants_end(size_t n)
     return n > SHORT_BYTES ? below(16) > 0 : below(3) == 0;
 }
 
-static bool draw_bytes(const struct grammar *g, struct buf *out)
+enum draw { DEAD_END, CUT_OFF, ENDED };
+
+static enum draw draw_bytes(const struct grammar *g, struct buf *out)
 {
     struct grammar_state at, next;
 
@@ -149,7 +151,7 @@ static bool draw_bytes(const struct grammar *g, struct buf *out)
         uint32_t n = 0;
 
         if (grammar_complete(g, &at) && wants_end(out->len))
-            return true;
+            return ENDED;
         for (unsigned b = 0; b < 256; b++) {
             const char byte = (char)b;
 
@@ -159,16 +161,16 @@ static bool draw_bytes(const struct grammar *g, struct buf *out)
                 can[n++] = byte;
         }
         if (n == 0)
-            return grammar_complete(g, &at);
+            return grammar_complete(g, &at) ? ENDED : DEAD_END;
         char byte = can[below(n)];
         if (wants_end(out->len))
             for (size_t i = sizeof closing - 1; i-- > 0;)
                 byte = may[(unsigned char)closing[i]] ? closing[i] : byte;
         if (!grammar_advance(g, &walk, &at, (struct str){&byte, 1}))
-            return false;
+            return DEAD_END;
         buf_char(out, byte);
     }
-    return false;
+    return CUT_OFF;
 }
 
 static token_id draw_token(const struct speaker *s, const uint64_t *set, size_t len)
@@ -188,8 +190,8 @@ static token_id draw_token(const struct speaker *s, const uint64_t *set, size_t 
     return n > 0 ? s->among[below(n)] : -1;
 }
 
-static bool draw_tokens(const struct speaker *s, const struct constraint *c,
-                        struct constraint_scratch *scratch, struct buf *out)
+static enum draw draw_tokens(const struct speaker *s, const struct constraint *c,
+                             struct constraint_scratch *scratch, struct buf *out)
 {
     struct grammar_state at;
 
@@ -198,12 +200,12 @@ static bool draw_tokens(const struct speaker *s, const struct constraint *c,
         const token_id id = draw_token(s, constraint_allowed(c, scratch, &at), out->len);
 
         if (id < 0 || !constraint_accepts(c, scratch, &at, id))
-            return false;
+            return DEAD_END;
         if (tokenizer_is_special(s->t, id))
-            return true;
+            return ENDED;
         buf_str(out, tokenizer_bytes(s->t, id));
     }
-    return false;
+    return CUT_OFF;
 }
 
 static json_t *draw_all(const struct grammar *g, struct constraint *const *c,
@@ -216,10 +218,12 @@ static json_t *draw_all(const struct grammar *g, struct constraint *const *c,
     for (size_t k = 0; k <= n_speakers; k++)
         for (size_t i = 0; i < walks; i++) {
             buf_clear(&text);
-            const bool ended =
+            const enum draw how =
                 k == 0 ? draw_bytes(g, &text)
                        : draw_tokens(&speakers[k - 1], c[k - 1], &scratch[k - 1], &text);
-            json_array_append_new(out, ended ? json_stringn(text.ptr, text.len) : json_null());
+            json_array_append_new(out, how == ENDED      ? json_stringn(text.ptr, text.len)
+                                       : how == DEAD_END ? json_false()
+                                                         : json_null());
         }
     buf_release(&text);
     return out;

@@ -1,0 +1,227 @@
+/*
+ * json_containers.c - automata of arrays and objects.
+ */
+#include "text/json_rules_internal.h"
+
+static void optional_blank(struct grammar_builder *b, uint32_t from, uint32_t to)
+{
+    build_edge(b, from, ' ', ' ', to, 0);
+}
+
+uint32_t json_array_rule(struct grammar_builder *b, uint32_t of, uint32_t min, uint32_t max)
+{
+    const bool counted = min > 1 || max != GRAMMAR_FREE;
+    const uint32_t rule = build_rule(b, min > 0 ? min - 1 : 0,
+                                     max == GRAMMAR_FREE || max == 0 ? GRAMMAR_FREE : max - 1);
+    const uint32_t open = build_state(b, rule), behind = build_state(b, rule),
+                   comma = build_state(b, rule), blank = build_state(b, rule),
+                   done = build_state(b, rule);
+
+    if (b->full)
+        return 0;
+    build_edge(b, b->rules[rule].start, '[', '[', open, 0);
+    if (min == 0)
+        build_edge(b, open, ']', ']', done, 0);
+    if (max > 0)
+        build_value(b, open, of, behind);
+    build_edge(b, behind, ',', ',', comma, counted ? EDGE_COUNT : 0);
+    build_edge(b, behind, ']', ']', done, counted ? EDGE_CLOSE : 0);
+    optional_blank(b, comma, blank);
+    build_value(b, comma, of, behind);
+    build_value(b, blank, of, behind);
+    build_accept(b, done);
+    return rule;
+}
+
+/* A comma, and a blank or none: from both, one of a union leads to behind. */
+static void build_next(struct grammar_builder *b, uint32_t from, uint32_t of, uint32_t behind,
+                       uint32_t does)
+{
+    const uint32_t rule = b->states[from].rule, comma = build_state(b, rule),
+                   blank = build_state(b, rule);
+
+    build_edge(b, from, ',', ',', comma, does);
+    optional_blank(b, comma, blank);
+    build_value(b, comma, of, behind);
+    build_value(b, blank, of, behind);
+}
+
+uint32_t json_tuple_rule(struct grammar_builder *b, const uint32_t *first, uint32_t n, uint32_t of,
+                         uint32_t min, uint32_t max)
+{
+    n = n < max ? n : max;
+    const uint32_t rule =
+        build_rule(b, min > n ? min - n : 0, max == GRAMMAR_FREE ? GRAMMAR_FREE : max - n);
+    const uint32_t done = build_state(b, rule);
+    uint32_t at = build_state(b, rule);
+
+    if (b->full)
+        return 0;
+    build_accept(b, done);
+    build_edge(b, b->rules[rule].start, '[', '[', at, 0);
+    for (uint32_t i = 0; i < n && !b->full; i++) {
+        const uint32_t behind = build_state(b, rule);
+
+        if (i >= min)
+            build_edge(b, at, ']', ']', done, 0);
+        if (i == 0)
+            build_value(b, at, first[0], behind);
+        else
+            build_next(b, at, first[i], behind, 0);
+        at = behind;
+    }
+    if (n >= min)
+        build_edge(b, at, ']', ']', done, 0);
+    if (n < max && !b->full) {
+        const uint32_t behind = build_state(b, rule);
+
+        build_next(b, at, of, behind, EDGE_COUNT);
+        build_next(b, behind, of, behind, EDGE_COUNT);
+        build_edge(b, behind, ']', ']', done, EDGE_CLOSE);
+    }
+    return rule;
+}
+
+/* The state behind a constant's text. */
+static uint32_t build_constant(struct grammar_builder *b, uint32_t from, struct str text)
+{
+    for (size_t i = 0; i < text.len && !b->full; i++) {
+        const unsigned byte = (unsigned char)text.ptr[i];
+        uint32_t to = 0;
+
+        for (uint32_t e = b->states[from].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
+            if (b->edges[e].from_byte == byte)
+                to = b->edges[e].to & EDGE_STATE;
+        if (to == 0) {
+            to = build_state(b, b->states[from].rule);
+            build_edge(b, from, byte, byte, to, EDGE_ONCE);
+        }
+        from = to;
+    }
+    return from;
+}
+
+uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const uint32_t *bits,
+                       size_t n, uint32_t min, uint32_t max)
+{
+    const uint32_t rule = build_rule(b, min, max), open = build_state(b, rule),
+                   comma = build_state(b, rule), blank = build_state(b, rule),
+                   done = build_state(b, rule);
+
+    if (b->full)
+        return 0;
+    b->rules[rule].once = true;
+    build_accept(b, done);
+    build_edge(b, b->rules[rule].start, '[', '[', open, 0);
+    for (size_t i = 0; i < n && max > 0 && !b->full; i++) {
+        const uint32_t end = build_constant(b, open, texts[i]);
+
+        if (b->full)
+            return 0;
+        if (b->states[end].constant == 0) {
+            build_edge(b, end, ',', ',', comma, EDGE_ONCE | EDGE_COUNT);
+            build_edge(b, end, ']', ']', done, EDGE_ONCE | EDGE_CLOSE);
+        }
+        b->states[end].constant = bits[i];
+    }
+    optional_blank(b, comma, blank);
+    for (uint32_t e = b->full ? GRAMMAR_NONE : b->states[open].edges; e != GRAMMAR_NONE;
+         e = b->edges[e].more) {
+        const struct built_edge copy = b->edges[e];
+
+        build_edge(b, comma, copy.from_byte, copy.to_byte, copy.to & EDGE_STATE, EDGE_ONCE);
+        build_edge(b, blank, copy.from_byte, copy.to_byte, copy.to & EDGE_STATE, EDGE_ONCE);
+    }
+    if (min == 0)
+        build_edge(b, open, ']', ']', done, 0);
+    return rule;
+}
+
+uint32_t json_map_rule(struct grammar_builder *b, uint32_t of)
+{
+    const uint32_t rule = build_rule(b, 0, GRAMMAR_FREE), open = build_state(b, rule),
+                   key = build_state(b, rule), colon = build_state(b, rule),
+                   value = build_state(b, rule), blank = build_state(b, rule),
+                   behind = build_state(b, rule), comma = build_state(b, rule),
+                   next = build_state(b, rule), done = build_state(b, rule);
+
+    if (b->full)
+        return 0;
+    build_edge(b, b->rules[rule].start, '{', '{', open, 0);
+    build_edge(b, open, '}', '}', done, 0);
+    build_edge(b, open, '"', '"', key, 0);
+    json_build_string(b, key, colon, false);
+    build_edge(b, colon, ':', ':', value, 0);
+    optional_blank(b, value, blank);
+    build_value(b, value, of, behind);
+    build_value(b, blank, of, behind);
+    build_edge(b, behind, '}', '}', done, 0);
+    build_edge(b, behind, ',', ',', comma, 0);
+    optional_blank(b, comma, next);
+    build_edge(b, comma, '"', '"', key, 0);
+    build_edge(b, next, '"', '"', key, 0);
+    build_accept(b, done);
+    return rule;
+}
+
+/* Properties that may come once `from` of n are settled: up to the next that must. */
+static size_t next_required(const struct json_property *p, size_t from, size_t n)
+{
+    while (from < n && !p[from].required)
+        from++;
+    return from;
+}
+
+static void build_keys(struct grammar_builder *b, const struct json_property *p, size_t from,
+                       size_t n, uint32_t state)
+{
+    for (size_t j = from; j < n && !b->full; j++) {
+        /* all but its last byte is shared; that byte leads to the property's own state */
+        const uint32_t end = build_text(b, state, (struct str){p[j].text.ptr, p[j].text.len - 1});
+
+        build_edge(b, end, ':', ':', p[j].value, 0);
+        if (p[j].required)
+            return;
+    }
+}
+
+uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
+                          const uint32_t *values, size_t n)
+{
+    const uint32_t rule = build_rule(b, 0, GRAMMAR_FREE), open = build_state(b, rule),
+                   done = build_state(b, rule);
+
+    for (size_t j = 0; j < n && !b->full; j++) {
+        const uint32_t blank = build_state(b, rule);
+
+        p[j].value = build_state(b, rule);
+        p[j].behind = build_state(b, rule);
+        optional_blank(b, p[j].value, blank);
+        build_value(b, p[j].value, values[j], p[j].behind);
+        build_value(b, blank, values[j], p[j].behind);
+    }
+    if (b->full)
+        return 0;
+    build_edge(b, b->rules[rule].start, '{', '{', open, 0);
+    build_accept(b, done);
+    for (size_t j = 0; j <= n && !b->full; j++) { /* j properties are settled */
+        const uint32_t at = j == 0 ? open : p[j - 1].behind;
+
+        if (next_required(p, j, n) == n)
+            build_edge(b, at, '}', '}', done, 0);
+        if (j == n)
+            break;
+        if (j == 0) {
+            build_keys(b, p, 0, n, open);
+            continue;
+        }
+        const uint32_t comma = build_state(b, rule), next = build_state(b, rule),
+                       quote = build_state(b, rule);
+        build_edge(b, at, ',', ',', comma, 0);
+        optional_blank(b, comma, next);
+        build_edge(b, comma, '"', '"', quote, 0);
+        build_edge(b, next, '"', '"', quote, 0);
+        build_keys(b, p, j, n, next); /* along the edge to quote */
+    }
+    return rule;
+}
