@@ -1,0 +1,89 @@
+/*
+ * json_compiler_internal.h - what the parts of the compiler share: json_schema.c goes through schemas, json_kinds.c makes rules of
+ * their types, json_merge.c makes one schema of several.
+ */
+#ifndef HONE_TEXT_JSON_COMPILER_INTERNAL_H
+#define HONE_TEXT_JSON_COMPILER_INTERNAL_H
+
+#include "text/json_rules_internal.h"
+#include "text/json_schema_internal.h"
+
+#define LIMIT_LENGTH 1000000000 /* minLength, maxItems, ... */
+
+enum kind {
+    KIND_OBJECT = 1,
+    KIND_ARRAY = 2,
+    KIND_STRING = 4,
+    KIND_NUMBER = 8,
+    KIND_INTEGER = 16,
+    KIND_BOOLEAN = 32,
+    KIND_NULL = 64,
+    KIND_ANY = KIND_OBJECT | KIND_ARRAY | KIND_STRING | KIND_NUMBER | KIND_BOOLEAN | KIND_NULL
+};
+
+/* What was made of a schema, by its node in the tree. */
+struct known {
+    const json_t *schema;
+    uint32_t of, object, array; /* a union, rules; plus one, 0: not yet */
+    uint32_t seen;              /* the last union that took it in, plus one */
+};
+
+struct pending {
+    const json_t *schema, *document; /* it, and what it is part of */
+    const char *path, *what;
+    struct pending *next;
+};
+
+struct named_rule { /* a scalar rule by what it is */
+    struct str name;
+    uint32_t rule;
+    struct named_rule *next;
+};
+
+/* A schema and what becomes of it. */
+struct json_compiler {
+    const json_t *document;
+    const char *what;
+    struct grammar_builder b;
+    struct arena arena;
+    struct known *known; /* open addressing, a power of two */
+    size_t n_known, cap_known;
+    struct pending *first, **last;
+    struct named_rule *named[256];
+    /* of the union that is being filled */
+    uint32_t filling;
+    uint32_t members[GRAMMAR_ALIKE];
+    size_t n_members;
+    struct buf texts;         /* its constants, one a line */
+    struct buf set_texts;     /* of an array whose items differ */
+    struct arena texts_arena; /* automata, until their rule is made */
+    struct error *err;
+};
+
+bool schema_refuse(struct json_compiler *c, enum error_kind kind, const char *path,
+                   const char *why); /* always false */
+struct known *schema_known(struct json_compiler *c,
+                           const json_t *schema); /* valid until the next call */
+struct named_rule *schema_rule(struct json_compiler *c, struct str name, bool *is_new);
+uint32_t schema_value(struct json_compiler *c, const json_t *schema, const char *path);
+bool schema_put_member(struct json_compiler *c, uint32_t rule, const char *path);
+/* The schema that a chain of plain references leads to; schema itself where there is none, or none that is offered. */
+const json_t *schema_referred(struct json_compiler *c, const json_t *schema);
+bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
+                           const char **whole, unsigned *speaks_of);
+
+/* The kinds that "type" names, or 0 where it is missing. */
+bool schema_kinds(struct json_compiler *c, const json_t *schema, const char *path, unsigned *all);
+unsigned schema_kind_of(const json_t *v);
+bool schema_is_same(const json_t *x, const json_t *y); /* the same value: 1 and 1.0 are */
+bool schema_counts(struct json_compiler *c, const json_t *schema, const char *path,
+                   const char *min_key, const char *max_key, uint32_t *min, uint32_t *max);
+bool schema_take_object(struct json_compiler *c, const json_t *schema, const char *path);
+bool schema_take_array(struct json_compiler *c, const json_t *schema, const char *path);
+bool schema_take_string(struct json_compiler *c, const json_t *schema, const char *path);
+bool schema_take_number(struct json_compiler *c, const json_t *schema, const char *path,
+                        bool whole);
+/* What the pattern and the format of a schema leave; some: it has any. In c->texts_arena; max becomes that of a format. */
+bool schema_texts(struct json_compiler *c, const json_t *schema, const char *path, bool *some,
+                  struct automaton *x, uint32_t *max);
+#endif
