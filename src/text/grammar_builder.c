@@ -437,7 +437,7 @@ static bool drop_impossible(struct grammar *g, uint32_t n_rules)
         const struct grammar_rule *r = &g->rules[i];
 
         if (g->need[r->start] == GRAMMAR_NEVER || !is_counted(g, r->start) ||
-            ((r->max == GRAMMAR_FREE || g->least[r->start] <= r->max) &&
+            (r->min <= r->max && (r->max == GRAMMAR_FREE || g->least[r->start] <= r->max) &&
              (g->most[r->start] == GRAMMAR_FREE || g->most[r->start] >= r->min)))
             continue;
         memset(g->next + (size_t)r->start * g->n_classes, 0, g->n_classes * sizeof *g->next);

@@ -8,8 +8,6 @@
 #include "text/json_rules_internal.h"
 #include "text/json_schema_internal.h"
 
-#define LIMIT_LENGTH 1000000000 /* minLength, maxItems, ... */
-
 enum kind {
     KIND_OBJECT = 1,
     KIND_ARRAY = 2,
@@ -26,6 +24,8 @@ struct known {
     const json_t *schema;
     uint32_t of, object, array; /* a union, rules; plus one, 0: not yet */
     uint32_t seen;              /* the last union that took it in, plus one */
+    const json_t *rest;         /* it without $ref, allOf, ...; see json_merge.c */
+    bool merged; /* made of others: "pattern" may be a list, and it may allow nothing */
 };
 
 struct pending {
@@ -57,6 +57,10 @@ struct json_compiler {
     struct buf texts;         /* its constants, one a line */
     struct buf set_texts;     /* of an array whose items differ */
     struct arena texts_arena; /* automata, until their rule is made */
+    bool either;              /* patterns are read as PATTERN_EITHER */
+    json_t *made;             /* a list of the schemas that were made of others */
+    struct merge *merges;
+    size_t n_merges;
     struct error *err;
 };
 
@@ -71,6 +75,25 @@ bool schema_put_member(struct json_compiler *c, uint32_t rule, const char *path)
 const json_t *schema_referred(struct json_compiler *c, const json_t *schema);
 bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
                            const char **whole, unsigned *speaks_of);
+
+enum schema_role { SCHEMA_UNKNOWN, SCHEMA_ANNOTATION, SCHEMA_ASSERTION, SCHEMA_WHOLE };
+enum schema_role schema_role(const char *keyword);
+/* What a "$ref" names, and its place; NULL, with an error, where that is nothing. */
+const json_t *schema_resolve(struct json_compiler *c, const json_t *ref, const char *path,
+                             const char **to_path);
+
+/*
+ * schema with all that holds together in one: without $ref, allOf and oneOf, and with an anyOf at most whose alternatives hold
+ * beside the rest. It lives as long as the compiler.
+ */
+bool schema_merged(struct json_compiler *c, const json_t *schema, const char *path, unsigned depth,
+                   const json_t **out);
+/* What a merged schema says beside its anyOf, together with one more. */
+bool schema_merged_with(struct json_compiler *c, const json_t *schema, const json_t *more,
+                        const char *path, unsigned depth, const json_t **out);
+/* Fails where two of oneOf's schemas are not seen to differ, each together with what is said beside them. */
+bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json_t *beside,
+                         const char *path);
 
 /* The kinds that "type" names, or 0 where it is missing. */
 bool schema_kinds(struct json_compiler *c, const json_t *schema, const char *path, unsigned *all);

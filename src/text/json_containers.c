@@ -3,6 +3,8 @@
  */
 #include "text/json_rules_internal.h"
 
+#include <stdlib.h>
+
 static void optional_blank(struct grammar_builder *b, uint32_t from, uint32_t to)
 {
     build_edge(b, from, ' ', ' ', to, 0);
@@ -113,7 +115,7 @@ uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const
     b->rules[rule].once = true;
     build_accept(b, done);
     build_edge(b, b->rules[rule].start, '[', '[', open, 0);
-    for (size_t i = 0; i < n && max > 0 && !b->full; i++) {
+    for (size_t i = 0; i < n && max > 0 && min <= max && !b->full; i++) {
         const uint32_t end = build_constant(b, open, texts[i]);
 
         if (b->full)
@@ -164,6 +166,54 @@ uint32_t json_map_rule(struct grammar_builder *b, uint32_t of)
     return rule;
 }
 
+uint32_t json_keys_rule(struct grammar_builder *b, const struct automaton *keys, const uint32_t *of,
+                        uint32_t n_labels, uint32_t min, uint32_t max)
+{
+    const bool counted = max != GRAMMAR_FREE;
+    const uint32_t rule = build_rule(b, 0, max), open = build_state(b, rule),
+                   behind = build_state(b, rule), comma = build_state(b, rule),
+                   next = build_state(b, rule), done = build_state(b, rule);
+    uint32_t *colon = calloc(n_labels, sizeof *colon);
+
+    if (colon == NULL)
+        b->full = true;
+    if (b->full) {
+        free(colon);
+        return 0;
+    }
+    for (uint32_t i = 1; i < n_labels && !b->full; i++) {
+        if (of[i] == GRAMMAR_NONE)
+            continue;
+        const uint32_t value = build_state(b, rule), blank = build_state(b, rule);
+
+        colon[i] = build_state(b, rule);
+        build_edge(b, colon[i], ':', ':', value, 0);
+        optional_blank(b, value, blank);
+        build_value(b, value, of[i], behind);
+        build_value(b, blank, of[i], behind);
+    }
+    build_edge(b, b->rules[rule].start, '{', '{', open, 0);
+    if (min == 0)
+        build_edge(b, open, '}', '}', done, 0);
+    build_edge(b, behind, '}', '}', done, 0);
+    build_edge(b, behind, ',', ',', comma, 0);
+    optional_blank(b, comma, next);
+    json_build_texts(b, open, keys, false, colon, n_labels);
+    if (!b->full) { /* the same quote */
+        for (uint32_t e = b->states[open].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
+            if (b->edges[e].from_byte == '"') {
+                b->edges[e].to |= counted ? EDGE_COUNT : 0;
+                const uint32_t to = b->edges[e].to & EDGE_STATE;
+                build_edge(b, comma, '"', '"', to, counted ? EDGE_COUNT : 0);
+                build_edge(b, next, '"', '"', to, counted ? EDGE_COUNT : 0);
+                break;
+            }
+    }
+    build_accept(b, done);
+    free(colon);
+    return rule;
+}
+
 /* Properties that may come once `from` of n are settled: up to the next that must. */
 static size_t next_required(const struct json_property *p, size_t from, size_t n)
 {
@@ -173,22 +223,23 @@ static size_t next_required(const struct json_property *p, size_t from, size_t n
 }
 
 static void build_keys(struct grammar_builder *b, const struct json_property *p, size_t from,
-                       size_t n, uint32_t state)
+                       size_t n, uint32_t state, bool counted)
 {
     for (size_t j = from; j < n && !b->full; j++) {
         /* all but its last byte is shared; that byte leads to the property's own state */
         const uint32_t end = build_text(b, state, (struct str){p[j].text.ptr, p[j].text.len - 1});
 
-        build_edge(b, end, ':', ':', p[j].value, 0);
+        build_edge(b, end, ':', ':', p[j].value, counted ? EDGE_COUNT : 0);
         if (p[j].required)
             return;
     }
 }
 
 uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
-                          const uint32_t *values, size_t n)
+                          const uint32_t *values, size_t n, uint32_t min, uint32_t max)
 {
-    const uint32_t rule = build_rule(b, 0, GRAMMAR_FREE), open = build_state(b, rule),
+    const bool counted = min > 0 || max != GRAMMAR_FREE;
+    const uint32_t rule = build_rule(b, min, max), open = build_state(b, rule),
                    done = build_state(b, rule);
 
     for (size_t j = 0; j < n && !b->full; j++) {
@@ -208,11 +259,11 @@ uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
         const uint32_t at = j == 0 ? open : p[j - 1].behind;
 
         if (next_required(p, j, n) == n)
-            build_edge(b, at, '}', '}', done, 0);
+            build_edge(b, at, '}', '}', done, counted ? EDGE_CLOSE : 0);
         if (j == n)
             break;
         if (j == 0) {
-            build_keys(b, p, 0, n, open);
+            build_keys(b, p, 0, n, open, counted);
             continue;
         }
         const uint32_t comma = build_state(b, rule), next = build_state(b, rule),
@@ -221,7 +272,7 @@ uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
         optional_blank(b, comma, next);
         build_edge(b, comma, '"', '"', quote, 0);
         build_edge(b, next, '"', '"', quote, 0);
-        build_keys(b, p, j, n, next); /* along the edge to quote */
+        build_keys(b, p, j, n, next, counted); /* along the edge to quote */
     }
     return rule;
 }

@@ -68,9 +68,9 @@ bool json_format_texts(struct arena *a, struct str name, struct automaton *out, 
         if (!str_is(name, formats[i].name))
             continue;
         *longest = formats[i].longest;
-        return string_pattern(a, str_of(formats[i].pattern), out, err) &&
+        return string_pattern(a, str_of(formats[i].pattern), PATTERN_BOTH, out, err) &&
                (formats[i].but == NULL ||
-                (string_pattern(a, str_of(formats[i].but), &but, err) &&
+                (string_pattern(a, str_of(formats[i].but), PATTERN_BOTH, &but, err) &&
                  automaton_join(a, out, &but, AUTOMATON_NOT, 0, out, err)));
     }
     return fail(err, ERR_UNSUPPORTED,

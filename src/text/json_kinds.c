@@ -44,7 +44,7 @@ bool schema_counts(struct json_compiler *c, const json_t *schema, const char *pa
     if (!count_at(c, schema, path, min_key, 0, min) ||
         !count_at(c, schema, path, max_key, GRAMMAR_FREE, max))
         return false;
-    return *min <= *max ||
+    return *min <= *max || schema_known(c, schema)->merged ||
            fail(c->err, ERR_INVALID, "%.300s: \"%s\" is more than \"%s\"", path, min_key, max_key);
 }
 
@@ -69,36 +69,122 @@ static bool check_required(struct json_compiler *c, const json_t *properties,
     return true;
 }
 
-static bool read_object(struct json_compiler *c, const json_t *schema, const char *path,
-                        uint32_t *rule)
-{
-    const json_t *properties = json_object_get(schema, "properties"),
-                 *required = json_object_get(schema, "required"),
-                 *more = json_object_get(schema, "additionalProperties");
-    const size_t n = json_object_size(properties);
-    const char *key;
-    json_t *value, *name, *wanted = NULL;
-    size_t i;
+#define MOST_PATTERNS 6 /* of patternProperties */
 
-    if (properties != NULL && !json_is_object(properties))
-        return schema_refuse(c, ERR_INVALID, path, "\"properties\" is no object");
-    if (required != NULL && !json_is_array(required))
-        return schema_refuse(c, ERR_INVALID, path, "\"required\" is no list");
-    if (more != NULL && !json_is_boolean(more) && !json_is_object(more))
-        return schema_refuse(c, ERR_INVALID, path,
-                             "\"additionalProperties\" is neither a schema nor true or false");
-    if (!check_required(c, properties, required, path))
-        return false;
-    if (n == 0 && !json_is_false(more)) {
+/* patternProperties: their automata and schemas. */
+struct key_patterns {
+    size_t n;
+    struct automaton of[MOST_PATTERNS], unclear[MOST_PATTERNS]; /* unclear: in one dialect alone */
+    const json_t *schema[MOST_PATTERNS];
+};
+
+static bool read_key_patterns(struct json_compiler *c, const json_t *schema, const char *path,
+                              struct key_patterns *out)
+{
+    const json_t *list = json_object_get(schema, "patternProperties");
+    const char *key;
+    json_t *value;
+
+    out->n = 0;
+    if (list != NULL && !json_is_object(list))
+        return schema_refuse(c, ERR_INVALID, path, "\"patternProperties\" is no object");
+    json_object_foreach((json_t *)(uintptr_t)list, key, value)
+    {
+        struct error e = {0};
+
+        if (out->n == MOST_PATTERNS)
+            return schema_refuse(c, ERR_LIMIT, path, "more than 6 \"patternProperties\"");
+        struct automaton *const of = &out->of[out->n], *const unclear = &out->unclear[out->n];
+        if (!string_pattern(&c->texts_arena, str_of(key), PATTERN_BOTH, of, &e) ||
+            !string_pattern(&c->texts_arena, str_of(key), PATTERN_EITHER, unclear, &e) ||
+            !automaton_join(&c->texts_arena, unclear, of, AUTOMATON_NOT, 0, unclear, &e))
+            return fail(c->err, e.kind, "%.240s: \"patternProperties\": %s", path, e.message);
+        out->schema[out->n++] = value;
+    }
+    return true;
+}
+
+/* All that holds of a value: one schema, or an allOf that the compiler keeps. */
+static const json_t *all_of(struct json_compiler *c, const json_t *const *schemas, size_t n)
+{
+    json_t *list;
+
+    if (n == 1)
+        return schemas[0];
+    list = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(list, json_incref((json_t *)(uintptr_t)schemas[i]));
+    json_t *const made = json_pack("{s:o}", "allOf", list);
+    json_array_append_new(c->made, made);
+    return made;
+}
+
+/*
+ * Objects of any keys: the patterns that a key matches say what its value is, or additionalProperties where it matches none. A key
+ * that matches in one dialect alone is not written.
+ */
+static bool read_map(struct json_compiler *c, const json_t *schema, const char *path,
+                     const struct key_patterns *patterns, uint32_t min, uint32_t max,
+                     uint32_t *rule)
+{
+    const json_t *more = json_object_get(schema, "additionalProperties"), *all[MOST_PATTERNS];
+    const uint32_t n_labels = (uint32_t)1 << (patterns->n + 1);
+    uint32_t of[1 << (MOST_PATTERNS + 1)];
+    struct automaton keys;
+    struct error e = {0};
+
+    if (min > 1)
+        return schema_refuse(
+            c, ERR_UNSUPPORTED, path,
+            "\"minProperties\" of more than 1 is offered where \"properties\" declares "
+            "them: a grammar cannot tell whether keys repeat");
+    more = more != NULL ? more : json_true();
+    if (patterns->n == 0 && min == 0 && max == GRAMMAR_FREE) {
         *rule = json_map_rule(
-            &c->b, schema_value(c, more != NULL ? more : json_true(),
-                                arena_printf(&c->arena, "%s/additionalProperties", path)));
+            &c->b, schema_value(c, more, arena_printf(&c->arena, "%s/additionalProperties", path)));
         return true;
     }
+    bool ok = automaton_lengths(&c->texts_arena, 0, AUTOMATON_FREE, &keys, &e);
+    for (unsigned i = 0; ok && i < patterns->n; i++)
+        ok = automaton_join(&c->texts_arena, &keys, &patterns->unclear[i], AUTOMATON_NOT, 0, &keys,
+                            &e) &&
+             automaton_join(&c->texts_arena, &keys, &patterns->of[i], AUTOMATON_LABEL, i + 1, &keys,
+                            &e);
+    if (!ok)
+        return fail(c->err, e.kind, "%.240s: \"patternProperties\": %s", path, e.message);
+    for (uint32_t label = 1; label < n_labels; label += 2) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < patterns->n; i++)
+            if ((label >> (i + 1) & 1) != 0)
+                all[n++] = patterns->schema[i];
+        const json_t *value = n > 0 ? all_of(c, all, n) : more;
+        of[label - 1] = GRAMMAR_NONE;
+        of[label] =
+            json_is_false(value)
+                ? GRAMMAR_NONE
+                : schema_value(c, value,
+                               arena_printf(&c->arena, "%s/%s", path,
+                                            n > 0 ? "patternProperties" : "additionalProperties"));
+    }
+    *rule = json_keys_rule(&c->b, &keys, of, n_labels, min, max);
+    return true;
+}
+
+static bool read_declared(struct json_compiler *c, const json_t *schema, const char *path,
+                          const struct key_patterns *patterns, uint32_t min, uint32_t max,
+                          uint32_t *rule)
+{
+    const json_t *properties = json_object_get(schema, "properties"),
+                 *required = json_object_get(schema, "required"), *all[MOST_PATTERNS + 1];
+    const size_t n = json_object_size(properties);
     struct json_property *p = ARENA_ARRAY(&c->arena, struct json_property, n + 1);
     uint32_t *values = ARENA_ARRAY(&c->arena, uint32_t, n + 1);
+    const char *key;
+    json_t *value, *name, *wanted = json_object();
     struct buf text;
-    wanted = json_object();
+    size_t i;
+
     json_array_foreach(required, i, name)
     {
         json_object_set_new(wanted, json_string_value(name), json_true());
@@ -107,18 +193,54 @@ static bool read_object(struct json_compiler *c, const json_t *schema, const cha
     buf_init(&text, LIMIT_JSON_BYTES);
     json_object_foreach((json_t *)(uintptr_t)properties, key, value)
     {
+        size_t n_all = 0;
+
+        all[n_all++] = value;
+        for (size_t k = 0; k < patterns->n; k++)
+            if (automaton_label(&patterns->of[k], str_of(key)) != 0 ||
+                automaton_label(&patterns->unclear[k], str_of(key)) != 0)
+                all[n_all++] = patterns->schema[k];
         buf_clear(&text);
         json_write_string(&text, str_of(key), false);
         buf_char(&text, ':');
         p[i].text = arena_str(&c->arena, buf_view(&text));
         p[i].required = json_object_get(wanted, key) != NULL;
-        values[i++] =
-            schema_value(c, value, arena_printf(&c->arena, "%s/properties/%s", path, key));
+        values[i++] = schema_value(c, all_of(c, all, n_all),
+                                   arena_printf(&c->arena, "%s/properties/%s", path, key));
     }
     buf_release(&text);
     json_decref(wanted);
-    *rule = json_object_rule(&c->b, p, values, n);
+    *rule = json_object_rule(&c->b, p, values, n, min, max);
     return true;
+}
+
+static bool read_object(struct json_compiler *c, const json_t *schema, const char *path,
+                        uint32_t *rule)
+{
+    const json_t *properties = json_object_get(schema, "properties"),
+                 *required = json_object_get(schema, "required"),
+                 *more = json_object_get(schema, "additionalProperties");
+    struct key_patterns patterns;
+    uint32_t min, max;
+
+    if (properties != NULL && !json_is_object(properties))
+        return schema_refuse(c, ERR_INVALID, path, "\"properties\" is no object");
+    if (required != NULL && !json_is_array(required))
+        return schema_refuse(c, ERR_INVALID, path, "\"required\" is no list");
+    if (more != NULL && !json_is_boolean(more) && !json_is_object(more))
+        return schema_refuse(c, ERR_INVALID, path,
+                             "\"additionalProperties\" is neither a schema nor true or false");
+    if (!check_required(c, properties, required, path) ||
+        !schema_counts(c, schema, path, "minProperties", "maxProperties", &min, &max))
+        return false;
+    const bool any_keys = json_object_size(properties) == 0 &&
+                          (!json_is_false(more) ||
+                           json_object_size(json_object_get(schema, "patternProperties")) > 0);
+    const bool ok = read_key_patterns(c, schema, path, &patterns) &&
+                    (any_keys ? read_map(c, schema, path, &patterns, min, max, rule)
+                              : read_declared(c, schema, path, &patterns, min, max, rule));
+    arena_reset(&c->texts_arena);
+    return ok;
 }
 
 bool schema_take_object(struct json_compiler *c, const json_t *schema, const char *path)
@@ -243,6 +365,23 @@ static bool unique_at(struct json_compiler *c, const json_t *schema, const char 
     return true;
 }
 
+/* Whether a schema is an enum, with a type at most beside it. */
+static bool is_enum(const json_t *schema)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
+    {
+        const enum schema_role role = schema_role(key);
+
+        if ((role == SCHEMA_ASSERTION || role == SCHEMA_WHOLE) && strcmp(key, "enum") != 0 &&
+            strcmp(key, "type") != 0)
+            return false;
+    }
+    return json_is_array(json_object_get(schema, "enum"));
+}
+
 static bool read_unique(struct json_compiler *c, const json_t *schema, const char *path,
                         uint32_t min, uint32_t max, uint32_t *rule)
 {
@@ -250,16 +389,13 @@ static bool read_unique(struct json_compiler *c, const json_t *schema, const cha
     const char *whole, *at = arena_printf(&c->arena, "%s/items", path);
     unsigned speaks_of;
 
-    if (!json_is_object(items) || json_object_get(items, "enum") == NULL ||
-        json_object_get(schema, "prefixItems") != NULL)
+    if (!is_enum(items) || json_object_get(schema, "prefixItems") != NULL)
         return schema_refuse(
             c, ERR_UNSUPPORTED, path,
             "\"uniqueItems\" is offered where \"items\" is an enum; of other values a grammar "
             "cannot tell whether they came before");
-    if (!schema_check_keywords(c, items, at, &whole, &speaks_of))
-        return false;
-    buf_clear(&c->set_texts);
-    return read_set(c, items, at, min, max, rule);
+    return schema_check_keywords(c, items, at, &whole, &speaks_of) &&
+           read_set(c, items, at, min, max, rule);
 }
 
 static bool read_array(struct json_compiler *c, const json_t *schema, const char *path,
@@ -316,16 +452,23 @@ static bool narrow(struct json_compiler *c, const struct automaton *by, bool *so
     return true;
 }
 
-static bool narrow_by_pattern(struct json_compiler *c, const json_t *pattern, const char *path,
-                              bool *some, struct automaton *x)
+static bool narrow_by_pattern(struct json_compiler *c, const json_t *schema, const json_t *pattern,
+                              const char *path, bool *some, struct automaton *x)
 {
     struct automaton one;
     struct error e = {0};
 
+    if (json_is_array(pattern) && schema_known(c, schema)->merged) {
+        for (size_t i = 0; i < json_array_size(pattern); i++)
+            if (!narrow_by_pattern(c, schema, json_array_get(pattern, i), path, some, x))
+                return false;
+        return true;
+    }
     if (!json_is_string(pattern))
         return fail(c->err, ERR_INVALID, "%.300s: \"pattern\" is %s, a text was expected", path,
                     json_kind(pattern));
-    return (string_pattern(&c->texts_arena, json_str(pattern), &one, &e) &&
+    return (string_pattern(&c->texts_arena, json_str(pattern),
+                           c->either ? PATTERN_EITHER : PATTERN_BOTH, &one, &e) &&
             narrow(c, &one, some, x, &e)) ||
            fail(c->err, e.kind, "%.240s: \"pattern\": %s", path, e.message);
 }
@@ -355,7 +498,7 @@ bool schema_texts(struct json_compiler *c, const json_t *schema, const char *pat
                  *format = json_object_get(schema, "format");
 
     *some = false;
-    return (pattern == NULL || narrow_by_pattern(c, pattern, path, some, x)) &&
+    return (pattern == NULL || narrow_by_pattern(c, schema, pattern, path, some, x)) &&
            (format == NULL || narrow_by_format(c, format, path, some, x, max));
 }
 

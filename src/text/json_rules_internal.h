@@ -77,13 +77,19 @@ uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const
                        size_t n, uint32_t min, uint32_t max);
 /* Objects of any keys: {"a": 1}, blanks behind colons and commas. */
 uint32_t json_map_rule(struct grammar_builder *b, uint32_t of);
+/*
+ * The same with keys among the texts of an automaton, whose values are by its label: of[label], GRAMMAR_NONE where that key may
+ * not come. min is 0 or 1: of more it could not be told whether keys repeat.
+ */
+uint32_t json_keys_rule(struct grammar_builder *b, const struct automaton *keys, const uint32_t *of,
+                        uint32_t n_labels, uint32_t min, uint32_t max);
 
 struct json_property {
     struct str text; /* "name": as it is written, the colon included */
     bool required;
     uint32_t value, behind; /* set by the rule: the states where its value begins, and behind it */
 };
-/* Objects of n declared properties in their order, p[j] of the union values[j]. */
+/* Objects of n declared properties in their order, p[j] of the union values[j]; min .. max of them. */
 uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
-                          const uint32_t *values, size_t n);
+                          const uint32_t *values, size_t n, uint32_t min, uint32_t max);
 #endif

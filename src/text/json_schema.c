@@ -13,48 +13,50 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum role { ANNOTATION, ASSERTION, SUBSCHEMAS };
-
 static const struct keyword {
     const char *name;
-    enum role role;
+    enum schema_role role;
     unsigned speaks_of; /* kinds */
 } keywords[] = {
-    {"type", ASSERTION, 0},
-    {"properties", ASSERTION, KIND_OBJECT},
-    {"required", ASSERTION, KIND_OBJECT},
-    {"additionalProperties", ASSERTION, KIND_OBJECT},
-    {"items", ASSERTION, KIND_ARRAY},
-    {"prefixItems", ASSERTION, KIND_ARRAY},
-    {"uniqueItems", ASSERTION, KIND_ARRAY},
-    {"minItems", ASSERTION, KIND_ARRAY},
-    {"maxItems", ASSERTION, KIND_ARRAY},
-    {"pattern", ASSERTION, KIND_STRING},
-    {"format", ASSERTION, KIND_STRING},
-    {"minLength", ASSERTION, KIND_STRING},
-    {"maxLength", ASSERTION, KIND_STRING},
-    {"minimum", ASSERTION, KIND_NUMBER},
-    {"maximum", ASSERTION, KIND_NUMBER},
-    {"exclusiveMinimum", ASSERTION, KIND_NUMBER},
-    {"exclusiveMaximum", ASSERTION, KIND_NUMBER},
-    {"multipleOf", ASSERTION, KIND_NUMBER},
-    {"enum", SUBSCHEMAS, 0},
-    {"const", SUBSCHEMAS, 0},
-    {"anyOf", SUBSCHEMAS, 0},
-    {"allOf", SUBSCHEMAS, 0},
-    {"$ref", SUBSCHEMAS, 0},
-    {"title", ANNOTATION, 0},
-    {"description", ANNOTATION, 0},
-    {"default", ANNOTATION, 0},
-    {"examples", ANNOTATION, 0},
-    {"deprecated", ANNOTATION, 0},
-    {"readOnly", ANNOTATION, 0},
-    {"writeOnly", ANNOTATION, 0},
-    {"$comment", ANNOTATION, 0},
-    {"$schema", ANNOTATION, 0},
-    {"$id", ANNOTATION, 0},
-    {"$defs", ANNOTATION, 0},
-    {"definitions", ANNOTATION, 0},
+    {"type", SCHEMA_ASSERTION, 0},
+    {"properties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"required", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"additionalProperties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"patternProperties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"minProperties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"maxProperties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"items", SCHEMA_ASSERTION, KIND_ARRAY},
+    {"prefixItems", SCHEMA_ASSERTION, KIND_ARRAY},
+    {"uniqueItems", SCHEMA_ASSERTION, KIND_ARRAY},
+    {"minItems", SCHEMA_ASSERTION, KIND_ARRAY},
+    {"maxItems", SCHEMA_ASSERTION, KIND_ARRAY},
+    {"pattern", SCHEMA_ASSERTION, KIND_STRING},
+    {"format", SCHEMA_ASSERTION, KIND_STRING},
+    {"minLength", SCHEMA_ASSERTION, KIND_STRING},
+    {"maxLength", SCHEMA_ASSERTION, KIND_STRING},
+    {"minimum", SCHEMA_ASSERTION, KIND_NUMBER},
+    {"maximum", SCHEMA_ASSERTION, KIND_NUMBER},
+    {"exclusiveMinimum", SCHEMA_ASSERTION, KIND_NUMBER},
+    {"exclusiveMaximum", SCHEMA_ASSERTION, KIND_NUMBER},
+    {"multipleOf", SCHEMA_ASSERTION, KIND_NUMBER},
+    {"enum", SCHEMA_WHOLE, 0},
+    {"const", SCHEMA_WHOLE, 0},
+    {"anyOf", SCHEMA_WHOLE, 0},
+    {"oneOf", SCHEMA_WHOLE, 0},
+    {"allOf", SCHEMA_WHOLE, 0},
+    {"$ref", SCHEMA_WHOLE, 0},
+    {"title", SCHEMA_ANNOTATION, 0},
+    {"description", SCHEMA_ANNOTATION, 0},
+    {"default", SCHEMA_ANNOTATION, 0},
+    {"examples", SCHEMA_ANNOTATION, 0},
+    {"deprecated", SCHEMA_ANNOTATION, 0},
+    {"readOnly", SCHEMA_ANNOTATION, 0},
+    {"writeOnly", SCHEMA_ANNOTATION, 0},
+    {"$comment", SCHEMA_ANNOTATION, 0},
+    {"$schema", SCHEMA_ANNOTATION, 0},
+    {"$id", SCHEMA_ANNOTATION, 0},
+    {"$defs", SCHEMA_ANNOTATION, 0},
+    {"definitions", SCHEMA_ANNOTATION, 0},
 };
 
 /* ---- tables ---- */
@@ -182,6 +184,13 @@ static const struct keyword *keyword_of(const char *name)
     return NULL;
 }
 
+enum schema_role schema_role(const char *keyword)
+{
+    const struct keyword *k = keyword_of(keyword);
+
+    return k == NULL ? SCHEMA_UNKNOWN : k->role;
+}
+
 static bool take_constant(struct json_compiler *c, const json_t *v, const char *path, unsigned all)
 {
     if (schema_kind_of(v) == 0)
@@ -205,9 +214,6 @@ static bool collect_list(struct json_compiler *c, const json_t *list, const char
     if (!json_is_array(list) || json_array_size(list) == 0)
         return fail(c->err, ERR_INVALID, "%.300s: \"%s\" is no list of at least one schema", path,
                     key);
-    if (strcmp(key, "allOf") == 0 && json_array_size(list) > 1)
-        return schema_refuse(c, ERR_UNSUPPORTED, path,
-                             "\"allOf\" of more than one schema is not offered");
     for (size_t i = 0; i < json_array_size(list); i++)
         if (!collect(c, json_array_get(list, i), arena_printf(&c->arena, "%s/%s/%zu", path, key, i),
                      depth + 1))
@@ -262,24 +268,36 @@ static const json_t *resolve(const struct json_compiler *c, struct str pointer, 
     return at;
 }
 
-static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *path,
-                        unsigned depth)
+const json_t *schema_resolve(struct json_compiler *c, const json_t *ref, const char *path,
+                             const char **to_path)
 {
     bool rebased;
     const json_t *to = resolve(c, arena_percent_decoded(&c->arena, json_str(ref)), &rebased);
 
-    if (to == NULL)
-        return fail(c->err, json_is_string(ref) ? ERR_UNSUPPORTED : ERR_INVALID,
-                    "%.300s: \"$ref\" is \"%.64s\", and names nothing in this schema", path,
-                    json_is_string(ref) ? json_string_value(ref) : json_kind(ref));
-    if (rebased)
-        return fail(
-            c->err, ERR_UNSUPPORTED,
-            "%.300s: \"$ref\" is \"%.64s\", which leads into a schema with an \"$id\"; one is "
-            "offered at the top alone",
-            path, json_string_value(ref));
-    return collect(c, to, arena_printf(&c->arena, "%s%s", c->what, json_string_value(ref) + 1),
-                   depth + 1);
+    if (to == NULL) {
+        fail(c->err, json_is_string(ref) ? ERR_UNSUPPORTED : ERR_INVALID,
+             "%.300s: \"$ref\" is \"%.64s\", and names nothing in this schema", path,
+             json_is_string(ref) ? json_string_value(ref) : json_kind(ref));
+        return NULL;
+    }
+    if (rebased) {
+        fail(c->err, ERR_UNSUPPORTED,
+             "%.300s: \"$ref\" is \"%.64s\", which leads into a schema with an \"$id\"; one is "
+             "offered at the top alone",
+             path, json_string_value(ref));
+        return NULL;
+    }
+    *to_path = arena_printf(&c->arena, "%s%s", c->what, json_string_value(ref) + 1);
+    return to;
+}
+
+static bool collect_ref(struct json_compiler *c, const json_t *ref, const char *path,
+                        unsigned depth)
+{
+    const char *to_path;
+    const json_t *to = schema_resolve(c, ref, path, &to_path);
+
+    return to != NULL && collect(c, to, to_path, depth + 1);
 }
 
 /* The schema that a chain of plain references leads to; schema itself where there is none, or none that is offered. */
@@ -299,30 +317,84 @@ const json_t *schema_referred(struct json_compiler *c, const json_t *schema)
     return at;
 }
 
+static size_t characters_of(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* Whether a constant is what the keywords beside it say. */
+static bool constant_fits(struct json_compiler *c, const json_t *v, const json_t *schema,
+                          const char *path, bool *fits)
+{
+    uint32_t min, max;
+
+    *fits = true;
+    if (json_is_number(v) && json_object_get(schema, "multipleOf") != NULL)
+        return schema_refuse(c, ERR_UNSUPPORTED, path,
+                             "\"multipleOf\" beside \"enum\" is not offered");
+    if (json_is_number(v)) {
+        const double x = json_number_value(v);
+        const json_t *least = json_object_get(schema, "minimum"),
+                     *most = json_object_get(schema, "maximum"),
+                     *over = json_object_get(schema, "exclusiveMinimum"),
+                     *under = json_object_get(schema, "exclusiveMaximum");
+
+        *fits = (least == NULL || x >= json_number_value(least)) &&
+                (most == NULL || x <= json_number_value(most)) &&
+                (over == NULL || x > json_number_value(over)) &&
+                (under == NULL || x < json_number_value(under));
+    } else if (json_is_string(v)) {
+        struct automaton texts;
+        bool some;
+
+        if (!schema_counts(c, schema, path, "minLength", "maxLength", &min, &max) ||
+            !schema_texts(c, schema, path, &some, &texts, &max))
+            return false;
+        const size_t n = characters_of(json_str(v));
+        *fits = n >= min && n <= max && (!some || automaton_label(&texts, json_str(v)) != 0);
+        arena_reset(&c->texts_arena);
+    }
+    return true;
+}
+
 static bool collect_constants(struct json_compiler *c, const json_t *schema, const char *path)
 {
     const json_t *one = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
     const size_t before = c->texts.len;
+    bool found = list == NULL, fits;
     unsigned all;
 
     if (!schema_kinds(c, schema, path, &all))
         return false;
-    if (one != NULL && !take_constant(c, one, path, all))
-        return false;
     if (list != NULL && (!json_is_array(list) || json_array_size(list) == 0))
         return schema_refuse(c, ERR_INVALID, path, "\"enum\" is no list of at least one value");
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (!take_constant(c, json_array_get(list, i), path, all))
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+
+        found = found || (one != NULL && schema_is_same(v, one));
+        if (one == NULL && (!constant_fits(c, v, schema, path, &fits) ||
+                            (fits && !take_constant(c, v, path, all))))
             return false;
-    return c->texts.len > before ||
-           schema_refuse(c, ERR_INVALID, path, "no constant is of the type that \"type\" names");
+    }
+    if (one != NULL && found &&
+        (!constant_fits(c, one, schema, path, &fits) ||
+         (fits && !take_constant(c, one, path, all))))
+        return false;
+    return c->texts.len > before || schema_known(c, schema)->merged ||
+           schema_refuse(c, ERR_INVALID, path,
+                         "no constant is what \"type\" and the other keywords say");
 }
 
-/* Each keyword is known, and those that stand for a whole schema stand alone. */
+/* Each keyword is known; whole: one that stands for a whole schema, enum and const last. */
 bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
                            const char **whole, unsigned *speaks_of)
 {
-    const char *key, *other = NULL;
+    static const char *const wholes[] = {"$ref", "allOf", "anyOf", "oneOf", "enum", "const"};
+    const char *key;
     json_t *value;
 
     *whole = NULL;
@@ -336,21 +408,64 @@ bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const 
         if (k == NULL)
             return fail(c->err, ERR_UNSUPPORTED, "%.300s: \"%.64s\" is not offered in a schema",
                         path, key);
-        if (k->role == SUBSCHEMAS && *whole == NULL)
-            *whole = key;
-        else if (k->role != ANNOTATION && strcmp(key, "type") != 0)
-            other = key;
-        if (k->role == ASSERTION)
+        if (k->role == SCHEMA_ASSERTION)
             *speaks_of |= k->speaks_of;
     }
-    const bool constants =
-        *whole != NULL && (strcmp(*whole, "enum") == 0 || strcmp(*whole, "const") == 0);
-    if (*whole != NULL && other == NULL && !constants && json_object_get(schema, "type") != NULL)
-        other = "type";
-    if (*whole != NULL && other != NULL)
-        return fail(c->err, ERR_UNSUPPORTED, "%.300s: \"%s\" beside \"%s\" is not offered", path,
-                    other, *whole);
+    for (size_t i = COUNT_OF(wholes); i-- > 0;)
+        if (json_object_get(schema, wholes[i]) != NULL)
+            *whole = wholes[i];
     return true;
+}
+
+/* Whether something is asserted beside a keyword. */
+static bool stands_alone(const json_t *schema, const char *whole)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
+    {
+        const enum schema_role role = schema_role(key);
+
+        if ((role == SCHEMA_ASSERTION || role == SCHEMA_WHOLE) && strcmp(key, whole) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* Where more than one thing is said of a value: of a schema that is one of all of them. */
+static bool collect_merged(struct json_compiler *c, const json_t *schema, const char *path,
+                           unsigned depth)
+{
+    const json_t *merged, *any, *one;
+
+    if (!schema_merged(c, schema, path, depth, &merged))
+        return false;
+    any = json_object_get(merged, "anyOf");
+    if (any == NULL)
+        return merged == schema ? collect_constants(c, schema, path)
+                                : collect(c, merged, path, depth + 1);
+    if (!json_is_array(any) || json_array_size(any) == 0)
+        return schema_refuse(c, ERR_INVALID, path, "\"anyOf\" is no list of at least one schema");
+    for (size_t i = 0; i < json_array_size(any); i++) {
+        const char *at = arena_printf(&c->arena, "%s/anyOf/%zu", path, i);
+
+        if (!schema_merged_with(c, merged, json_array_get(any, i), at, depth + 1, &one) ||
+            !collect(c, one, at, depth + 1))
+            return false;
+    }
+    return true;
+}
+
+static bool is_constants(const char *whole)
+{
+    return strcmp(whole, "enum") == 0 || strcmp(whole, "const") == 0;
+}
+
+static bool is_simple(const json_t *schema, const char *whole)
+{
+    return stands_alone(schema, whole) &&
+           (strcmp(whole, "allOf") != 0 || json_array_size(json_object_get(schema, whole)) <= 1);
 }
 
 /* Puts what a schema allows into the union that is being filled. */
@@ -377,6 +492,11 @@ static bool collect(struct json_compiler *c, const json_t *schema, const char *p
                              "\"$id\" is offered at the top of a schema alone");
     if (!schema_check_keywords(c, schema, path, &whole, &speaks_of))
         return false;
+    if (whole != NULL && strcmp(whole, "oneOf") == 0 && stands_alone(schema, whole))
+        return schema_check_one_of(c, json_object_get(schema, whole), json_true(), path) &&
+               collect_list(c, json_object_get(schema, whole), whole, path, depth);
+    if (whole != NULL && !is_constants(whole) && !is_simple(schema, whole))
+        return collect_merged(c, schema, path, depth);
     if (whole != NULL && strcmp(whole, "$ref") == 0)
         return collect_ref(c, json_object_get(schema, whole), path, depth);
     if (whole != NULL && (strcmp(whole, "anyOf") == 0 || strcmp(whole, "allOf") == 0))
@@ -431,6 +551,7 @@ bool json_compiler_open(struct json_compiler **out, struct error *err)
     grammar_builder_init(&c->b);
     buf_init(&c->texts, (size_t)16 << 20);
     buf_init(&c->set_texts, (size_t)16 << 20);
+    c->made = json_array();
     *out = c;
     return true;
 }
@@ -441,6 +562,7 @@ void json_compiler_close(struct json_compiler *c)
         return;
     buf_release(&c->texts);
     buf_release(&c->set_texts);
+    json_decref(c->made);
     grammar_builder_release(&c->b);
     arena_release(&c->texts_arena);
     arena_release(&c->arena);

@@ -5,18 +5,22 @@
  *
  *     type             one or a list of object, array, string, number, integer, boolean, null; where it is missing, what
  *                      the other keywords speak of, or any value
- *     object           properties, in their order; required; those that are not may be left out. Others than the declared
- *                      are not written, whatever additionalProperties says; where none are declared, it is an object of any
- *                      keys with values of additionalProperties ({} or false: no key)
+ *     object           properties, in their order; required; those that are not may be left out; minProperties, maxProperties.
+ *                      Others than the declared are not written, whatever additionalProperties says; where none are declared, it
+ *                      is an object of any keys with values of additionalProperties ({} or false: no key) or, where they match,
+ *                      of patternProperties, up to 6 (minProperties is then 0 or 1)
  *     array            items, prefixItems, minItems, maxItems; uniqueItems where items is an enum of up to 32 values
  *     string           minLength, maxLength, in code points; pattern, see string_pattern.h; format, see json_formats.h
  *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind;
  *                      multipleOf, as decimal numbers say: 0.07 is a multiple of 0.01
- *     enum, const      of strings, numbers, true, false, null
- *     anyOf, allOf of one, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion
+ *     enum, const      of strings, numbers, true, false, null; bounds, lengths and a pattern beside them choose among these
+ *     anyOf, allOf, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion, and what stands beside them:
+ *                      schemas that hold together are merged (json_merge.c)
+ *     oneOf            where no value fits two of its schemas, shown by their types, constants, bounds, patterns, or a property
+ *                      that both require and that differs so (json_disjoint.c): then it is the same as anyOf
  *
  * title, description, default, examples, $comment, $schema, $id (at the top alone), $defs, definitions, deprecated, readOnly,
- * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (oneOf, not, contains, ...) is refused by
+ * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (not, contains, if, ...) is refused by
  * name and place: an answer must not look checked where it is not.
  *
  * Not every text that is valid by the schema is accepted, but every accepted text is valid:

@@ -172,6 +172,7 @@ struct reader {
     size_t n_sets, room_sets;
     struct ranges named[N_DIALECTS][3]; /* \d \w \s once they are known */
     struct node *nodes;
+    bool either;              /* PATTERN_EITHER */
     uint32_t n_nodes, n_laid; /* parts laid out, those of no node included */
     struct error *err;
 };
@@ -357,7 +358,11 @@ static struct ranges both_dialects(struct reader *p, struct ranges of[N_DIALECTS
         if (negated)
             of[in] = all_but(p->a, &of[in]);
     }
-    return in_both(p->a, &of[ECMA], &of[PYTHON]);
+    if (!p->either)
+        return in_both(p->a, &of[ECMA], &of[PYTHON]);
+    put_some(p->a, &of[ECMA], of[PYTHON].r, of[PYTHON].n);
+    put_in_order(&of[ECMA]);
+    return of[ECMA];
 }
 
 static bool read_class_char(struct reader *p, uint32_t *out)
@@ -455,15 +460,34 @@ static struct tree *tree_of_char(struct reader *p, uint32_t c)
     return tree_of_set(p, one);
 }
 
-/* All but the ends of lines. */
+/* All but the ends of lines; Python knows one. */
 static struct tree *tree_of_dot(struct reader *p)
 {
     struct ranges lines = {0};
 
     put_range(p->a, &lines, '\n', '\n');
-    put_range(p->a, &lines, '\r', '\r');
-    put_range(p->a, &lines, 0x2028, 0x2029);
+    if (!p->either) {
+        put_range(p->a, &lines, '\r', '\r');
+        put_range(p->a, &lines, 0x2028, 0x2029);
+    }
     return tree_of_set(p, all_but(p->a, &lines));
+}
+
+/* The end; Python's "$" is before a last line feed, too. */
+static struct tree *tree_of_end(struct reader *p)
+{
+    struct tree *end = tree_new(p, LAST), *t = tree_new(p, CONCAT), *lines;
+
+    if (!p->either)
+        return end;
+    lines = tree_new(p, REPEAT);
+    lines->l = tree_of_char(p, '\n');
+    lines->max = 1;
+    t->l = lines;
+    t->r = tree_new(p, CONCAT);
+    ((struct tree *)(uintptr_t)t->r)->l = end;
+    ((struct tree *)(uintptr_t)t->r)->r = tree_new(p, EMPTY);
+    return t;
 }
 
 static bool read_atom(struct reader *p, struct tree **out)
@@ -483,7 +507,7 @@ static bool read_atom(struct reader *p, struct tree **out)
     switch (p->text.ptr[p->at]) {
     case '^':
     case '$':
-        *out = tree_new(p, p->text.ptr[p->at++] == '^' ? FIRST : LAST);
+        *out = p->text.ptr[p->at++] == '^' ? tree_new(p, FIRST) : tree_of_end(p);
         return true;
     case '.':
         p->at++;
@@ -953,10 +977,11 @@ static bool determine(struct reader *p, struct arena *a, uint32_t start, uint32_
     return make_subsets(&s, out, in) && automaton_reduce(a, out, p->err);
 }
 
-bool string_pattern(struct arena *a, struct str pattern, struct automaton *out, struct error *err)
+bool string_pattern(struct arena *a, struct str pattern, enum string_dialect by,
+                    struct automaton *out, struct error *err)
 {
     struct arena scratch = {0};
-    struct reader p = {.a = &scratch, .text = pattern, .err = err};
+    struct reader p = {.a = &scratch, .text = pattern, .either = by == PATTERN_EITHER, .err = err};
     struct automaton made = {0};
     struct tree *t = NULL;
 

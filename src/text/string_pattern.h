@@ -18,10 +18,14 @@
 
 #define LIMIT_STRING_PATTERN ((size_t)8192) /* bytes */
 
+enum string_dialect {
+    PATTERN_BOTH,  /* texts that match in both dialects */
+    PATTERN_EITHER /* all that match in one, and maybe some more: whoever asks what does not match */
+};
 /*
  * The texts that pattern matches. Memory is a's. Fails with ERR_INVALID for what is no pattern, ERR_UNSUPPORTED for what is not
  * offered, ERR_LIMIT where it takes too many states or steps; with the byte where.
  */
-MUST_CHECK bool string_pattern(struct arena *a, struct str pattern, struct automaton *out,
-                               struct error *err);
+MUST_CHECK bool string_pattern(struct arena *a, struct str pattern, enum string_dialect by,
+                               struct automaton *out, struct error *err);
 #endif

@@ -36,10 +36,11 @@ LONG = "HONE_SCHEMAS" in os.environ
 WALKS = 8 if LONG else 3
 
 KINDS = ["object", "array", "string", "number", "integer", "boolean", "null"]
-SPEAKS = {"properties": "object", "required": "object", "additionalProperties": "object", "items": "array", "prefixItems": "array", "uniqueItems": "array", "minItems": "array",
+SPEAKS = {"properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object",
+          "minProperties": "object", "maxProperties": "object", "items": "array", "prefixItems": "array", "uniqueItems": "array", "minItems": "array",
           "maxItems": "array", "minLength": "string", "maxLength": "string", "pattern": "string", "format": "string", "minimum": "number", "maximum": "number",
           "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number"}
-OFFERED = set(SPEAKS) | {"type", "enum", "const", "anyOf", "allOf", "$ref", "title", "description", "default", "examples",
+OFFERED = set(SPEAKS) | {"type", "enum", "const", "anyOf", "allOf", "oneOf", "$ref", "title", "description", "default", "examples",
                          "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$defs", "definitions"}
 CHARACTERS = ["a", "b", "Z", "0", " ", "\"", "\\", "/", "\n", "\t", "\0", "\x1f", "\x7f", "é", "ß", "€", "\u2028", "漢", "\ue000",
               "\ufffd", "\uffff", "😀", "\U0010ffff", "{", "}", "[", "]", ":", ",", "̈", "<", "'"]
@@ -105,9 +106,10 @@ class Writer:
             raise TooDeep
         if s is True:
             s = {"enum": POOL[:20]}
+        s = SAME.get(json.dumps(s), s)
         if "$ref" in s:
             return self.value(self.find(s["$ref"]), depth + 0.25)
-        for key in ("anyOf", "allOf"):
+        for key in ("anyOf", "oneOf", "allOf"):
             if key in s:
                 return self.value(self.r.choice(s[key]), depth + 0.25)
         if "enum" in s or "const" in s:
@@ -164,9 +166,16 @@ class Writer:
                 continue
             parts.append(fewest(name) + ":" + self.blank() + self.value(inner, depth + 1))
         more = s.get("additionalProperties", True)
-        if not declared and more is not False and depth < self.deepest - 1:
-            for name in self.r.sample(NAMES, self.r.randint(0, 3)):
-                parts.append(spelled(name, self.r) + ":" + self.blank() + self.value(more, depth + 1))
+        if not declared and depth < self.deepest - 1 or s.get("minProperties"):
+            patterns = s.get("patternProperties", {})
+            names = NAMES + [PATTERNS[p](self.r) for p in patterns for _ in range(4)]
+            for name in [] if declared else self.r.sample(sorted(set(names)), min(self.r.randint(0, 3) or int(s.get("minProperties", 0)), int(s.get("maxProperties", 9)))):
+                of = [patterns[p] for p in patterns if re.search(p, name)] or [more]
+                if len(of) > 1 or of[0] is False or not fits({"propertyNames": {"not": {"pattern": "\\n$"}}}, {name: 1}):
+                    continue
+                parts.append(spelled(name, self.r) + ":" + self.blank() + self.value(of[0], depth + 1))
+        if not int(s.get("minProperties", 0)) <= len(parts) <= int(s.get("maxProperties", 99)):
+            raise TooDeep
         return "{" + "".join(("," + self.blank() if i else "") + p for i, p in enumerate(parts)) + "}"
 
     def integer(self, s, depth):
@@ -450,6 +459,80 @@ def of_object(r, depth):
     return s
 
 
+def of_patterned(r, depth):
+    s = {"type": "object", "patternProperties": {}}
+    for _ in range(r.randint(1, 3)):
+        k = r.choice(["a", "b", "x-", "n_"])
+        p, make = r.choice([("^%s" % k, lambda q, k=k: k + q.choice(["", "1", "é"])), ("%s$" % k, lambda q, k=k: q.choice(["", "z"]) + k),
+                            ("^%s[0-9]{1,3}$" % k, lambda q, k=k: k + digits(q, q.randint(1, 3))), (k, lambda q, k=k: "q" + k + "q")])
+        PATTERNS[p] = make
+        s["patternProperties"][p] = r.choice([of_string, of_type, lambda r: of_bounds(r, True), lambda r: of_bounds(r, False)])(r)
+    if r.random() < 0.7:
+        s["additionalProperties"] = r.choice([False, False, of_any(r, depth - 1)])
+    if r.random() < 0.3:
+        s[r.choice(["minProperties", "maxProperties"])] = 1
+    if r.random() < 0.2:
+        s["properties"] = {n: of_type(r) for n in r.sample(["c", "zz", "0"], 2)}
+    return s
+
+
+def of_counted(r, depth):
+    s = of_object(r, depth)
+    n = len(s["properties"])
+    return {**s, **r.choice([{"minProperties": r.randint(0, n)}, {"maxProperties": r.randint(len(s.get("required", [])), n + 1)}])}
+
+
+SAME = {}  # the text of a schema: a plain one that allows the same, to write values from
+
+
+def parted(r, s, n):
+    """s in n parts that hold together; properties stay in their order."""
+    parts = [{} for _ in range(n)]
+    for key, v in s.items():
+        if key == "properties":
+            names = list(v)
+            cut = r.randint(0, len(names))
+            parts[0][key] = {k: v[k] for k in names[:cut]}
+            parts[-1][key] = {**parts[-1].get(key, {}), **{k: v[k] for k in names[cut:]}}
+        elif key == "required":
+            parts[0][key], parts[-1][key] = v, list(v[:1])
+        elif key != "additionalProperties":
+            r.choice(parts)[key] = v
+            if key == "type" and r.random() < 0.3:
+                parts[0][key] = parts[-1][key] = v
+    return parts
+
+
+def of_together(r, depth):
+    s = r.choice([of_string, of_pattern, lambda r: of_bounds(r, True), of_multiples, lambda r: of_object(r, depth), lambda r: of_object(r, depth)])(r)
+    s.pop("additionalProperties", None)
+    k = r.randint(0, 3)
+    if k == 0:
+        out = {"allOf": parted(r, s, r.randint(2, 3))}
+    elif k == 1:
+        first, *rest = parted(r, s, 2)
+        out = {**first, "allOf": rest}
+    elif k == 2:
+        first, rest = parted(r, s, 2)
+        out = {**first, "$ref": "#/$defs/more", "$defs": {"more": rest}}
+    else:
+        names = list(s.get("properties", {}))
+        if not names:
+            out = {**s, "anyOf": [{}, {"type": s["type"]}]}
+        else:
+            some = [{"required": [n]} for n in r.sample(names, min(2, len(names)))]
+            out, s = {**s, "anyOf": some}, {"anyOf": [{**s, "required": sorted({*s.get("required", []), *p["required"]})} for p in some]}
+    SAME[json.dumps(out)] = s
+    return out
+
+
+def of_one(r, depth):
+    if r.random() < 0.6:
+        return {"oneOf": of_tagged(r, depth)["anyOf"]}
+    parts = [{"type": "null"}, {"type": "boolean"}, of_string(r), of_array(r, depth), {**of_object(r, depth)}, of_bounds(r, r.random() < 0.5)]
+    return {"oneOf": r.sample(parts, r.randint(2, 4))}
+
+
 def of_map(r, depth):
     return r.choice([{"type": "object", "additionalProperties": of_any(r, depth - 1)}, {"type": "object"},
                      {"type": "object", "properties": {}}, {"type": "object", "additionalProperties": False}])
@@ -489,7 +572,7 @@ def of_ref(r, depth):
 def of_any(r, depth):
     if depth <= 0:
         return r.choice([of_type, of_constants, of_string, of_pattern, of_format, of_multiples, lambda r: of_bounds(r, True), lambda r: of_bounds(r, False)])(r)
-    s = r.choice([of_array, of_tuple, lambda r, d: of_set(r), of_object, of_object, of_map, of_union, lambda r, d: of_any(r, 0)])(r, depth)
+    s = r.choice([of_array, of_tuple, lambda r, d: of_set(r), of_one, of_patterned, of_counted, of_object, of_object, of_map, of_union, lambda r, d: of_any(r, 0)])(r, depth)
     if isinstance(s, dict) and r.random() < 0.2:
         s = {**s, "title": "T", "description": "pattern", "default": 1, "examples": [1], "$comment": "c", "deprecated": False, "x-own": 1}
     return s
@@ -498,6 +581,7 @@ def of_any(r, depth):
 FAMILIES = {
     "type": of_type, "constants": of_constants, "integer": lambda r: of_bounds(r, True), "number": lambda r: of_bounds(r, False), "multiples": of_multiples,
     "string": of_string, "pattern": of_pattern, "format": of_format, "array": lambda r: of_array(r, 1), "tuple": lambda r: of_tuple(r, 1), "set": of_set, "object": lambda r: of_object(r, 1), "map": lambda r: of_map(r, 1),
+    "patterned": lambda r: of_patterned(r, 1), "counted": lambda r: of_counted(r, 1), "together": lambda r: of_together(r, 1), "one": lambda r: of_one(r, 1),
     "union": lambda r: of_union(r, 1), "tagged": lambda r: of_tagged(r, 1), "reference": lambda r: of_ref(r, 1),
     "nested": lambda r: of_any(r, 3)}
 
@@ -566,6 +650,23 @@ HARD = [
      ['[1,"a",null]', '[1,"a",null,null]'], ['[1,"a"]', '[1,"a",1]', '[1,"a",null,null,null]']),
     ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "maxItems": 1}, ["[]", "[1]"], ['[1,"a"]']),
     ({"type": "array", "prefixItems": [{"type": "integer"}, False]}, ["[]", "[1]"], ["[1,1]"]),
+    ({"enum": ["a", "bc", "bcd", 7], "minLength": 2, "pattern": "^b"}, ['"bc"', '"bcd"', "7"], ['"a"', "8"]), ({"enum": ["a", "b"], "const": "b"}, ['"b"'], ['"a"']),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"type": "integer", "maximum": 9}}, "minimum": 5}, ["5", "9"], ["4", "10"]),
+    ({"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"], "properties": {"b": False}},
+      {"required": ["b"]}]}, ['{"a":1}', '{"b":"x"}', '{"a":1,"b":"x"}'], ["{}", '{"a":"x"}']),
+    ({"type": "object", "properties": {"k": {"const": "a"}, "b": True}, "required": ["k"], "allOf": [{"properties": {"b": {"type": "null"}}, "required": ["b"]}]},
+     ['{"k":"a","b":null}'], ['{"k":"a"}', '{"k":"a","b":1}']),
+    ({"oneOf": [{"type": "integer", "maximum": 3}, {"type": "number", "exclusiveMinimum": 3}, {"type": "string", "pattern": "^a"}, {"type": "string", "pattern": "^b"}]},
+     ["3", "3.5", '"a"', '"bc"'], ['"c"', "2.5"]),
+    ({"allOf": [{"pattern": "^a"}, {"pattern": "b$"}, {"maxLength": 3}], "type": "string"}, ['"ab"', '"axb"'], ['"a"', '"axxb"']),
+    ({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"v": {"type": "integer"}, "of": {"allOf": [{"$ref": "#/$defs/n"}, {"required": ["v"]}]}}}}},
+     ["{}", '{"of":{"v":1}}', '{"v":2,"of":{"v":1,"of":{"v":3}}}'], ['{"of":{}}']),
+    ({"patternProperties": {"^\\w+$": {"type": "integer"}}, "additionalProperties": {"type": "string"}}, ['{"a_1":1,"-":"x"}', "{}"],
+     ['{"a":"x"}', '{"é":1}', '{"é":"x"}', '{"a\\n":"x"}', '{"-":1}']),
+    ({"patternProperties": {"^a": {"minimum": 3}, "b$": {"maximum": 5}}, "additionalProperties": False}, ['{"a":3.5,"b":-1,"ab":4}'], ['{"ab":2}', '{"ab":6}', '{"c":1}', '{"a":2}']),
+    ({"properties": {"ab": {"type": "integer"}, "c": True}, "patternProperties": {"^a": {"minimum": 3}}}, ['{"ab":3,"c":1}'], ['{"ab":2}', '{"ab":3.5}']),
+    ({"properties": {"a": True, "b": True, "c": True}, "required": ["b"], "minProperties": 2, "maxProperties": 2}, ['{"a":1,"b":2}', '{"b":1,"c":2}'],
+     ['{"b":1}', '{"a":1,"b":2,"c":3}', '{"a":1,"c":3}']),
     ({"type": "integer", "multipleOf": 0.5}, ["1", "-2"], ["1.5"]), ({"type": "number", "multipleOf": 0.01}, ["0.07", "1.10", "-3.5", "7.000000"], ["0.001", "1e1"]),
     ({"type": "integer", "multipleOf": 10000, "minimum": 0, "maximum": 1000000}, ["0", "10000", "990000"], ["5000", "-10000", "1010000"]),
     ({"type": "number", "multipleOf": 0.25, "exclusiveMinimum": 0, "maximum": 1}, ["0.25", "1.0", "0.50"], ["0", "0.3", "1.25"]),
@@ -586,7 +687,9 @@ REFUSED = [
       "$ref": "#/$defs/a"}, '"$id"'),
     ({"type": "object", "properties": {"p": {"$id": "http://e.com/p", "type": "null"}}}, '"$id"'),
     ({"$defs": {"a": {"$id": "http://e.com/a", "$defs": {"x": {"type": "string"}}}}, "$ref": "#/$defs/a/$defs/x"}, '"$id"'),
-    ({"oneOf": [{"type": "string"}]}, '"oneOf"'),
+    ({"oneOf": [{"type": "string"}, {"minLength": 1}]}, "0 and 1 are not seen to differ"), ({"oneOf": []}, '"oneOf" is no list'),
+    ({"oneOf": [{"properties": {"a": {"const": 1}}}, {"properties": {"a": {"const": 2}}}]}, "are not seen to differ"),
+    ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "are not seen to differ"), ({"oneOf": [{"pattern": "^a"}, {"pattern": "b$"}]}, "are not seen to differ"),
     ({"pattern": "(a)\\1"}, '"pattern": at byte 3 of "(a)\\1": a backreference'), ({"pattern": "a(?!b)"}, "at byte 1"), ({"pattern": "\\bfoo"}, "word boundary"),
     ({"pattern": "(?<=a)b"}, "lookaround"), ({"pattern": "\\p{L}"}, "\\p{...}"), ({"pattern": "(?i)a"}, "flags"), ({"pattern": "a++"}, "possessive"),
     ({"pattern": "(a"}, "no )"), ({"pattern": "a)"}, "no ("), ({"pattern": "[a"}, "no ]"), ({"pattern": "*a"}, "nothing here to repeat"),
@@ -599,15 +702,13 @@ REFUSED = [
     ({"type": "integer", "multipleOf": 0}, '"multipleOf" must be'), ({"multipleOf": "1"}, '"multipleOf" must be'),
     ({"multipleOf": 100003}, '"multipleOf" has more digits'), ({"multipleOf": 1e-20}, '"multipleOf" has more digits'),
     ({"type": "integer", "multipleOf": 9999}, '"multipleOf" takes more states'), ({"minimum": 1, "maximum": 6, "multipleOf": 7}, "no value"),
-    ({"anyOf": [{"type": "string"}], "type": "string"}, '"type" beside "anyOf"'),
-    ({"$ref": "#/$defs/a", "$defs": {"a": True}, "minimum": 1}, '"minimum" beside "$ref"'),
-    ({"enum": ["a"], "const": "a"}, '"const" beside "enum"'),
-    ({"enum": ["a"], "minLength": 1}, '"minLength" beside "enum"'),
     ({"enum": [[1]]}, "a list as a constant"), ({"const": {}}, "an object as a constant"),
-    ({"allOf": [{"type": "string"}, {"minLength": 1}]}, '"allOf"'), ({"items": [{"type": "null"}]}, '"items"'), ({"prefixItems": []}, '"prefixItems"'),
+    ({"allOf": [{"type": "string"}, {"type": "null"}]}, "no value"), ({"enum": [1], "multipleOf": 1}, '"multipleOf" beside "enum"'),
+    ({"allOf": [{"format": "date"}, {"format": "time"}]}, 'differ in "format"'), ({"type": "object", "minProperties": 2}, '"minProperties" of more than 1'),
+    ({"patternProperties": {"(": True}}, '"patternProperties": at byte 0'), ({"patternProperties": {str(i): True for i in range(7)}}, "more than 6"), ({"items": [{"type": "null"}]}, '"items"'), ({"prefixItems": []}, '"prefixItems"'),
     ({"type": "array", "uniqueItems": True}, '"uniqueItems" is offered where'), ({"uniqueItems": 1}, '"uniqueItems" is neither'),
     ({"items": {"enum": list(range(33))}, "uniqueItems": True}, "up to 32 values"), ({"items": {"enum": [1, 1.0]}, "uniqueItems": True, "minItems": 2}, '"minItems" is more'),
-    ({"items": {"enum": ["a"], "minLength": 1}, "uniqueItems": True}, 'beside "enum"'),
+    ({"items": {"enum": ["a"], "minLength": 1}, "uniqueItems": True}, '"uniqueItems" is offered'),
     ({"prefixItems": [True], "items": False, "minItems": 2}, "no value"),
     ({"$ref": "http://json-schema.org/draft-07/schema"}, '"$ref"'), ({"$ref": "#foo", "$defs": {}}, '"$ref"'),
     ({"type": "object", "properties": {"a": True}, "required": ["b"]}, '"required"'), (False, "no value"),
@@ -723,7 +824,7 @@ class Schemas(unittest.TestCase):
             self.assertEqual(len(got["walks"]), WALKS * (1 + len(models)), schema)
             for text in got["walks"]:
                 n["walks"] += 1
-                if text is None and '"pattern"' in json.dumps(schema):
+                if text is None and '"pattern' in json.dumps(schema):
                     n["walks cut off"] += 1  # what it wants may come anywhere, and chance does not find it
                 elif not text:
                     fault("no end", text)
