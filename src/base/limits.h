@@ -13,6 +13,7 @@
 #define LIMIT_VOCAB ((size_t)1 << 20) /* tokens of a model */
 #define LIMIT_WIDTH ((size_t)1 << 17) /* any one dimension of a weight but the vocabulary */
 #define LIMIT_LAYERS ((size_t)512)
+#define LIMIT_EXPERTS ((size_t)1024)    /* of a layer */
 #define LIMIT_CONTEXT ((size_t)1 << 22) /* positions */
 #define LIMIT_TENSORS ((size_t)1 << 17) /* tensors of a model file */
 #define LIMIT_TEMPLATE_BYTES ((size_t)1 << 20)

@@ -59,8 +59,9 @@ static bool adapter_make(const struct model_config *c, size_t rank, float alpha,
     a->alpha = alpha;
     a->scale = alpha / (float)rank;
     a->n_layers = c->n_layers;
+    a->n_projections = projections_of(c);
     a->layers = arena_alloc(&a->arena, c->n_layers * sizeof *a->layers);
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < a->n_projections; p++) {
         size_t n, k;
 
         projection_shape(c, (enum projection)p, &n, &k);
@@ -71,7 +72,7 @@ static bool adapter_make(const struct model_config *c, size_t rank, float alpha,
     bool ok = a->values != NULL;
     float *at = a->values;
     for (size_t l = 0; ok && l < c->n_layers; l++) {
-        for (size_t p = 0; ok && p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; ok && p < a->n_projections; p++) {
             struct lora *w = &a->layers[l][p];
 
             projection_shape(c, (enum projection)p, &w->n, &w->k);
@@ -98,7 +99,7 @@ bool adapter_new(const struct model_config *c, size_t rank, float alpha, uint64_
     if (!adapter_make(c, rank, alpha, &a, err))
         return false;
     for (size_t l = 0; l < c->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < a->n_projections; p++) {
             const struct lora *w = &a->layers[l][p];
             const float bound = 1.0f / sqrtf((float)w->k);
             const uint32_t tensor = (uint32_t)(l * N_PROJECTIONS + p);
@@ -129,7 +130,7 @@ void adapter_changed(struct adapter *a)
 
     a->version = atomic_fetch_add(&n_versions, 1) + 1;
     for (size_t l = 0; l < a->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < a->n_projections; p++) {
             struct lora *w = &a->layers[l][p];
 
             pack_floats(w->a, w->k, &w->pa);
@@ -147,7 +148,7 @@ bool adapter_want_grads(struct adapter *a, struct error *err)
     if (a->grads == NULL)
         return false;
     for (size_t l = 0; l < a->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < a->n_projections; p++) {
             struct lora *w = &a->layers[l][p];
 
             w->da = a->grads + (w->a - a->values);
@@ -189,8 +190,10 @@ static bool save_config(const struct adapter *a, const char *dir, struct error *
         &b,
         ",\n  \"lora_dropout\": 0.0,\n  \"bias\": \"none\",\n  \"fan_in_fan_out\": false,\n"
         "  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"use_rslora\": false,\n"
-        "  \"modules_to_save\": null,\n  \"target_modules\": [\"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\", "
-        "\"gate_proj\", \"up_proj\", \"down_proj\"]\n}\n");
+        "  \"modules_to_save\": null,\n  \"target_modules\": [\"q_proj\", \"k_proj\", \"v_proj\", \"o_proj\"");
+    if (a->n_projections == N_PROJECTIONS)
+        buf_text(&b, ", \"gate_proj\", \"up_proj\", \"down_proj\"");
+    buf_text(&b, "]\n}\n");
     bool ok = buf_ok(&b, "adapter_config.json", err) &&
               file_put(file_join(&arena, dir, "adapter_config.json"), buf_view(&b), err);
     buf_release(&b);
@@ -202,12 +205,12 @@ bool adapter_save(const struct adapter *a, const char *dir, struct error *err)
 {
     static const char *const metadata[][2] = {{"format", "pt"}};
     struct arena arena = {0};
-    const size_t n = a->n_layers * N_PROJECTIONS * 2;
+    const size_t n = a->n_layers * a->n_projections * 2;
     struct safetensor *tensors = ARENA_ARRAY(&arena, struct safetensor, n);
     size_t at = 0;
 
     for (size_t l = 0; l < a->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < a->n_projections; p++) {
             const struct lora *w = &a->layers[l][p];
 
             for (int b = 0; b < 2; b++) {
@@ -231,14 +234,13 @@ bool adapter_save(const struct adapter *a, const char *dir, struct error *err)
 }
 
 static bool load_tensor(const struct safetensors *s, const char *path, const char *name,
-                        size_t rows, size_t cols, float *out, struct error *err)
+                        const char *layers, size_t rows, size_t cols, float *out, struct error *err)
 {
     const struct safetensor *t = safetensors_find(s, name);
 
     if (t == NULL)
-        return fail(err, ERR_INVALID,
-                    "%s has no tensor \"%s\": an adapter over all seven linear layers was expected",
-                    path, name);
+        return fail(err, ERR_INVALID, "%s has no tensor \"%s\": an adapter over %s was expected",
+                    path, name, layers);
     if (t->n_dims != 2 || t->dims[0] != rows || t->dims[1] != cols)
         return fail(err, ERR_INVALID, "%s: \"%s\" is %zu by %zu, this model needs %zu by %zu", path,
                     name, t->dims[0], t->n_dims > 1 ? t->dims[1] : 1, rows, cols);
@@ -315,23 +317,25 @@ bool adapter_load(const struct model_config *c, const char *dir, struct adapter 
     struct safetensors *s = NULL;
     struct adapter *a = NULL;
     struct adapter_config config = {0};
+    const char *layers = projections_of(c) == N_PROJECTIONS ? "all seven linear layers"
+                                                            : "attention's four linear layers";
     bool ok = load_config(config_path, &config, err) && safetensors_open(path, &s, err) &&
               adapter_make(c, config.rank, config.alpha, &a, err);
 
     if (ok)
         memcpy(a->base_name, config.base_name, sizeof a->base_name);
-    if (ok && safetensors_count(s) != c->n_layers * N_PROJECTIONS * 2)
+    if (ok && safetensors_count(s) != a->n_layers * a->n_projections * 2)
         ok = fail(err, ERR_INVALID, "%s has %zu tensors, an adapter for this model has %zu", path,
-                  safetensors_count(s), c->n_layers * N_PROJECTIONS * 2);
+                  safetensors_count(s), a->n_layers * a->n_projections * 2);
     for (size_t l = 0; ok && l < c->n_layers; l++) {
-        for (size_t p = 0; ok && p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; ok && p < a->n_projections; p++) {
             struct lora *w = &a->layers[l][p];
             char name[128];
 
             tensor_name(l, (enum projection)p, 'A', name);
-            ok = load_tensor(s, path, name, config.rank, w->k, w->a, err);
+            ok = load_tensor(s, path, name, layers, config.rank, w->k, w->a, err);
             tensor_name(l, (enum projection)p, 'B', name);
-            ok = ok && load_tensor(s, path, name, w->n, config.rank, w->b, err);
+            ok = ok && load_tensor(s, path, name, layers, w->n, config.rank, w->b, err);
         }
     }
     safetensors_close(s);

@@ -16,6 +16,11 @@
 enum projection { PROJ_Q, PROJ_K, PROJ_V, PROJ_O, PROJ_GATE, PROJ_UP, PROJ_DOWN, N_PROJECTIONS };
 /* Outputs N and inputs K of a projection. */
 void projection_shape(const struct model_config *c, enum projection p, size_t *n, size_t *k);
+/* Projections that adapters change, the first so many: all, or where layers have experts those of attention. */
+static inline size_t projections_of(const struct model_config *c)
+{
+    return c->n_experts > 0 ? PROJ_GATE : N_PROJECTIONS;
+}
 const char *projection_hf_name(enum projection p); /* "self_attn.q_proj" */
 
 struct lora {
@@ -29,6 +34,7 @@ struct lora {
 
 struct adapter {
     size_t rank, n_layers, n_values;
+    size_t n_projections; /* of a layer: projections_of */
     float alpha, scale;
     float *values, *grads;
     struct lora (*layers)[N_PROJECTIONS];

@@ -135,6 +135,8 @@ static void rotate_row(const struct model_config *c, const struct rotation *r, s
     const size_t turned = config_rotary_width(c);
 
     rope_row(turned, r->cos_, r->sin_, r->pos[row], false, c->n_heads, d, r->q + row * qd);
+    if (r->q_scale != NULL)
+        kernels()->scale(qd, r->q_scale[r->pos[row]], r->q + row * qd);
     rope_row(turned, r->cos_, r->sin_, r->pos[row], false, c->n_kv_heads, d, r->k + row * kd);
 }
 

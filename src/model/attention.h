@@ -32,6 +32,7 @@ struct rotation {
     const float *cos_, *sin_; /* [positions, rotary width / 2] */
     const uint32_t *pos;      /* [M] */
     float *q, *k;             /* [M, H*D], [M, K*D] */
+    const float *q_scale; /* [positions] what rotated queries are multiplied by; NULL: nothing */
 };
 void attention_store(const struct attention_plan *plan, size_t layer, const struct rotation *rotate,
                      const float *k, const float *v);

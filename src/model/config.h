@@ -2,8 +2,8 @@
  * config.h - the shape of a model, whatever file it came from. Letters as in docs/NOTATION.md.
  *
  * Read from a GGUF file's keys or from Hugging Face's config.json. What the numbers promise is checked here: they lie
- * within limits.h and fit each other. A key that would make the model compute something that hone does not (experts,
- * soft-caps, other biases) is refused by name rather than overlooked.
+ * within limits.h and fit each other. A key that would make the model compute something that hone does not (soft-caps, other
+ * biases) is refused by name rather than overlooked.
  *
  * Families differ by the fields below, never by another forward pass; a field that is 0 is as in Llama 2.
  */
@@ -52,7 +52,7 @@ struct model_config {
     size_t n_heads;    /* H */
     size_t n_kv_heads; /* K, divides H */
     size_t head_width; /* D, even */
-    size_t hidden;     /* F */
+    size_t hidden;     /* F, of one expert where there are several */
     size_t vocab;      /* V, rows of the embedding; the tokenizer may have fewer ids */
     size_t context;    /* positions the model was made for */
     double rms_eps;
@@ -69,6 +69,12 @@ struct model_config {
     /* Each 0 where there is none: of embeddings; of what a layer's two parts add to the residual stream; in the place of
        1 / sqrt(D); logits are divided by the last. */
     double embedding_scale, residual_scale, attention_scale, logit_divisor;
+    /* Queries are multiplied by 1 + query_growth * ln(1 + floor(position / query_span)) (Ministral 3); 0: they are not. */
+    double query_growth, query_span;
+    /* Experts of a feed-forward layer, `hidden` wide each, and how many of them a row takes; 0: it is one for all rows. */
+    size_t n_experts, n_chosen;
+    bool
+        shares_of_all; /* a row's shares in its experts are of a softmax over all, not over those that it takes */
     bool tied_head; /* the head is the embedding */
     int bos;        /* -1: none */
     bool add_bos;   /* text is begun with bos when no template does */
@@ -84,6 +90,12 @@ struct model_config {
 static inline size_t config_rotary_width(const struct model_config *c)
 {
     return c->rotary_width > 0 ? c->rotary_width : c->head_width;
+}
+
+/* Values of a row between the two halves of a feed-forward layer, those of all experts that it takes. */
+static inline size_t config_inner_width(const struct model_config *c)
+{
+    return c->hidden * (c->n_experts > 0 ? c->n_chosen : 1);
 }
 
 struct family; /* model/family.h */

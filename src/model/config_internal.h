@@ -33,6 +33,9 @@ MUST_CHECK bool config_rope_json(const json_t *root, const char *what, const str
                                  struct model_config *c, struct error *err);
 MUST_CHECK bool config_rope_gguf(struct gguf_keys *k, const struct family *fam,
                                  struct model_config *c, struct error *err);
+/* YaRN's attention factor where a file tells it by "yarn_log_multiplier", as llama.cpp understands that. */
+MUST_CHECK bool config_rope_gguf_log_multiplier(struct gguf_keys *k, struct rope_spec *r,
+                                                struct error *err);
 MUST_CHECK bool config_layers_json(const json_t *root, const char *what, const struct family *fam,
                                    struct model_config *c, struct error *err);
 MUST_CHECK bool config_layers_gguf(struct gguf_keys *k, const struct family *fam,

@@ -266,6 +266,17 @@ static bool scaling_read(struct gguf_keys *k, struct rope_spec *r, struct error 
     return true;
 }
 
+bool config_rope_gguf_log_multiplier(struct gguf_keys *k, struct rope_spec *r, struct error *err)
+{
+    double scale_all = 0;
+
+    if (!config_gguf_number(k, "rope.scaling.yarn_log_multiplier", &scale_all, err))
+        return false;
+    if (r->scaling == ROPE_YARN && scale_all > 0)
+        r->attention_factor = stretched(r->factor, 1) / stretched(r->factor, scale_all);
+    return true;
+}
+
 bool config_rope_gguf(struct gguf_keys *k, const struct family *fam, struct model_config *c,
                       struct error *err)
 {

@@ -40,7 +40,7 @@ const char *export_dtype_name(enum dtype t)
 
 enum dtype export_dtype_default(const struct model_files *f, bool gguf)
 {
-    const enum dtype t = model_files_weight(f, W_DOWN, 0).dtype;
+    const enum dtype t = model_files_weight(f, W_O, 0).dtype;
 
     if (t == DTYPE_F32 || t == DTYPE_F16 || t == DTYPE_BF16)
         return t;
@@ -57,7 +57,7 @@ size_t lora_groups(const char *const patterns[N_WEIGHT_NAMES], const struct adap
 {
     size_t n = 0;
 
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < a->n_projections; p++) {
         const char *pattern = patterns[projection_weight[p]];
         const struct lora *w = &a->layers[layer][p];
         struct lora_group *g = n > 0 ? &out[n - 1] : NULL; /* fused ones are neighbours */

@@ -63,12 +63,15 @@ struct family {
      */
     const char *gguf_tensor[N_WEIGHT_NAMES];
     const char *hf_tensor[N_WEIGHT_NAMES];
+    /* Of gate, up and down where layers have experts: of a folder each expert's own, '@' standing for its number; of GGUF
+       those of all experts together. */
+    const char *gguf_experts[3], *hf_experts[3];
     const struct fixed_key *gguf_fixed, *hf_fixed;
 };
 
 extern const struct family family_llama, family_mistral, family_ministral, family_smollm3,
     family_granite, family_qwen2, family_qwen3, family_phi3, family_olmo2, family_olmo3,
-    family_gemma3;
+    family_gemma3, family_ministral3, family_qwen3_moe;
 
 /* NULL where no family is called so. */
 const struct family *family_of_gguf(struct str arch);

@@ -38,17 +38,26 @@
 #define HF_PLAIN_NAMES HF_OUTER_NAMES, HF_ATTN_NAMES, HF_FFN_NAMES, HF_NORM_NAMES
 
 /* What no family here has. */
-#define GGUF_FIXED_EVERYWHERE                                                                      \
-    {"rope.scale_linear", "1", "rope scalings"}, {"expert_count", "0", "mixtures of experts"},     \
+#define GGUF_FIXED_COMMON                                                                          \
+    {"rope.scale_linear", "1", "rope scalings"},                                                   \
         {"attention.clamp_kqv", "null", "clamped values"},                                         \
         {"attention.causal", "true", "models that see what follows"},                              \
-        {"rope.scaling.yarn_log_multiplier", "0", "other attention factors"},                      \
         {"rope.scaling.yarn_ext_factor", "1", "other extrapolations"},                             \
-        {"attention.temperature_length", "null", "scales by position"},                            \
+        {"attention.temperature_length", "null", "other scales by position"},                      \
         {"attn_logit_softcapping", "0", "soft-caps"},                                              \
     {                                                                                              \
         "final_logit_softcapping", "0", "soft-caps"                                                \
     }
+#define GGUF_FIXED_DENSE                                                                           \
+    {                                                                                              \
+        "expert_count", "0", "mixtures of experts"                                                 \
+    }
+#define GGUF_FIXED_YARN                                                                            \
+    {"rope.scaling.yarn_log_multiplier", "0", "other attention factors"},                          \
+    {                                                                                              \
+        "attention.temperature_scale", "0", "scales by position"                                   \
+    }
+#define GGUF_FIXED_EVERYWHERE GGUF_FIXED_COMMON, GGUF_FIXED_DENSE, GGUF_FIXED_YARN
 #define GGUF_FIXED_SCALES                                                                          \
     {"attention.scale", "null", "other attention scales"}, {"logit_scale", "1", "logit scales"},   \
         {"embedding_scale", "1", "embedding scales"},                                              \

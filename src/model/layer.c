@@ -134,9 +134,9 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
     s.row_inv = layer_room(a, rows * c->n_heads);
     s.att = layer_room(a, rows * c->n_heads * c->head_width);
     s.mid = layer_room(a, rows * c->width);
-    s.gate = layer_room(a, rows * c->hidden);
-    s.up = layer_room(a, rows * c->hidden);
-    for (size_t p = 0; p < N_PROJECTIONS && rank > 0; p++)
+    s.gate = layer_room(a, rows * config_inner_width(c));
+    s.up = layer_room(a, rows * config_inner_width(c));
+    for (size_t p = 0; p < projections_of(c) && rank > 0; p++)
         s.u[p] = layer_room(a, rows * rank);
     if (c->qk_norm != QK_NORM_NONE) {
         s.raw_q = layer_room(a, rows * c->n_heads * c->head_width);
@@ -149,6 +149,13 @@ struct layer_state layer_state_make(const struct model *m, size_t rank, size_t r
     return s;
 }
 
+/* Values of the widest row that is rounded; those of experts have their own place. */
+static size_t widest_rounded(const struct model_config *c)
+{
+    return size_max(size_max(c->width, c->n_experts > 0 ? 0 : c->hidden),
+                    c->n_heads * c->head_width);
+}
+
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size_t n_by,
                                         struct arena *a)
 {
@@ -157,14 +164,15 @@ struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size
         .norm = layer_room(a, rows * c->width),
         .k = layer_room(a, rows * c->n_kv_heads * c->head_width),
         .v = layer_room(a, rows * c->n_kv_heads * c->head_width),
-        .act = layer_room(a, rows * c->hidden),
+        .act = c->n_experts > 0 ? NULL : layer_room(a, rows * c->hidden),
         .parts = ARENA_ARRAY(a, struct matmul_part, MOST_SIDE_BY_SIDE * (1 + n_by))};
 
     if (m->precision == PRECISION_INT8) {
         t.rounded = ARENA_NEW(a, struct rounded);
-        *t.rounded = rounded_room(
-            rows, size_max(size_max(c->width, c->hidden), c->n_heads * c->head_width), a);
+        *t.rounded = rounded_room(rows, widest_rounded(c), a);
     }
+    if (c->n_experts > 0)
+        t.experts = experts_scratch_make(m, rows, m->precision == PRECISION_INT8, a);
     return t;
 }
 
@@ -174,7 +182,7 @@ static struct rounded *rounding(const struct layer_scratch *t, size_t k)
     return k % ROUNDED_BLOCK == 0 ? t->rounded : NULL;
 }
 
-static size_t rounded_row_bytes(size_t k)
+size_t rounded_row_bytes(size_t k)
 {
     return k + k / ROUNDED_BLOCK *
                    (2 * sizeof(float) + 2 * sizeof(int32_t) + sizeof(struct rounded_apart));
@@ -183,14 +191,13 @@ static size_t rounded_row_bytes(size_t k)
 size_t layer_row_bytes(const struct model *m, size_t rank)
 {
     const struct model_config *c = &m->config;
-    const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
+    const size_t kd = c->n_kv_heads * c->head_width;
     const size_t state = saved_layout_of(c, rank).stride - c->width - 2 * kd;
-    const size_t scratch = c->width + 2 * kd + c->hidden;
+    const size_t scratch = c->width + 2 * kd + (c->n_experts > 0 ? 0 : c->hidden);
 
     return (state + scratch) * sizeof(float) +
-           (m->precision == PRECISION_INT8
-                ? rounded_row_bytes(size_max(size_max(c->width, c->hidden), hd))
-                : 0);
+           (m->precision == PRECISION_INT8 ? rounded_row_bytes(widest_rounded(c)) : 0) +
+           (c->n_experts > 0 ? experts_row_bytes(m) : 0);
 }
 
 /* Queries or keys become what is rotated: biases first, then norms of what raw holds. */
@@ -229,18 +236,12 @@ static const float *part_input(const struct model *m, size_t rows, const float *
     return x;
 }
 
-/* to += what a part's last linear layer makes of x, behind a norm or scaled where the model has that; raw: before the norm. */
-static void part_output(const struct linear *of, enum projection p, const float *x,
-                        const float *norm, float *raw, float *to)
+/* to += what a part computed, in raw where a norm is behind it, else in the scratch's norm, which nobody reads any more. */
+static void add_output(const struct linear *of, const float *norm, const float *raw, float *to)
 {
     const struct model_config *c = &of->m->config;
-    float *sum = of->t->norm; /* nobody reads it any more */
+    float *sum = of->t->norm;
 
-    if (norm == NULL && !(c->residual_scale > 0)) {
-        linear(of, &p, 1, x, &to, true);
-        return;
-    }
-    linear(of, &p, 1, x, norm != NULL ? &raw : &sum, false);
     if (norm != NULL)
         rms_norm(of->rows, c->width, raw, c->width, norm, (float)c->rms_eps, sum, c->width, NULL);
     if (c->residual_scale > 0)
@@ -248,12 +249,46 @@ static void part_output(const struct linear *of, enum projection p, const float 
     add_rows(of->rows, c->width, sum, c->width, to, c->width);
 }
 
+/* to += what a part's last linear layer makes of x, behind a norm or scaled where the model has that; raw: before the norm. */
+static void part_output(const struct linear *of, enum projection p, const float *x,
+                        const float *norm, float *raw, float *to)
+{
+    float *sum = of->t->norm; /* nobody reads it any more */
+
+    if (norm == NULL && !(of->m->config.residual_scale > 0)) {
+        linear(of, &p, 1, x, &to, true);
+        return;
+    }
+    linear(of, &p, 1, x, norm != NULL ? &raw : &sum, false);
+    add_output(of, norm, raw, to);
+}
+
+/* x becomes s's gate and up, then what they make of it, which is added to out. */
+static void feed_forward(const struct linear *of, const float *x, const float *norm, float *out)
+{
+    static const enum projection wide[] = {PROJ_GATE, PROJ_UP};
+    const struct model_config *c = &of->m->config;
+    struct layer_state *s = of->s;
+    const struct layer_scratch *t = of->t;
+
+    if (c->n_experts > 0) {
+        experts_forward(of->m, of->layer, of->rows, x, &t->experts, s->gate, s->up,
+                        norm != NULL ? s->ffn_out : t->norm);
+        add_output(of, norm, s->ffn_out, out);
+        return;
+    }
+    linear(of, wide, 2, x, (float *[]){s->gate, s->up}, false);
+    (c->activation == ACT_SILU ? swiglu_and : geglu_and)(of->rows, c->hidden, s->gate, s->up,
+                                                         t->act, rounding(t, c->hidden));
+    part_output(of, PROJ_DOWN, t->act, norm, s->ffn_out, out);
+}
+
 static struct rotation rotation_of(const struct model *m, size_t layer, const uint32_t *pos,
                                    float *q, float *k)
 {
     const struct rope_table *t = &m->rope[m->config.layers[layer].rope];
 
-    return (struct rotation){t->cos_, t->sin_, pos, q, k};
+    return (struct rotation){t->cos_, t->sin_, pos, q, k, m->query_scale};
 }
 
 void layer_forward(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
@@ -264,7 +299,7 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     const struct layer_weights *w = &m->layers[layer];
     const struct linear of = {
         .m = m, .by = by, .n_by = n_by, .layer = layer, .rows = rows, .s = s, .t = t};
-    static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V}, wide[] = {PROJ_GATE, PROJ_UP};
+    static const enum projection inner[] = {PROJ_Q, PROJ_K, PROJ_V};
     const size_t hd = c->n_heads * c->head_width, kd = c->n_kv_heads * c->head_width;
     const bool normed = w->q_norm != NULL, turned = c->layers[layer].rope != ROPE_NONE;
 
@@ -283,10 +318,7 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
         round_rows(rows, hd, s->att, hd, t->rounded);
     part_output(&of, PROJ_O, s->att, w->attn_post_norm, s->att_out, s->mid);
     x = part_input(m, rows, s->mid, w->ffn_norm, s->r2, out, t);
-    linear(&of, wide, 2, x, (float *[]){s->gate, s->up}, false);
-    (c->activation == ACT_SILU ? swiglu_and : geglu_and)(rows, c->hidden, s->gate, s->up, t->act,
-                                                         rounding(t, c->hidden));
-    part_output(&of, PROJ_DOWN, t->act, w->ffn_post_norm, s->ffn_out, out);
+    feed_forward(&of, x, w->ffn_post_norm, out);
 }
 
 void layer_store_kv(const struct model *m, const struct adapter_rows *by, size_t n_by, size_t layer,
@@ -391,6 +423,17 @@ static void ready_heads_back(const struct backward *b, size_t n_heads, const flo
     rms_norm_back(rows, n, raw, n, norm, r, dy, n, d, n);
 }
 
+static void experts_part_back(const struct backward *b)
+{
+    const struct layer_weights *w = &b->m->layers[b->layer];
+    const struct layer_state *s = b->s;
+    const float *dy = part_output_back(b, w->ffn_post_norm, s->ffn_out);
+    const float *x = part_input_again(b, s->mid, w->ffn_norm);
+
+    experts_backward(b->m, b->layer, b->rows, x, s->gate, s->up, dy, b->dnorm, b->a);
+    part_input_back(b, s->mid, w->ffn_norm, s->r2, NULL);
+}
+
 static void feed_forward_back(const struct backward *b)
 {
     const struct model *m = b->m;
@@ -434,6 +477,8 @@ static void attention_part_back(const struct backward *b, const uint32_t *pos,
     if (c->layers[b->layer].rope != ROPE_NONE) {
         const struct rotation r = rotation_of(m, b->layer, pos, dq, dk);
 
+        for (size_t i = 0; r.q_scale != NULL && i < rows; i++)
+            kernels()->scale(hd, r.q_scale[pos[i]], dq + i * hd);
         rope_rows(rows, config_rotary_width(c), r.cos_, r.sin_, pos, true,
                   (struct heads[]){{c->n_heads, dq, hd, c->head_width},
                                    {c->n_kv_heads, dk, kd, c->head_width}},
@@ -466,7 +511,10 @@ void layer_backward(const struct model *m, const struct adapter *ad, size_t laye
                                .du = ad == NULL ? NULL : layer_room(a, rows * ad->rank),
                                .dx = dx};
 
-    feed_forward_back(&b);
+    if (m->config.n_experts > 0)
+        experts_part_back(&b);
+    else
+        feed_forward_back(&b);
     attention_part_back(&b, pos, plan);
 }
 
@@ -485,14 +533,14 @@ static struct parts parts_of_state(const struct model_config *c, size_t rank,
     struct parts p = {.q = s->q + i * hd,
                       .att = s->att + i * hd,
                       .mid = s->mid + i * c->width,
-                      .gate = s->gate + i * c->hidden,
-                      .up = s->up + i * c->hidden,
+                      .gate = s->gate + i * config_inner_width(c),
+                      .up = s->up + i * config_inner_width(c),
                       .row_max = s->row_max + i * c->n_heads,
                       .row_inv = s->row_inv + i * c->n_heads,
                       .r1 = s->r1 + i,
                       .r2 = s->r2 + i};
 
-    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+    for (size_t k = 0; k < projections_of(c) && rank > 0; k++)
         p.u[k] = s->u[k] + i * rank;
     if (s->raw_q != NULL) {
         p.raw_q = s->raw_q + i * hd;
@@ -506,7 +554,8 @@ static struct parts parts_of_state(const struct model_config *c, size_t rank,
 }
 
 /* values: of a row that is kept, at its layer */
-static struct parts parts_of_saved(const struct saved_layout *at, size_t rank, float *values)
+static struct parts parts_of_saved(const struct model_config *c, const struct saved_layout *at,
+                                   size_t rank, float *values)
 {
     struct parts p = {.q = values + at->q,
                       .att = values + at->att,
@@ -522,7 +571,7 @@ static struct parts parts_of_saved(const struct saved_layout *at, size_t rank, f
                       .att_out = values + at->att_out,
                       .ffn_out = values + at->ffn_out};
 
-    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+    for (size_t k = 0; k < projections_of(c) && rank > 0; k++)
         p.u[k] = values + at->u + k * rank;
     return p;
 }
@@ -540,13 +589,13 @@ static void copy_parts(const struct model_config *c, size_t rank, const struct p
     copy(to->q, from->q, hd);
     copy(to->att, from->att, hd);
     copy(to->mid, from->mid, c->width);
-    copy(to->gate, from->gate, c->hidden);
-    copy(to->up, from->up, c->hidden);
+    copy(to->gate, from->gate, config_inner_width(c));
+    copy(to->up, from->up, config_inner_width(c));
     copy(to->row_max, from->row_max, c->n_heads);
     copy(to->row_inv, from->row_inv, c->n_heads);
     *to->r1 = *from->r1;
     *to->r2 = *from->r2;
-    for (size_t k = 0; k < N_PROJECTIONS && rank > 0; k++)
+    for (size_t k = 0; k < projections_of(c) && rank > 0; k++)
         copy(to->u[k], from->u[k], rank);
     if (c->qk_norm != QK_NORM_NONE) {
         copy(to->raw_q, from->raw_q, hd);
@@ -599,7 +648,7 @@ static void keep_row(void *ctx, size_t i, int thread)
     copy(values, w->x + i * w->c->width, w->c->width);
     if (is_lean(w, i))
         return;
-    const struct parts to = parts_of_saved(&w->at, w->rank, values),
+    const struct parts to = parts_of_saved(w->c, &w->at, w->rank, values),
                        from = parts_of_state(w->c, w->rank, w->state, i);
     copy_parts(w->c, w->rank, &to, &from);
     copy(values + w->at.k, w->k + i * kd, kd);
@@ -644,7 +693,7 @@ static void fetch_row(void *ctx, size_t i, int thread)
     if (is_lean(w, i))
         return;
     const struct parts to = parts_of_state(w->c, w->rank, w->state, i),
-                       from = parts_of_saved(&w->at, w->rank, values_of(w, i));
+                       from = parts_of_saved(w->c, &w->at, w->rank, values_of(w, i));
     copy_parts(w->c, w->rank, &to, &from);
 }
 

@@ -5,6 +5,7 @@
 #define HONE_MODEL_LAYER_INTERNAL_H
 
 #include "model/attention.h"
+#include "model/experts_internal.h"
 #include "model/model.h"
 #include "model/saved.h"
 
@@ -25,7 +26,7 @@ struct layer_state {
     float *row_max, *row_inv; /* [M, H] */
     float *att;               /* [M, H*D] */
     float *mid;               /* [M, C] after attention */
-    float *gate, *up;         /* [M, F] */
+    float *gate, *up;         /* [M, F], of experts [M, n_chosen, F] */
     size_t rank;              /* R; of several adapters the largest; 0: there is none */
     float *u[N_PROJECTIONS];  /* [M, R] s A x */
     float *raw_q, *raw_k;     /* [M, H*D], [M, K*D] before their norms; NULL: they have none */
@@ -40,11 +41,13 @@ struct layer_scratch {
     float *norm, *k, *v, *act;
     struct rounded *rounded;   /* NULL: the model's precision is F32 */
     struct matmul_part *parts; /* of linear layers that read the same rows */
+    struct experts_scratch experts;
 };
 /* n_by: see layer_forward. */
 struct layer_scratch layer_scratch_make(const struct model *m, size_t rows, size_t n_by,
                                         struct arena *a);
 
+size_t rounded_row_bytes(size_t k); /* of a rounded row */
 /* Bytes of a row of both. */
 size_t layer_row_bytes(const struct model *m, size_t rank);
 

@@ -61,8 +61,24 @@ static bool rope_table(struct model *m, size_t which, struct error *err)
     return true;
 }
 
+/* In double, rounded once. */
+static bool query_scales(struct model *m, struct error *err)
+{
+    const struct model_config *c = &m->config;
+
+    m->query_scale =
+        arena_try(&m->arena, m->max_positions, sizeof(float), "scales of queries", err);
+    for (size_t p = 0; m->query_scale != NULL && p < m->max_positions; p++)
+        m->query_scale[p] =
+            (float)(1 + c->query_growth * log(1 + floor((double)p / c->query_span)));
+    return m->query_scale != NULL;
+}
+
 bool model_make_rope(struct model *m, struct error *err)
 {
+    m->query_scale = NULL;
+    if (m->config.query_growth > 0 && !query_scales(m, err))
+        return false;
     for (size_t which = 0; which < 2; which++) {
         bool needed = false;
 
@@ -71,6 +87,30 @@ bool model_make_rope(struct model *m, struct error *err)
         if (needed && !rope_table(m, which, err))
             return false;
     }
+    return true;
+}
+
+/* A layer's router and experts. */
+static bool load_experts(struct model *m, size_t l, struct error *err)
+{
+    static const enum weight_name names[N_EXPERT_PARTS] = {
+        [EXPERT_GATE] = W_GATE, [EXPERT_UP] = W_UP, [EXPERT_DOWN] = W_DOWN};
+    const size_t n = m->config.n_experts;
+    struct layer_weights *to = &m->layers[l];
+    const struct matrix_view router = model_files_weight(m->files, W_ROUTER, l);
+    char name[160];
+
+    to->experts = arena_try(&m->arena, n, sizeof *to->experts, "experts", err);
+    if (to->experts == NULL || !pack_matrix(&router, &m->arena, &to->router, "a router", err))
+        return false;
+    for (size_t e = 0; e < n; e++)
+        for (size_t p = 0; p < N_EXPERT_PARTS; p++) {
+            const struct matrix_view w = model_files_expert(m->files, names[p], l, e);
+
+            snprintf(name, sizeof name, "expert %zu of layer %zu", e, l);
+            if (!pack_matrix(&w, &m->arena, &to->experts[e].part[p], name, err))
+                return false;
+        }
     return true;
 }
 
@@ -83,7 +123,9 @@ static bool load(struct model *m, struct error *err)
     for (size_t l = 0; l < c->n_layers; l++) {
         struct layer_weights *to = &m->layers[l];
 
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        if (c->n_experts > 0 && !load_experts(m, l, err))
+            return false;
+        for (size_t p = 0; p < projections_of(c); p++) {
             const struct matrix_view w = model_files_weight(m->files, projection_weight[p], l);
 
             weight_hf_name(projection_weight[p], l, name);
@@ -199,6 +241,7 @@ static const char *untrained(const struct model_config *c)
            : c->residual_scale > 0          ? "a scaled residual stream"
            : c->logit_divisor > 0           ? "divided logits"
            : c->activation != ACT_SILU      ? "another activation than SiLU"
+           : c->n_experts > 0               ? "experts"
            : strcmp(c->family, "phi3") == 0 ? "several weights in one tensor"
                                             : NULL;
 }

@@ -13,8 +13,15 @@
 /* What a projection is called among a file's weights. */
 extern const enum weight_name projection_weight[N_PROJECTIONS];
 
+enum expert_part { EXPERT_GATE, EXPERT_UP, EXPERT_DOWN, N_EXPERT_PARTS };
+struct expert_weights {
+    struct packed part[N_EXPERT_PARTS];
+};
+
 struct layer_weights {
-    struct packed proj[N_PROJECTIONS];
+    struct packed proj[N_PROJECTIONS]; /* with experts only those of attention, projections_of */
+    struct packed router;              /* [E, C] */
+    struct expert_weights *experts;    /* [E]; NULL: there are none */
     /* What the config does not ask for is NULL. */
     float *attn_norm, *ffn_norm;           /* [C] */
     float *attn_post_norm, *ffn_post_norm; /* [C] */
@@ -62,6 +69,7 @@ struct model {
     struct rope_table {
         float *cos_, *sin_; /* [max_positions, rotary width / 2]; NULL: no layer needs it */
     } rope[2];
+    float *query_scale;        /* [max_positions]: the config's query_growth; NULL: none */
     struct full_weights *full; /* NULL while frozen */
 };
 

@@ -52,6 +52,7 @@ static void weight_shape(const struct model_files *f, const struct shape_words *
         [W_GATE] = {hidden, width},
         [W_UP] = {hidden, width},
         [W_DOWN] = {width, hidden},
+        [W_ROUTER] = {{c->n_experts, words->experts}, width},
         [W_Q_BIAS] = {one, heads},
         [W_K_BIAS] = {one, kv_heads},
         [W_V_BIAS] = {one, kv_heads},
@@ -75,6 +76,12 @@ static bool weight_is_there(const struct model_config *c, enum weight_name name)
     case W_ATTN_POST_NORM:
     case W_FFN_POST_NORM:
         return c->norm_place != NORM_BEFORE;
+    case W_GATE:
+    case W_UP:
+    case W_DOWN:
+        return c->n_experts == 0;
+    case W_ROUTER:
+        return c->n_experts > 0;
     case W_Q_BIAS:
     case W_K_BIAS:
     case W_V_BIAS:
@@ -191,11 +198,75 @@ static uint32_t *interleaved_rows(struct model_files *f, struct error *err)
     return order;
 }
 
+/* One tensor [E, rows, cols] of all experts, or each expert's own. */
+static bool bind_expert(struct model_files *f, const char *pattern, size_t layer, size_t expert,
+                        const struct shape_words *words, enum weight_name name,
+                        struct matrix_view *out, struct error *err)
+{
+    const char *at = strchr(pattern, '@');
+    struct dimension want[3] = {{f->config.n_experts, words->experts}};
+    const size_t n_dims = at != NULL ? 2 : 3;
+    char text[128], own[128];
+
+    family_tensor_name(pattern, layer, ".weight", text, sizeof text);
+    if (at != NULL) {
+        at = strchr(text, '@');
+        snprintf(own, sizeof own, "%.*s%zu%.64s", (int)(at - text), text, expert, at + 1);
+    }
+    const char *tensor = at != NULL ? own : text;
+    struct file_tensor *t = tensor_find(f, tensor);
+    if (t == NULL)
+        return fail(err, ERR_INVALID, "%s: the tensor %s is missing", f->path, tensor);
+    weight_shape(f, words, name, &want[1], &want[2]);
+    if (t->n_dims != n_dims)
+        return fail(err, ERR_INVALID, "%s: the tensor %s has %zu dimensions, %zu were expected",
+                    f->path, tensor, t->n_dims, n_dims);
+    for (size_t d = 0; d < n_dims; d++) {
+        const struct dimension *w = &want[3 - n_dims + d];
+
+        if (t->dims[d] != w->size)
+            return fail_param(err, ERR_INVALID, w->word,
+                              "%s: %s is %zu, but the tensor %s has %zu in its dimension %zu",
+                              words->file, w->word, w->size, tensor, t->dims[d], d);
+    }
+    const size_t before = n_dims == 3 ? expert * want[1].size : 0;
+    *out = (struct matrix_view){.dtype = t->dtype,
+                                .rows = want[1].size,
+                                .cols = want[2].size,
+                                .data = (const char *)t->data +
+                                        before * dtype_bytes(t->dtype, want[2].size),
+                                .scale = t->scale,
+                                .scale_row = before};
+    t->used = true;
+    return true;
+}
+
+static bool bind_experts(struct model_files *f, const struct shape_words *words, struct error *err)
+{
+    static const enum weight_name names[] = {W_GATE, W_UP, W_DOWN};
+    const char *const *patterns = f->gguf != NULL ? f->family->gguf_experts : f->family->hf_experts;
+    const size_t n = f->config.n_experts;
+
+    if (n == 0)
+        return true;
+    if (f->n_tensors <
+        3 * f->config.n_layers) /* so many layers and experts are only said to be there */
+        return fail(err, ERR_INVALID, "%s has %zu tensors, too few for %zu layers with experts",
+                    f->path, f->n_tensors, f->config.n_layers);
+    f->experts = arena_try(&f->arena, f->config.n_layers * n, sizeof *f->experts,
+                           "the list of experts", err);
+    for (size_t i = 0; f->experts != NULL && i < f->config.n_layers * n; i++)
+        for (size_t p = 0; p < COUNT_OF(names); p++)
+            if (!bind_expert(f, patterns[p], i / n, i % n, words, names[p], &f->experts[i][p], err))
+                return false;
+    return f->experts != NULL;
+}
+
 static bool left_over(const struct model_files *f, const struct file_tensor *t, struct error *err)
 {
     return fail(
         err, ERR_UNSUPPORTED,
-        "%s: the tensor %s is none of a plain %s model's (other biases, scalings and experts are not supported)",
+        "%s: the tensor %s is none of a plain %s model's (other biases and scalings are not supported)",
         f->path, shown(str_of(t->name)).text, f->family->name);
 }
 
@@ -235,6 +306,8 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
             t->used = true;
         }
     }
+    if (!bind_experts(f, words, err))
+        return false;
     for (size_t i = 0; i < f->n_tensors; i++)
         if (!f->tensors[i].used)
             return left_over(f, &f->tensors[i], err);
@@ -363,6 +436,13 @@ struct matrix_view model_files_weight(const struct model_files *f, enum weight_n
     return f->weights[i];
 }
 
+struct matrix_view model_files_expert(const struct model_files *f, enum weight_name name,
+                                      size_t layer, size_t expert)
+{
+    assert(f->experts != NULL && layer < f->config.n_layers && expert < f->config.n_experts);
+    return f->experts[layer * f->config.n_experts + expert][name - W_GATE];
+}
+
 const struct tokenizer *model_files_tokenizer(const struct model_files *f)
 {
     return f->tokenizer;
@@ -395,7 +475,8 @@ void weight_hf_name(enum weight_name name, size_t layer, char out[96])
 {
     /* an adapter is one of Llama's projections, whatever tensors a family's files keep them in; the rest is others' */
     const char *const patterns[] = {family_llama.hf_tensor[name], family_qwen2.hf_tensor[name],
-                                    family_gemma3.hf_tensor[name]};
+                                    family_gemma3.hf_tensor[name],
+                                    family_qwen3_moe.hf_tensor[name]};
     size_t i = 0;
 
     while (patterns[i] == NULL)

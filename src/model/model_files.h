@@ -35,6 +35,7 @@ enum weight_name { /* each is a matrix [rows, cols] that turns cols inputs into 
                    W_GATE,       /* [F, C] */
                    W_UP,         /* [F, C] */
                    W_DOWN,       /* [C, F] */
+                   W_ROUTER, /* [E, C]; of layers with experts, which have no gate, up and down of their own */
                    /* where the config asks for them, else their data is NULL; each one row */
                    W_Q_BIAS,
                    W_K_BIAS,
@@ -66,6 +67,9 @@ const struct model_config *model_files_config(const struct model_files *f);
    tied. Lives as long as f. */
 struct matrix_view model_files_weight(const struct model_files *f, enum weight_name name,
                                       size_t layer);
+/* W_GATE, W_UP or W_DOWN of one expert (0..E-1) of a layer that has experts. */
+struct matrix_view model_files_expert(const struct model_files *f, enum weight_name name,
+                                      size_t layer, size_t expert);
 /* The tokenizer belongs to f. */
 const struct tokenizer *model_files_tokenizer(const struct model_files *f);
 /* The chat template's source; {"", 0} where the model has none. */

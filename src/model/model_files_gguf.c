@@ -244,7 +244,9 @@ bool model_files_read_gguf(struct model_files *f, struct error *err)
         .kv_heads = arena_printf(&f->arena, "%s.attention.head_count_kv * %s.attention.key_length",
                                  arch, arch),
         .head = arena_printf(&f->arena, "%s.attention.key_length", arch),
-        .hidden = arena_printf(&f->arena, "%s.feed_forward_length", arch),
+        .hidden = arena_printf(&f->arena, "%s.%sfeed_forward_length", arch,
+                               f->config.n_experts > 0 ? "expert_" : ""),
+        .experts = arena_printf(&f->arena, "%s.expert_count", arch),
         .vocab = arena_printf(&f->arena, "%s.vocab_size", arch),
     };
     return tensors_list(f, err) && rope_factors_read(f, err) &&

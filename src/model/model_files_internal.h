@@ -36,13 +36,14 @@ struct model_files {
     size_t n_tensors;
     struct matrix_view *weights; /* [n_weights] */
     size_t n_weights;
-    char sha256[65]; /* "" until asked for */
+    struct matrix_view (*experts)[3]; /* [L * E] gate, up and down; NULL: there are none */
+    char sha256[65];                  /* "" until asked for */
 };
 
 /* What each form calls the numbers that a weight's shape comes from, for errors. */
 struct shape_words {
     const char *file; /* where they stand */
-    const char *width, *heads, *kv_heads, *head, *hidden, *vocab;
+    const char *width, *heads, *kv_heads, *head, *hidden, *vocab, *experts;
 };
 
 MUST_CHECK bool model_files_read_gguf(struct model_files *f, struct error *err);

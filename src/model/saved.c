@@ -37,15 +37,15 @@ struct saved_layout saved_layout_of(const struct model_config *c, size_t rank)
     l.att = l.q + hd;
     l.mid = l.att + hd;
     l.gate = l.mid + c->width;
-    l.up = l.gate + c->hidden;
-    l.k = l.up + c->hidden;
+    l.up = l.gate + config_inner_width(c);
+    l.k = l.up + config_inner_width(c);
     l.v = l.k + kd;
     l.row_max = l.v + kd;
     l.row_inv = l.row_max + c->n_heads;
     l.r1 = l.row_inv + c->n_heads;
     l.r2 = l.r1 + 1;
     l.u = l.r2 + 1;
-    l.raw_q = l.u + N_PROJECTIONS * rank;
+    l.raw_q = l.u + projections_of(c) * rank;
     l.raw_k = l.raw_q + (c->qk_norm != QK_NORM_NONE ? hd : 0);
     l.att_out = l.raw_k + (c->qk_norm != QK_NORM_NONE ? kd : 0);
     l.ffn_out = l.att_out + (c->norm_place != NORM_BEFORE ? c->width : 0);

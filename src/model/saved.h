@@ -5,7 +5,7 @@
  * those that training would compute again. Kept row by row, any set of rows can be put together to a pass later. They
  * hold until the weights or the adapter change. Pools and rows are used by one thread at a time.
  *
- *     values, layer by layer:  x [C], then unless lean: q, att [H*D], mid [C], gate, up [F], k, v [K*D],
+ *     values, layer by layer:  x [C], then unless lean: q, att [H*D], mid [C], gate, up [F, of each of its experts], k, v [K*D],
  *                              row_max, row_inv [H], r1, r2, u [7][R]; where the model has norms of queries and keys:
  *                              raw q, k before them; where it has norms behind: att_out, ffn_out [C] before them
  *     then                     last [C], the input of the final norm

@@ -332,12 +332,14 @@ size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool
         lean ? (c->n_layers + 1) * c->width * sizeof(float) : saved_row_bytes(c, rank);
     /* the layer's input and state, last, dx; the backward's own; and a layer anew with its input and output */
     const size_t state = saved_layout_of(c, rank).stride - 2 * kd + 2 * c->width;
-    size_t back = 2 * c->width + 4 * c->hidden + 2 * hd + 2 * kd + rank;
+    size_t back = 2 * c->width + (c->n_experts > 0 ? 0 : 4 * c->hidden) + 2 * hd + 2 * kd + rank;
     if (c->norm_place != NORM_BEFORE || c->residual_scale > 0)
         back += 4 * c->width;
     if (c->qk_norm != QK_NORM_NONE)
         back += 2 * (hd + kd);
     const size_t anew = lean ? layer_row_bytes(m, rank) + 2 * c->width * sizeof(float) : 0;
 
-    return rows * (kept + (state + back) * sizeof(float) + anew);
+    const size_t experts = c->n_experts > 0 ? experts_back_row_bytes(m) : 0;
+
+    return rows * (kept + (state + back) * sizeof(float) + experts + anew);
 }

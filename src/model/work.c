@@ -33,13 +33,37 @@ static double head_bytes(const struct model *m)
     return own > 0 ? own : matrix_bytes(m, W_EMBED, 0);
 }
 
-static double weight_bytes(const struct model *m)
+/* Of one expert; all of a layer are alike. */
+static double expert_bytes(const struct model *m, size_t layer)
 {
     double bytes = 0;
 
-    for (size_t l = 0; l < m->config.n_layers; l++)
-        for (size_t p = 0; p < N_PROJECTIONS; p++)
+    for (int name = W_GATE; name <= W_DOWN; name++) {
+        const struct matrix_view w = model_files_expert(m->files, (enum weight_name)name, layer, 0);
+
+        bytes += (double)(dtype_bytes(w.dtype, w.cols) * w.rows);
+    }
+    return bytes;
+}
+
+/* Experts of a layer that so many rows take, if each is as likely as any other. */
+static double experts_read(const struct model_config *c, double rows)
+{
+    const double missed = 1 - (double)c->n_chosen / (double)c->n_experts;
+
+    return (double)c->n_experts * (1 - pow(missed, rows));
+}
+
+static double weight_bytes(const struct model *m, double rows)
+{
+    const struct model_config *c = &m->config;
+    double bytes = 0;
+
+    for (size_t l = 0; l < c->n_layers; l++)
+        for (size_t p = 0; p < projections_of(c); p++)
             bytes += matrix_bytes(m, projection_weight[p], l);
+    for (size_t l = 0; c->n_experts > 0 && l < c->n_layers; l++)
+        bytes += matrix_bytes(m, W_ROUTER, l) + experts_read(c, rows) * expert_bytes(m, l);
     return bytes;
 }
 
@@ -57,7 +81,7 @@ static double bytes_of(const struct model *m, const struct work_rows *r)
 
     for (size_t l = 0; l < c->n_layers; l++)
         read += in_window(c, l, r->rows, r->read);
-    return (r->rows > 0 ? weight_bytes(m) : 0) + (r->logits > 0 ? head_bytes(m) : 0) +
+    return (r->rows > 0 ? weight_bytes(m, r->rows) : 0) + (r->logits > 0 ? head_bytes(m) : 0) +
            read * (double)kv_page_bytes(c) / (double)(c->n_layers * KV_PAGE);
 }
 
@@ -66,7 +90,7 @@ static double adapter_weights(const struct model *m, size_t rank)
 {
     double sum = 0;
 
-    for (int p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < projections_of(&m->config); p++) {
         size_t n, k;
 
         projection_shape(&m->config, (enum projection)p, &n, &k);
@@ -92,9 +116,13 @@ struct work work_forward(const struct model *m, const struct work_rows *r)
                             2 * r->rows * adapter_weights(m, r->rank),
                      .bytes = bytes_of(m, r)};
 
-    for (size_t l = 0; l < c->n_layers; l++)
-        for (int p = 0; p < N_PROJECTIONS; p++)
+    for (size_t l = 0; l < c->n_layers; l++) {
+        for (size_t p = 0; p < projections_of(c); p++)
             multiply(m, &m->layers[l].proj[p], r->rows, &w);
+        for (size_t p = 0; c->n_experts > 0 && p < N_EXPERT_PARTS; p++)
+            multiply(m, &m->layers[l].experts[0].part[p], r->rows * (double)c->n_chosen, &w);
+        w.f32 += 2 * r->rows * (double)(c->n_experts * c->width); /* the router, never in bytes */
+    }
     multiply(m, &m->head, r->logits, &w);
     return w;
 }
@@ -105,8 +133,11 @@ struct work work_backward(const struct model *m, const struct work_rows *r)
     double weights = 0;
 
     for (size_t l = 0; l < c->n_layers; l++)
-        for (int p = l == 0 ? PROJ_O : PROJ_Q; p < N_PROJECTIONS; p++)
+        for (size_t p = l == 0 ? PROJ_O : PROJ_Q; p < projections_of(c); p++)
             weights += (double)m->layers[l].proj[p].n * (double)m->layers[l].proj[p].k;
+    if (c->n_experts > 0) /* and the router, which is computed anew */
+        weights += (double)(c->n_layers * c->width) *
+                   (3 * (double)(c->n_chosen * c->hidden) + 2 * (double)c->n_experts);
     return (struct work){.f32 = 2 * r->rows * weights +
                                 2 * attention_operations(m, r->rows, r->seen) +
                                 4 * r->rows * adapter_weights(m, r->rank) +

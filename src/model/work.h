@@ -9,6 +9,9 @@
  *     backward, a row     2 (W - Q, K, V of the first layer) + 8 L H D c + 4 A
  *     logits' backward    2 V C
  *
+ * Where layers have experts, W has of each layer the router and as many experts as a row takes, and the backward computes the router
+ * once more; a pass of M rows reads E (1 - (1 - n_chosen / E)^M) of E experts, what they take if all are equally likely.
+ *
  * In a layer with a window c is at most that. (Summed over the rows of a pass: where some see less than a window and others more,
  * it is counted as if all saw their mean.)
  *

@@ -53,6 +53,7 @@ struct matmul_part {
     size_t m, ldx, ldy;
     const float *x;
     const struct rounded *rounded; /* the same rows, taken instead of x where w is whole; or NULL */
+    size_t first_rounded;          /* which of these is x's first */
     float *y;                      /* [M, N] (+)= x W^T, then times scale */
     float scale;                   /* 1 where it accumulates */
     bool accumulate;

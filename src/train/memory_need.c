@@ -30,7 +30,7 @@ static void full_values(const struct model *m, size_t *values, size_t *packed)
 
     *values = c->vocab * c->width * (tied ? 1 : 2) + c->width + 2 * c->width * c->n_layers;
     *packed = panels_of(c->vocab) * c->width;
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < projections_of(c); p++) {
         projection_shape(c, (enum projection)p, &n, &k);
         *values += c->n_layers * n * k;
         *packed += c->n_layers * panels_of(n) * k;
@@ -43,7 +43,7 @@ static void lora_values(const struct model_config *c, size_t rank, size_t *value
 
     *values = trained_values(c, rank);
     *packed = 0;
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < projections_of(c); p++) {
         projection_shape(c, (enum projection)p, &n, &k);
         *packed += c->n_layers * (panels_of(rank) * k + panels_of(n) * rank);
     }

@@ -94,7 +94,7 @@ size_t trained_values(const struct model_config *c, size_t rank)
 {
     size_t per_layer = 0, n, k;
 
-    for (size_t p = 0; p < N_PROJECTIONS; p++) {
+    for (size_t p = 0; p < projections_of(c); p++) {
         projection_shape(c, (enum projection)p, &n, &k);
         per_layer += rank > 0 ? rank * (n + k) : n * k;
     }

@@ -144,6 +144,35 @@ static void without_logit_divisor(struct model *m)
         m->final_norm[i] *= (float)m->config.logit_divisor;
 }
 
+static void without_query_growth(struct model *m)
+{
+    m->config.query_growth = 0;
+    turn_anew(m);
+}
+
+static void with_shares_of_all(struct model *m)
+{
+    m->config.shares_of_all = true;
+}
+
+static void with_shares_of_its_own(struct model *m)
+{
+    m->config.shares_of_all = false;
+}
+
+/* Every expert is the layer's first. */
+static void with_one_expert(struct model *m)
+{
+    EACH_LAYER(m, l)
+    for (size_t e = 1; e < m->config.n_experts; e++)
+        l->experts[e] = l->experts[0];
+}
+
+static void with_an_expert_less(struct model *m)
+{
+    m->config.n_chosen--;
+}
+
 /* ---- the cases ---- */
 
 #define WITHOUT_MOST 8
@@ -196,6 +225,12 @@ static const struct family_case {
      true,
      {without_scaling, without_embedding_scale, without_k_norm, without_norm_behind_attention,
       with_a_window_one_longer, with_windows_everywhere, with_one_rotation}},
+    {"ministral3", true, true, {without_query_growth, without_scaling}},
+    {"qwen3-moe",
+     true,
+     true,
+     {without_q_norm, without_k_norm, with_shares_of_all, with_one_expert, with_an_expert_less}},
+    {"qwen3-moe-shares", true, false, {with_shares_of_its_own, with_one_expert}},
 };
 
 static const char *in_case(struct arena *a, const char *name, const char *file)
@@ -254,7 +289,7 @@ static double worst_gradient(const struct adapter *ad, struct golden *g)
     size_t n;
 
     for (size_t l = 0; l < ad->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < ad->n_projections; p++) {
             const struct lora *w = &ad->layers[l][p];
 
             for (int b = 0; b < 2; b++) {
@@ -394,9 +429,9 @@ static void only_what_is_trained_as_in_llama_trains_every_weight(void **state)
     static const struct {
         const char *name;
         bool all;
-    } of[] = {{"llama3", true},   {"smollm3", true}, {"mistral", true},
-              {"qwen2", false},   {"qwen3", false},  {"phi3", false},
-              {"granite", false}, {"olmo2", false},  {"gemma3", false}};
+    } of[] = {{"llama3", true},  {"smollm3", true},    {"mistral", true},   {"qwen2", false},
+              {"qwen3", false},  {"phi3", false},      {"granite", false},  {"olmo2", false},
+              {"gemma3", false}, {"ministral3", true}, {"qwen3-moe", false}};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(of); i++) {

@@ -127,6 +127,25 @@ static void weights_count_as_in_their_file(void **state)
     rig_close(&r);
 }
 
+/* 2 layers of 6 experts, 3 of them a row's: C 32, H 2, K 1, D 16, F 16. In bytes of BF16. */
+static void rows_take_a_part_of_the_experts(void **state)
+{
+    const size_t attention = 2 * 32 * 32 + 2 * 16 * 32, router = 6 * 32, expert = 3 * 16 * 32;
+    const struct work_rows two = {.rows = 2};
+    struct rig r = {0};
+
+    (void)state;
+    rig_open(&r, golden_path(&r.arena, "families/qwen3-moe/hf"));
+    ASSERT_NEAR(work_forward(r.model, &two).f32,
+                2.0 * 2 * 2 * (double)(attention + router + 3 * expert), 0);
+    ASSERT_NEAR(work_backward(r.model, &two).f32,
+                2.0 * 2 * (2.0 * (double)(attention + 2 * router + 3 * expert) - 2 * 32 * 32), 0);
+    ASSERT_NEAR(work_forward(r.model, &two).bytes,
+                2.0 * 2 * (double)(attention + router) + 2.0 * 2 * 6 * (1 - 0.25) * (double)expert,
+                1e-6);
+    rig_close(&r);
+}
+
 static void the_slower_of_reading_and_multiplying_counts(void **state)
 {
     const struct roof roof = {.read = {.best = 10},
@@ -158,6 +177,7 @@ int main(void)
         cmocka_unit_test(products_of_bytes_are_told_apart),
         cmocka_unit_test(weights_of_eight_bits_are_told_apart),
         cmocka_unit_test(weights_count_as_in_their_file),
+        cmocka_unit_test(rows_take_a_part_of_the_experts),
         cmocka_unit_test(the_slower_of_reading_and_multiplying_counts),
     };
 

@@ -129,6 +129,20 @@ static void random_vectors(struct dice *d, const struct model_config *c, struct 
     }
 }
 
+static void random_experts(struct dice *d, const struct model_config *c,
+                           const struct model_formats *f, struct layer_weights *l, struct arena *a)
+{
+    size_t n, k;
+
+    l->router = random_packed(d, DTYPE_F32, c->n_experts, c->width, a);
+    l->experts = ARENA_ARRAY(a, struct expert_weights, c->n_experts);
+    for (size_t e = 0; e < c->n_experts; e++)
+        for (size_t p = 0; p < N_EXPERT_PARTS; p++) {
+            projection_shape(c, (enum projection)(PROJ_GATE + p), &n, &k);
+            l->experts[e].part[p] = random_packed(d, f->proj[PROJ_GATE + p], n, k, a);
+        }
+}
+
 struct model *random_model(struct dice *d, const struct model_config *c,
                            const struct model_formats *f, enum precision precision)
 {
@@ -142,11 +156,13 @@ struct model *random_model(struct dice *d, const struct model_config *c,
     m->max_positions = c->context;
     m->layers = ARENA_ARRAY(&m->arena, struct layer_weights, c->n_layers);
     for (struct layer_weights *l = m->layers; l < m->layers + c->n_layers; l++) {
-        for (size_t p = 0; p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; p < projections_of(c); p++) {
             projection_shape(c, (enum projection)p, &n, &k);
             l->proj[p] = random_packed(d, f->proj[p], n, k, &m->arena);
         }
         random_vectors(d, c, l, &m->arena);
+        if (c->n_experts > 0)
+            random_experts(d, c, f, l, &m->arena);
     }
     m->final_norm = random_norm(d, c->width, &m->arena);
     m->embed = random_matrix(d, f->embed, c->vocab, c->width, 1, &m->arena);

@@ -8,6 +8,7 @@ stretched rotation was made for. `off` of a test says how far the logits go when
 
     python make_families.py LLAMA_CPP      needs torch, transformers, safetensors, gguf; LLAMA_CPP: a checkout of llama.cpp
 """
+import copy
 import json
 import os
 import shutil
@@ -66,6 +67,14 @@ CASES = {
                                         tie_word_embeddings=True, rope_parameters={
                                             "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
                                             "full_attention": {"rope_type": "linear", "factor": 4.0, **THETA}}), True),
+    "ministral3": ("Ministral3", dict(head_dim=16, tie_word_embeddings=False, rope_parameters={
+        **YARN, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.4}), True),
+    "qwen3-moe": ("Qwen3Moe", dict(head_dim=16, intermediate_size=64, moe_intermediate_size=16, num_experts=6,
+                                   num_experts_per_tok=3, norm_topk_prob=True, tie_word_embeddings=False,
+                                   rope_parameters=PLAIN), True),
+    "qwen3-moe-shares": ("Qwen3Moe", dict(head_dim=16, intermediate_size=64, moe_intermediate_size=16, num_experts=5,
+                                          num_experts_per_tok=2, norm_topk_prob=False, tie_word_embeddings=True,
+                                          rope_parameters=PLAIN), False),
 }
 
 
@@ -96,7 +105,7 @@ def make_model(kind, more, seed):
             elif "embed" in name:
                 p.copy_(torch.randn(p.shape) * (0.5 if kind not in ("Granite",) else 0.2))
             else:
-                p.copy_(torch.randn(p.shape) * 2.0 / p.shape[1] ** 0.5)
+                p.copy_(torch.randn(p.shape) * 2.0 / p.shape[-1] ** 0.5)
             p.copy_(p.to(torch.bfloat16).float())
     return model, config
 
@@ -104,8 +113,12 @@ def make_model(kind, more, seed):
 def save_folder(model, config, tok, folder):
     tok.save_pretrained(folder)
     config.save_pretrained(folder)
-    state = {n: p.to(torch.bfloat16).contiguous() for n, p in model.named_parameters()}
-    save_file(state, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    if hasattr(config, "num_experts_per_tok"): # its own saving takes fused experts apart
+        copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
+        os.remove(os.path.join(folder, "generation_config.json"))
+    else:
+        state = {n: p.to(torch.bfloat16).contiguous() for n, p in model.named_parameters()}
+        save_file(state, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
     path = os.path.join(folder, "tokenizer_config.json")
     described = json.load(open(path, encoding="utf-8"))
     described["tokenizer_class"] = "GPT2Tokenizer" # what llama.cpp's converter of Phi-3 asks for
@@ -120,7 +133,7 @@ def save_gguf(folder, path, llama_cpp):
     from pathlib import Path
     hparams = base.ModelBase.load_hparams(Path(folder), False)
     cls = get_model_class(hparams["architectures"][0])
-    cls.set_vocab = lambda self: self._set_vocab_gpt2() # not SentencePiece's
+    getattr(cls, "Ministral3Model", cls).set_vocab = lambda self: self._set_vocab_gpt2() # not SentencePiece's
     with torch.inference_mode():
         cls(Path(folder), gguf.LlamaFileType.MOSTLY_BF16, Path(path), use_temp_file=False, eager=True).write()
 
@@ -186,7 +199,7 @@ def save_goldens(model, config, folder):
     ref.save_tensors(os.path.join(folder, "adapter", "adapter_model.safetensors"), lora)
     ref.write_json(os.path.join(folder, "adapter", "adapter_config.json"), {
         "base_model_name_or_path": "tiny", "bias": "none", "fan_in_fan_out": False, "lora_alpha": ALPHA,
-        "lora_dropout": 0.0, "peft_type": "LORA", "r": RANK, "target_modules": sorted(ref.LINEARS),
+        "lora_dropout": 0.0, "peft_type": "LORA", "r": RANK, "target_modules": sorted({n.split(".")[-3] for n in lora}),
         "task_type": "CAUSAL_LM"})
     return logits.abs().max().item()
 
@@ -202,7 +215,7 @@ in its `hf/config.json`.
 |---|---|
 | `<case>/hf/` | the model as a folder |
 | `<case>/model.gguf` | the same as llama.cpp's converter writes it; of some cases |
-| `<case>/adapter/` | LoRA of rank {RANK}, alpha {ALPHA}, on all seven linear layers, in PEFT's layout, with the parts of Phi-3's fused layers apart |
+| `<case>/adapter/` | LoRA of rank {RANK}, alpha {ALPHA}, on all seven linear layers (of models with experts on the attention's four), in PEFT's layout, with the parts of Phi-3's fused layers apart |
 | `<case>/batch.json` | `ids` of a text of {TEXT} tokens and its `logprobs` without adapter; `prompts` with continuations, coefficients and log-probabilities with the adapter, and their `loss` (see `tiny/`) |
 | `<case>/reference.safetensors` | `logits` [{ROWS}, {VOCAB}] of the text, from position {FROM} on, and `short` [{SHORT}, {VOCAB}] of its beginning alone; d loss / d A and B by the names of the adapter's file |
 

@@ -156,7 +156,8 @@ static void narrow_panel(const struct matmul_part *p, const struct panels *w, si
         float row[PANEL] = {0};
 
         memcpy(row, y, n * sizeof *y);
-        kernels()->bytes->gemm(w, p->rounded, r0 + i, 1, row, PANEL, p->accumulate);
+        kernels()->bytes->gemm(w, p->rounded, p->first_rounded + r0 + i, 1, row, PANEL,
+                               p->accumulate);
         memcpy(y, row, n * sizeof *y);
     }
 }
@@ -172,8 +173,8 @@ static void multiply_rounded(const struct matmul_part *p, size_t r0, size_t m, s
                             .n = size_min(last, n_whole) - size_min(first, n_whole)};
 
     if (panels.n > 0)
-        kernels()->bytes->gemm(&panels, p->rounded, r0, m, p->y + r0 * p->ldy + first * PANEL,
-                               p->ldy, p->accumulate);
+        kernels()->bytes->gemm(&panels, p->rounded, p->first_rounded + r0, m,
+                               p->y + r0 * p->ldy + first * PANEL, p->ldy, p->accumulate);
     if (last > n_whole) {
         panels.first = w->data + n_whole * w->panel_bytes;
         panels.n = 1;
