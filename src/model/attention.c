@@ -114,8 +114,9 @@ struct attention_plan *attention_plan_make(const struct model_config *c, const s
         p->max_rows = size_max(p->max_rows, p->blocks[b].n);
     p->tile_pages = size_max(2, TILE_FLOATS / (c->head_width * KV_PAGE)); /* 2: the backward's */
     const size_t group = c->n_heads / c->n_kv_heads;
-    p->scratch_floats = size_round_up(
-        size_max(group, 2) * p->max_rows * p->ld + p->tile_pages * c->head_width * KV_PAGE, 16);
+    p->scratch_floats = size_round_up((size_max(group, 2) * p->max_rows + 1) * p->ld +
+                                          p->tile_pages * c->head_width * KV_PAGE,
+                                      16);
     p->cut = cut_blocks(p, a);
     p->paths = ARENA_ARRAY(a, struct kv_segment *, p->max_depth * (size_t)parallel_threads());
     p->scratch = arena_alloc(a, p->scratch_floats * sizeof(float) * (size_t)parallel_threads());
@@ -310,8 +311,12 @@ static void weigh_run(const struct piece *w, const struct run *run)
 
         for (size_t g = 0; g < w->group; g++) {
             float *row = scores_of(w, run->row + i, g);
+
+            if (job->cap > 0)
+                kernels()->soft_cap(n - first, job->scale / job->cap, job->cap, row + first);
             const float max = kernels()->max(n - first, row + first);
-            const float inv = 1.0f / kernels()->exp_sum(n - first, max, job->scale, row + first);
+            const float inv =
+                1.0f / kernels()->exp_sum(n - first, max, weighing_scale(job), row + first);
 
             for (size_t j = unseen_from(w->first); j < first; j++)
                 row[j] = 0;
@@ -384,6 +389,7 @@ void attention(const struct attention_plan *plan, size_t layer, const float *q, 
                       .row_max = row_max,
                       .row_inv = row_inv,
                       .scale = attention_scale(plan->c),
+                      .cap = (float)plan->c->score_cap,
                       .window = attention_window(plan->c, layer)};
 
     parallel_for(plan->cut.n_blocks * plan->c->n_kv_heads, attend_unit, &job);

@@ -31,6 +31,7 @@ struct back {
     size_t head, g;
     float *tile, *turned; /* [D * KV_PAGE] each */
     float *p, *ds;        /* [run's rows][ld]: the weights, and the gradient of the scores */
+    float *capped;        /* [ld] scores of a row behind their cap */
     struct kv_segment *const *path;
     size_t depth;
 };
@@ -86,9 +87,16 @@ static void back_weights(const struct back *w)
 
         const size_t first = first_seen(job, n - 1), seen = n - first;
 
-        kern->exp_to(seen, job->row_max_in[of / d], job->scale, prow + first, prow + first);
+        if (job->cap > 0) {
+            kern->soft_cap(seen, job->scale / job->cap, job->cap, prow + first);
+            memcpy(w->capped, prow + first, seen * sizeof *prow);
+        }
+        kern->exp_to(seen, job->row_max_in[of / d], weighing_scale(job), prow + first,
+                     prow + first);
         kern->scale(seen, job->row_inv_in[of / d], prow + first);
         kern->softmax_back(seen, prow + first, dsrow + first, delta, job->scale, dsrow + first);
+        if (job->cap > 0)
+            kern->soft_cap_back(seen, job->cap, w->capped, dsrow + first);
         for (size_t j = unseen_from(first_of_run); j < first; j++)
             prow[j] = dsrow[j] = 0;
         memset(prow + n, 0, (end - n) * sizeof *prow);
@@ -155,6 +163,7 @@ static struct back back_of(const struct job *job, const struct run *run, size_t 
                          .turned = scratch + tile,
                          .p = scratch + 2 * tile,
                          .ds = scratch + 2 * tile + plan->max_rows * plan->ld,
+                         .capped = scratch + 2 * tile + 2 * plan->max_rows * plan->ld,
                          .path = path,
                          .depth = path_of(run->seg, path)};
 }
@@ -265,6 +274,7 @@ void attention_back(const struct attention_plan *plan, size_t layer, const float
                       .dk = dk,
                       .dv = dv,
                       .scale = attention_scale(c),
+                      .cap = (float)c->score_cap,
                       .window = attention_window(c, layer)};
 
     memset(dq, 0, plan->m * c->n_heads * c->head_width * sizeof *dq);

@@ -66,7 +66,8 @@ struct job {
     size_t layer;
     const float *q, *dout, *row_max_in, *row_inv_in, *out_in;
     float *out, *row_max, *row_inv, *dq, *dk, *dv;
-    float scale;
+    float scale;   /* of scores, before a cap */
+    float cap;     /* of scores; 0: none */
     size_t window; /* 0: all positions before a row are seen */
 };
 
@@ -97,6 +98,12 @@ static inline float attention_scale(const struct model_config *c)
 static inline size_t attention_window(const struct model_config *c, size_t layer)
 {
     return c->layers[layer].windowed ? c->window : 0;
+}
+
+/* What scores have still to be multiplied by when they are weighed: a cap has done it. */
+static inline float weighing_scale(const struct job *job)
+{
+    return job->cap > 0 ? 1 : job->scale;
 }
 
 /* The path from the root down to s, s last. */

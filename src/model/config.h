@@ -2,8 +2,8 @@
  * config.h - the shape of a model, whatever file it came from. Letters as in docs/NOTATION.md.
  *
  * Read from a GGUF file's keys or from Hugging Face's config.json. What the numbers promise is checked here: they lie
- * within limits.h and fit each other. A key that would make the model compute something that hone does not (soft-caps, other
- * biases) is refused by name rather than overlooked.
+ * within limits.h and fit each other. A key that would make the model compute something that hone does not (other biases, other
+ * scales) is refused by name rather than overlooked.
  *
  * Families differ by the fields below, never by another forward pass; a field that is 0 is as in Llama 2.
  */
@@ -69,6 +69,8 @@ struct model_config {
     /* Each 0 where there is none: of embeddings; of what a layer's two parts add to the residual stream; in the place of
        1 / sqrt(D); logits are divided by the last. */
     double embedding_scale, residual_scale, attention_scale, logit_divisor;
+    /* Attention's scores, and logits, become cap * tanh(x / cap) (Gemma 2); 0: they stay. */
+    double score_cap, logit_cap;
     /* Queries are multiplied by 1 + query_growth * ln(1 + floor(position / query_span)) (Ministral 3); 0: they are not. */
     double query_growth, query_span;
     /* Experts of a feed-forward layer, `hidden` wide each, and how many of them a row takes; 0: it is one for all rows. */

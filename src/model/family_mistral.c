@@ -74,8 +74,11 @@ const struct family family_ministral3 = {
     .gguf_more = gguf_more,
     .gguf_tensor = {GGUF_PLAIN_NAMES},
     .hf_tensor = {HF_PLAIN_NAMES},
-    .gguf_fixed =
-        (const struct fixed_key[]){
-            GGUF_FIXED_COMMON, GGUF_FIXED_DENSE, GGUF_FIXED_SCALES, GGUF_FIXED_WINDOWS, {0}},
+    .gguf_fixed = (const struct fixed_key[]){GGUF_FIXED_COMMON,
+                                             GGUF_FIXED_CAPS,
+                                             GGUF_FIXED_DENSE,
+                                             GGUF_FIXED_SCALES,
+                                             GGUF_FIXED_WINDOWS,
+                                             {0}},
     .hf_fixed = hf_fixed,
 };

@@ -43,8 +43,12 @@
         {"attention.clamp_kqv", "null", "clamped values"},                                         \
         {"attention.causal", "true", "models that see what follows"},                              \
         {"rope.scaling.yarn_ext_factor", "1", "other extrapolations"},                             \
-        {"attention.temperature_length", "null", "other scales by position"},                      \
-        {"attn_logit_softcapping", "0", "soft-caps"},                                              \
+    {                                                                                              \
+        "attention.temperature_length", "null", "other scales by position"                         \
+    }
+/* What some have. */
+#define GGUF_FIXED_CAPS                                                                            \
+    {"attn_logit_softcapping", "0", "soft-caps"},                                                  \
     {                                                                                              \
         "final_logit_softcapping", "0", "soft-caps"                                                \
     }
@@ -57,7 +61,7 @@
     {                                                                                              \
         "attention.temperature_scale", "0", "scales by position"                                   \
     }
-#define GGUF_FIXED_EVERYWHERE GGUF_FIXED_COMMON, GGUF_FIXED_DENSE, GGUF_FIXED_YARN
+#define GGUF_FIXED_EVERYWHERE GGUF_FIXED_COMMON, GGUF_FIXED_CAPS, GGUF_FIXED_DENSE, GGUF_FIXED_YARN
 #define GGUF_FIXED_SCALES                                                                          \
     {"attention.scale", "null", "other attention scales"}, {"logit_scale", "1", "logit scales"},   \
         {"embedding_scale", "1", "embedding scales"},                                              \
@@ -69,14 +73,18 @@
         "attention.sliding_window", "0", "sliding windows"                                         \
     }
 
-#define HF_FIXED_EVERYWHERE                                                                        \
+#define HF_FIXED_COMMON                                                                            \
     {"mlp_bias", "false", "feed-forward biases"},                                                  \
         {"quantization_config", "null", "quantised folders (take a .gguf file)"},                  \
-        {"attn_logit_softcapping", "null", "soft-caps"},                                           \
-        {"final_logit_softcapping", "null", "soft-caps"},                                          \
     {                                                                                              \
         "use_bidirectional_attention", "false", "models that see what follows"                     \
     }
+#define HF_FIXED_CAPS                                                                              \
+    {"attn_logit_softcapping", "null", "soft-caps"},                                               \
+    {                                                                                              \
+        "final_logit_softcapping", "null", "soft-caps"                                             \
+    }
+#define HF_FIXED_EVERYWHERE HF_FIXED_COMMON, HF_FIXED_CAPS
 #define HF_FIXED_BIAS                                                                              \
     {                                                                                              \
         "attention_bias", "false", "attention biases"                                              \

@@ -97,6 +97,7 @@ const struct family family_qwen3_moe = {
                    "model.layers.#.mlp.experts.@.down_proj"},
     .gguf_fixed =
         (const struct fixed_key[]){GGUF_FIXED_COMMON,
+                                   GGUF_FIXED_CAPS,
                                    GGUF_FIXED_YARN,
                                    GGUF_FIXED_SCALES,
                                    GGUF_FIXED_WINDOWS,

@@ -182,4 +182,6 @@ void logits_of(const struct model *m, size_t rows, const float *hidden, float *l
     } else {
         matmul(&m->head, rows, hidden, width, logits, ld, false);
     }
+    if (m->config.logit_cap > 0)
+        soft_cap_rows(rows, m->config.vocab, (float)m->config.logit_cap, logits, ld);
 }

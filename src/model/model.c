@@ -240,6 +240,7 @@ static const char *untrained(const struct model_config *c)
            : c->embedding_scale > 0         ? "scaled embeddings"
            : c->residual_scale > 0          ? "a scaled residual stream"
            : c->logit_divisor > 0           ? "divided logits"
+           : c->logit_cap > 0               ? "capped logits"
            : c->activation != ACT_SILU      ? "another activation than SiLU"
            : c->n_experts > 0               ? "experts"
            : strcmp(c->family, "phi3") == 0 ? "several weights in one tensor"

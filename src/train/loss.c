@@ -52,12 +52,14 @@ static void turn_row(void *ctx, size_t i, int thread)
     const float scale = inv_t * inv_n / s.total;
     kernels()->dense_back(v, scale * (sum + b * (c->entropy[i] - s.max * inv_t - s.log_total)),
                           scale * b * inv_t, logits, p);
-    memcpy(logits, p, v * sizeof *logits);
     for (size_t k = c->first[i]; k < c->first[i + 1]; k++) {
         const struct target *x = &c->t->targets[k];
 
-        logits[x->id] -= inv_t * inv_n * x->coefficient;
+        p[x->id] -= inv_t * inv_n * x->coefficient;
     }
+    if (c->m->config.logit_cap > 0)
+        kernels()->soft_cap_back(v, (float)c->m->config.logit_cap, logits, p);
+    memcpy(logits, p, v * sizeof *logits);
     free(block_sums);
 }
 

@@ -134,6 +134,10 @@ static void draw_family(struct source *s, struct model_config *c)
         c->n_chosen = between(s, 1, size_min(c->n_experts, 3));
         c->shares_of_all = below(s, 2) == 0;
     }
+    if (below(s, 3) == 0)
+        c->score_cap = 2;
+    if (below(s, 3) == 0)
+        c->logit_cap = 3;
 }
 
 /* Many rows of a small model, a few of a wide one, or something between. */
@@ -263,10 +267,10 @@ static void print_shape(const struct shape *s, const struct trees *t)
     fprintf(
         stderr,
         "\nbiases %d, norms of q and k %d, norms' place %d, activation %d, rotary width %zu, scales %g %g %g, queries growing by %g, "
-        "experts %zu of %zu, window %zu (layers:",
+        "experts %zu of %zu, caps %g %g, window %zu (layers:",
         c->qkv_bias, (int)c->qk_norm, (int)c->norm_place, (int)c->activation,
         config_rotary_width(c), c->embedding_scale, c->residual_scale, c->attention_scale,
-        c->query_growth, c->n_chosen, c->n_experts, c->window);
+        c->query_growth, c->n_chosen, c->n_experts, c->score_cap, c->logit_cap, c->window);
     for (size_t l = 0; l < c->n_layers; l++)
         fprintf(stderr, " %d%s", c->layers[l].rope, c->layers[l].windowed ? "w" : "");
     fprintf(stderr, "), embedding %s, head %s\n%zu rows in segments (parent: length)",

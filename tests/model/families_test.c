@@ -150,6 +150,16 @@ static void without_query_growth(struct model *m)
     turn_anew(m);
 }
 
+static void without_score_cap(struct model *m)
+{
+    m->config.score_cap = 0;
+}
+
+static void without_logit_cap(struct model *m)
+{
+    m->config.logit_cap = 0;
+}
+
 static void with_shares_of_all(struct model *m)
 {
     m->config.shares_of_all = true;
@@ -230,6 +240,11 @@ static const struct family_case {
      true,
      true,
      {without_q_norm, without_k_norm, with_shares_of_all, with_one_expert, with_an_expert_less}},
+    {"gemma2",
+     true,
+     true,
+     {without_score_cap, without_logit_cap, without_windows, without_embedding_scale,
+      without_norm_behind_attention}},
     {"qwen3-moe-shares", true, false, {with_shares_of_its_own, with_one_expert}},
 };
 

@@ -117,10 +117,15 @@ static void unlay(struct laid *b, struct kv_pool *pool)
         kv_segment_release(pool, b->spans[i].seg);
 }
 
-/* One row: logits become d loss / d logits; returns the loss of its targets. */
-static double row_loss(struct laid *b, size_t row, size_t v, float *logits)
+/* One row: logits become d loss / d logits, those before their cap; returns the loss of its targets. */
+static double row_loss(struct laid *b, size_t row, size_t v, double cap, float *logits)
 {
     double most = -(double)INFINITY, total = 0, sum = 0, loss = 0;
+    float *capped = malloc(v * sizeof *capped);
+
+    if (capped == NULL)
+        abort();
+    memcpy(capped, logits, v * sizeof *capped);
 
     for (size_t i = 0; i < v; i++)
         most = fmax(most, (double)logits[i]);
@@ -140,6 +145,9 @@ static double row_loss(struct laid *b, size_t row, size_t v, float *logits)
     for (size_t t = 0; t < b->n_targets; t++)
         if (b->targets[t].row == row)
             logits[b->targets[t].id] -= b->targets[t].coefficient;
+    for (size_t i = 0; cap > 0 && i < v; i++)
+        logits[i] *= (float)(1 - (double)capped[i] / cap * (double)capped[i] / cap);
+    free(capped);
     return loss;
 }
 
@@ -158,7 +166,7 @@ static double head_back(const struct model *m, struct laid *b, const float *hidd
 
         logits_of(m, n, hidden + from * c, logits, v);
         for (size_t i = 0; i < n; i++)
-            loss += row_loss(b, from + i, v, logits + i * v);
+            loss += row_loss(b, from + i, v, m->config.logit_cap, logits + i * v);
         matmul_back_x(&m->head, n, logits, v, d_hidden + from * c, c, false);
         for (size_t i = 0; train_head && i < n; i++)
             for (size_t id = 0; id < v; id++)

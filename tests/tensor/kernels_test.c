@@ -116,6 +116,22 @@ static size_t geglu_back_trial(const struct kernels *k, struct inputs *in, size_
     return 2 * n;
 }
 
+static size_t soft_cap_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    memcpy(out, input(in, n), n * sizeof *out);
+    k->soft_cap(n, 0.3f, 5, out);
+    return n;
+}
+
+static size_t soft_cap_back_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *y = input(in, n);
+
+    memcpy(out, input(in, n), n * sizeof *out);
+    k->soft_cap_back(n, 5, y, out);
+    return n;
+}
+
 static size_t layer_norm_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
 {
     const float *x = input(in, n), *w = input(in, n), *b = input(in, n);
@@ -331,6 +347,8 @@ static const struct trial {
     {"swiglu_back", swiglu_back_trial},
     {"geglu", geglu_trial},
     {"geglu_back", geglu_back_trial},
+    {"soft_cap", soft_cap_trial},
+    {"soft_cap_back", soft_cap_back_trial},
     {"layer_norm", layer_norm_trial},
     {"gelu", gelu_trial},
     {"rope", rope_trial},

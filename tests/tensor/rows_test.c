@@ -206,6 +206,32 @@ static void geglu_is_its_formula_and_its_backward_the_derivative(void **state)
     assert_gate(&(struct gate){5, 20, gelu_gated, 1e-6, geglu_and, geglu_back});
 }
 
+static void a_soft_cap_is_its_formula_and_its_backward_the_derivative(void **state)
+{
+    struct arena a = {0};
+    struct dice d = {6};
+    const size_t m = 3, n = 77;
+    float *x = random_floats(&a, &d, m * n), *y = ARENA_ARRAY(&a, float, m *n),
+          *dx = ARENA_ARRAY(&a, float, m *n);
+    const double cap = 5;
+
+    (void)state;
+    for (size_t i = 0; i < m * n; i++) {
+        x[i] = dice_float(&d, -600, 600) * (i % 3 == 0 ? 1 : 0.02f);
+        dx[i] = 1;
+    }
+    memcpy(y, x, m * n * sizeof *y);
+    soft_cap_rows(m, n, (float)cap, y, n);
+    kernels()->soft_cap_back(m * n, (float)cap, y, dx);
+    for (size_t i = 0; i < m * n; i++) {
+        const double t = tanh((double)x[i] / cap);
+
+        ASSERT_NEAR(y[i], cap * t, 2e-6);
+        ASSERT_NEAR(dx[i], 1 - t * t, 2e-6);
+    }
+    arena_release(&a);
+}
+
 static void layer_norm_is_its_formula(void **state)
 {
     struct arena a = {0};
@@ -526,6 +552,7 @@ int main(void)
         cmocka_unit_test(layer_norm_is_its_formula),
         cmocka_unit_test(gelu_is_its_formula_within_the_stated_error),
         cmocka_unit_test(swiglu_is_its_formula_and_its_backward_the_derivative),
+        cmocka_unit_test(a_soft_cap_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(geglu_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(rope_turns_pairs_by_their_position_s_angle_and_back),
         cmocka_unit_test(rows_are_added_and_scaled_where_they_lie),

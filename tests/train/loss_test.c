@@ -123,6 +123,9 @@ static double loss_of(struct world *w, const struct loss_options *opt, const dou
             logits[i] = 0;
             for (size_t j = 0; j < c; j++)
                 logits[i] += w->embed[i * c + j] * hidden[r * c + j];
+            if (w->model->config.logit_cap > 0)
+                logits[i] =
+                    w->model->config.logit_cap * tanh(logits[i] / w->model->config.logit_cap);
             logits[i] *= (double)opt->inv_t;
             if (allowed[i])
                 max = fmax(max, logits[i]);
@@ -191,6 +194,14 @@ static void temperature_divides_the_logits(void **state)
 static void an_entropy_bonus_pays_for_spread(void **state)
 {
     check(*state, &(struct loss_options){.inv_t = 1, .n = 9, .entropy_bonus = 0.3f}, 64);
+}
+
+static void a_cap_of_logits_is_part_of_the_derivative(void **state)
+{
+    struct world *w = *state;
+
+    w->model->config.logit_cap = 2;
+    check(w, &(struct loss_options){.inv_t = 1 / 0.7f, .n = 9, .entropy_bonus = 0.3f}, 64);
 }
 
 static void a_few_rows_at_a_time_give_the_same_bits(void **state)
@@ -305,6 +316,7 @@ int main(void)
         LAW(the_gradient_is_the_derivative_of_the_loss),
         LAW(temperature_divides_the_logits),
         LAW(an_entropy_bonus_pays_for_spread),
+        LAW(a_cap_of_logits_is_part_of_the_derivative),
         LAW(a_few_rows_at_a_time_give_the_same_bits),
         LAW(equal_answers_are_one_target),
         LAW(kl_is_zero_where_nothing_moved_and_never_below),

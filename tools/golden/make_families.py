@@ -75,6 +75,9 @@ CASES = {
     "qwen3-moe-shares": ("Qwen3Moe", dict(head_dim=16, intermediate_size=64, moe_intermediate_size=16, num_experts=5,
                                           num_experts_per_tok=2, norm_topk_prob=False, tie_word_embeddings=True,
                                           rope_parameters=PLAIN), False),
+    "gemma2": ("Gemma2", dict(head_dim=16, query_pre_attn_scalar=16, sliding_window=9, attn_logit_softcapping=3.0,
+                              final_logit_softcapping=8.0, tie_word_embeddings=True,
+                              rope_parameters={"rope_type": "default", "rope_theta": 10000.0}), True), # the converter does not tell another
 }
 
 

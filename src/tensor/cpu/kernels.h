@@ -109,6 +109,11 @@ struct kernels {
     void (*geglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
                        float *dup);
 
+    /* x = cap * tanh(x * s), as cap * (2 / (1 + e^(-2 s x)) - 1): within (-cap, cap), and NaN where x is */
+    void (*soft_cap)(size_t n, float s, float cap, float *x);
+    /* d *= 1 - (y / cap)^2: the gradient at s * x from that at y = soft_cap(x) */
+    void (*soft_cap_back)(size_t n, float cap, const float *y, float *d);
+
     /* y = (x - mean(x)) * (1 / sqrt(mean((x - mean(x))^2) + eps)) * w + b; y may be x. Ba, Kiros, Hinton,
        arXiv:1607.06450. */
     void (*layer_norm)(size_t n, const float *x, const float *w, const float *b, float eps,

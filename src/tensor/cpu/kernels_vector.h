@@ -500,6 +500,31 @@ static void vector_geglu_back(size_t n, const float *gate, const float *up, cons
     }
 }
 
+static void vector_soft_cap(size_t n, float s, float cap, float *x)
+{
+    const v16 one = v_set(1.0f), by = v_set(-2.0f * s), twice = v_set(2.0f * cap),
+              less = v_set(-cap);
+
+    EACH_16(i, c, n)
+    {
+        const v16 e = v_exp(v_mul(load_n(x + i, c), by));
+
+        store_n(x + i, c, v_fma(twice, v_div(one, v_add(one, e)), less));
+    }
+}
+
+static void vector_soft_cap_back(size_t n, float cap, const float *y, float *d)
+{
+    const v16 one = v_set(1.0f), by = v_set(1.0f / cap), minus = v_set(-1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 t = v_mul(load_n(y + i, c), by);
+
+        store_n(d + i, c, v_mul(load_n(d + i, c), v_fma(v_mul(t, minus), t, one)));
+    }
+}
+
 static void vector_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
                               float *y)
 {
@@ -677,6 +702,8 @@ const struct kernels KERNELS = {
     .swiglu_back = vector_swiglu_back,
     .geglu = vector_geglu,
     .geglu_back = vector_geglu_back,
+    .soft_cap = vector_soft_cap,
+    .soft_cap_back = vector_soft_cap_back,
     .layer_norm = vector_layer_norm,
     .gelu = vector_gelu,
     .rope = vector_rope,

@@ -248,6 +248,21 @@ static void plain_geglu_back(size_t n, const float *gate, const float *up, const
     }
 }
 
+static void plain_soft_cap(size_t n, float s, float cap, float *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = fmaf(2.0f * cap, 1.0f / (1.0f + kernel_exp(x[i] * (-2.0f * s))), -cap);
+}
+
+static void plain_soft_cap_back(size_t n, float cap, const float *y, float *d)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float t = y[i] * (1.0f / cap);
+
+        d[i] *= fmaf(-t, t, 1.0f);
+    }
+}
+
 /* y holds the deviations from the mean in between */
 static void plain_layer_norm(size_t n, const float *x, const float *w, const float *b, float eps,
                              float *y)
@@ -512,6 +527,8 @@ const struct kernels kernels_plain = {
     .swiglu_back = plain_swiglu_back,
     .geglu = plain_geglu,
     .geglu_back = plain_geglu_back,
+    .soft_cap = plain_soft_cap,
+    .soft_cap_back = plain_soft_cap_back,
     .layer_norm = plain_layer_norm,
     .gelu = plain_gelu,
     .rope = plain_rope,

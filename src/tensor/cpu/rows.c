@@ -283,6 +283,18 @@ void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
         run(&p);
 }
 
+static void soft_cap_one(const struct rows *p, size_t i)
+{
+    kernels()->soft_cap(p->n, 1.0f / p->eps, p->eps, p->y + i * p->ldy);
+}
+
+void soft_cap_rows(size_t m, size_t n, float cap, float *x, size_t ldx)
+{
+    struct rows p = {.m = m, .n = n, .eps = cap, .y = x, .ldy = ldx, .one = soft_cap_one};
+
+    run(&p);
+}
+
 void rope_row(size_t d, const float *cos_, const float *sin_, uint32_t pos, bool back,
               size_t n_heads, size_t width, float *x)
 {
