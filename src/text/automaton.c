@@ -225,6 +225,7 @@ bool automaton_reduce(struct arena *a, struct automaton *x, struct error *err)
             break;
         n = more;
     }
+    x->steps += steps;
     if (ok) {
         keep_blocks(a, x, block, n);
         join_classes(&scratch, x);
@@ -339,6 +340,7 @@ static bool join(struct arena *a, struct product *p, unsigned bit, struct automa
         if (steps > LIMIT_AUTOMATON_STEPS || p->n * k > LIMIT_AUTOMATON_EDGES)
             return too_long(err);
     }
+    out->steps = steps;
     out->n_states = p->n;
     out->next = next;
     out->accepts = ARENA_ARRAY(&p->scratch, uint32_t, p->n);

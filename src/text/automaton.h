@@ -25,6 +25,7 @@ struct automaton {
     uint16_t *class_of; /* [n_cuts] */
     uint32_t *next;     /* [n_states, n_classes] */
     uint32_t *accepts;  /* [n_states] 0: no; otherwise a label */
+    uint64_t steps;     /* it took to make it, of what it was made of aside */
 };
 
 /* Memory is a's. All texts, labelled 1; those of min .. max characters (max AUTOMATON_FREE: any number). */

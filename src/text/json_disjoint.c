@@ -9,6 +9,7 @@
 #include <math.h>
 
 #define MOST_DEPTH 16
+#define MOST_COMPARED 20000 /* pairs, for one schema */
 
 static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *y, unsigned depth);
 
@@ -196,7 +197,8 @@ static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *
 
     if (json_is_false(x) || json_is_false(y))
         return true;
-    if (!json_is_object(x) || !json_is_object(y) || depth > MOST_DEPTH)
+    if (!json_is_object(x) || !json_is_object(y) || depth > MOST_DEPTH ||
+        c->n_compared++ > MOST_COMPARED)
         return false;
     c->err = &unused;
     const bool ok =

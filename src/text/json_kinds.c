@@ -69,6 +69,17 @@ static bool check_required(struct json_compiler *c, const json_t *properties,
     return true;
 }
 
+#define MOST_STEPS (4 * LIMIT_AUTOMATON_STEPS) /* of all patterns of a schema */
+
+/* Whether the work for an automaton is still within what a schema may take. */
+static bool is_affordable(struct json_compiler *c, const struct automaton *x, struct error *err)
+{
+    c->steps += x->steps + 1000;
+    return c->steps <= MOST_STEPS ||
+           fail(err, ERR_LIMIT, "the patterns of the schema take more than %llu steps together",
+                (unsigned long long)MOST_STEPS);
+}
+
 #define MOST_PATTERNS 6 /* of patternProperties */
 
 /* patternProperties: their automata and schemas. */
@@ -97,7 +108,8 @@ static bool read_key_patterns(struct json_compiler *c, const json_t *schema, con
         struct automaton *const of = &out->of[out->n], *const unclear = &out->unclear[out->n];
         if (!string_pattern(&c->texts_arena, str_of(key), PATTERN_BOTH, of, &e) ||
             !string_pattern(&c->texts_arena, str_of(key), PATTERN_EITHER, unclear, &e) ||
-            !automaton_join(&c->texts_arena, unclear, of, AUTOMATON_NOT, 0, unclear, &e))
+            !automaton_join(&c->texts_arena, unclear, of, AUTOMATON_NOT, 0, unclear, &e) ||
+            !is_affordable(c, unclear, &e))
             return fail(c->err, e.kind, "%.240s: \"patternProperties\": %s", path, e.message);
         out->schema[out->n++] = value;
     }
@@ -149,7 +161,8 @@ static bool read_map(struct json_compiler *c, const json_t *schema, const char *
         ok = automaton_join(&c->texts_arena, &keys, &patterns->unclear[i], AUTOMATON_NOT, 0, &keys,
                             &e) &&
              automaton_join(&c->texts_arena, &keys, &patterns->of[i], AUTOMATON_LABEL, i + 1, &keys,
-                            &e);
+                            &e) &&
+             is_affordable(c, &keys, &e);
     if (!ok)
         return fail(c->err, e.kind, "%.240s: \"patternProperties\": %s", path, e.message);
     for (uint32_t label = 1; label < n_labels; label += 2) {
@@ -445,8 +458,11 @@ bool schema_take_array(struct json_compiler *c, const json_t *schema, const char
 static bool narrow(struct json_compiler *c, const struct automaton *by, bool *some,
                    struct automaton *x, struct error *err)
 {
+    if (!is_affordable(c, by, err))
+        return false;
     if (*some)
-        return automaton_join(&c->texts_arena, x, by, AUTOMATON_AND, 0, x, err);
+        return automaton_join(&c->texts_arena, x, by, AUTOMATON_AND, 0, x, err) &&
+               is_affordable(c, x, err);
     *x = *by;
     *some = true;
     return true;

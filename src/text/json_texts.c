@@ -27,6 +27,8 @@ struct writer {
     uint32_t rule, *of; /* [n_states] the builder's */
     struct between **table;
     size_t n, cap;
+    uint32_t low_to,
+        low;     /* the last low surrogates, and where all of them lead; see low_surrogate */
     uint32_t at; /* the automaton's state whose characters are written */
 };
 
@@ -237,12 +239,19 @@ static uint32_t rest_of_digits(struct writer *w, size_t n, uint32_t base)
 /* Behind the first of two surrogates: \uDC00 .. \uDFFF, for the characters from base on. */
 static uint32_t low_surrogate(struct writer *w, uint32_t base)
 {
+    const uint32_t all = behind_all(w, base, base + 1023);
     uint32_t to[16] = {0}, tens[16] = {0};
 
+    if (all == 0 || w->b->full)
+        return 0;
+    if (all != MIXED && all == w->low_to) /* as the one before */
+        return w->low;
     for (unsigned d = 12; d < 16; d++)
         to[d] = rest_of_digits(w, 2, base + (d - 12) * 256);
     tens[13] = digits_of(w, to);
-    return one_byte(w, '\\', one_byte(w, 'u', digits_of(w, tens)));
+    w->low = one_byte(w, '\\', one_byte(w, 'u', digits_of(w, tens)));
+    w->low_to = all;
+    return w->low;
 }
 
 /* \uD800 .. \uDBFF, each with its partner: behind "\uD", the digit 8 .. B and two more. */

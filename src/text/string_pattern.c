@@ -952,6 +952,7 @@ static bool make_subsets(struct subsets *s, struct automaton *out, const bool *i
         }
     }
     out->n_states = s->n;
+    out->steps = s->steps;
     return true;
 }
 
