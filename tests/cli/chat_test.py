@@ -131,8 +131,8 @@ class Completions(HoneTest):
             ({"response_format": schema({}, name=None)}, "response_format", "invalid_value", '"name"'),
             ({"response_format": schema(None)}, "response_format", "invalid_value", "a schema was expected"),
             ({"response_format": schema({}, strict="yes")}, "response_format", "invalid_value", "strict"),
-            ({"response_format": schema({"properties": {"a": {"items": {"pattern": "x"}}}})}, "response_format",
-             "unsupported_value", 'response_format.json_schema.schema/properties/a/items: "pattern" is not offered'),
+            ({"response_format": schema({"properties": {"a": {"items": {"not": {}}}}})}, "response_format",
+             "unsupported_value", 'response_format.json_schema.schema/properties/a/items: "not" is not offered'),
             ({"response_format": schema({"type": "integer", "minimum": 3, "maximum": 1})}, "response_format",
              "invalid_value", "no value"),
         ]

@@ -465,7 +465,7 @@ static void what_is_wrong_is_named(void **state)
          ERR_INVALID},
         {F("{\"name\":\"b\",\"strict\":1}"), "tools[1].function.strict", ERR_INVALID},
         {F("{\"name\":\"b\",\"description\":1}"), "tools[1].function.description", ERR_INVALID},
-        {F("{\"name\":\"b\",\"strict\":true,\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"pattern\":\"a\"}}}}"),
+        {F("{\"name\":\"b\",\"strict\":true,\"parameters\":{\"type\":\"object\",\"properties\":{\"x\":{\"not\":{}}}}}"),
          "tools", ERR_UNSUPPORTED},
         {TOOLS ",\"tool_choice\":\"always\"", "tool_choice", ERR_INVALID},
         {TOOLS ",\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"x\"}}",
