@@ -32,6 +32,57 @@ static const char *const schemas[][2] = {
       "\"text\":{\"type\":\"string\"}},\"required\":[\"kind\",\"text\"]},{\"type\":\"object\",\"properties\":{\"kind\":"
       "{\"const\":\"b\"},\"text\":{\"type\":\"string\",\"maxLength\":50},\"n\":{\"type\":\"integer\"}},\"required\":"
       "[\"kind\",\"text\",\"n\"]}]}}")},
+    {"ranked",
+     ("{\"type\":\"array\",\"items\":{\"enum\":[\"BRCA1\",\"BRCA2\",\"TP53\",\"EGFR\",\"KRAS\",\"MYC\",\"PTEN\",\"CFTR"
+      "\",\"HBB\",\"APOE\",\"FMR1\",\"HTT\"]},\"uniqueItems\":true,\"minItems\":12,\"maxItems\":12}")},
+    {"pattern",
+     ("{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{2}-\\\\d{4,8}$\"},\"m"
+      "ail\":{\"type\":\"string\",\"format\":\"email\"},\"when\":{\"type\":\"string\",\"format\":\"date-time\"},\"n"
+      "ote\":{\"type\":\"string\",\"pattern\":\"^[^<>]*$\",\"maxLength\":120}},\"required\":[\"id\",\"mail\",\"wh"
+      "en\",\"note\"],\"additionalProperties\":false}")},
+    {"nested",
+     ("{\"type\":\"object\",\"properties\":{\"group0\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"proper"
+      "ties\":{\"part0\":{\"$ref\":\"#/$defs/l0\"},\"part1\":{\"$ref\":\"#/$defs/l1\"},\"part2\":{\"$ref\":\"#/$d"
+      "efs/l2\"},\"part3\":{\"$ref\":\"#/$defs/l3\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"m"
+      "inItems\":1,\"maxItems\":3},\"group1\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":"
+      "{\"part0\":{\"$ref\":\"#/$defs/l1\"},\"part1\":{\"$ref\":\"#/$defs/l2\"},\"part2\":{\"$ref\":\"#/$defs/l3"
+      "\"},\"part3\":{\"$ref\":\"#/$defs/l4\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"minItem"
+      "s\":1,\"maxItems\":3},\"group2\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"part"
+      "0\":{\"$ref\":\"#/$defs/l2\"},\"part1\":{\"$ref\":\"#/$defs/l3\"},\"part2\":{\"$ref\":\"#/$defs/l4\"},\"pa"
+      "rt3\":{\"$ref\":\"#/$defs/l5\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"minItems\":1,\""
+      "maxItems\":3},\"group3\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"part0\":{\"$"
+      "ref\":\"#/$defs/l3\"},\"part1\":{\"$ref\":\"#/$defs/l4\"},\"part2\":{\"$ref\":\"#/$defs/l5\"},\"part3\":{"
+      "\"$ref\":\"#/$defs/l0\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"minItems\":1,\"maxIte"
+      "ms\":3},\"group4\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"part0\":{\"$ref\":\""
+      "#/$defs/l4\"},\"part1\":{\"$ref\":\"#/$defs/l5\"},\"part2\":{\"$ref\":\"#/$defs/l0\"},\"part3\":{\"$ref\""
+      ":\"#/$defs/l1\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"minItems\":1,\"maxItems\":3}"
+      ",\"group5\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"part0\":{\"$ref\":\"#/$def"
+      "s/l5\"},\"part1\":{\"$ref\":\"#/$defs/l0\"},\"part2\":{\"$ref\":\"#/$defs/l1\"},\"part3\":{\"$ref\":\"#/$d"
+      "efs/l2\"}},\"required\":[\"part0\",\"part1\",\"part2\",\"part3\"]},\"minItems\":1,\"maxItems\":3}},\"req"
+      "uired\":[\"group0\",\"group1\",\"group2\",\"group3\",\"group4\",\"group5\"],\"$defs\":{\"l0\":{\"type\":\"ob"
+      "ject\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":40},\"kind\":{\"enum\":[\"a0\",\"b\",\"c\""
+      "]},\"share\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1},\"n\":{\"type\":\"integer\",\"multipleOf\":"
+      "5},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[a-z]+(-[a-z]+)*$\"},\"maxI"
+      "tems\":4}},\"required\":[\"name\",\"kind\",\"share\",\"n\",\"tags\"]},\"l1\":{\"type\":\"object\",\"properti"
+      "es\":{\"name\":{\"type\":\"string\",\"maxLength\":41},\"kind\":{\"enum\":[\"a1\",\"b\",\"c\"]},\"share\":{\"ty"
+      "pe\":\"number\",\"minimum\":0,\"maximum\":2},\"n\":{\"type\":\"integer\",\"multipleOf\":6},\"tags\":{\"typ"
+      "e\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[a-z]+(-[a-z]+)*$\"},\"maxItems\":4}},\"requ"
+      "ired\":[\"name\",\"kind\",\"share\",\"n\",\"tags\"]},\"l2\":{\"type\":\"object\",\"properties\":{\"name\":{\"t"
+      "ype\":\"string\",\"maxLength\":42},\"kind\":{\"enum\":[\"a2\",\"b\",\"c\"]},\"share\":{\"type\":\"number\",\"m"
+      "inimum\":0,\"maximum\":3},\"n\":{\"type\":\"integer\",\"multipleOf\":7},\"tags\":{\"type\":\"array\",\"ite"
+      "ms\":{\"type\":\"string\",\"pattern\":\"^[a-z]+(-[a-z]+)*$\"},\"maxItems\":4}},\"required\":[\"name\",\""
+      "kind\",\"share\",\"n\",\"tags\"]},\"l3\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\""
+      "maxLength\":43},\"kind\":{\"enum\":[\"a3\",\"b\",\"c\"]},\"share\":{\"type\":\"number\",\"minimum\":0,\"maxi"
+      "mum\":4},\"n\":{\"type\":\"integer\",\"multipleOf\":8},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"st"
+      "ring\",\"pattern\":\"^[a-z]+(-[a-z]+)*$\"},\"maxItems\":4}},\"required\":[\"name\",\"kind\",\"share\",\""
+      "n\",\"tags\"]},\"l4\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":44},"
+      "\"kind\":{\"enum\":[\"a4\",\"b\",\"c\"]},\"share\":{\"type\":\"number\",\"minimum\":0,\"maximum\":5},\"n\":{\"t"
+      "ype\":\"integer\",\"multipleOf\":9},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\""
+      ":\"^[a-z]+(-[a-z]+)*$\"},\"maxItems\":4}},\"required\":[\"name\",\"kind\",\"share\",\"n\",\"tags\"]},\"l5"
+      "\":{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\",\"maxLength\":45},\"kind\":{\"enum\":"
+      "[\"a5\",\"b\",\"c\"]},\"share\":{\"type\":\"number\",\"minimum\":0,\"maximum\":6},\"n\":{\"type\":\"integer\","
+      "\"multipleOf\":10},\"tags\":{\"type\":\"array\",\"items\":{\"type\":\"string\",\"pattern\":\"^[a-z]+(-[a-"
+      "z]+)*$\"},\"maxItems\":4}},\"required\":[\"name\",\"kind\",\"share\",\"n\",\"tags\"]}}}")},
     {"object", ("{\"type\":\"object\"}")},
 };
 
