@@ -301,6 +301,20 @@ static void mix_run(const struct piece *w, const struct run *run)
     }
 }
 
+/* Scores of n positions become their weights, but for their sum, which is returned; max: theirs in, with the sink's out. */
+static float weigh_row(const struct job *job, size_t head, size_t n, float *row, float *max)
+{
+    const float scale = weighing_scale(job);
+    float sink;
+
+    if (job->sinks == NULL)
+        return kernels()->exp_sum(n, *max, scale, row);
+    sink = job->sinks[head] / scale; /* as scores are before they are scaled */
+    *max = sink > *max ? sink : *max;
+    kernels()->exp_to(1, *max, scale, &sink, &sink);
+    return kernels()->exp_sum(n, *max, scale, row) + sink;
+}
+
 /* Scores become weights, but for their sum: one over it is kept behind them, where ld leaves a page of room. */
 static void weigh_run(const struct piece *w, const struct run *run)
 {
@@ -314,9 +328,9 @@ static void weigh_run(const struct piece *w, const struct run *run)
 
             if (job->cap > 0)
                 kernels()->soft_cap(n - first, job->scale / job->cap, job->cap, row + first);
-            const float max = kernels()->max(n - first, row + first);
+            float max = kernels()->max(n - first, row + first);
             const float inv =
-                1.0f / kernels()->exp_sum(n - first, max, weighing_scale(job), row + first);
+                1.0f / weigh_row(job, w->head * w->group + g, n - first, row + first, &max);
 
             for (size_t j = unseen_from(w->first); j < first; j++)
                 row[j] = 0;
@@ -382,9 +396,16 @@ static void attend_unit(void *ctx, size_t unit, int thread)
 void attention(const struct attention_plan *plan, size_t layer, const float *q, float *out,
                float *row_max, float *row_inv)
 {
+    attention_with_sinks(plan, layer, q, NULL, out, row_max, row_inv);
+}
+
+void attention_with_sinks(const struct attention_plan *plan, size_t layer, const float *q,
+                          const float *sinks, float *out, float *row_max, float *row_inv)
+{
     struct job job = {.plan = plan,
                       .layer = layer,
                       .q = q,
+                      .sinks = sinks,
                       .out = out,
                       .row_max = row_max,
                       .row_inv = row_inv,

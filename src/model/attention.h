@@ -39,6 +39,10 @@ void attention_store(const struct attention_plan *plan, size_t layer, const stru
 /* out[M, H*D]; row_max, row_inv [M, H]: the softmax's maximum and one over its sum, for the backward (may be NULL). */
 void attention(const struct attention_plan *plan, size_t layer, const float *q, float *out,
                float *row_max, float *row_inv);
+/* The same with a logit of each head, sinks [H], beside those of the positions: it takes a part of the weights, and has no value. The
+   backward needs to know no more than row_max and row_inv. NULL: there are none. */
+void attention_with_sinks(const struct attention_plan *plan, size_t layer, const float *q,
+                          const float *sinks, float *out, float *row_max, float *row_inv);
 /*
  * dq [M, H*D], dk, dv [M, K*D] (all set, not added to) from dout. Every position that a row sees is a row of this
  * batch, seg->row0 saying which. Sums over rows are chains in the batch's order within each tree. The arena gives room to divide a

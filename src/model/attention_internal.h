@@ -65,6 +65,7 @@ struct job {
     const struct attention_plan *plan;
     size_t layer;
     const float *q, *dout, *row_max_in, *row_inv_in, *out_in;
+    const float *sinks; /* [H], or NULL */
     float *out, *row_max, *row_inv, *dq, *dk, *dv;
     float scale;   /* of scores, before a cap */
     float cap;     /* of scores; 0: none */

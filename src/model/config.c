@@ -70,6 +70,9 @@ static struct model_config config_begin(const struct family *fam)
                              .rms_eps = fam->rms_eps,
                              .rope = {{.base = fam->rope_base}},
                              .qkv_bias = fam->qkv_bias,
+                             .out_bias = fam->out_bias,
+                             .expert_bias = fam->expert_bias,
+                             .sinks = fam->sinks,
                              .qk_norm = fam->qk_norm,
                              .norm_place = fam->norm_place,
                              .activation = fam->activation};

@@ -35,7 +35,11 @@ enum norm_place {
     NORM_BEHIND, /* x + norm(f(x)) (OLMo 2) */
     NORM_BOTH    /* x + norm(f(norm(x))) (Gemma 3) */
 };
-enum activation { ACT_SILU, ACT_GELU_TANH }; /* of the gate */
+enum activation {
+    ACT_SILU,
+    ACT_GELU_TANH,
+    ACT_CLAMPED
+}; /* of the gate; ACT_CLAMPED is gpt-oss's */
 
 struct layer_kind {
     bool
@@ -62,6 +66,9 @@ struct model_config {
     struct layer_kind layers[LIMIT_LAYERS];
     size_t window;
     bool qkv_bias; /* on queries, keys and values */
+    bool out_bias; /* on attention's output */
+    bool
+        sinks; /* a logit of each head takes part in the softmax of its scores, and has no value (gpt-oss) */
     enum qk_norm qk_norm;
     enum norm_place norm_place;
     enum activation activation;
@@ -75,11 +82,11 @@ struct model_config {
     double query_growth, query_span;
     /* Experts of a feed-forward layer, `hidden` wide each, and how many of them a row takes; 0: it is one for all rows. */
     size_t n_experts, n_chosen;
-    bool
-        shares_of_all; /* a row's shares in its experts are of a softmax over all, not over those that it takes */
-    bool tied_head; /* the head is the embedding */
-    int bos;        /* -1: none */
-    bool add_bos;   /* text is begun with bos when no template does */
+    bool expert_bias;   /* on the router, and on gate, up and down of each expert */
+    bool shares_of_all; /* a row's shares are of a softmax over all experts, not over its own */
+    bool tied_head;     /* the head is the embedding */
+    int bos;            /* -1: none */
+    bool add_bos;       /* text is begun with bos when no template does */
     int eos
         [MODEL_MAX_EOS]; /* every id that ends an answer, from every place that may list one; eos[0] is the one
                                that the file names first, so the natural one to train an answer to end with */

@@ -122,6 +122,8 @@ static void route(const struct model *m, size_t layer, size_t rows, const float 
     struct routing r = {c, t};
 
     matmul(&m->layers[layer].router, rows, x, c->width, t->logits, c->n_experts, false);
+    if (m->layers[layer].router_bias != NULL)
+        add_to_rows(rows, c->n_experts, m->layers[layer].router_bias, t->logits, c->n_experts);
     parallel_for(rows, route_row, &r);
     place_slots(c, rows * c->n_chosen, t);
 }
@@ -177,6 +179,29 @@ static void sum_row(void *ctx, size_t row, int thread)
     }
 }
 
+struct biasing {
+    const struct experts_scratch *t;
+    const float *bias; /* [E, n] */
+    size_t n;
+    float *y;
+};
+
+static void bias_slot(void *ctx, size_t slot, int thread)
+{
+    const struct biasing *b = ctx;
+
+    (void)thread;
+    kernels()->add(b->n, b->bias + b->t->expert[slot] * b->n, b->y + b->t->place[slot] * b->n);
+}
+
+/* y[slots, n] += the bias of each row's expert, where they have one. */
+static void add_biases(const struct experts_scratch *t, size_t slots, const float *bias, size_t n,
+                       float *y)
+{
+    if (bias != NULL)
+        parallel_for(slots, bias_slot, &(struct biasing){t, bias, n, y});
+}
+
 /* ---- forward ---- */
 
 /* One expert's rows of a product: x and y lie side by side. */
@@ -203,6 +228,7 @@ void experts_forward(const struct model *m, size_t layer, size_t rows, const flo
 {
     const struct model_config *c = &m->config;
     const struct expert_weights *w = m->layers[layer].experts;
+    float *const *bias = m->layers[layer].expert_bias;
     const size_t slots = rows * c->n_chosen, width = c->width, hidden = c->hidden;
     struct moving to = {.place = t->place, .n_chosen = c->n_chosen, .n = width, .from = x};
     size_t n = 0;
@@ -217,12 +243,15 @@ void experts_forward(const struct model *m, size_t layer, size_t rows, const flo
         add_part(t, &n, e, &w[e].part[EXPERT_UP], t->x, t->up);
     }
     matmul_parts(t->parts, n);
-    (c->activation == ACT_SILU ? swiglu_and : geglu_and)(
-        slots, hidden, t->gate, t->up, t->act, hidden % ROUNDED_BLOCK == 0 ? t->rounded : NULL);
+    add_biases(t, slots, bias[EXPERT_GATE], hidden, t->gate);
+    add_biases(t, slots, bias[EXPERT_UP], hidden, t->up);
+    gate_forward(c->activation)(slots, hidden, t->gate, t->up, t->act,
+                                hidden % ROUNDED_BLOCK == 0 ? t->rounded : NULL);
     n = 0;
     for (size_t e = 0; e < c->n_experts; e++)
         add_part(t, &n, e, &w[e].part[EXPERT_DOWN], t->act, t->x);
     matmul_parts(t->parts, n);
+    add_biases(t, slots, bias[EXPERT_DOWN], width, t->x);
     parallel_for(slots, scatter_row,
                  &(struct moving){.place = t->place, .n = hidden, .from = t->gate, .to = gate});
     parallel_for(slots, scatter_row,
@@ -253,9 +282,10 @@ static void experts_back_x(const struct model_config *c, const struct experts_sc
 struct weighing {
     const struct model_config *c;
     const struct experts_scratch *t;
-    float *d_act;    /* [slots, F] side by side: before the shares in, behind them out */
-    float *d_share;  /* [M, n_chosen] */
-    float *d_logits; /* [M, E] */
+    const float *dy, *bias; /* [M, C]; [E, C], of down, or NULL */
+    float *d_act;           /* [slots, F] side by side: before the shares in, behind them out */
+    float *d_share;         /* [M, n_chosen] */
+    float *d_logits;        /* [M, E] */
 };
 
 /* The gradients at a row's shares, from which those at the router's logits follow, and at what its experts' down read. */
@@ -263,7 +293,8 @@ static void weigh_row(void *ctx, size_t row, int thread)
 {
     const struct weighing *w = ctx;
     const struct experts_scratch *t = w->t;
-    const size_t k = w->c->n_chosen, n = w->c->n_experts, hidden = w->c->hidden;
+    const size_t k = w->c->n_chosen, n = w->c->n_experts, hidden = w->c->hidden,
+                 width = w->c->width;
     const float *share = t->share + row * k, *p = t->logits + row * n;
     float *d_share = w->d_share + row * k, *d = w->d_logits + row * n, mean = 0;
 
@@ -272,6 +303,9 @@ static void weigh_row(void *ctx, size_t row, int thread)
         const size_t at = t->place[row * k + i] * hidden;
 
         d_share[i] = kernels()->dot(hidden, t->act + at, w->d_act + at);
+        if (w->bias != NULL) /* a share is of it, too */
+            d_share[i] += kernels()->dot(width, w->bias + t->expert[row * k + i] * width,
+                                         w->dy + row * width);
         mean += share[i] * d_share[i];
         kernels()->scale(hidden, share[i], w->d_act + at);
     }
@@ -288,11 +322,12 @@ void experts_backward(const struct model *m, size_t layer, size_t rows, const fl
     const struct model_config *c = &m->config;
     const struct expert_weights *experts = m->layers[layer].experts;
     const size_t slots = rows * c->n_chosen, n = slots * c->hidden;
-    const bool silu = c->activation == ACT_SILU;
     const struct experts_scratch t = experts_scratch_make(m, rows, false, a);
     float *d_act = layer_room(a, n), *d_gate = layer_room(a, n), *d_up = layer_room(a, n);
     struct weighing w = {.c = c,
                          .t = &t,
+                         .dy = dy,
+                         .bias = m->layers[layer].expert_bias[EXPERT_DOWN],
                          .d_act = d_act,
                          .d_share = layer_room(a, slots),
                          .d_logits = layer_room(a, rows * c->n_experts)};
@@ -307,9 +342,9 @@ void experts_backward(const struct model *m, size_t layer, size_t rows, const fl
                  &(struct moving){.place = t.place, .n = c->hidden, .from = gate, .to = t.gate});
     parallel_for(slots, gather_row,
                  &(struct moving){.place = t.place, .n = c->hidden, .from = up, .to = t.up});
-    (silu ? swiglu_and : geglu_and)(slots, c->hidden, t.gate, t.up, t.act, NULL);
+    gate_forward(c->activation)(slots, c->hidden, t.gate, t.up, t.act, NULL);
     parallel_for(rows, weigh_row, &w);
-    (silu ? swiglu_back : geglu_back)(slots, c->hidden, t.gate, t.up, d_act, d_gate, d_up);
+    gate_backward(c->activation)(slots, c->hidden, t.gate, t.up, d_act, d_gate, d_up);
     experts_back_x(c, &t, experts, EXPERT_GATE, d_gate, t.x, false);
     experts_back_x(c, &t, experts, EXPERT_UP, d_up, t.x, true);
     by.from = t.x;

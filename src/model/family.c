@@ -9,7 +9,7 @@
 static const struct family *const families[] = {
     &family_llama,  &family_mistral,    &family_ministral, &family_smollm3, &family_granite,
     &family_qwen2,  &family_qwen3,      &family_phi3,      &family_olmo2,   &family_olmo3,
-    &family_gemma3, &family_ministral3, &family_qwen3_moe, &family_gemma2};
+    &family_gemma3, &family_ministral3, &family_qwen3_moe, &family_gemma2,  &family_gpt_oss};
 
 const struct family *family_of_gguf(struct str arch)
 {

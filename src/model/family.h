@@ -38,7 +38,7 @@ struct family {
     bool gguf_interleaves;
     double rms_eps, rope_base; /* where a file is silent, as the family's reference assumes */
     /* How it computes: fields of model_config that its files do not tell. */
-    bool qkv_bias;
+    bool qkv_bias, out_bias, expert_bias, sinks;
     enum qk_norm qk_norm;
     enum norm_place norm_place;
     enum activation activation;
@@ -71,7 +71,7 @@ struct family {
 
 extern const struct family family_llama, family_mistral, family_ministral, family_smollm3,
     family_granite, family_qwen2, family_qwen3, family_phi3, family_olmo2, family_olmo3,
-    family_gemma3, family_ministral3, family_qwen3_moe, family_gemma2;
+    family_gemma3, family_ministral3, family_qwen3_moe, family_gemma2, family_gpt_oss;
 
 /* NULL where no family is called so. */
 const struct family *family_of_gguf(struct str arch);

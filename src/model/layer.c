@@ -116,6 +116,16 @@ static void linear_back(const struct model *m, const struct adapter *ad, size_t 
     }
 }
 
+gate_fn *gate_forward(enum activation a)
+{
+    return a == ACT_SILU ? swiglu_and : a == ACT_GELU_TANH ? geglu_and : clamped_and;
+}
+
+gate_back_fn *gate_backward(enum activation a)
+{
+    return a == ACT_SILU ? swiglu_back : a == ACT_GELU_TANH ? geglu_back : clamped_back;
+}
+
 float *layer_room(struct arena *a, size_t n)
 {
     return arena_room(a, (n + PANEL) * sizeof(float));
@@ -251,15 +261,20 @@ static void add_output(const struct linear *of, const float *norm, const float *
 
 /* to += what a part's last linear layer makes of x, behind a norm or scaled where the model has that; raw: before the norm. */
 static void part_output(const struct linear *of, enum projection p, const float *x,
-                        const float *norm, float *raw, float *to)
+                        const float *bias, const float *norm, float *raw, float *to)
 {
+    const size_t width = of->m->config.width;
     float *sum = of->t->norm; /* nobody reads it any more */
 
     if (norm == NULL && !(of->m->config.residual_scale > 0)) {
         linear(of, &p, 1, x, &to, true);
+        if (bias != NULL)
+            add_to_rows(of->rows, width, bias, to, width);
         return;
     }
     linear(of, &p, 1, x, norm != NULL ? &raw : &sum, false);
+    if (bias != NULL)
+        add_to_rows(of->rows, width, bias, norm != NULL ? raw : sum, width);
     add_output(of, norm, raw, to);
 }
 
@@ -278,9 +293,9 @@ static void feed_forward(const struct linear *of, const float *x, const float *n
         return;
     }
     linear(of, wide, 2, x, (float *[]){s->gate, s->up}, false);
-    (c->activation == ACT_SILU ? swiglu_and : geglu_and)(of->rows, c->hidden, s->gate, s->up,
-                                                         t->act, rounding(t, c->hidden));
-    part_output(of, PROJ_DOWN, t->act, norm, s->ffn_out, out);
+    gate_forward(c->activation)(of->rows, c->hidden, s->gate, s->up, t->act,
+                                rounding(t, c->hidden));
+    part_output(of, PROJ_DOWN, t->act, NULL, norm, s->ffn_out, out);
 }
 
 static struct rotation rotation_of(const struct model *m, size_t layer, const uint32_t *pos,
@@ -313,10 +328,10 @@ void layer_forward(const struct model *m, const struct adapter_rows *by, size_t 
     const struct rotation rotate =
         turned ? rotation_of(m, layer, pos, s->q, t->k) : (struct rotation){0};
     attention_store(plan, layer, turned ? &rotate : NULL, t->k, t->v);
-    attention(plan, layer, s->q, s->att, s->row_max, s->row_inv);
+    attention_with_sinks(plan, layer, s->q, w->sinks, s->att, s->row_max, s->row_inv);
     if (rounding(t, hd) != NULL)
         round_rows(rows, hd, s->att, hd, t->rounded);
-    part_output(&of, PROJ_O, s->att, w->attn_post_norm, s->att_out, s->mid);
+    part_output(&of, PROJ_O, s->att, w->o_bias, w->attn_post_norm, s->att_out, s->mid);
     x = part_input(m, rows, s->mid, w->ffn_norm, s->r2, out, t);
     feed_forward(&of, x, w->ffn_post_norm, out);
 }
@@ -441,14 +456,14 @@ static void feed_forward_back(const struct backward *b)
     const struct layer_weights *w = &m->layers[b->layer];
     const struct layer_state *s = b->s;
     const size_t rows = b->rows, n = rows * c->hidden;
-    const bool full = b->ad == NULL && m->full != NULL, silu = c->activation == ACT_SILU;
+    const bool full = b->ad == NULL && m->full != NULL;
     float *act = layer_room(b->a, n), *dact = layer_room(b->a, n), *dgate = layer_room(b->a, n),
           *dup = layer_room(b->a, n);
 
-    (silu ? swiglu_and : geglu_and)(rows, c->hidden, s->gate, s->up, act, NULL);
+    gate_forward(c->activation)(rows, c->hidden, s->gate, s->up, act, NULL);
     linear_back(m, b->ad, b->layer, rows, PROJ_DOWN, act, s->u[PROJ_DOWN],
                 part_output_back(b, w->ffn_post_norm, s->ffn_out), b->du, dact, false);
-    (silu ? swiglu_back : geglu_back)(rows, c->hidden, s->gate, s->up, dact, dgate, dup);
+    gate_backward(c->activation)(rows, c->hidden, s->gate, s->up, dact, dgate, dup);
     const float *x = part_input_again(b, s->mid, w->ffn_norm);
     linear_back(m, b->ad, b->layer, rows, PROJ_GATE, x, s->u[PROJ_GATE], dgate, b->du, b->dnorm,
                 false);

@@ -12,6 +12,14 @@
 /* Floats, not cleared, with room behind them for products that read a whole panel. */
 float *layer_room(struct arena *a, size_t n);
 
+/* What becomes of gate and up, and its gradient: tensor/ops.h. */
+typedef void gate_fn(size_t m, size_t n, const float *gate, const float *up, float *y,
+                     struct rounded *rounded);
+typedef void gate_back_fn(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                          float *dgate, float *dup);
+gate_fn *gate_forward(enum activation a);
+gate_back_fn *gate_backward(enum activation a);
+
 /* Rows that go through one adapter, row the first of them; a layer's rows are in at most one of these each. */
 struct adapter_rows {
     const struct adapter *adapter;

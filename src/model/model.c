@@ -23,8 +23,9 @@ static float *vector_of(struct model *m, enum weight_name name, size_t layer)
 
     if (w.data == NULL)
         return NULL;
-    float *out = ARENA_ARRAY(&m->arena, float, w.cols);
-    matrix_row_to_f32(&w, 0, out);
+    float *out = ARENA_ARRAY(&m->arena, float, w.rows *w.cols);
+    for (size_t r = 0; r < w.rows; r++)
+        matrix_row_to_f32(&w, r, out + r * w.cols);
     return out;
 }
 
@@ -141,6 +142,12 @@ static bool load(struct model *m, struct error *err)
         to->q_bias = vector_of(m, W_Q_BIAS, l);
         to->k_bias = vector_of(m, W_K_BIAS, l);
         to->v_bias = vector_of(m, W_V_BIAS, l);
+        to->o_bias = vector_of(m, W_O_BIAS, l);
+        to->sinks = vector_of(m, W_SINKS, l);
+        to->router_bias = vector_of(m, W_ROUTER_BIAS, l);
+        to->expert_bias[EXPERT_GATE] = vector_of(m, W_GATE_BIASES, l);
+        to->expert_bias[EXPERT_UP] = vector_of(m, W_UP_BIASES, l);
+        to->expert_bias[EXPERT_DOWN] = vector_of(m, W_DOWN_BIASES, l);
     }
     struct matrix_view head = model_files_weight(m->files, W_HEAD, 0);
     m->embed = model_files_weight(m->files, W_EMBED, 0);
@@ -233,7 +240,8 @@ static float *grad_of(const struct full_weights *f, const float *value)
 /* Which of what a family may have stands in the way of training every weight; NULL: nothing. */
 static const char *untrained(const struct model_config *c)
 {
-    return c->qkv_bias                      ? "biases"
+    return c->qkv_bias || c->out_bias       ? "biases"
+           : c->sinks                       ? "sinks"
            : c->qk_norm != QK_NORM_NONE     ? "norms of queries and keys"
            : c->norm_place != NORM_BEFORE   ? "norms behind a layer's parts"
            : c->norms_add_one               ? "norms that are kept less one"

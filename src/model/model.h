@@ -27,6 +27,10 @@ struct layer_weights {
     float *attn_post_norm, *ffn_post_norm; /* [C] */
     float *q_norm, *k_norm;                /* [D], or [H*D] and [K*D] */
     float *q_bias, *k_bias, *v_bias;       /* [H*D], [K*D] */
+    float *o_bias;                         /* [C] */
+    float *sinks;                          /* [H] */
+    float *router_bias;                    /* [E] */
+    float *expert_bias[N_EXPERT_PARTS];    /* [E, F], [E, F], [E, C] */
 };
 
 /* Full fine-tuning: every weight as floats, in one array, with a gradient each. */

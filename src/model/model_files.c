@@ -38,6 +38,7 @@ static void weight_shape(const struct model_files *f, const struct shape_words *
     const struct dimension heads = {c->n_heads * c->head_width, words->heads};
     const struct dimension kv_heads = {c->n_kv_heads * c->head_width, words->kv_heads};
     const struct dimension head = {c->head_width, words->head};
+    const struct dimension experts = {c->n_experts, words->experts};
     const bool per_head = c->qk_norm == QK_NORM_HEAD;
     const struct dimension shapes[N_WEIGHT_NAMES][2] = {
         [W_EMBED] = {vocab, width},
@@ -52,7 +53,13 @@ static void weight_shape(const struct model_files *f, const struct shape_words *
         [W_GATE] = {hidden, width},
         [W_UP] = {hidden, width},
         [W_DOWN] = {width, hidden},
-        [W_ROUTER] = {{c->n_experts, words->experts}, width},
+        [W_ROUTER] = {experts, width},
+        [W_GATE_BIASES] = {experts, hidden},
+        [W_UP_BIASES] = {experts, hidden},
+        [W_DOWN_BIASES] = {experts, width},
+        [W_O_BIAS] = {one, width},
+        [W_ROUTER_BIAS] = {one, experts},
+        [W_SINKS] = {one, {c->n_heads, words->heads}},
         [W_Q_BIAS] = {one, heads},
         [W_K_BIAS] = {one, kv_heads},
         [W_V_BIAS] = {one, kv_heads},
@@ -86,6 +93,15 @@ static bool weight_is_there(const struct model_config *c, enum weight_name name)
     case W_K_BIAS:
     case W_V_BIAS:
         return c->qkv_bias;
+    case W_O_BIAS:
+        return c->out_bias;
+    case W_GATE_BIASES:
+    case W_UP_BIASES:
+    case W_DOWN_BIASES:
+    case W_ROUTER_BIAS:
+        return c->n_experts > 0 && c->expert_bias;
+    case W_SINKS:
+        return c->sinks;
     case W_Q_NORM:
     case W_K_NORM:
         return c->qk_norm != QK_NORM_NONE;
@@ -101,7 +117,19 @@ static bool is_vector(enum weight_name name)
 
 static bool is_bias(enum weight_name name)
 {
-    return name == W_Q_BIAS || name == W_K_BIAS || name == W_V_BIAS;
+    switch (name) {
+    case W_Q_BIAS:
+    case W_K_BIAS:
+    case W_V_BIAS:
+    case W_O_BIAS:
+    case W_ROUTER_BIAS:
+    case W_GATE_BIASES:
+    case W_UP_BIASES:
+    case W_DOWN_BIASES:
+        return true;
+    default:
+        return false;
+    }
 }
 
 static int tensor_order(const void *a, const void *b)
@@ -475,8 +503,8 @@ void weight_hf_name(enum weight_name name, size_t layer, char out[96])
 {
     /* an adapter is one of Llama's projections, whatever tensors a family's files keep them in; the rest is others' */
     const char *const patterns[] = {family_llama.hf_tensor[name], family_qwen2.hf_tensor[name],
-                                    family_gemma3.hf_tensor[name],
-                                    family_qwen3_moe.hf_tensor[name]};
+                                    family_gemma3.hf_tensor[name], family_qwen3_moe.hf_tensor[name],
+                                    family_gpt_oss.hf_tensor[name]};
     size_t i = 0;
 
     while (patterns[i] == NULL)

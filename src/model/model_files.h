@@ -36,6 +36,9 @@ enum weight_name { /* each is a matrix [rows, cols] that turns cols inputs into 
                    W_UP,         /* [F, C] */
                    W_DOWN,       /* [C, F] */
                    W_ROUTER, /* [E, C]; of layers with experts, which have no gate, up and down of their own */
+                   W_GATE_BIASES, /* [E, F]: of all experts, where they have some */
+                   W_UP_BIASES,   /* [E, F] */
+                   W_DOWN_BIASES, /* [E, C] */
                    /* where the config asks for them, else their data is NULL; each one row */
                    W_Q_BIAS,
                    W_K_BIAS,
@@ -44,6 +47,9 @@ enum weight_name { /* each is a matrix [rows, cols] that turns cols inputs into 
                    W_K_NORM,         /* [1, D], or [1, H*D] and [1, K*D] */
                    W_ATTN_POST_NORM, /* [1, C] */
                    W_FFN_POST_NORM,  /* [1, C] */
+                   W_O_BIAS,         /* [1, C] */
+                   W_ROUTER_BIAS,    /* [1, E] */
+                   W_SINKS,          /* [1, H] */
                    N_WEIGHT_NAMES
 };
 

@@ -96,6 +96,11 @@ void geglu_and(size_t m, size_t n, const float *gate, const float *up, float *y,
                struct rounded *rounded);
 void geglu_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                 float *dgate, float *dup);
+/* The same with gpt-oss's clamped gate. */
+void clamped_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+                 struct rounded *rounded);
+void clamped_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                  float *dgate, float *dup);
 void soft_cap_rows(size_t m, size_t n, float cap, float *x,
                    size_t ldx); /* x = cap * tanh(x / cap) */
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy); /* y += x */

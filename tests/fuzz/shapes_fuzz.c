@@ -138,6 +138,11 @@ static void draw_family(struct source *s, struct model_config *c)
         c->score_cap = 2;
     if (below(s, 3) == 0)
         c->logit_cap = 3;
+    if (below(s, 4) == 0)
+        c->activation = ACT_CLAMPED;
+    c->out_bias = below(s, 3) == 0;
+    c->expert_bias = below(s, 3) == 0;
+    c->sinks = below(s, 3) == 0;
 }
 
 /* Many rows of a small model, a few of a wide one, or something between. */
@@ -266,11 +271,12 @@ static void print_shape(const struct shape *s, const struct trees *t)
         fprintf(stderr, " %s", dtype_info(s->formats.proj[p])->name);
     fprintf(
         stderr,
-        "\nbiases %d, norms of q and k %d, norms' place %d, activation %d, rotary width %zu, scales %g %g %g, queries growing by %g, "
+        "\nbiases %d, of outputs %d, of experts %d, sinks %d, norms of q and k %d, norms' place %d, activation %d, rotary width %zu, scales %g %g %g, queries growing by %g, "
         "experts %zu of %zu, caps %g %g, window %zu (layers:",
-        c->qkv_bias, (int)c->qk_norm, (int)c->norm_place, (int)c->activation,
-        config_rotary_width(c), c->embedding_scale, c->residual_scale, c->attention_scale,
-        c->query_growth, c->n_chosen, c->n_experts, c->score_cap, c->logit_cap, c->window);
+        c->qkv_bias, c->out_bias, c->expert_bias, c->sinks, (int)c->qk_norm, (int)c->norm_place,
+        (int)c->activation, config_rotary_width(c), c->embedding_scale, c->residual_scale,
+        c->attention_scale, c->query_growth, c->n_chosen, c->n_experts, c->score_cap, c->logit_cap,
+        c->window);
     for (size_t l = 0; l < c->n_layers; l++)
         fprintf(stderr, " %d%s", c->layers[l].rope, c->layers[l].windowed ? "w" : "");
     fprintf(stderr, "), embedding %s, head %s\n%zu rows in segments (parent: length)",

@@ -40,6 +40,12 @@ typedef void without_fn(struct model *m);
 TAKE_AWAY(q_bias, q_bias)
 TAKE_AWAY(k_bias, k_bias)
 TAKE_AWAY(v_bias, v_bias)
+TAKE_AWAY(o_bias, o_bias)
+TAKE_AWAY(sinks, sinks)
+TAKE_AWAY(router_bias, router_bias)
+TAKE_AWAY(bias_of_gates, expert_bias[EXPERT_GATE])
+TAKE_AWAY(bias_of_ups, expert_bias[EXPERT_UP])
+TAKE_AWAY(bias_of_downs, expert_bias[EXPERT_DOWN])
 TAKE_AWAY(q_norm, q_norm)
 TAKE_AWAY(k_norm, k_norm)
 TAKE_AWAY(norm_behind_attention, attn_post_norm)
@@ -185,7 +191,7 @@ static void with_an_expert_less(struct model *m)
 
 /* ---- the cases ---- */
 
-#define WITHOUT_MOST 8
+#define WITHOUT_MOST 12
 
 static const struct family_case {
     const char *name;
@@ -245,6 +251,12 @@ static const struct family_case {
      true,
      {without_score_cap, without_logit_cap, without_windows, without_embedding_scale,
       without_norm_behind_attention}},
+    {"gpt-oss",
+     false,
+     true,
+     {without_sinks, without_o_bias, without_router_bias, without_bias_of_gates,
+      without_bias_of_ups, without_bias_of_downs, with_silu, without_windows,
+      with_windows_everywhere, without_scaling, with_an_expert_less, without_k_bias}},
     {"qwen3-moe-shares", true, false, {with_shares_of_its_own, with_one_expert}},
 };
 

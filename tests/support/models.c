@@ -127,6 +127,16 @@ static void random_vectors(struct dice *d, const struct model_config *c, struct 
         l->k_bias = random_norm(d, kd, a);
         l->v_bias = random_norm(d, kd, a);
     }
+    if (c->out_bias)
+        l->o_bias = random_norm(d, c->width, a);
+    if (c->sinks)
+        l->sinks = random_norm(d, c->n_heads, a);
+    if (c->n_experts > 0 && c->expert_bias) {
+        l->router_bias = random_norm(d, c->n_experts, a);
+        l->expert_bias[EXPERT_GATE] = random_norm(d, c->n_experts * c->hidden, a);
+        l->expert_bias[EXPERT_UP] = random_norm(d, c->n_experts * c->hidden, a);
+        l->expert_bias[EXPERT_DOWN] = random_norm(d, c->n_experts * c->width, a);
+    }
 }
 
 static void random_experts(struct dice *d, const struct model_config *c,

@@ -116,6 +116,22 @@ static size_t geglu_back_trial(const struct kernels *k, struct inputs *in, size_
     return 2 * n;
 }
 
+static size_t clamped_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *gate = input(in, n), *up = input(in, n);
+
+    k->clamped(n, gate, up, out);
+    return n;
+}
+
+static size_t clamped_back_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
+{
+    const float *gate = input(in, n), *up = input(in, n), *dy = input(in, n);
+
+    k->clamped_back(n, gate, up, dy, out, out + n);
+    return 2 * n;
+}
+
 static size_t soft_cap_trial(const struct kernels *k, struct inputs *in, size_t n, float *out)
 {
     memcpy(out, input(in, n), n * sizeof *out);
@@ -347,6 +363,8 @@ static const struct trial {
     {"swiglu_back", swiglu_back_trial},
     {"geglu", geglu_trial},
     {"geglu_back", geglu_back_trial},
+    {"clamped", clamped_trial},
+    {"clamped_back", clamped_back_trial},
     {"soft_cap", soft_cap_trial},
     {"soft_cap_back", soft_cap_back_trial},
     {"layer_norm", layer_norm_trial},

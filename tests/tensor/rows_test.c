@@ -206,6 +206,33 @@ static void geglu_is_its_formula_and_its_backward_the_derivative(void **state)
     assert_gate(&(struct gate){5, 20, gelu_gated, 1e-6, geglu_and, geglu_back});
 }
 
+static void the_clamped_gate_is_its_formula_and_its_backward_the_derivative(void **state)
+{
+    struct arena a = {0};
+    struct dice d = {8};
+    const size_t n = 400;
+    float *gate = random_floats(&a, &d, n), *up = random_floats(&a, &d, n),
+          *dy = random_floats(&a, &d, n), *y = ARENA_ARRAY(&a, float, n),
+          *dgate = ARENA_ARRAY(&a, float, n), *dup = ARENA_ARRAY(&a, float, n);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        gate[i] = dice_float(&d, -12, 12);
+        up[i] = dice_float(&d, -12, 12);
+    }
+    clamped_and(1, n, gate, up, y, NULL);
+    clamped_back(1, n, gate, up, dy, dgate, dup);
+    for (size_t i = 0; i < n; i++) {
+        const double g = fmin((double)gate[i], 7), u = fmax(fmin((double)up[i], 7), -7);
+        const double s = 1 / (1 + exp(-1.702 * g)), t = (double)dy[i];
+
+        ASSERT_NEAR(y[i], (u + 1) * g * s, 2e-6 * (1 + fabs((u + 1) * g * s)));
+        ASSERT_NEAR(dgate[i], gate[i] > 7 ? 0 : t * (u + 1) * s * (1 + 1.702 * g * (1 - s)), 1e-5);
+        ASSERT_NEAR(dup[i], fabs((double)up[i]) > 7 ? 0 : t * g * s, 1e-5);
+    }
+    arena_release(&a);
+}
+
 static void a_soft_cap_is_its_formula_and_its_backward_the_derivative(void **state)
 {
     struct arena a = {0};
@@ -552,6 +579,7 @@ int main(void)
         cmocka_unit_test(layer_norm_is_its_formula),
         cmocka_unit_test(gelu_is_its_formula_within_the_stated_error),
         cmocka_unit_test(swiglu_is_its_formula_and_its_backward_the_derivative),
+        cmocka_unit_test(the_clamped_gate_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(a_soft_cap_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(geglu_is_its_formula_and_its_backward_the_derivative),
         cmocka_unit_test(rope_turns_pairs_by_their_position_s_angle_and_back),

@@ -19,6 +19,7 @@ import transformers
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 import reference as ref
 
@@ -78,6 +79,10 @@ CASES = {
     "gemma2": ("Gemma2", dict(head_dim=16, query_pre_attn_scalar=16, sliding_window=9, attn_logit_softcapping=3.0,
                               final_logit_softcapping=8.0, tie_word_embeddings=True,
                               rope_parameters={"rope_type": "default", "rope_theta": 10000.0}), True), # the converter does not tell another
+    # YaRN's pairs whole, as llama.cpp takes them to be
+    "gpt-oss": ("GptOss", dict(head_dim=32, num_local_experts=5, num_experts_per_tok=2, sliding_window=9,
+                               layer_types=["sliding_attention", "full_attention"], tie_word_embeddings=False,
+                               rope_parameters={**YARN, "truncate": True}), True),
 }
 
 
@@ -110,13 +115,33 @@ def make_model(kind, more, seed):
             else:
                 p.copy_(torch.randn(p.shape) * 2.0 / p.shape[-1] ** 0.5)
             p.copy_(p.to(torch.bfloat16).float())
+    if kind == "GptOss":
+        make_blocks(model)
     return model, config
+
+
+def make_blocks(model):
+    """Experts in MXFP4: 16 bytes of two numbers each and an exponent; some reach the gate's limit."""
+    for name, p in model.named_parameters():
+        if name.endswith("experts.gate_up_proj") or name.endswith("experts.down_proj"):
+            experts, cols, rows = p.shape
+            blocks = torch.randint(0, 256, (experts, rows, cols // 32, 16), dtype=torch.uint8)
+            scales = torch.randint(124, 126, (experts, rows, cols // 32), dtype=torch.uint8)
+            p.data = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+            p.in_blocks = {name + "_blocks": blocks, name + "_scales": scales}
 
 
 def save_folder(model, config, tok, folder):
     tok.save_pretrained(folder)
     config.save_pretrained(folder)
-    if hasattr(config, "num_experts_per_tok"): # its own saving takes fused experts apart
+    if config.model_type == "gpt_oss":
+        config.quantization_config = {"quant_method": "mxfp4"}
+        config.save_pretrained(folder)
+        state = {}
+        for n, p in model.named_parameters():
+            state.update(getattr(p, "in_blocks", None) or {n: p.to(torch.bfloat16).contiguous()})
+        save_file(state, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+    elif hasattr(config, "num_experts_per_tok"): # its own saving takes fused experts apart
         copy.deepcopy(model).to(torch.bfloat16).save_pretrained(folder)
         os.remove(os.path.join(folder, "generation_config.json"))
     else:
@@ -243,7 +268,7 @@ def main():
         if as_gguf:
             save_gguf(os.path.join(folder, "hf"), os.path.join(folder, "model.gguf"), llama_cpp)
         print(case, "largest logit", save_goldens(model, config, folder))
-        if case == "gemma3-heads": # gemma3 has a folder
+        if case in ("gemma3-heads", "gpt-oss"): # gemma3 has a folder; that of gpt-oss is not read
             shutil.rmtree(os.path.join(folder, "hf"))
         for where, _, files in os.walk(folder):
             for f in files:

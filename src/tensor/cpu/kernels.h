@@ -109,6 +109,11 @@ struct kernels {
     void (*geglu_back)(size_t n, const float *gate, const float *up, const float *dy, float *dgate,
                        float *dup);
 
+    /* y = (u + 1) * g * sigmoid(1.702 g) with g = min(gate, 7), u = up within -7 .. 7 (gpt-oss, arXiv:2508.10925) */
+    void (*clamped)(size_t n, const float *gate, const float *up, float *y);
+    void (*clamped_back)(size_t n, const float *gate, const float *up, const float *dy,
+                         float *dgate, float *dup);
+
     /* x = cap * tanh(x * s), as cap * (2 / (1 + e^(-2 s x)) - 1): within (-cap, cap), and NaN where x is */
     void (*soft_cap)(size_t n, float s, float cap, float *x);
     /* d *= 1 - (y / cap)^2: the gradient at s * x from that at y = soft_cap(x) */

@@ -96,6 +96,9 @@ float kernel_exp(float x); /* plain.c: e^x as every table computes it */
  * coefficients stand from the highest power down.
  */
 #define GELU_END 13.0f
+/* gpt-oss: y = (clamp(up) + 1) * g * sigmoid(CLAMPED_ALPHA g), g = min(gate, CLAMPED_LIMIT) */
+#define CLAMPED_ALPHA 1.702f
+#define CLAMPED_LIMIT 7.0f
 /* GELU's form by tanh is x * sigmoid(x * (GEGLU_1 + GEGLU_3 x^2)): 2 sqrt(2 / pi), and that times 0.044715 */
 #define GEGLU_1 1.5957691216f
 #define GEGLU_3 0.0713548162726f

@@ -500,6 +500,46 @@ static void vector_geglu_back(size_t n, const float *gate, const float *up, cons
     }
 }
 
+static v16 clamped_up(v16 up)
+{
+    return v_max(v_set(-CLAMPED_LIMIT), v_min(v_set(CLAMPED_LIMIT), up));
+}
+
+static void vector_clamped(size_t n, const float *gate, const float *up, float *y)
+{
+    const v16 one = v_set(1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 g = v_min(v_set(CLAMPED_LIMIT), load_n(gate + i, c));
+        const v16 e = v_exp(v_mul(g, v_set(-CLAMPED_ALPHA)));
+
+        store_n(y + i, c,
+                v_mul(v_div(g, v_add(one, e)), v_add(clamped_up(load_n(up + i, c)), one)));
+    }
+}
+
+static void vector_clamped_back(size_t n, const float *gate, const float *up, const float *dy,
+                                float *dgate, float *dup)
+{
+    const v16 one = v_set(1.0f), minus = v_set(-1.0f);
+
+    EACH_16(i, c, n)
+    {
+        const v16 at = load_n(gate + i, c), of = load_n(up + i, c), d = load_n(dy + i, c);
+        const v16 g = v_min(v_set(CLAMPED_LIMIT), at), u = clamped_up(of);
+        const v16 s = v_div(one, v_add(one, v_exp(v_mul(g, v_set(-CLAMPED_ALPHA)))));
+        const v16 slope = v_fma(v_mul(g, v_set(CLAMPED_ALPHA)), v_sub(one, s), one);
+        const v16 by_gate = v_mul(v_mul(d, v_add(u, one)), v_mul(s, slope));
+        const v16 by_up = v_mul(d, v_mul(g, s));
+
+        store_n(
+            dup + i, c,
+            v_keep_from(of, -CLAMPED_LIMIT, v_keep_from(v_mul(of, minus), -CLAMPED_LIMIT, by_up)));
+        store_n(dgate + i, c, v_keep_from(v_mul(at, minus), -CLAMPED_LIMIT, by_gate));
+    }
+}
+
 static void vector_soft_cap(size_t n, float s, float cap, float *x)
 {
     const v16 one = v_set(1.0f), by = v_set(-2.0f * s), twice = v_set(2.0f * cap),
@@ -702,6 +742,8 @@ const struct kernels KERNELS = {
     .swiglu_back = vector_swiglu_back,
     .geglu = vector_geglu,
     .geglu_back = vector_geglu_back,
+    .clamped = vector_clamped,
+    .clamped_back = vector_clamped_back,
     .soft_cap = vector_soft_cap,
     .soft_cap_back = vector_soft_cap_back,
     .layer_norm = vector_layer_norm,

@@ -248,6 +248,51 @@ static void plain_geglu_back(size_t n, const float *gate, const float *up, const
     }
 }
 
+/* NaN stays */
+static float at_most(float limit, float x)
+{
+    return limit < x ? limit : x;
+}
+
+static float at_least(float limit, float x)
+{
+    return limit > x ? limit : x;
+}
+
+static float clamped_up(float up)
+{
+    return at_least(-CLAMPED_LIMIT, at_most(CLAMPED_LIMIT, up));
+}
+
+static void plain_clamped(size_t n, const float *gate, const float *up, float *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = at_most(CLAMPED_LIMIT, gate[i]);
+
+        y[i] = g / (1.0f + kernel_exp(g * -CLAMPED_ALPHA)) * (clamped_up(up[i]) + 1.0f);
+    }
+}
+
+/* y where x >= least, x where it is NaN, else 0 */
+static float keep_from(float x, float least, float y)
+{
+    return x >= least ? y : x != x ? x : 0;
+}
+
+static void plain_clamped_back(size_t n, const float *gate, const float *up, const float *dy,
+                               float *dgate, float *dup)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float g = at_most(CLAMPED_LIMIT, gate[i]), u = clamped_up(up[i]), d = dy[i];
+        const float s = 1.0f / (1.0f + kernel_exp(g * -CLAMPED_ALPHA));
+        const float by_gate = d * (u + 1.0f) * (s * fmaf(g * CLAMPED_ALPHA, 1.0f - s, 1.0f));
+
+        dup[i] =
+            keep_from(up[i], -CLAMPED_LIMIT, keep_from(up[i] * -1.0f, -CLAMPED_LIMIT, d * (g * s)));
+        dgate[i] = keep_from(gate[i] * -1.0f, -CLAMPED_LIMIT, by_gate);
+    }
+}
+
 static void plain_soft_cap(size_t n, float s, float cap, float *x)
 {
     for (size_t i = 0; i < n; i++)
@@ -527,6 +572,8 @@ const struct kernels kernels_plain = {
     .swiglu_back = plain_swiglu_back,
     .geglu = plain_geglu,
     .geglu_back = plain_geglu_back,
+    .clamped = plain_clamped,
+    .clamped_back = plain_clamped_back,
     .soft_cap = plain_soft_cap,
     .soft_cap_back = plain_soft_cap_back,
     .layer_norm = plain_layer_norm,

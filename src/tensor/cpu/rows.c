@@ -258,6 +258,30 @@ static void add_one(const struct rows *p, size_t i)
     kernels()->add(p->n, p->x + i * p->ldx, p->y + i * p->ldy);
 }
 
+static void clamped_one(const struct rows *p, size_t i)
+{
+    kernels()->clamped(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
+}
+
+static void clamped_back_one(const struct rows *p, size_t i)
+{
+    const size_t at = i * p->n;
+
+    kernels()->clamped_back(p->n, p->gate + at, p->up + at, p->dy + at, p->dgate + at, p->dup + at);
+}
+
+void clamped_and(size_t m, size_t n, const float *gate, const float *up, float *y,
+                 struct rounded *rounded)
+{
+    gate_rows(m, n, gate, up, y, rounded, clamped_one);
+}
+
+void clamped_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
+                  float *dgate, float *dup)
+{
+    gate_rows_back(m, n, gate, up, dy, dgate, dup, clamped_back_one);
+}
+
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy)
 {
     struct rows p = {.m = m, .n = n, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .one = add_one};
