@@ -42,7 +42,7 @@ static bool tell(struct cli *c, const struct export_request *r, const struct exp
     return !r->verify ||
            out_printf(
                err,
-               "verified: %zu tokens of %s differ by at most %.2g nats, %.2g on average (%.2g "
+               "verified: every weight is bit for bit what base and adapter make; %zu tokens of %s differ by at most %.2g nats, %.2g on average (%.2g "
                "may be rounding); %zu tokens by the likeliest are the same%s\n",
                k->n_tokens, k->of_run ? "the run's validation answers" : "fixed texts",
                k->max_difference, k->mean_difference, k->tolerance, k->n_greedy,

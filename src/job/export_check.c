@@ -1,6 +1,7 @@
 /*
- * export_check.c - what was written is opened as a user would, and has to say what the run's own model says.
+ * export_check.c - what was written has the weights that it must have, is opened as a user would, and says what the run's own model says.
  *
+ * The first finds what was left out or changed, however small; the second what was written as it was meant, and means something else.
  * The run's model is measured first and closed, so that one model is in memory at a time. Both are computed in f32: how a run rounds
  * activations (--precision) is a way to compute, and no property of the files.
  */
@@ -304,6 +305,21 @@ static bool same_words(const struct export_options *o, const struct model_files 
     return true;
 }
 
+static bool same_weights(enum export_format f, const struct export_options *o, const char *dir,
+                         struct error *err)
+{
+    switch (f) {
+    case EXPORT_PEFT:
+        return export_peft_same(o, dir, err);
+    case EXPORT_SAFETENSORS:
+        return export_folder_same(o, dir, err);
+    case EXPORT_GGUF:
+        return export_gguf_same(o, dir, err);
+    default:
+        return export_gguf_lora_same(o, dir, err);
+    }
+}
+
 bool export_verify(const struct export_request *r, const struct export_options *o, const char *dir,
                    struct arena *a, struct export_check *out, struct error *err)
 {
@@ -320,7 +336,8 @@ bool export_verify(const struct export_request *r, const struct export_options *
                     "--format gguf-lora or a merged format can be verified");
     *out = (struct export_check){0};
     tolerances(o->dtype, out);
-    bool ok = texts_find(r, &all, err) && side_open(r->ref->path, r->ref->adapter, &was, err) &&
+    bool ok = (same_weights(r->format, o, dir, err) || fail_while(err, "verifying %s", r->out)) &&
+              texts_find(r, &all, err) && side_open(r->ref->path, r->ref->adapter, &was, err) &&
               measure(&was, &all, err);
     side_close(&was);
     out->of_run = all.of_run;

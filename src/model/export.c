@@ -232,8 +232,8 @@ static void row_make(void *ctx, size_t unit, int thread)
         atomic_store(&b->overflowed, true);
 }
 
-bool merged_write(const struct export_options *o, const struct merged_tensor *t, enum dtype dtype,
-                  struct file *f, struct error *err)
+bool merged_make(const struct export_options *o, const struct merged_tensor *t, enum dtype dtype,
+                 const struct row_sink *to, struct error *err)
 {
     const size_t rows = t->from.rows, cols = t->from.cols;
     struct arena arena = {0};
@@ -256,8 +256,21 @@ bool merged_write(const struct export_options *o, const struct merged_tensor *t,
                  ? fail(err, ERR_INVALID,
                         "%s: the tensor %s has values beyond F16's 65504: take bf16 or f32",
                         o->files->path, shown(str_of(t->name)).text)
-                 : file_write(f, b.out, (end - b.first) * b.row_bytes, err);
+                 : to->take(to->ctx, b.out, (end - b.first) * b.row_bytes, err);
     }
     arena_release(&arena);
     return ok;
+}
+
+static bool take_to_file(void *ctx, const void *rows, size_t size_bytes, struct error *err)
+{
+    return file_write(ctx, rows, size_bytes, err);
+}
+
+bool merged_write(const struct export_options *o, const struct merged_tensor *t, enum dtype dtype,
+                  struct file *f, struct error *err)
+{
+    const struct row_sink to = {.ctx = f, .take = take_to_file};
+
+    return merged_make(o, t, dtype, &to, err);
 }

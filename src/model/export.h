@@ -55,6 +55,18 @@ MUST_CHECK bool export_gguf_lora(const struct export_options *o, const char *dir
 /* Reads what export_gguf_lora wrote for this base. */
 MUST_CHECK bool export_gguf_lora_read(const struct model_files *f, const char *path,
                                       struct adapter **out, struct error *err);
+/*
+ * Whether what is in dir is, bit for bit, what the function of that name writes: weights, and in GGUF keys; nothing is rounded away. Fails with ERR_CORRUPT
+ * and the place: a tensor and its row, a key.
+ */
+MUST_CHECK bool export_peft_same(const struct export_options *o, const char *dir,
+                                 struct error *err);
+MUST_CHECK bool export_folder_same(const struct export_options *o, const char *dir,
+                                   struct error *err);
+MUST_CHECK bool export_gguf_same(const struct export_options *o, const char *dir,
+                                 struct error *err);
+MUST_CHECK bool export_gguf_lora_same(const struct export_options *o, const char *dir,
+                                      struct error *err);
 /* Whether some of the family's linear layers share a tensor in Hugging Face's files. */
 bool export_is_fused(const struct model_files *f);
 #endif

@@ -153,15 +153,23 @@ static bool weights_write(struct shards *s, const char *dir, struct arena *a, st
     return ok;
 }
 
+bool folder_tensors(const struct export_options *o, struct arena *a, struct merged_tensor **out,
+                    size_t *n, struct error *err)
+{
+    *n = o->files->n_tensors;
+    return o->files->safetensors != NULL ? merged_tensors(o, a, out, err)
+                                         : made_tensors(o, a, out, n, err);
+}
+
 bool export_folder(const struct export_options *o, const char *dir, struct error *err)
 {
     struct arena a = {0};
     struct merged_tensor *merged = NULL;
-    size_t n = o->files->n_tensors;
-    bool ok = o->files->safetensors != NULL
-                  ? merged_tensors(o, &a, &merged, err) && files_copy(o, dir, &a, err) &&
-                        config_write(o, dir, &a, err)
-                  : made_tensors(o, &a, &merged, &n, err) && made_files(o, dir, err);
+    size_t n = 0;
+    bool ok = folder_tensors(o, &a, &merged, &n, err) &&
+              (o->files->safetensors != NULL
+                   ? files_copy(o, dir, &a, err) && config_write(o, dir, &a, err)
+                   : made_files(o, dir, err));
 
     assert(o->dtype == DTYPE_F32 || o->dtype == DTYPE_F16 || o->dtype == DTYPE_BF16);
     if (ok) {

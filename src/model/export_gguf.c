@@ -51,51 +51,61 @@ static bool blocks_fit(const struct export_options *o, const struct merged_tenso
                       t->name, t->from.cols, export_dtype_name(o->dtype), block);
 }
 
-static bool tensors_write(const struct export_options *o, const struct merged_tensor *merged,
-                          const struct gguf_tensor *tensors, struct file *f, struct error *err)
-{
-    bool ok = true;
-
-    for (size_t i = 0; ok && i < o->files->n_tensors; i++) {
-        const struct gguf_tensor *t = &tensors[i];
-
-        ok = (merged[i].group.n > 0 ? merged_write(o, &merged[i], t->dtype, f, err)
-                                    : file_write(f, t->data, t->size_bytes, err)) &&
-             gguf_pad(t, f, err);
-    }
-    return ok;
-}
-
-bool export_gguf(const struct export_options *o, const char *dir, struct error *err)
+bool gguf_plan_merged(const struct export_options *o, struct arena *a, struct gguf_plan *out,
+                      struct error *err)
 {
     const struct model_files *files = o->files;
-    struct arena a = {0};
-    struct gguf_head head;
-    struct merged_tensor *merged = NULL;
-    struct file *f = NULL;
 
+    *out = (struct gguf_plan){.n = files->n_tensors};
     if (files->gguf == NULL)
         return fail(err, ERR_UNSUPPORTED,
                     "%s is a folder, and a merged GGUF file is made of a base in GGUF: export "
                     "--format safetensors, which llama.cpp's convert_hf_to_gguf.py reads, or "
                     "--format gguf-lora",
                     files->path);
-    gguf_head_init(&head);
-    keys_copy(o, &head);
-    bool ok = merged_tensors(o, &a, &merged, err);
-    struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, files->n_tensors);
-    for (size_t i = 0; ok && i < files->n_tensors; i++) {
-        tensors[i] = *gguf_find(files->gguf, files->tensors[i].name);
-        if (merged[i].group.n > 0) {
-            tensors[i].dtype = o->dtype;
-            ok = blocks_fit(o, &merged[i], err);
+    gguf_head_init(&out->head);
+    keys_copy(o, &out->head);
+    out->tensors = ARENA_ARRAY(a, struct gguf_tensor, out->n);
+    bool ok = merged_tensors(o, a, &out->merged, err);
+    for (size_t i = 0; ok && i < out->n; i++) {
+        struct gguf_tensor *t = &out->tensors[i];
+
+        *t = *gguf_find(files->gguf, files->tensors[i].name);
+        if (out->merged[i].group.n > 0) {
+            t->dtype = o->dtype;
+            t->data = NULL;
+            ok = blocks_fit(o, &out->merged[i], err);
         }
     }
-    ok = ok && file_create_beside(file_join(&a, dir, "model.gguf"), &f, err) &&
-         gguf_begin(&head, tensors, files->n_tensors, f, err) &&
-         tensors_write(o, merged, tensors, f, err) && file_commit(f, err);
+    return ok;
+}
+
+static bool plan_write(const struct export_options *o, const struct gguf_plan *p, const char *path,
+                       struct error *err)
+{
+    struct file *f = NULL;
+    bool ok = file_create_beside(path, &f, err) && gguf_begin(&p->head, p->tensors, p->n, f, err);
+
+    for (size_t i = 0; ok && i < p->n; i++) {
+        const struct gguf_tensor *t = &p->tensors[i];
+
+        ok = (t->data == NULL ? merged_write(o, &p->merged[i], t->dtype, f, err)
+                              : file_write(f, t->data, t->size_bytes, err)) &&
+             gguf_pad(t, f, err);
+    }
+    ok = ok && file_commit(f, err);
     file_close(f);
-    gguf_head_release(&head);
+    return ok;
+}
+
+bool export_gguf(const struct export_options *o, const char *dir, struct error *err)
+{
+    struct arena a = {0};
+    struct gguf_plan plan;
+    const bool ok = gguf_plan_merged(o, &a, &plan, err) &&
+                    plan_write(o, &plan, file_join(&a, dir, "model.gguf"), err);
+
+    gguf_head_release(&plan.head);
     arena_release(&a);
     return ok;
 }
@@ -148,37 +158,41 @@ static void lora_tensors(const struct model_files *files, const struct lora_grou
     }
 }
 
-bool export_gguf_lora(const struct export_options *o, const char *dir, struct error *err)
+bool gguf_plan_lora(const struct export_options *o, struct arena *a, struct gguf_plan *out,
+                    struct error *err)
 {
     const struct family *family = o->files->family;
-    struct arena a = {0};
-    struct gguf_head head;
-    struct file *f = NULL;
+    struct gguf_head *h = &out->head;
     size_t n;
 
+    *out = (struct gguf_plan){0};
     if (family->gguf_arch == NULL)
         return fail(err, ERR_UNSUPPORTED, "llama.cpp has no %s models, so no adapters of them",
                     family->name);
-    const struct lora_group *groups = all_groups(o->files, o->adapter, &a, &n);
-    struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, 2 * n);
-    lora_tensors(o->files, groups, n, o->adapter, &a, tensors);
-    gguf_head_init(&head);
-    gguf_put_str(&head, "general.architecture", str_of(family->gguf_arch));
-    gguf_put_str(&head, "general.type", STR("adapter"));
+    const struct lora_group *groups = all_groups(o->files, o->adapter, a, &n);
+    out->n = 2 * n;
+    out->tensors = ARENA_ARRAY(a, struct gguf_tensor, out->n);
+    lora_tensors(o->files, groups, n, o->adapter, a, out->tensors);
+    gguf_head_init(h);
+    gguf_put_str(h, "general.architecture", str_of(family->gguf_arch));
+    gguf_put_str(h, "general.type", STR("adapter"));
     if (o->name != NULL)
-        gguf_put_str(&head, "general.name", str_of(o->name));
-    gguf_put_u32(&head, "general.file_type", file_type(DTYPE_F32));
-    gguf_put_str(&head, "adapter.type", STR("lora"));
-    gguf_put_f32(&head, "adapter.lora.alpha", o->adapter->alpha);
-    gguf_put_u32(&head, "general.quantization_version", 2);
-    bool ok = file_create_beside(file_join(&a, dir, "adapter.gguf"), &f, err) &&
-              gguf_begin(&head, tensors, 2 * n, f, err);
-    for (size_t i = 0; ok && i < 2 * n; i++)
-        ok = file_write(f, tensors[i].data, tensors[i].size_bytes, err) &&
-             gguf_pad(&tensors[i], f, err);
-    ok = ok && file_commit(f, err);
-    file_close(f);
-    gguf_head_release(&head);
+        gguf_put_str(h, "general.name", str_of(o->name));
+    gguf_put_u32(h, "general.file_type", file_type(DTYPE_F32));
+    gguf_put_str(h, "adapter.type", STR("lora"));
+    gguf_put_f32(h, "adapter.lora.alpha", o->adapter->alpha);
+    gguf_put_u32(h, "general.quantization_version", 2);
+    return true;
+}
+
+bool export_gguf_lora(const struct export_options *o, const char *dir, struct error *err)
+{
+    struct arena a = {0};
+    struct gguf_plan plan;
+    const bool ok = gguf_plan_lora(o, &a, &plan, err) &&
+                    plan_write(o, &plan, file_join(&a, dir, "adapter.gguf"), err);
+
+    gguf_head_release(&plan.head);
     arena_release(&a);
     return ok;
 }

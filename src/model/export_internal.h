@@ -5,6 +5,7 @@
 #define HONE_MODEL_EXPORT_INTERNAL_H
 
 #include "model/export.h"
+#include "model/gguf_writer.h"
 #include "model/model_files_internal.h"
 #include "text/json.h"
 
@@ -42,9 +43,32 @@ struct merged_tensor {
 /* The tensors of the base's files, in their order: [files->n_tensors]. */
 MUST_CHECK bool merged_tensors(const struct export_options *o, struct arena *a,
                                struct merged_tensor **out, struct error *err);
+/* What an export in Hugging Face's layout has, base in whichever form: [*n]. */
+MUST_CHECK bool folder_tensors(const struct export_options *o, struct arena *a,
+                               struct merged_tensor **out, size_t *n, struct error *err);
+/* Where rows go as they are made, some at a time. */
+struct row_sink {
+    void *ctx;
+    bool (*take)(void *ctx, const void *rows, size_t size_bytes, struct error *err);
+};
 /* All rows in dtype. Fails with ERR_INVALID for a value that F16 cannot hold. */
+MUST_CHECK bool merged_make(const struct export_options *o, const struct merged_tensor *t,
+                            enum dtype dtype, const struct row_sink *to, struct error *err);
 MUST_CHECK bool merged_write(const struct export_options *o, const struct merged_tensor *t,
                              enum dtype dtype, struct file *f, struct error *err);
+
+/* A GGUF file before it is written: its keys, and tensors whose bytes are there or, where data is NULL, are made. */
+struct gguf_plan {
+    struct gguf_head head;
+    struct gguf_tensor *tensors;  /* [n] */
+    struct merged_tensor *merged; /* [n], or NULL where all have data */
+    size_t n;
+};
+/* The plans of export_gguf and export_gguf_lora; they live in a, but for the head, which is released also if that fails. */
+MUST_CHECK bool gguf_plan_merged(const struct export_options *o, struct arena *a,
+                                 struct gguf_plan *out, struct error *err);
+MUST_CHECK bool gguf_plan_lora(const struct export_options *o, struct arena *a,
+                               struct gguf_plan *out, struct error *err);
 
 /* ---- a Hugging Face folder of a base in GGUF (export_made.c) ---- */
 

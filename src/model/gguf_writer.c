@@ -4,12 +4,10 @@
 #include "model/gguf_writer.h"
 #include "base/size.h"
 
-#define MAX_HEAD ((size_t)1 << 30) /* a vocabulary of a million tokens with its merges has 50 MB */
-
 void gguf_head_init(struct gguf_head *h)
 {
     *h = (struct gguf_head){0};
-    buf_init(&h->keys, MAX_HEAD);
+    buf_init(&h->keys, GGUF_MAX_HEAD);
 }
 
 void gguf_head_release(struct gguf_head *h)
@@ -71,7 +69,7 @@ void gguf_put_value(struct gguf_head *h, const char *key, const struct gguf_valu
         buf_str(&h->keys, value->bytes);
 }
 
-static size_t tensor_bytes(const struct gguf_tensor *t)
+size_t gguf_tensor_bytes(const struct gguf_tensor *t)
 {
     size_t n = 1;
 
@@ -80,31 +78,38 @@ static size_t tensor_bytes(const struct gguf_tensor *t)
     return dtype_bytes(t->dtype, n);
 }
 
+void gguf_head_put(const struct gguf_head *h, const struct gguf_tensor *tensors, size_t n,
+                   struct buf *out)
+{
+    uint64_t offset = 0;
+
+    buf_text(out, "GGUF");
+    put_u32(out, 3);
+    put_u64(out, n);
+    put_u64(out, h->n_keys);
+    buf_str(out, buf_view(&h->keys));
+    for (size_t i = 0; i < n; i++) {
+        const struct gguf_tensor *t = &tensors[i];
+
+        put_str(out, str_of(t->name));
+        put_u32(out, (uint32_t)t->n_dims);
+        for (size_t d = t->n_dims; d-- > 0;)
+            put_u64(out, t->dims[d]);
+        put_u32(out, gguf_type_number(t->dtype));
+        put_u64(out, offset);
+        offset += size_round_up(gguf_tensor_bytes(t), GGUF_WRITER_ALIGNMENT);
+    }
+    while (out->len % GGUF_WRITER_ALIGNMENT != 0 && !out->overflowed)
+        buf_char(out, '\0');
+}
+
 bool gguf_begin(const struct gguf_head *h, const struct gguf_tensor *tensors, size_t n,
                 struct file *f, struct error *err)
 {
     struct buf b;
-    uint64_t offset = 0;
 
-    buf_init(&b, 2 * MAX_HEAD);
-    buf_text(&b, "GGUF");
-    put_u32(&b, 3);
-    put_u64(&b, n);
-    put_u64(&b, h->n_keys);
-    buf_str(&b, buf_view(&h->keys));
-    for (size_t i = 0; i < n; i++) {
-        const struct gguf_tensor *t = &tensors[i];
-
-        put_str(&b, str_of(t->name));
-        put_u32(&b, (uint32_t)t->n_dims);
-        for (size_t d = t->n_dims; d-- > 0;)
-            put_u64(&b, t->dims[d]);
-        put_u32(&b, gguf_type_number(t->dtype));
-        put_u64(&b, offset);
-        offset += size_round_up(tensor_bytes(t), GGUF_WRITER_ALIGNMENT);
-    }
-    while (b.len % GGUF_WRITER_ALIGNMENT != 0 && !b.overflowed)
-        buf_char(&b, '\0');
+    buf_init(&b, 2 * GGUF_MAX_HEAD);
+    gguf_head_put(h, tensors, n, &b);
     const bool ok = buf_ok(&h->keys, "the keys of a GGUF file", err) &&
                     buf_ok(&b, "the head of a GGUF file", err) && file_write(f, b.ptr, b.len, err);
     buf_release(&b);
@@ -114,7 +119,7 @@ bool gguf_begin(const struct gguf_head *h, const struct gguf_tensor *tensors, si
 bool gguf_pad(const struct gguf_tensor *t, struct file *f, struct error *err)
 {
     static const char zeros[GGUF_WRITER_ALIGNMENT];
-    const size_t n = tensor_bytes(t);
+    const size_t n = gguf_tensor_bytes(t);
 
     return file_write(f, zeros, size_round_up(n, GGUF_WRITER_ALIGNMENT) - n, err);
 }

@@ -11,6 +11,9 @@
 
 #define GGUF_WRITER_ALIGNMENT 32 /* the format's own where a file does not tell another */
 
+#define GGUF_MAX_HEAD                                                                              \
+    ((size_t)1 << 30) /* a vocabulary of a million tokens with its merges has 50 MB */
+
 struct gguf_head {
     struct buf keys;
     uint64_t n_keys;
@@ -22,9 +25,13 @@ void gguf_put_u32(struct gguf_head *h, const char *key, uint32_t value);
 void gguf_put_f32(struct gguf_head *h, const char *key, float value);
 void gguf_put_value(struct gguf_head *h, const char *key, const struct gguf_value *value);
 
-/* Everything before the tensors; of these name, dtype, n_dims and dims (rows first) are read. */
+/* Everything before the tensors, into a buffer that may grow to twice GGUF_MAX_HEAD; of these name, dtype, n_dims and dims (rows first) are read. */
+void gguf_head_put(const struct gguf_head *h, const struct gguf_tensor *tensors, size_t n,
+                   struct buf *out);
+/* The same into a file. */
 MUST_CHECK bool gguf_begin(const struct gguf_head *h, const struct gguf_tensor *tensors, size_t n,
                            struct file *f, struct error *err);
+size_t gguf_tensor_bytes(const struct gguf_tensor *t);
 /* What stands between a tensor's bytes and the next one. */
 MUST_CHECK bool gguf_pad(const struct gguf_tensor *t, struct file *f, struct error *err);
 #endif

@@ -24,6 +24,50 @@ def header(path):
         return json.loads(stream.read(size)), 8 + size
 
 
+def gguf_offsets(path):
+    """Where each tensor of a GGUF file begins."""
+    with open(path, "rb") as stream:
+        data = stream.read()
+    at = 4
+
+    def take(form):
+        nonlocal at
+        value = struct.unpack_from("<" + form, data, at)[0]
+        at += struct.calcsize("<" + form)
+        return value
+
+    def text():
+        nonlocal at
+        n = take("Q")
+        at += n
+        return data[at - n:at].decode()
+
+    def skip(kind):
+        nonlocal at
+        if kind == 8:
+            text()
+        elif kind == 9:
+            item, n = take("I"), take("Q")
+            for _ in range(n):
+                skip(item)
+        else:
+            at += (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
+
+    take("I")
+    n_tensors, n_keys, offsets = take("Q"), take("Q"), {}
+    for _ in range(n_keys):
+        text()
+        skip(take("I"))
+    for _ in range(n_tensors):
+        name = text()
+        for _ in range(take("I")):
+            take("Q")
+        take("I")
+        offsets[name] = take("Q")
+    start = (at + 31) // 32 * 32
+    return {name: start + offset for name, offset in offsets.items()}
+
+
 class ExportTest(HoneTest):
     def scores(self, model, adapter=None):
         words = ["score", "--model", model] + (["--adapter", adapter] if adapter else []) + ["--precision", "f32"]
@@ -141,6 +185,82 @@ class ExportTest(HoneTest):
             self.tamper(path, where if where >= 0 else os.path.getsize(path) + where, n)
             self.fails(*words, says=("while verifying", "differ"))
             self.assertTrue(os.path.exists(path))
+
+    def adapter_like(self, name, **config):
+        """ADAPTER with other settings in its adapter_config.json."""
+        shutil.copytree(ADAPTER, self.path(name))
+        self.put(name + "/adapter_config.json", {**json.loads(self.read(ADAPTER, "adapter_config.json")), **config})
+        return self.path(name)
+
+    def add_to_byte(self, path, at, n):
+        with open(path, "r+b") as stream:
+            stream.seek(at)
+            byte = stream.read(1)[0]
+            stream.seek(at)
+            stream.write(bytes([(byte + n) % 256]))
+
+    def tensor_at(self, path, name):
+        """Where a tensor's bytes begin."""
+        if path.endswith(".gguf"):
+            return gguf_offsets(path)[name]
+        tensors, start = header(path)
+        return start + tensors[name]["data_offsets"][0]
+
+    def test_verify_sees_an_adapter_that_was_left_out(self):
+        # so small that log-probabilities alone would not tell
+        weak = self.adapter_like("weak", lora_alpha=0.02)
+        none = self.adapter_like("none", lora_alpha=1e-9)
+        self.assert_same(self.scores(HF, weak), self.scores(HF), 0.05)
+        for form, base, dtypes in (("gguf", gguf("f32"), WITHIN), ("safetensors", HF, ("f32", "f16", "bf16"))):
+            for dtype in dtypes:
+                with self.subTest(form=form, dtype=dtype):
+                    out = "%s-%s" % (form, dtype)
+                    self.export(base, form, out, "--dtype", dtype, adapter=none)
+                    words = ["export", "--model", base, "--format", form, "--out", out, "--dtype", dtype, "--verify"]
+                    self.works(*words, "--adapter", none)
+                    self.fails(*words, "--adapter", weak, says=("while verifying", "differs from what base and adapter make"))
+                    self.fails(*words, "--adapter", ADAPTER, says=("while verifying", "differs"))
+
+    def test_verify_sees_a_single_quantum_in_each_type(self):
+        changed = {"gguf": "blk.1.attn_q.weight", "safetensors": "model.layers.1.self_attn.q_proj.weight"}
+        kept = {"gguf": "token_embd.weight", "safetensors": "model.embed_tokens.weight"}
+        for form, base, dtypes in (("gguf", gguf("f32"), WITHIN), ("gguf", gguf("q4_1"), ("f16",)),
+                                   ("safetensors", HF, ("f32", "f16", "bf16"))):
+            for dtype in dtypes:
+                out = "%s-%s-%s" % (os.path.basename(base), form, dtype)
+                self.export(base, form, out, "--dtype", dtype)
+                path = self.path(out, "model.gguf" if form == "gguf" else "model.safetensors")
+                words = ["export", "--model", base, "--adapter", ADAPTER, "--format", form, "--out", out, "--dtype",
+                         dtype, "--verify"]
+                for name in (changed[form], kept[form]):
+                    with self.subTest(base=base, form=form, dtype=dtype, tensor=name):
+                        at = self.tensor_at(path, name) + 2  # q8_0: behind the block's scale; little-endian elsewhere
+                        if dtype == "f32" or name == kept["gguf"]:
+                            at += 2
+                        self.add_to_byte(path, at, 1)
+                        self.fails(*words, says=("while verifying", name, "differs from what base and adapter make"))
+                        self.add_to_byte(path, at, -1)
+                        self.works(*words)
+
+    def test_verify_sees_a_changed_key_and_one_value_of_an_adapter(self):
+        base = gguf("q8_0")
+        self.export(base, "gguf", "merged")
+        words = ["export", "--model", base, "--adapter", ADAPTER, "--verify", "--format"]
+        path = self.path("merged", "model.gguf")
+        with open(path, "rb") as stream:
+            at = stream.read().index(b"attention.layer_norm_rms_epsilon") + 32 + 4
+        self.add_to_byte(path, at, 1)
+        self.fails(*words, "gguf", "--out", "merged", says=("while verifying", "layer_norm_rms_epsilon", "differs"))
+        for form, name, tensor in (
+                ("peft", "adapter_model.safetensors", "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"),
+                ("gguf-lora", "adapter.gguf", "blk.1.ffn_down.weight.lora_b")):
+            self.export(base, form, form)
+            self.add_to_byte(self.path(form, name), self.tensor_at(self.path(form, name), tensor), 1)
+            self.fails(*words, form, "--out", form, says=("while verifying", "differ"))
+        config = json.loads(self.read("peft", "adapter_config.json"))
+        self.export(base, "peft", "other")
+        self.put("other/adapter_config.json", {**config, "lora_alpha": config["lora_alpha"] * 1.0001})
+        self.fails(*words, "peft", "--out", "other", says=("while verifying", "alpha", "differ"))
 
     def test_verify_sees_another_tokenizer_and_another_template(self):
         self.export(HF, "safetensors", "folder", "--dtype", "f32")
