@@ -330,10 +330,6 @@ bool export_verify(const struct export_request *r, const struct export_options *
                         .arena = a};
     struct side was = {0}, now = {0};
 
-    if (r->format == EXPORT_PEFT && export_is_fused(o->files))
-        return fail(err, ERR_UNSUPPORTED,
-                    "hone does not read this family's fused adapters, so it cannot verify one: "
-                    "--format gguf-lora or a merged format can be verified");
     *out = (struct export_check){0};
     tolerances(o->dtype, out);
     bool ok = (same_weights(r->format, o, dir, err) || fail_while(err, "verifying %s", r->out)) &&

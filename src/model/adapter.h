@@ -46,7 +46,12 @@ struct adapter {
 /* A new one, from counted random numbers. */
 MUST_CHECK bool adapter_new(const struct model_config *c, size_t rank, float alpha, uint64_t seed,
                             struct adapter **out, struct error *err);
-/* Reads PEFT's layout, base_name included; fails where a tensor does not fit the model. */
+/*
+ * Reads PEFT's layout, base_name included; fails where a tensor does not fit the model. Fused layers (Phi-3's qkv_proj and
+ * gate_up_proj) become their parts, which loses nothing: where B has each part's columns apart, as export_peft writes it, the parts'
+ * own A and B; else each part has all of A and its rows of B. Ranks that differ are filled up with zeros; scales that differ are
+ * refused.
+ */
 MUST_CHECK bool adapter_load(const struct model_config *c, const char *dir, struct adapter **out,
                              struct error *err);
 /* Writes PEFT's layout into dir (which is there). base_name goes into adapter_config.json. */

@@ -47,11 +47,6 @@ enum dtype export_dtype_default(const struct model_files *f, bool gguf)
     return gguf ? DTYPE_F16 : DTYPE_F32;
 }
 
-bool export_is_fused(const struct model_files *f)
-{
-    return strcmp(f->family->hf_tensor[W_Q], f->family->hf_tensor[W_K]) == 0;
-}
-
 size_t lora_groups(const char *const patterns[N_WEIGHT_NAMES], const struct adapter *a,
                    size_t layer, bool interleaved, struct lora_group out[N_PROJECTIONS])
 {
@@ -89,8 +84,8 @@ const struct lora_part *lora_part_of(const struct lora_group *g, size_t row, siz
     return p;
 }
 
-void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float *a,
-                       float *b)
+void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float times,
+                       float *a, float *b)
 {
     const size_t all = g->n * rank;
 
@@ -104,7 +99,7 @@ void lora_group_values(const struct lora_group *g, size_t rank, size_t head_widt
         memset(to, 0, all * sizeof *to);
         to += (size_t)(p - g->parts) * rank;
         for (size_t r = 0; r < rank; r++)
-            to[r] = (float)g->n * p->lora->b[b_row * rank + r];
+            to[r] = times * p->lora->b[b_row * rank + r];
     }
 }
 

@@ -42,7 +42,7 @@ enum dtype export_dtype_default(const struct model_files *f, bool gguf);
 
 /*
  * Where a family has fused tensors (Phi-3), its parts' matrices are put together: the rank is that of all parts, and B has zeros where
- * a row belongs to another part. (hone itself reads adapters with the parts apart alone.)
+ * a row belongs to another part. adapter_load takes them apart again.
  */
 MUST_CHECK bool export_peft(const struct export_options *o, const char *dir, struct error *err);
 /* Of a base in GGUF config.json and tokenizer.json are made; ERR_UNSUPPORTED where its family or tokenizer is none that they are
@@ -67,6 +67,4 @@ MUST_CHECK bool export_gguf_same(const struct export_options *o, const char *dir
                                  struct error *err);
 MUST_CHECK bool export_gguf_lora_same(const struct export_options *o, const char *dir,
                                       struct error *err);
-/* Whether some of the family's linear layers share a tensor in Hugging Face's files. */
-bool export_is_fused(const struct model_files *f);
 #endif

@@ -189,6 +189,12 @@ bool export_folder(const struct export_options *o, const char *dir, struct error
 
 /* ---- adapters ---- */
 
+/* Whether some of the family's linear layers share a tensor in Hugging Face's files. */
+static bool is_fused(const struct model_files *f)
+{
+    return strcmp(f->family->hf_tensor[W_Q], f->family->hf_tensor[W_K]) == 0;
+}
+
 static const char *last_name(const char *pattern)
 {
     return strrchr(pattern, '.') + 1;
@@ -241,9 +247,7 @@ static bool fused_save(const struct model_files *files, const struct adapter *ad
                   *vb = ARENA_ARRAY(&a, float, g->rows *rank);
             char name[128];
 
-            lora_group_values(g, adapter->rank, files->config.head_width, va, vb);
-            for (size_t k = 0; k < g->rows * rank; k++)
-                vb[k] /= (float)g->n; /* alpha has the factor here */
+            lora_group_values(g, adapter->rank, files->config.head_width, 1, va, vb);
             family_tensor_name(g->pattern, l, "", name, sizeof name);
             tensors[at++] = (struct safetensor){
                 .name = arena_printf(&a, "base_model.model.%s.lora_A.weight", name),
@@ -274,6 +278,6 @@ bool export_peft(const struct export_options *o, const char *dir, struct error *
                           strlen(o->base_name), sizeof copy.base_name - 1);
     if (o->base_name != NULL)
         strcpy(copy.base_name, o->base_name);
-    return export_is_fused(o->files) ? fused_save(o->files, &copy, dir, err)
-                                     : adapter_save(&copy, dir, err);
+    return is_fused(o->files) ? fused_save(o->files, &copy, dir, err)
+                              : adapter_save(&copy, dir, err);
 }

@@ -144,7 +144,7 @@ static void lora_tensors(const struct model_files *files, const struct lora_grou
         float *va = ARENA_ARRAY(a, float, rank * g->cols),
               *vb = ARENA_ARRAY(a, float, g->rows *rank);
 
-        lora_group_values(g, adapter->rank, files->config.head_width, va, vb);
+        lora_group_values(g, adapter->rank, files->config.head_width, (float)g->n, va, vb);
         out[2 * i] = (struct gguf_tensor){.name = lora_name(g, layer, ".lora_a", a),
                                           .n_dims = 2,
                                           .dims = {rank, g->cols},
@@ -254,21 +254,19 @@ static bool lora_shape(const struct model_files *files, const struct gguf *g, si
             fail(err, ERR_INVALID, "%s: adapter.lora.alpha is %g", gguf_name(g), *alpha));
 }
 
-bool export_gguf_lora_read(const struct model_files *f, const char *path, struct adapter **out,
-                           struct error *err)
+bool lora_from_gguf(const struct model_files *f, const struct gguf *g, struct adapter **out,
+                    struct error *err)
 {
     struct arena a = {0};
-    struct gguf *g = NULL;
     struct adapter *adapter = NULL;
     size_t rank = 0, n = 0;
     double alpha = 0;
-    bool ok = gguf_open(path, &g, err) && lora_shape(f, g, &rank, &alpha, err) &&
+    bool ok = lora_shape(f, g, &rank, &alpha, err) &&
               adapter_new(&f->config, rank, (float)alpha, 0, &adapter, err);
     const struct lora_group *groups = ok ? all_groups(f, adapter, &a, &n) : NULL;
 
     for (size_t i = 0; ok && i < n; i++)
         ok = group_read(f, g, &groups[i], i / (n / adapter->n_layers), rank, err);
-    gguf_close(g);
     arena_release(&a);
     if (!ok) {
         adapter_close(adapter);
@@ -277,4 +275,14 @@ bool export_gguf_lora_read(const struct model_files *f, const char *path, struct
     adapter_changed(adapter);
     *out = adapter;
     return true;
+}
+
+bool export_gguf_lora_read(const struct model_files *f, const char *path, struct adapter **out,
+                           struct error *err)
+{
+    struct gguf *g = NULL;
+    const bool ok = gguf_open(path, &g, err) && lora_from_gguf(f, g, out, err);
+
+    gguf_close(g);
+    return ok;
 }

@@ -28,10 +28,11 @@ size_t lora_groups(const char *const patterns[N_WEIGHT_NAMES], const struct adap
 const struct lora_part *lora_part_of(const struct lora_group *g, size_t row, size_t head_width,
                                      size_t *b_row);
 /*
- * A group as one low-rank product: a [n R, K]; b [N, n R], times n, for readers divide alpha by the rank that they see.
+ * A group as one low-rank product: a [n R, K]; b [N, n R] times `times`: n where readers divide an adapter's one alpha by the rank that
+ * they see, 1 where alpha is told for each group.
  */
-void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float *a,
-                       float *b);
+void lora_group_values(const struct lora_group *g, size_t rank, size_t head_width, float times,
+                       float *a, float *b);
 
 /* A tensor of what is written: a base's rows, and what the adapter adds to them. */
 struct merged_tensor {
@@ -69,6 +70,10 @@ MUST_CHECK bool gguf_plan_merged(const struct export_options *o, struct arena *a
                                  struct gguf_plan *out, struct error *err);
 MUST_CHECK bool gguf_plan_lora(const struct export_options *o, struct arena *a,
                                struct gguf_plan *out, struct error *err);
+
+/* What export_gguf_lora_read makes of an open file; of f config and family are read. */
+MUST_CHECK bool lora_from_gguf(const struct model_files *f, const struct gguf *g,
+                               struct adapter **out, struct error *err);
 
 /* ---- a Hugging Face folder of a base in GGUF (export_made.c) ---- */
 

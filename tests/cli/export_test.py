@@ -146,18 +146,84 @@ class ExportTest(HoneTest):
                                        *([] if form == "gguf-lora" else ["--dtype", "f32"]), adapter=adapter)
                     self.assertLess(told["verified"]["max_difference"], 2e-4)
 
-    def test_fused_layers_are_written_for_peft(self):
-        family = os.path.join(FAMILIES, "phi3")
-        words = ["export", "--model", os.path.join(family, "hf"), "--adapter", os.path.join(family, "adapter"),
-                 "--format", "peft", "--out", "phi"]
-        self.fails(*words, "--verify", says="fused")
-        self.assert_nothing_there("phi")
-        self.works(*words)
+    def test_fused_layers_are_written_for_peft_and_read_back(self):
+        base, adapter = (os.path.join(FAMILIES, "phi3", name) for name in ("hf", "adapter"))
+        self.assertEqual(self.export(base, "peft", "phi", adapter=adapter)["verified"]["max_difference"], 0)
         config = json.loads(self.read("phi", "adapter_config.json"))
         self.assertEqual(config["rank_pattern"], {"qkv_proj": 3 * config["r"], "gate_up_proj": 2 * config["r"]})
         tensors, _ = header(self.path("phi", "adapter_model.safetensors"))
         name = "base_model.model.model.layers.0.self_attn.qkv_proj.lora_A.weight"
         self.assertEqual(tensors[name]["shape"][0], 3 * config["r"])
+        self.assertEqual(self.scores(base, self.path("phi")), self.scores(base, adapter))
+        # the parts have the rank that they had: a second export is the first
+        self.export(base, "peft", "again", adapter=self.path("phi"))
+        with open(self.path("phi", "adapter_model.safetensors"), "rb") as one, \
+                open(self.path("again", "adapter_model.safetensors"), "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+    def put_adapter(self, name, tensors, **config):
+        """tensors: name -> (rows, cols, values)."""
+        head, body = {}, b""
+        for key, (rows, cols, values) in tensors.items():
+            data = struct.pack("<%df" % (rows * cols), *values)
+            head["base_model.model.model.layers." + key + ".weight"] = {
+                "dtype": "F32", "shape": [rows, cols], "data_offsets": [len(body), len(body) + len(data)]}
+            body += data
+        text = json.dumps(head).encode()
+        text += b" " * (-len(text) % 8)
+        self.put(name + "/adapter_model.safetensors", struct.pack("<Q", len(text)) + text + body)
+        self.put(name + "/adapter_config.json", {"peft_type": "LORA", "lora_alpha": 4, "r": 2, **config})
+        return self.path(name)
+
+    def test_a_fused_layer_that_peft_trained_is_taken_apart_exactly(self):
+        base = os.path.join(FAMILIES, "phi3", "hf")
+        config = json.loads(self.read(base, "config.json"))
+        width, hidden = config["hidden_size"], config["intermediate_size"]
+        head = width // config["num_attention_heads"]
+        heads, kv = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
+        shapes = {"self_attn.qkv_proj": ((("q", heads), ("k", kv), ("v", kv)), width),
+                  "self_attn.o_proj": ((("o", width),), heads),
+                  "mlp.gate_up_proj": ((("gate", hidden), ("up", hidden)), width),
+                  "mlp.down_proj": ((("down", width),), hidden)}
+
+        def made(ranks):
+            fused, apart, seed = {}, {}, [1]
+
+            def values(n):
+                out = []
+                for _ in range(n):
+                    seed[0] = seed[0] * 1103515245 % 2 ** 31 + 12345
+                    out.append((seed[0] % 1000 - 500) / 4000)
+                return out
+
+            for layer in range(config["num_hidden_layers"]):
+                for module, (parts, inputs) in shapes.items():
+                    rank = ranks.get(module.split(".")[1], 2)
+                    a, rows = values(rank * inputs), sum(n for _, n in parts)
+                    b = values(rows * rank)
+                    fused["%d.%s.lora_A" % (layer, module)] = (rank, inputs, a)
+                    fused["%d.%s.lora_B" % (layer, module)] = (rows, rank, b)
+                    first, most = 0, max(2, *ranks.values()) if ranks else 2
+                    for part, n in parts:
+                        name = "%d.%s.%s_proj.lora_" % (layer, module.split(".")[0], part)
+                        apart[name + "A"] = (most, inputs, a + [0] * ((most - rank) * inputs))
+                        apart[name + "B"] = (n, most, sum((b[r * rank:(r + 1) * rank] + [0] * (most - rank)
+                                                           for r in range(first, first + n)), []))
+                        first += n
+            return fused, apart
+
+        fused, apart = made({})
+        want = self.scores(base, self.put_adapter("apart", apart))
+        self.assertEqual(self.scores(base, self.put_adapter("fused", fused)), want)
+        self.assertNotEqual(want, self.scores(base))
+        ranks = {"qkv_proj": 6, "gate_up_proj": 4} # as hone's own, but no blocks of zeros
+        fused, apart = made(ranks)
+        alphas = {name: 2 * rank for name, rank in ranks.items()}
+        want = self.scores(base, self.put_adapter("apart6", apart, r=6, lora_alpha=12))
+        self.assertEqual(self.scores(base, self.put_adapter("fused6", fused, rank_pattern=ranks, alpha_pattern=alphas)), want)
+        words = ["score", "--model", base, "--adapter"]
+        self.fails(*words, self.put_adapter("scales", fused, rank_pattern=ranks), says=("qkv_proj", "o_proj", "one scale"))
+        self.fails(*words, self.put_adapter("regex", fused, rank_pattern={".*qkv_proj": 6}), says=(".*qkv_proj", "whole names"))
 
     def tamper(self, path, at, n):
         with open(path, "r+b") as stream:
