@@ -158,34 +158,18 @@ static void on_news(void *ctx, const struct pull_news *news)
 
 /* ---- what hone can use ---- */
 
-/* An encoder, which embeds, is a model, too; where it is neither, what is said of it as a language model is told. */
-static bool opens(const char *path, struct error *err)
-{
-    struct model_files *files = NULL;
-    struct encoder *encoder = NULL;
-    struct error other;
-
-    if (model_files_open(path, &files, err)) {
-        model_files_close(files);
-        return true;
-    }
-    if (!encoder_open(path, &encoder, &other))
-        return false;
-    encoder_close(encoder);
-    return true;
-}
-
 static bool on_check(void *ctx, const char *path, bool whole, struct error *err)
 {
     struct arena a = {0};
     struct model_config config;
     const struct family *family;
+    struct model_kind kind;
     json_t *root = NULL;
     bool ok;
 
     (void)ctx;
     if (whole) {
-        ok = opens(path, err);
+        ok = model_store_opens(path, &kind, err);
     } else {
         ok = json_read_file(file_join(&a, path, "config.json"), &root, err) &&
              (str_is(json_str(json_object_get(root, "model_type")), "bert") ||

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -414,100 +413,5 @@ bool model_store_list(const char *home, struct arena *a, struct model_entry **ou
         count += list_run(file_join(a, runs, run[i]), a, &all[count]);
     *out = all;
     *n = count;
-    return true;
-}
-
-/* ---- importing ---- */
-
-static bool copy_file(const char *from, const char *to, struct error *err)
-{
-    struct file_map m = {0};
-    struct file *f = NULL;
-    bool ok = file_map_open(from, &m, err) && file_create_beside(to, &f, err);
-
-    for (size_t at = 0; ok && at < m.len; at += (size_t)64 << 20)
-        ok = file_write(f, m.ptr + at, size_min((size_t)64 << 20, m.len - at), err);
-    ok = ok && file_commit(f, err);
-    file_close(f);
-    file_map_close(&m);
-    return ok;
-}
-
-/* The files of a folder, not of folders in it: a model has none. */
-static bool copy_folder(const char *from, const char *to, struct arena *a, struct error *err)
-{
-    const char **names;
-    size_t n;
-    bool ok = list_names(from, a, &names, &n, err) && file_make_dirs(to, err);
-
-    for (size_t i = 0; ok && i < n; i++) {
-        const char *path = file_join(a, from, names[i]);
-
-        if (!file_is_dir(path))
-            ok = copy_file(path, file_join(a, to, names[i]), err);
-    }
-    return ok;
-}
-
-bool model_store_is_name(const char *name)
-{
-    return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL &&
-           strncmp(name, "ft:", 3) != 0;
-}
-
-/* "name-00001-of-00003.gguf": of several files, which a name in the store cannot be. */
-static bool is_part(struct str path)
-{
-    static const char form[] = "-00000-of-00000.gguf"; /* 0: any digit */
-    const struct str end =
-        str_from(path, path.len < sizeof form - 1 ? 0 : path.len + 1 - sizeof form);
-
-    for (size_t i = 0; form[i] != '\0'; i++)
-        if (i >= end.len ||
-            (form[i] == '0' ? end.ptr[i] < '0' || end.ptr[i] > '9' : end.ptr[i] != form[i]))
-            return false;
-    return true;
-}
-
-bool model_store_import(const char *home, const struct model_import *what, struct arena *a,
-                        const char **place, struct error *err)
-{
-    const char *dir = file_join(a, home, "models");
-    const char *name = what->name != NULL ? what->name : model_plain_name(what->path, a);
-    char full[PATH_MAX];
-    const bool folder = file_is_dir(what->path);
-
-    if (!model_store_is_name(name))
-        return fail(err, ERR_INVALID,
-                    "\"%s\" can be no name in the store: it may not be empty, begin with a dot or "
-                    "\"ft:\", or hold a \"/\"",
-                    name);
-    if (realpath(what->path, full) == NULL)
-        return fail_errno(err, "cannot open %s", what->path);
-    if (!folder && is_part(str_of(full)))
-        return fail(
-            err, ERR_UNSUPPORTED,
-            "%s is one of several parts, and a model of the store is one file: join them "
-            "with llama-gguf-split --merge, or give this path wherever a model is asked for",
-            what->path);
-    const char *to = arena_printf(a, "%s/%s%s", dir, name,
-                                  folder || str_ends(str_of(name), STR(".gguf")) ? "" : ".gguf");
-    const char *beside = arena_printf(a, "%s/.%s.part-%ld", dir, name, (long)getpid());
-    if (!file_make_dirs(dir, err))
-        return false;
-    if (file_exists(to))
-        return fail(err, ERR_INVALID, "%s is there already: give another --name", to);
-    bool ok = what->link ? symlink(full, beside) == 0 || fail_errno(err, "cannot link %s", beside)
-              : folder   ? copy_folder(full, beside, a, err)
-                         : copy_file(full, beside, err);
-    ok = ok && file_rename(beside, to, err);
-    if (!ok) {
-        struct error ignored;
-
-        if (!file_remove_tree(beside, &ignored))
-            return false;
-        return false;
-    }
-    *place = to;
     return true;
 }

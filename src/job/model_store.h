@@ -45,10 +45,19 @@ uint64_t model_store_bytes(const char *path, struct arena *a);
 MUST_CHECK bool model_store_list(const char *home, struct arena *a, struct model_entry **out,
                                  size_t *n, struct error *err);
 
+/* Whether hone can use what is at path, by opening it: a language model or an encoder, which embeds. */
+struct model_kind {
+    char family[32];
+    bool embeds;
+    size_t n_layers, width; /* n_layers: 0 for an encoder */
+};
+MUST_CHECK bool model_store_opens(const char *path, struct model_kind *out, struct error *err);
+
 /*
- * Puts the model at path into the store under name (NULL: the file's or folder's own), as a copy or a symbolic link.
- * The place is filled by one rename. Fails with ERR_INVALID where the name is taken or cannot be a name, ERR_UNSUPPORTED for
- * a part of a model.
+ * Puts the model at path into the store under name (NULL: the file's or folder's own), as a copy or a symbolic link. A copy is read
+ * back, opened, and put in its place by one rename; parts of a GGUF file are joined, and of a folder what the loader reads is taken.
+ * Fails with ERR_INVALID where the name is taken or cannot be a name, ERR_UNSUPPORTED for a link to parts, ERR_CORRUPT where the
+ * copy reads back otherwise.
  */
 struct model_import {
     const char *path, *name;

@@ -16,12 +16,6 @@ static uint32_t file_type(enum dtype t)
     return t == DTYPE_F32 ? 0 : t == DTYPE_F16 ? 1 : t == DTYPE_BF16 ? 32 : 7;
 }
 
-/* Keys that are about the file, and not the model. */
-static bool is_of_the_file(const char *key)
-{
-    return strncmp(key, "split.", 6) == 0 || strcmp(key, "general.alignment") == 0;
-}
-
 static void keys_copy(const struct export_options *o, struct gguf_head *h)
 {
     const struct gguf *g = o->files->gguf;
@@ -30,7 +24,7 @@ static void keys_copy(const struct export_options *o, struct gguf_head *h)
         const struct gguf_value *value;
         const char *key = gguf_key_at(g, i, &value);
 
-        if (is_of_the_file(key) || strcmp(key, "general.file_type") == 0 ||
+        if (gguf_key_is_of_the_file(key) || strcmp(key, "general.file_type") == 0 ||
             (o->template.ptr != NULL && strcmp(key, "tokenizer.chat_template") == 0))
             continue;
         gguf_put_value(h, key, value);

@@ -123,3 +123,37 @@ bool gguf_pad(const struct gguf_tensor *t, struct file *f, struct error *err)
 
     return file_write(f, zeros, size_round_up(n, GGUF_WRITER_ALIGNMENT) - n, err);
 }
+
+bool gguf_key_is_of_the_file(const char *key)
+{
+    return strncmp(key, "split.", 6) == 0 || strcmp(key, "general.alignment") == 0;
+}
+
+bool gguf_write_joined(const struct gguf *g, const char *path, struct error *err)
+{
+    const size_t n = gguf_count(g);
+    struct arena a = {0};
+    struct gguf_tensor *tensors = ARENA_ARRAY(&a, struct gguf_tensor, n + 1);
+    struct gguf_head head;
+    struct file *f = NULL;
+
+    gguf_head_init(&head);
+    for (size_t i = 0; i < gguf_n_keys(g); i++) {
+        const struct gguf_value *value;
+        const char *key = gguf_key_at(g, i, &value);
+
+        if (!gguf_key_is_of_the_file(key))
+            gguf_put_value(&head, key, value);
+    }
+    for (size_t i = 0; i < n; i++)
+        tensors[i] = *gguf_at(g, i);
+    bool ok = file_create_beside(path, &f, err) && gguf_begin(&head, tensors, n, f, err);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = file_write(f, tensors[i].data, tensors[i].size_bytes, err) &&
+             gguf_pad(&tensors[i], f, err);
+    ok = ok && file_commit(f, err);
+    file_close(f);
+    gguf_head_release(&head);
+    arena_release(&a);
+    return ok;
+}

@@ -34,4 +34,8 @@ MUST_CHECK bool gguf_begin(const struct gguf_head *h, const struct gguf_tensor *
 size_t gguf_tensor_bytes(const struct gguf_tensor *t);
 /* What stands between a tensor's bytes and the next one. */
 MUST_CHECK bool gguf_pad(const struct gguf_tensor *t, struct file *f, struct error *err);
+/* All tensors of g's parts, and its keys but those that are about parts, as one file; whole or not at all. */
+MUST_CHECK bool gguf_write_joined(const struct gguf *g, const char *path, struct error *err);
+/* "split.count", "general.alignment": about the file, and not the model. */
+bool gguf_key_is_of_the_file(const char *key);
 #endif

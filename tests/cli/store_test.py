@@ -32,12 +32,48 @@ class Store(HoneTest):
         self.assertEqual(self.names(), ["folder", "linked"])
         self.works("tokenize", "--model", "folder", "a")
 
-    def test_a_model_of_several_parts_is_used_where_it_lies(self):
+    def test_a_model_of_several_parts_is_used_where_it_lies_and_becomes_one_file(self):
         first = os.path.join(os.path.dirname(TINY), "formats", "mixed-00001-of-00003.gguf")
-        self.works("tokenize", "--model", first, "a")
-        for link in ((), ("--link",)):
-            self.fails("import", first, "--name", "parts", *link, says=["one of several parts", "llama-gguf-split --merge"])
+        want = self.works("tokenize", "--model", first, "a")
+        self.fails("import", first, "--name", "parts", "--link", says=["one of several parts", "without --link"])
         self.assertEqual(self.names(), [])
+        self.assertEqual(self.json("import", first)["id"], "mixed")
+        self.assertEqual(os.listdir(self.path("home", "models")), ["mixed.gguf"])
+        self.assertEqual(self.works("tokenize", "--model", "mixed", "a"), want)
+        score = [self.lines("score", "--model", model, "--precision", "f32", stdin=[{"text": "one two three"}])
+                 for model in (first, "mixed")]
+        self.assertEqual(*score)
+
+    def test_an_encoder_is_imported_with_the_folders_that_it_reads(self):
+        folder, encoder = self.path("encoder"), os.path.join(os.path.dirname(TINY), "encoder")
+        shutil.copytree(os.path.join(encoder, "cls"), folder)
+        for name in ("onnx/model.onnx", "original/consolidated.00.pth", "pytorch_model.bin", ".cache/x"):
+            self.put("encoder/" + name, "not for hone")
+        self.assertEqual(self.json("import", folder)["for"], "embeddings")
+        place = self.path("home", "models", "encoder")
+        want = {os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(folder) for name in names}
+        is_there = {os.path.relpath(os.path.join(at, name), place) for at, _, names in os.walk(place) for name in names}
+        self.assertEqual(is_there, {name for name in want if not any(x in name for x in ("onnx", "original", ".bin", ".cache"))})
+        self.assertIn(os.path.join("1_Pooling", "config.json"), is_there)
+        for name in is_there:
+            with open(os.path.join(folder, name), "rb") as one, open(os.path.join(place, name), "rb") as other:
+                self.assertEqual(one.read(), other.read())
+        self.assertIn("an encoder", self.works("import", os.path.join(encoder, "f16.gguf"), "--name", "small"))
+        modules = json.loads(self.read("encoder", "modules.json"))
+        self.put("encoder/modules.json", modules + [{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}])
+        self.fails("import", folder, "--name", "dense", says=("Dense", "Pooling"))
+        self.assertEqual(sorted(os.listdir(self.path("home", "models"))), ["encoder", "small.gguf"])
+
+    def test_a_folder_with_shards_is_imported(self):
+        sharded = os.path.join(TINY, "hf-bf16-sharded")
+        self.works("import", sharded, "--name", "sharded")
+        self.assertEqual(sorted(os.listdir(self.path("home", "models", "sharded"))), sorted(os.listdir(sharded)))
+        broken = self.path("broken")
+        shutil.copytree(sharded, broken)
+        shard = [name for name in os.listdir(broken) if name.endswith(".safetensors")][0]
+        os.remove(os.path.join(broken, shard))
+        self.fails("import", broken, says=shard)
+        self.assertEqual(self.names(), ["sharded"])
 
     def test_a_name_is_taken_once(self):
         self.works("import", GGUF, "--name", "x")
