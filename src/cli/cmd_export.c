@@ -82,7 +82,7 @@ const struct command cmd_export = {
          .details =
              "peft: the adapter, for PEFT and vLLM. safetensors: base and adapter merged, a "
              "folder for transformers. gguf: merged, for llama.cpp; "
-             "the base is a GGUF file, what the adapter does not change is copied. gguf-lora: "
+             "of a base in GGUF what the adapter does not change is copied. gguf-lora: "
              "the adapter for llama.cpp's --lora. A model card, README.md, says what the "
              "run's folder knows. --verify opens what was written and compares it with the run; "
              "where --out is there already, it is only verified.",

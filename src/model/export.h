@@ -48,7 +48,8 @@ MUST_CHECK bool export_peft(const struct export_options *o, const char *dir, str
 /* Of a base in GGUF config.json and tokenizer.json are made; ERR_UNSUPPORTED where its family or tokenizer is none that they are
    made for. */
 MUST_CHECK bool export_folder(const struct export_options *o, const char *dir, struct error *err);
-/* Fails with ERR_UNSUPPORTED for a base in a folder, ERR_INVALID for rows that Q8_0's blocks do not divide. */
+/* Of a base in a folder keys, tokenizer and rows are made as llama.cpp's converter does; ERR_UNSUPPORTED for a family or a tokenizer
+   that they are not made of, or where GGUF's keys cannot say what config.json does. */
 MUST_CHECK bool export_gguf(const struct export_options *o, const char *dir, struct error *err);
 MUST_CHECK bool export_gguf_lora(const struct export_options *o, const char *dir,
                                  struct error *err);

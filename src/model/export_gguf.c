@@ -1,7 +1,7 @@
 /*
  * export_gguf.c - a merged model, or an adapter alone, for llama.cpp.
  *
- * A merged file is the base's with the adapted matrices replaced: its keys, its tokenizer and what the adapter does not touch are
+ * A merged file of a base in GGUF is the base's with the adapted matrices replaced: its keys, its tokenizer and what the adapter does not touch are
  * copied byte for byte. An adapter is what llama.cpp's convert_lora_to_gguf.py writes.
  */
 #include "base/size.h"
@@ -10,8 +10,7 @@
 
 #include <math.h>
 
-/* llama.cpp's numbers for what most of a file's tensors are. */
-static uint32_t file_type(enum dtype t)
+uint32_t gguf_file_type(enum dtype t)
 {
     return t == DTYPE_F32 ? 0 : t == DTYPE_F16 ? 1 : t == DTYPE_BF16 ? 32 : 7;
 }
@@ -29,7 +28,7 @@ static void keys_copy(const struct export_options *o, struct gguf_head *h)
             continue;
         gguf_put_value(h, key, value);
     }
-    gguf_put_u32(h, "general.file_type", file_type(o->dtype));
+    gguf_put_u32(h, "general.file_type", gguf_file_type(o->dtype));
     if (o->template.ptr != NULL)
         gguf_put_str(h, "tokenizer.chat_template", o->template);
 }
@@ -50,13 +49,10 @@ bool gguf_plan_merged(const struct export_options *o, struct arena *a, struct gg
 {
     const struct model_files *files = o->files;
 
-    *out = (struct gguf_plan){.n = files->n_tensors};
+    *out = (struct gguf_plan){0};
     if (files->gguf == NULL)
-        return fail(err, ERR_UNSUPPORTED,
-                    "%s is a folder, and a merged GGUF file is made of a base in GGUF: export "
-                    "--format safetensors, which llama.cpp's convert_hf_to_gguf.py reads, or "
-                    "--format gguf-lora",
-                    files->path);
+        return gguf_plan_of_folder(o, a, out, err);
+    out->n = files->n_tensors;
     gguf_head_init(&out->head);
     keys_copy(o, &out->head);
     out->tensors = ARENA_ARRAY(a, struct gguf_tensor, out->n);
@@ -172,7 +168,7 @@ bool gguf_plan_lora(const struct export_options *o, struct arena *a, struct gguf
     gguf_put_str(h, "general.type", STR("adapter"));
     if (o->name != NULL)
         gguf_put_str(h, "general.name", str_of(o->name));
-    gguf_put_u32(h, "general.file_type", file_type(DTYPE_F32));
+    gguf_put_u32(h, "general.file_type", gguf_file_type(DTYPE_F32));
     gguf_put_str(h, "adapter.type", STR("lora"));
     gguf_put_f32(h, "adapter.lora.alpha", o->adapter->alpha);
     gguf_put_u32(h, "general.quantization_version", 2);

@@ -71,6 +71,13 @@ MUST_CHECK bool gguf_plan_merged(const struct export_options *o, struct arena *a
 MUST_CHECK bool gguf_plan_lora(const struct export_options *o, struct arena *a,
                                struct gguf_plan *out, struct error *err);
 
+/* gguf_plan_merged of a base in a folder (export_gguf_folder.c); and the tokenizer's keys of its files (export_vocab.c). */
+MUST_CHECK bool gguf_plan_of_folder(const struct export_options *o, struct arena *a,
+                                    struct gguf_plan *out, struct error *err);
+MUST_CHECK bool vocab_put(const struct export_options *o, struct arena *a, struct gguf_head *h,
+                          struct error *err);
+/* llama.cpp's number for what most of a file's tensors are. */
+uint32_t gguf_file_type(enum dtype t);
 /* What export_gguf_lora_read makes of an open file; of f config and family are read. */
 MUST_CHECK bool lora_from_gguf(const struct model_files *f, const struct gguf *g,
                                struct adapter **out, struct error *err);

@@ -62,6 +62,9 @@ struct named_pre {
     bool ignore_merges; /* a piece that is a token is one, whatever the merges say */
 };
 bool tokenizer_named_pre(struct str name, struct named_pre *out);
+/* The name for just these steps: the one that llama.cpp's converter writes. False: they have none. */
+bool tokenizer_pre_name(const struct named_pre *steps, struct str *out);
+const char *tokenizer_pattern_gpt2(void); /* what ByteLevel splits by, unless told not to */
 
 /*
  * All fail with ERR_UNSUPPORTED for what is none of these kinds or is not known to come out equal, naming it;

@@ -36,7 +36,7 @@
     "| ?[\\p{P}\\p{S}]+[\\r\\n]*|" BLANKS
 
 static const struct named_pretokenizer {
-    const char *names; /* each between blanks */
+    const char *names; /* each between blanks; the first is written */
     enum normal_form form;
     bool ignore_merges;
     const char *patterns[5];
@@ -44,8 +44,8 @@ static const struct named_pretokenizer {
     {" smollm starcoder refact codeshell ", NORMAL_NONE, false, {"\\p{N}", PATTERN_GPT2}},
     {" command-r ", NORMAL_NFC, false, {"\\p{N}", PATTERN_GPT2}},
     {" gpt-2 phi-2 mpt olmo jais exaone4 granite-docling ", NORMAL_NONE, false, {PATTERN_GPT2}},
-    {" llama3 llama-v3 llama-bpe falcon3 lfm2 ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
-    {" glm4 chatglm-bpe dbrx smaug-bpe ", NORMAL_NONE, false, {PATTERN_LLAMA3}},
+    {" llama-bpe llama3 llama-v3 falcon3 lfm2 ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
+    {" dbrx smaug-bpe glm4 chatglm-bpe ", NORMAL_NONE, false, {PATTERN_LLAMA3}},
     {" qwen2 ", NORMAL_NFC, false, {PATTERN_QWEN2}},
     {" deepseek-r1-qwen ", NORMAL_NONE, false, {PATTERN_QWEN2}},
     {" qwen35 ", NORMAL_NFC, false, {PATTERN_QWEN35}},
@@ -94,6 +94,31 @@ bool tokenizer_named_pre(struct str name, struct named_pre *out)
     while (out->n < COUNT_OF(k->patterns) && k->patterns[out->n] != NULL)
         out->n++;
     return true;
+}
+
+const char *tokenizer_pattern_gpt2(void)
+{
+    return PATTERN_GPT2;
+}
+
+bool tokenizer_pre_name(const struct named_pre *steps, struct str *out)
+{
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        const struct named_pretokenizer *k = &known[i];
+        bool same =
+            (k->form == NORMAL_NFC) == steps->nfc && k->ignore_merges == steps->ignore_merges;
+
+        for (size_t p = 0; same && p < COUNT_OF(k->patterns); p++)
+            same = p < steps->n
+                       ? k->patterns[p] != NULL && strcmp(k->patterns[p], steps->patterns[p]) == 0
+                       : k->patterns[p] == NULL;
+        if (same && steps->n <= COUNT_OF(k->patterns)) {
+            *out = str_from(str_of(k->names), 1);
+            out->len = str_find(*out, STR(" "), 0);
+            return true;
+        }
+    }
+    return false;
 }
 
 bool pretokenizer_named(struct str name, struct pretokenizer *out, enum normal_form *form,

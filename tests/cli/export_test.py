@@ -24,8 +24,8 @@ def header(path):
         return json.loads(stream.read(size)), 8 + size
 
 
-def gguf_offsets(path):
-    """Where each tensor of a GGUF file begins."""
+def gguf_read(path):
+    """Keys with their values' bytes, and each tensor: type, shape, where its bytes begin."""
     with open(path, "rb") as stream:
         data = stream.read()
     at = 4
@@ -54,18 +54,25 @@ def gguf_offsets(path):
             at += (1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8)[kind]
 
     take("I")
-    n_tensors, n_keys, offsets = take("Q"), take("Q"), {}
+    n_tensors, n_keys, keys, tensors = take("Q"), take("Q"), {}, {}
     for _ in range(n_keys):
-        text()
+        name, begin = text(), at
         skip(take("I"))
+        keys[name] = data[begin:at]
     for _ in range(n_tensors):
         name = text()
-        for _ in range(take("I")):
-            take("Q")
-        take("I")
-        offsets[name] = take("Q")
+        shape = [take("Q") for _ in range(take("I"))]
+        tensors[name] = (take("I"), shape, take("Q"))
     start = (at + 31) // 32 * 32
-    return {name: start + offset for name, offset in offsets.items()}
+    tensors = {name: (kind, shape, start + offset) for name, (kind, shape, offset) in tensors.items()}
+
+    def size(kind, shape):
+        n = 1
+        for x in shape:
+            n *= x
+        return {0: 4 * n, 1: 2 * n, 30: 2 * n, 8: n // 32 * 34}.get(kind, 0)
+
+    return keys, {name: (*t, data[t[2]:t[2] + size(*t[:2])]) for name, t in tensors.items()}
 
 
 class ExportTest(HoneTest):
@@ -123,6 +130,54 @@ class ExportTest(HoneTest):
         config, hf = json.loads(self.read("tiny", "config.json")), json.loads(self.read(HF, "config.json"))
         for key in ("architectures", "hidden_size", "num_hidden_layers", "vocab_size", "tie_word_embeddings"):
             self.assertEqual(config[key], hf[key])
+
+    def test_a_gguf_file_is_made_of_a_folder(self):
+        for base in (HF, os.path.join(TINY, "hf-bf16-sharded")):
+            was = self.scores(base, ADAPTER)
+            for dtype in WITHIN:
+                out = "%s-%s" % (os.path.basename(base), dtype)
+                told = self.export(base, "gguf", out, "--dtype", dtype)
+                self.assertGreater(told["verified"]["n_tokens"], 100)
+                self.assert_same(self.scores(self.path(out, "model.gguf")), was, WITHIN[dtype])
+        for family in ("granite", "llama3", "mistral-yarn", "olmo2", "qwen2", "qwen3", "smollm3"):
+            base = os.path.join(FAMILIES, family)
+            with self.subTest(family=family):
+                told = self.export(os.path.join(base, "hf"), "gguf", family, "--dtype", "f32",
+                                   adapter=os.path.join(base, "adapter"))
+                self.assertLess(told["verified"]["max_difference"], 2e-4)
+
+    def test_it_is_bit_for_bit_what_llama_cpp_s_converter_makes(self):
+        # model.gguf is the converter's, of hf (tools/golden/make_families.py), in BF16
+        for family in ("granite", "llama3", "mistral-yarn", "olmo2", "qwen2", "qwen3", "smollm3"):
+            with self.subTest(family=family):
+                base = os.path.join(FAMILIES, family)
+                self.export(os.path.join(base, "hf"), "gguf", family, "--dtype", "bf16", adapter=None)
+                want_keys, want = gguf_read(os.path.join(base, "model.gguf"))
+                keys, tensors = gguf_read(self.path(family, "model.gguf"))
+                self.assertEqual(tensors.keys(), want.keys())
+                for name, (kind, shape, _, data) in want.items():
+                    self.assertEqual(tensors[name][:2], (kind, shape), name)
+                    if name == "rope_freqs.weight": # the converter's frequencies are of single precision
+                        n = len(data) // 4
+                        for x, y in zip(struct.unpack("<%df" % n, data), struct.unpack("<%df" % n, tensors[name][3])):
+                            self.assertLess(abs(x - y), 1e-6 * x)
+                    else:
+                        self.assertEqual(tensors[name][3], data, name)
+                for name, value in want_keys.items():
+                    if not name.startswith("general.") or name in ("general.architecture", "general.type", "general.file_type"):
+                        self.assertEqual(keys.get(name), value, name)
+
+    def test_a_folder_that_gguf_cannot_say_is_refused(self):
+        for family, says in (("mistral", "window"), ("ministral", "ministral"), ("qwen2-window", "sliding_window"),
+                             ("gemma3", "window"), ("olmo3", "window"), ("phi3", "phi3")):
+            self.fails("export", "--model", os.path.join(FAMILIES, family, "hf"), "--format", "gguf", "--out", "out", says=says)
+        other = self.path("other")
+        shutil.copytree(HF, other)
+        tokenizer = json.loads(self.read("other", "tokenizer.json"))
+        tokenizer["pre_tokenizer"]["pretokenizers"][0] = {"type": "Punctuation", "behavior": "Isolated"}
+        self.put("other/tokenizer.json", tokenizer)
+        self.fails("export", "--model", other, "--format", "gguf", "--out", "out", says=("tokenizer.json", "llama.cpp"))
+        self.assert_nothing_there("out")
 
     def test_an_adapter_keeps_every_bit(self):
         for base in (HF, gguf("q8_0")):
@@ -268,7 +323,7 @@ class ExportTest(HoneTest):
     def tensor_at(self, path, name):
         """Where a tensor's bytes begin."""
         if path.endswith(".gguf"):
-            return gguf_offsets(path)[name]
+            return gguf_read(path)[1][name][2]
         tensors, start = header(path)
         return start + tensors[name]["data_offsets"][0]
 
@@ -361,7 +416,6 @@ class ExportTest(HoneTest):
 
     def test_what_cannot_be_made_is_refused_and_leaves_nothing(self):
         base = ["export", "--adapter", ADAPTER, "--out", "out", "--format"]
-        self.fails(*base, "gguf", "--model", HF, says=("folder", "convert_hf_to_gguf"))
         olmo = os.path.join(FAMILIES, "olmo2")
         self.fails("export", "--adapter", os.path.join(olmo, "adapter"), "--out", "out", "--format", "safetensors",
                    "--model", os.path.join(olmo, "model.gguf"), says=("olmo2", "qwen3"))
