@@ -190,7 +190,7 @@ bool export_gguf_lora(const struct export_options *o, const char *dir, struct er
 /* ---- and back ---- */
 
 static bool lora_find(const struct gguf *g, const char *name, size_t rows, size_t cols,
-                      const float **out, struct error *err)
+                      const char **out, struct error *err)
 {
     const struct gguf_tensor *t = gguf_find(g, name);
 
@@ -207,21 +207,25 @@ static bool group_read(const struct model_files *files, const struct gguf *g,
 {
     struct arena a = {0};
     const size_t all = group->n * rank;
-    const float *va = NULL, *vb = NULL;
+    const char *va = NULL, *vb = NULL; /* floats, at any address */
     const bool ok =
         lora_find(g, lora_name(group, layer, ".lora_a", &a), all, group->cols, &va, err) &&
         lora_find(g, lora_name(group, layer, ".lora_b", &a), group->rows, all, &vb, err);
 
-    for (size_t i = 0; ok && i < group->n; i++)
-        memcpy(group->parts[i].lora->a, va + i * rank * group->cols,
-               rank * group->cols * sizeof *va);
+    for (size_t i = 0; ok && i < group->n; i++) {
+        const size_t n = rank * group->cols * sizeof(float);
+
+        memcpy(group->parts[i].lora->a, va + i * n, n);
+    }
     for (size_t row = 0; ok && row < group->rows; row++) {
         size_t b_row;
         const struct lora_part *p = lora_part_of(group, row, files->config.head_width, &b_row);
-        const float *from = vb + row * all + (size_t)(p - group->parts) * rank;
+        float *to = p->lora->b + b_row * rank;
 
+        memcpy(to, vb + (row * all + (size_t)(p - group->parts) * rank) * sizeof *to,
+               rank * sizeof *to);
         for (size_t r = 0; r < rank; r++)
-            p->lora->b[b_row * rank + r] = from[r] / (float)group->n;
+            to[r] /= (float)group->n;
     }
     arena_release(&a);
     return ok;
