@@ -226,17 +226,70 @@ static bool tell_result(struct cli *c, const struct pull_result *r, struct error
     return ok;
 }
 
+#define MAX_TOKEN_BYTES 4096
+
+/* Where huggingface_hub keeps what `hf auth login` was given. */
+static const char *token_path(struct arena *a)
+{
+    const char *path = variable("HF_TOKEN_PATH", a), *home = variable("HF_HOME", a),
+               *cache = variable("XDG_CACHE_HOME", a), *user = variable("HOME", a);
+
+    if (path == NULL && home != NULL)
+        path = file_join(a, home, "token");
+    if (path == NULL && cache != NULL)
+        path = file_join(a, cache, "huggingface/token");
+    if (path == NULL)
+        path = "~/.cache/huggingface/token";
+    return path[0] == '~' && path[1] == '/' && user != NULL ? file_join(a, user, path + 2) : path;
+}
+
+/* As huggingface_hub: a variable, else the file, and none where that is said. *out stays NULL where there is none. */
+static bool hub_token(struct arena *a, const char **out, const char **from, struct error *err)
+{
+    static const char *const names[] = {"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"};
+    struct str text;
+    struct buf b;
+
+    if (is_yes(variable("HF_HUB_DISABLE_IMPLICIT_TOKEN", a)))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        *from = names[i];
+        if ((*out = variable(names[i], a)) != NULL)
+            return true;
+    }
+    *from = token_path(a);
+    if (!file_exists(*from))
+        return true;
+    if (!file_read(*from, MAX_TOKEN_BYTES, a, &text, err))
+        return fail_while(err, "reading the hub's token (HF_HUB_DISABLE_IMPLICIT_TOKEN=1 goes "
+                               "without one)");
+    buf_init(&b, MAX_TOKEN_BYTES + 1);
+    for (size_t i = 0; i < text.len; i++)
+        if (text.ptr[i] != '\r' && text.ptr[i] != '\n')
+            buf_char(&b, text.ptr[i]);
+    const struct str token = str_trim(buf_view(&b), STR_SPACE);
+    if (token.len > 0)
+        *out = arena_text(a, token);
+    buf_release(&b);
+    return true;
+}
+
 static bool run(struct cli *c, struct error *err)
 {
+    const char *token = NULL, *token_from = NULL;
     struct teller t = {.json = c->json, .terminal = !c->json && isatty(2) == 1};
     const char *endpoint = variable("HF_ENDPOINT", c->arena);
+
+    if (!hub_token(c->arena, &token, &token_from, err))
+        return false;
     const struct pull_request rq = {
         .home = c->home,
         .source = c->options->args[0],
         .file = option_text(c->options, OPT_FILE),
         .name = option_text(c->options, OPT_NAME),
         .endpoint = endpoint != NULL ? endpoint : HUB,
-        .token = variable("HF_TOKEN", c->arena),
+        .token = token,
+        .token_from = token_from,
         .offline = is_yes(variable("HF_HUB_OFFLINE", c->arena)),
         .n_connections = (size_t)option_int(c->options, OPT_CONNECTIONS),
         .piece_bytes = (uint64_t)option_int(c->options, OPT_PIECE),
@@ -268,8 +321,8 @@ const struct command cmd_pull = {
              "and template, or one GGUF file. URL is that of a .gguf file or of a folder with "
              "config.json. What is fetched is checked by the hub's hashes, and is in the store only "
              "when all of it is there. After a break or Ctrl-C the same call goes on from what is "
-             "there. HF_ENDPOINT names another hub, HF_TOKEN is for gated and private models and "
-             "sent to the hub's own host alone; with HF_HUB_OFFLINE=1 nothing is fetched.",
+             "there. HF_ENDPOINT names another hub, HF_TOKEN, or what hf auth login keeps, is for gated "
+             "and private models and sent to the hub's own host alone; with HF_HUB_OFFLINE=1 nothing is fetched.",
          .examples = "  hone pull HuggingFaceTB/SmolLM2-135M-Instruct\n"
                      "  hone pull bartowski/SmolLM2-135M-Instruct-GGUF --file Q8_0\n"
                      "  hone pull https://example.org/models/x.gguf --name x\n",

@@ -67,10 +67,11 @@ struct pull_request {
     const char *name; /* in the store; NULL: the repository's, the file's or the folder's own */
     const char
         *endpoint; /* "https://huggingface.co"; http is allowed, for whoever names it wants it so */
-    const char *token;    /* for the endpoint alone; NULL: none */
-    bool offline;         /* nothing may be fetched */
-    size_t n_connections; /* 0: PULL_CONNECTIONS */
-    uint64_t piece_bytes; /* 0: PULL_PIECE_BYTES; a record that is there keeps its own */
+    const char *token;      /* for the endpoint alone; NULL: none */
+    const char *token_from; /* where it stands, for messages: "HF_TOKEN", a file */
+    bool offline;           /* nothing may be fetched */
+    size_t n_connections;   /* 0: PULL_CONNECTIONS */
+    uint64_t piece_bytes;   /* 0: PULL_PIECE_BYTES; a record that is there keeps its own */
     const atomic_bool *stop;
     pull_news_fn *tell; /* in the calling thread */
     pull_check_fn *check;

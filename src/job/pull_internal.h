@@ -20,7 +20,7 @@ struct pull_source {
     const char *file;            /* that the address names, or the caller; or NULL */
     const char *url;             /* of a file or folder */
     const char *endpoint;        /* without a slash at its end */
-    const char *token;
+    const char *token, *token_from;
     const char *own_name; /* in the store, unless another is given */
 };
 MUST_CHECK bool pull_source_read(const struct pull_request *rq, struct arena *a,

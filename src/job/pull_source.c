@@ -154,11 +154,13 @@ bool pull_source_read(const struct pull_request *rq, struct arena *a, struct pul
 
     while (endpoint.len > 0 && endpoint.ptr[endpoint.len - 1] == '/')
         endpoint.len--;
-    *out = (struct pull_source){
-        .endpoint = arena_text(a, endpoint), .token = rq->token, .file = rq->file};
+    *out = (struct pull_source){.endpoint = arena_text(a, endpoint),
+                                .token = rq->token,
+                                .token_from = rq->token_from != NULL ? rq->token_from : "HF_TOKEN",
+                                .file = rq->file};
     if (!http_check_url(out->endpoint, "HF_ENDPOINT", err))
         return false;
-    if (rq->token != NULL && !http_check_header("Authorization", rq->token, "HF_TOKEN", err))
+    if (rq->token != NULL && !http_check_header("Authorization", rq->token, out->token_from, err))
         return false;
     if (str_starts(text, endpoint) && text.len > endpoint.len && text.ptr[endpoint.len] == '/')
         return hub_page(rq->source, str_from(text, endpoint.len + 1), a, out, err);
@@ -176,20 +178,22 @@ static bool no_access(const struct pull_source *s, int status, bool gated, struc
 {
     if (gated)
         return fail(err, ERR_INVALID,
-                    "%s is gated (%d)%s: accept its licence at %s/%s, make a token at "
-                    "%s/settings/tokens and give it in HF_TOKEN",
-                    s->shown, status,
-                    s->token != NULL ? ", and HF_TOKEN's account may not read it" : "", s->endpoint,
-                    s->repo, s->endpoint);
+                    "%s is gated (%d)%s%s%s: accept its licence at %s/%s, make a token at "
+                    "%s/settings/tokens and give it in HF_TOKEN or by hf auth login",
+                    s->shown, status, s->token != NULL ? ", and the account of the token in " : "",
+                    s->token != NULL ? s->token_from : "",
+                    s->token != NULL ? " may not read it" : "", s->endpoint, s->repo, s->endpoint);
     if (s->token != NULL)
         return fail(err, ERR_INVALID,
-                    "%s: the hub refuses the token in HF_TOKEN (%d): is it still good, and may its "
+                    "%s: the hub refuses the token in %s (%d): is it still good, and may its "
                     "account read this model?",
-                    s->shown, status);
-    return fail(err, ERR_INVALID,
-                "%s is not there, or it is private or gated (%d): check the name; of a gated one "
-                "accept the licence at %s/%s; then give a token of %s/settings/tokens in HF_TOKEN",
-                s->shown, status, s->endpoint, s->repo, s->endpoint);
+                    s->shown, s->token_from, status);
+    return fail(
+        err, ERR_INVALID,
+        "%s is not there, or it is private or gated (%d): check the name; of a gated one "
+        "accept the licence at %s/%s; then give a token of %s/settings/tokens in HF_TOKEN or by "
+        "hf auth login",
+        s->shown, status, s->endpoint, s->repo, s->endpoint);
 }
 
 bool pull_refused(const struct pull_source *s, const char *what, const struct download_reply *r,
@@ -199,13 +203,13 @@ bool pull_refused(const struct pull_source *s, const char *what, const struct do
     struct str code = {0};
 
     if (s->kind != PULL_HUB || !download_same_origin(r->url, s->endpoint))
-        return fail(err, status == 404 ? ERR_NOT_FOUND : ERR_IO, "%s%s%s: %s answers %d%s",
-                    s->shown, what != NULL ? ", " : "", what != NULL ? what : "",
-                    http_place_of(r->url).text, status,
-                    status == 404                    ? ": there is no such file"
-                    : status == 401 || status == 403 ? ": no access, and HF_TOKEN is for the hub's "
-                                                       "own host alone"
-                                                     : "");
+        return fail(
+            err, status == 404 ? ERR_NOT_FOUND : ERR_IO, "%s%s%s: %s answers %d%s", s->shown,
+            what != NULL ? ", " : "", what != NULL ? what : "", http_place_of(r->url).text, status,
+            status == 404                    ? ": there is no such file"
+            : status == 401 || status == 403 ? ": no access, and the hub's token is for its "
+                                               "own host alone"
+                                             : "");
     if (!http_head_value(r->reply.head, "x-error-code", &code))
         code = STR("");
     if (status == 401 || status == 403)

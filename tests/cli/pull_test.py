@@ -46,8 +46,9 @@ class PullTest(HoneTest):
         super().setUp()
         self.hub = FakeHub()
         self.addCleanup(self.hub.__exit__)
-        for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):
-            self.env.pop(name, None)
+        for name in [name for name in self.env if name.startswith(("HF_", "HUGGING_FACE_", "XDG_"))]:
+            del self.env[name]
+        self.env["HOME"] = self.path("user")
         for name in list(self.env):
             if name.lower().endswith("_proxy"):
                 del self.env[name]
@@ -465,6 +466,33 @@ class Trouble(PullTest):
         self.hub.add("org/evil", {**MODEL, "model.safetensors.index.json": index})
         self.pull("org/evil", status=1, says="leave the model's folder")
         self.assertEqual(sorted(n for n in os.listdir(self.path("home")) if n != "models"), [])
+
+    def tokens_sent(self, env):
+        """To the hub, by a pull into an empty store."""
+        shutil.rmtree(self.path("home"), ignore_errors=True)
+        self.hub.asked.clear()
+        self.pull("org/tiny", env=env, says="is in the store")
+        return {a.token for a in self.hub.asked if a.host == "hub"}
+
+    def test_the_token_is_found_where_huggingface_hub_keeps_it(self):
+        self.hub.rules.token = TOKEN
+        usual = self.put("user/.cache/huggingface/token", "  %s\r\n" % TOKEN)
+        moved = self.put("elsewhere/token", TOKEN)
+        wrong = {"HF_HOME": self.path("nowhere")}
+        for env in ({}, {"HF_HOME": self.path("elsewhere")}, {"HF_TOKEN_PATH": moved},
+                    {"XDG_CACHE_HOME": self.path("user", ".cache")}, {"HF_TOKEN_PATH": "~/.cache/huggingface/token"},
+                    {**wrong, "HUGGING_FACE_HUB_TOKEN": TOKEN},
+                    {"HF_TOKEN": TOKEN, "HUGGING_FACE_HUB_TOKEN": "another", "HF_TOKEN_PATH": "/dev/null"}):
+            with self.subTest(env=env):
+                self.assertEqual(self.tokens_sent(env), {"Bearer " + TOKEN})
+        self.put("user/.cache/huggingface/token", "another")
+        shutil.rmtree(self.path("home"))
+        self.pull("org/tiny", status=1, says=["refuses the token in", usual])
+        for env in (wrong, {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": TOKEN}):
+            self.assertEqual(self.tokens_sent(env), {None})
+        self.put("user/.cache/huggingface/token", "x" * 5000)
+        shutil.rmtree(self.path("home"))
+        self.pull("org/tiny", status=1, says=["reading the hub's token", usual])
 
     def test_refusals_say_what_to_do(self):
         self.pull("org/nothing", status=1, says=["org/nothing", "check the name", "HF_TOKEN"])
