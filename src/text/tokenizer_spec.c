@@ -23,6 +23,10 @@
 #define PATTERN_QWEN35                                                                             \
     CONTRACTION                                                                                    \
     "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" BLANKS
+#define PATTERN_SEED                                                                               \
+    CONTRACTION                                                                                    \
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}| ?[^\\s\\p{L}\\p{N}\\r\\n]+|" BLANKS
+#define PATTERN_MINICPM5 CONTRACTION "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}+|" SIGNS "|" BLANKS
 #define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 #define CASED(end)                                                                                 \
@@ -44,8 +48,10 @@ static const struct named_pretokenizer {
     {" smollm starcoder refact codeshell ", NORMAL_NONE, false, {"\\p{N}", PATTERN_GPT2}},
     {" command-r ", NORMAL_NFC, false, {"\\p{N}", PATTERN_GPT2}},
     {" gpt-2 phi-2 mpt olmo jais exaone4 granite-docling ", NORMAL_NONE, false, {PATTERN_GPT2}},
-    {" llama-bpe llama3 llama-v3 falcon3 lfm2 ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
+    {" llama-bpe llama3 llama-v3 falcon3 lfm2 midm-2.0 ", NORMAL_NONE, true, {PATTERN_LLAMA3}},
     {" dbrx smaug-bpe glm4 chatglm-bpe ", NORMAL_NONE, false, {PATTERN_LLAMA3}},
+    {" minicpm5 ", NORMAL_NONE, true, {"\\p{N}{1,3}", PATTERN_MINICPM5}},
+    {" seed-coder ", NORMAL_NONE, false, {PATTERN_SEED}},
     {" qwen2 ", NORMAL_NFC, false, {PATTERN_QWEN2}},
     {" deepseek-r1-qwen ", NORMAL_NONE, false, {PATTERN_QWEN2}},
     {" qwen35 ", NORMAL_NFC, false, {PATTERN_QWEN35}},

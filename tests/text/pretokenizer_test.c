@@ -304,6 +304,10 @@ static void every_name_of_gguf_opens_and_others_are_named(void **state)
          "McDonald|'s| ca|\u0301fe|'s| \u6f22\u5b57\u304b|1| $|x|=y|;//\n|{HTMLParser|}|\t|'S| |1|2|\u00b2"},
         {"qwen35", "He|'ll| see| |1|2|3|4|,| |5|\n|   ",
          "McDonald|'s| ca\u0301fe|'s| \u6f22\u5b57\u304b|1| $|x|=y|;//\n|{HTMLParser|}|\t|'S| |1|2|\u00b2"},
+        {"seed-coder", "He|'ll| see| |1|2|3|4|,| |5|\n|   ",
+         "McDonald|'s| ca|\u0301fe|'s| \u6f22\u5b57\u304b|1| $|x|=y|;//|\n|{HTMLParser|}|\t|'S| |1|2|\u00b2"},
+        {"minicpm5", "He|'ll| see| |123|4|,| |5|\n|   ",
+         "McDonald|'s| ca|\u0301fe|'s| \u6f22\u5b57\u304b|1| $|x|=y|;//\n|{HTMLParser|}|\t|'S| |12\u00b2"},
         {"gpt-4o", "He'll| see| |123|4|,| |5|\n|   ",
          "Mc|Donald's| ca\u0301fe's| \u6f22\u5b57\u304b|1| $|x|=y|;//\n|{HTMLParser|}|\t|'S| |12\u00b2"},
         {"tekken", "He|'ll| see| |1|2|3|4|,| |5|\n|   ",
@@ -336,6 +340,12 @@ static void every_name_of_gguf_opens_and_others_are_named(void **state)
     ASSERT_OK(pretokenizer_named(STR("qwen2"), &p, &form, &ignore_merges, &err));
     assert_int_equal(form, NORMAL_NFC);
     pretokenizer_release(&p);
+    struct str written;
+    struct named_pre steps;
+    assert_true(tokenizer_named_pre(STR("llama3"), &steps) && tokenizer_pre_name(&steps, &written));
+    assert_true(str_is(written, "llama-bpe")); /* the converter's name of the same steps */
+    steps.n = 0;
+    assert_false(tokenizer_pre_name(&steps, &written));
     ASSERT_FAILS(pretokenizer_named(STR("falcon"), &p, &form, &ignore_merges, &err),
                  ERR_UNSUPPORTED, "the pre-tokenizer \"falcon\" is not offered");
     assert_string_equal(err.param, "tokenizer.ggml.pre");
