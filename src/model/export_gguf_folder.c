@@ -62,7 +62,12 @@ static void rope_put(struct keys *k, const struct model_config *c)
         put_number(k, "rope.scaling.yarn_beta_slow", r->low);
     }
     put_number(k, "rope.freq_base", r->base);
-    put_number(k, "rope.freq_base_swa", c->rope[1].base);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        if (c->layers[l].rope == 1) {
+            put_number(k, "rope.freq_base_swa", c->rope[1].base);
+            break;
+        }
+    }
 }
 
 static void config_put(const struct export_options *o, struct keys *k)

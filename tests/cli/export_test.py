@@ -1,4 +1,5 @@
 """hone export: each format says what the run says, and --verify notices when it does not."""
+import gzip
 import json
 import os
 import shutil
@@ -166,6 +167,69 @@ class ExportTest(HoneTest):
                 for name, value in want_keys.items():
                     if not name.startswith("general.") or name in ("general.architecture", "general.type", "general.file_type"):
                         self.assertEqual(keys.get(name), value, name)
+
+    def with_tokenizer(self, name, tokenizer):
+        """HF with another tokenizer, and an embedding of as many rows."""
+        shutil.copytree(HF, self.path(name))
+        size = 1 + max([*tokenizer["model"]["vocab"].values(), *(t["id"] for t in tokenizer["added_tokens"])])
+        tensors, start = header(os.path.join(HF, "model.safetensors"))
+        with open(os.path.join(HF, "model.safetensors"), "rb") as stream:
+            data = stream.read()[start:]
+        head, body = {}, b""
+        for key, t in tensors.items():
+            if key != "__metadata__":
+                part = data[slice(*t["data_offsets"])]
+                if key == "model.embed_tokens.weight":
+                    part, t["shape"] = (part * 4)[:size * t["shape"][1] * 4], [size, t["shape"][1]]
+                head[key] = {**t, "data_offsets": [len(body), len(body) + len(part)]}
+                body += part
+        text = json.dumps(head).encode()
+        text += b" " * (-len(text) % 8)
+        self.put(name + "/model.safetensors", struct.pack("<Q", len(text)) + text + body)
+        self.put(name + "/config.json", {**json.loads(self.read(HF, "config.json")), "vocab_size": size})
+        self.put(name + "/tokenizer.json", tokenizer)
+        self.put(name + "/tokenizer_config.json", {})
+        return self.path(name)
+
+    def test_the_tokenizer_of_a_folder_becomes_gguf_s_or_is_refused(self):
+        kinds = os.path.join(ROOT, "tests", "golden", "tokenizer_kinds")
+        with gzip.open(os.path.join(kinds, "strings.jsonl.gz"), "rt") as stream:
+            strings = [json.loads(line) for line in stream]
+        with gzip.open(os.path.join(kinds, "kinds.jsonl.gz"), "rt") as stream:
+            known = {kind["name"]: kind for kind in map(json.loads, stream)}
+        for name, model in (("llama2", "llama"), ("o200k", "gpt2"), ("tekken", "gpt2"), ("olmo2", "gpt2"),
+                            ("smollm3", "gpt2"), ("granite", "gpt2")):
+            with self.subTest(kind=name):
+                base = self.with_tokenizer(name, known[name]["tokenizer"])
+                self.works("export", "--model", base, "--format", "gguf", "--out", name + "-gguf")
+                path = self.path(name + "-gguf", "model.gguf")
+                self.assertEqual(gguf_read(path)[0]["tokenizer.ggml.model"][12:].decode(), model)
+                lines = self.lines("tokenize", "--model", path, stdin=[{"text": text} for text in strings])
+                self.assertEqual([line["ids"] for line in lines], known[name]["ids"])
+        # as Gemma has it: no blank in front, and tokens of blanks that are cut out of the text as it is, or of the normal form
+        gemma = json.loads(json.dumps(known["llama2"]["tokenizer"]))
+        gemma["normalizer"] = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
+        size = 1 + max([*gemma["model"]["vocab"].values(), *(t["id"] for t in gemma["added_tokens"])])
+        for i, (text, normalized) in enumerate((("\u2581" * 3, False), ("\u2581" * 5, True), ("\u00a7\u00a7\u00a7", False))):
+            gemma["added_tokens"].append({**gemma["added_tokens"][0], "id": size + i, "content": text,
+                                          "special": False, "normalized": normalized})
+        base = self.with_tokenizer("gemma", gemma)
+        self.works("export", "--model", base, "--format", "gguf", "--out", "gemma-gguf")
+        keys = gguf_read(self.path("gemma-gguf", "model.gguf"))[0]
+        self.assertEqual(keys["tokenizer.ggml.add_space_prefix"][4:], b"\0")
+        # but for texts with SentencePiece's own sign for a blank: GGUF has no two kinds of it
+        texts = [{"text": text} for text in strings if "\u2581" not in text]
+        texts += [{"text": text} for text in ["   x", "      x", "a\u00a7\u00a7\u00a7\u00a7b", "<s>   </s>     x"]]
+        for special in ((), ("--no-special",)):
+            was, now = ([line["ids"] for line in self.lines("tokenize", "--model", path, *special, stdin=texts)]
+                        for path in (base, self.path("gemma-gguf", "model.gguf")))
+            self.assertEqual(was, now)
+        # a blank only at the very beginning; no name for the pattern; normalizers that GGUF has not
+        for name in ("mistral", "prefixed", "phi4", "normal-lower"):
+            with self.subTest(kind=name):
+                base = self.with_tokenizer(name, known[name]["tokenizer"])
+                self.fails("export", "--model", base, "--format", "gguf", "--out", "out", says=("tokenizer.json", "no GGUF keys"))
+        self.assert_nothing_there("out")
 
     def test_a_folder_that_gguf_cannot_say_is_refused(self):
         for family, says in (("mistral", "window"), ("ministral", "ministral"), ("qwen2-window", "sliding_window"),
