@@ -61,6 +61,10 @@ static void rope_put(struct keys *k, const struct model_config *c)
         put_number(k, "rope.scaling.yarn_beta_fast", r->high);
         put_number(k, "rope.scaling.yarn_beta_slow", r->low);
     }
+    if (r->scaling == ROPE_FACTORS) {
+        put_size(k, "rope.scaling.original_context_length", (size_t)r->original);
+        put_number(k, "rope.scaling.attn_factor", r->attention_factor);
+    }
     put_number(k, "rope.freq_base", r->base);
     for (size_t l = 0; l < c->n_layers; l++) {
         if (c->layers[l].rope == 1) {
@@ -68,6 +72,20 @@ static void rope_put(struct keys *k, const struct model_config *c)
             break;
         }
     }
+}
+
+/* Which layers have one. */
+static void put_windows(struct keys *k, const struct model_config *c)
+{
+    char list[LIMIT_LAYERS];
+
+    for (size_t l = 0; l < c->n_layers; l++)
+        list[l] = c->layers[l].windowed;
+    gguf_put_value(k->h, key_of(k, "attention.sliding_window_pattern"),
+                   &(struct gguf_value){.type = GGUF_ARRAY,
+                                        .item = GGUF_BOOL,
+                                        .n_items = c->n_layers,
+                                        .bytes = {list, c->n_layers}});
 }
 
 static void config_put(const struct export_options *o, struct keys *k)
@@ -88,8 +106,13 @@ static void config_put(const struct export_options *o, struct keys *k)
         put_size(k, "vocab_size", c->vocab);
         put_size(k, "rope.dimension_count", config_rotary_width(c));
     }
-    if (c->window > 0 && o->files->family != &family_mistral)
+    if (o->files->family == &family_phi3)
+        put_size(k, "rope.dimension_count", config_rotary_width(c));
+    /* the converter tells no window of Mistral's, and Phi-3's also where there is none */
+    if (o->files->family == &family_phi3 || (c->window > 0 && o->files->family != &family_mistral))
         put_size(k, "attention.sliding_window", c->window);
+    if (o->files->family == &family_olmo3)
+        put_windows(k, c);
     if (o->files->family == &family_granite) {
         put_number(k, "attention.scale", c->attention_scale);
         put_number(k, "embedding_scale", c->embedding_scale);
@@ -112,7 +135,7 @@ static double scale_of(const struct model_config *c)
 
 static bool rotations_same(const struct rope_spec *x, const struct rope_spec *y)
 {
-    if (x->scaling == ROPE_LLAMA3) /* a tensor has it */
+    if (x->scaling == ROPE_LLAMA3 || x->scaling == ROPE_FACTORS) /* tensors have it */
         return near(x->base, y->base);
     return x->scaling == y->scaling && near(x->base, y->base) &&
            (x->scaling == ROPE_PLAIN || near(x->factor, y->factor)) &&
@@ -260,6 +283,21 @@ static bool is_vector(enum weight_name w)
     return w == W_FINAL_NORM || w == W_ATTN_NORM || w == W_FFN_NORM || w >= W_Q_BIAS;
 }
 
+/* pattern: NULL where the family has no such weight. */
+static bool is_named(const char *pattern, const char *name)
+{
+    return pattern != NULL && strcmp(pattern, name) == 0;
+}
+
+/* A part, but the first, of a fused tensor. */
+static bool is_in_another(const char *const *patterns, enum weight_name w)
+{
+    for (int first = W_Q; w <= W_UP && first < (int)w; first++)
+        if (is_named(patterns[first], patterns[w]))
+            return true;
+    return false;
+}
+
 static bool weight_add(struct making *m, enum weight_name w, size_t layer,
                        const struct lora_group *groups, size_t n_groups, struct error *err)
 {
@@ -269,7 +307,7 @@ static bool weight_add(struct making *m, enum weight_name w, size_t layer,
     const struct lora_group *group = NULL;
     char *name = arena_alloc(m->a, 128);
 
-    if (from.data == NULL)
+    if (from.data == NULL || is_in_another(patterns, w))
         return true;
     family_tensor_name(patterns[w], layer, is_bias ? ".bias" : ".weight", name, 128);
     if (is_vector(w))
@@ -277,33 +315,48 @@ static bool weight_add(struct making *m, enum weight_name w, size_t layer,
     for (size_t i = 0; i < n_groups; i++)
         if (strcmp(groups[i].pattern, patterns[w]) == 0)
             group = &groups[i];
+    /* the parts of a fused tensor lie behind each other in the folder, too */
+    for (int part = (int)w + 1; part <= W_UP; part++)
+        if (is_named(patterns[part], patterns[w]))
+            from.rows += model_files_weight(m->o->files, (enum weight_name)part, layer).rows;
     if (w == W_Q || w == W_K)
         from.row_order = m->order;
     matrix_add(m, name, from, group);
     return true;
 }
 
-/* Llama 3's stretching: what each pair's frequency is divided by. */
+static void factors_add(struct making *m, const char *name, const float *factors, size_t n)
+{
+    m->plan->tensors[m->plan->n++] = (struct gguf_tensor){.name = name,
+                                                          .dtype = DTYPE_F32,
+                                                          .n_dims = 1,
+                                                          .dims = {n},
+                                                          .data = factors,
+                                                          .size_bytes = n * sizeof *factors};
+}
+
+/* What each pair's frequency is divided by: Phi's two lists, or Llama 3's stretching as one. */
 static bool rope_factors_add(struct making *m, struct error *err)
 {
     const struct rope_spec *r = &m->o->files->config.rope[0];
     const size_t width = config_rotary_width(&m->o->files->config), n = width / 2;
     struct rope_spec plain = {.base = r->base};
+
+    if (r->scaling == ROPE_FACTORS) {
+        factors_add(m, "rope_factors_long.weight", r->long_factor, n);
+        factors_add(m, "rope_factors_short.weight", r->short_factor, n);
+    }
+    if (r->scaling != ROPE_LLAMA3)
+        return true;
     double *f = arena_try(m->a, n, 2 * sizeof *f, "factors of rotations", err);
     float *x = arena_try(m->a, n, sizeof *x, "factors of rotations", err);
-
     if (f == NULL || x == NULL)
         return false;
     (void)rope_frequencies(&plain, width, 1, f);
     (void)rope_frequencies(r, width, 1, f + n);
     for (size_t i = 0; i < n; i++)
         x[i] = (float)(f[i] / f[n + i]);
-    m->plan->tensors[m->plan->n++] = (struct gguf_tensor){.name = "rope_freqs.weight",
-                                                          .dtype = DTYPE_F32,
-                                                          .n_dims = 1,
-                                                          .dims = {n},
-                                                          .data = x,
-                                                          .size_bytes = n * sizeof *x};
+    factors_add(m, "rope_freqs.weight", x, n);
     return true;
 }
 
@@ -311,7 +364,7 @@ static bool tensors_add(struct making *m, struct error *err)
 {
     const struct model_files *f = m->o->files;
     struct lora_group groups[N_PROJECTIONS];
-    const size_t most = f->n_weights + 1;
+    const size_t most = f->n_weights + 2; /* factors of rotations */
     size_t n_groups = 0;
 
     m->plan->tensors = arena_try(m->a, most, sizeof *m->plan->tensors, "the list of tensors", err);
@@ -319,7 +372,7 @@ static bool tensors_add(struct making *m, struct error *err)
     bool ok =
         m->plan->tensors != NULL && m->plan->merged != NULL &&
         (!m->family->gguf_interleaves || (m->order = row_order(&f->config, m->a, err)) != NULL) &&
-        (f->config.rope[0].scaling != ROPE_LLAMA3 || rope_factors_add(m, err));
+        rope_factors_add(m, err);
 
     for (size_t l = 0; ok && l < f->config.n_layers; l++) {
         if (m->o->adapter != NULL)
@@ -338,8 +391,7 @@ bool gguf_plan_of_folder(const struct export_options *o, struct arena *a, struct
     struct making m = {.o = o, .family = gguf_family(f), .a = a, .plan = out};
 
     gguf_head_init(&out->head);
-    /* the parts of fused tensors are whole in Hugging Face's files, and these stretch by two lists of factors: not made */
-    if (m.family == NULL || m.family == &family_phi3)
+    if (m.family == NULL)
         return fail(err, ERR_UNSUPPORTED,
                     "%s is a folder of the family %s, which no GGUF file is made of: export "
                     "--format safetensors, or --format gguf-lora",
