@@ -340,9 +340,10 @@ static void every_name_of_gguf_opens_and_others_are_named(void **state)
     ASSERT_OK(pretokenizer_named(STR("qwen2"), &p, &form, &ignore_merges, &err));
     assert_int_equal(form, NORMAL_NFC);
     pretokenizer_release(&p);
-    struct str written;
+    struct str written = STR("");
     struct named_pre steps;
-    assert_true(tokenizer_named_pre(STR("llama3"), &steps) && tokenizer_pre_name(&steps, &written));
+    assert_true(tokenizer_named_pre(STR("llama3"), &steps));
+    assert_true(tokenizer_pre_name(&steps, &written));
     assert_true(str_is(written, "llama-bpe")); /* the converter's name of the same steps */
     steps.n = 0;
     assert_false(tokenizer_pre_name(&steps, &written));
