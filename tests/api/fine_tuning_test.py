@@ -255,8 +255,9 @@ class AsItWasTrained(FineTuningTest):
     TEXT = "abc de fgh " * 4
 
     def logprobs(self, model):
-        choice = self.client.completions.create(model=model, prompt=self.TEXT, echo=True, logprobs=1, max_tokens=1).choices[0]
-        return choice.logprobs.token_logprobs[1:-1]
+        """Of the prompt's tokens but the first; behind them is what was drawn, which may be an end, and no text."""
+        said = self.client.completions.create(model=model, prompt=self.TEXT, echo=True, logprobs=1, max_tokens=1).choices[0].logprobs
+        return [p for p, at in zip(said.token_logprobs, said.text_offset) if at < len(self.TEXT)][1:]
 
     def scores(self, model, *options):
         run = subprocess.run([HONE, "score", "--json", "--model", model, *options], env=self.server.env, text=True,

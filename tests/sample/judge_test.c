@@ -187,7 +187,7 @@ static void a_reply_has_the_form_that_was_asked_for(void **state)
     struct formed bad = {.judge = j};
     assert_false(ask_in_form(
         &bad,
-        "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"format\":\"date\"}}}"));
+        "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"schema\":{\"not\":{}}}}"));
     assert_int_equal(bad.err.kind, ERR_UNSUPPORTED);
     assert_string_equal(bad.err.param, "response_format");
     assert_non_null(
