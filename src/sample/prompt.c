@@ -10,6 +10,17 @@
 
 static void find_tool_format(struct prompter *p);
 
+/* What an assistant draws of special tokens before its turn ends: the tags of thinking and of calls. */
+static bool may_say(const void *ctx, struct str token)
+{
+    const struct prompter *p = ctx;
+    const struct reasoning *r = &p->reasoning;
+
+    return (r->on && (str_find(r->open, token, 0) < r->open.len ||
+                      str_find(r->close, token, 0) < r->close.len)) ||
+           (p->tool_format != NULL && tool_format_marks(p->tool_format, token));
+}
+
 bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
                    struct error *err)
 {
@@ -31,8 +42,12 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
     p->source = arena_str(&p->arena, p->source);
     ok = ok && forms_open(m, &p->forms, err) && chat_template_open(p->source, &p->template, err) &&
          prompter_reason(p, NULL, err);
-    if (ok)
+    if (ok) {
+        guard_init(&p->guard, p->tokenizer, m->config.eos, m->config.n_eos, &p->arena);
+        p->guard.may_say = may_say;
+        p->guard.ctx = p;
         find_tool_format(p);
+    }
     if (!ok) {
         prompter_close(p);
         return false;
@@ -314,23 +329,30 @@ json_t *prompter_variables(const struct prompter *p, const json_t *messages, con
     return vars;
 }
 
+bool prompter_text(const struct prompter *p, const json_t *vars, size_t max_spans, struct arena *a,
+                   struct rendered *out, struct error *err)
+{
+    return guard_render(&p->guard, p->template, p->source, vars, max_spans, a, out, err);
+}
+
 bool prompter_render(const struct prompter *p, const json_t *messages, const json_t *tools,
                      const json_t *extra, struct arena *a, struct prompt *out, struct error *err)
 {
     json_t *vars = prompter_variables(p, messages, tools, extra, true);
     struct token_list tokens = {0};
+    struct rendered r = {.text = {"", 0}};
     struct buf text;
-    size_t n_spans;
 
     buf_init(&text, LIMIT_RENDER_BYTES);
-    bool ok = chat_template_render(p->template, vars, &text, NULL, 0, &n_spans, err);
-    bool thinking = ok && prompter_ends_open(p, buf_view(&text));
+    bool ok = prompter_text(p, vars, 0, a, &r, err);
+    bool thinking = ok && prompter_ends_open(p, r.text);
+    buf_str(&text, r.text);
     if (ok && p->reasoning.forced_open && !thinking) {
         buf_str(&text, p->reasoning.open);
         thinking = true;
     }
     ok = ok && buf_ok(&text, "the rendered conversation", err) &&
-         tokenizer_encode(p->tokenizer, buf_view(&text), true, &tokens, err);
+         tokenizer_encode_guarded(p->tokenizer, buf_view(&text), r.plain, r.n_plain, &tokens, err);
     if (ok && tokens.n == 0)
         ok = fail(err, ERR_INVALID, "the chat template rendered nothing");
     if (ok) {

@@ -4,6 +4,7 @@
 #ifndef HONE_SAMPLE_PROMPT_INTERNAL_H
 #define HONE_SAMPLE_PROMPT_INTERNAL_H
 
+#include "sample/guard.h"
 #include "sample/prompt.h"
 #include "text/chat_messages.h"
 
@@ -14,6 +15,7 @@ struct prompter {
     struct str source; /* of the template */
     struct str bos, eos;
     struct reasoning reasoning;
+    struct guard guard;
     struct forms *forms;
     struct constraint *held; /* NULL: answers of the job may be anything */
     const struct tool_format *tool_format;
@@ -25,6 +27,9 @@ struct prompter {
 /* What a template reads, the caller's; generation: add_generation_prompt. */
 json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
                            const json_t *extra, bool generation);
+/* Renders; in the arena. */
+MUST_CHECK bool prompter_text(const struct prompter *p, const json_t *vars, size_t max_spans,
+                              struct arena *a, struct rendered *out, struct error *err);
 bool prompter_is_end(const struct prompter *p, token_id id);
 /* Whether a rendered text leaves the model inside its span. */
 bool prompter_ends_open(const struct prompter *p, struct str text);

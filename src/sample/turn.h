@@ -41,10 +41,10 @@ struct tool_result {
 /*
  * What the model is given between a turn that called tools and its next one: what the template writes behind the end token
  * of that turn, the results in their order and the generation prompt. Nothing that the model drew is in it: its own tokens
- * stay as they are; what looks like a special token in a result is read as plain text. messages: those that its prompt was made of; extra: as for prompter_render, or NULL. In the arena.
+ * stay as they are; what looks like a special token in a result is read as plain text (sample/guard.h), whatever extra asks
+ * for. messages: those that its prompt was made of; extra: as for prompter_render, or NULL. In the arena.
  *
- * Fails with ERR_UNSUPPORTED where the template writes no end token behind a call, or such a result in another way than it is, and as
- * rendering does.
+ * Fails with ERR_UNSUPPORTED where the template writes no end token behind a call, and as rendering does.
  */
 MUST_CHECK bool prompter_tool_turn(const struct prompter *p, const json_t *messages,
                                    const json_t *tools, const json_t *extra,

@@ -98,6 +98,17 @@ static size_t white_behind(struct str text, size_t to, struct cutter_place *plac
     return to;
 }
 
+/* Whether what looks like a token at from is plain text. */
+static bool is_plain(struct cutter_place *place, const struct added_token *t, size_t from)
+{
+    const size_t to = from + t->text.len;
+
+    while (place->plain_at < place->n_plain && place->plain[place->plain_at].to <= from)
+        place->plain_at++;
+    return (place->no_special && t->special) ||
+           (place->plain_at < place->n_plain && place->plain[place->plain_at].from < to);
+}
+
 /* Looks on from place->at; a token goes into place->next_*. */
 static bool find_token(const struct added_cutter *c, struct str text, struct cutter_place *place)
 {
@@ -106,7 +117,8 @@ static bool find_token(const struct added_cutter *c, struct str text, struct cut
     while (at < text.len) {
         const struct added_token *t;
 
-        if (c->first[(unsigned char)text.ptr[at]] == 0 || (t = longest_at(c, text, at)) == NULL) {
+        if (c->first[(unsigned char)text.ptr[at]] == 0 || (t = longest_at(c, text, at)) == NULL ||
+            is_plain(place, t, at)) {
             at++;
             continue;
         }

@@ -31,9 +31,13 @@ MUST_CHECK bool added_cutter_build(struct added_cutter *c, const struct added_to
  * what lies before the next token, and *id is -1. False at the end.
  */
 struct cutter_place {
-    size_t at;      /* where looking goes on */
-    size_t emitted; /* text[0..emitted) has been given out */
-    bool has_next;  /* a token was found behind a stretch of text: it comes next */
+    const struct plain_span
+        *plain; /* [n_plain] where no token is taken, in order; plain_at: the next */
+    size_t n_plain, plain_at;
+    bool no_special; /* nor is any special one */
+    size_t at;       /* where looking goes on */
+    size_t emitted;  /* text[0..emitted) has been given out */
+    bool has_next;   /* a token was found behind a stretch of text: it comes next */
     size_t next_from, next_to;
     token_id next_id;
     size_t white_from, white_to; /* white space seen last */

@@ -761,7 +761,10 @@ struct token_ends tokenizer_ends(const struct tokenizer *t)
 struct encoding {
     const struct tokenizer *t;
     struct token_list *out;
-    bool plain;        /* no added token is looked for */
+    bool plain;                     /* no added token is looked for */
+    const struct plain_span *spans; /* [n_spans] of the text, where none is taken */
+    size_t n_spans;
+    bool guarded; /* the part at hand has some of such a span: no special token is taken in it */
     const char *start; /* of the text */
     const char *first; /* of the normalised text, where that begins the text; else NULL */
     struct bpe_scratch scratch;
@@ -824,7 +827,7 @@ static bool encode_unigram(void *ctx, struct str piece, struct error *err)
 {
     struct encoding *e = ctx;
 
-    return unigram_encode(&e->t->unigram, piece, e->plain, &e->unigram, e->out, err);
+    return unigram_encode(&e->t->unigram, piece, e->plain || e->guarded, &e->unigram, e->out, err);
 }
 
 static bool encode_plain(struct encoding *e, struct str text, struct error *err)
@@ -840,12 +843,27 @@ static bool encode_plain(struct encoding *e, struct str text, struct error *err)
 
 typedef bool part_fn(struct encoding *e, struct str part, struct error *err);
 
+static bool has_plain(const struct encoding *e, struct str part)
+{
+    const size_t from = (size_t)(part.ptr - e->start), to = from + part.len;
+
+    for (size_t i = 0; i < e->n_spans; i++)
+        if (e->spans[i].from < to && e->spans[i].to > from)
+            return true;
+    return false;
+}
+
 /* Added tokens become their ids, what lies between goes to fn. */
 static bool encode_parts(struct encoding *e, const struct added_cutter *c, struct str text,
                          part_fn *fn, struct error *err)
 {
-    struct cutter_place place = {0};
+    struct cutter_place place = {.no_special = e->guarded};
     struct str part;
+
+    if (c == &e->t->raw) {
+        place.plain = e->spans;
+        place.n_plain = e->n_spans;
+    }
     bool ok = true;
 
     for (token_id id; ok && added_cutter_next(c, text, &place, &part, &id);) {
@@ -859,6 +877,7 @@ static bool encode_between(struct encoding *e, struct str text, struct error *er
     const bool is_first = text.ptr == e->start;
     bool lost_head = false;
 
+    e->guarded = has_plain(e, text);
     if (!normal_chain_run(&e->t->normal, &e->normal, text, &text,
                           e->t->needs_first ? &lost_head : NULL, err))
         return false;
@@ -867,11 +886,9 @@ static bool encode_between(struct encoding *e, struct str text, struct error *er
                     : encode_parts(e, &e->t->normalized, text, encode_plain, err);
 }
 
-bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special,
-                      struct token_list *out, struct error *err)
+static bool encode(struct encoding *e, struct str text, struct error *err)
 {
-    struct encoding e = {.t = t, .out = out, .plain = !parse_special, .start = text.ptr};
-    const size_t n_before = out->n;
+    const size_t n_before = e->out->n;
     bool ok;
 
     if (text.len > LIMIT_TEXT_BYTES)
@@ -882,14 +899,31 @@ bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_spe
         return fail(err, ERR_INVALID,
                     "the text is not UTF-8: byte %zu, %02X, belongs to no character", valid,
                     (unsigned char)text.ptr[valid]);
-    ok = parse_special ? encode_parts(&e, &t->raw, text, encode_between, err)
-                       : encode_between(&e, text, err);
+    ok = e->plain ? encode_between(e, text, err)
+                  : encode_parts(e, &e->t->raw, text, encode_between, err);
     if (!ok)
-        out->n = n_before;
-    bpe_scratch_release(&e.scratch);
-    unigram_scratch_release(&e.unigram);
-    normal_scratch_release(&e.normal);
+        e->out->n = n_before;
+    bpe_scratch_release(&e->scratch);
+    unigram_scratch_release(&e->unigram);
+    normal_scratch_release(&e->normal);
     return ok;
+}
+
+bool tokenizer_encode(const struct tokenizer *t, struct str text, bool parse_special,
+                      struct token_list *out, struct error *err)
+{
+    struct encoding e = {.t = t, .out = out, .plain = !parse_special, .start = text.ptr};
+
+    return encode(&e, text, err);
+}
+
+bool tokenizer_encode_guarded(const struct tokenizer *t, struct str text,
+                              const struct plain_span *plain, size_t n_plain,
+                              struct token_list *out, struct error *err)
+{
+    struct encoding e = {.t = t, .out = out, .spans = plain, .n_spans = n_plain, .start = text.ptr};
+
+    return encode(&e, text, err);
 }
 
 void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,

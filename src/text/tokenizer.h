@@ -112,6 +112,17 @@ MUST_CHECK bool tokenizer_encode(const struct tokenizer *t, struct str text, boo
                                  struct token_list *out, struct error *err);
 
 /*
+ * The same with parse_special, but for spans of the text, in order, that are plain text: no added token lies in one, begins
+ * or ends in one, or goes across an empty one. So what came from others stays text beside what a template writes.
+ */
+struct plain_span {
+    size_t from, to; /* bytes from..to-1 */
+};
+MUST_CHECK bool tokenizer_encode_guarded(const struct tokenizer *t, struct str text,
+                                         const struct plain_span *plain, size_t n_plain,
+                                         struct token_list *out, struct error *err);
+
+/*
  * The bytes that an id stands for: they may be part of a character. An added token's are its own text; {"", 0} out of
  * range.
  */

@@ -192,13 +192,13 @@ static bool render(struct episodes *e, const struct played *x, const struct tool
     return ok;
 }
 
-/* A result that cannot be written for what it looks like is told as that. */
+/* A result that cannot be guarded (it has all of the characters that would mark it) is told as that. */
 static bool render_said(struct episodes *e, const struct played *x, struct tool_result *results,
                         struct prompt *out)
 {
     if (render(e, x, results, out))
         return true;
-    if (e->err.kind != ERR_UNSUPPORTED)
+    if (e->err.kind != ERR_INVALID)
         return false;
     for (size_t i = 0; i < x->n_calls; i++)
         results[i].output = STR("Error: the output holds what looks like special tokens.");
