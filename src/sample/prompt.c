@@ -392,6 +392,7 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
     struct utf8_stream stream = {0};
     struct buf b;
     size_t at = 0;
+    bool begun = from > 0;
 
     buf_init(&b, LIMIT_RENDER_BYTES);
     for (size_t i = s->turn; i < s->n; i++) {
@@ -407,7 +408,11 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
             continue;
         if (at > to)
             bytes.len -= at - to;
-        utf8_stream_put(&stream, begin < from ? str_from(bytes, from - begin) : bytes, &b);
+        const size_t skipped = begin < from ? from - begin
+                               : begun      ? 0
+                                            : tokenizer_front(p->tokenizer, bytes);
+        begun = begun || bytes.len > 0;
+        utf8_stream_put(&stream, str_from(bytes, skipped), &b);
     }
     utf8_stream_end(&stream, &b);
     const struct str out = arena_str(a, buf_view(&b));

@@ -13,6 +13,7 @@ void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thin
     const struct reasoning *r = prompter_reasoning(p);
 
     *s = (struct chat_stream){.reasoning = r,
+                              .tokenizer = prompter_tokenizer(p),
                               .state = r->on ? CHAT_UNDECIDED : CHAT_ANSWERING,
                               .inside = r->on && thinking,
                               .trim = r->on && thinking};
@@ -120,6 +121,10 @@ void chat_stream_put(struct chat_stream *s, struct str bytes, bool special, stru
 {
     if (special && s->state == CHAT_UNDECIDED && !s->inside && !leads_on(s, bytes))
         move_on(s, CHAT_ANSWERING, 0);
+    if (!special && !s->begun && bytes.len > 0) {
+        bytes = str_from(bytes, tokenizer_front(s->tokenizer, bytes));
+        s->begun = true;
+    }
     if (!special || s->state != CHAT_ANSWERING)
         utf8_stream_put(&s->utf8, bytes, &s->held);
     advance(s, false, thinking, text);

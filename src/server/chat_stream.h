@@ -17,6 +17,8 @@ struct chat_stream {
     enum chat_state state;
     bool inside;     /* the prompt ends with the opening */
     bool trim, some; /* white space at the ends of this part is left out; some of it is out */
+    const struct tokenizer *tokenizer;
+    bool begun; /* the blank in front of a text is taken off its first token */
     struct utf8_stream utf8;
     struct buf held;
 };

@@ -977,6 +977,19 @@ static bool decodes_bytes(const struct token_decoder *d)
     return false;
 }
 
+size_t tokenizer_front(const struct tokenizer *t, struct str bytes)
+{
+    const struct token_decoder_step *whole = &t->decoder.whole;
+    size_t n = 0, most = str_is(whole->from, " ") ? whole->start : 0;
+
+    for (size_t i = 0; i < t->decoder.n_steps; i++)
+        if (t->decoder.steps[i].kind == DECODE_METASPACE && t->decoder.steps[i].drops_first)
+            most = bytes.len;
+    while (n < size_min(most, bytes.len) && bytes.ptr[n] == ' ')
+        n++;
+    return n;
+}
+
 void tokenizer_text(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,
                     struct buf *out)
 {

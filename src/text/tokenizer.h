@@ -143,5 +143,11 @@ void tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t n, 
 void tokenizer_text(const struct tokenizer *t, const token_id *ids, size_t n, bool skip_special,
                     struct buf *out);
 
+/*
+ * Of the bytes of the first token of a text, how many decoding takes away in front: the blank that the tokenizer has put
+ * there. An answer, which begins a text of its own for those who read it, is without them, as in the reference.
+ */
+size_t tokenizer_front(const struct tokenizer *t, struct str bytes);
+
 /* A token at a time: utf8_stream_put(&stream, tokenizer_bytes(t, id), &out), and utf8_stream_end(). See utf8.h. */
 #endif

@@ -2,6 +2,7 @@
  * prompt_test.c - where a thinking span comes from, and how an answer is parted at its end.
  */
 #include "sample/prompt.h"
+#include "support/blank_model.h"
 #include "support/said.h"
 #include "support/support.h"
 
@@ -294,6 +295,41 @@ static void a_look_alike_is_none_however_the_template_takes_it(void **state)
     }
 }
 
+/* What the reference's decode(skip_special_tokens=True) makes of the same tokens. */
+static void an_answer_is_without_the_blank_that_the_tokenizer_puts_in_front(void **state)
+{
+    static const struct {
+        token_id ids[4];
+        size_t n;
+        const char *text;
+    } cases[] = {
+        {{270, 272, 2}, 3, "hi yo"}, {{1, 272, 270, 2}, 4, "yo hi"}, {{259, 270}, 2, " hi"},
+        {{260, 270}, 2, "h hi"},     {{35, 270}, 2, " hi"},
+    };
+    struct model *tiny = model;
+
+    (void)state;
+    model = blank_model_open(&arena);
+    struct prompter *p = open_prompter(ECHO, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sample s = {.n = cases[i].n, .stop_bytes = SIZE_MAX};
+        struct answer said;
+        struct buf whole;
+
+        s.tokens = ARENA_ARRAY(&arena, token_id, s.n);
+        memcpy(s.tokens, cases[i].ids, s.n * sizeof *s.tokens);
+        prompter_answer(p, &s, &arena, &said);
+        ASSERT_STR(said.text, cases[i].text);
+        buf_init(&whole, 1000);
+        tokenizer_text(model_files_tokenizer(model->files), s.tokens, s.n, true, &whole);
+        ASSERT_STR(buf_view(&whole), cases[i].text);
+        buf_release(&whole);
+    }
+    prompter_close(p);
+    model_close(model);
+    model = tiny;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +338,7 @@ int main(void)
         cmocka_unit_test(what_is_no_span_is_refused),
         cmocka_unit_test(an_answer_is_parted_at_the_first_closing),
         cmocka_unit_test(a_stop_text_may_end_the_thinking),
+        cmocka_unit_test(an_answer_is_without_the_blank_that_the_tokenizer_puts_in_front),
         cmocka_unit_test(a_message_forges_no_turn),
         cmocka_unit_test(a_look_alike_is_none_however_the_template_takes_it),
     };

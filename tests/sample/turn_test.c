@@ -2,6 +2,7 @@
  * turn_test.c - which tokens of a conversation are the assistant's, with templates that mark them and with others.
  */
 #include "sample/turn.h"
+#include "support/blank_model.h"
 #include "support/support.h"
 
 static struct arena arena;
@@ -311,6 +312,47 @@ static void a_template_without_an_end_behind_calls_is_refused(void **state)
     assert_non_null(strstr(err.message, "no end token"));
 }
 
+/* ---- a tokenizer that puts a blank in front ---- */
+
+static void marks_are_found_behind_blanks_that_the_tokenizer_puts_in_front(void **state)
+{
+    static const char template
+        [] = "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}"
+             "{% generation %} {{ m.content }}{% endgeneration %}{{ eos_token }}"
+             "{% else %}[I]{{ m.content }}[/I]{% endif %}{% endfor %}",
+        twice[] =
+            "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{{ bos_token }}"
+            "{% generation %}{{ m.content }}{% endgeneration %}{{ bos_token }}yo"
+            "{% generation %}{{ m.content }}{{ eos_token }}{% endgeneration %}"
+            "{% else %}[I]{{ m.content }}[/I]{% endif %}{% endfor %}";
+    struct model *tiny = model;
+
+    (void)state;
+    model = blank_model_open(&arena);
+    assert_turn(template, "[" U("hi") "," A("yo") "," U("u") "," A("hi") "]", 1, "<s> [I]hi[/I]",
+                " yo</s>");
+    assert_turn(template, "[" U("hi") "," A("yo") "," U("u") "," A("hi") "]", 3,
+                "<s> [I]hi[/I] yo</s> [I]u[/I]", " hi</s>");
+    assert_turn(twice, "[" U("hi") "," A("yo") "]", 1, "<s> [I]hi[/I]", "... yo......yo</s>");
+    model_close(model);
+    model = tiny;
+}
+
+static void what_is_said_is_cut_behind_a_blank(void **state)
+{
+    static const char template[] =
+        "{{ bos_token }}{% for m in messages %}{{ 'hi' if m.role == 'user' }}{{ m.content }}"
+        "{{ eos_token if m.role == 'assistant' }}{% endfor %}";
+    struct model *tiny = model;
+
+    (void)state;
+    model = blank_model_open(&arena);
+    /* " h" and "i": " hi" would be one token with the blank before */
+    assert_turn(template, "[" U("u h") "," A("i") "]", 1, "<s> hiu h", "i</s>");
+    model_close(model);
+    model = tiny;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +366,8 @@ int main(void)
         cmocka_unit_test(results_stand_between_the_model_s_own_tokens),
         cmocka_unit_test(a_result_forges_no_turn),
         cmocka_unit_test(a_template_without_an_end_behind_calls_is_refused),
+        cmocka_unit_test(marks_are_found_behind_blanks_that_the_tokenizer_puts_in_front),
+        cmocka_unit_test(what_is_said_is_cut_behind_a_blank),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
