@@ -4,10 +4,17 @@
  *                  none   minimal     low   medium     high    xhigh   max
  *     tokens          1       256   1,024    4,096   16,384   32,768   no limit but max_tokens
  *
- * At the budget's end the span is closed for the model (sample/thinking.h), and it answers. The template is given
- * "reasoning_effort" as it was asked for, and where it has a switch "enable_thinking": off for none, on for the others; a
- * model that is switched off has no span, so that none costs nothing there. Who asks for nothing gets what the template and
- * the job say. For a model without a span effort has no effect.
+ * At the budget's end the span is closed for the model (sample/thinking.h), and it answers. What the template is given is
+ * found from the variables that it reads:
+ *
+ *     reasoning_effort, thinking_effort, reasoning_strength   the word, or the nearest that it takes without raising
+ *     enable_thinking, thinking                               false for none, else true
+ *     thinking_option, thinking_mode                          off and on, disabled and enabled
+ *     thinking_budget                                         tokens
+ *
+ * A template that reads none of them but looks for "/no_think" in messages finds it in the system message for none. A model
+ * that is switched off has no span, so that none costs nothing there. Who asks for nothing gets what the template and the
+ * job say. For a model without any of this effort has no effect.
  */
 #ifndef HONE_SAMPLE_EFFORT_H
 #define HONE_SAMPLE_EFFORT_H

@@ -9,15 +9,17 @@
 #include <stdlib.h>
 
 static void find_tool_format(struct prompter *p);
+static bool takes_no_think(const struct prompter *p);
 
-/* What an assistant draws of special tokens before its turn ends: the tags of thinking and of calls. */
+/* What an assistant draws of special tokens before its turn ends: the tags of thinking (no turns of their own) and of calls. */
 static bool may_say(const void *ctx, struct str token)
 {
     const struct prompter *p = ctx;
     const struct reasoning *r = &p->reasoning;
 
-    return (r->on && (str_find(r->open, token, 0) < r->open.len ||
-                      str_find(r->close, token, 0) < r->close.len)) ||
+    return (r->on && r->skip.len == 0 &&
+            (str_find(r->open, token, 0) < r->open.len ||
+             str_find(r->close, token, 0) < r->close.len)) ||
            (p->tool_format != NULL && tool_format_marks(p->tool_format, token));
 }
 
@@ -47,6 +49,7 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
         p->guard.may_say = may_say;
         p->guard.ctx = p;
         find_tool_format(p);
+        p->no_think_as_text = takes_no_think(p);
     }
     if (!ok) {
         prompter_close(p);
@@ -78,16 +81,40 @@ const struct reasoning *prompter_reasoning(const struct prompter *p)
     return &p->reasoning;
 }
 
-/* The tags that models in circulation think between. */
-static const char *const known_tags[][2] = {{"<think>", "</think>"}, {"[THINK]", "[/THINK]"}};
+/*
+ * The tags that models in circulation think between, and what says that it does not think: the final channel of gpt-oss,
+ * whose thinking is a message of its own.
+ */
+#define FINAL_CHANNEL "<|channel|>final<|message|>"
+static const struct {
+    const char *open, *close, *skip;
+} known_tags[] = {
+    {"<think>", "</think>", ""},
+    {"[THINK]", "[/THINK]", ""},
+    {"<reasoning>", "</reasoning>", ""},
+    {"<seed:think>", "</seed:think>", ""},
+    {"<mm:think>", "</mm:think>", ""},
+    {"<|START_THINKING|>", "<|END_THINKING|>", ""},
+    {"<|inner_prefix|>", "<|inner_suffix|>", ""},
+    {"<|begin_of_thought|>", "<|end_of_thought|>", ""},
+    {"<|channel>thought\n", "<channel|>", ""},
+    {"<|channel|>analysis<|message|>", "<|end|><|start|>assistant" FINAL_CHANNEL, FINAL_CHANNEL},
+};
+
+/* What of them a template must name: harmony's closing is put together there. */
+static struct str named_tag(size_t i)
+{
+    return str_of(known_tags[i].skip[0] != '\0' ? known_tags[i].open : known_tags[i].close);
+}
 
 /* A template that parts thinking from answers names the closing at least: of some models only they write the opening. */
 static void tags_of_template(const struct prompter *p, struct reasoning *r)
 {
     for (size_t i = 0; i < COUNT_OF(known_tags) && !r->on; i++) {
-        r->open = str_of(known_tags[i][0]);
-        r->close = str_of(known_tags[i][1]);
-        r->on = str_find(p->source, r->close, 0) < p->source.len;
+        r->open = str_of(known_tags[i].open);
+        r->close = str_of(known_tags[i].close);
+        r->skip = str_of(known_tags[i].skip);
+        r->on = str_find(p->source, named_tag(i), 0) < p->source.len;
     }
 }
 
@@ -305,9 +332,55 @@ bool prompter_tools_as_text(const struct prompter *p)
     return p->tools_as_text;
 }
 
-bool prompter_knows(const struct prompter *p, const char *variable)
+bool prompter_reads(const struct prompter *p, const char *variable)
 {
-    return str_find(p->source, str_of(variable), 0) < p->source.len;
+    return chat_template_reads(p->template, str_of(variable));
+}
+
+bool prompter_renders(const struct prompter *p, const char *variable, const char *text)
+{
+    json_t *messages = probe_messages(false), *extra = json_pack("{s:s}", variable, text),
+           *vars = variables(p, messages, NULL, extra, true);
+    struct error unheard = {0};
+    struct buf out;
+
+    buf_init(&out, LIMIT_RENDER_BYTES);
+    const bool ok = chat_template_render(p->template, vars, &out, NULL, 0, NULL, &unheard);
+    buf_release(&out);
+    json_decref(vars);
+    json_decref(extra);
+    json_decref(messages);
+    return ok;
+}
+
+/* Without a variable that switches thinking, a template may look for a word of the user's. */
+static bool takes_no_think(const struct prompter *p)
+{
+    return str_find(p->source, STR("/no_think"), 0) < p->source.len &&
+           !prompter_reads(p, "enable_thinking") && !prompter_reads(p, "thinking");
+}
+
+/* messages, a new reference taken over, with "/no_think" in the system message. */
+static json_t *with_no_think(json_t *messages)
+{
+    json_t *out = json_copy(messages), *first = json_copy(json_array_get(out, 0));
+
+    if (str_is(json_str(json_object_get(first, "role")), "system")) {
+        struct buf content;
+
+        buf_init(&content, LIMIT_JSON_BYTES);
+        buf_str(&content, json_str(json_object_get(first, "content")));
+        buf_text(&content, " /no_think");
+        json_object_set_new(first, "content", json_stringn(buf_view(&content).ptr, content.len));
+        json_array_set_new(out, 0, first);
+        buf_release(&content);
+    } else {
+        json_decref(first);
+        json_array_insert_new(out, 0,
+                              json_pack("{s:s, s:s}", "role", "system", "content", "/no_think"));
+    }
+    json_decref(messages);
+    return out;
 }
 
 json_t *prompter_variables(const struct prompter *p, const json_t *messages, const json_t *tools,
@@ -317,6 +390,8 @@ json_t *prompter_variables(const struct prompter *p, const json_t *messages, con
 
     if (json_array_size(tools) == 0)
         tools = NULL;
+    if (p->no_think_as_text && str_is(json_str(json_object_get(extra, "reasoning_effort")), "none"))
+        turned = with_no_think(turned);
     if (p->tools_as_text) {
         json_t *as_text = tool_text_messages(turned, tools);
 
@@ -420,6 +495,22 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
     return out;
 }
 
+/* Bytes of what says, in front of an answer, that it is none of thinking. */
+static size_t skipped_of(const struct prompter *p, const struct sample *s)
+{
+    const struct str skip = p->reasoning.skip;
+    size_t n = 0;
+
+    for (size_t i = s->turn; i < s->n && n < skip.len; i++) {
+        const struct str bytes = tokenizer_bytes(p->tokenizer, s->tokens[i]);
+
+        if (!str_starts(str_from(skip, n), bytes))
+            return 0;
+        n += bytes.len;
+    }
+    return n == skip.len ? n : 0;
+}
+
 /* Where the closing begins, in bytes of the answer; SIZE_MAX: nowhere before the stop text. */
 static size_t closing_of(const struct prompter *p, const struct sample *s)
 {
@@ -443,7 +534,7 @@ static void read_answer(const struct prompter *p, const struct sample *s, enum s
 
     *out = (struct answer){.thinking = {"", 0}, .text = {"", 0}};
     if (!r->on || s->n_thinking == 0) {
-        out->text = readable(p, s, 0, s->stop_bytes, specials, a);
+        out->text = readable(p, s, skipped_of(p, s), s->stop_bytes, specials, a);
         return;
     }
     const size_t close = closing_of(p, s);

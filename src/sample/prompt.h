@@ -19,6 +19,7 @@ struct reasoning {
     bool on;
     bool forced_open;            /* the opening is written by us, where the template did not */
     struct str open, close;      /* "<think>", "</think>" */
+    struct str skip;             /* what begins an answer without a span, and is no text; or "" */
     size_t budget;               /* tokens; 0: no end of its own */
     struct token_list close_ids; /* what is written at the budget's end */
 };
@@ -65,8 +66,10 @@ struct thinking_options prompter_thinking(const struct prompter *p, const struct
  */
 const struct tool_format *prompter_tool_format(const struct prompter *p);
 bool prompter_tools_as_text(const struct prompter *p);
-/* Whether the template speaks of a variable. */
-bool prompter_knows(const struct prompter *p, const char *variable);
+/* Whether the template reads a variable of its caller's. */
+bool prompter_reads(const struct prompter *p, const char *variable);
+/* Whether the template renders a question without raising where a variable is this text. */
+bool prompter_renders(const struct prompter *p, const char *variable, const char *text);
 
 /* The forms of form.h; a constraint is the caller's, and closed before the prompter. Any thread. */
 struct forms *prompter_forms(const struct prompter *p);

@@ -20,6 +20,7 @@ struct prompter {
     struct constraint *held; /* NULL: answers of the job may be anything */
     const struct tool_format *tool_format;
     bool tools_as_text;
+    bool no_think_as_text; /* "/no_think" in the system message is the only switch */
     struct chat_messages_form messages_form;
     struct arena arena;
 };

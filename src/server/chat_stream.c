@@ -73,9 +73,12 @@ static bool decide(struct chat_stream *s, bool end)
     const struct str open = s->reasoning->open, close = s->reasoning->close,
                      held = buf_view(&s->held), rest = thinking_trim_begin(held);
     const size_t open_end = held.len - rest.len + open.len;
+    const struct str skip = s->inside ? STR("") : s->reasoning->skip;
+    const bool skips = skip.len > 0 && str_starts(held, skip);
     bool opens = str_starts(rest, open);
 
-    if (!end && !opens && str_starts(open, rest))
+    if (!end && !opens &&
+        (str_starts(open, rest) || (!skips && skip.len > 0 && str_starts(skip, held))))
         return false;
     if (opens && s->inside) { /* what is or begins the closing is no opening repeated */
         const size_t at = str_find(held, close, 0), begun = beginning_of(held, close);
@@ -85,7 +88,10 @@ static bool decide(struct chat_stream *s, bool end)
         opens = at >= open_end;
     }
     s->trim = s->trim || opens;
-    move_on(s, opens || s->inside ? CHAT_THINKING : CHAT_ANSWERING, opens ? open_end : 0);
+    move_on(s, opens || s->inside ? CHAT_THINKING : CHAT_ANSWERING,
+            opens   ? open_end
+            : skips ? skip.len
+                    : 0);
     return true;
 }
 
@@ -107,13 +113,19 @@ static void advance(struct chat_stream *s, bool end, struct buf *thinking, struc
     give(s, s->held.len, end, text);
 }
 
-/* Whether the bytes lead on in the opening tag. */
+static bool goes_on(struct str tag, struct str held, struct str bytes)
+{
+    return held.len < tag.len && str_starts(tag, held) &&
+           memcmp(tag.ptr + held.len, bytes.ptr, size_min(bytes.len, tag.len - held.len)) == 0;
+}
+
+/* Whether the bytes lead on in the opening tag, or in what says that there is none. */
 static bool leads_on(const struct chat_stream *s, struct str bytes)
 {
-    const struct str open = s->reasoning->open, rest = thinking_trim_begin(buf_view(&s->held));
-    const size_t n = size_min(bytes.len, open.len - rest.len);
+    const struct str held = buf_view(&s->held);
 
-    return memcmp(open.ptr + rest.len, bytes.ptr, n) == 0;
+    return goes_on(s->reasoning->open, thinking_trim_begin(held), bytes) ||
+           goes_on(s->reasoning->skip, held, bytes);
 }
 
 void chat_stream_put(struct chat_stream *s, struct str bytes, bool special, struct buf *thinking,

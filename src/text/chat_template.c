@@ -50,6 +50,14 @@ void chat_template_close(struct chat_template *t)
     free(t);
 }
 
+bool chat_template_reads(const struct chat_template *t, struct str name)
+{
+    for (const struct jinja_read *r = t->program.reads; r != NULL; r = r->next)
+        if (str_eq(r->name, name))
+            return true;
+    return false;
+}
+
 /* ---- JSON to values ---- */
 
 static bool from_json(struct jinja_render *r, const json_t *v, struct jinja_value *out);

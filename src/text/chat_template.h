@@ -16,6 +16,9 @@ MUST_CHECK bool chat_template_open(struct str source, struct chat_template **out
                                    struct error *err);
 void chat_template_close(struct chat_template *t);
 
+/* Whether the template reads a variable of its caller's: not one that it has set itself before, or that is an attribute. */
+bool chat_template_reads(const struct chat_template *t, struct str name);
+
 /* A part of the output that came from inside {% generation %}: what an assistant said. Bytes from..to-1. */
 struct generation_span {
     size_t from, to;

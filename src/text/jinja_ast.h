@@ -179,6 +179,12 @@ struct jinja_node {
     };
 };
 
+/* A variable that the template reads from its caller. */
+struct jinja_read {
+    struct str name;
+    struct jinja_read *next;
+};
+
 /* A whole template. */
 struct jinja_program {
     struct arena arena;
@@ -186,6 +192,7 @@ struct jinja_program {
     struct jinja_function *function;
     struct jinja_node **blocks;
     size_t n_blocks;
+    struct jinja_read *reads; /* a name may be there more than once */
 };
 
 /* source: UTF-8. The program's arena holds all of it. */

@@ -79,8 +79,9 @@ struct scoper {
     struct block_row *first_block, *last_block;
     size_t n_blocks;
     struct undeclared reads;
-    bool in_loop; /* break has a loop in this function */
-    bool soft;    /* an unknown filter may wait until it is reached */
+    struct jinja_read *from_context; /* of the program */
+    bool in_loop;                    /* break has a loop in this function */
+    bool soft;                       /* an unknown filter may wait until it is reached */
 };
 
 static bool scope_fail(struct scoper *s, const struct jinja_node *n, const char *text)
@@ -277,6 +278,12 @@ static void leave_scope(struct scoper *s, struct jinja_frame *out)
             out->loads[i].action =
                 JINJA_LOAD_EXPORTED; /* a block reads what the top level stored */
             out->loads[i].from.slot = (uint16_t)v->name->root_slot;
+        }
+        if (v->action == JINJA_LOAD_RESOLVE) {
+            struct jinja_read *read = ARENA_ARRAY(s->a, struct jinja_read, 1);
+
+            *read = (struct jinja_read){v->name->text, s->from_context};
+            s->from_context = read;
         }
         v->name->innermost = v->outer;
     }
@@ -768,6 +775,7 @@ bool jinja_resolve_scopes(struct jinja_program *p, struct error *err)
     size_t i = 0;
     for (struct block_row *b = s.first_block; ok && b != NULL; b = b->next)
         p->blocks[i++] = b->node;
+    p->reads = s.from_context;
     arena_release(&scratch);
     return ok;
 }

@@ -411,13 +411,13 @@ static void effort_sets_a_budget_and_the_template_s_variables(void **state)
     } rows[] = {
         {"", 0, "-"},
         {"\"reasoning_effort\":null", 0, "-"},
-        {"\"reasoning_effort\":\"none\"", 1, "none False"},
-        {"\"reasoning_effort\":\"minimal\"", 256, "minimal True"},
+        {"\"reasoning_effort\":\"none\"", 1, "low False"}, /* no rarer word is named there */
+        {"\"reasoning_effort\":\"minimal\"", 256, "low True"},
         {"\"reasoning_effort\":\"low\"", 1024, "low True"},
         {"\"reasoning_effort\":\"medium\"", 4096, "medium True"},
         {"\"reasoning_effort\":\"high\"", 16384, "high True"},
-        {"\"reasoning_effort\":\"xhigh\"", 32768, "xhigh True"},
-        {"\"reasoning_effort\":\"max\"", 0, "max True"},
+        {"\"reasoning_effort\":\"xhigh\"", 32768, "high True"},
+        {"\"reasoning_effort\":\"max\"", 0, "high True"},
         {"\"reasoning_effort\":\"low\",\"chat_template_kwargs\":{\"enable_thinking\":false}", 1024,
          "low False"},
     };

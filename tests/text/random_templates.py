@@ -66,7 +66,7 @@ class Maker:
             if k == 12:
                 return "(" + s() + ").replace(" + self.word() + ", " + self.word() + self.r.choice(["", ", 1", ", 0", ", -1"]) + ")"
             if k == 13:
-                return "(" + self.any() + ") | " + self.r.choice(["trim", "string", "upper", "lower", "title", "capitalize", "e", "safe", "tojson", "tojson(indent=2)", "tojson(ensure_ascii=True)", "string | trim", "default('D')", "default('D', true)", "forceescape", "indent", "indent(2)", "indent(2, true)", "indent(width=1, blank=true)", "indent('> ')", "pprint", "striptags", "truncate(5)", "truncate(6, true, '..')", "center(9)", "wordwrap(4)", "urlencode", "tojson(separators=(',', ':'))", "tojson(sort_keys=true)", "trim('\\n')", "replace('a', 'b')", "format(1)", "escape", "xmlattr", "urlize"])
+                return "(" + self.any() + ") | " + self.r.choice(["trim", "string", "upper", "lower", "title", "capitalize", "e", "safe", "tojson", "tojson(indent=2)", "tojson(ensure_ascii=True)", "string | trim", "default('D')", "default('D', true)", "forceescape", "indent", "indent(2)", "indent(2, true)", "indent(width=1, blank=true)", "indent('> ')", "pprint", "striptags", "truncate(5)", "truncate(6, true, '..')", "center(9)", "wordwrap(4)", "urlencode", "tojson(separators=(',', ':'))", "tojson(sort_keys=true)", "trim('\\n')", "replace('a', 'b')", "format(1)", "escape", "xmlattr"])
             if k == 14:
                 return "(" + self.list() + ") | join(" + self.r.choice(["", "', '", self.word(), "', ', attribute='name'"]) + ")"
             if k == 15:
@@ -89,7 +89,7 @@ class Maker:
             if k == 23:
                 return "(" + s() + ")." + self.r.choice(["removeprefix('a')", "removesuffix('b')", "zfill(4)", "ljust(5, '.')", "rjust(5)", "center(5)", "expandtabs(4)", "casefold()", "partition(',')[0]", "rpartition(',')[2]", "splitlines()[0]", "rsplit(',', 1)[-1]", "format()"])
             if k == 24:
-                return "(" + self.any() + ") | " + self.r.choice(["first", "last", "list | last", "min", "max", "random | length * 0 ~ ''"])
+                return "(" + self.any() + ") | " + self.r.choice(["first", "last", "list | last", "min", "max"])
             return s()
         return self.deeper(make, self.word)
 
