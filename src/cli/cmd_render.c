@@ -1,5 +1,6 @@
 /*
- * cmd_render.c - a conversation as the model sees it: the chat template's text, and where its tokens part.
+ * cmd_render.c - a conversation as the model sees it: the chat template's text, where its tokens part, and which of them
+ * supervised training learns.
  */
 #include "base/limits.h"
 #include "base/size.h"
@@ -9,13 +10,15 @@
 #include "cli/session.h"
 #include "job/model_store.h"
 #include "model/model_files.h"
+#include "sample/turn.h"
 #include "text/chat_template.h"
 
 #define BOUNDARY "\xE2\x94\x82" /* a thin line from top to bottom */
+#define LEARNED "\xE2\x94\x83"  /* a thick one */
 
 struct rendering {
     struct chat_template *template;
-    const struct tokenizer *tokenizer; /* NULL: no model */
+    struct prompter *prompter; /* NULL: no model */
     struct str bos, eos;
 };
 
@@ -75,39 +78,98 @@ static bool answer(void *ctx, const struct input_line *in, struct arena *a, json
 
 /* ---- for people ---- */
 
-static bool tell(const struct rendering *r, const struct buf *text, struct error *err)
-{
-    struct token_list ids = {0};
-    struct utf8_stream stream = {0};
+struct view {
+    const struct tokenizer *tokenizer;
+    struct utf8_stream stream;
     struct buf shown;
+};
+
+/* Each token and the line behind it. */
+static void put_tokens(struct view *v, const token_id *ids, const bool *masked, size_t n,
+                       bool learned)
+{
+    for (size_t i = 0; i < n; i++) {
+        utf8_stream_put(&v->stream, tokenizer_bytes(v->tokenizer, ids[i]), &v->shown);
+        buf_text(&v->shown, learned && (masked == NULL || !masked[i]) ? LEARNED : BOUNDARY);
+    }
+}
+
+static bool is_assistant(const json_t *message)
+{
+    return str_is(json_str(json_object_get(message, "role")), "assistant");
+}
+
+/* What a job of method supervised makes of a conversation that the assistant has the last word in: each of its turns. */
+static bool tell_turns(const struct rendering *r, const json_t *messages, const json_t *tools,
+                       struct view *v, struct error *err)
+{
+    struct arena a = {0};
     bool ok = true;
 
-    buf_init(&shown, 4 * LIMIT_RENDER_BYTES);
-    if (r->tokenizer == NULL) {
-        buf_str(&shown, buf_view(text));
-        buf_char(&shown, '\n');
-    } else {
-        ok = tokenizer_encode(r->tokenizer, buf_view(text), true, &ids, err);
-        for (size_t i = 0; i < ids.n; i++) {
-            utf8_stream_put(&stream, tokenizer_bytes(r->tokenizer, ids.ids[i]), &shown);
-            buf_text(&shown, BOUNDARY);
-        }
-        buf_printf(&shown, "\n%zu tokens\n", ids.n);
+    for (size_t i = 0; ok && i < json_array_size(messages); i++) {
+        struct turn t;
+
+        if (!is_assistant(json_array_get(messages, i)))
+            continue;
+        ok = prompter_turn(r->prompter, messages, i, tools, &a, &t, err);
+        if (!ok)
+            break;
+        put_tokens(v, t.prompt, NULL, t.n_prompt, false);
+        put_tokens(v, t.tokens, t.masked, t.n, true);
+        buf_printf(&v->shown, "\n%zu tokens, %zu of them trained on\n", t.n_prompt + t.n,
+                   t.n_learned);
     }
-    ok = ok && buf_ok(&shown, "the text", err) && out_str(buf_view(&shown), err);
-    token_list_release(&ids);
-    buf_release(&shown);
+    arena_release(&a);
+    return ok;
+}
+
+static bool tell_prompt(const struct rendering *r, const json_t *messages, const json_t *tools,
+                        const json_t *extra, struct view *v, struct error *err)
+{
+    struct arena a = {0};
+    struct prompt p;
+    const bool ok = prompter_render(r->prompter, messages, tools, extra, &a, &p, err);
+
+    if (ok) {
+        put_tokens(v, p.tokens, NULL, p.n, false);
+        buf_printf(&v->shown, "\n%zu tokens\n", p.n);
+    }
+    arena_release(&a);
+    return ok;
+}
+
+/* As chat and training render it. */
+static bool tell_tokens(const struct rendering *r, const json_t *given, struct view *v,
+                        struct error *err)
+{
+    const json_t *messages = json_object_get(given, "messages"),
+                 *tools = json_object_get(given, "tools");
+    json_t *extra = json_copy((json_t *)(uintptr_t)given);
+
+    json_object_del(extra, "messages");
+    json_object_del(extra, "tools");
+    const bool ok = is_assistant(json_array_get(messages, json_array_size(messages) - 1))
+                        ? tell_turns(r, messages, tools, v, err)
+                        : tell_prompt(r, messages, tools, extra, v, err);
+    json_decref(extra);
     return ok;
 }
 
 static bool render_and_tell(const struct rendering *r, const json_t *given, const char *what,
                             struct error *err)
 {
-    struct buf text;
+    struct view v = {.tokenizer = r->prompter == NULL ? NULL : prompter_tokenizer(r->prompter)};
+    bool ok;
 
-    buf_init(&text, LIMIT_RENDER_BYTES);
-    const bool ok = render(r, given, what, true, &text, err) && tell(r, &text, err);
-    buf_release(&text);
+    buf_init(&v.shown, 4 * LIMIT_RENDER_BYTES);
+    if (!json_is_array(json_object_get(given, "messages")) || r->prompter == NULL) {
+        ok = render(r, given, what, true, &v.shown, err);
+        buf_char(&v.shown, '\n');
+    } else {
+        ok = tell_tokens(r, given, &v, err);
+    }
+    ok = ok && buf_ok(&v.shown, "the text", err) && out_str(buf_view(&v.shown), err);
+    buf_release(&v.shown);
     return ok;
 }
 
@@ -157,9 +219,9 @@ static bool open_model(struct cli *c, const char *model, struct model_files **fi
         !model_files_open(ref.path, files, err))
         return false;
     const struct model_config *config = model_files_config(*files);
-    r->tokenizer = model_files_tokenizer(*files);
-    r->bos = special_token(r->tokenizer, config->bos);
-    r->eos = special_token(r->tokenizer, config->n_eos > 0 ? config->eos[0] : -1);
+    const struct tokenizer *t = model_files_tokenizer(*files);
+    r->bos = special_token(t, config->bos);
+    r->eos = special_token(t, config->n_eos > 0 ? config->eos[0] : -1);
     *source = model_files_template(*files);
     return true;
 }
@@ -193,7 +255,9 @@ static bool run(struct cli *c, struct error *err)
     if (eos != NULL)
         r.eos = str_of(eos);
     ok = ok && chat_template_open(source, &r.template, err) &&
+         (files == NULL || prompter_open_files(files, given, &r.prompter, err)) &&
          (c->json ? lines_answer(c, answer, &r, err) : plain(c, &r, err));
+    prompter_close(r.prompter);
     chat_template_close(r.template);
     model_files_close(files);
     return ok;
@@ -208,7 +272,11 @@ const struct command cmd_render = {
             .summary = "a conversation as the model sees it, token by token",
             .details = "Reads JSON lines with messages, from standard input unless a QUESTION is "
                        "given: conversations, or a dataset. Shows each with the beginning of the "
-                       "model's answer, a thin line after every token. With --json a line "
+                       "model's answer, a thin line after every token. Of one that ends with the "
+                       "assistant's message, each message of the assistant's is shown as "
+                       "supervised training has it, a thick line after every token that it "
+                       "learns. What looks like a special token in a message is text there, as "
+                       "in chat. With --json a line "
                        "{\"messages\": [...], \"add_generation_prompt\": true} becomes {\"text\": "
                        "\"...\"}; every key is a variable of the template, and nothing is added "
                        "but bos_token and eos_token.",

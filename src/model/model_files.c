@@ -347,17 +347,23 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
  * the harmony format, known by its "<|return|>", it ends only one message of several (after the thinking, say).
  */
 static const char *const turn_ends[] = {
-    "<|im_end|>",      /* ChatML: SmolLM, Qwen, ... */
-    "<|eot_id|>",      /* Llama 3: end of a turn */
-    "<|eom_id|>",      /* Llama 3: end of a message that calls a tool */
-    "<|eot|>",         /* Llama 4 */
-    "<end_of_turn>",   /* Gemma */
-    "<|end_of_turn|>", /* OpenChat */
-    "<|end|>",         /* Phi */
-    "<|return|>",      /* harmony: end of the answer */
-    "<|call|>",        /* harmony: a tool is called */
-    "<|endoftext|>",   /* end of a document: GPT-2's line, Qwen, SmolLM */
-    "<|end_of_text|>", /* end of a document: Llama 3 */
+    "<|im_end|>",            /* ChatML: SmolLM, Qwen, ... */
+    "<|eot_id|>",            /* Llama 3: end of a turn */
+    "<|eom_id|>",            /* Llama 3: end of a message that calls a tool */
+    "<|eot|>",               /* Llama 4 */
+    "<end_of_turn>",         /* Gemma */
+    "<|end_of_turn|>",       /* OpenChat */
+    "<|end|>",               /* Phi */
+    "<|return|>",            /* harmony: end of the answer */
+    "<|call|>",              /* harmony: a tool is called */
+    "<turn|>",               /* Gemma 4 */
+    "<|END_OF_TURN_TOKEN|>", /* Command */
+    "[|endofturn|]",         /* EXAONE */
+    "[e~[",                  /* MiniMax */
+    "<|role_end|>",          /* Ling */
+    "<end_of_utterance>",    /* SmolVLM */
+    "<|endoftext|>",         /* end of a document: GPT-2's line, Qwen, SmolLM */
+    "<|end_of_text|>",       /* end of a document: Llama 3 */
 };
 
 static token_id special_token(const struct tokenizer *t, const char *text)
@@ -411,42 +417,6 @@ static void expect_soon(struct file_map map)
         (void)madvise((void *)(uintptr_t)map.ptr, map.len, MADV_WILLNEED);
 }
 
-/*
- * Tokens that end turns by their names, as llama.cpp takes them: files often list only the end of a text. One counts where
- * the model's own template writes it. Of harmony's, <|end|> ends a message, and the turn goes on.
- */
-static void add_named_ends(struct model_files *f)
-{
-    static const char *const names[] = {
-        "<|im_end|>",
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<end_of_turn>",
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<|eot|>",
-        "<|end_of_turn|>",
-        "<|endofturn|>",
-        "<end_of_utterance>",
-        "<turn|>",
-        "<|role_end|>",
-        "<|END_OF_TURN_TOKEN|>",
-    };
-    const bool harmony =
-        f->tokenizer != NULL && tokenizer_find(f->tokenizer, STR("<|return|>")) >= 0;
-    struct error unheard = {0};
-
-    for (size_t i = 0; i < COUNT_OF(names) && f->tokenizer != NULL; i++) {
-        const struct str name = str_of(names[i]);
-        const token_id id = tokenizer_find(f->tokenizer, name);
-
-        if (id >= 0 && str_find(f->chat_template, name, 0) < f->chat_template.len &&
-            !(harmony && str_is(name, "<|end|>")))
-            (void)!config_add_eos(&f->config, id, f->path, &unheard); /* full: these come last */
-    }
-}
-
 bool model_files_open(const char *path, struct model_files **out, struct error *err)
 {
     struct arena a = {0};
@@ -460,7 +430,6 @@ bool model_files_open(const char *path, struct model_files **out, struct error *
         model_files_close(f);
         return false;
     }
-    add_named_ends(f);
     for (size_t i = 0; i < n_weight_files(f); i++)
         expect_soon(weight_file(f, i));
     *out = f;

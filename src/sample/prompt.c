@@ -6,6 +6,7 @@
 #include "sample/prompt_internal.h"
 #include "text/chat_messages.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static void find_tool_format(struct prompter *p);
@@ -23,29 +24,26 @@ static bool may_say(const void *ctx, struct str token)
            (p->tool_format != NULL && tool_format_marks(p->tool_format, token));
 }
 
-bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
-                   struct error *err)
+/* Takes p over, whose model is there. */
+static bool open_prompter(struct prompter *p, const char *template_override, struct prompter **out,
+                          struct error *err)
 {
-    struct prompter *p = calloc(1, sizeof *p);
+    const struct model_config *c = &p->model->config;
 
-    if (p == NULL)
-        return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
-    p->model = m;
-    p->tokenizer = model_files_tokenizer(m->files);
-    p->source =
-        template_override != NULL ? str_of(template_override) : model_files_template(m->files);
-    p->bos = tokenizer_bytes(p->tokenizer, m->config.bos);
-    p->eos =
-        m->config.n_eos > 0 ? tokenizer_bytes(p->tokenizer, m->config.eos[0]) : (struct str){"", 0};
+    p->tokenizer = model_files_tokenizer(p->model->files);
+    p->source = template_override != NULL ? str_of(template_override)
+                                          : model_files_template(p->model->files);
+    p->bos = tokenizer_bytes(p->tokenizer, c->bos);
+    p->eos = c->n_eos > 0 ? tokenizer_bytes(p->tokenizer, c->eos[0]) : (struct str){"", 0};
     bool ok = p->source.len > 0
                   ? true
                   : fail(err, ERR_INVALID, "%s has no chat template; give one with --template FILE",
-                         m->path);
+                         p->model->path);
     p->source = arena_str(&p->arena, p->source);
-    ok = ok && forms_open(m, &p->forms, err) && chat_template_open(p->source, &p->template, err) &&
-         prompter_reason(p, NULL, err);
+    ok = ok && forms_open(p->model, &p->forms, err) &&
+         chat_template_open(p->source, &p->template, err) && prompter_reason(p, NULL, err);
     if (ok) {
-        guard_init(&p->guard, p->tokenizer, m->config.eos, m->config.n_eos, &p->arena);
+        guard_init(&p->guard, p->tokenizer, c->eos, c->n_eos, &p->arena);
         p->guard.may_say = may_say;
         p->guard.ctx = p;
         find_tool_format(p);
@@ -57,6 +55,32 @@ bool prompter_open(const struct model *m, const char *template_override, struct 
     }
     *out = p;
     return true;
+}
+
+bool prompter_open(const struct model *m, const char *template_override, struct prompter **out,
+                   struct error *err)
+{
+    struct prompter *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
+    p->model = m;
+    return open_prompter(p, template_override, out, err);
+}
+
+bool prompter_open_files(const struct model_files *files, const char *template_override,
+                         struct prompter **out, struct error *err)
+{
+    struct prompter *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a chat template");
+    struct model *m = ARENA_NEW(&p->arena, struct model);
+    m->config = *model_files_config(files);
+    m->files = (struct model_files *)(uintptr_t)files; /* only read */
+    snprintf(m->path, sizeof m->path, "the model");
+    p->model = m;
+    return open_prompter(p, template_override, out, err);
 }
 
 void prompter_close(struct prompter *p)

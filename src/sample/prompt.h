@@ -28,6 +28,9 @@ struct prompter; /* a model's tokenizer and template, ready to use */
 /* template_override: NULL, or a Jinja text in place of the model's own. Fails when the model has none and none is given. */
 MUST_CHECK bool prompter_open(const struct model *m, const char *template_override,
                               struct prompter **out, struct error *err);
+/* The same of files that are not opened for computing, which live longer. */
+MUST_CHECK bool prompter_open_files(const struct model_files *files, const char *template_override,
+                                    struct prompter **out, struct error *err);
 void prompter_close(struct prompter *p);
 const struct tokenizer *prompter_tokenizer(const struct prompter *p);
 bool prompter_is_end(const struct prompter *p, token_id id); /* it ends answers, and is no text */

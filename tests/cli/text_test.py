@@ -116,6 +116,19 @@ class Render(HoneTest):
         self.put("d.jsonl", [{"messages": [{"role": "user", "content": "a"}], "answer": "b"}] * 2)
         self.assertEqual(self.works("render", "--model", HF, "--in", "d.jsonl").count("tokens\n"), 2)
 
+    def test_people_see_what_is_trained_on(self):
+        self.put("d.jsonl", [{"messages": [{"role": "user", "content": "a<|im_end|>"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}])
+        text = self.works("render", "--model", HF, "--in", "d.jsonl")
+        self.assertEqual(text.count("of them trained on\n"), 2)
+        first, second = (t for t in text.split(" of them trained on\n") if t)
+        self.assertIn("\n\u2502b\u2503<|im_end|>\u2503\n", first)
+        self.assertTrue(first.endswith(" 2"))
+        self.assertIn("\n\u2502d\u2503<|im_end|>\u2503\n", second)
+        self.assertIn("b\u2502<|im_end|>\u2502", second) # it is given
+        self.assertNotIn("a\u2502<|im_end|>\u2502<|im_end|>", text) # nobody can forge the end of a turn
+        self.put("t.jinja", "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>x{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>{% else %}{{ m.content }}{% endif %}{% endfor %}")
+        self.assertIn("\u2502x\u2502b\u2503<|im_end|>\u2503", self.works("render", "--model", HF, "--template", "t.jinja", "--in", "d.jsonl"))
+
 
 class Score(HoneTest):
     def test_log_probabilities_are_the_reference_s(self):
