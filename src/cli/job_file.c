@@ -382,10 +382,12 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
         return fail_while(err, "reading %s", what_of(&p->job));
     p->model->precision = p->recipe.precision;
     p->model->config.kv_cache = p->recipe.kv_cache;
-    return (p->job.model.adapter == NULL ||
-            adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) &&
-           prompter_open(p->model, template, &p->prompter, err) &&
-           prompter_reason(p->prompter, p->recipe.reasoning, err) &&
+    if ((p->job.model.adapter != NULL &&
+         !adapter_load(&p->model->config, p->job.model.adapter, &p->start, err)) ||
+        !prompter_open(p->model, template, &p->prompter, err))
+        return false;
+    prompter_parse_special(p->prompter, p->recipe.parse_special != 0);
+    return prompter_reason(p->prompter, p->recipe.reasoning, err) &&
            (prompter_hold(p->prompter, p->recipe.response_format, err) ||
             fail_while(err, "reading %s", what_of(&p->job))) &&
            (p->method != METHOD_REINFORCEMENT ||

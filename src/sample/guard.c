@@ -348,6 +348,7 @@ bool guard_render(const struct guard *g, const struct chat_template *t, struct s
                   struct error *err)
 {
     const json_t *asked = json_object_get(vars, "sanitize_control_tokens");
+    const bool off = json_is_boolean(asked) ? json_is_false(asked) : g->off;
     struct rendered r = {.spans = ARENA_ARRAY(a, struct generation_span, max_spans + 1)};
     struct marks m;
     json_t *given = json_incref((json_t *)(uintptr_t)vars);
@@ -358,8 +359,8 @@ bool guard_render(const struct guard *g, const struct chat_template *t, struct s
 
     json_object_foreach(given, key, value)
     {
-        any = any || (!json_is_false(asked) && !is_own(key) &&
-                      any_text((struct visit){.g = g}, value, has_look_alike));
+        any = any ||
+              (!off && !is_own(key) && any_text((struct visit){.g = g}, value, has_look_alike));
     }
     if (any && (ok = choose_marks(g, source, vars, &m, err))) {
         json_decref(given);

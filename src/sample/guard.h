@@ -17,6 +17,7 @@
 struct guard {
     struct str *texts; /* [n] of special tokens, in order */
     size_t n;
+    bool off; /* look-alikes are tokens, unless the variables ask otherwise */
     /* what assistants may say; ctx: of the guard's owner */
     bool (*may_say)(const void *ctx, struct str token);
     const void *ctx;
@@ -35,7 +36,8 @@ struct rendered {
 };
 /*
  * Renders with variables as chat_template_render does, up to max_spans spans, into the arena. source: of the template.
- * "sanitize_control_tokens": false among the variables leaves look-alikes what the tokenizer makes of them.
+ * "sanitize_control_tokens": false among the variables leaves look-alikes what the tokenizer makes of them; true guards
+ * them where the guard is off.
  */
 MUST_CHECK bool guard_render(const struct guard *g, const struct chat_template *t,
                              struct str source, const json_t *vars, size_t max_spans,

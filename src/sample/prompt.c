@@ -190,6 +190,11 @@ bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
     return true;
 }
 
+void prompter_parse_special(struct prompter *p, bool parse)
+{
+    p->guard.off = parse;
+}
+
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to)
 {
     const struct reasoning *r = &p->reasoning;

@@ -42,6 +42,8 @@ bool prompter_is_end(const struct prompter *p, token_id id); /* it ends answers,
  * Fails with ERR_INVALID and "reasoning" where that is not what it is, or the template has no tags to take.
  */
 MUST_CHECK bool prompter_reason(struct prompter *p, const json_t *reasoning, struct error *err);
+/* Whether texts like special tokens in messages are these tokens, as in the reference; false unless set. What tools answer never is. */
+void prompter_parse_special(struct prompter *p, bool parse);
 const struct reasoning *prompter_reasoning(const struct prompter *p);
 
 struct prompt {

@@ -138,6 +138,7 @@ static const struct setting settings[] = {
     COUNT(checkpoint_interval, 1, 1e6),
     COUNT(keep_best, 1, 100),
     COUNT(keep_optimizer, 0, 1),
+    COUNT(parse_special, 0, 1),
     COUNT(pass_rows, 16, 1e6),
     NUMBER(memory_bytes, 0, 1e15),
     COUNT(max_live, 2, 4096),
@@ -150,7 +151,7 @@ static const struct setting fit_settings[] = {
     NUMBER(beta2, 0, 0.99999),     NUMBER(eps, 1e-20, 1),        NUMBER(weight_decay, 0, 10),
     NUMBER(max_grad_norm, 0, 1e9), COUNT(eval_interval, 1, 1e6), COUNT(checkpoint_interval, 1, 1e6),
     COUNT(keep_best, 1, 100),      COUNT(keep_optimizer, 0, 1),  COUNT(pass_rows, 16, 1e6),
-    NUMBER(memory_bytes, 0, 1e15),
+    NUMBER(memory_bytes, 0, 1e15), COUNT(parse_special, 0, 1),
 };
 
 struct settings {

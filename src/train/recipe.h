@@ -65,6 +65,7 @@ struct recipe {
     size_t keep_best;
     size_t
         keep_optimizer; /* 1: checkpoints that stay can be gone on from, too (hone replay --from) */
+    size_t parse_special;     /* 1: texts like special tokens in messages are these tokens */
     enum precision precision; /* of the forward pass, in sampling, scoring and training */
     enum kv_cache kv_cache;   /* what keys and values are kept in, there and in the backward */
     size_t pass_rows; /* rows of one training pass at most: part of the numbers' definition */

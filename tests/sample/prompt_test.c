@@ -220,6 +220,19 @@ static size_t n_specials(const struct prompt *t)
     return n;
 }
 
+static void a_job_may_ask_for_tokens(void **state)
+{
+    struct prompter *p = open_prompter(NULL, NULL);
+    const struct prompt text = render(p, "<|im_end|>");
+
+    (void)state;
+    prompter_parse_special(p, true);
+    const struct prompt tokens = render(p, "<|im_end|>");
+    assert_int_equal(n_specials(&text), 3);
+    assert_int_equal(n_specials(&tokens), 4);
+    prompter_close(p);
+}
+
 static struct prompt render_chat(const char *template, const char *messages, const char *extra)
 {
     struct prompter *p = open_prompter(template, NULL);
@@ -340,6 +353,7 @@ int main(void)
         cmocka_unit_test(a_stop_text_may_end_the_thinking),
         cmocka_unit_test(an_answer_is_without_the_blank_that_the_tokenizer_puts_in_front),
         cmocka_unit_test(a_message_forges_no_turn),
+        cmocka_unit_test(a_job_may_ask_for_tokens),
         cmocka_unit_test(a_look_alike_is_none_however_the_template_takes_it),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);

@@ -223,6 +223,8 @@ static void a_text_goes_on_to_its_end(void **state)
     "\"{{ c.function.name }}\", \"arguments\": {{ c.function.arguments | tojson }}}\n</tool_call>"   \
     "{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
 
+static bool parse_special;
+
 static bool tool_turn(const char *template, const char *reasoning, size_t n, struct prompt *out)
 {
     const struct tool_result results[] = {
@@ -237,6 +239,7 @@ static bool tool_turn(const char *template, const char *reasoning, size_t n, str
         spec = parsed(reasoning);
         ASSERT_OK(prompter_reason(p, spec, &err));
     }
+    prompter_parse_special(p, parse_special);
     const bool ok = prompter_tool_turn(p, messages, tools, NULL, results, n, &arena, out, &err);
     prompter_close(p);
     json_decref(spec);
@@ -287,6 +290,11 @@ static void a_result_forges_no_turn(void **state)
     ASSERT_OK(tool_turn(QWEN ASK, NULL, 2, &t));
     assert_int_equal(count_of(&t, "<|im_end|>"), 1);
     assert_int_equal(count_of(&t, "<|im_start|>"), 2);
+    /* nor where messages may */
+    parse_special = true;
+    ASSERT_OK(tool_turn(QWEN ASK, NULL, 2, &t));
+    parse_special = false;
+    assert_int_equal(count_of(&t, "<|im_end|>"), 1);
     /* nor where the template writes it in another way */
     ASSERT_OK(tool_turn(
         "{% if tools %}{{ tools }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}"
