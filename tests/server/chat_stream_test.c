@@ -1,6 +1,7 @@
 /*
  * chat_stream_test.c - however an answer is cut into tokens, what streams out is what the whole answer says.
  */
+#include "support/blank_model.h"
 #include "support/said.h"
 #include "support/support.h"
 
@@ -295,6 +296,63 @@ static void an_error_has_all_four_members_and_is_text(void **state)
     }
 }
 
+/* As gpt-oss says it: the tags are special tokens, their names are text. */
+static void channels_are_told_apart(void **state)
+{
+    static const char final[] = "<|channel|>final<|message|>yes";
+    struct chat_stream s;
+    struct buf a, b;
+
+    (void)state;
+    open_prompter("{# <|channel|>analysis<|message|> #}x", NULL);
+    stream_in_all_ways(
+        "<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>yes",
+        "so", "yes");
+    stream_in_all_ways(final, "", "yes");
+    stream_in_all_ways("<|channel|>fin", "", "<|channel|>fin");
+    agrees_with_the_whole(final, false);
+    buf_init(&a, 1 << 16);
+    buf_init(&b, 1 << 16);
+    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_put(&s, STR("<|channel|>"), true, &a, &b);
+    chat_stream_put(&s, STR("final"), false, &a, &b);
+    chat_stream_put(&s, STR("<|message|>"), true, &a, &b);
+    chat_stream_put(&s, STR("yes"), false, &a, &b);
+    chat_stream_end(&s, &a, &b);
+    assert_int_equal(a.len, 0);
+    ASSERT_STR(buf_view(&b), "yes");
+    chat_stream_release(&s);
+    buf_release(&a);
+    buf_release(&b);
+}
+
+/* The first token is without the blank that the tokenizer puts in front, whatever special ones come before. */
+static void a_blank_in_front_is_taken_off_as_from_the_whole(void **state)
+{
+    struct model *tiny = model;
+    struct chat_stream s;
+    struct buf a, b;
+
+    (void)state;
+    model = blank_model_open(&arena);
+    open_prompter("x", NULL);
+    buf_init(&a, 1 << 16);
+    buf_init(&b, 1 << 16);
+    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_put(&s, STR("<s>"), true, &a, &b);
+    chat_stream_put(&s, STR(" hi"), false, &a, &b);
+    chat_stream_put(&s, STR(" yo"), false, &a, &b);
+    chat_stream_end(&s, &a, &b);
+    ASSERT_STR(buf_view(&b), "hi yo");
+    chat_stream_release(&s);
+    buf_release(&a);
+    buf_release(&b);
+    prompter_close(prompter);
+    prompter = NULL;
+    model_close(model);
+    model = tiny;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +366,8 @@ int main(void)
         cmocka_unit_test(characters_are_never_cut),
         cmocka_unit_test(what_is_certain_does_not_wait),
         cmocka_unit_test(an_error_has_all_four_members_and_is_text),
+        cmocka_unit_test(channels_are_told_apart),
+        cmocka_unit_test(a_blank_in_front_is_taken_off_as_from_the_whole),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }
