@@ -191,7 +191,7 @@ static void a_reply_has_the_form_that_was_asked_for(void **state)
     assert_int_equal(bad.err.kind, ERR_UNSUPPORTED);
     assert_string_equal(bad.err.param, "response_format");
     assert_non_null(
-        strstr(bad.err.message, "response_format.json_schema.schema: \"format\" is not offered"));
+        strstr(bad.err.message, "response_format.json_schema.schema: \"not\" is not offered"));
     arena_release(&bad.arena);
     judge_close(j);
 }
