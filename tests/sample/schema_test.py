@@ -30,7 +30,17 @@ TINY = os.path.join(HERE, "..", "golden", "tiny", "hf")
 DEMO = os.path.join(HERE, "..", "..", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
 HONE = os.environ.get("HONE_BIN", "")
 DRIVER = os.path.join(os.path.dirname(HONE), "tests", "sample_schema_driver")
-COUNT = int(os.environ.get("HONE_SCHEMAS", "600"))
+
+
+def sanitized():
+    """There a schema takes five times as long, and every fifth shows what memory may do wrong."""
+    if not os.path.exists(DRIVER):
+        return False
+    with open(DRIVER, "rb") as program:
+        return b"__asan_init" in program.read()
+
+
+COUNT = int(os.environ.get("HONE_SCHEMAS", "120" if sanitized() else "600"))
 SEED = int(os.environ.get("HONE_SEED", "1"))
 LONG = "HONE_SCHEMAS" in os.environ
 WALKS = 8 if LONG else 3
@@ -832,7 +842,7 @@ class Schemas(unittest.TestCase):
                     fault("drawn", text)
         print(dict(n), file=sys.stderr)
         self.assertFalse(faults, f"{len(faults)} faults; the first:\n" + "\n".join(faults[:20]))
-        self.assertGreaterEqual(n["schemas"], 500)
+        self.assertGreaterEqual(n["schemas"], min(500, COUNT))
 
     def test_what_is_not_offered_is_refused_by_name(self):
         vocabularies = {k: v for k, v in ((r.id(), r.contents) for r in jsonschema_specifications.REGISTRY.values())
