@@ -17,13 +17,10 @@ static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *
 static unsigned kinds_of(struct json_compiler *c, const json_t *schema)
 {
     const json_t *one = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
-    struct error unused, *const err = c->err;
     unsigned all = 0;
 
-    c->err = &unused;
     if (!schema_kinds(c, schema, "", &all) || all == 0)
         all = KIND_ANY;
-    c->err = err;
     if (one != NULL || list != NULL) {
         unsigned of = one != NULL ? schema_kind_of(one) : 0;
 
@@ -107,19 +104,16 @@ static bool differ_as_numbers(const json_t *x, const json_t *y)
 static bool differ_as_strings(struct json_compiler *c, const json_t *x, const json_t *y)
 {
     struct automaton a, b, common;
-    struct error unused = {0}, *const err = c->err;
     uint32_t max = AUTOMATON_FREE;
     bool some_a = false, some_b = false;
 
     if (lie_apart(x, y, "minLength", "maxLength"))
         return true;
-    c->err = &unused;
     c->either = true;
     const bool ok = schema_texts(c, x, "", &some_a, &a, &max) &&
                     schema_texts(c, y, "", &some_b, &b, &max) && some_a && some_b &&
-                    automaton_join(&c->texts_arena, &a, &b, AUTOMATON_AND, 0, &common, &unused) &&
+                    automaton_join(&c->texts_arena, &a, &b, AUTOMATON_AND, 0, &common, c->err) &&
                     automaton_shortest(&common) == AUTOMATON_NONE;
-    c->err = err;
     c->either = false;
     arena_reset(&c->texts_arena);
     return ok;
@@ -174,10 +168,7 @@ static bool are_outside(struct json_compiler *c, const json_t *of, const json_t 
 static bool differ(struct json_compiler *c, const json_t *x, const json_t *y, unsigned depth)
 {
     const unsigned a = kinds_of(c, x), b = kinds_of(c, y), numbers = KIND_NUMBER | KIND_INTEGER,
-                   common = (a & b) |
-                            ((a & numbers) != 0 && (b & numbers) != 0 && !(((a | b) & numbers) == 0)
-                                 ? KIND_NUMBER
-                                 : 0);
+                   common = (a & b) | ((a & numbers) != 0 && (b & numbers) != 0 ? KIND_NUMBER : 0);
 
     if (are_outside(c, x, y) || are_outside(c, y, x))
         return true;
@@ -192,19 +183,13 @@ static bool differ(struct json_compiler *c, const json_t *x, const json_t *y, un
 /* x as alternatives, each with what stands beside them. */
 static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *y, unsigned depth)
 {
-    struct error unused = {0}, *const err = c->err;
     const json_t *both[2] = {x, y};
 
     if (json_is_false(x) || json_is_false(y))
         return true;
     if (!json_is_object(x) || !json_is_object(y) || depth > MOST_DEPTH ||
-        c->n_compared++ > MOST_COMPARED)
-        return false;
-    c->err = &unused;
-    const bool ok =
-        schema_merged(c, x, "", depth, &both[0]) && schema_merged(c, y, "", depth, &both[1]);
-    c->err = err;
-    if (!ok)
+        c->n_compared++ > MOST_COMPARED || !schema_merged(c, x, "", depth, &both[0]) ||
+        !schema_merged(c, y, "", depth, &both[1]))
         return false;
     for (int k = 0; k < 2; k++) {
         const json_t *any = json_object_get(both[k], "anyOf");
@@ -215,10 +200,8 @@ static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *
         for (size_t i = 0; i < json_array_size(any) && all; i++) {
             const json_t *one = NULL;
 
-            c->err = &unused;
-            all = schema_merged_with(c, both[k], json_array_get(any, i), "", depth + 1, &one);
-            c->err = err;
-            all = all && is_disjoint(c, one, both[1 - k], depth + 1);
+            all = schema_merged_with(c, both[k], json_array_get(any, i), "", depth + 1, &one) &&
+                  is_disjoint(c, one, both[1 - k], depth + 1);
         }
         return all;
     }
@@ -231,17 +214,11 @@ static bool is_disjoint(struct json_compiler *c, const json_t *x, const json_t *
 static bool is_disjoint_beside(struct json_compiler *c, const json_t *x, const json_t *y,
                                const json_t *beside)
 {
-    struct error unused = {0}, *const err = c->err;
-
     if (json_is_object(beside) && json_object_size(beside) > 0 && json_is_object(x) &&
-        json_is_object(y)) {
-        c->err = &unused;
-        const bool ok = schema_merged_with(c, beside, x, "", 1, &x) &&
-                        schema_merged_with(c, beside, y, "", 1, &y);
-        c->err = err;
-        if (!ok)
-            return false;
-    }
+        json_is_object(y) &&
+        !(schema_merged_with(c, beside, x, "", 1, &x) &&
+          schema_merged_with(c, beside, y, "", 1, &y)))
+        return false;
     return is_disjoint(c, x, y, 0);
 }
 
@@ -249,19 +226,24 @@ bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json
                          const char *path)
 {
     const size_t n = json_array_size(list);
+    struct error unused = {0}, *const err = c->err;
 
     if (!json_is_array(list) || n == 0)
         return schema_refuse(c, ERR_INVALID, path, "\"oneOf\" is no list of at least one schema");
     if (n > GRAMMAR_ALIKE)
         return fail(c->err, ERR_LIMIT, "%.300s: more than %d alternatives in one place", path,
                     GRAMMAR_ALIKE);
+    c->err = &unused; /* what fails on the way is not shown, no more */
     for (size_t i = 0; i < n; i++)
         for (size_t j = i + 1; j < n; j++)
-            if (!is_disjoint_beside(c, json_array_get(list, i), json_array_get(list, j), beside))
-                return fail(c->err, ERR_UNSUPPORTED,
+            if (!is_disjoint_beside(c, json_array_get(list, i), json_array_get(list, j), beside)) {
+                c->err = err;
+                return fail(err, ERR_UNSUPPORTED,
                             "%.300s: \"oneOf\" is offered where no value fits two of its schemas, "
                             "and %zu and %zu are not seen to differ (in type, in constants, in a "
                             "property that both require, or in bounds); use \"anyOf\"",
                             path, i, j);
+            }
+    c->err = err;
     return true;
 }
