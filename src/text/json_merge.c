@@ -75,6 +75,22 @@ static bool has_any(const json_t *schema, const char *const *keys, size_t n)
     return false;
 }
 
+/* Where one of two at most says any of the keys, out says what that one does; false: both do. */
+static bool take_from_one(const json_t *x, const json_t *y, const char *const *keys, size_t n,
+                          json_t *out)
+{
+    if (has_any(x, keys, n) && has_any(y, keys, n))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_object_get(x, keys[i]);
+
+        v = v != NULL ? v : json_object_get(y, keys[i]);
+        if (v != NULL)
+            json_object_set_new(out, keys[i], shared(v));
+    }
+    return true;
+}
+
 /* What x's properties become beside y's: of out, what is not there yet. */
 static void merge_properties(const json_t *x, const json_t *y, json_t *out)
 {
@@ -101,17 +117,8 @@ static bool merge_objects(struct json_compiler *c, const json_t *x, const json_t
     const json_t *more_x = json_object_get(x, "additionalProperties"),
                  *more_y = json_object_get(y, "additionalProperties");
 
-    if (!has_any(x, object_keys, COUNT_OF(object_keys)) ||
-        !has_any(y, object_keys, COUNT_OF(object_keys))) {
-        for (size_t i = 0; i < COUNT_OF(object_keys); i++) {
-            const json_t *v = json_object_get(x, object_keys[i]);
-
-            v = v != NULL ? v : json_object_get(y, object_keys[i]);
-            if (v != NULL)
-                json_object_set_new(out, object_keys[i], shared(v));
-        }
+    if (take_from_one(x, y, object_keys, COUNT_OF(object_keys), out))
         return true;
-    }
     if (json_object_get(x, "patternProperties") != NULL ||
         json_object_get(y, "patternProperties") != NULL)
         return schema_refuse(
@@ -135,17 +142,8 @@ static bool merge_arrays(struct json_compiler *c, const json_t *x, const json_t 
 {
     const json_t *items_x = json_object_get(x, "items"), *items_y = json_object_get(y, "items");
 
-    if (!has_any(x, array_keys, COUNT_OF(array_keys)) ||
-        !has_any(y, array_keys, COUNT_OF(array_keys))) {
-        for (size_t i = 0; i < COUNT_OF(array_keys); i++) {
-            const json_t *v = json_object_get(x, array_keys[i]);
-
-            v = v != NULL ? v : json_object_get(y, array_keys[i]);
-            if (v != NULL)
-                json_object_set_new(out, array_keys[i], shared(v));
-        }
+    if (take_from_one(x, y, array_keys, COUNT_OF(array_keys), out))
         return true;
-    }
     if (json_object_get(x, "prefixItems") != NULL || json_object_get(y, "prefixItems") != NULL)
         return schema_refuse(
             c, ERR_UNSUPPORTED, path,
@@ -190,28 +188,31 @@ static json_t *merge_names(const json_t *x, const json_t *y)
     return out;
 }
 
-static bool merge_values(struct json_compiler *c, const char *key, const json_t *x, const json_t *y,
-                         const char *path, json_t **out)
+/* The constants of both lists. */
+static json_t *merge_constants(const json_t *x, const json_t *y)
 {
-    json_t *v;
+    json_t *out = json_array(), *v;
     size_t i, j;
 
-    if (strcmp(key, "enum") == 0) {
-        *out = json_array();
-        json_array_foreach(x, i, v)
-        {
-            for (j = 0; j < json_array_size(y) && !schema_is_same(v, json_array_get(y, j)); j++)
-                ;
-            if (j < json_array_size(y))
-                json_array_append_new(*out, shared(v));
-        }
-        return true;
+    json_array_foreach(x, i, v)
+    {
+        for (j = 0; j < json_array_size(y) && !schema_is_same(v, json_array_get(y, j)); j++)
+            ;
+        if (j < json_array_size(y))
+            json_array_append_new(out, shared(v));
     }
+    return out;
+}
+
+/* Each alternative of one list together with each of the other. */
+static bool merge_alternatives(struct json_compiler *c, const json_t *x, const json_t *y,
+                               const char *path, json_t **out)
+{
     if (json_array_size(x) * json_array_size(y) > GRAMMAR_ALIKE)
         return schema_refuse(c, ERR_LIMIT, path, "too many alternatives hold together");
     *out = json_array();
-    for (i = 0; i < json_array_size(x); i++)
-        for (j = 0; j < json_array_size(y); j++)
+    for (size_t i = 0; i < json_array_size(x); i++)
+        for (size_t j = 0; j < json_array_size(y); j++)
             json_array_append_new(*out, both(json_array_get(x, i), json_array_get(y, j)));
     return true;
 }
@@ -278,8 +279,10 @@ static bool merge_key(struct json_compiler *c, const char *key, const json_t *x,
         *out = merge_patterns(x, y);
     else if (strcmp(key, "multipleOf") == 0)
         *out = merge_multiples(x, y);
-    else if (strcmp(key, "enum") == 0 || strcmp(key, "anyOf") == 0)
-        return merge_values(c, key, x, y, path, out);
+    else if (strcmp(key, "enum") == 0)
+        *out = merge_constants(x, y);
+    else if (strcmp(key, "anyOf") == 0)
+        return merge_alternatives(c, x, y, path, out);
     return *out != NULL ||
            fail(c->err, ERR_UNSUPPORTED, "%.300s: two schemas that hold together differ in \"%s\"",
                 path, key);
@@ -348,8 +351,7 @@ static bool merge(struct json_compiler *c, const json_t *x, const json_t *y, con
 }
 
 /* schema without what stands for a whole schema, "const" as an enum of one. */
-static bool rest_of(struct json_compiler *c, const json_t *schema, const char *path,
-                    const json_t **out)
+static const json_t *rest_of(struct json_compiler *c, const json_t *schema)
 {
     static const char *const wholes[] = {"$ref", "allOf", "anyOf", "oneOf", "const"};
     struct known *k = schema_known(c, schema);
@@ -366,20 +368,17 @@ static bool rest_of(struct json_compiler *c, const json_t *schema, const char *p
                 json_object_set_new(rest, key, shared(value));
         }
         if (one != NULL) {
-            json_t *values = json_pack("[o]", shared(one)), *merged = values;
+            json_t *values = json_pack("[o]", shared(one));
 
-            if (list != NULL && !merge_values(c, "enum", values, list, path, &merged))
-                return false;
-            if (merged != values)
-                json_decref(values);
-            json_object_set_new(rest, "enum", merged);
+            json_object_set_new(rest, "enum",
+                                list != NULL ? merge_constants(values, list) : shared(values));
+            json_decref(values);
         }
         schema_known(c, rest)->merged = schema_known(c, schema)->merged;
         k = schema_known(c, schema);
         k->rest = rest;
     }
-    *out = k->rest;
-    return true;
+    return k->rest;
 }
 
 static bool add_alternatives(struct json_compiler *c, const json_t *list, const char *path,
@@ -416,8 +415,7 @@ bool schema_merged(struct json_compiler *c, const json_t *schema, const char *pa
         return false;
     if (whole == NULL || (strcmp(whole, "enum") == 0 && json_object_size(schema) == 1))
         return true;
-    if (!rest_of(c, schema, path, &sum))
-        return false;
+    sum = rest_of(c, schema);
     if (json_object_get(schema, "$ref") != NULL) {
         const char *to_path;
         const json_t *to = schema_resolve(c, json_object_get(schema, "$ref"), path, &to_path);
@@ -443,8 +441,7 @@ bool schema_merged(struct json_compiler *c, const json_t *schema, const char *pa
 bool schema_merged_with(struct json_compiler *c, const json_t *schema, const json_t *more,
                         const char *path, unsigned depth, const json_t **out)
 {
-    const json_t *rest, *part;
+    const json_t *const rest = rest_of(c, schema), *part;
 
-    return rest_of(c, schema, path, &rest) && schema_merged(c, more, path, depth, &part) &&
-           merge(c, rest, part, path, out);
+    return schema_merged(c, more, path, depth, &part) && merge(c, rest, part, path, out);
 }
