@@ -10,13 +10,32 @@ static void optional_blank(struct grammar_builder *b, uint32_t from, uint32_t to
     build_edge(b, from, ' ', ' ', to, 0);
 }
 
+/* A value of a union, with a blank before it or not. */
+static void build_spaced(struct grammar_builder *b, uint32_t from, uint32_t of, uint32_t behind)
+{
+    const uint32_t blank = build_state(b, b->states[from].rule);
+
+    optional_blank(b, from, blank);
+    build_value(b, from, of, behind);
+    build_value(b, blank, of, behind);
+}
+
+/* A comma, and what follows it. */
+static void build_next(struct grammar_builder *b, uint32_t from, uint32_t of, uint32_t behind,
+                       uint32_t does)
+{
+    const uint32_t comma = build_state(b, b->states[from].rule);
+
+    build_edge(b, from, ',', ',', comma, does);
+    build_spaced(b, comma, of, behind);
+}
+
 uint32_t json_array_rule(struct grammar_builder *b, uint32_t of, uint32_t min, uint32_t max)
 {
     const bool counted = min > 1 || max != GRAMMAR_FREE;
     const uint32_t rule = build_rule(b, min > 0 ? min - 1 : 0,
                                      max == GRAMMAR_FREE || max == 0 ? GRAMMAR_FREE : max - 1);
     const uint32_t open = build_state(b, rule), behind = build_state(b, rule),
-                   comma = build_state(b, rule), blank = build_state(b, rule),
                    done = build_state(b, rule);
 
     if (b->full)
@@ -26,26 +45,10 @@ uint32_t json_array_rule(struct grammar_builder *b, uint32_t of, uint32_t min, u
         build_edge(b, open, ']', ']', done, 0);
     if (max > 0)
         build_value(b, open, of, behind);
-    build_edge(b, behind, ',', ',', comma, counted ? EDGE_COUNT : 0);
+    build_next(b, behind, of, behind, counted ? EDGE_COUNT : 0);
     build_edge(b, behind, ']', ']', done, counted ? EDGE_CLOSE : 0);
-    optional_blank(b, comma, blank);
-    build_value(b, comma, of, behind);
-    build_value(b, blank, of, behind);
     build_accept(b, done);
     return rule;
-}
-
-/* A comma, and a blank or none: from both, one of a union leads to behind. */
-static void build_next(struct grammar_builder *b, uint32_t from, uint32_t of, uint32_t behind,
-                       uint32_t does)
-{
-    const uint32_t rule = b->states[from].rule, comma = build_state(b, rule),
-                   blank = build_state(b, rule);
-
-    build_edge(b, from, ',', ',', comma, does);
-    optional_blank(b, comma, blank);
-    build_value(b, comma, of, behind);
-    build_value(b, blank, of, behind);
 }
 
 uint32_t json_tuple_rule(struct grammar_builder *b, const uint32_t *first, uint32_t n, uint32_t of,
@@ -143,9 +146,9 @@ uint32_t json_map_rule(struct grammar_builder *b, uint32_t of)
 {
     const uint32_t rule = build_rule(b, 0, GRAMMAR_FREE), open = build_state(b, rule),
                    key = build_state(b, rule), colon = build_state(b, rule),
-                   value = build_state(b, rule), blank = build_state(b, rule),
-                   behind = build_state(b, rule), comma = build_state(b, rule),
-                   next = build_state(b, rule), done = build_state(b, rule);
+                   value = build_state(b, rule), behind = build_state(b, rule),
+                   comma = build_state(b, rule), next = build_state(b, rule),
+                   done = build_state(b, rule);
 
     if (b->full)
         return 0;
@@ -154,9 +157,7 @@ uint32_t json_map_rule(struct grammar_builder *b, uint32_t of)
     build_edge(b, open, '"', '"', key, 0);
     json_build_string(b, key, colon, false);
     build_edge(b, colon, ':', ':', value, 0);
-    optional_blank(b, value, blank);
-    build_value(b, value, of, behind);
-    build_value(b, blank, of, behind);
+    build_spaced(b, value, of, behind);
     build_edge(b, behind, '}', '}', done, 0);
     build_edge(b, behind, ',', ',', comma, 0);
     optional_blank(b, comma, next);
@@ -184,13 +185,11 @@ uint32_t json_keys_rule(struct grammar_builder *b, const struct automaton *keys,
     for (uint32_t i = 1; i < n_labels && !b->full; i++) {
         if (of[i] == GRAMMAR_NONE)
             continue;
-        const uint32_t value = build_state(b, rule), blank = build_state(b, rule);
+        const uint32_t value = build_state(b, rule);
 
         colon[i] = build_state(b, rule);
         build_edge(b, colon[i], ':', ':', value, 0);
-        optional_blank(b, value, blank);
-        build_value(b, value, of[i], behind);
-        build_value(b, blank, of[i], behind);
+        build_spaced(b, value, of[i], behind);
     }
     build_edge(b, b->rules[rule].start, '{', '{', open, 0);
     if (min == 0)
@@ -243,13 +242,9 @@ uint32_t json_object_rule(struct grammar_builder *b, struct json_property *p,
                    done = build_state(b, rule);
 
     for (size_t j = 0; j < n && !b->full; j++) {
-        const uint32_t blank = build_state(b, rule);
-
         p[j].value = build_state(b, rule);
         p[j].behind = build_state(b, rule);
-        optional_blank(b, p[j].value, blank);
-        build_value(b, p[j].value, values[j], p[j].behind);
-        build_value(b, blank, values[j], p[j].behind);
+        build_spaced(b, p[j].value, values[j], p[j].behind);
     }
     if (b->full)
         return 0;
