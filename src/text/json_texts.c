@@ -72,6 +72,12 @@ static struct between **slot_of(struct between **table, size_t cap, const struct
     return &table[at];
 }
 
+static void build_edges(struct writer *w, uint32_t from, const struct between *l, uint32_t does)
+{
+    for (size_t i = 0; i < l->n; i++)
+        build_edge(w->b, from, l->e[i].lo, l->e[i].hi, l->e[i].to, does);
+}
+
 /* The state that does what l says; 0 where that is nothing. */
 static uint32_t state_of(struct writer *w, const struct between *l)
 {
@@ -94,8 +100,7 @@ static uint32_t state_of(struct writer *w, const struct between *l)
         (*slot)->e = ARENA_ARRAY(&w->arena, struct byte_edge, l->n);
         memcpy((*slot)->e, l->e, l->n * sizeof *l->e);
         (*slot)->state = build_state(w->b, w->rule);
-        for (size_t i = 0; i < l->n; i++)
-            build_edge(w->b, (*slot)->state, l->e[i].lo, l->e[i].hi, l->e[i].to, 0);
+        build_edges(w, (*slot)->state, l, 0);
         w->n++;
     }
     return (*slot)->state;
@@ -172,23 +177,15 @@ static uint32_t rest_of_utf8(struct writer *w, size_t n, uint32_t from, uint32_t
 
 static void write_utf8(struct writer *w, uint32_t does)
 {
-    const uint32_t from = w->of[w->at];
-    unsigned lo = 0xC2;
-    uint32_t last = 0;
+    struct byte_edge edges[MOST_EDGES];
+    struct between l = {.e = edges};
 
-    for (unsigned lead = 0xC2; lead <= 0xF5; lead++) {
-        const uint32_t to = lead < 0xE0   ? rest_of_utf8(w, 1, (lead & 31) << 6, 0x80)
-                            : lead < 0xF0 ? rest_of_utf8(w, 2, (lead & 15) << 12, 0x800)
-                            : lead < 0xF5 ? rest_of_utf8(w, 3, (lead & 7) << 18, 0x10000)
-                                          : 0;
-
-        if (to == last && lead < 0xF5)
-            continue;
-        if (last != 0)
-            build_edge(w->b, from, lo, lead - 1, last, does);
-        lo = lead;
-        last = to;
-    }
+    for (unsigned lead = 0xC2; lead < 0xF5; lead++)
+        put_edge(&l, lead, lead,
+                 lead < 0xE0   ? rest_of_utf8(w, 1, (lead & 31) << 6, 0x80)
+                 : lead < 0xF0 ? rest_of_utf8(w, 2, (lead & 15) << 12, 0x800)
+                               : rest_of_utf8(w, 3, (lead & 7) << 18, 0x10000));
+    build_edges(w, w->of[w->at], &l, does);
 }
 
 /* ---- escapes ---- */
@@ -309,8 +306,7 @@ static void write_ascii(struct writer *w, uint32_t does)
     for (unsigned c = ' '; c < 0x80; c++)
         if (c != '"' && c != '\\')
             put_edge(&l, c, c, behind(w, run_of(w->x, c)));
-    for (size_t i = 0; i < l.n; i++)
-        build_edge(w->b, w->of[w->at], l.e[i].lo, l.e[i].hi, l.e[i].to, does);
+    build_edges(w, w->of[w->at], &l, does);
 }
 
 void json_build_texts(struct grammar_builder *b, uint32_t from, const struct automaton *x,
