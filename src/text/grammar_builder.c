@@ -295,6 +295,7 @@ static bool turn_around(const struct grammar *g, struct backwards *b, struct err
 {
     static const char what[] = "a grammar";
     size_t n = 0;
+    uint32_t edge;
 
     b->from = arena_try(&b->arena, (size_t)g->n_states + 2, sizeof *b->from, what, err);
     b->queue = arena_try(&b->arena, g->n_states, sizeof *b->queue, what, err);
@@ -302,8 +303,8 @@ static bool turn_around(const struct grammar *g, struct backwards *b, struct err
         return false;
     for (uint32_t s = N_FIXED_STATES; s < g->n_states; s++)
         for (uint32_t i = 0; is_counted(g, s) && i <= g->n_classes; i++)
-            if (step_of(g, s, i) != 0) {
-                b->from[(step_of(g, s, i) & EDGE_STATE) + 2]++;
+            if ((edge = step_of(g, s, i)) != 0) {
+                b->from[(edge & EDGE_STATE) + 2]++;
                 n++;
             }
     for (uint32_t s = 0; s < g->n_states; s++)
@@ -313,9 +314,8 @@ static bool turn_around(const struct grammar *g, struct backwards *b, struct err
         return false;
     for (uint32_t s = N_FIXED_STATES; s < g->n_states; s++)
         for (uint32_t i = 0; is_counted(g, s) && i <= g->n_classes; i++)
-            if (step_of(g, s, i) != 0)
-                b->of[b->from[(step_of(g, s, i) & EDGE_STATE) + 1]++] =
-                    s | (step_of(g, s, i) & EDGE_COUNT);
+            if ((edge = step_of(g, s, i)) != 0)
+                b->of[b->from[(edge & EDGE_STATE) + 1]++] = s | (edge & EDGE_COUNT);
     return true;
 }
 
