@@ -88,20 +88,18 @@ static uint32_t state_at(struct multiples *x, struct place p)
 
 /* Behind one byte more; false: it is a digit finer than the decimals are. */
 static bool place_after(const struct multiples *x, struct place p, unsigned byte, uint32_t to,
-                        bool *pointed, struct place *out)
+                        bool pointed, struct place *out)
 {
     const struct json_multiple *m = x->m;
 
     *out = p;
     out->of = to;
-    if (byte == '.')
-        *pointed = true;
     if (byte < '0' || byte > '9')
         return true;
-    if (*pointed && p.behind == m->decimals)
+    if (pointed && p.behind == m->decimals)
         return byte == '0';
     out->rest = (uint32_t)(((uint64_t)p.rest * 10 + (byte - '0')) % m->unit);
-    out->behind += *pointed;
+    out->behind += pointed;
     return true;
 }
 
@@ -153,10 +151,10 @@ bool json_multiples_rule(struct grammar_builder *b, uint32_t of, const struct js
             build_accept(b, x.states[i]);
         for (uint32_t e = b->states[p.of].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
             for (unsigned byte = b->edges[e].from_byte; byte <= b->edges[e].to_byte; byte++) {
-                bool behind = pointed[p.of - first];
                 struct place next;
 
-                if (!place_after(&x, p, byte, b->edges[e].to & EDGE_STATE, &behind, &next))
+                if (!place_after(&x, p, byte, b->edges[e].to & EDGE_STATE, pointed[p.of - first],
+                                 &next))
                     continue;
                 const uint32_t to = state_at(&x, next);
                 if (to != 0)

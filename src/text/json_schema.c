@@ -417,7 +417,7 @@ bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const 
     return true;
 }
 
-/* Whether something is asserted beside a keyword. */
+/* Whether nothing is asserted beside a keyword. */
 static bool stands_alone(const json_t *schema, const char *whole)
 {
     const char *key;

@@ -941,9 +941,8 @@ static bool make_subsets(struct subsets *s, struct automaton *out, const bool *i
         }
         out->accepts[at] = may_end(s, at, at == 0);
         for (size_t c = 0; c < k; c++) {
-            const uint32_t before = s->n;
             out->next[at * k + c] = step(s, at, in + c * words);
-            if (out->next[at * k + c] == AUTOMATON_NONE && s->n_now > 0 && s->n == before)
+            if (out->next[at * k + c] == AUTOMATON_NONE && s->n_now > 0)
                 return fail(s->p->err, ERR_LIMIT, "it takes more than %u states",
                             LIMIT_AUTOMATON_STATES);
             if (s->steps > LIMIT_AUTOMATON_STEPS || s->n * k > LIMIT_AUTOMATON_EDGES)
