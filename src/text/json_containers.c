@@ -170,7 +170,7 @@ uint32_t json_map_rule(struct grammar_builder *b, uint32_t of)
 uint32_t json_keys_rule(struct grammar_builder *b, const struct automaton *keys, const uint32_t *of,
                         uint32_t n_labels, uint32_t min, uint32_t max)
 {
-    const bool counted = max != GRAMMAR_FREE;
+    const uint32_t counts = max != GRAMMAR_FREE ? EDGE_COUNT : 0;
     const uint32_t rule = build_rule(b, 0, max), open = build_state(b, rule),
                    behind = build_state(b, rule), comma = build_state(b, rule),
                    next = build_state(b, rule), done = build_state(b, rule);
@@ -197,17 +197,10 @@ uint32_t json_keys_rule(struct grammar_builder *b, const struct automaton *keys,
     build_edge(b, behind, '}', '}', done, 0);
     build_edge(b, behind, ',', ',', comma, 0);
     optional_blank(b, comma, next);
-    json_build_texts(b, open, keys, false, colon, n_labels);
-    if (!b->full) { /* the same quote */
-        for (uint32_t e = b->states[open].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
-            if (b->edges[e].from_byte == '"') {
-                b->edges[e].to |= counted ? EDGE_COUNT : 0;
-                const uint32_t to = b->edges[e].to & EDGE_STATE;
-                build_edge(b, comma, '"', '"', to, counted ? EDGE_COUNT : 0);
-                build_edge(b, next, '"', '"', to, counted ? EDGE_COUNT : 0);
-                break;
-            }
-    }
+    const uint32_t key = json_build_texts(b, rule, keys, false, colon, n_labels);
+    build_edge(b, open, '"', '"', key, counts);
+    build_edge(b, comma, '"', '"', key, counts);
+    build_edge(b, next, '"', '"', key, counts);
     build_accept(b, done);
     free(colon);
     return rule;

@@ -26,11 +26,11 @@ void json_build_string(struct grammar_builder *b, uint32_t from, uint32_t to, bo
 uint32_t json_string_rule(struct grammar_builder *b, uint32_t min, uint32_t max);
 
 /*
- * A string among the texts of an automaton, its opening quote from a state on: each character as itself or as any escape of it.
- * The closing quote behind a text with a label leads to ends[label]; 0, or n_ends and above: it may not come.
+ * The same of strings among the texts of an automaton: each character as itself or as any escape of it. Gives the state behind the
+ * opening quote; the closing one behind a text with a label leads to ends[label]; 0, or n_ends and above: it may not come.
  */
-void json_build_texts(struct grammar_builder *b, uint32_t from, const struct automaton *x,
-                      bool counted, const uint32_t *ends, uint32_t n_ends);
+uint32_t json_build_texts(struct grammar_builder *b, uint32_t rule, const struct automaton *x,
+                          bool counted, const uint32_t *ends, uint32_t n_ends);
 /* A rule for strings of an automaton, of min .. max characters: each number between the two must do where it is counted. */
 uint32_t json_texts_rule(struct grammar_builder *b, const struct automaton *x, uint32_t min,
                          uint32_t max);

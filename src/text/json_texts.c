@@ -309,15 +309,14 @@ static void write_ascii(struct writer *w, uint32_t does)
     build_edges(w, w->of[w->at], &l, does);
 }
 
-void json_build_texts(struct grammar_builder *b, uint32_t from, const struct automaton *x,
-                      bool counted, const uint32_t *ends, uint32_t n_ends)
+uint32_t json_build_texts(struct grammar_builder *b, uint32_t rule, const struct automaton *x,
+                          bool counted, const uint32_t *ends, uint32_t n_ends)
 {
-    struct writer w = {.b = b, .x = x};
+    struct writer w = {.b = b, .x = x, .rule = rule};
     const uint32_t does = counted ? EDGE_COUNT : 0;
 
     if (b->full)
-        return;
-    w.rule = b->states[from].rule;
+        return 0;
     w.of = ARENA_ARRAY(&w.arena, uint32_t, x->n_states);
     for (uint32_t s = 0; s < x->n_states; s++)
         w.of[s] = build_state(b, w.rule);
@@ -330,9 +329,9 @@ void json_build_texts(struct grammar_builder *b, uint32_t from, const struct aut
         if (label != 0 && label < n_ends && ends[label] != 0)
             build_edge(b, w.of[w.at], '"', '"', ends[label], counted ? EDGE_CLOSE : 0);
     }
-    if (!b->full)
-        build_edge(b, from, '"', '"', w.of[0], 0);
+    const uint32_t first = w.of[0];
     arena_release(&w.arena);
+    return first;
 }
 
 uint32_t json_texts_rule(struct grammar_builder *b, const struct automaton *x, uint32_t min,
@@ -342,8 +341,9 @@ uint32_t json_texts_rule(struct grammar_builder *b, const struct automaton *x, u
 
     if (b->full)
         return 0;
-    json_build_texts(b, b->rules[rule].start, x, min > 0 || max != GRAMMAR_FREE,
-                     (const uint32_t[]){0, done}, 2);
+    const uint32_t first = json_build_texts(b, rule, x, min > 0 || max != GRAMMAR_FREE,
+                                            (const uint32_t[]){0, done}, 2);
+    build_edge(b, b->rules[rule].start, '"', '"', first, 0);
     build_accept(b, done);
     return rule;
 }
