@@ -90,7 +90,7 @@ static uint32_t followed(const struct grammar_builder *b, uint32_t from, unsigne
     return 0;
 }
 
-uint32_t build_text(struct grammar_builder *b, uint32_t from, struct str text)
+uint32_t build_text(struct grammar_builder *b, uint32_t from, struct str text, uint32_t does)
 {
     for (size_t i = 0; i < text.len && !b->full; i++) {
         const unsigned byte = (unsigned char)text.ptr[i];
@@ -98,7 +98,7 @@ uint32_t build_text(struct grammar_builder *b, uint32_t from, struct str text)
 
         if (to == 0) {
             to = build_state(b, b->states[from].rule);
-            build_edge(b, from, byte, byte, to, 0);
+            build_edge(b, from, byte, byte, to, does);
         }
         from = to;
     }

@@ -96,8 +96,8 @@ uint32_t build_state(struct grammar_builder *b, uint32_t rule);
 /* Bytes lo .. hi lead from one state to another; do: 0, EDGE_COUNT or EDGE_CLOSE. */
 void build_edge(struct grammar_builder *b, uint32_t from, unsigned lo, unsigned hi, uint32_t to,
                 uint32_t does);
-/* The state after text, along states that are there already or new ones. */
-uint32_t build_text(struct grammar_builder *b, uint32_t from, struct str text);
+/* The state after text, along states that are there already or new ones, to which edges lead that do `does`. */
+uint32_t build_text(struct grammar_builder *b, uint32_t from, struct str text, uint32_t does);
 void build_accept(struct grammar_builder *b, uint32_t state);
 /* A value of the union `of` stands between the two states. */
 void build_value(struct grammar_builder *b, uint32_t from, uint32_t of, uint32_t after);

@@ -87,25 +87,6 @@ uint32_t json_tuple_rule(struct grammar_builder *b, const uint32_t *first, uint3
     return rule;
 }
 
-/* The state behind a constant's text. */
-static uint32_t build_constant(struct grammar_builder *b, uint32_t from, struct str text)
-{
-    for (size_t i = 0; i < text.len && !b->full; i++) {
-        const unsigned byte = (unsigned char)text.ptr[i];
-        uint32_t to = 0;
-
-        for (uint32_t e = b->states[from].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
-            if (b->edges[e].from_byte == byte)
-                to = b->edges[e].to & EDGE_STATE;
-        if (to == 0) {
-            to = build_state(b, b->states[from].rule);
-            build_edge(b, from, byte, byte, to, EDGE_ONCE);
-        }
-        from = to;
-    }
-    return from;
-}
-
 uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const uint32_t *bits,
                        size_t n, uint32_t min, uint32_t max)
 {
@@ -119,7 +100,7 @@ uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const
     build_accept(b, done);
     build_edge(b, b->rules[rule].start, '[', '[', open, 0);
     for (size_t i = 0; i < n && max > 0 && min <= max && !b->full; i++) {
-        const uint32_t end = build_constant(b, open, texts[i]);
+        const uint32_t end = build_text(b, open, texts[i], EDGE_ONCE);
 
         if (b->full)
             return 0;
@@ -219,7 +200,8 @@ static void build_keys(struct grammar_builder *b, const struct json_property *p,
 {
     for (size_t j = from; j < n && !b->full; j++) {
         /* all but its last byte is shared; that byte leads to the property's own state */
-        const uint32_t end = build_text(b, state, (struct str){p[j].text.ptr, p[j].text.len - 1});
+        const uint32_t end =
+            build_text(b, state, (struct str){p[j].text.ptr, p[j].text.len - 1}, 0);
 
         build_edge(b, end, ':', ':', p[j].value, counted ? EDGE_COUNT : 0);
         if (p[j].required)

@@ -523,7 +523,7 @@ static bool take_constants_in(struct json_compiler *c, const char *path)
             const size_t end = str_find(texts, STR("\n"), at);
 
             build_accept(&c->b, build_text(&c->b, c->b.rules[r->rule].start,
-                                           (struct str){texts.ptr + at, end - at}));
+                                           (struct str){texts.ptr + at, end - at}, 0));
             at = end + 1;
         }
     }

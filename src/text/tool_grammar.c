@@ -24,7 +24,7 @@ struct making {
 /* From one state to another along a text of at least one byte. */
 static void link_text(struct grammar_builder *b, uint32_t from, struct str text, uint32_t to)
 {
-    const uint32_t last = build_text(b, from, (struct str){text.ptr, text.len - 1});
+    const uint32_t last = build_text(b, from, (struct str){text.ptr, text.len - 1}, 0);
     const unsigned byte = (unsigned char)text.ptr[text.len - 1];
 
     build_edge(b, last, byte, byte, to, 0);
@@ -137,7 +137,7 @@ static void build_text_parameter(struct making *m, const struct parameter *p)
         const json_t *text = json_is_string(one) ? one : json_array_get(texts, i);
 
         if (json_is_string(text))
-            link_text(m->b, build_text(m->b, p->opened, json_str(text)), STR("\n</parameter>\n"),
+            link_text(m->b, build_text(m->b, p->opened, json_str(text), 0), STR("\n</parameter>\n"),
                       p->behind);
     }
     if (n == 0) {
@@ -240,7 +240,7 @@ static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, 
     const uint32_t behind = end.len > 0 ? build_state(m->b, m->rule) : closed;
 
     for (size_t i = 0; i < json_array_size(m->o->tools) && !m->b->full; i++) {
-        const uint32_t from = build_text(m->b, opened, begin_of(m, i));
+        const uint32_t from = build_text(m->b, opened, begin_of(m, i), 0);
 
         if (f->body == TOOL_BODY_XML ? !build_parameters(m, i, from, closed, err)
                                      : !build_arguments(m, i, from, behind, err))
@@ -271,7 +271,7 @@ static bool build_calls(struct making *m, uint32_t marked, uint32_t done, bool m
                             : f->list                  ? STR("]")
                             : lines                    ? joined(m, STR("\n"), f->close)
                                                        : STR("");
-    const uint32_t opened = build_text(m->b, marked, head),
+    const uint32_t opened = build_text(m->b, marked, head, 0),
                    closed = foot.len > 0 ? build_state(m->b, m->rule) : done;
 
     if (!build_functions(m, opened, closed, err))
@@ -316,7 +316,7 @@ static bool build_answer(struct making *m, struct error *err)
         return build_text_or_calls(m, start, marker, err);
     const uint32_t done = build_state(m->b, m->rule);
     build_accept(m->b, done);
-    return build_calls(m, m->f->bare ? start : build_text(m->b, start, marker), done, true, err);
+    return build_calls(m, m->f->bare ? start : build_text(m->b, start, marker, 0), done, true, err);
 }
 
 bool tool_grammar(const struct tool_grammar_options *o, struct grammar **out, struct error *err)
