@@ -392,16 +392,28 @@ uint32_t automaton_shortest(const struct automaton *x)
     return shortest;
 }
 
+uint32_t automaton_run(const struct automaton *x, uint32_t c)
+{
+    uint32_t lo = 0, hi = x->n_cuts;
+
+    while (hi - lo > 1) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+
+        if (x->cuts[mid] <= c)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 uint32_t automaton_label(const struct automaton *x, struct str text)
 {
     uint32_t s = 0;
 
     for (size_t at = 0; at < text.len;) {
-        const uint32_t c = jinja_char_next(text, &at);
-        uint32_t run = 0;
+        const uint32_t run = automaton_run(x, jinja_char_next(text, &at));
 
-        while (x->cuts[run + 1] <= c)
-            run++;
         s = x->next[(size_t)s * x->n_classes + x->class_of[run]];
         if (s == AUTOMATON_NONE)
             return 0;

@@ -40,6 +40,8 @@ MUST_CHECK bool automaton_join(struct arena *a, const struct automaton *x,
 
 /* Characters of the shortest text; AUTOMATON_NONE: there is none. */
 uint32_t automaton_shortest(const struct automaton *x);
+/* The run that holds a character. */
+uint32_t automaton_run(const struct automaton *x, uint32_t c);
 /* The label of a text of well-formed UTF-8; 0: it is not among them. */
 uint32_t automaton_label(const struct automaton *x, struct str text);
 /*

@@ -106,22 +106,6 @@ static uint32_t state_of(struct writer *w, const struct between *l)
     return (*slot)->state;
 }
 
-/* The run of the automaton's that holds c. */
-static uint32_t run_of(const struct automaton *x, uint32_t c)
-{
-    uint32_t lo = 0, hi = x->n_cuts;
-
-    while (hi - lo > 1) {
-        const uint32_t mid = lo + (hi - lo) / 2;
-
-        if (x->cuts[mid] <= c)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return lo;
-}
-
 /* The state behind a character; 0: it may not come. */
 static uint32_t behind(const struct writer *w, uint32_t run)
 {
@@ -135,7 +119,7 @@ static uint32_t behind(const struct writer *w, uint32_t run)
 /* Where all of lo .. hi lead; MIXED: to more than one place. Surrogates are no characters. */
 static uint32_t behind_all(const struct writer *w, uint32_t lo, uint32_t hi)
 {
-    uint32_t run = run_of(w->x, lo);
+    uint32_t run = automaton_run(w->x, lo);
     const uint32_t to = behind(w, run);
 
     if (lo <= 0xDFFF && hi >= 0xD800)
@@ -285,7 +269,7 @@ static void write_escapes(struct writer *w, uint32_t does)
 
     for (size_t i = 0; letters[i] != '\0'; i++)
         put_edge(&l, (unsigned char)letters[i], (unsigned char)letters[i],
-                 behind(w, run_of(w->x, (unsigned char)what[i])));
+                 behind(w, automaton_run(w->x, (unsigned char)what[i])));
     for (unsigned d = 0; d < 16; d++)
         to[d] = d == 13 ? 0 : rest_of_digits(w, 3, d << 12);
     for (unsigned d = 0; d < 8; d++)
@@ -305,7 +289,7 @@ static void write_ascii(struct writer *w, uint32_t does)
 
     for (unsigned c = ' '; c < 0x80; c++)
         if (c != '"' && c != '\\')
-            put_edge(&l, c, c, behind(w, run_of(w->x, c)));
+            put_edge(&l, c, c, behind(w, automaton_run(w->x, c)));
     build_edges(w, w->of[w->at], &l, does);
 }
 
