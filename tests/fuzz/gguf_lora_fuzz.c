@@ -33,12 +33,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     files.family = data[0] == 'p' ? &family_phi3 : &family_llama;
     if (gguf_open_bytes(data + 1, size - 1, "fuzz.gguf", &g, &err) &&
         lora_from_gguf(&files, g, &a, &err)) {
-        size_t n_numbers = 0;
+        volatile float read;
 
         check(a->rank >= 1 && a->rank <= 1024 && a->alpha > 0 && isfinite(a->alpha));
         for (size_t i = 0; i < a->n_values; i++)
-            n_numbers += isfinite(a->values[i]) ? 1 : 0; /* each is read */
-        check(n_numbers <= a->n_values);
+            read = a->values[i]; /* a sanitizer sees whether it is there */
+        (void)read;
     } else {
         check(a == NULL && err.kind != ERR_NONE && err.message[0] != '\0');
     }
