@@ -103,14 +103,6 @@ static void show(struct talk *t, const struct buf *thinking, const struct buf *t
     t->failed = t->failed || !ok || !out_flush(&t->error);
 }
 
-static bool is_end(const struct model_config *c, token_id id)
-{
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 static void on_token(void *ctx, size_t request, size_t sample, token_id id, float logp)
 {
     struct talk *t = ctx;
@@ -120,7 +112,7 @@ static void on_token(void *ctx, size_t request, size_t sample, token_id id, floa
     (void)request;
     (void)sample;
     (void)logp;
-    if (is_end(&t->x->s.model->config, id))
+    if (config_is_end(&t->x->s.model->config, id))
         return;
     buf_init(&thinking, LIMIT_RENDER_BYTES);
     buf_init(&text, LIMIT_RENDER_BYTES);

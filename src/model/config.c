@@ -48,14 +48,21 @@ static bool shape_check(const struct model_config *c, const char *what, const st
     return true;
 }
 
+bool config_is_end(const struct model_config *c, int64_t id)
+{
+    for (size_t i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id)
+            return true;
+    return false;
+}
+
 bool config_add_eos(struct model_config *c, int64_t id, const char *where, struct error *err)
 {
     if (id < 0 || (uint64_t)id >= c->vocab)
         return fail(err, ERR_INVALID, "%s is %" PRId64 ", an id from 0 to %zu was expected", where,
                     id, c->vocab - 1);
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == (int)id)
-            return true;
+    if (config_is_end(c, id))
+        return true;
     if (c->n_eos == MODEL_MAX_EOS)
         return fail(err, ERR_LIMIT, "%s is one more than the %d ids that may end an answer", where,
                     MODEL_MAX_EOS);

@@ -125,6 +125,7 @@ MUST_CHECK bool config_from_json(const struct json_t *json, const char *what,
                                  struct error *err);
 
 /* Adds an id that ends an answer unless it is there already; where says who named it. ERR_INVALID unless 0 <= id < V. */
+bool config_is_end(const struct model_config *c, int64_t id); /* it ends answers */
 MUST_CHECK bool config_add_eos(struct model_config *c, int64_t id, const char *where,
                                struct error *err);
 /* The same for what a JSON file has under "eos_token_id": an id, a list of ids, null or nothing. */

@@ -26,7 +26,7 @@ bool answer_ends(const struct node *n, struct sample *s, enum sample_end *why)
     size_t at;
 
     *why = SAMPLE_STOP;
-    if (is_end_token(r->config, s->tokens[s->n - 1]))
+    if (config_is_end(r->config, s->tokens[s->n - 1]))
         return true;
     for (size_t i = 0; i < q->n_stop; i++) /* of several the one that begins first counts */
         if (answer_has(r, s, q->stop[i], &at))

@@ -36,7 +36,7 @@ static size_t guess(const struct engine *e, const struct node *n, size_t most, s
     if (n->thought.state == THOUGHT_OPEN && thinking->n_close_ids > 0 && thinking->budget > n->n)
         most = size_min(most, thinking->budget - n->n);
     most = draft_guess(t->guesses, n->who[0], most, out);
-    while (k < most && !is_end_token(&e->model->config, out[k].id))
+    while (k < most && !config_is_end(&e->model->config, out[k].id))
         k++;
     return k;
 }

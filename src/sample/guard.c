@@ -18,15 +18,7 @@ static int compare(const void *a, const void *b)
     return c != 0 ? c : x.len < y.len ? -1 : x.len > y.len;
 }
 
-static bool ends_answers(token_id id, const token_id *ends, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ends[i] == id)
-            return true;
-    return false;
-}
-
-void guard_init(struct guard *g, const struct tokenizer *t, const token_id *ends, size_t n_ends,
+void guard_init(struct guard *g, const struct tokenizer *t, const struct model_config *c,
                 struct arena *a)
 {
     const size_t n = tokenizer_size(t);
@@ -35,7 +27,7 @@ void guard_init(struct guard *g, const struct tokenizer *t, const token_id *ends
     for (token_id id = 0; (size_t)id < n; id++) {
         const struct str text = tokenizer_bytes(t, id);
 
-        if (text.len > 1 && (tokenizer_is_special(t, id) || ends_answers(id, ends, n_ends)))
+        if (text.len > 1 && (tokenizer_is_special(t, id) || config_is_end(c, id)))
             g->texts[g->n++] = text;
     }
     qsort(g->texts, g->n, sizeof *g->texts, compare);

@@ -11,6 +11,7 @@
 #ifndef HONE_SAMPLE_GUARD_H
 #define HONE_SAMPLE_GUARD_H
 
+#include "model/config.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -22,8 +23,8 @@ struct guard {
     bool (*may_say)(const void *ctx, struct str token);
     const void *ctx;
 };
-/* ends: [n_ends] tokens that end answers, special or not. In the arena. */
-void guard_init(struct guard *g, const struct tokenizer *t, const token_id *ends, size_t n_ends,
+/* Of special tokens and those that end answers, special or not. In the arena. */
+void guard_init(struct guard *g, const struct tokenizer *t, const struct model_config *c,
                 struct arena *a);
 
 /* A rendered conversation. */

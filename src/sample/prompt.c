@@ -43,7 +43,7 @@ static bool open_prompter(struct prompter *p, const char *template_override, str
     ok = ok && forms_open(p->model, &p->forms, err) &&
          chat_template_open(p->source, &p->template, err) && prompter_reason(p, NULL, err);
     if (ok) {
-        guard_init(&p->guard, p->tokenizer, c->eos, c->n_eos, &p->arena);
+        guard_init(&p->guard, p->tokenizer, c, &p->arena);
         p->guard.may_say = may_say;
         p->guard.ctx = p;
         find_tool_format(p);
@@ -474,10 +474,7 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
 
 bool prompter_is_end(const struct prompter *p, token_id id)
 {
-    for (size_t i = 0; i < p->model->config.n_eos; i++)
-        if (p->model->config.eos[i] == id)
-            return true;
-    return false;
+    return config_is_end(&p->model->config, id);
 }
 
 /* Special tokens are no text, but for those that calls of tools are marked with, where any may be called. */

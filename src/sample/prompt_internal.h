@@ -31,7 +31,6 @@ json_t *prompter_variables(const struct prompter *p, const json_t *messages, con
 /* Renders; in the arena. */
 MUST_CHECK bool prompter_text(const struct prompter *p, const json_t *vars, size_t max_spans,
                               struct arena *a, struct rendered *out, struct error *err);
-bool prompter_is_end(const struct prompter *p, token_id id);
 /* Whether a rendered text leaves the model inside its span. */
 bool prompter_ends_open(const struct prompter *p, struct str text);
 #endif

@@ -27,19 +27,11 @@ struct answer_rules answer_rules_of(const struct model_config *c, const struct t
     return r;
 }
 
-bool is_end_token(const struct model_config *c, token_id id)
-{
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 /* The text of a sample's tokens so far, end tokens left out: of its last turn. */
 static void text_of(const struct answer_rules *r, const struct sample *s, struct buf *out)
 {
     for (size_t i = s->turn; i < s->n; i++)
-        if (!is_end_token(r->config, s->tokens[i]))
+        if (!config_is_end(r->config, s->tokens[i]))
             buf_str(out, tokenizer_bytes(r->tokenizer, s->tokens[i]));
 }
 
@@ -83,7 +75,7 @@ struct thought thought_after(const struct answer_rules *r, struct thought t, con
     bool closed = false;
     size_t at;
 
-    if (t.state == THOUGHT_MAYBE && !is_end_token(r->config, newest))
+    if (t.state == THOUGHT_MAYBE && !config_is_end(r->config, newest))
         match_opening(&t, opt->open, tokenizer_bytes(r->tokenizer, newest));
     if (t.state != THOUGHT_OPEN)
         return t;

@@ -40,7 +40,6 @@ struct answer_rules answer_rules_of(const struct model_config *c, const struct t
                                     const struct answer_rules *like,
                                     struct constraint_scratch *scratch, struct arena *a);
 
-bool is_end_token(const struct model_config *c, token_id id);
 /* Whether the newest token completed `what` in the text of a sample's last turn; *at: where it begins. */
 bool answer_has(const struct answer_rules *r, const struct sample *s, struct str what, size_t *at);
 

@@ -182,19 +182,11 @@ static void release_certain(struct answer_events *x)
     }
 }
 
-static bool is_end(const struct model_config *c, token_id id)
-{
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 static void hold(struct answer_events *x, const struct token_told *t)
 {
     const struct answer_events_options *o = x->opt;
 
-    if (is_end(o->config, t->id))
+    if (config_is_end(o->config, t->id))
         return;
     if (x->n_held == x->cap_held) {
         x->cap_held = size_max(8, 2 * x->cap_held);

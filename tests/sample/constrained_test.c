@@ -124,21 +124,13 @@ static struct sample **run(struct engine *e, const struct sample_request *q, siz
     return samples;
 }
 
-static bool is_end(const struct model *m, token_id id)
-{
-    for (size_t i = 0; i < m->config.n_eos; i++)
-        if (m->config.eos[i] == id)
-            return true;
-    return false;
-}
-
 static struct str text_of(struct setting *s, const struct sample *x)
 {
     struct buf b;
 
     buf_init(&b, 1 << 20);
     for (size_t i = 0; i < x->n; i++)
-        if (!is_end(s->m, x->tokens[i]))
+        if (!config_is_end(&s->m->config, x->tokens[i]))
             buf_str(&b, tokenizer_bytes(s->t, x->tokens[i]));
     const struct str text = arena_str(&s->rig.arena, buf_view(&b));
     buf_release(&b);
@@ -347,7 +339,7 @@ static void a_span_of_thinking_is_free(void **state)
             const size_t at = str_find(text, STR("</think>"), 0);
 
             for (size_t i = 0; i < budget; i++)
-                assert_false(is_end(s->m, x->tokens[i]));
+                assert_false(config_is_end(&s->m->config, x->tokens[i]));
             assert_int_equal(x->n_thinking, budget + n_close);
             assert_true(at < text.len);
             n_same += thoughts[k].ptr != NULL && str_eq((struct str){text.ptr, at}, thoughts[k]);

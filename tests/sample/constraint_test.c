@@ -320,14 +320,6 @@ static void the_allowed_tokens_are_those_that_are_accepted(void **state)
     assert_true(n_compared > 500);
 }
 
-static bool is_end_token(const struct model_config *c, token_id id)
-{
-    for (size_t i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id)
-            return true;
-    return false;
-}
-
 /* The value of a text, as others would write it. */
 static void assert_accepted_as_written(const struct constraint *c,
                                        struct constraint_scratch *scratch, const struct setting *s,
@@ -384,7 +376,7 @@ static void every_walk_ends_in_a_valid_text(void **state)
                     id = draw(s, which, constraint_allowed(c, &scratch, &at), config->vocab, &d,
                               n > 60 || (n > 10 && n % 3 != 0));
                     assert_true(constraint_accepts(c, &scratch, &at, id));
-                    if (is_end_token(config, id))
+                    if (config_is_end(config, id))
                         break;
                     buf_str(&text, tokenizer_bytes(s->tokenizers[which], id));
                     if (++n > 4000)

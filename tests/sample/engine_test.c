@@ -274,14 +274,6 @@ static void a_score_is_the_softmax_of_the_logits(void **state)
     ASSERT_OK(engine_score(s->e, NULL, text, 0, 1, got, &err));
 }
 
-static bool is_end(const struct model *m, token_id id)
-{
-    for (size_t i = 0; i < m->config.n_eos; i++)
-        if (m->config.eos[i] == id)
-            return true;
-    return false;
-}
-
 static void an_answer_ends_with_an_end_token_or_at_its_length(void **state)
 {
     struct setting *s = *state;
@@ -291,10 +283,10 @@ static void an_answer_ends_with_an_end_token_or_at_its_length(void **state)
 
     for (size_t k = 0; k < q.n_samples; k++) {
         const struct sample *x = &got[0][k];
-        const bool ended = is_end(s->m, x->tokens[x->n - 1]);
+        const bool ended = config_is_end(&s->m->config, x->tokens[x->n - 1]);
 
         for (size_t i = 0; i + 1 < x->n; i++)
-            assert_false(is_end(s->m, x->tokens[i]));
+            assert_false(config_is_end(&s->m->config, x->tokens[i]));
         assert_int_equal(x->end, ended ? SAMPLE_STOP : SAMPLE_LENGTH);
         assert_true(ended ? x->n <= 50 : x->n == 50);
         assert_int_equal(x->n_drawn, x->n);
@@ -312,7 +304,7 @@ static struct str text_of(struct setting *s, const struct sample *x, size_t n)
 
     buf_init(&b, 1 << 20);
     for (size_t i = 0; i < n; i++)
-        if (!is_end(s->m, x->tokens[i]))
+        if (!config_is_end(&s->m->config, x->tokens[i]))
             buf_str(&b, tokenizer_bytes(s->t, x->tokens[i]));
     const struct str text = arena_str(&s->rig.arena, buf_view(&b));
     buf_release(&b);
@@ -443,9 +435,10 @@ static void a_budget_of_thinking_ends_with_the_closing_written_for_the_model(voi
             assert_int_equal(x->n_thinking, close_end);
             assert_int_equal(x->n_drawn, x->n - (close_end - budget));
             if (x->n == 30)
-                assert_int_equal(x->end, is_end(s->m, x->tokens[29]) && !x->injected[29]
-                                             ? SAMPLE_STOP
-                                             : SAMPLE_LENGTH);
+                assert_int_equal(x->end,
+                                 config_is_end(&s->m->config, x->tokens[29]) && !x->injected[29]
+                                     ? SAMPLE_STOP
+                                     : SAMPLE_LENGTH);
         }
     }
     thinking.thinking.budget = 0; /* no end but its length */
