@@ -60,8 +60,10 @@ static void habits_of_other(const struct evaluation *x, size_t i, struct run_hab
     struct error ignored;
     const char *name = x->c->options->value[OPT_COMPARE].list[i];
 
-    run_habits_read(
-        model_store_find(x->c->home, name, x->c->arena, &ref, &ignored) ? run_of(&ref) : NULL, out);
+    run_habits_read(model_store_find(x->c->home, name, x->c->arena, &ref, &ignored)
+                        ? model_ref_run(&ref)
+                        : NULL,
+                    out);
 }
 
 /*

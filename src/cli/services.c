@@ -77,7 +77,7 @@ static bool open_local(struct services *s, struct asked *x, const char *name, bo
     if (!machine_setup(s->c, err) || !find_model(s, name, of_job, &ref, err) ||
         !model_open(ref.path, 0, &x->model, err))
         return false;
-    run_habits_read(ref.adapter != NULL ? ref.run : NULL, &habits);
+    run_habits_read(model_ref_run(&ref), &habits);
     machine_arithmetic(s->c, &habits, x->model);
     run_habits_release(&habits);
     if ((ref.adapter != NULL && !adapter_load(&x->model->config, ref.adapter, &x->adapter, err)) ||

@@ -37,11 +37,6 @@ bool template_option(struct cli *c, const char **out, struct error *err)
     return true;
 }
 
-const char *run_of(const struct model_ref *ref)
-{
-    return ref->adapter != NULL ? ref->run : NULL;
-}
-
 bool session_find(struct cli *c, const char *name, const char *adapter, struct model_ref *ref,
                   struct error *err)
 {
@@ -79,7 +74,7 @@ bool session_open(struct cli *c, const char *name, const char *adapter, bool wit
     if (ok && s.ref.adapter != NULL)
         ok = adapter_load(&s.model->config, s.ref.adapter, &s.adapter, err);
     if (ok) {
-        run_habits_read(run_of(&s.ref), &s.habits);
+        run_habits_read(model_ref_run(&s.ref), &s.habits);
         machine_arithmetic(c, &s.habits, s.model);
         const struct engine_options opt = engine_defaults(s.model);
         ok = engine_open(s.model, model_files_tokenizer(s.model->files), &opt, &s.engine, err) &&

@@ -40,9 +40,6 @@ void session_close(struct session *s); /* all zeros is fine */
 /* Positions that the session's model offers. */
 size_t session_context(const struct session *s);
 
-/* The run that a name stands for, as far as it made an adapter: one that made none decides nothing, the base is as it was. */
-const char *run_of(const struct model_ref *ref);
-
 /* --template's file, or NULL. */
 MUST_CHECK bool template_option(struct cli *c, const char **out, struct error *err);
 

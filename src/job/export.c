@@ -83,7 +83,7 @@ static bool run_with(const struct export_request *r, struct export_options *o, s
 
     if (!dtype_choose(r, o, err))
         return false;
-    run_habits_read(r->ref->adapter != NULL ? r->ref->run : NULL, &habits);
+    run_habits_read(model_ref_run(r->ref), &habits);
     if (habits.template != NULL) /* what it was trained with goes with it */
         o->template = arena_str(a, str_of(habits.template));
     run_habits_release(&habits);

@@ -26,6 +26,11 @@ struct model_ref {
     const char *adapter; /* folder of an adapter in PEFT's layout, or NULL */
     const char *run;     /* folder of the run that made the adapter, or NULL */
 };
+/* The run, as far as it made an adapter: one that made none decides nothing, the base is as it was. NULL: there is none. */
+static inline const char *model_ref_run(const struct model_ref *ref)
+{
+    return ref->adapter != NULL ? ref->run : NULL;
+}
 /* Fails with ERR_NOT_FOUND saying where was looked and what is there; everything in out lives in the arena. */
 MUST_CHECK bool model_store_find(const char *home, const char *name, struct arena *a,
                                  struct model_ref *out, struct error *err);
