@@ -10,6 +10,7 @@
 #include "cli/measure.h"
 #include "cli/served_grader.h"
 #include "job/metrics.h"
+#include "train/recipe.h"
 
 #include <math.h>
 
@@ -22,6 +23,7 @@ struct evaluation {
     struct session base;     /* of the first model, where graders ask it */
     struct tools tools;      /* of the job in --grader's file, where it names some */
     int64_t max_tool_tokens; /* as the job says, or 0 */
+    json_t *grader_file;     /* a grader, or a job that has one and may say more of its answers */
     struct measure_options o;
     struct measured first;
     json_t *format; /* "response_format" of all answers; NULL: none */
@@ -166,14 +168,14 @@ static bool tell(const struct evaluation *x, const struct session *s, const stru
 /* ---- what answers are held to ---- */
 
 /* In --response-format's file, or in the job that the grader comes from. */
-static bool format_given(struct evaluation *x, const char *grader, struct error *err)
+static bool format_given(struct evaluation *x, struct error *err)
 {
     const char *path = option_text(x->c->options, OPT_RESPONSE_FORMAT);
     json_t *file = NULL;
 
-    if (!grader_file_read(path != NULL ? path : grader, &file, err))
+    if (path != NULL && !json_read_file(path, &file, err))
         return false;
-    const json_t *spec = json_object_get(json_object_get(file, "method"), "reinforcement"),
+    const json_t *spec = recipe_reinforcement(path != NULL ? file : x->grader_file),
                  *of_job = json_object_get(spec, "response_format");
     if (spec == NULL && path != NULL)
         x->format = json_incref(file);
@@ -207,22 +209,17 @@ static void format_of_run(struct evaluation *x, const struct session *s)
 static bool open_tools(struct evaluation *x, const char *path, struct error *err)
 {
     struct tool_servers_options opt = {0};
-    json_t *file = NULL;
     int64_t threads = 0;
 
-    if (!grader_file_read(path, &file, err))
-        return false;
-    const json_t *spec = json_object_get(json_object_get(file, "method"), "reinforcement"),
-                 *hone = json_object_get(file, "hone");
+    const json_t *spec = recipe_reinforcement(x->grader_file),
+                 *hone = json_object_get(x->grader_file, "hone");
     const bool ok = json_get_double(hone, "tool_timeout_s", "\"hone\"", 0, &opt.timeout_s, err) &&
                     json_get_int(hone, "tools_at_once", "\"hone\"", 0, 0, 256, &threads, err) &&
                     json_get_int(hone, "max_tool_tokens", "\"hone\"", 0, 0, (int64_t)LIMIT_CONTEXT,
                                  &x->max_tool_tokens, err);
     opt.n_threads = (size_t)threads;
-    const bool opened =
-        ok && (spec == NULL || tool_servers_open(spec, &opt, &x->tools.servers, err));
-    json_decref(file);
-    return opened || fail_while(err, "reading the tools in %s", path);
+    return (ok && (spec == NULL || tool_servers_open(spec, &opt, &x->tools.servers, err))) ||
+           fail_while(err, "reading the tools in %s", path);
 }
 
 /* How much of them an answer may be given, where one of this model's is measured. */
@@ -230,9 +227,7 @@ static void take_tools(struct evaluation *x, const struct session *s)
 {
     if (x->tools.servers == NULL)
         return;
-    x->tools.max_given = x->max_tool_tokens > 0
-                             ? (size_t)x->max_tool_tokens
-                             : size_min(1024, size_max(1, session_context(s) / 4));
+    x->tools.max_given = tools_room((size_t)x->max_tool_tokens, session_context(s));
     x->o.evaluate.tools = &x->tools;
 }
 
@@ -331,8 +326,9 @@ static bool run(struct cli *c, struct error *err)
         .data = &x.data, .ranking = ranking_of(c->options), .evaluate = evaluate_of(c)};
     if (ok && !ranking_check(&x.o.ranking, &ranked))
         ok = misuse(c, err, "%s", ranked.message);
-    ok = ok && format_given(&x, grader, err) && dataset_open(data, &x.data, err) &&
-         served_grader_option(c, true, &x.grader, err) && open_tools(&x, grader, err);
+    ok = ok && grader_file_read(grader, &x.grader_file, err) && format_given(&x, err) &&
+         dataset_open(data, &x.data, err) && served_grader_option(c, true, &x.grader, err) &&
+         open_tools(&x, grader, err);
     x.o.grader = x.grader.grader;
 
     ok = ok && measure_all(&x, err);
@@ -343,6 +339,7 @@ static bool run(struct cli *c, struct error *err)
     json_decref(x.result);
     tool_servers_close(x.tools.servers);
     json_decref(x.format);
+    json_decref(x.grader_file);
     served_grader_close(&x.grader);
     session_close(&x.base);
     dataset_close(&x.data);

@@ -395,18 +395,13 @@ static bool open_model(struct cli *c, struct job_parts *p, struct error *err)
                                err));
 }
 
-static const json_t *reinforcement_of(const struct job_parts *p)
-{
-    return json_object_get(json_object_get(p->job.body, "method"), "reinforcement");
-}
-
 static bool open_tools(struct job_parts *p, struct error *err)
 {
     const struct tool_servers_options opt = {.timeout_s = p->recipe.tool_timeout_s,
                                              .n_threads = p->recipe.tools_at_once};
 
     return p->method != METHOD_REINFORCEMENT || p->job.no_tools ||
-           tool_servers_open(reinforcement_of(p), &opt, &p->tools, err) ||
+           tool_servers_open(recipe_reinforcement(p->job.body), &opt, &p->tools, err) ||
            fail_while(err, "reading %s", what_of(&p->job));
 }
 

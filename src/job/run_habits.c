@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "job/run_read.h"
 #include "model/kv.h"
+#include "train/recipe.h"
 
 static size_t max_tokens_in(const json_t *job_file)
 {
@@ -45,9 +46,7 @@ void run_habits_read(const char *run, struct run_habits *out)
         .reasoning =
             json_object_get(json_object_get(json_object_get(file, "job"), "hone"), "reasoning"),
         .response_format =
-            json_object_get(json_object_get(json_object_get(json_object_get(file, "job"), "method"),
-                                            "reinforcement"),
-                            "response_format"),
+            json_object_get(recipe_reinforcement(json_object_get(file, "job")), "response_format"),
         .template =
             json_string_value(json_object_get(json_object_get(file, "resolved"), "template")),
         .job_file = file,

@@ -192,7 +192,7 @@ bool job_grader_stays_here(const json_t *spec, const char *param, struct error *
 bool job_stays_here(const json_t *body, struct error *err)
 {
     const json_t *hone = json_object_get(body, "hone");
-    const json_t *m = json_object_get(json_object_get(body, "method"), "reinforcement");
+    const json_t *m = recipe_reinforcement(body);
 
     if (!json_absent(json_object_get(hone, "judges")))
         return fail_code(err, ERR_UNSUPPORTED, "unsupported_parameter", "hone.judges",

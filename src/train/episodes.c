@@ -31,6 +31,13 @@ struct episodes {
     struct error err;
 };
 
+#define ROOM_FOR_TOOLS 1024
+
+size_t tools_room(size_t asked, size_t positions)
+{
+    return asked > 0 ? asked : size_min(ROOM_FOR_TOOLS, size_max(1, positions / 4));
+}
+
 struct episodes *episodes_open(const struct episodes_options *opt)
 {
     struct episodes *e = calloc(1, sizeof *e);

@@ -21,6 +21,9 @@ struct tools {
     size_t max_given;           /* tokens that an answer may be given */
 };
 
+/* max_given, where a job says `asked` of it; 0: 1,024, or a quarter of the model's positions. */
+size_t tools_room(size_t asked, size_t positions);
+
 struct episodes_options {
     const struct tools *tools;
     const struct prompter *prompter;

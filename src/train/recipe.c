@@ -394,6 +394,11 @@ static bool read_method(const json_t *job, struct recipe *r, struct error *err)
     return read_hyperparameters(json_object_get(spec, "hyperparameters"), where, r, err);
 }
 
+const json_t *recipe_reinforcement(const json_t *job)
+{
+    return json_object_get(json_object_get(job, "method"), "reinforcement");
+}
+
 bool recipe_from_job(const json_t *job, const struct model_config *c, struct recipe *out,
                      struct error *err)
 {

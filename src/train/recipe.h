@@ -82,6 +82,7 @@ bool recipe_is_auto(const json_t *v); /* whether a setting that stands so in a j
 struct recipe recipe_defaults(const struct model_config *c); /* of reinforcement */
 struct recipe recipe_defaults_of(enum train_method method, const struct model_config *c);
 const char *train_method_name(enum train_method method); /* "reinforcement", "supervised", "dpo" */
+const json_t *recipe_reinforcement(const json_t *job);   /* its "method.reinforcement", or NULL */
 /* What a job's body says its method is; supervised where it says nothing. */
 MUST_CHECK bool recipe_method(const json_t *job, enum train_method *out, struct error *err);
 /* From a job's body, names checked: an unknown key under "hone" or a value out of range is refused, naming it;

@@ -657,22 +657,20 @@ static bool tell_settled(const struct loop *l, struct error *err)
     return ok;
 }
 
-#define ROOM_FOR_TOOLS 1024
-#define ROOM_FOR_CALLS 512 /* and for the answer */
+#define ROOM_FOR_CALLS 512 /* of tools, and for the answer */
 
 /* Lengths are not measured where tools speak in between: a cut answer would say nothing of a whole one. */
 static void settle_tools(struct recipe *r, const struct reinforce_inputs *in)
 {
-    const size_t quarter = size_max(1, in->model->max_positions / 4);
+    const size_t positions = in->model->max_positions;
 
     if (in->tool_servers == NULL) {
         r->max_tool_tokens = 0;
         return;
     }
-    if (r->max_tool_tokens == 0)
-        r->max_tool_tokens = size_min(ROOM_FOR_TOOLS, quarter);
+    r->max_tool_tokens = tools_room(r->max_tool_tokens, positions);
     if (r->max_tokens == 0)
-        r->max_tokens = size_min(ROOM_FOR_CALLS, quarter);
+        r->max_tokens = size_min(ROOM_FOR_CALLS, size_max(1, positions / 4));
 }
 
 /* What tools said in this run up to now, beside its checkpoints. at: the step that it goes on behind. */
