@@ -30,19 +30,9 @@ TINY = os.path.join(HERE, "..", "golden", "tiny", "hf")
 DEMO = os.path.join(HERE, "..", "..", "models", "SmolLM2-135M-Instruct.Q4_1.gguf")
 HONE = os.environ.get("HONE_BIN", "")
 DRIVER = os.path.join(os.path.dirname(HONE), "tests", "sample_schema_driver")
-
-
-def sanitized():
-    """There a schema takes five times as long, and every fifth shows what memory may do wrong."""
-    if not os.path.exists(DRIVER):
-        return False
-    with open(DRIVER, "rb") as program:
-        return b"__asan_init" in program.read()
-
-
-COUNT = int(os.environ.get("HONE_SCHEMAS", "120" if sanitized() else "600"))
+COUNT = int(os.environ.get("HONE_SCHEMAS", "600"))
 SEED = int(os.environ.get("HONE_SEED", "1"))
-LONG = "HONE_SCHEMAS" in os.environ
+LONG = COUNT > 600
 WALKS = 8 if LONG else 3
 
 KINDS = ["object", "array", "string", "number", "integer", "boolean", "null"]

@@ -91,7 +91,7 @@ static void vector_gemm(size_t m, size_t n, size_t k, const float *a, size_t a_i
 {
     while (n >= PANEL) {
         /* few rows of one panel would wait for their own sums */
-        const size_t panels = n >= 2 * PANEL && (GEMM_PANELS == 2 || m <= GEMM_FEW) ? 2 : 1;
+        const size_t panels = n >= 2 * PANEL && m <= GEMM_FEW ? 2 : 1;
 
         whole_panels(panels, m, k, a, a_i, a_k, b, b_k, b_panel, c, c_i, accumulate);
         n -= panels * PANEL;

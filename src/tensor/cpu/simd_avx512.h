@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define GEMM_PANELS 2
-#define GEMM_FEW 14
+#define GEMM_FEW SIZE_MAX /* any number of rows: see GEMM_ROWS */
 #define GEMM_ROWS 14 /* 14 rows of 2 panels: 28 sums, 2 weights and a factor of the 32 registers */
 #define SIMD static inline __attribute__((always_inline))
 
