@@ -12,6 +12,7 @@
 #include "job/run_read.h"
 #include "sample/engine.h"
 
+#include <assert.h>
 #include <math.h>
 
 #define MAX_TEXTS 16
@@ -315,9 +316,11 @@ static bool same_weights(enum export_format f, const struct export_options *o, c
         return export_folder_same(o, dir, err);
     case EXPORT_GGUF:
         return export_gguf_same(o, dir, err);
-    default:
+    case EXPORT_GGUF_LORA:
         return export_gguf_lora_same(o, dir, err);
     }
+    assert(false);
+    return false;
 }
 
 bool export_verify(const struct export_request *r, const struct export_options *o, const char *dir,

@@ -292,8 +292,8 @@ struct loading {
     size_t n_modules;
     size_t ranks[COUNT_OF(apart)]; /* [n_modules] */
     float alphas[COUNT_OF(apart)]; /* as plain LoRA has them: alpha / rank is the scale */
-    bool
-        blocks; /* part i of a fused module has columns i R to (i + 1) R of B alone: hone's own export */
+    /* Part i of a fused module has columns i R to (i + 1) R of B alone: hone's own export. */
+    bool blocks;
     size_t rank; /* R, of all projections */
     float alpha;
 };

@@ -122,7 +122,7 @@ bool export_peft_same(const struct export_options *o, const char *dir, struct er
                   "%s: rank %zu and alpha %g differ from the run's own, %zu and %g", dir, is->rank,
                   (double)is->alpha, was->rank, (double)was->alpha);
     for (size_t l = 0; ok && l < was->n_layers; l++) {
-        for (int p = 0; ok && p < N_PROJECTIONS; p++) {
+        for (size_t p = 0; ok && p < was->n_projections; p++) {
             const struct lora *x = &was->layers[l][p], *y = &is->layers[l][p];
 
             if (memcmp(x->a, y->a, was->rank * x->k * sizeof *x->a) != 0 ||

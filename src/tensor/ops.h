@@ -101,8 +101,8 @@ void clamped_and(size_t m, size_t n, const float *gate, const float *up, float *
                  struct rounded *rounded);
 void clamped_back(size_t m, size_t n, const float *gate, const float *up, const float *dy,
                   float *dgate, float *dup);
-void soft_cap_rows(size_t m, size_t n, float cap, float *x,
-                   size_t ldx); /* x = cap * tanh(x / cap) */
+/* x = cap * tanh(x / cap) */
+void soft_cap_rows(size_t m, size_t n, float cap, float *x, size_t ldx);
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy); /* y += x */
 void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx);
 /* y[M, N] += b[N] */

@@ -19,7 +19,7 @@ struct rows {
     const struct heads *heads;
     struct rounded *rounded; /* NULL: y is not rounded */
     const uint32_t *pos;
-    float eps;
+    float number; /* the one that an operation has: eps, a factor, a cap */
     bool back;
     void (*one)(const struct rows *p, size_t i);
 };
@@ -54,7 +54,8 @@ static void run(struct rows *p)
 
 static void rms_norm_one(const struct rows *p, size_t i)
 {
-    const float r = kernels()->rms_norm(p->n, p->x + i * p->ldx, p->w, p->eps, p->y + i * p->ldy);
+    const float r =
+        kernels()->rms_norm(p->n, p->x + i * p->ldx, p->w, p->number, p->y + i * p->ldy);
 
     if (p->out_r != NULL)
         p->out_r[i] = r;
@@ -70,7 +71,7 @@ void rms_norm_and(size_t m, size_t n, const float *x, const float *w, float eps,
                      .x = x,
                      .ldx = n,
                      .w = w,
-                     .eps = eps,
+                     .number = eps,
                      .y = y,
                      .ldy = n,
                      .out_r = r,
@@ -89,7 +90,7 @@ void rms_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, fl
                      .x = x,
                      .ldx = ldx,
                      .w = w,
-                     .eps = eps,
+                     .number = eps,
                      .y = y,
                      .ldy = ldy,
                      .out_r = r,
@@ -149,7 +150,7 @@ void rms_norm_back_w(size_t m, size_t n, const float *x, size_t ldx, const float
 
 static void layer_norm_one(const struct rows *p, size_t i)
 {
-    kernels()->layer_norm(p->n, p->x + i * p->ldx, p->w, p->b, p->eps, p->y + i * p->ldy);
+    kernels()->layer_norm(p->n, p->x + i * p->ldx, p->w, p->b, p->number, p->y + i * p->ldy);
 }
 
 void layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, const float *b,
@@ -161,7 +162,7 @@ void layer_norm(size_t m, size_t n, const float *x, size_t ldx, const float *w, 
                      .ldx = ldx,
                      .w = w,
                      .b = b,
-                     .eps = eps,
+                     .number = eps,
                      .y = y,
                      .ldy = ldy,
                      .one = layer_norm_one};
@@ -253,11 +254,6 @@ void geglu_back(size_t m, size_t n, const float *gate, const float *up, const fl
     gate_rows_back(m, n, gate, up, dy, dgate, dup, geglu_back_one);
 }
 
-static void add_one(const struct rows *p, size_t i)
-{
-    kernels()->add(p->n, p->x + i * p->ldx, p->y + i * p->ldy);
-}
-
 static void clamped_one(const struct rows *p, size_t i)
 {
     kernels()->clamped(p->n, p->gate + i * p->n, p->up + i * p->n, p->y + i * p->ldy);
@@ -282,6 +278,11 @@ void clamped_back(size_t m, size_t n, const float *gate, const float *up, const 
     gate_rows_back(m, n, gate, up, dy, dgate, dup, clamped_back_one);
 }
 
+static void add_one(const struct rows *p, size_t i)
+{
+    kernels()->add(p->n, p->x + i * p->ldx, p->y + i * p->ldy);
+}
+
 void add_rows(size_t m, size_t n, const float *x, size_t ldx, float *y, size_t ldy)
 {
     struct rows p = {.m = m, .n = n, .x = x, .ldx = ldx, .y = y, .ldy = ldy, .one = add_one};
@@ -296,12 +297,12 @@ void add_to_rows(size_t m, size_t n, const float *b, float *y, size_t ldy)
 
 static void scale_one(const struct rows *p, size_t i)
 {
-    kernels()->scale(p->n, p->eps, p->y + i * p->ldy);
+    kernels()->scale(p->n, p->number, p->y + i * p->ldy);
 }
 
 void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
 {
-    struct rows p = {.m = m, .n = n, .eps = s, .y = x, .ldy = ldx, .one = scale_one};
+    struct rows p = {.m = m, .n = n, .number = s, .y = x, .ldy = ldx, .one = scale_one};
 
     if (s != 1.0f)
         run(&p);
@@ -309,12 +310,12 @@ void scale_rows(size_t m, size_t n, float s, float *x, size_t ldx)
 
 static void soft_cap_one(const struct rows *p, size_t i)
 {
-    kernels()->soft_cap(p->n, 1.0f / p->eps, p->eps, p->y + i * p->ldy);
+    kernels()->soft_cap(p->n, 1.0f / p->number, p->number, p->y + i * p->ldy);
 }
 
 void soft_cap_rows(size_t m, size_t n, float cap, float *x, size_t ldx)
 {
-    struct rows p = {.m = m, .n = n, .eps = cap, .y = x, .ldy = ldx, .one = soft_cap_one};
+    struct rows p = {.m = m, .n = n, .number = cap, .y = x, .ldy = ldx, .one = soft_cap_one};
 
     run(&p);
 }
