@@ -110,7 +110,8 @@ class PullTest(HoneTest):
         out = {}
         folder = self.path("home", "models", folder, "records")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
-            lines = bytes_of(os.path.join(folder, name)).decode().splitlines()
+            text = bytes_of(os.path.join(folder, name)).decode()
+            lines = text[:text.rfind("\n") + 1].splitlines()  # the last may be half written just now
             if lines:
                 out[name.replace("%", "/")] = (int(lines[0].split()[5]), [int(line) for line in lines[1:]])
         return out
