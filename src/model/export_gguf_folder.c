@@ -12,13 +12,14 @@
 #include <math.h>
 #include <stdio.h>
 
-/* The family whose names and order of rows the file has. */
+/* The family whose names and order of rows the file has; NULL: none is made. Experts of a folder are not put into one tensor. */
 static const struct family *gguf_family(const struct model_files *f)
 {
-    return f->family == &family_mistral ? &family_llama
-           : f->family == &family_olmo3 ? &family_olmo2
-           : f->family->gguf_arch       ? f->family
-                                        : NULL;
+    return f->config.n_experts > 0        ? NULL
+           : f->family == &family_mistral ? &family_llama
+           : f->family == &family_olmo3   ? &family_olmo2
+           : f->family->gguf_arch         ? f->family
+                                          : NULL;
 }
 
 /* ---- keys ---- */
@@ -46,6 +47,16 @@ static void put_number(struct keys *k, const char *name, double value)
         gguf_put_f32(k->h, key_of(k, name), (float)value);
 }
 
+/* The m of 0.1 m ln(factor) + 1, which (0.1 ln(factor) + 1) / attention_factor is; 0: there is none. */
+static double log_multiplier(const struct rope_spec *r)
+{
+    const double log_factor = 0.1 * log(r->factor);
+
+    return r->attention_factor > 0 && log_factor > 0
+               ? ((1 + log_factor) / r->attention_factor - 1) / log_factor
+               : 0;
+}
+
 static void rope_put(struct keys *k, const struct model_config *c)
 {
     const struct rope_spec *r = &c->rope[0];
@@ -57,7 +68,10 @@ static void rope_put(struct keys *k, const struct model_config *c)
     }
     if (yarn) {
         put_size(k, "rope.scaling.original_context_length", (size_t)r->original);
-        put_number(k, "rope.scaling.yarn_attn_factor", r->attention_factor);
+        if (strcmp(k->arch, "mistral3") == 0)
+            put_number(k, "rope.scaling.yarn_log_multiplier", log_multiplier(r));
+        else
+            put_number(k, "rope.scaling.yarn_attn_factor", r->attention_factor);
         put_number(k, "rope.scaling.yarn_beta_fast", r->high);
         put_number(k, "rope.scaling.yarn_beta_slow", r->low);
     }
@@ -113,6 +127,9 @@ static void config_put(const struct export_options *o, struct keys *k)
         put_size(k, "attention.sliding_window", c->window);
     if (o->files->family == &family_olmo3)
         put_windows(k, c);
+    put_number(k, "attn_logit_softcapping", c->score_cap);
+    put_number(k, "final_logit_softcapping", c->logit_cap);
+    put_number(k, "attention.temperature_scale", c->query_growth);
     if (o->files->family == &family_granite) {
         put_number(k, "attention.scale", c->attention_scale);
         put_number(k, "embedding_scale", c->embedding_scale);
@@ -150,31 +167,47 @@ static bool has_window(const struct model_config *c, size_t layer)
     return c->layers[layer].windowed && c->window < c->context;
 }
 
+static bool layers_same(const struct model_config *x, const struct model_config *y)
+{
+    for (size_t l = 0; l < x->n_layers; l++)
+        if (has_window(x, l) != has_window(y, l) || x->layers[l].rope != y->layers[l].rope ||
+            (has_window(x, l) && x->window != y->window))
+            return false;
+    return true;
+}
+
+/* What y, of the keys, has otherwise than the folder's x; NULL: nothing. */
 static const char *difference(const struct model_config *x, const struct model_config *y)
 {
-    for (size_t l = 0; l < x->n_layers; l++) {
-        if (has_window(x, l) != has_window(y, l) || x->layers[l].rope != y->layers[l].rope)
-            return "which layers have a window or a rotation";
-        if (has_window(x, l) && x->window != y->window)
-            return "the window";
-    }
-    return x->head_width != y->head_width || x->n_heads != y->n_heads ||
-                   x->n_kv_heads != y->n_kv_heads || x->vocab != y->vocab ||
-                   x->tied_head != y->tied_head
-               ? "the shape of heads or vocabulary"
-           : config_rotary_width(x) != config_rotary_width(y) ? "the rotated part of heads"
-           : !rotations_same(&x->rope[0], &y->rope[0])        ? "the rotation"
-           : x->rope[1].base > 0 && !rotations_same(&x->rope[1], &y->rope[1])
-               ? "the rotation of layers with a window"
-           : x->qkv_bias != y->qkv_bias || x->qk_norm != y->qk_norm ||
-                   x->norm_place != y->norm_place || x->activation != y->activation
-               ? "norms, biases or the activation"
-           : !near(scale_of(x), scale_of(y)) ? "the scale of attention"
-           : !near(x->rms_eps, y->rms_eps) || !near(x->embedding_scale, y->embedding_scale) ||
-                   !near(x->residual_scale, y->residual_scale) ||
-                   !near(x->logit_divisor, y->logit_divisor)
-               ? "a scale"
-               : NULL;
+    const bool grows = x->query_growth > 0;
+    const struct {
+        bool same;
+        const char *what;
+    } parts[] = {
+        {layers_same(x, y), "which layers have a window or a rotation"},
+        {x->head_width == y->head_width && x->n_heads == y->n_heads &&
+             x->n_kv_heads == y->n_kv_heads && x->vocab == y->vocab && x->tied_head == y->tied_head,
+         "the shape of heads or vocabulary"},
+        {config_rotary_width(x) == config_rotary_width(y), "the rotated part of heads"},
+        {rotations_same(&x->rope[0], &y->rope[0]), "the rotation"},
+        {x->rope[1].base == 0 || rotations_same(&x->rope[1], &y->rope[1]),
+         "the rotation of layers with a window"},
+        {x->qkv_bias == y->qkv_bias && x->qk_norm == y->qk_norm && x->norm_place == y->norm_place &&
+             x->activation == y->activation,
+         "norms, biases or the activation"},
+        {near(scale_of(x), scale_of(y)), "the scale of attention"},
+        {near(x->rms_eps, y->rms_eps) && near(x->embedding_scale, y->embedding_scale) &&
+             near(x->residual_scale, y->residual_scale) && near(x->logit_divisor, y->logit_divisor),
+         "a scale"},
+        {near(x->score_cap, y->score_cap) && near(x->logit_cap, y->logit_cap), "the soft-caps"},
+        {near(x->query_growth, y->query_growth) && (!grows || near(x->query_span, y->query_span)),
+         "how queries grow with the position"},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        if (!parts[i].same)
+            return parts[i].what;
+    return NULL;
 }
 
 /* A file of these keys alone, with as much of an embedding and a head as a reader of keys looks at. */

@@ -12,7 +12,7 @@ FAMILIES = os.path.join(ROOT, "tests", "golden", "families")
 ADAPTER = os.path.join(TINY, "adapter")
 TEXTS = ["the quick brown fox", "A b c, 12 34: \u00e4\u00f6\u00fc!", "one two three four five six seven eight"]
 # hf and, of it, llama.cpp's converter's model.gguf
-CONVERTED = ("granite", "llama3", "mistral-yarn", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "smollm3")
+CONVERTED = ("gemma2", "granite", "llama3", "ministral3", "mistral-yarn", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "smollm3")
 # nats: what the type of merged weights rounds
 WITHIN = {"f32": 2e-4, "f16": 0.02, "bf16": 0.15, "q8_0": 0.3}
 
@@ -235,8 +235,14 @@ class ExportTest(HoneTest):
 
     def test_a_folder_that_gguf_cannot_say_is_refused(self):
         for family, says in (("mistral", "window"), ("ministral", "ministral"), ("qwen2-window", "sliding_window"),
-                             ("gemma3", "window")):
+                             ("gemma3", "window"), ("qwen3-moe", "qwen3moe, which no GGUF file is made of")):
             self.fails("export", "--model", os.path.join(FAMILIES, family, "hf"), "--format", "gguf", "--out", "out", says=says)
+        # llama.cpp has caps where a file is silent, so that there are none cannot be said
+        capless = self.path("capless")
+        shutil.copytree(os.path.join(FAMILIES, "gemma2", "hf"), capless)
+        config = json.loads(self.read("capless", "config.json"))
+        self.put("capless/config.json", {**config, "attn_logit_softcapping": None})
+        self.fails("export", "--model", capless, "--format", "gguf", "--out", "out", says="soft-caps")
         other = self.path("other")
         shutil.copytree(HF, other)
         tokenizer = json.loads(self.read("other", "tokenizer.json"))
