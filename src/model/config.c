@@ -71,11 +71,11 @@ bool config_add_eos(struct model_config *c, int64_t id, const char *where, struc
 }
 
 /* What the family computes, whichever file it comes from. */
-static struct model_config config_begin(const struct family *fam)
+static struct model_config config_begin(const struct family *fam, double rope_base)
 {
     struct model_config c = {.bos = -1,
                              .rms_eps = fam->rms_eps,
-                             .rope = {{.base = fam->rope_base}},
+                             .rope = {{.base = rope_base}},
                              .qkv_bias = fam->qkv_bias,
                              .out_bias = fam->out_bias,
                              .expert_bias = fam->expert_bias,
@@ -245,14 +245,19 @@ static bool gguf_tokens(const struct gguf *g, struct model_config *c, struct err
     static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
                                        "tokenizer.ggml.eom_token_id"};
     int64_t id = -1;
-    struct str pre = {"", 0};
+    /* where the file is silent, what llama.cpp does: SentencePiece's tokenizers begin with bos, and of the byte-level ones these */
+    static const char *const begin_with_bos[] = {"llama-bpe", "llama3", "llama-v3", "falcon3",
+                                                 "lfm2",      "tekken", "midm-2.0"};
+    struct str model = STR(""), pre = STR("");
 
     if (!gguf_get_int(g, "tokenizer.ggml.bos_token_id", 0, (int64_t)c->vocab - 1, &id, err) ||
+        !gguf_get_str(g, "tokenizer.ggml.model", &model, err) ||
         !gguf_get_str(g, "tokenizer.ggml.pre", &pre, err))
         return false;
     c->bos = (int)id;
-    /* where the file is silent, what llama.cpp does: Llama 3's tokenizer begins with bos, other byte-level ones do not */
-    c->add_bos = str_is(pre, "llama-bpe") || str_is(pre, "llama3") || str_is(pre, "llama-v3");
+    c->add_bos = str_is(model, "llama");
+    for (size_t i = 0; i < COUNT_OF(begin_with_bos); i++)
+        c->add_bos = c->add_bos || str_is(pre, begin_with_bos[i]);
     if (!gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &c->add_bos, err))
         return false;
     c->add_bos = c->add_bos && c->bos >= 0;
@@ -283,7 +288,7 @@ bool config_from_gguf(const struct gguf *g, struct model_config *out, const stru
             "%s: general.architecture is \"%s\", which is not supported; these are: %s",
             gguf_name(g), shown(arch).text, known);
     }
-    struct model_config c = config_begin(fam);
+    struct model_config c = config_begin(fam, 10000); /* llama.cpp's, whatever the family */
     struct gguf_keys k = {.g = g, .arch = fam->gguf_arch};
     char heads[64], kv_heads[64], head_width[64], eps[64], base[64];
     snprintf(heads, sizeof heads, "%s.attention.head_count", k.arch);
@@ -392,20 +397,22 @@ static bool json_shape(const json_t *root, const char *what, const struct family
         !config_json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c->vocab, err) ||
         !config_json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c->n_heads, err))
         return false;
-    c->context = 2048;
-    c->n_kv_heads = c->n_heads;
+    const json_t *kv_heads = json_object_get(root, "num_key_value_heads"),
+                 *head_width = json_object_get(root, "head_dim");
+    c->context = fam->context > 0 ? fam->context : 2048;
+    c->n_kv_heads = kv_heads == NULL && fam->n_kv_heads > 0 ? fam->n_kv_heads : c->n_heads;
     if (!config_json_size(root, "max_position_embeddings", what, false, LIMIT_CONTEXT, &c->context,
                           err) ||
         !config_json_size(root, "num_key_value_heads", what, false, LIMIT_WIDTH, &c->n_kv_heads,
                           err))
         return false;
-    const json_t *head_width = json_object_get(root, "head_dim");
-    if ((head_width == NULL || json_is_null(head_width)) && c->width % c->n_heads != 0)
+    const bool as_class = head_width == NULL && fam->head_width > 0;
+    if (!as_class && (head_width == NULL || json_is_null(head_width)) && c->width % c->n_heads != 0)
         return fail_param(
             err, ERR_INVALID, "num_attention_heads",
             "%s: \"num_attention_heads\" is %zu, which does not divide \"hidden_size\" = %zu", what,
             c->n_heads, c->width);
-    c->head_width = size_max(c->width / c->n_heads, 1);
+    c->head_width = as_class ? fam->head_width : size_max(c->width / c->n_heads, 1);
     return config_json_size(root, "head_dim", what, false, LIMIT_WIDTH, &c->head_width, err) &&
            json_get_double(root, "rms_norm_eps", what, c->rms_eps, &c->rms_eps, err) &&
            config_rope_json(root, what, fam, c, err) &&
@@ -448,7 +455,7 @@ bool config_from_json(const json_t *json, const char *what, struct model_config 
     if (!json_family(json, what, &fam, err))
         return false;
     assert(fam != NULL);
-    struct model_config c = config_begin(fam);
+    struct model_config c = config_begin(fam, fam->rope_base);
     c.norms_add_one = fam->hf_norms_add_one;
     if (!json_fixed(json, what, fam->hf_fixed, err) || !json_shape(json, what, fam, &c, err) ||
         !shape_check(&c, what, &keys, err) ||

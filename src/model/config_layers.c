@@ -56,8 +56,9 @@ static bool windows_read(const json_t *root, const char *what, const struct fami
                          struct model_config *c, struct error *err)
 {
     const json_t *types = json_object_get(root, "layer_types");
-    size_t window = fam->window, every = fam->window_every, from = c->n_layers;
-    bool on = !fam->window_switch;
+    size_t window = fam->window, every = fam->window_every;
+    size_t from = 28; /* as Qwen's classes have it where a file is silent */
+    bool on = true;
 
     if (fam->windows ==
         WINDOWS_NONE) /* a key that says otherwise is refused by the family's list */
@@ -66,7 +67,7 @@ static bool windows_read(const json_t *root, const char *what, const struct fami
         window = 0;
     if (!config_json_size(root, "sliding_window", what, false, LIMIT_CONTEXT, &window, err) ||
         !config_json_size(root, "sliding_window_pattern", what, false, LIMIT_LAYERS, &every, err) ||
-        !json_get_bool(root, "use_sliding_window", what, on, &on, err))
+        (fam->window_switch && !json_get_bool(root, "use_sliding_window", what, false, &on, err)))
         return false;
     if (json_integer_value(json_object_get(root, "max_window_layers")) == 0 &&
         json_is_integer(json_object_get(root, "max_window_layers")))
@@ -91,9 +92,16 @@ static bool no_rope_read(const json_t *list, const char *what, struct model_conf
         return fail_param(err, ERR_INVALID, "no_rope_layers",
                           "%s: \"no_rope_layers\" is %s, a list of %zu numbers was expected", what,
                           json_show(list).text, c->n_layers);
-    for (size_t l = 0; l < c->n_layers; l++)
-        if (json_integer_value(json_array_get(list, l)) == 0)
+    for (size_t l = 0; l < c->n_layers; l++) {
+        const json_t *rotated = json_array_get(list, l);
+
+        if (!json_is_integer(rotated))
+            return fail_param(err, ERR_INVALID, "no_rope_layers",
+                              "%s: \"no_rope_layers\"[%zu] is %s, 0 or 1 was expected", what, l,
+                              json_show(rotated).text);
+        if (json_integer_value(rotated) == 0)
             c->layers[l].rope = ROPE_NONE;
+    }
     return true;
 }
 
@@ -142,7 +150,7 @@ static bool pattern_read(struct gguf_keys *k, const struct family *fam, struct m
 bool config_layers_gguf(struct gguf_keys *k, const struct family *fam, struct model_config *c,
                         struct error *err)
 {
-    int64_t window = 0;
+    int64_t window = (int64_t)fam->gguf_window;
 
     if (!gguf_get_int(k->g, config_gguf_key(k, "attention.sliding_window"), 0,
                       (int64_t)LIMIT_CONTEXT, &window, err) ||

@@ -43,14 +43,33 @@ static bool need(const json_t *rope, const char *key, const char *what, double *
     return config_json_number(rope, key, what, out, err);
 }
 
-static bool llama3_read(const json_t *rope, const char *what, struct rope_spec *r,
-                        struct error *err)
+/* In the rotation's object, or, in older files, beside it; *out stays where it is in neither. */
+static bool original_read(const json_t *root, const json_t *rope, const char *what, double *out,
+                          struct error *err)
+{
+    static const char key[] = "original_max_position_embeddings";
+    double beside = 0;
+
+    if (!config_json_number(root, key, what, &beside, err))
+        return false;
+    if (beside > 0)
+        *out = beside;
+    if (!config_json_number(rope, key, what, out, err))
+        return false;
+    return beside == 0 || *out == beside ||
+           fail_param(err, ERR_INVALID, key,
+                      "%s: \"%s\" is %g, but %g in the rope scaling: one was expected", what, key,
+                      beside, *out);
+}
+
+static bool llama3_read(const json_t *root, const json_t *rope, const char *what,
+                        struct rope_spec *r, struct error *err)
 {
     r->scaling = ROPE_LLAMA3;
     if (!need(rope, "factor", what, &r->factor, err) ||
         !need(rope, "low_freq_factor", what, &r->low, err) ||
         !need(rope, "high_freq_factor", what, &r->high, err) ||
-        !need(rope, "original_max_position_embeddings", what, &r->original, err))
+        !original_read(root, rope, what, &r->original, err))
         return false;
     return r->low < r->high ||
            fail_param(err, ERR_INVALID, "low_freq_factor",
@@ -65,7 +84,8 @@ static double stretched(double scale, double m)
     return scale > 1 ? 0.1 * m * log(scale) + 1 : 1;
 }
 
-static bool yarn_read(const json_t *rope, const char *what, struct rope_spec *r, struct error *err)
+static bool yarn_read(const json_t *root, const json_t *rope, const char *what, struct rope_spec *r,
+                      struct error *err)
 {
     double scale = 0, scale_all = 0;
 
@@ -73,7 +93,7 @@ static bool yarn_read(const json_t *rope, const char *what, struct rope_spec *r,
     r->high = 32;
     r->low = 1;
     if (!need(rope, "factor", what, &r->factor, err) ||
-        !need(rope, "original_max_position_embeddings", what, &r->original, err) ||
+        !original_read(root, rope, what, &r->original, err) ||
         !config_json_number(rope, "beta_fast", what, &r->high, err) ||
         !config_json_number(rope, "beta_slow", what, &r->low, err) ||
         !config_json_number(rope, "mscale", what, &scale, err) ||
@@ -89,14 +109,12 @@ static bool yarn_read(const json_t *rope, const char *what, struct rope_spec *r,
     return config_json_number(rope, "attention_factor", what, &r->attention_factor, err);
 }
 
-/* Phi's: the original context stands beside it in older files. */
 static bool longrope_read(const json_t *root, const json_t *rope, const char *what,
                           const struct model_config *c, struct rope_spec *r, struct error *err)
 {
     r->scaling = ROPE_FACTORS;
     r->n_factors = config_rotary_width(c) / 2;
-    if (!config_json_number(root, "original_max_position_embeddings", what, &r->original, err) ||
-        !config_json_number(rope, "original_max_position_embeddings", what, &r->original, err) ||
+    if (!original_read(root, rope, what, &r->original, err) ||
         !factors_read(rope, "short_factor", what, r->n_factors, r->short_factor, err) ||
         !factors_read(rope, "long_factor", what, r->n_factors, r->long_factor, err))
         return false;
@@ -110,41 +128,6 @@ static bool longrope_read(const json_t *root, const json_t *rope, const char *wh
         return false;
     r->attention_factor = factor > 1 ? sqrt(1 + log(factor) / log(r->original)) : 1;
     return config_json_number(rope, "attention_factor", what, &r->attention_factor, err);
-}
-
-/* One rotation: the object that has its "rope_type", of which "type" is the older name. */
-static bool rotation_read(const json_t *root, const json_t *rope, const char *place,
-                          const char *what, const struct family *fam, const struct model_config *c,
-                          struct rope_spec *r, struct error *err)
-{
-    const json_t *type = json_object_get(rope, "rope_type");
-
-    if (!json_is_object(rope))
-        return fail_param(err, ERR_INVALID, place,
-                          "%s: \"%s\" is %s, an object or null was expected", what, place,
-                          json_kind(rope));
-    if (type == NULL)
-        type = json_object_get(rope, "type");
-    const struct str name = json_str(type);
-    if (!config_json_number(rope, "rope_theta", what, &r->base, err))
-        return false;
-    if (type == NULL ? json_object_get(rope, "factor") == NULL : str_is(name, "default"))
-        return true;
-    if (str_is(name, "longrope") ||
-        (fam->phi_scaling && (str_is(name, "su") || str_is(name, "yarn"))))
-        return longrope_read(root, rope, what, c, r, err);
-    if (str_is(name, "linear")) {
-        r->scaling = ROPE_LINEAR;
-        return need(rope, "factor", what, &r->factor, err);
-    }
-    if (str_is(name, "llama3"))
-        return llama3_read(rope, what, r, err);
-    if (str_is(name, "yarn"))
-        return yarn_read(rope, what, r, err);
-    return fail_param(err, ERR_UNSUPPORTED, place,
-                      "%s: \"%s\" is %s: this rope scaling is not supported (\"default\", "
-                      "\"linear\", \"llama3\", \"yarn\" and \"longrope\" are)",
-                      what, place, json_show(rope).text);
 }
 
 /* "partial_rotary_factor", here or there: the share of a head that is rotated. */
@@ -172,11 +155,68 @@ static bool partial_read(const json_t *from, const char *place, const char *what
     return true;
 }
 
+/* One rotation: the object that has its "rope_type", of which "type" is the older name. */
+static bool rotation_read(const json_t *root, const json_t *rope, const char *place,
+                          const char *what, const struct family *fam, struct model_config *c,
+                          struct rope_spec *r, struct error *err)
+{
+    const json_t *type = json_object_get(rope, "rope_type");
+
+    if (!json_is_object(rope))
+        return fail_param(err, ERR_INVALID, place,
+                          "%s: \"%s\" is %s, an object or null was expected", what, place,
+                          json_kind(rope));
+    if (type == NULL)
+        type = json_object_get(rope, "type");
+    const struct str name = json_str(type);
+    if (!config_json_number(rope, "rope_theta", what, &r->base, err) ||
+        !partial_read(rope, place, what, fam, c, err))
+        return false;
+    if (type == NULL ? json_object_get(rope, "factor") == NULL : str_is(name, "default"))
+        return true;
+    if (str_is(name, "longrope") ||
+        (fam->phi_scaling && (str_is(name, "su") || str_is(name, "yarn"))))
+        return longrope_read(root, rope, what, c, r, err);
+    r->original = (double)c->context; /* where it is not told; of LongRoPE it has to be */
+    if (str_is(name, "linear")) {
+        r->scaling = ROPE_LINEAR;
+        return need(rope, "factor", what, &r->factor, err);
+    }
+    if (str_is(name, "llama3"))
+        return llama3_read(root, rope, what, r, err);
+    if (str_is(name, "yarn"))
+        return yarn_read(root, rope, what, r, err);
+    return fail_param(err, ERR_UNSUPPORTED, place,
+                      "%s: \"%s\" is %s: this rope scaling is not supported (\"default\", "
+                      "\"linear\", \"llama3\", \"yarn\" and \"longrope\" are)",
+                      what, place, json_show(rope).text);
+}
+
 static const json_t *object_at(const json_t *obj, const char *key)
 {
     const json_t *v = json_object_get(obj, key);
 
     return v == NULL || json_is_null(v) ? NULL : v;
+}
+
+/* "rope_scaling" or "rope_parameters": of all layers, or of those with and without a window apart. */
+static bool place_read(const json_t *root, const char *place, const char *what,
+                       const struct family *fam, struct model_config *c, struct error *err)
+{
+    const json_t *rope = object_at(root, place), *global = object_at(rope, "full_attention"),
+                 *local = object_at(rope, "sliding_attention");
+
+    if (rope == NULL)
+        return true;
+    if (global == NULL && local == NULL)
+        return rotation_read(root, rope, place, what, fam, c, &c->rope[0], err);
+    if (c->rope[1].base == 0)
+        return fail_param(err, ERR_UNSUPPORTED, place,
+                          "%s: \"%s\" has rotations for kinds of layers, but those of this family "
+                          "are rotated alike",
+                          what, place);
+    return (global == NULL || rotation_read(root, global, place, what, fam, c, &c->rope[0], err)) &&
+           (local == NULL || rotation_read(root, local, place, what, fam, c, &c->rope[1], err));
 }
 
 /*
@@ -186,42 +226,31 @@ static const json_t *object_at(const json_t *obj, const char *key)
 bool config_rope_json(const json_t *root, const char *what, const struct family *fam,
                       struct model_config *c, struct error *err)
 {
-    static const char *const places[] = {"rope_scaling", "rope_parameters"};
+    const json_t *scaling = object_at(root, "rope_scaling"),
+                 *parameters = object_at(root, "rope_parameters");
+    const bool two =
+        fam->local_rope && fam->window > 0; /* OLMo 2 has but one; in GGUF it may be 3 */
 
+    if (scaling != NULL && parameters != NULL && !json_equal(scaling, parameters))
+        return fail_param(err, ERR_INVALID, "rope_scaling",
+                          "%s: \"rope_scaling\" is %s, but \"rope_parameters\" is another: one of "
+                          "them was expected",
+                          what, json_show(scaling).text);
+    if (two && parameters != NULL && object_at(parameters, "full_attention") == NULL)
+        return fail_param(err, ERR_INVALID, "rope_parameters",
+                          "%s: \"rope_parameters\" is %s, \"full_attention\" was expected in it",
+                          what, json_show(parameters).text);
     if (!config_json_number(root, "rope_theta", what, &c->rope[0].base, err))
         return false;
-    if (fam->local_rope) {
+    if (two) {
         c->rope[1].base = fam->local_rope_base > 0 ? fam->local_rope_base : c->rope[0].base;
-        if (!config_json_number(root, "rope_local_base_freq", what, &c->rope[1].base, err))
+        if (fam->local_rope_base > 0 &&
+            !config_json_number(root, "rope_local_base_freq", what, &c->rope[1].base, err))
             return false;
     }
-    if (fam->partial_rotary && !partial_read(root, "config.json", what, fam, c, err))
-        return false;
-    for (size_t i = 0; i < COUNT_OF(places); i++) {
-        const json_t *rope = object_at(root, places[i]),
-                     *global = object_at(rope, "full_attention"),
-                     *local = object_at(rope, "sliding_attention");
-
-        if (rope == NULL)
-            continue;
-        if (!json_is_object(rope))
-            return fail_param(err, ERR_INVALID, places[i],
-                              "%s: \"%s\" is %s, an object or null was expected", what, places[i],
-                              json_kind(rope));
-        const bool two = fam->local_rope && (global != NULL || local != NULL);
-        if (!partial_read(rope, places[i], what, fam, c, err))
-            return false;
-        if (!two && !rotation_read(root, rope, places[i], what, fam, c, &c->rope[0], err))
-            return false;
-        if (!two && fam->local_rope && fam->local_rope_base == 0)
-            c->rope[1].base = c->rope[0].base;
-        if (two && ((global != NULL &&
-                     !rotation_read(root, global, places[i], what, fam, c, &c->rope[0], err)) ||
-                    (local != NULL &&
-                     !rotation_read(root, local, places[i], what, fam, c, &c->rope[1], err))))
-            return false;
-    }
-    return true;
+    return (!fam->partial_rotary || partial_read(root, "config.json", what, fam, c, err)) &&
+           place_read(root, "rope_scaling", what, fam, c, err) &&
+           place_read(root, "rope_parameters", what, fam, c, err);
 }
 
 /* --- GGUF */

@@ -36,7 +36,9 @@ struct family {
      * (x[j], x[j + D/2], as Hugging Face has them) become neighbours.
      */
     bool gguf_interleaves;
-    double rms_eps, rope_base; /* where a file is silent, as the family's reference assumes */
+    /* Where a folder is silent, as transformers' class has them; 0: 2048, as many as heads, width / heads. */
+    double rms_eps, rope_base;
+    size_t context, n_kv_heads, head_width;
     /* How it computes: fields of model_config that its files do not tell. */
     bool qkv_bias, out_bias, expert_bias, sinks;
     enum qk_norm qk_norm;
@@ -47,6 +49,7 @@ struct family {
     /* Windows and rotations: where files have them. */
     enum windows windows;
     size_t window, window_every; /* where a folder is silent */
+    size_t gguf_window;          /* where a GGUF file is */
     bool window_switch;          /* only with "use_sliding_window" */
     bool local_rope;             /* layers with a window have a rotation of their own */
     double local_rope_base;      /* 0: as the others' */

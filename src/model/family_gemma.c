@@ -49,6 +49,9 @@ const struct family family_gemma3 = {
     .hf_class = "Gemma3ForCausalLM",
     .rms_eps = 1e-6,
     .rope_base = 1000000,
+    .context = 131072,
+    .n_kv_heads = 4,
+    .head_width = 256,
     .hf_tied = true,
     .qk_norm = QK_NORM_HEAD,
     .norm_place = NORM_BOTH,
@@ -113,12 +116,16 @@ const struct family family_gemma2 = {
     .hf_class = "Gemma2ForCausalLM",
     .rms_eps = 1e-6,
     .rope_base = 10000,
+    .context = 8192,
+    .n_kv_heads = 4,
+    .head_width = 256,
     .hf_tied = true,
     .norm_place = NORM_BOTH,
     .activation = ACT_GELU_TANH,
     .hf_norms_add_one = true,
     .windows = WINDOWS_BUT_EVERY,
     .window = 4096,
+    .gguf_window = 4096, /* files from before llama.cpp had windows */
     .window_every = 2,
     .hf_more = gemma2_hf_more,
     .gguf_more = gemma2_gguf_more,
@@ -127,7 +134,10 @@ const struct family family_gemma2 = {
     .gguf_fixed =
         (const struct fixed_key[]){
             GGUF_FIXED_COMMON, GGUF_FIXED_DENSE, GGUF_FIXED_YARN, GGUF_FIXED_SCALES, {0}},
-    .hf_fixed =
-        (const struct fixed_key[]){
-            HF_FIXED_COMMON, HF_FIXED_BIAS, HF_FIXED_GELU, HF_FIXED_PARTIAL, {0}},
+    .hf_fixed = (const struct fixed_key[]){HF_FIXED_COMMON,
+                                           HF_FIXED_BIAS,
+                                           HF_FIXED_GELU,
+                                           HF_FIXED_PARTIAL,
+                                           HF_FIXED_PATTERN("2"),
+                                           {0}},
 };

@@ -33,6 +33,7 @@ const struct family family_granite = {
     .gguf_interleaves = true,
     .rms_eps = 1e-6,
     .rope_base = 10000,
+    .context = 2048,
     .hf_more = hf_more,
     .gguf_more = gguf_more,
     .gguf_tensor = {GGUF_PLAIN_NAMES},

@@ -22,13 +22,13 @@ const struct family family_llama = {
     .gguf_interleaves = true,
     .rms_eps = 1e-6, /* both as in transformers' LlamaConfig */
     .rope_base = 10000,
+    .context = 2048,
     .gguf_tensor = {GGUF_PLAIN_NAMES},
     .hf_tensor = {HF_PLAIN_NAMES},
     .gguf_fixed = gguf_fixed,
     .hf_fixed = hf_fixed,
 };
 
-/* "use_sliding_window" is off in all that were released. */
 const struct family family_smollm3 = {
     .name = "smollm3",
     .gguf_arch = "smollm3",
@@ -37,14 +37,12 @@ const struct family family_smollm3 = {
     .gguf_interleaves = true,
     .rms_eps = 1e-6,
     .rope_base = 2000000,
+    .context = 32768,
+    .n_kv_heads = 4,
     .hf_tied = true,
-    .windows = WINDOWS_FROM,
-    .window_switch = true,
     .no_rope_every = 4,
     .gguf_tensor = {GGUF_PLAIN_NAMES},
     .hf_tensor = {HF_PLAIN_NAMES},
     .gguf_fixed = gguf_fixed,
-    .hf_fixed =
-        (const struct fixed_key[]){
-            HF_FIXED_EVERYWHERE, HF_FIXED_BIAS, HF_FIXED_SILU, HF_FIXED_PARTIAL, {0}},
+    .hf_fixed = hf_fixed,
 };

@@ -7,8 +7,12 @@
 #include "model/config_internal.h"
 #include "model/family_names.h"
 
-static const struct fixed_key hf_fixed[] = {
-    HF_FIXED_EVERYWHERE, HF_FIXED_BIAS, HF_FIXED_SILU, HF_FIXED_PARTIAL, {0}};
+static const struct fixed_key hf_fixed[] = {HF_FIXED_EVERYWHERE,
+                                            HF_FIXED_BIAS,
+                                            HF_FIXED_SILU,
+                                            HF_FIXED_PARTIAL,
+                                            HF_FIXED_PATTERN("null"),
+                                            {0}};
 
 const struct family family_mistral = {
     .name = "mistral",
@@ -16,6 +20,8 @@ const struct family family_mistral = {
     .hf_class = "MistralForCausalLM",
     .rms_eps = 1e-6,
     .rope_base = 10000,
+    .context = 131072,
+    .n_kv_heads = 8,
     .windows = WINDOWS_ALL,
     .window = 4096,
     .hf_tensor = {HF_PLAIN_NAMES},
@@ -28,6 +34,8 @@ const struct family family_ministral = {
     .hf_class = "MinistralForCausalLM",
     .rms_eps = 1e-6,
     .rope_base = 10000,
+    .context = 131072,
+    .n_kv_heads = 8,
     .windows = WINDOWS_BUT_EVERY,
     .window = 4096,
     .hf_tensor = {HF_PLAIN_NAMES},
@@ -68,7 +76,10 @@ const struct family family_ministral3 = {
     .hf_type = "ministral3",
     .hf_class = "Ministral3ForCausalLM",
     .rms_eps = 1e-5,
-    .rope_base = 1000000,
+    .rope_base = 10000,
+    .context = 262144,
+    .n_kv_heads = 8,
+    .head_width = 128,
     .windows = WINDOWS_ALL,
     .hf_more = hf_more,
     .gguf_more = gguf_more,

@@ -97,6 +97,10 @@
     {                                                                                              \
         "sliding_window", "null", "sliding windows"                                                \
     }
+#define HF_FIXED_PATTERN(every)                                                                    \
+    {                                                                                              \
+        "sliding_window_pattern", every, "other patterns of windows"                               \
+    }
 #define HF_FIXED_PARTIAL                                                                           \
     {                                                                                              \
         "partial_rotary_factor", "1", "partial rotations"                                          \

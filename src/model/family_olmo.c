@@ -10,12 +10,11 @@
         HF_QK_NORM_NAMES, [W_ATTN_POST_NORM] = "model.layers.#.post_attention_layernorm",          \
                           [W_FFN_POST_NORM] = "model.layers.#.post_feedforward_layernorm"
 
-static const struct fixed_key hf_fixed[] = {HF_FIXED_EVERYWHERE,
-                                            HF_FIXED_BIAS,
-                                            HF_FIXED_SILU,
-                                            HF_FIXED_PARTIAL,
-                                            {"clip_qkv", "null", "clamped values"},
-                                            {0}};
+#define HF_FIXED_OLMO                                                                              \
+    HF_FIXED_EVERYWHERE, HF_FIXED_BIAS, HF_FIXED_SILU, HF_FIXED_PARTIAL,                           \
+    {                                                                                              \
+        "clip_qkv", "null", "clamped values"                                                       \
+    }
 
 const struct family family_olmo2 = {
     .name = "olmo2",
@@ -23,7 +22,8 @@ const struct family family_olmo2 = {
     .hf_type = "olmo2",
     .hf_class = "Olmo2ForCausalLM",
     .rms_eps = 1e-5,
-    .rope_base = 500000,
+    .rope_base = 10000,
+    .context = 2048,
     .qk_norm = QK_NORM_WIDTH,
     .norm_place = NORM_BEHIND,
     .windows = WINDOWS_BUT_EVERY, /* of GGUF files with a window: OLMo 3 */
@@ -33,7 +33,7 @@ const struct family family_olmo2 = {
                     GGUF_POST_NORM_NAMES},
     .hf_tensor = {HF_OLMO_NAMES},
     .gguf_fixed = (const struct fixed_key[]){GGUF_FIXED_EVERYWHERE, GGUF_FIXED_SCALES, {0}},
-    .hf_fixed = hf_fixed,
+    .hf_fixed = (const struct fixed_key[]){HF_FIXED_OLMO, HF_FIXED_WINDOWS, {0}},
 };
 
 const struct family family_olmo3 = {
@@ -42,6 +42,7 @@ const struct family family_olmo3 = {
     .hf_class = "Olmo3ForCausalLM",
     .rms_eps = 1e-5,
     .rope_base = 500000,
+    .context = 2048,
     .qk_norm = QK_NORM_WIDTH,
     .norm_place = NORM_BEHIND,
     .windows = WINDOWS_BUT_EVERY,
@@ -49,5 +50,5 @@ const struct family family_olmo3 = {
     .window_every = 4,
     .local_rope = true,
     .hf_tensor = {HF_OLMO_NAMES},
-    .hf_fixed = hf_fixed,
+    .hf_fixed = (const struct fixed_key[]){HF_FIXED_OLMO, HF_FIXED_PATTERN("4"), {0}},
 };

@@ -15,6 +15,7 @@ const struct family family_phi3 = {
     .hf_class = "Phi3ForCausalLM",
     .rms_eps = 1e-5,
     .rope_base = 10000,
+    .context = 4096,
     .windows = WINDOWS_ALL,
     .partial_rotary = true,
     .phi_scaling = true,

@@ -184,6 +184,13 @@ static bool rope_factors_read(struct model_files *f, struct error *err)
     struct gguf_keys k = {.g = f->gguf, .arch = f->family->gguf_arch};
 
     struct str type = STR("");
+    double attn_factor = 1;
+    if (!config_gguf_number(&k, "rope.scaling.attn_factor", &attn_factor, err))
+        return false;
+    if (small == NULL && attn_factor != 1)
+        return fail_param(err, ERR_UNSUPPORTED, k.key,
+                          "%s: %s is %g, only 1 is supported without rope_factors_short.weight",
+                          f->path, k.key, attn_factor);
     if (!gguf_get_str(f->gguf, config_gguf_key(&k, "rope.scaling.type"), &type, err))
         return false;
     if (freqs == NULL && small == NULL && large == NULL)
@@ -202,10 +209,10 @@ static bool rope_factors_read(struct model_files *f, struct error *err)
     if (freqs != NULL)
         return factors_read(f, freqs, r->short_factor, err) &&
                factors_read(f, freqs, r->long_factor, err);
+    r->attention_factor = attn_factor;
     return factors_read(f, small, r->short_factor, err) &&
            factors_read(f, large, r->long_factor, err) &&
-           config_gguf_number(&k, "rope.scaling.original_context_length", &r->original, err) &&
-           config_gguf_number(&k, "rope.scaling.attn_factor", &r->attention_factor, err);
+           config_gguf_number(&k, "rope.scaling.original_context_length", &r->original, err);
 }
 
 static bool template_read(struct model_files *f, struct error *err)

@@ -4,8 +4,11 @@
 #include "model/config.h"
 #include "model/family.h"
 #include "model/gguf_bytes.h"
+#include "support/golden.h"
 #include "support/support.h"
 #include "text/json.h"
+
+#include <math.h>
 
 static struct arena arena;
 static struct error err;
@@ -70,6 +73,82 @@ static void a_config_is_read_with_the_family_s_defaults(void **state)
     assert_int_equal(c.n_eos, 0);
     ASSERT_OK(reads("{\"drop\":[\"num_key_value_heads\",\"architectures\"]}", &c));
     assert_int_equal(c.n_kv_heads, 4);
+}
+
+/* A rotation against frequencies and, last, an attention factor. */
+static void assert_rotation(const struct model_config *c, const struct rope_spec *r,
+                            const json_t *want)
+{
+    const size_t width = config_rotary_width(c), n = width / 2;
+    double *got = ARENA_ARRAY(&arena, double, n + 1);
+
+    assert_int_equal(json_array_size(want), n + 1);
+    got[n] = rope_frequencies(r, width, c->context, got);
+    for (size_t i = 0; i <= n; i++) {
+        const double x = json_number_value(json_array_get(want, i));
+
+        ASSERT_NEAR(got[i], x, 2e-6 * x);
+    }
+}
+
+static double or_one(double scale)
+{
+    return scale > 0 ? scale : 1;
+}
+
+static void assert_as_expected(const struct model_config *c, const json_t *want)
+{
+    const json_t *rotations = json_object_get(want, "rotations"),
+                 *windows = json_object_get(want, "windows"),
+                 *rotated = json_object_get(want, "rotated");
+    const size_t n_rotations = json_array_size(rotations);
+
+    for (size_t i = 0; i < n_rotations; i++)
+        assert_rotation(c, &c->rope[i], json_array_get(rotations, i));
+    assert_int_equal(json_array_size(windows), c->n_layers);
+    for (size_t l = 0; l < c->n_layers; l++) {
+        const struct layer_kind layer = c->layers[l];
+        const bool is_rotated = json_integer_value(json_array_get(rotated, l)) != 0;
+
+        assert_int_equal(layer.windowed ? c->window : 0,
+                         json_integer_value(json_array_get(windows, l)));
+        assert_int_equal(layer.rope, !is_rotated                         ? ROPE_NONE
+                                     : layer.windowed && n_rotations > 1 ? 1
+                                                                         : 0);
+    }
+    assert_int_equal(c->head_width, json_number_at(want, "head"));
+    assert_int_equal(c->n_kv_heads, json_number_at(want, "kv_heads"));
+    assert_int_equal(c->context, json_number_at(want, "context"));
+    assert_true(c->rms_eps == json_number_at(want, "eps"));
+    assert_int_equal(c->tied_head, json_is_true(json_object_get(want, "tied")));
+    assert_int_equal(c->shares_of_all, json_is_true(json_object_get(want, "shares_of_all")));
+    ASSERT_NEAR(c->attention_scale > 0 ? c->attention_scale : 1 / sqrt((double)c->head_width),
+                json_number_at(want, "attention_scale"), 1e-7);
+    assert_true(or_one(c->residual_scale) == json_number_at(want, "residual_scale"));
+    assert_true(or_one(c->logit_divisor) == json_number_at(want, "logit_divisor"));
+    assert_true(c->score_cap == json_number_at(want, "score_cap"));
+    assert_true(c->logit_cap == json_number_at(want, "logit_cap"));
+}
+
+static void configs_are_understood_as_transformers_does(void **state)
+{
+    json_t *cases = golden_json("configs/cases.json");
+    const struct family *family;
+    const json_t *one;
+    size_t i;
+
+    (void)state;
+    assert_true(json_array_size(cases) > 100);
+    json_array_foreach(cases, i, one)
+    {
+        const json_t *config = json_object_get(one, "config");
+        struct model_config c;
+
+        print_message("             case %zu: %s\n", i, json_show(config).text);
+        ASSERT_OK(config_from_json(config, "config.json", &c, &family, &err));
+        assert_as_expected(&c, json_object_get(one, "expected"));
+    }
+    json_decref(cases);
 }
 
 static void what_a_config_says_beats_the_defaults(void **state)
@@ -157,6 +236,19 @@ static void numbers_that_contradict_each_other_are_refused(void **state)
                    "rms_norm_eps is 0, a number between 0 and 1");
     ASSERT_REFUSED("{\"rms_norm_eps\":-1e-5}", ERR_INVALID, "rms_norm_eps is -1e-05");
     ASSERT_REFUSED("{\"rope_theta\":0.5}", ERR_INVALID, "rope_theta is 0.5, a number of 1 or more");
+    ASSERT_REFUSED("{\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2},\"rope_parameters\":{"
+                   "\"rope_type\":\"default\",\"rope_theta\":5e5}}",
+                   ERR_INVALID, "but \"rope_parameters\" is another: one of them was expected");
+    ASSERT_REFUSED(
+        "{\"original_max_position_embeddings\":32,\"rope_scaling\":{\"rope_type\":\"yarn\","
+        "\"factor\":2,\"original_max_position_embeddings\":64}}",
+        ERR_INVALID, "is 32, but 64 in the rope scaling: one was expected");
+    ASSERT_REFUSED("{\"model_type\":\"gemma3_text\",\"drop\":[\"architectures\"],"
+                   "\"rope_parameters\":{\"rope_theta\":5e4}}",
+                   ERR_INVALID, "\"full_attention\" was expected in it");
+    ASSERT_REFUSED("{\"model_type\":\"smollm3\",\"drop\":[\"architectures\"],"
+                   "\"no_rope_layers\":[1,true,0]}",
+                   ERR_INVALID, "\"no_rope_layers\"[1] is true, 0 or 1 was expected");
     ASSERT_REFUSED("{\"eos_token_id\":320}", ERR_INVALID,
                    "\"eos_token_id\" is 320, an id from 0 to 319 was expected");
     ASSERT_REFUSED("{\"eos_token_id\":-1}", ERR_INVALID,
@@ -199,33 +291,52 @@ static void what_is_not_offered_is_refused_by_name(void **state)
                    "\"factor\" of the rope scaling is nothing, a number was expected");
     ASSERT_REFUSED("{\"rope_parameters\":{\"partial_rotary_factor\":0.25}}", ERR_UNSUPPORTED,
                    "a partial rotation");
+    ASSERT_REFUSED("{\"rope_parameters\":{\"full_attention\":{\"rope_theta\":5.0}}}",
+                   ERR_UNSUPPORTED, "\"rope_parameters\" has rotations for kinds of layers");
+#define OF(family) "\"model_type\":\"" family "\",\"drop\":[\"architectures\"],"
+    ASSERT_REFUSED("{" OF("smollm3") "\"use_sliding_window\":true,\"sliding_window\":9}",
+                   ERR_UNSUPPORTED, "\"sliding_window\" is 9, only null is supported");
+    ASSERT_REFUSED("{" OF("olmo2") "\"sliding_window\":9}", ERR_UNSUPPORTED,
+                   "\"sliding_window\" is 9, only null is supported");
+    ASSERT_REFUSED("{" OF("gemma2") "\"sliding_window_pattern\":3}", ERR_UNSUPPORTED,
+                   "\"sliding_window_pattern\" is 3, only 2 is supported");
+    ASSERT_REFUSED("{" OF("olmo3") "\"rope_parameters\":{\"sliding_attention\":{"
+                                   "\"partial_rotary_factor\":0.5},\"full_attention\":{}}}",
+                   ERR_UNSUPPORTED, "a partial rotation");
 }
 
 /* --- GGUF keys */
 
-/* A right file, without the keys named by without (NULL ends them), for more keys to be added. */
-static struct gguf_bytes keys_but(const char *without)
+/* A right file of an architecture, without the key named by without, for more keys to be added. */
+static struct gguf_bytes keys_of(const char *arch, const char *without)
 {
     static const struct {
         const char *key;
         uint32_t value;
-    } numbers[] = {{"llama.block_count", 3},          {"llama.embedding_length", 64},
-                   {"llama.feed_forward_length", 96}, {"llama.context_length", 512},
-                   {"llama.attention.head_count", 4}, {"llama.attention.head_count_kv", 2}};
-    static const char eps[] = "llama.attention.layer_norm_rms_epsilon",
-                      arch[] = "general.architecture";
+    } numbers[] = {{"block_count", 3},          {"embedding_length", 64},
+                   {"feed_forward_length", 96}, {"context_length", 512},
+                   {"attention.head_count", 4}, {"attention.head_count_kv", 2}};
+    const char *eps = arena_printf(&arena, "%s.attention.layer_norm_rms_epsilon", arch);
     struct gguf_bytes w = gguf_bytes_new(3);
 
-    if (strcmp(without, arch) != 0)
-        gguf_bytes_text(&w, arch, "llama");
-    for (size_t i = 0; i < COUNT_OF(numbers); i++)
-        if (strcmp(without, numbers[i].key) != 0)
-            gguf_bytes_u32(&w, numbers[i].key, numbers[i].value);
+    if (strcmp(without, "general.architecture") != 0)
+        gguf_bytes_text(&w, "general.architecture", arch);
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        const char *key = arena_printf(&arena, "%s.%s", arch, numbers[i].key);
+
+        if (strcmp(without, key) != 0)
+            gguf_bytes_u32(&w, key, numbers[i].value);
+    }
     if (strcmp(without, eps) != 0)
         gguf_bytes_f32(&w, eps, 1e-5f);
     if (strcmp(without, "token_embd.weight") != 0)
         gguf_bytes_tensor(&w, "token_embd.weight", 0, 2, (uint64_t[]){64, 320}, 64 * 320 * 4);
     return w;
+}
+
+static struct gguf_bytes keys_but(const char *without)
+{
+    return keys_of("llama", without);
 }
 
 static bool reads_gguf(struct gguf_bytes *w, struct model_config *out)
@@ -299,21 +410,48 @@ static void gguf_s_keys_are_read(void **state)
     assert_int_equal(c.eos[1], 4);
 }
 
-static void llama_3_s_tokenizer_begins_with_bos_unless_told_otherwise(void **state)
+static void tokenizers_that_begin_with_bos_do_unless_told_otherwise(void **state)
 {
-    (void)state;
+    static const struct {
+        const char *model, *pre;
+        bool begins;
+    } kinds[] = {{"gpt2", "llama-bpe", true},
+                 {"gpt2", "tekken", true},
+                 {"llama", "default", true}, /* SentencePiece's */
+                 {"gpt2", "qwen2", false}};
     struct model_config c;
 
-    for (int told = 0; told < 2; told++) {
-        struct gguf_bytes w = keys_but("");
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        for (int told = 0; told < 2; told++) {
+            struct gguf_bytes w = keys_but("");
 
-        gguf_bytes_text(&w, "tokenizer.ggml.pre", "llama-bpe");
-        gguf_bytes_u32(&w, "tokenizer.ggml.bos_token_id", 1);
-        if (told)
-            gguf_bytes_bool(&w, "tokenizer.ggml.add_bos_token", 0);
-        ASSERT_OK(reads_gguf(&w, &c));
-        assert_int_equal(c.add_bos, !told);
+            gguf_bytes_text(&w, "tokenizer.ggml.model", kinds[i].model);
+            gguf_bytes_text(&w, "tokenizer.ggml.pre", kinds[i].pre);
+            gguf_bytes_u32(&w, "tokenizer.ggml.bos_token_id", 1);
+            if (told)
+                gguf_bytes_bool(&w, "tokenizer.ggml.add_bos_token", !kinds[i].begins);
+            ASSERT_OK(reads_gguf(&w, &c));
+            assert_int_equal(c.add_bos, kinds[i].begins != told);
+        }
     }
+}
+
+/* Where transformers' classes have other values than llama.cpp, each counts for its own files. */
+static void where_gguf_is_silent_llama_cpp_s_values_count(void **state)
+{
+    struct gguf_bytes w = keys_of("gemma3", "");
+    struct model_config c;
+
+    (void)state;
+    ASSERT_OK(reads_gguf(&w, &c));
+    assert_true(c.rope[0].base == 10000 && c.rope[1].base == 10000);
+    assert_int_equal(c.window, 0);
+    w = keys_of("gemma2", "");
+    ASSERT_OK(reads_gguf(&w, &c));
+    assert_int_equal(c.window, 4096);
+    assert_true(c.layers[0].windowed && !c.layers[1].windowed);
+    assert_true(c.score_cap == 50 && c.logit_cap == 30);
 }
 
 static void a_missing_or_mistyped_key_of_gguf_is_named(void **state)
@@ -466,12 +604,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_config_is_read_with_the_family_s_defaults),
+        cmocka_unit_test(configs_are_understood_as_transformers_does),
         cmocka_unit_test(what_a_config_says_beats_the_defaults),
         cmocka_unit_test(a_missing_or_mistyped_key_is_named),
         cmocka_unit_test(numbers_that_contradict_each_other_are_refused),
         cmocka_unit_test(what_is_not_offered_is_refused_by_name),
         cmocka_unit_test(gguf_s_keys_are_read),
-        cmocka_unit_test(llama_3_s_tokenizer_begins_with_bos_unless_told_otherwise),
+        cmocka_unit_test(tokenizers_that_begin_with_bos_do_unless_told_otherwise),
+        cmocka_unit_test(where_gguf_is_silent_llama_cpp_s_values_count),
         cmocka_unit_test(a_missing_or_mistyped_key_of_gguf_is_named),
         cmocka_unit_test(numbers_of_gguf_that_contradict_each_other_are_refused),
         cmocka_unit_test(what_is_not_offered_in_gguf_is_refused_by_name),

@@ -397,6 +397,10 @@ static void a_tensor_that_no_weight_is_refuses_the_model(void **state)
     gguf_bytes_text(&w, "llama.rope.scaling.type", "longrope");
     ASSERT_REFUSED(put_gguf(w), ERR_INVALID, "rope_factors_long.weight are missing");
     w = tiny_gguf(&(struct tiny){0});
+    gguf_bytes_f32(&w, "llama.rope.scaling.attn_factor", 1.5f);
+    ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED,
+                   "llama.rope.scaling.attn_factor is 1.5, only 1 is supported without");
+    w = tiny_gguf(&(struct tiny){0});
     gguf_bytes_tensor(&w, "rope_factors_long.weight", 0, 1, (uint64_t[]){8}, 32);
     ASSERT_REFUSED(put_gguf(w), ERR_UNSUPPORTED, "one of rope_factors_short.weight and");
     w = tiny_gguf(&(struct tiny){0});
