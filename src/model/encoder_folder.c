@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/limits.h"
+#include "model/config_internal.h"
 #include "model/encoder_internal.h"
 #include "model/safetensors.h"
 #include "model/shown.h"
@@ -11,19 +12,6 @@
 #include <math.h>
 
 /* --- config.json */
-
-static bool size_of_key(const json_t *root, const char *key, const char *what, int64_t def,
-                        size_t max, size_t *out, struct error *err)
-{
-    int64_t v;
-
-    if (def == 0 && json_object_get(root, key) == NULL)
-        return fail_param(err, ERR_INVALID, key, "%s: \"%s\" is missing", what, key);
-    if (!json_get_int(root, key, what, def, 1, (int64_t)max, &v, err))
-        return false;
-    *out = (size_t)v;
-    return true;
-}
 
 /* A key that makes another model of it must be absent, null or this. */
 static bool fixed_text(const json_t *root, const char *key, const char *only, const char *what,
@@ -70,16 +58,17 @@ static bool type_check(const json_t *root, const char *what, struct error *err)
 bool encoder_config_from_json(const struct json_t *root, const char *what,
                               struct encoder_config *out, struct error *err)
 {
-    struct encoder_config c = {.pooling = POOL_MEAN};
+    struct encoder_config c = {.types = 2, .pooling = POOL_MEAN};
 
     if (!type_check(root, what, err) ||
-        !size_of_key(root, "num_hidden_layers", what, 0, LIMIT_LAYERS, &c.n_layers, err) ||
-        !size_of_key(root, "hidden_size", what, 0, LIMIT_WIDTH, &c.width, err) ||
-        !size_of_key(root, "num_attention_heads", what, 0, LIMIT_WIDTH, &c.n_heads, err) ||
-        !size_of_key(root, "intermediate_size", what, 0, LIMIT_WIDTH, &c.hidden, err) ||
-        !size_of_key(root, "vocab_size", what, 0, LIMIT_VOCAB, &c.vocab, err) ||
-        !size_of_key(root, "max_position_embeddings", what, 0, LIMIT_CONTEXT, &c.positions, err) ||
-        !size_of_key(root, "type_vocab_size", what, 2, LIMIT_WIDTH, &c.types, err) ||
+        !config_json_size(root, "num_hidden_layers", what, true, LIMIT_LAYERS, &c.n_layers, err) ||
+        !config_json_size(root, "hidden_size", what, true, LIMIT_WIDTH, &c.width, err) ||
+        !config_json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c.n_heads, err) ||
+        !config_json_size(root, "intermediate_size", what, true, LIMIT_WIDTH, &c.hidden, err) ||
+        !config_json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c.vocab, err) ||
+        !config_json_size(root, "max_position_embeddings", what, true, LIMIT_CONTEXT, &c.positions,
+                          err) ||
+        !config_json_size(root, "type_vocab_size", what, false, LIMIT_WIDTH, &c.types, err) ||
         !json_get_double(root, "layer_norm_eps", what, 1e-12, &c.eps, err) ||
         !fixed_text(root, "hidden_act", "gelu", what, err) ||
         !fixed_text(root, "position_embedding_type", "absolute", what, err) ||

@@ -317,6 +317,7 @@ static void a_config_that_is_no_encoder_s_is_refused_by_name(void **state)
         {"position_embedding_type", "\"relative_key\"", ERR_UNSUPPORTED, "only \"absolute\""},
         {"is_decoder", "true", ERR_UNSUPPORTED, "this BERT decodes"},
         {"num_hidden_layers", NULL, ERR_INVALID, "\"num_hidden_layers\" is missing"},
+        {"num_attention_heads", "null", ERR_INVALID, "\"num_attention_heads\" is null"},
         {"num_hidden_layers", "4", ERR_INVALID,
          "the tensor bert.encoder.layer.3.attention.self.query.weight is missing"},
         {"num_hidden_layers", "2", ERR_UNSUPPORTED, "16 tensors beside the 37 of a BERT encoder"},
