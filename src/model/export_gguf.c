@@ -44,12 +44,11 @@ static bool blocks_fit(const struct export_options *o, const struct merged_tenso
                       t->name, t->from.cols, export_dtype_name(o->dtype), block);
 }
 
-bool gguf_plan_merged(const struct export_options *o, struct arena *a, struct gguf_plan *out,
-                      struct error *err)
+static bool plan_merged(const struct export_options *o, struct arena *a, struct gguf_plan *out,
+                        struct error *err)
 {
     const struct model_files *files = o->files;
 
-    *out = (struct gguf_plan){0};
     if (files->gguf == NULL)
         return gguf_plan_of_folder(o, a, out, err);
     out->n = files->n_tensors;
@@ -88,16 +87,23 @@ static bool plan_write(const struct export_options *o, const struct gguf_plan *p
     return ok;
 }
 
-bool export_gguf(const struct export_options *o, const char *dir, struct error *err)
+const struct gguf_export gguf_merged = {"model.gguf", plan_merged};
+
+bool gguf_planned(const struct gguf_export *e, const struct export_options *o, const char *dir,
+                  gguf_plan_fn *then, struct error *err)
 {
     struct arena a = {0};
-    struct gguf_plan plan;
-    const bool ok = gguf_plan_merged(o, &a, &plan, err) &&
-                    plan_write(o, &plan, file_join(&a, dir, "model.gguf"), err);
+    struct gguf_plan plan = {0};
+    const bool ok = e->plan(o, &a, &plan, err) && then(o, &plan, file_join(&a, dir, e->file), err);
 
     gguf_head_release(&plan.head);
     arena_release(&a);
     return ok;
+}
+
+bool export_gguf(const struct export_options *o, const char *dir, struct error *err)
+{
+    return gguf_planned(&gguf_merged, o, dir, plan_write, err);
 }
 
 /* ---- adapters ---- */
@@ -148,14 +154,13 @@ static void lora_tensors(const struct model_files *files, const struct lora_grou
     }
 }
 
-bool gguf_plan_lora(const struct export_options *o, struct arena *a, struct gguf_plan *out,
-                    struct error *err)
+static bool plan_lora(const struct export_options *o, struct arena *a, struct gguf_plan *out,
+                      struct error *err)
 {
     const struct family *family = o->files->family;
     struct gguf_head *h = &out->head;
     size_t n;
 
-    *out = (struct gguf_plan){0};
     if (family->gguf_arch == NULL)
         return fail(err, ERR_UNSUPPORTED, "llama.cpp has no %s models, so no adapters of them",
                     family->name);
@@ -175,16 +180,11 @@ bool gguf_plan_lora(const struct export_options *o, struct arena *a, struct gguf
     return true;
 }
 
+const struct gguf_export gguf_lora = {"adapter.gguf", plan_lora};
+
 bool export_gguf_lora(const struct export_options *o, const char *dir, struct error *err)
 {
-    struct arena a = {0};
-    struct gguf_plan plan;
-    const bool ok = gguf_plan_lora(o, &a, &plan, err) &&
-                    plan_write(o, &plan, file_join(&a, dir, "adapter.gguf"), err);
-
-    gguf_head_release(&plan.head);
-    arena_release(&a);
-    return ok;
+    return gguf_planned(&gguf_lora, o, dir, plan_write, err);
 }
 
 /* ---- and back ---- */

@@ -65,13 +65,20 @@ struct gguf_plan {
     struct merged_tensor *merged; /* [n], or NULL where all have data */
     size_t n;
 };
-/* The plans of export_gguf and export_gguf_lora; they live in a, but for the head, which is released also if that fails. */
-MUST_CHECK bool gguf_plan_merged(const struct export_options *o, struct arena *a,
-                                 struct gguf_plan *out, struct error *err);
-MUST_CHECK bool gguf_plan_lora(const struct export_options *o, struct arena *a,
-                               struct gguf_plan *out, struct error *err);
+/* What export_gguf and export_gguf_lora make: a file's name and the plan of it, which lives in a, but for the head. */
+struct gguf_export {
+    const char *file;
+    bool (*plan)(const struct export_options *o, struct arena *a, struct gguf_plan *out,
+                 struct error *err);
+};
+extern const struct gguf_export gguf_merged, gguf_lora;
+/* Makes the plan, does something with it and the file in dir, and releases it. */
+typedef bool gguf_plan_fn(const struct export_options *o, const struct gguf_plan *p,
+                          const char *path, struct error *err);
+MUST_CHECK bool gguf_planned(const struct gguf_export *e, const struct export_options *o,
+                             const char *dir, gguf_plan_fn *then, struct error *err);
 
-/* gguf_plan_merged of a base in a folder (export_gguf_folder.c); and the tokenizer's keys of its files (export_vocab.c). */
+/* The plan of gguf_merged for a base in a folder (export_gguf_folder.c); and the tokenizer's keys of its files (export_vocab.c). */
 MUST_CHECK bool gguf_plan_of_folder(const struct export_options *o, struct arena *a,
                                     struct gguf_plan *out, struct error *err);
 MUST_CHECK bool vocab_put(const struct export_options *o, struct arena *a, struct gguf_head *h,

@@ -206,24 +206,10 @@ static bool plan_same(const struct export_options *o, const struct gguf_plan *p,
 
 bool export_gguf_same(const struct export_options *o, const char *dir, struct error *err)
 {
-    struct arena a = {0};
-    struct gguf_plan plan;
-    const bool ok = gguf_plan_merged(o, &a, &plan, err) &&
-                    plan_same(o, &plan, file_join(&a, dir, "model.gguf"), err);
-
-    gguf_head_release(&plan.head);
-    arena_release(&a);
-    return ok;
+    return gguf_planned(&gguf_merged, o, dir, plan_same, err);
 }
 
 bool export_gguf_lora_same(const struct export_options *o, const char *dir, struct error *err)
 {
-    struct arena a = {0};
-    struct gguf_plan plan;
-    const bool ok = gguf_plan_lora(o, &a, &plan, err) &&
-                    plan_same(o, &plan, file_join(&a, dir, "adapter.gguf"), err);
-
-    gguf_head_release(&plan.head);
-    arena_release(&a);
-    return ok;
+    return gguf_planned(&gguf_lora, o, dir, plan_same, err);
 }
