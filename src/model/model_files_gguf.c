@@ -59,6 +59,15 @@ static bool not_gguf(const char *path, struct str s, struct error *err)
                 kind == NULL ? "" : " and looks like ", kind == NULL ? "" : kind);
 }
 
+static bool as_many(const struct model_files *f, const char *key, size_t n, size_t n_tokens,
+                    struct error *err)
+{
+    return n == n_tokens ||
+           fail(err, ERR_INVALID,
+                "%s: tokenizer.ggml.%s has %zu entries, but tokenizer.ggml.tokens has %zu", f->path,
+                key, n, n_tokens);
+}
+
 static bool tokenizer_read(struct model_files *f, struct error *err)
 {
     const struct gguf *g = f->gguf;
@@ -86,18 +95,9 @@ static bool tokenizer_read(struct model_files *f, struct error *err)
              f->path, n_tokens, LIMIT_VOCAB);
         goto done;
     }
-    if (types != NULL && n_types != n_tokens) {
-        fail(err, ERR_INVALID,
-             "%s: tokenizer.ggml.token_type has %zu entries, but tokenizer.ggml.tokens has %zu",
-             f->path, n_types, n_tokens);
+    if ((types != NULL && !as_many(f, "token_type", n_types, n_tokens, err)) ||
+        (scores != NULL && !as_many(f, "scores", n_scores, n_tokens, err)))
         goto done;
-    }
-    if (scores != NULL && n_scores != n_tokens) {
-        fail(err, ERR_INVALID,
-             "%s: tokenizer.ggml.scores has %zu entries, but tokenizer.ggml.tokens has %zu",
-             f->path, n_scores, n_tokens);
-        goto done;
-    }
     if (removes && str_is(spec.model, "llama")) {
         fail_param(err, ERR_UNSUPPORTED, "tokenizer.ggml.remove_extra_whitespaces",
                    "%s: tokenizer.ggml.remove_extra_whitespaces is not offered with the tokenizer "
