@@ -541,6 +541,16 @@ static void what_is_not_offered_in_gguf_is_refused_by_name(void **state)
     ASSERT_GGUF_REFUSED(
         w, ERR_UNSUPPORTED,
         "llama.rope.dimension_count is 8; only the width of keys, 16, is supported");
+    for (uint32_t width = 15; width <= 18; width += 3) { /* odd, wider than a head */
+        w = keys_of("phi3", "");
+        gguf_bytes_u32(&w, "phi3.rope.dimension_count", width);
+        ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED, "phi3.rope.dimension_count is 1");
+    }
+    w = keys_of("gemma3", "");
+    gguf_bytes_u32(&w, "gemma3.attention.sliding_window", 4);
+    buf_put(gguf_bytes_array(&w, "gemma3.attention.sliding_window_pattern", GGUF_BOOL, 2), "\1\0",
+            2);
+    ASSERT_GGUF_REFUSED(w, ERR_INVALID, "sliding_window_pattern has 2 entries, 3 were expected");
     w = keys_but("");
     gguf_bytes_u32(&w, "llama.attention.value_length", 8);
     ASSERT_GGUF_REFUSED(w, ERR_UNSUPPORTED,

@@ -393,7 +393,7 @@ static void arrays_nest_only_so_deep(void **state)
     (void)state;
     struct gguf *g = NULL;
 
-    for (int depth = GGUF_MAX_DEPTH; depth <= 1000; depth += 996) {
+    for (int depth = GGUF_MAX_DEPTH; depth <= 1000; depth += depth == GGUF_MAX_DEPTH ? 1 : 995) {
         struct gguf_bytes w = small();
         struct buf *b = gguf_bytes_array(&w, "nest", GGUF_ARRAY, 1);
 

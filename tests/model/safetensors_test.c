@@ -343,6 +343,9 @@ static void an_index_and_its_shards_must_agree(void **state)
         sharded(dir, "b", "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"1.safetensors\"}}");
     ASSERT_FAILS(safetensors_open(path, &s, &err), ERR_INVALID,
                  "the tensor \"b\" is not in 1.safetensors");
+    path = sharded(dir, "b", "{\"weight_map\":{\"a\":\"2.safetensors\",\"b\":\"1.safetensors\"}}");
+    ASSERT_FAILS(safetensors_open(path, &s, &err), ERR_INVALID,
+                 "the tensor \"a\" is not in 2.safetensors");
     path = sharded(dir, "b", "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"3.safetensors\"}}");
     ASSERT_FAILS(safetensors_open(path, &s, &err), ERR_NOT_FOUND, "3.safetensors");
     path = sharded(dir, "b", "{\"weight_map\":{\"a\":\"../1.safetensors\"}}");
