@@ -11,7 +11,7 @@
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are mapped and read as they lie");
 
-static const struct dtype_info infos[N_DTYPES] = {
+static const struct dtype_info infos[N_DTYPES + 1] = {
     [DTYPE_F32] = {"F32", 1, 4, .least = 0},
     [DTYPE_F16] = {"F16", 1, 2, .least = 0},
     [DTYPE_BF16] = {"BF16", 1, 2, .least = 0},
@@ -30,11 +30,12 @@ static const struct dtype_info infos[N_DTYPES] = {
     [DTYPE_MXFP4] = {"MXFP4", 32, 17, .least = -12},
     [DTYPE_F8_E4M3] = {"F8_E4M3", 1, 1, .least = 0},
     [DTYPE_F8_E5M2] = {"F8_E5M2", 1, 1, .least = 0},
+    [DTYPE_U8] = {"U8", 1, 1, .least = 0},
 };
 
 const struct dtype_info *dtype_info(enum dtype t)
 {
-    assert((unsigned)t < N_DTYPES);
+    assert((unsigned)t <= N_DTYPES);
     return &infos[t];
 }
 
@@ -367,6 +368,10 @@ void dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst)
         for (size_t i = 0; i < n; i++)
             dst[i] = f16_to_f32((uint16_t)(p[i] << 8));
         return;
+    case DTYPE_U8:
+        for (size_t i = 0; i < n; i++)
+            dst[i] = p[i];
+        return;
     default:
         for (size_t i = 0; i < n; i += info->block, p += info->block_bytes) {
             dtype_whole(t, p, &block);
@@ -375,9 +380,59 @@ void dtype_to_f32(enum dtype t, const void *src, size_t n, float *dst)
     }
 }
 
+/* Values of a block of 32 as pairs become the low nibbles of the first half, and the high ones of the second. */
+static void pairs_parted(const uint8_t *from, uint8_t to[16])
+{
+    for (int i = 0; i < 16; i++) {
+        const int shift = i % 2 * 4;
+
+        to[i] = (uint8_t)((from[i / 2] >> shift & 15) | (from[8 + i / 2] >> shift & 15) << 4);
+    }
+}
+
+/* The block that value k of row i begins, of a matrix that is not plain. */
+static void block_gather(const struct matrix_view *m, size_t i, size_t k, uint8_t *to)
+{
+    const struct dtype_info *info = dtype_info(m->dtype);
+    const size_t row = m->row_order != NULL ? m->row_order[i] : i,
+                 row_step = m->row_step != 0 ? m->row_step : m->cols,
+                 col_step = m->col_step != 0 ? m->col_step : 1,
+                 at = (row * row_step + k * col_step) / info->block;
+    const uint8_t *data = m->data;
+
+    if (m->exponents != NULL) {
+        to[0] = m->exponents[at];
+        pairs_parted(data + at * 16, to + 1);
+    } else if (info->block_bytes == 2) { /* the usual size, and one that the compiler knows */
+        memcpy(to, data + at * 2, 2);
+    } else {
+        memcpy(to, data + at * info->block_bytes, info->block_bytes);
+    }
+}
+
+const void *matrix_row_packed(const struct matrix_view *m, size_t i, void *room)
+{
+    const struct dtype_info *info = dtype_info(m->dtype);
+    uint8_t *to = room;
+
+    if (matrix_is_plain(m))
+        return matrix_row(m, i);
+    for (size_t k = 0; k < m->cols; k += info->block, to += info->block_bytes)
+        block_gather(m, i, k, to);
+    return room;
+}
+
 void matrix_row_to_f32(const struct matrix_view *m, size_t i, float *dst)
 {
-    dtype_to_f32(m->dtype, matrix_row(m, i), m->cols, dst);
+    const size_t block = dtype_info(m->dtype)->block;
+    uint8_t one[256]; /* longer than any block */
+
+    if (matrix_is_plain(m))
+        dtype_to_f32(m->dtype, matrix_row(m, i), m->cols, dst);
+    for (size_t k = 0; !matrix_is_plain(m) && k < m->cols; k += block) {
+        block_gather(m, i, k, one);
+        dtype_to_f32(m->dtype, one, block, dst + k);
+    }
     for (size_t k = 0; m->scale != NULL && k < m->cols; k++)
         dst[k] = dst[k] * matrix_scale(m, i, k);
 }

@@ -37,7 +37,9 @@ enum dtype {
     DTYPE_MXFP4,   /* 32 values: e u8, 32 q e2m1;            x = 2^(e - 128) (2 q) */
     DTYPE_F8_E4M3, /* a byte: sign, 4 bits of exponent, 3 of fraction; NaN but no infinity (OCP's FP8, "fn" in torch) */
     DTYPE_F8_E5M2, /* a byte: the upper half of an F16 */
-    N_DTYPES
+    N_DTYPES,
+    DTYPE_U8 =
+        N_DTYPES /* bytes, of which no weight is: what safetensors make MXFP4 of, matrix_view's exponents */
 };
 
 struct dtype_info {
@@ -89,15 +91,32 @@ struct matrix_view {
     const uint32_t *row_order;
     const struct weight_scale *scale; /* by rows of data; NULL: the values are as they lie */
     size_t scale_row;                 /* of the scales that data begins with */
+    /* Values from a row to the next, and from a column to the next where there are no blocks; 0: rows lie one behind the other, values
+       side by side. So a matrix may be every other row of another, or lie transposed. */
+    size_t row_step, col_step;
+    /*
+     * Of MXFP4 as safetensors keep it (OpenAI's gpt-oss): e of each block, and at data the blocks' 16 bytes alone, whose nibbles are
+     * pairs: byte i has the values 2 i (low) and 2 i + 1. NULL: ggml's blocks, where it has i and 16 + i.
+     */
+    const uint8_t *exponents;
 };
 
-/* Row i (0..rows-1), packed: cols values for dtype_to_f32. */
+/* Whether rows are packed values side by side, so that matrix_row is all there is to a row. */
+static inline bool matrix_is_plain(const struct matrix_view *m)
+{
+    return m->row_step == 0 && m->col_step == 0 && m->exponents == NULL;
+}
+
+/* Row i (0..rows-1) of a plain one, packed: cols values for dtype_to_f32. */
 static inline const void *matrix_row(const struct matrix_view *m, size_t i)
 {
     const size_t at = m->row_order != NULL ? m->row_order[i] : i;
 
     return (const char *)m->data + at * dtype_bytes(m->dtype, m->cols);
 }
+
+/* Row i of any, packed, block by block as the format has them: put together in room, which has a row's dtype_bytes, unless it lies so. */
+const void *matrix_row_packed(const struct matrix_view *m, size_t i, void *room);
 
 /* What value (i, k) is times. */
 static inline float matrix_scale(const struct matrix_view *m, size_t i, size_t k)

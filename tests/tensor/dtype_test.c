@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/reader.h"
 #include "base/sha256.h"
+#include "support/numbers.h"
 #include "support/support.h"
 #include "tensor/dtype.h"
 #include "text/json.h"
@@ -206,6 +207,74 @@ static void a_row_of_fp8_is_times_the_factors_of_its_blocks(void **state)
     assert_true(x[0] == 1 && x[4] == 1);
 }
 
+/* As OpenAI's gpt-oss is kept: e2m1 in pairs, exponents apart; here every other row of a matrix of two blocks a row. */
+static void mxfp4_in_pairs_is_ggml_s(void **state)
+{
+    static const float e2m1[] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6};
+    uint8_t pairs[6][2][16], exponents[6][2], room[2 * 17], again[17];
+    float x[64], of_packed[64];
+    struct dice d = {11};
+
+    (void)state;
+    for (size_t row = 0; row < 6; row++)
+        for (size_t b = 0; b < 2; b++) {
+            exponents[row][b] = (uint8_t)(row == 0 ? b : dice_below(&d, 254));
+            for (size_t i = 0; i < 16; i++)
+                pairs[row][b][i] = (uint8_t)dice_roll(&d);
+        }
+    for (size_t part = 0; part < 2; part++) {
+        const struct matrix_view m = {.dtype = DTYPE_MXFP4,
+                                      .rows = 3,
+                                      .cols = 64,
+                                      .data = pairs[part],
+                                      .row_step = 2 * 64,
+                                      .exponents = exponents[part]};
+
+        for (size_t i = 0; i < 3; i++) {
+            const size_t row = 2 * i + part;
+
+            matrix_row_to_f32(&m, i, x);
+            for (size_t k = 0; k < 64; k++) {
+                const unsigned n = pairs[row][k / 32][k % 32 / 2] >> k % 2 * 4 & 15;
+                const double is = ldexp((double)e2m1[n & 7], exponents[row][k / 32] - 127);
+
+                assert_true((double)x[k] == (n & 8 ? -is : is));
+            }
+            assert_ptr_equal(matrix_row_packed(&m, i, room), room);
+            dtype_to_f32(DTYPE_MXFP4, room, 64, of_packed);
+            assert_memory_equal(of_packed, x, sizeof x);
+            for (size_t k = 0; k < 16; k++) /* values 0, 1, ... are the low nibbles */
+                again[1 + k] = (uint8_t)((pairs[row][0][k / 2] >> k % 2 * 4 & 15) |
+                                         (pairs[row][0][8 + k / 2] >> k % 2 * 4 & 15) << 4);
+            again[0] = exponents[row][0];
+            assert_memory_equal(again, room, sizeof again);
+        }
+    }
+}
+
+static void rows_and_columns_may_lie_apart(void **state)
+{
+    static const float values[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}; /* 4 rows of 3 */
+    static const uint32_t order[] = {1, 0};
+    struct matrix_view m = {
+        .dtype = DTYPE_F32, .rows = 2, .cols = 3, .data = values, .row_step = 6};
+    float x[4], room[4];
+
+    (void)state;
+    matrix_row_to_f32(&m, 1, x); /* every other row */
+    assert_true(x[0] == 6 && x[1] == 7 && x[2] == 8);
+    m.row_order = order;
+    matrix_row_to_f32(&m, 1, x);
+    assert_true(x[0] == 0 && x[1] == 1 && x[2] == 2);
+    m = (struct matrix_view){
+        .dtype = DTYPE_F32, .rows = 3, .cols = 4, .data = values, .row_step = 1, .col_step = 3};
+    assert_ptr_equal(matrix_row_packed(&m, 1, room), room); /* a column */
+    assert_true(room[0] == 1 && room[1] == 4 && room[2] == 7 && room[3] == 10);
+    m = (struct matrix_view){.dtype = DTYPE_F32, .rows = 4, .cols = 3, .data = values};
+    assert_ptr_equal(matrix_row_packed(&m, 1, room), &values[3]);
+    assert_true(matrix_is_plain(&m));
+}
+
 static void the_reference_s_own_quantisation_reads_back_within_its_step(void **state)
 {
     static const enum dtype types[] = {DTYPE_F16,  DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0,
@@ -367,6 +436,8 @@ int main(void)
         cmocka_unit_test(every_scale_that_is_finite_means_what_the_reference_says),
         cmocka_unit_test(every_byte_of_fp8_means_what_its_bits_say),
         cmocka_unit_test(a_row_of_fp8_is_times_the_factors_of_its_blocks),
+        cmocka_unit_test(mxfp4_in_pairs_is_ggml_s),
+        cmocka_unit_test(rows_and_columns_may_lie_apart),
         cmocka_unit_test(the_reference_s_own_quantisation_reads_back_within_its_step),
         cmocka_unit_test(bytes_may_stand_at_any_address),
         cmocka_unit_test(every_half_widens_exactly),

@@ -174,6 +174,47 @@ static void rows_are_taken_in_their_order(void **state)
     }
 }
 
+/* The same panels as of a matrix that lies plainly: every other row, and transposed. */
+static void rows_that_lie_apart_are_put_together(void **state)
+{
+    static const enum dtype types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F8_E4M3, DTYPE_Q4_1};
+    enum { ROWS = 37, COLS = 64 };
+    struct dice d = {7};
+    struct error err = {0};
+
+    (void)state;
+    for (size_t t = 0; t < 2 * COUNT_OF(types); t++) {
+        const enum dtype type = types[t / 2];
+        const size_t size = dtype_info(type)->block_bytes, row = dtype_bytes(type, COLS);
+        unsigned char *plain = random_blocks(&d, type, ROWS, COLS), *apart = calloc(2 * ROWS, row);
+        struct matrix_view w = {.dtype = type, .rows = ROWS, .cols = COLS, .data = plain}, v = w;
+        struct packed want, got;
+        struct arena a = {0};
+
+        if (t % 2 == 1 && dtype_info(type)->block > 1) { /* blocks are not transposed */
+            free(plain);
+            free(apart);
+            continue;
+        }
+        for (size_t i = 0; i < ROWS; i++) {
+            if (t % 2 == 0)
+                memcpy(apart + 2 * i * row, plain + i * row, row);
+            for (size_t k = 0; t % 2 == 1 && k < COLS; k++)
+                memcpy(apart + (k * ROWS + i) * size, plain + (i * COLS + k) * size, size);
+        }
+        v.data = apart;
+        v.row_step = t % 2 == 0 ? 2 * COLS : 1;
+        v.col_step = t % 2 == 0 ? 0 : ROWS;
+        ASSERT_OK(pack_matrix(&w, &a, &want, "plain", &err) &&
+                  pack_matrix(&v, &a, &got, "apart", &err));
+        assert_int_equal(want.panel_bytes, got.panel_bytes);
+        assert_memory_equal(want.data, got.data, want.n_panels * want.panel_bytes);
+        arena_release(&a);
+        free(plain);
+        free(apart);
+    }
+}
+
 static void the_number_of_threads_changes_no_byte(void **state)
 {
     struct dice d = {3};
@@ -248,6 +289,7 @@ int main(void)
         cmocka_unit_test(matrices_of_any_height_keep_their_values),
         cmocka_unit_test(fp8_is_kept_with_the_factors_of_its_blocks),
         cmocka_unit_test(rows_are_taken_in_their_order),
+        cmocka_unit_test(rows_that_lie_apart_are_put_together),
         cmocka_unit_test(the_number_of_threads_changes_no_byte),
         cmocka_unit_test(changing_floats_are_packed_anew),
         cmocka_unit_test(memory_that_cannot_be_had_is_an_error_that_names_the_weight),

@@ -74,13 +74,14 @@ size_t pack_bytes(enum dtype t, size_t n, size_t k)
 struct packing {
     const struct matrix_view *w;
     struct packed *out;
+    unsigned char
+        *room; /* of rows that are put together: [parallel_threads(), row_bytes]; NULL: none is */
+    size_t row_bytes;
 };
 
-static void put_plain(const struct matrix_view *w, size_t row, size_t j, size_t size,
+static void put_plain(const struct matrix_view *w, const unsigned char *src, size_t j, size_t size,
                       unsigned char *panel)
 {
-    const unsigned char *src = matrix_row(w, row);
-
     for (size_t k = 0; k < w->cols; k++)
         memcpy(panel + (k * PANEL + j) * size, src + k * size, size);
 }
@@ -158,11 +159,11 @@ static void put_q2(const struct dtype_info *t, const struct whole_block *b, size
     }
 }
 
-static void put_blocks(const struct matrix_view *w, size_t row, size_t j, unsigned char *panel)
+static void put_blocks(const struct matrix_view *w, const unsigned char *src, size_t j,
+                       unsigned char *panel)
 {
     const struct dtype_info *t = dtype_info(w->dtype);
     const enum pack_kind kind = kind_of(w->dtype);
-    const unsigned char *src = matrix_row(w, row);
     struct whole_block b;
 
     for (size_t k = 0; k < w->cols; k += t->block, src += t->block_bytes) {
@@ -180,10 +181,9 @@ static void put_blocks(const struct matrix_view *w, size_t row, size_t j, unsign
     }
 }
 
-static void put_f8(const struct matrix_view *w, size_t row, size_t j, struct pack_f8 *panel)
+static void put_f8(const struct matrix_view *w, size_t row, const uint8_t *src, size_t j,
+                   struct pack_f8 *panel)
 {
-    const uint8_t *src = matrix_row(w, row);
-
     for (size_t k = 0; k < w->cols; k++) {
         panel[k / 16].d[j] = matrix_scale(w, row, k / 16 * 16);
         panel[k / 16].q[k % 16][j] = src[k];
@@ -191,10 +191,9 @@ static void put_f8(const struct matrix_view *w, size_t row, size_t j, struct pac
 }
 
 /* Rare, so that no panel knows it. */
-static void put_e5m2(const struct matrix_view *w, size_t row, size_t j, float *panel)
+static void put_e5m2(const struct matrix_view *w, size_t row, const uint8_t *src, size_t j,
+                     float *panel)
 {
-    const uint8_t *src = matrix_row(w, row);
-
     for (size_t k = 0; k < w->cols; k++) {
         dtype_to_f32(w->dtype, src + k, 1, &panel[k * PANEL + j]);
         panel[k * PANEL + j] *= matrix_scale(w, row, k);
@@ -207,26 +206,29 @@ static void pack_panel(void *ctx, size_t p, int thread)
     const struct matrix_view *w = job->w;
     unsigned char *panel = job->out->data + p * job->out->panel_bytes;
 
-    (void)thread;
     for (size_t j = 0; j < PANEL && p * PANEL + j < w->rows; j++) {
         const size_t row = p * PANEL + j;
+        const unsigned char *src =
+            job->room == NULL
+                ? matrix_row(w, row)
+                : matrix_row_packed(w, row, job->room + (size_t)thread * job->row_bytes);
 
         switch (w->dtype) {
         case DTYPE_F32:
-            put_plain(w, row, j, 4, panel);
+            put_plain(w, src, j, 4, panel);
             break;
         case DTYPE_F16:
         case DTYPE_BF16:
-            put_plain(w, row, j, 2, panel);
+            put_plain(w, src, j, 2, panel);
             break;
         case DTYPE_F8_E4M3:
-            put_f8(w, row, j, (struct pack_f8 *)(void *)panel);
+            put_f8(w, row, src, j, (struct pack_f8 *)(void *)panel);
             break;
         case DTYPE_F8_E5M2:
-            put_e5m2(w, row, j, (float *)(void *)panel);
+            put_e5m2(w, row, src, j, (float *)(void *)panel);
             break;
         default:
-            put_blocks(w, row, j, panel);
+            put_blocks(w, src, j, panel);
         }
     }
 }
@@ -247,11 +249,18 @@ static bool take_room(enum pack_kind kind, size_t n, size_t k, struct arena *a, 
 bool pack_matrix(const struct matrix_view *w, struct arena *a, struct packed *out, const char *name,
                  struct error *err)
 {
-    struct packing job = {.w = w, .out = out};
+    struct packing job = {.w = w, .out = out, .row_bytes = dtype_bytes(w->dtype, w->cols)};
+    struct arena scratch = {0};
 
     if (!take_room(kind_of(w->dtype), w->rows, w->cols, a, out, name, err))
         return false;
+    if (!matrix_is_plain(w)) {
+        job.room = arena_try(&scratch, (size_t)parallel_threads(), job.row_bytes, name, err);
+        if (job.room == NULL)
+            return false;
+    }
     parallel_for(out->n_panels, pack_panel, &job);
+    arena_release(&scratch);
     return true;
 }
 
