@@ -397,6 +397,7 @@ static bool json_shape(const json_t *root, const char *what, const struct family
         !config_json_size(root, "vocab_size", what, true, LIMIT_VOCAB, &c->vocab, err) ||
         !config_json_size(root, "num_attention_heads", what, true, LIMIT_WIDTH, &c->n_heads, err))
         return false;
+    c->hidden_of_dense = c->hidden;
     const json_t *kv_heads = json_object_get(root, "num_key_value_heads"),
                  *head_width = json_object_get(root, "head_dim");
     c->context = fam->context > 0 ? fam->context : 2048;

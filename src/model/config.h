@@ -57,8 +57,10 @@ struct model_config {
     size_t n_kv_heads; /* K, divides H */
     size_t head_width; /* D, even */
     size_t hidden;     /* F, of one expert where there are several */
-    size_t vocab;      /* V, rows of the embedding; the tokenizer may have fewer ids */
-    size_t context;    /* positions the model was made for */
+    size_t
+        hidden_of_dense; /* config.json's for layers without experts: computed with by none, but GGUF has a key for it */
+    size_t vocab;   /* V, rows of the embedding; the tokenizer may have fewer ids */
+    size_t context; /* positions the model was made for */
     double rms_eps;
     struct rope_spec rope[2];
     size_t

@@ -157,6 +157,11 @@ bool merged_tensors(const struct export_options *o, struct arena *a, struct merg
     return true;
 }
 
+enum dtype merged_folder_dtype(const struct export_options *o, const struct merged_tensor *t)
+{
+    return t->from.dtype == DTYPE_U8 ? DTYPE_U8 : o->dtype;
+}
+
 /* Blocks of 32 as ggml's reference rounds them: the largest value becomes 127. */
 static void q8_0_from_f32(const float *x, size_t n, uint8_t *out)
 {
@@ -206,10 +211,21 @@ static void row_make(void *ctx, size_t unit, int thread)
 {
     struct block *b = ctx;
     const size_t row = b->first + unit, cols = b->t->from.cols;
+    const struct matrix_view *base =
+        b->t->parts != NULL ? &b->t->parts[row / b->t->part_rows] : &b->t->from;
+    const size_t at = b->t->parts != NULL ? row % b->t->part_rows : row;
     const struct adapter *a = b->o->adapter;
     float *x = b->row + (size_t)thread * cols;
+    char *out = b->out + unit * b->row_bytes;
 
-    matrix_row_to_f32(&b->t->from, row, x);
+    if (b->dtype == base->dtype && base->scale == NULL && b->t->group.n == 0) {
+        const void *as_it_is = matrix_row_packed(base, at, out);
+
+        if (as_it_is != out)
+            memcpy(out, as_it_is, b->row_bytes);
+        return;
+    }
+    matrix_row_to_f32(base, at, x);
     if (b->t->group.n > 0) {
         size_t b_row;
         const struct lora_part *p =
@@ -223,7 +239,7 @@ static void row_make(void *ctx, size_t unit, int thread)
                 x[k] += by * from[k];
         }
     }
-    if (!row_round(b->dtype, x, cols, b->out + unit * b->row_bytes))
+    if (!row_round(b->dtype, x, cols, out))
         atomic_store(&b->overflowed, true);
 }
 

@@ -67,17 +67,21 @@ const char *torch_name(enum dtype t)
     return t == DTYPE_F32 ? "float32" : t == DTYPE_F16 ? "float16" : "bfloat16";
 }
 
-static bool config_write(const struct export_options *o, const char *dir, struct arena *a,
-                         struct error *err)
+static bool config_write(const struct export_options *o, const struct merged_tensor *merged,
+                         size_t n, const char *dir, struct arena *a, struct error *err)
 {
     json_t *config = NULL;
+    bool quantised = false;
 
     if (!json_read_file(file_join(a, o->files->path, "config.json"), &config, err))
         return false;
     /* the older of its two names is read by every version */
     json_object_del(config, "dtype");
     json_object_set_new(config, "torch_dtype", json_string(torch_name(o->dtype)));
-    json_object_del(config, "quantization_config"); /* FP8's: the weights are plain now */
+    for (size_t i = 0; i < n; i++)
+        quantised = quantised || merged_folder_dtype(o, &merged[i]) == DTYPE_U8;
+    if (!quantised) /* FP8's, of weights that are plain now; what is MXFP4 stays so */
+        json_object_del(config, "quantization_config");
     const bool ok = json_put(config, file_join(a, dir, "config.json"), err);
     json_decref(config);
     return ok;
@@ -94,12 +98,16 @@ static bool fill(void *ctx, size_t i, struct file *f, struct error *err)
 {
     const struct shards *s = ctx;
 
-    return merged_write(s->o, &s->merged[s->first + i], s->o->dtype, f, err);
+    const struct merged_tensor *t = &s->merged[s->first + i];
+
+    return merged_write(s->o, t, merged_folder_dtype(s->o, t), f, err);
 }
 
 static size_t bytes_of(const struct shards *s, size_t i)
 {
-    return dtype_bytes(s->o->dtype, s->merged[i].from.rows * s->merged[i].from.cols);
+    const struct merged_tensor *t = &s->merged[i];
+
+    return dtype_bytes(merged_folder_dtype(s->o, t), t->from.rows * t->from.cols);
 }
 
 /* The first tensor that is not in the shard that begins with first. */
@@ -168,7 +176,7 @@ bool export_folder(const struct export_options *o, const char *dir, struct error
     size_t n = 0;
     bool ok = folder_tensors(o, &a, &merged, &n, err) &&
               (o->files->safetensors != NULL
-                   ? files_copy(o, dir, &a, err) && config_write(o, dir, &a, err)
+                   ? files_copy(o, dir, &a, err) && config_write(o, merged, n, dir, &a, err)
                    : made_files(o, dir, err));
 
     assert(o->dtype == DTYPE_F32 || o->dtype == DTYPE_F16 || o->dtype == DTYPE_BF16);
@@ -177,8 +185,9 @@ bool export_folder(const struct export_options *o, const char *dir, struct error
             .o = o, .merged = merged, .tensors = ARENA_ARRAY(&a, struct safetensor, n), .n = n};
 
         for (size_t i = 0; i < n; i++) {
-            s.tensors[i] = (struct safetensor){
-                .name = merged[i].name, .dtype = o->dtype, .n_dims = merged[i].n_dims};
+            s.tensors[i] = (struct safetensor){.name = merged[i].name,
+                                               .dtype = merged_folder_dtype(o, &merged[i]),
+                                               .n_dims = merged[i].n_dims};
             memcpy(s.tensors[i].dims, merged[i].dims, sizeof merged[i].dims);
         }
         ok = weights_write(&s, dir, &a, err);

@@ -88,6 +88,15 @@ static void rope_put(struct keys *k, const struct model_config *c)
     }
 }
 
+/* As the converter says it of a file with experts in MXFP4. */
+static uint32_t file_type(const struct export_options *o)
+{
+    const bool mxfp4 = o->files->config.n_experts > 0 &&
+                       model_files_expert(o->files, W_GATE, 0, 0).dtype == DTYPE_MXFP4;
+
+    return mxfp4 && o->dtype != DTYPE_Q8_0 ? 38 : gguf_file_type(o->dtype);
+}
+
 /* Which layers have one. */
 static void put_windows(struct keys *k, const struct model_config *c)
 {
@@ -109,11 +118,16 @@ static void config_put(const struct export_options *o, struct keys *k)
     put_size(k, "block_count", c->n_layers);
     put_size(k, "context_length", c->context);
     put_size(k, "embedding_length", c->width);
-    put_size(k, "feed_forward_length", c->hidden);
+    put_size(k, "feed_forward_length", c->hidden_of_dense);
     put_size(k, "attention.head_count", c->n_heads);
     put_size(k, "attention.head_count_kv", c->n_kv_heads);
     rope_put(k, c);
     put_number(k, "attention.layer_norm_rms_epsilon", c->rms_eps);
+    if (c->n_experts > 0) {
+        put_size(k, "expert_count", c->n_experts);
+        put_size(k, "expert_used_count", c->n_chosen);
+        put_size(k, "expert_feed_forward_length", c->hidden);
+    }
     put_size(k, "attention.key_length", c->head_width);
     put_size(k, "attention.value_length", c->head_width);
     if (gguf_family(o->files)->gguf_interleaves) { /* what the converter's LlamaModel adds */
@@ -192,6 +206,10 @@ static const char *difference(const struct model_config *x, const struct model_c
         {rotations_same(&x->rope[0], &y->rope[0]), "the rotation"},
         {x->rope[1].base == 0 || rotations_same(&x->rope[1], &y->rope[1]),
          "the rotation of layers with a window"},
+        {x->n_experts == y->n_experts && x->n_chosen == y->n_chosen && x->hidden == y->hidden,
+         "the experts"},
+        {x->n_experts == 0 || x->shares_of_all == y->shares_of_all,
+         "the shares of experts, which are of a softmax over all (\"norm_topk_prob\" false),"},
         {x->qkv_bias == y->qkv_bias && x->qk_norm == y->qk_norm && x->norm_place == y->norm_place &&
              x->activation == y->activation,
          "norms, biases or the activation"},
@@ -275,6 +293,22 @@ static uint32_t *row_order(const struct model_config *c, struct arena *a, struct
     return order;
 }
 
+static void tensor_add(struct making *m, const struct merged_tensor *t, enum dtype dtype)
+{
+    const size_t n = m->plan->n++;
+
+    m->plan->merged[n] = *t;
+    m->plan->tensors[n] =
+        (struct gguf_tensor){.name = t->name, .dtype = dtype, .n_dims = t->n_dims};
+    memcpy(m->plan->tensors[n].dims, t->dims, t->n_dims * sizeof *t->dims);
+}
+
+/* The type that is asked for, or where its blocks do not divide a row F16. */
+static enum dtype matrix_dtype(const struct making *m, size_t cols)
+{
+    return cols % dtype_info(m->o->dtype)->block == 0 ? m->o->dtype : DTYPE_F16;
+}
+
 /* A vector, in F32; norms that are to be added to 1 are. */
 static bool vector_add(struct making *m, const char *name, const struct matrix_view *from,
                        bool is_norm, struct error *err)
@@ -295,25 +329,41 @@ static bool vector_add(struct making *m, const char *name, const struct matrix_v
     return true;
 }
 
-static void matrix_add(struct making *m, const char *name, struct matrix_view from,
-                       const struct lora_group *group)
+/* The experts of a layer, whichever way they lie in the folder: a tensor of gate, of up and of down. What is MXFP4 stays so. */
+static bool experts_add(struct making *m, size_t layer, struct error *err)
 {
-    const size_t n = m->plan->n++;
-    const bool fits = from.cols % dtype_info(m->o->dtype)->block == 0;
+    const struct model_files *f = m->o->files;
+    const size_t n = f->config.n_experts;
 
-    m->plan->merged[n] = (struct merged_tensor){
-        .name = name, .n_dims = 2, .dims = {from.rows, from.cols}, .from = from};
-    if (group != NULL)
-        m->plan->merged[n].group = *group;
-    m->plan->tensors[n] = (struct gguf_tensor){.name = name,
-                                               .dtype = fits ? m->o->dtype : DTYPE_F16,
-                                               .n_dims = 2,
-                                               .dims = {from.rows, from.cols}};
+    for (size_t p = 0; n > 0 && p < 3; p++) {
+        struct matrix_view *parts = arena_try(m->a, n, sizeof *parts, "the list of experts", err);
+        char *name = arena_alloc(m->a, 128);
+
+        if (parts == NULL)
+            return false;
+        for (size_t e = 0; e < n; e++)
+            parts[e] = model_files_expert(f, (enum weight_name)((size_t)W_GATE + p), layer, e);
+        struct merged_tensor t = {.name = name,
+                                  .n_dims = 3,
+                                  .dims = {n, parts->rows, parts->cols},
+                                  .from = parts[0],
+                                  .parts = parts,
+                                  .part_rows = parts->rows};
+        t.from.rows *= n;
+        family_tensor_name(m->family->gguf_experts[p], layer, ".weight", name, 128);
+        tensor_add(m, &t, parts->dtype == DTYPE_MXFP4 ? DTYPE_MXFP4 : matrix_dtype(m, parts->cols));
+    }
+    return true;
 }
 
 static bool is_vector(enum weight_name w)
 {
     return w == W_FINAL_NORM || w == W_ATTN_NORM || w == W_FFN_NORM || w >= W_Q_BIAS;
+}
+
+static bool is_bias(enum weight_name w)
+{
+    return (w >= W_GATE_BIASES && w <= W_V_BIAS) || w == W_O_BIAS || w == W_ROUTER_BIAS;
 }
 
 /* pattern: NULL where the family has no such weight. */
@@ -336,25 +386,29 @@ static bool weight_add(struct making *m, enum weight_name w, size_t layer,
 {
     const char *const *patterns = m->family->gguf_tensor;
     struct matrix_view from = model_files_weight(m->o->files, w, layer);
-    const bool is_bias = w == W_Q_BIAS || w == W_K_BIAS || w == W_V_BIAS;
-    const struct lora_group *group = NULL;
+    struct merged_tensor t = {.n_dims = 2};
     char *name = arena_alloc(m->a, 128);
 
     if (from.data == NULL || is_in_another(patterns, w))
         return true;
-    family_tensor_name(patterns[w], layer, is_bias ? ".bias" : ".weight", name, 128);
+    family_tensor_name(patterns[w], layer, is_bias(w) ? ".bias" : ".weight", name, 128);
     if (is_vector(w))
-        return vector_add(m, name, &from, !is_bias, err);
+        return vector_add(m, name, &from, !is_bias(w) && w != W_SINKS, err);
     for (size_t i = 0; i < n_groups; i++)
         if (strcmp(groups[i].pattern, patterns[w]) == 0)
-            group = &groups[i];
+            t.group = groups[i];
     /* the parts of a fused tensor lie behind each other in the folder, too */
     for (int part = (int)w + 1; part <= W_UP; part++)
         if (is_named(patterns[part], patterns[w]))
             from.rows += model_files_weight(m->o->files, (enum weight_name)part, layer).rows;
     if (w == W_Q || w == W_K)
         from.row_order = m->order;
-    matrix_add(m, name, from, group);
+    t.name = name;
+    t.dims[0] = from.rows;
+    t.dims[1] = from.cols;
+    t.from = from;
+    /* routers and biases are small, and F32 as vectors are */
+    tensor_add(m, &t, w == W_ROUTER || is_bias(w) ? DTYPE_F32 : matrix_dtype(m, from.cols));
     return true;
 }
 
@@ -397,7 +451,8 @@ static bool tensors_add(struct making *m, struct error *err)
 {
     const struct model_files *f = m->o->files;
     struct lora_group groups[N_PROJECTIONS];
-    const size_t most = f->n_weights + 2; /* factors of rotations */
+    const size_t most =
+        f->n_weights + 2 + 3 * f->config.n_layers; /* factors of rotations; experts */
     size_t n_groups = 0;
 
     m->plan->tensors = arena_try(m->a, most, sizeof *m->plan->tensors, "the list of tensors", err);
@@ -413,6 +468,7 @@ static bool tensors_add(struct making *m, struct error *err)
                                    m->family->gguf_interleaves, groups);
         for (int w = l == 0 ? 0 : W_ATTN_NORM; ok && w < N_WEIGHT_NAMES; w++)
             ok = weight_add(m, (enum weight_name)w, l, groups, n_groups, err);
+        ok = ok && experts_add(m, l, err);
     }
     return ok;
 }
@@ -435,7 +491,7 @@ bool gguf_plan_of_folder(const struct export_options *o, struct arena *a, struct
     if (o->name != NULL)
         gguf_put_str(k.h, "general.name", str_of(o->name));
     config_put(o, &k);
-    gguf_put_u32(k.h, "general.file_type", gguf_file_type(o->dtype));
+    gguf_put_u32(k.h, "general.file_type", file_type(o));
     gguf_put_u32(k.h, "general.quantization_version", 2);
     return vocab_put(o, a, k.h, err) && config_says_the_same(o, k.h, err) && tensors_add(&m, err);
 }

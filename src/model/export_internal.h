@@ -39,11 +39,17 @@ struct merged_tensor {
     const char *name;
     size_t n_dims, dims[4]; /* rows first */
     struct matrix_view from;
+    /* Of experts: each one's rows, one expert behind the other, of which from tells type, columns and the rows of all; NULL: the rows are
+       from's. */
+    const struct matrix_view *parts;
+    size_t part_rows;
     struct lora_group group; /* n is 0 where the adapter changes nothing */
 };
 /* The tensors of the base's files, in their order: [files->n_tensors]. */
 MUST_CHECK bool merged_tensors(const struct export_options *o, struct arena *a,
                                struct merged_tensor **out, struct error *err);
+/* A folder's type of it: the type that is asked for, but bytes stay (MXFP4's blocks and exponents). */
+enum dtype merged_folder_dtype(const struct export_options *o, const struct merged_tensor *t);
 /* What an export in Hugging Face's layout has, base in whichever form: [*n]. */
 MUST_CHECK bool folder_tensors(const struct export_options *o, struct arena *a,
                                struct merged_tensor **out, size_t *n, struct error *err);
@@ -52,7 +58,7 @@ struct row_sink {
     void *ctx;
     bool (*take)(void *ctx, const void *rows, size_t size_bytes, struct error *err);
 };
-/* All rows in dtype. Fails with ERR_INVALID for a value that F16 cannot hold. */
+/* All rows in dtype; bit for bit where that is their own and nothing is added. Fails with ERR_INVALID for a value that F16 cannot hold. */
 MUST_CHECK bool merged_make(const struct export_options *o, const struct merged_tensor *t,
                             enum dtype dtype, const struct row_sink *to, struct error *err);
 MUST_CHECK bool merged_write(const struct export_options *o, const struct merged_tensor *t,

@@ -96,12 +96,13 @@ bool export_folder_same(const struct export_options *o, const char *dir, struct 
     for (size_t i = 0; ok && i < n; i++) {
         const struct merged_tensor *w = &want[i];
         const struct safetensor *t = safetensors_find(s, w->name);
+        const enum dtype dtype = merged_folder_dtype(o, w);
 
         ok = t == NULL
                  ? differs(path, w->name, "it is missing", err)
-                 : shape_same((struct shape){o->dtype, w->n_dims, w->dims},
+                 : shape_same((struct shape){dtype, w->n_dims, w->dims},
                               (struct shape){t->dtype, t->n_dims, t->dims}, path, w->name, err) &&
-                       tensor_same(o, w, o->dtype, path, t->data, err);
+                       tensor_same(o, w, dtype, path, t->data, err);
     }
     safetensors_close(s);
     arena_release(&a);

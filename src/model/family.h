@@ -69,6 +69,12 @@ struct family {
     /* Of gate, up and down where layers have experts: of a folder each expert's own, '@' standing for its number; of GGUF
        those of all experts together. */
     const char *gguf_experts[3], *hf_experts[3];
+    /*
+     * Of a folder: gate and up of all experts lie row by row in one tensor, whose name stands in both places without ".weight":
+     *     X_blocks [E, 2 F, C / 32, 16], X_scales [E, 2 F, C / 32] of bytes: MXFP4     or     X [E, C, 2 F], transposed
+     * and down by itself likewise, [E, C, ...F]; X_bias are [E, 2 F] and [E, C].
+     */
+    bool hf_experts_paired;
     const struct fixed_key *gguf_fixed, *hf_fixed;
 };
 

@@ -1,21 +1,25 @@
 /*
- * family_gpt_oss.c - gpt-oss (arXiv:2508.10925), from GGUF: experts with a clamped gate, biases on every linear layer, a window in
- * every other layer, and a sink in each head's softmax. The weights of experts are MXFP4 there, as in OpenAI's files.
- *
- * A folder keeps them as blocks and scales in tensors of their own, with gate and up row by row in one: that is not read.
+ * family_gpt_oss.c - gpt-oss (arXiv:2508.10925): experts with a clamped gate, biases on every linear layer, a window in
+ * every other layer, and a sink in each head's softmax. The weights of experts are MXFP4, or plain in a folder that transformers saved.
  */
 #include "model/config_internal.h"
 #include "model/family_names.h"
 
 static bool hf_more(const json_t *json, const char *what, struct model_config *c, struct error *err)
 {
-    (void)json;
-    (void)c;
-    return fail_param(
-        err, ERR_UNSUPPORTED, "model_type",
-        "%s: \"model_type\" is \"gpt_oss\", which is read from a .gguf file and not from a "
-        "folder; llama.cpp's convert_hf_to_gguf.py makes one of it",
-        what);
+    static const char quantised[] = "quantization_config";
+    const json_t *q = json_object_get(json, quantised);
+
+    /* "modules_to_not_convert" need not be read: the tensors are what they are */
+    if (q != NULL && !json_is_null(q) &&
+        !str_is(json_str(json_object_get(q, "quant_method")), "mxfp4"))
+        return fail_param(err, ERR_UNSUPPORTED, quantised,
+                          "%s: \"%s\" is %s; of gpt-oss \"mxfp4\" is supported, or none", what,
+                          quantised, json_show(q).text);
+    return config_json_size(json, "num_local_experts", what, true, LIMIT_EXPERTS, &c->n_experts,
+                            err) &&
+           config_json_size(json, "num_experts_per_tok", what, true, c->n_experts, &c->n_chosen,
+                            err);
 }
 
 static bool gguf_more(const struct gguf *g, struct model_config *c, struct error *err)
@@ -66,5 +70,15 @@ const struct family family_gpt_oss = {
                                              {"expert_shared_count", "0", "shared experts"},
                                              {"expert_weights_scale", "1", "scaled experts"},
                                              {0}},
-    .hf_fixed = (const struct fixed_key[]){{0}},
+    .hf_experts = {"model.layers.#.mlp.experts.gate_up_proj",
+                   "model.layers.#.mlp.experts.gate_up_proj",
+                   "model.layers.#.mlp.experts.down_proj"},
+    .hf_experts_paired = true,
+    .hf_fixed = (const struct fixed_key[]){HF_FIXED_CAPS,
+                                           HF_FIXED_SILU,
+                                           HF_FIXED_PARTIAL,
+                                           {"attention_bias", "true", "layers without biases"},
+                                           {"swiglu_limit", "7", "other limits of the gate"},
+                                           {"swiglu_alpha", "1.702", "other slopes of the gate"},
+                                           {0}},
 };

@@ -1,5 +1,6 @@
 /*
- * model_files.c - what the two forms have in common: which tensor is which weight, and what ends an answer.
+ * model_files.c - what the two forms have in common: which tensor is which weight, and what ends an answer. Experts are in
+ * model_files_experts.c.
  */
 #include "model/model_files.h"
 #include "base/limits.h"
@@ -16,20 +17,15 @@
 #include <sys/mman.h>
 
 /* The three weights of the whole model come first, then the others, a layer at a time. */
-static size_t weight_index(enum weight_name name, size_t layer)
+size_t weight_index(enum weight_name name, size_t layer)
 {
     return name < W_ATTN_NORM
                ? name
                : W_ATTN_NORM + layer * (N_WEIGHT_NAMES - W_ATTN_NORM) + (name - W_ATTN_NORM);
 }
 
-struct dimension {
-    size_t size;
-    const char *word; /* what the file calls it; NULL: nothing to call */
-};
-
-static void weight_shape(const struct model_files *f, const struct shape_words *words,
-                         enum weight_name name, struct dimension *rows, struct dimension *cols)
+void weight_shape(const struct model_files *f, const struct shape_words *words,
+                  enum weight_name name, struct dimension *rows, struct dimension *cols)
 {
     const struct model_config *c = &f->config;
     const struct dimension one = {1, NULL}, width = {c->width, words->width},
@@ -115,7 +111,8 @@ static bool is_vector(enum weight_name name)
     return name == W_FINAL_NORM || name == W_ATTN_NORM || name == W_FFN_NORM || name >= W_Q_BIAS;
 }
 
-static bool is_bias(enum weight_name name)
+/* What a tensor is called behind its pattern. */
+static const char *suffix_of(const struct model_files *f, enum weight_name name)
 {
     switch (name) {
     case W_Q_BIAS:
@@ -126,10 +123,19 @@ static bool is_bias(enum weight_name name)
     case W_GATE_BIASES:
     case W_UP_BIASES:
     case W_DOWN_BIASES:
-        return true;
+        return ".bias";
+    case W_SINKS:
+        return f->gguf != NULL ? ".weight" : ""; /* in folders they have no more of a name */
     default:
-        return false;
+        return ".weight";
     }
+}
+
+/* Where gate and up are in one tensor, their biases are, too: model_files_experts.c finds them. */
+static bool is_beside_experts(const struct model_files *f, enum weight_name name)
+{
+    return f->gguf == NULL && f->family->hf_experts_paired && name >= W_GATE_BIASES &&
+           name <= W_DOWN_BIASES;
 }
 
 static int tensor_order(const void *a, const void *b)
@@ -137,7 +143,7 @@ static int tensor_order(const void *a, const void *b)
     return strcmp(((const struct file_tensor *)a)->name, ((const struct file_tensor *)b)->name);
 }
 
-static struct file_tensor *tensor_find(const struct model_files *f, const char *name)
+struct file_tensor *file_tensor_find(const struct model_files *f, const char *name)
 {
     const struct file_tensor key = {.name = name};
 
@@ -226,70 +232,6 @@ static uint32_t *interleaved_rows(struct model_files *f, struct error *err)
     return order;
 }
 
-/* One tensor [E, rows, cols] of all experts, or each expert's own. */
-static bool bind_expert(struct model_files *f, const char *pattern, size_t layer, size_t expert,
-                        const struct shape_words *words, enum weight_name name,
-                        struct matrix_view *out, struct error *err)
-{
-    const char *at = strchr(pattern, '@');
-    struct dimension want[3] = {{f->config.n_experts, words->experts}};
-    const size_t n_dims = at != NULL ? 2 : 3;
-    char text[128], own[128];
-
-    family_tensor_name(pattern, layer, ".weight", text, sizeof text);
-    if (at != NULL) {
-        at = strchr(text, '@');
-        snprintf(own, sizeof own, "%.*s%zu%.64s", (int)(at - text), text, expert, at + 1);
-    }
-    const char *tensor = at != NULL ? own : text;
-    struct file_tensor *t = tensor_find(f, tensor);
-    if (t == NULL)
-        return fail(err, ERR_INVALID, "%s: the tensor %s is missing", f->path, tensor);
-    weight_shape(f, words, name, &want[1], &want[2]);
-    if (t->n_dims != n_dims)
-        return fail(err, ERR_INVALID, "%s: the tensor %s has %zu dimensions, %zu were expected",
-                    f->path, tensor, t->n_dims, n_dims);
-    for (size_t d = 0; d < n_dims; d++) {
-        const struct dimension *w = &want[3 - n_dims + d];
-
-        if (t->dims[d] != w->size)
-            return fail_param(err, ERR_INVALID, w->word,
-                              "%s: %s is %zu, but the tensor %s has %zu in its dimension %zu",
-                              words->file, w->word, w->size, tensor, t->dims[d], d);
-    }
-    const size_t before = n_dims == 3 ? expert * want[1].size : 0;
-    *out = (struct matrix_view){.dtype = t->dtype,
-                                .rows = want[1].size,
-                                .cols = want[2].size,
-                                .data = (const char *)t->data +
-                                        before * dtype_bytes(t->dtype, want[2].size),
-                                .scale = t->scale,
-                                .scale_row = before};
-    t->used = true;
-    return true;
-}
-
-static bool bind_experts(struct model_files *f, const struct shape_words *words, struct error *err)
-{
-    static const enum weight_name names[] = {W_GATE, W_UP, W_DOWN};
-    const char *const *patterns = f->gguf != NULL ? f->family->gguf_experts : f->family->hf_experts;
-    const size_t n = f->config.n_experts;
-
-    if (n == 0)
-        return true;
-    if (f->n_tensors <
-        3 * f->config.n_layers) /* so many layers and experts are only said to be there */
-        return fail(err, ERR_INVALID, "%s has %zu tensors, too few for %zu layers with experts",
-                    f->path, f->n_tensors, f->config.n_layers);
-    f->experts = arena_try(&f->arena, f->config.n_layers * n, sizeof *f->experts,
-                           "the list of experts", err);
-    for (size_t i = 0; f->experts != NULL && i < f->config.n_layers * n; i++)
-        for (size_t p = 0; p < COUNT_OF(names); p++)
-            if (!bind_expert(f, patterns[p], i / n, i % n, words, names[p], &f->experts[i][p], err))
-                return false;
-    return f->experts != NULL;
-}
-
 static bool left_over(const struct model_files *f, const struct file_tensor *t, struct error *err)
 {
     return fail(
@@ -314,12 +256,12 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
             struct matrix_view *w = &f->weights[weight_index((enum weight_name)name, layer)];
             char text[128];
 
-            if (!weight_is_there(&f->config, (enum weight_name)name))
+            if (!weight_is_there(&f->config, (enum weight_name)name) ||
+                is_beside_experts(f, (enum weight_name)name))
                 continue;
-            family_tensor_name(patterns[name], layer,
-                               is_bias((enum weight_name)name) ? ".bias" : ".weight", text,
+            family_tensor_name(patterns[name], layer, suffix_of(f, (enum weight_name)name), text,
                                sizeof text);
-            struct file_tensor *t = tensor_find(f, text);
+            struct file_tensor *t = file_tensor_find(f, text);
             if (name == W_HEAD && f->config.tied_head) {
                 if (t != NULL)
                     t->used = true; /* a copy of the embedding, as some folders have it */
@@ -334,7 +276,7 @@ bool model_files_bind(struct model_files *f, const char *const patterns[N_WEIGHT
             t->used = true;
         }
     }
-    if (!bind_experts(f, words, err))
+    if (!model_files_bind_experts(f, words, err))
         return false;
     for (size_t i = 0; i < f->n_tensors; i++)
         if (!f->tensors[i].used)

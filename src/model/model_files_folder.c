@@ -86,7 +86,8 @@ static bool weights_read(struct model_files *f, const struct fp8_config *fp8, st
         .heads = "num_attention_heads * head_dim",
         .kv_heads = "num_key_value_heads * head_dim",
         .head = "head_dim",
-        .hidden = f->config.n_experts > 0 ? "moe_intermediate_size" : "intermediate_size",
+        .hidden = f->config.n_experts > 0 && !f->family->hf_experts_paired ? "moe_intermediate_size"
+                                                                           : "intermediate_size",
         .vocab = "vocab_size",
         .experts = "the number of experts",
     };

@@ -54,6 +54,22 @@ MUST_CHECK bool model_files_bind(struct model_files *f, const char *const patter
                                  bool interleaved, const struct shape_words *words,
                                  struct error *err);
 
+/* ---- what the parts of binding share ---- */
+
+/* Where a weight is in f->weights: the three of the whole model come first, then the others, a layer at a time. */
+size_t weight_index(enum weight_name name, size_t layer);
+struct dimension {
+    size_t size;
+    const char *word; /* what the file calls it; NULL: nothing to call */
+};
+void weight_shape(const struct model_files *f, const struct shape_words *words,
+                  enum weight_name name, struct dimension *rows, struct dimension *cols);
+struct file_tensor *file_tensor_find(const struct model_files *f,
+                                     const char *name); /* NULL: not there */
+/* Fills f->experts, and where their biases lie in tensors like the experts' own, those of f->weights. */
+MUST_CHECK bool model_files_bind_experts(struct model_files *f, const struct shape_words *words,
+                                         struct error *err);
+
 /* After config and tokenizer: checks that they fit, and adds what the vocabulary says of the ends of an answer. */
 MUST_CHECK bool model_files_fit_tokenizer(struct model_files *f, struct error *err);
 #endif

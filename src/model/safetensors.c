@@ -50,8 +50,18 @@ static bool size_of_json(const json_t *v, size_t *out)
     return true;
 }
 
-static bool dtype_of_json(const json_t *v, enum dtype *out)
+/* Bytes are MXFP4's blocks or exponents, by these names. */
+static bool is_mxfp4_part(const char *name)
 {
+    return str_ends(str_of(name), STR("_blocks")) || str_ends(str_of(name), STR("_scales"));
+}
+
+static bool dtype_of_json(const json_t *v, const char *name, enum dtype *out)
+{
+    if (str_is(json_str(v), dtype_info(DTYPE_U8)->name) && is_mxfp4_part(name)) {
+        *out = DTYPE_U8;
+        return true;
+    }
     for (size_t i = 0; i < COUNT_OF(readable); i++) {
         if (str_is(json_str(v), dtype_info(readable[i])->name)) {
             *out = readable[i];
@@ -78,10 +88,11 @@ static bool entry_read(const struct shard *s, const char *key, const json_t *v, 
             "%s: the tensor \"%s\" has no \"dtype\", \"shape\" and two \"data_offsets\" as they should be",
             s->path, name.text);
     e.is_index = str_ends(str_of(key), STR("position_ids")) && str_is(json_str(dtype), "I64");
-    if (!e.is_index && !dtype_of_json(dtype, &e.t.dtype))
+    if (!e.is_index && !dtype_of_json(dtype, key, &e.t.dtype))
         return fail(
             err, ERR_UNSUPPORTED,
-            "%s: the tensor \"%s\" has the type %s; F32, F16, BF16, F8_E4M3 and F8_E5M2 are read",
+            "%s: the tensor \"%s\" has the type %s; F32, F16, BF16, F8_E4M3 and F8_E5M2 are read, and "
+            "U8 of MXFP4's ..._blocks and ..._scales",
             s->path, name.text, shown(json_str(dtype)).text);
     e.t.n_dims = json_array_size(shape);
     if (e.t.n_dims > SAFETENSORS_MAX_DIMS)

@@ -21,7 +21,8 @@
 
 struct safetensor {
     const char *name;
-    enum dtype dtype; /* F32, F16, BF16, F8_E4M3 or F8_E5M2 */
+    enum dtype
+        dtype; /* F32, F16, BF16, F8_E4M3, F8_E5M2; U8 of names that end with "_blocks" or "_scales" (MXFP4) */
     size_t n_dims,
         dims[SAFETENSORS_MAX_DIMS]; /* rows first; a size may be 0, no dimension is one value */
     const void *data;               /* any alignment */
@@ -30,7 +31,7 @@ struct safetensor {
 /*
  * A file, or where there is none, the shards that <path>.index.json names, from the same folder.
  *
- * Fails with ERR_NOT_FOUND, ERR_CORRUPT, ERR_LIMIT, ERR_UNSUPPORTED (a type other than the five), ERR_INVALID (the
+ * Fails with ERR_NOT_FOUND, ERR_CORRUPT, ERR_LIMIT, ERR_UNSUPPORTED (a type other than these), ERR_INVALID (the
  * JSON is none, or the index and its shards disagree), ERR_IO or ERR_NO_MEMORY; file and tensor are in the sentence.
  */
 struct safetensors;

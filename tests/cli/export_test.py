@@ -12,7 +12,8 @@ FAMILIES = os.path.join(ROOT, "tests", "golden", "families")
 ADAPTER = os.path.join(TINY, "adapter")
 TEXTS = ["the quick brown fox", "A b c, 12 34: \u00e4\u00f6\u00fc!", "one two three four five six seven eight"]
 # hf and, of it, llama.cpp's converter's model.gguf
-CONVERTED = ("gemma2", "granite", "llama3", "ministral3", "mistral-yarn", "olmo2", "olmo3", "phi3", "qwen2", "qwen3", "smollm3")
+CONVERTED = ("gemma2", "gpt-oss", "gpt-oss-blocks", "granite", "llama3", "ministral3", "mistral-yarn", "olmo2", "olmo3", "phi3", "qwen2", "qwen3",
+             "qwen3-moe", "smollm3")
 # nats: what the type of merged weights rounds
 WITHIN = {"f32": 2e-4, "f16": 0.02, "bf16": 0.15, "q8_0": 0.3}
 

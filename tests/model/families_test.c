@@ -116,6 +116,12 @@ static void without_attention_factor(struct model *m)
     turn_anew(m);
 }
 
+static void with_whole_pairs(struct model *m)
+{
+    m->config.rope[0].whole_pairs = true;
+    turn_anew(m);
+}
+
 static void with_factors_of_short_texts(struct model *m)
 {
     m->config.rope[0].original = 1e9;
@@ -252,11 +258,17 @@ static const struct family_case {
      {without_score_cap, without_logit_cap, without_windows, without_embedding_scale,
       without_norm_behind_attention}},
     {"gpt-oss",
-     false,
+     true,
      true,
      {without_sinks, without_o_bias, without_router_bias, without_bias_of_gates,
       without_bias_of_ups, without_bias_of_downs, with_silu, without_windows,
       with_windows_everywhere, without_scaling, with_an_expert_less, without_k_bias}},
+    {"gpt-oss-plain",
+     true,
+     false,
+     {without_bias_of_gates, without_bias_of_ups, without_bias_of_downs, with_one_expert,
+      with_whole_pairs}},
+    {"gpt-oss-blocks", true, true, {with_one_expert, without_bias_of_ups, without_windows}},
     {"qwen3-moe-shares", true, false, {with_shares_of_its_own, with_one_expert}},
 };
 

@@ -83,6 +83,14 @@ CASES = {
     "gpt-oss": ("GptOss", dict(head_dim=32, num_local_experts=5, num_experts_per_tok=2, sliding_window=9,
                                layer_types=["sliding_attention", "full_attention"], tie_word_embeddings=False,
                                rope_parameters={**YARN, "truncate": True}), True),
+    # as transformers saves it: experts transposed, in BF16; and YaRN's pairs as OpenAI's config has them
+    "gpt-oss-plain": ("GptOss", dict(head_dim=16, intermediate_size=24, num_local_experts=4, num_experts_per_tok=2,
+                                     sliding_window=9, tie_word_embeddings=False,
+                                     rope_parameters={**YARN, "truncate": False}), False),
+    # rows of several blocks, and as many as no other side has
+    "gpt-oss-blocks": ("GptOss", dict(hidden_size=64, head_dim=16, intermediate_size=96, num_local_experts=3,
+                                      num_experts_per_tok=2, sliding_window=9, tie_word_embeddings=False,
+                                      rope_parameters={**YARN, "truncate": True}), True),
 }
 
 
@@ -97,7 +105,7 @@ def make_tokenizer():
                                    clean_up_tokenization_spaces=False) # its model_max_length is 10^30, as in many files
 
 
-def make_model(kind, more, seed):
+def make_model(kind, more, seed, in_blocks):
     torch.manual_seed(seed)
     config = getattr(transformers, kind + "Config")(**{**SHAPE, **more})
     cls = {"Gemma3Text": "Gemma3ForCausalLM"}.get(kind, kind + "ForCausalLM")
@@ -115,7 +123,7 @@ def make_model(kind, more, seed):
             else:
                 p.copy_(torch.randn(p.shape) * 2.0 / p.shape[-1] ** 0.5)
             p.copy_(p.to(torch.bfloat16).float())
-    if kind == "GptOss":
+    if in_blocks:
         make_blocks(model)
     return model, config
 
@@ -134,8 +142,9 @@ def make_blocks(model):
 def save_folder(model, config, tok, folder):
     tok.save_pretrained(folder)
     config.save_pretrained(folder)
-    if config.model_type == "gpt_oss":
-        config.quantization_config = {"quant_method": "mxfp4"}
+    if any(hasattr(p, "in_blocks") for p in model.parameters()):
+        config.quantization_config = {"quant_method": "mxfp4", "modules_to_not_convert": [
+            "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]}
         config.save_pretrained(folder)
         state = {}
         for n, p in model.named_parameters():
@@ -263,12 +272,12 @@ def main():
             continue
         folder = os.path.join(OUT, case)
         shutil.rmtree(folder, ignore_errors=True)
-        model, config = make_model(kind, more, 100 + seed)
+        model, config = make_model(kind, more, 100 + seed, in_blocks=case in ("gpt-oss", "gpt-oss-blocks"))
         save_folder(model, config, tok, os.path.join(folder, "hf"))
         if as_gguf:
             save_gguf(os.path.join(folder, "hf"), os.path.join(folder, "model.gguf"), llama_cpp)
         print(case, "largest logit", save_goldens(model, config, folder))
-        if case in ("gemma3-heads", "gpt-oss"): # gemma3 has a folder; that of gpt-oss is not read
+        if case == "gemma3-heads": # gemma3 has a folder
             shutil.rmtree(os.path.join(folder, "hf"))
         for where, _, files in os.walk(folder):
             for f in files:
