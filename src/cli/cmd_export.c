@@ -39,6 +39,12 @@ static bool tell(struct cli *c, const struct export_request *r, const struct exp
             err);
     if (x->written && !out_printf(err, "%s is written (%s)\n", r->out, x->dtype))
         return false;
+    if (x->pairs_rounded &&
+        !out_printf(
+            err,
+            "its rotations are llama.cpp's: config.json has the ends of YaRN's ramp between pairs "
+            "(\"truncate\": false), and a GGUF file of gpt-oss has them at whole ones\n"))
+        return false;
     return !r->verify ||
            out_printf(
                err,

@@ -88,6 +88,7 @@ static bool run_with(const struct export_request *r, struct export_options *o, s
         o->template = arena_str(a, str_of(habits.template));
     run_habits_release(&habits);
     out->dtype = export_dtype_name(o->dtype);
+    out->pairs_rounded = r->format == EXPORT_GGUF && export_gguf_rounds_pairs(o->files);
     if (file_exists(r->out))
         return r->verify ? export_verify(r, o, r->out, a, &out->check, err)
                          : fail_param(err, ERR_INVALID, "out",

@@ -7,7 +7,7 @@
  *
  * Verifying opens what was written and computes both in f32: log-probabilities of the run's validation answers (of a fixed text where
  * there are none), which may differ by what the weights' type rounds, and answers by the likeliest token, which may differ only where two
- * tokens are as likely as that.
+ * tokens are as likely as that. Where export_gguf_rounds_pairs, the run's own are computed with whole pairs, too.
  */
 #ifndef HONE_JOB_EXPORT_H
 #define HONE_JOB_EXPORT_H
@@ -37,6 +37,7 @@ struct export_check {
 struct export_result {
     const char *dtype; /* of what was made */
     bool written;
+    bool pairs_rounded;        /* export_gguf_rounds_pairs of what was made */
     struct export_check check; /* where it was asked for */
 };
 

@@ -117,11 +117,16 @@ static void side_close(struct side *s)
 }
 
 /* lora: a folder in PEFT's layout, an adapter of llama.cpp's, or NULL. */
-static bool side_open(const char *path, const char *lora, struct side *out, struct error *err)
+static bool side_open(const char *path, const char *lora, bool rounds_pairs, struct side *out,
+                      struct error *err)
 {
     struct side s = {0};
     bool ok = model_open(path, 0, &s.model, err);
 
+    if (ok && rounds_pairs) {
+        s.model->config.rope[0].whole_pairs = true;
+        ok = model_make_rope(s.model, err);
+    }
     if (ok && lora != NULL)
         ok = str_ends(str_of(lora), STR(".gguf"))
                  ? export_gguf_lora_read(s.model->files, lora, &s.adapter, err)
@@ -327,6 +332,7 @@ bool export_verify(const struct export_request *r, const struct export_options *
                    struct arena *a, struct export_check *out, struct error *err)
 {
     const bool merged = r->format == EXPORT_SAFETENSORS || r->format == EXPORT_GGUF;
+    const bool rounds_pairs = r->format == EXPORT_GGUF && export_gguf_rounds_pairs(o->files);
     const char *made = export_opened_by(r->format, dir, a);
     struct texts all = {.tokenizer = model_files_tokenizer(o->files),
                         .config = model_files_config(o->files),
@@ -336,11 +342,12 @@ bool export_verify(const struct export_request *r, const struct export_options *
     *out = (struct export_check){0};
     tolerances(o->dtype, out);
     bool ok = (same_weights(r->format, o, dir, err) || fail_while(err, "verifying %s", r->out)) &&
-              texts_find(r, &all, err) && side_open(r->ref->path, r->ref->adapter, &was, err) &&
+              texts_find(r, &all, err) &&
+              side_open(r->ref->path, r->ref->adapter, rounds_pairs, &was, err) &&
               measure(&was, &all, err);
     side_close(&was);
     out->of_run = all.of_run;
-    ok = ok && ((side_open(merged ? made : r->ref->path, merged ? NULL : made, &now, err) &&
+    ok = ok && ((side_open(merged ? made : r->ref->path, merged ? NULL : made, false, &now, err) &&
                  same_words(o, now.model->files, &all, err) && compare(&now, &all, out, err)) ||
                 fail_while(err, "verifying %s", r->out));
     side_close(&now);

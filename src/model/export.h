@@ -51,6 +51,11 @@ MUST_CHECK bool export_folder(const struct export_options *o, const char *dir, s
 /* Of a base in a folder keys, tokenizer and rows are made as llama.cpp's converter does; ERR_UNSUPPORTED for a family or a tokenizer
    that they are not made of, or where GGUF's keys cannot say what config.json does. */
 MUST_CHECK bool export_gguf(const struct export_options *o, const char *dir, struct error *err);
+/*
+ * Whether the file says one thing otherwise than this folder: gpt-oss's config has the ends of YaRN's ramp between pairs ("truncate"
+ * false), GGUF has no key for it, and llama.cpp takes them to be whole in every file of gpt-oss that there is.
+ */
+bool export_gguf_rounds_pairs(const struct model_files *f);
 MUST_CHECK bool export_gguf_lora(const struct export_options *o, const char *dir,
                                  struct error *err);
 /* Reads what export_gguf_lora wrote for this base. */

@@ -172,13 +172,19 @@ static bool rotations_same(const struct rope_spec *x, const struct rope_spec *y)
            (x->scaling == ROPE_PLAIN || near(x->factor, y->factor)) &&
            (x->scaling != ROPE_YARN ||
             (near(x->original, y->original) && near(x->low, y->low) && near(x->high, y->high) &&
-             near(x->attention_factor, y->attention_factor)));
+             near(x->attention_factor, y->attention_factor) && x->whole_pairs == y->whole_pairs));
 }
 
 /* A window that holds the whole context is none. */
 static bool has_window(const struct model_config *c, size_t layer)
 {
     return c->layers[layer].windowed && c->window < c->context;
+}
+
+bool export_gguf_rounds_pairs(const struct model_files *f)
+{
+    return f->gguf == NULL && f->family == &family_gpt_oss &&
+           f->config.rope[0].scaling == ROPE_YARN && !f->config.rope[0].whole_pairs;
 }
 
 static bool layers_same(const struct model_config *x, const struct model_config *y)
@@ -259,6 +265,8 @@ static bool config_says_the_same(const struct export_options *o, const struct gg
     bool ok = buf_ok(&b, "the keys of a GGUF file", err) &&
               gguf_open_bytes(b.ptr, b.len, "the keys that are made", &g, err) &&
               config_from_gguf(g, &c, &family, err);
+    if (ok && export_gguf_rounds_pairs(f))
+        c.rope[0].whole_pairs = f->config.rope[0].whole_pairs;
     const char *other = ok ? difference(&f->config, &c) : NULL;
 
     if (other != NULL)

@@ -236,8 +236,14 @@ class ExportTest(HoneTest):
 
     def test_a_folder_that_gguf_cannot_say_is_refused(self):
         for family, says in (("mistral", "window"), ("ministral", "ministral"), ("qwen2-window", "sliding_window"),
-                             ("gemma3", "window"), ("qwen3-moe", "qwen3moe, which no GGUF file is made of")):
+                             ("gemma3", "window"), ("qwen3-moe-shares", "norm_topk_prob")):
             self.fails("export", "--model", os.path.join(FAMILIES, family, "hf"), "--format", "gguf", "--out", "out", says=says)
+        yarn = self.path("yarn") # of gpt-oss alone llama.cpp's own way is taken
+        shutil.copytree(os.path.join(FAMILIES, "mistral-yarn", "hf"), yarn)
+        config = json.loads(self.read("yarn", "config.json"))
+        config["rope_parameters"]["truncate"] = False
+        self.put("yarn/config.json", config)
+        self.fails("export", "--model", yarn, "--format", "gguf", "--out", "out", says="rotation")
         # llama.cpp has caps where a file is silent, so that there are none cannot be said
         capless = self.path("capless")
         shutil.copytree(os.path.join(FAMILIES, "gemma2", "hf"), capless)
@@ -251,6 +257,33 @@ class ExportTest(HoneTest):
         self.put("other/tokenizer.json", tokenizer)
         self.fails("export", "--model", other, "--format", "gguf", "--out", "out", says=("tokenizer.json", "llama.cpp"))
         self.assert_nothing_there("out")
+
+    def test_mxfp4_stays_as_it_is(self):
+        hf, adapter = (os.path.join(FAMILIES, "gpt-oss-blocks", name) for name in ("hf", "adapter"))
+        self.export(hf, "safetensors", "folder", "--dtype", "f32", adapter=adapter)
+        (was, start), (now, at) = (header(os.path.join(path, "model.safetensors")) for path in (hf, self.path("folder")))
+        with open(os.path.join(hf, "model.safetensors"), "rb") as one, open(self.path("folder", "model.safetensors"), "rb") as two:
+            one, two = one.read(), two.read()
+        self.assertEqual(was.keys(), now.keys())
+        n_bytes = 0
+        for name in was:
+            if name.endswith(("_blocks", "_scales")):
+                (a, b), (c, d) = was[name]["data_offsets"], now[name]["data_offsets"]
+                self.assertEqual((was[name]["dtype"], was[name]["shape"], one[start + a:start + b]),
+                                 (now[name]["dtype"], now[name]["shape"], two[at + c:at + d]), name)
+                n_bytes += b - a
+            elif name != "__metadata__":
+                self.assertEqual(now[name]["dtype"], "F32", name)
+        self.assertGreater(n_bytes, 50000)
+        configs = [json.loads(self.read(path, "config.json")) for path in (hf, self.path("folder"))]
+        self.assertEqual(configs[0]["quantization_config"], configs[1]["quantization_config"])
+        # the only thing that GGUF cannot say is said
+        hf, adapter = (os.path.join(FAMILIES, "gpt-oss-plain", name) for name in ("hf", "adapter"))
+        told = self.works("export", "--model", hf, "--adapter", adapter, "--format", "gguf", "--dtype", "f32", "--out", "plain", "--verify")
+        self.assertIn("truncate", told)
+        self.assertNotIn("quantization_config", json.loads(self.read(hf, "config.json")))
+        told = self.works("export", "--model", os.path.join(FAMILIES, "gpt-oss", "hf"), "--format", "gguf", "--out", "whole")
+        self.assertNotIn("truncate", told)
 
     def test_an_adapter_keeps_every_bit(self):
         for base in (HF, gguf("q8_0")):
