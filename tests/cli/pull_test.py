@@ -172,6 +172,14 @@ class Hub(PullTest):
         self.assert_model("shards", model)
         self.assertEqual({a.name for a in self.hub.of_files()}, set(model))
 
+    def test_gpt_oss_is_fetched_without_its_other_forms(self):
+        model = content_of(os.path.join(ROOT, "tests", "golden", "families", "gpt-oss-blocks", "hf"))
+        self.hub.add("openai/gpt-oss", {**model, **AROUND, "original/config.json": b"{}",
+                                        "original/model.safetensors": bytes(7000), "metal/model.bin": bytes(7000)})
+        self.pull("openai/gpt-oss")
+        self.assert_model("gpt-oss", model)
+        self.assertEqual({a.name for a in self.hub.of_files()}, set(model))
+
     def test_addresses_of_the_hub_are_taken_as_a_browser_shows_them(self):
         self.hub.repos["org/tiny"].revision = "a/b"
         self.pull(self.hub.url + "/org/tiny/", "--name", "a")

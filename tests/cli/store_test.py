@@ -4,7 +4,7 @@ import os
 import shutil
 import unittest
 
-from cli import GGUF, HF, TINY, HoneTest
+from cli import GGUF, HF, ROOT, TINY, HoneTest
 
 ADAPTER = os.path.join(TINY, "adapter")
 
@@ -63,6 +63,22 @@ class Store(HoneTest):
         self.put("encoder/modules.json", modules + [{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}])
         self.fails("import", folder, "--name", "dense", says=("Dense", "Pooling"))
         self.assertEqual(sorted(os.listdir(self.path("home", "models"))), ["encoder", "small.gguf"])
+
+    def test_gpt_oss_is_imported_in_mxfp4(self):
+        family = os.path.join(ROOT, "tests", "golden", "families", "gpt-oss-blocks")
+        self.works("import", os.path.join(family, "hf"), "--name", "folder")
+        self.works("import", os.path.join(family, "model.gguf"), "--name", "file")
+        folder, file = (self.works("score", "--model", name, "--json", stdin='{"text":"abcab fedHIJ"}\n')
+                        for name in ("folder", "file"))
+        self.assertEqual(folder, file)  # the same weights, whichever way they lie
+        self.works("import", os.path.join(family, "hf"), "--name", "broken")
+        weights = self.path("home", "models", "broken", "model.safetensors")
+        with open(weights, "r+b") as stream:
+            head = stream.read(8192)
+            stream.seek(head.index(b"layers.1.mlp.experts.down_proj_scales"))
+            stream.write(b"layers.1.mlp.experts.down_proj_scalez")
+        self.fails("import", os.path.dirname(weights), "--name", "other",
+                   says=("layers.1.mlp.experts.down_proj_scalez", "U8"))
 
     def test_a_folder_with_shards_is_imported(self):
         sharded = os.path.join(TINY, "hf-bf16-sharded")
