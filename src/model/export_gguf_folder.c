@@ -12,14 +12,13 @@
 #include <math.h>
 #include <stdio.h>
 
-/* The family whose names and order of rows the file has; NULL: none is made. Experts of a folder are not put into one tensor. */
+/* The family whose names and order of rows the file has; NULL: none is made. */
 static const struct family *gguf_family(const struct model_files *f)
 {
-    return f->config.n_experts > 0        ? NULL
-           : f->family == &family_mistral ? &family_llama
-           : f->family == &family_olmo3   ? &family_olmo2
-           : f->family->gguf_arch         ? f->family
-                                          : NULL;
+    return f->family == &family_mistral ? &family_llama
+           : f->family == &family_olmo3 ? &family_olmo2
+           : f->family->gguf_arch       ? f->family
+                                        : NULL;
 }
 
 /* ---- keys ---- */
