@@ -245,8 +245,8 @@ README = """# families: a tiny random model of each family, and what transformer
 
 Made by `tools/golden/make_families.py` with {versions}, and llama.cpp's converter.
 
-Width 32, feed-forward 32, vocabulary {VOCAB}, 2 to 6 layers, weights BF16 of random numbers; what each case has beside Llama stands
-in its `hf/config.json`.
+Width 32, feed-forward 32, vocabulary {VOCAB}, 2 to 6 layers, weights BF16 of random numbers; what each case has beside Llama, and other
+sizes, stand in its `hf/config.json`. Experts of gpt-oss are MXFP4, but for `gpt-oss-plain`.
 
 | file | what it is |
 |---|---|
