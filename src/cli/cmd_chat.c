@@ -156,7 +156,7 @@ static bool turn(struct talk *t, struct str question, struct arena *a, struct er
     }
     ok = ok && chat_request_read(body, x->s.prompter, &x->defaults, a, &r, err);
     t->thinking_shown = t->text_shown = false;
-    chat_stream_init(&t->stream, x->s.prompter, ok && r.prompt.thinking);
+    chat_stream_init(&t->stream, x->s.prompter, ok && r.prompt.thinking, false);
     if (ok) {
         x->defaults.item++;
         ok = engine_run(x->s.engine, x->s.adapter, &r.sample, 1, &hooks, &samples, err);

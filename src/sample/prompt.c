@@ -9,10 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void find_tool_format(struct prompter *p);
+static bool find_tool_format(struct prompter *p, struct error *err);
 static bool takes_no_think(const struct prompter *p);
 
-/* What an assistant draws of special tokens before its turn ends: the tags of thinking (no turns of their own) and of calls. */
+/* What an assistant draws of special tokens before its turn ends: the tags of thinking and of calls, but for harmony's, which make messages. */
 static bool may_say(const void *ctx, struct str token)
 {
     const struct prompter *p = ctx;
@@ -21,7 +21,8 @@ static bool may_say(const void *ctx, struct str token)
     return (r->on && r->skip.len == 0 &&
             (str_find(r->open, token, 0) < r->open.len ||
              str_find(r->close, token, 0) < r->close.len)) ||
-           (p->tool_format != NULL && tool_format_marks(p->tool_format, token));
+           (p->tool_format != NULL && p->tool_format->body != TOOL_BODY_CHANNELS &&
+            tool_format_marks(p->tool_format, token));
 }
 
 /* Takes p over, whose model is there. */
@@ -46,7 +47,7 @@ static bool open_prompter(struct prompter *p, const char *template_override, str
         guard_init(&p->guard, p->tokenizer, c, &p->arena);
         p->guard.may_say = may_say;
         p->guard.ctx = p;
-        find_tool_format(p);
+        ok = find_tool_format(p, err);
         p->no_think_as_text = takes_no_think(p);
     }
     if (!ok) {
@@ -91,6 +92,7 @@ void prompter_close(struct prompter *p)
     forms_close(p->forms);
     chat_template_close(p->template);
     token_list_release(&p->reasoning.close_ids);
+    token_list_release(&p->in_channels.close_ids);
     arena_release(&p->arena);
     free(p);
 }
@@ -109,6 +111,7 @@ const struct reasoning *prompter_reasoning(const struct prompter *p)
  * The tags that models in circulation think between, and what says that it does not think: the final channel of gpt-oss,
  * whose thinking is a message of its own.
  */
+#define NEXT_MESSAGE "<|end|><|start|>assistant"
 #define FINAL_CHANNEL "<|channel|>final<|message|>"
 static const struct {
     const char *open, *close, *skip;
@@ -122,7 +125,7 @@ static const struct {
     {"<|inner_prefix|>", "<|inner_suffix|>", ""},
     {"<|begin_of_thought|>", "<|end_of_thought|>", ""},
     {"<|channel>thought\n", "<channel|>", ""},
-    {"<|channel|>analysis<|message|>", "<|end|><|start|>assistant" FINAL_CHANNEL, FINAL_CHANNEL},
+    {"<|channel|>analysis<|message|>", NEXT_MESSAGE FINAL_CHANNEL, FINAL_CHANNEL},
 };
 
 /* What of them a template must name: harmony's closing is put together there. */
@@ -173,6 +176,27 @@ static bool tags_of_job(struct prompter *p, const json_t *spec, struct reasoning
     return true;
 }
 
+/* Thinking of an answer that may call tools, where both are harmony's. */
+static bool open_channels(struct prompter *p, struct error *err)
+{
+    struct reasoning r = p->reasoning;
+
+    token_list_release(&p->in_channels.close_ids);
+    p->in_channels = (struct reasoning){0};
+    if (p->tool_format == NULL || p->tool_format->body != TOOL_BODY_CHANNELS || !r.on ||
+        r.skip.len == 0)
+        return true;
+    r.close = STR(NEXT_MESSAGE);
+    r.skip = STR("");
+    r.close_ids = (struct token_list){0};
+    if (!tokenizer_encode(p->tokenizer, r.close, true, &r.close_ids, err)) {
+        token_list_release(&r.close_ids);
+        return false;
+    }
+    p->in_channels = r;
+    return true;
+}
+
 bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
 {
     struct reasoning r = {0};
@@ -187,7 +211,7 @@ bool prompter_reason(struct prompter *p, const json_t *spec, struct error *err)
     }
     token_list_release(&p->reasoning.close_ids);
     p->reasoning = r;
-    return true;
+    return open_channels(p, err);
 }
 
 void prompter_parse_special(struct prompter *p, bool parse)
@@ -195,18 +219,36 @@ void prompter_parse_special(struct prompter *p, bool parse)
     p->guard.off = parse;
 }
 
-struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to)
+const struct reasoning *prompter_reasoning_of(const struct prompter *p, bool tools)
 {
-    const struct reasoning *r = &p->reasoning;
+    return tools && p->in_channels.on ? &p->in_channels : &p->reasoning;
+}
 
+/* What ends the budget is written as by `last`: of harmony's answers the beginning of the final one, or they might think on. */
+static struct thinking_options thinking_of(const struct reasoning *r, const struct reasoning *last,
+                                           bool inside)
+{
     if (!r->on)
         return (struct thinking_options){0};
-    return (struct thinking_options){.on = to->thinking,
+    return (struct thinking_options){.on = inside,
                                      .open = r->open,
                                      .close = r->close,
-                                     .close_ids = r->close_ids.ids,
-                                     .n_close_ids = r->close_ids.n,
+                                     .close_ids = last->close_ids.ids,
+                                     .n_close_ids = last->close_ids.n,
                                      .budget = r->budget};
+}
+
+struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to)
+{
+    return thinking_of(prompter_reasoning_of(p, to->tools), &p->reasoning, to->thinking);
+}
+
+struct thinking_options prompter_thinking_before_call(const struct prompter *p,
+                                                      const struct prompt *to)
+{
+    const struct reasoning *r = prompter_reasoning_of(p, true);
+
+    return thinking_of(r, r, to->thinking);
 }
 
 struct forms *prompter_forms(const struct prompter *p)
@@ -335,7 +377,7 @@ static const struct tool_format *format_of_calls(const struct prompter *p, struc
     return found;
 }
 
-static void find_tool_format(struct prompter *p)
+static bool find_tool_format(struct prompter *p, struct error *err)
 {
     struct buf text;
 
@@ -348,7 +390,9 @@ static void find_tool_format(struct prompter *p)
         p->tool_format = tool_format_hermes();
         p->messages_form = (struct chat_messages_form){0};
     }
+    p->messages_form.thinking_beside_calls = p->tool_format->body == TOOL_BODY_CHANNELS;
     buf_release(&text);
+    return open_channels(p, err);
 }
 
 const struct tool_format *prompter_tool_format(const struct prompter *p)
@@ -463,7 +507,8 @@ bool prompter_render(const struct prompter *p, const json_t *messages, const jso
         *out = (struct prompt){.text = arena_str(a, buf_view(&text)),
                                .tokens = ARENA_ARRAY(a, token_id, tokens.n),
                                .n = tokens.n,
-                               .thinking = thinking};
+                               .thinking = thinking,
+                               .tools = json_array_size(tools) > 0};
         memcpy(out->tokens, tokens.ids, tokens.n * sizeof *tokens.ids);
     }
     token_list_release(&tokens);
@@ -522,9 +567,8 @@ static struct str readable(const struct prompter *p, const struct sample *s, siz
 }
 
 /* Bytes of what says, in front of an answer, that it is none of thinking. */
-static size_t skipped_of(const struct prompter *p, const struct sample *s)
+static size_t skipped_of(const struct prompter *p, struct str skip, const struct sample *s)
 {
-    const struct str skip = p->reasoning.skip;
     size_t n = 0;
 
     for (size_t i = s->turn; i < s->n && n < skip.len; i++) {
@@ -538,7 +582,7 @@ static size_t skipped_of(const struct prompter *p, const struct sample *s)
 }
 
 /* Where the closing begins, in bytes of the answer; SIZE_MAX: nowhere before the stop text. */
-static size_t closing_of(const struct prompter *p, const struct sample *s)
+static size_t closing_of(const struct prompter *p, struct str close, const struct sample *s)
 {
     struct buf b;
 
@@ -547,7 +591,7 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
         if (!prompter_is_end(p, s->tokens[i]))
             buf_str(&b, tokenizer_bytes(p->tokenizer, s->tokens[i]));
     const struct str all = {buf_view(&b).ptr, size_min(b.len, s->stop_bytes)};
-    const size_t at = str_find(all, p->reasoning.close, 0);
+    const size_t at = str_find(all, close, 0);
     const bool found = at < all.len;
     buf_release(&b);
     return found ? at : SIZE_MAX;
@@ -556,14 +600,14 @@ static size_t closing_of(const struct prompter *p, const struct sample *s)
 static void read_answer(const struct prompter *p, const struct sample *s, enum specials specials,
                         struct arena *a, struct answer *out)
 {
-    const struct reasoning *r = &p->reasoning;
+    const struct reasoning *r = prompter_reasoning_of(p, specials == SPECIALS_MARKS_SHOWN);
 
     *out = (struct answer){.thinking = {"", 0}, .text = {"", 0}};
     if (!r->on || s->n_thinking == 0) {
-        out->text = readable(p, s, skipped_of(p, s), s->stop_bytes, specials, a);
+        out->text = readable(p, s, skipped_of(p, r->skip, s), s->stop_bytes, specials, a);
         return;
     }
-    const size_t close = closing_of(p, s);
+    const size_t close = closing_of(p, r->close, s);
     out->thinking = trimmed(readable(p, s, 0, size_min(close, s->stop_bytes), SPECIALS_SHOWN, a));
     if (str_starts(out->thinking, r->open)) /* its own, or the prompt's once more */
         out->thinking = trimmed(str_from(out->thinking, r->open.len));
@@ -592,4 +636,9 @@ void prompter_answer_tools(const struct prompter *p, const struct sample *s, con
     read_answer(p, s, SPECIALS_MARKS_SHOWN, a, out);
     tool_calls_read(&opt, out->text, a, calls);
     out->text = calls->text;
+    if (calls->thinking.len > 0 && out->thinking.len == 0)
+        out->thinking = str_from(calls->thinking, 1);
+    else if (calls->thinking.len > 0)
+        out->thinking = str_of(
+            arena_printf(a, STR_FMT STR_FMT, STR_ARG(out->thinking), STR_ARG(calls->thinking)));
 }

@@ -45,6 +45,11 @@ MUST_CHECK bool prompter_reason(struct prompter *p, const json_t *reasoning, str
 /* Whether texts like special tokens in messages are these tokens, as in the reference; false unless set. What tools answer never is. */
 void prompter_parse_special(struct prompter *p, bool parse);
 const struct reasoning *prompter_reasoning(const struct prompter *p);
+/*
+ * The same of answers that may call tools. In harmony the message behind the thinking may then be any, and its header is read with
+ * the calls (text/tool_parser.h): the span ends with that of its message.
+ */
+const struct reasoning *prompter_reasoning_of(const struct prompter *p, bool tools);
 
 struct prompt {
     struct str text;
@@ -52,6 +57,7 @@ struct prompt {
     size_t n;
     bool
         thinking; /* it ends with the opening, white space aside: the answer begins inside the span */
+    bool tools;   /* it offers some */
 };
 /*
  * messages with the generation prompt, turned as text/chat_messages.h says; tools NULL or empty: none; extra (may be NULL):
@@ -63,6 +69,9 @@ MUST_CHECK bool prompter_render(const struct prompter *p, const json_t *messages
 
 /* How an answer to this prompt thinks, as the engine wants it. */
 struct thinking_options prompter_thinking(const struct prompter *p, const struct prompt *to);
+/* The same of one that must be a call: where the budget ends, one may still begin. */
+struct thinking_options prompter_thinking_before_call(const struct prompter *p,
+                                                      const struct prompt *to);
 
 /*
  * How this model writes calls of tools: its template was asked to render some. Where it offers tools to the model and writes
@@ -101,7 +110,8 @@ struct answer {
 void prompter_answer(const struct prompter *p, const struct sample *s, struct arena *a,
                      struct answer *out);
 /*
- * The same of an answer that may call tools: out->text is what is no call. tools: a list, or NULL (then as above); max_calls:
+ * The same of an answer that may call tools: out->text is what is no call, and thinking that comes later in it stands behind
+ * the first. tools: a list, or NULL (then as above); max_calls:
  * 0 or the most that are taken as calls.
  */
 void prompter_answer_tools(const struct prompter *p, const struct sample *s, const json_t *tools,

@@ -15,6 +15,8 @@ struct prompter {
     struct str source; /* of the template */
     struct str bos, eos;
     struct reasoning reasoning;
+    struct reasoning
+        in_channels; /* of answers in harmony that may call tools; on: there are such */
     struct guard guard;
     struct forms *forms;
     struct constraint *held; /* NULL: answers of the job may be anything */

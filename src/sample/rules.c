@@ -109,9 +109,8 @@ bool value_after(const struct answer_rules *r, struct constraint_scratch *scratc
     }
     buf_init(&b, (size_t)64 << 20);
     text_of(r, s, &b);
-    at = s->injected[s->n - 1]
-             ? b.len
-             : str_find(buf_view(&b), r->thinking.close, 0) + r->thinking.close.len;
+    /* what is written at a budget's end may go on behind the closing, and begins the text then */
+    at = str_find(buf_view(&b), r->thinking.close, 0) + r->thinking.close.len;
     const bool ok = constraint_begins(r->constraint, scratch, state,
                                       str_from(buf_view(&b), size_min(at, b.len)));
     buf_release(&b);

@@ -32,7 +32,8 @@ void answer_events_init(struct answer_events *x, const struct answer_events_opti
     if (feeds(opt))
         chat_feed_init(&x->feed, opt->chat, opt->prompter, opt->id, choice);
     if (opt->chat != NULL)
-        chat_stream_init(&x->chat, opt->prompter, opt->chat->prompt.thinking);
+        chat_stream_init(&x->chat, opt->prompter, opt->chat->prompt.thinking,
+                         opt->chat->tools.callable != NULL);
     buf_init(&x->text, LIMIT_RENDER_BYTES);
     buf_init(&x->all, LIMIT_RENDER_BYTES);
     if (opt->logprobs) {

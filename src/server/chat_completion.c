@@ -173,7 +173,8 @@ static bool render(const json_t *body, const struct prompter *p, const struct ch
     r->sample.max_tokens = size_min(r->sample.max_tokens, left);
     r->sample.prompt = r->prompt.tokens;
     r->sample.n_prompt = r->prompt.n;
-    r->sample.thinking = prompter_thinking(p, &r->prompt);
+    r->sample.thinking = r->tools.required ? prompter_thinking_before_call(p, &r->prompt)
+                                           : prompter_thinking(p, &r->prompt);
     effort_apply(effort, budgets, p, &r->sample.thinking);
     return true;
 }

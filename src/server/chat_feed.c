@@ -10,6 +10,17 @@ static void on_text(void *ctx, struct str piece)
     buf_str(&((struct chat_feed *)ctx)->content, piece);
 }
 
+/* What is thought behind the first message of it; a line break parts the two. */
+static void on_thinking(void *ctx, struct str piece)
+{
+    struct chat_feed *f = ctx;
+
+    if (!f->thought && str_starts(piece, STR("\n")))
+        piece = str_from(piece, 1);
+    buf_str(&f->thinking, piece);
+    f->thought = f->thought || piece.len > 0;
+}
+
 static json_t *last_call(struct chat_feed *f, size_t index)
 {
     json_t *last = json_array_get(f->calls, json_array_size(f->calls) - 1);
@@ -71,11 +82,15 @@ void chat_feed_init(struct chat_feed *f, const struct chat_request *r, const str
                                      .tools = r->tools.callable,
                                      .max_calls = r->tools.single ? 1 : 0,
                                      .eager = true};
-    const struct tool_sink sink = {
-        .ctx = f, .text = on_text, .call = on_call, .arguments = on_arguments, .end = on_end};
+    const struct tool_sink sink = {.ctx = f,
+                                   .text = on_text,
+                                   .thinking = on_thinking,
+                                   .call = on_call,
+                                   .arguments = on_arguments,
+                                   .end = on_end};
 
     *f = (struct chat_feed){.request = r, .prompter = p, .id = str_of(id), .choice = choice};
-    chat_stream_init(&f->stream, p, r->prompt.thinking);
+    chat_stream_init(&f->stream, p, r->prompt.thinking, r->tools.callable != NULL);
     tool_parser_init(&f->parser, &opt, &sink);
     buf_init(&f->thinking, LIMIT_RENDER_BYTES);
     buf_init(&f->text, LIMIT_RENDER_BYTES);
@@ -145,6 +160,7 @@ static void put_token(struct chat_feed *f, token_id id, size_t n)
 
     chat_stream_put(&f->stream, (struct str){bytes.ptr, size_min(n, bytes.len)},
                     tokenizer_is_special(t, id) && !marks, &f->thinking, &f->text);
+    f->thought = f->thought || f->thinking.len > 0;
     tool_parser_put(&f->parser, buf_view(&f->text));
     buf_clear(&f->text);
 }
@@ -211,6 +227,7 @@ json_t *chat_feed_end(struct chat_feed *f)
     if (!f->stopped)
         give_on(f, SIZE_MAX, false);
     chat_stream_end(&f->stream, &f->thinking, &f->text);
+    f->thought = f->thought || f->thinking.len > 0;
     tool_parser_put(&f->parser, buf_view(&f->text));
     buf_clear(&f->text);
     tool_parser_end(&f->parser);

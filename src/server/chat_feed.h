@@ -24,6 +24,7 @@ struct chat_feed {
     struct tool_parser parser;
     struct token_list waiting; /* tokens that may be part of a stop text */
     bool stopped;
+    bool thought; /* some of the thinking is out, or in the delta that is being made */
     struct buf thinking, text, content;
     json_t *calls; /* of the delta that is being made */
 };

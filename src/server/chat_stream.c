@@ -8,9 +8,9 @@
 #include "base/limits.h"
 #include "base/size.h"
 
-void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking)
+void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking, bool tools)
 {
-    const struct reasoning *r = prompter_reasoning(p);
+    const struct reasoning *r = prompter_reasoning_of(p, tools);
 
     *s = (struct chat_stream){.reasoning = r,
                               .tokenizer = prompter_tokenizer(p),

@@ -23,8 +23,8 @@ struct chat_stream {
     struct buf held;
 };
 
-/* thinking: of the struct prompt that is answered. */
-void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking);
+/* thinking: of the struct prompt that is answered; tools: calls are looked for in the text. */
+void chat_stream_init(struct chat_stream *s, const struct prompter *p, bool thinking, bool tools);
 void chat_stream_release(struct chat_stream *s);
 /*
  * bytes: of one token, end tokens left out; special: it is a special token, as tags may be, and no text. Appends to thinking

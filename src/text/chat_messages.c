@@ -257,6 +257,27 @@ static void turn_reasoning(json_t *m)
         json_object_set(m, "reasoning_content", b);
 }
 
+/* "thinking", and an empty content beside calls; a message without calls is its content, what it took to get there aside. */
+static void turn_thinking(json_t *m)
+{
+    const struct str said = json_str(json_object_get(m, "content"));
+    struct buf text;
+
+    if (!is_given(json_object_get(m, "thinking")) &&
+        json_str(json_object_get(m, "reasoning_content")).len > 0)
+        json_object_set(m, "thinking", json_object_get(m, "reasoning_content"));
+    if (json_str(json_object_get(m, "thinking")).len == 0 || said.len == 0 ||
+        json_array_size(json_object_get(m, "tool_calls")) == 0)
+        return;
+    buf_init(&text, LIMIT_JSON_BYTES);
+    buf_str(&text, json_str(json_object_get(m, "thinking")));
+    buf_text(&text, "\n\n");
+    buf_str(&text, said);
+    json_object_set_new(m, "thinking", json_stringn(buf_view(&text).ptr, text.len));
+    json_object_set_new(m, "content", json_string(""));
+    buf_release(&text);
+}
+
 json_t *chat_messages_for_template(const json_t *messages, const struct chat_messages_form *form)
 {
     json_t *out = json_deep_copy(messages);
@@ -272,6 +293,8 @@ json_t *chat_messages_for_template(const json_t *messages, const struct chat_mes
         if (has_role(m, "assistant")) {
             turn_calls(m, form);
             turn_reasoning(m);
+            if (form->thinking_beside_calls)
+                turn_thinking(m);
         }
     }
     return out;

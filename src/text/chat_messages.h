@@ -23,6 +23,8 @@ MUST_CHECK bool chat_messages_check(const json_t *messages, struct error *err);
 struct chat_messages_form {
     bool arguments_as_text; /* for templates that join them to text */
     bool null_beside_calls; /* for templates that ask whether content is none */
+    /* for gpt-oss's, which take what was thought before a call as "thinking", and no content then: that goes behind it */
+    bool thinking_beside_calls;
 };
 /* messages as they were checked, or a dataset's; what is not as it should be is left alone. A new tree. */
 json_t *chat_messages_for_template(const json_t *messages, const struct chat_messages_form *form);

@@ -61,6 +61,12 @@ static const struct tool_format formats[] = {
      .close = S("<｜tool▁call▁end｜>"),
      .between = S("\n"),
      .after = S("<｜tool▁calls▁end｜>")},
+    {.name = "harmony",
+     .body = TOOL_BODY_CHANNELS,
+     .open = S("<|channel|>commentary to=functions."),
+     .mid = S(" <|constrain|>json<|message|>"),
+     .close = S("<|end|>"),
+     .between = S("<|start|>assistant")},
     {.name = "llama",
      .body = TOOL_BODY_JSON,
      .open = S("<|python_tag|>"),
@@ -117,13 +123,25 @@ static bool is_probe(const struct tool_calls *found)
     return same;
 }
 
+/* Behind the last text before the call that begins a message of an assistant's. */
+static struct str from_message(const struct tool_format *f, struct str rendered)
+{
+    const size_t call = str_find(rendered, STR("to=functions." TOOL_PROBE_NAME), 0);
+    size_t from = rendered.len;
+
+    for (size_t at = 0; (at = str_find(rendered, f->between, at)) < call; at += f->between.len)
+        from = at + f->between.len;
+    return str_from(rendered, from);
+}
+
 /* A format without a marker is looked for where the call would begin. */
 static struct str from_call(const struct tool_format *f, struct str rendered)
 {
     static const struct str begins = S("{\"name\": \"" TOOL_PROBE_NAME "\", \"parameters\": ");
-    const size_t at = str_find(rendered, begins, 0);
 
-    return f->bare ? str_from(rendered, at) : rendered;
+    if (f->body == TOOL_BODY_CHANNELS)
+        return from_message(f, rendered);
+    return f->bare ? str_from(rendered, str_find(rendered, begins, 0)) : rendered;
 }
 
 const struct tool_format *tool_format_of(struct str rendered)
@@ -150,8 +168,8 @@ const struct tool_format *tool_format_of(struct str rendered)
 bool tool_format_marks(const struct tool_format *f, struct str token)
 {
     return within(f->before, token) || within(f->open, token) || within(f->close, token) ||
-           within(f->after, token) || within(f->lead, token) || within(f->mid, token) ||
-           within(f->id, token);
+           within(f->between, token) || within(f->after, token) || within(f->lead, token) ||
+           within(f->mid, token) || within(f->id, token);
 }
 
 /* ---- as text ---- */

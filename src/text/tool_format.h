@@ -10,6 +10,7 @@
  *     mistral-args    [TOOL_CALLS]f[ARGS]{...}                         Mistral since 2025
  *     deepseek        <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{...}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
  *     deepseek-r1     the same with function<｜tool▁sep｜>f, and the arguments in a block of ```json
+ *     harmony         <|channel|>commentary to=functions.f <|constrain|>json<|message|>{...}<|call|>      gpt-oss
  *
  * Which one is a template's own is found by rendering a call and looking at what comes out (sample/prompt.h), not by names.
  * A template that offers no tools to the model, or writes calls in none of these ways, gets the hermes form by text: the
@@ -43,15 +44,20 @@ enum tool_body {
     TOOL_BODY_JSON,  /* an object with the name and the arguments, or a list of such */
     TOOL_BODY_NAMED, /* the name as text, then the arguments as an object */
     TOOL_BODY_XML,   /* a tag a parameter */
+    TOOL_BODY_CHANNELS, /* harmony: a message of the answer, whose header names the function; then an object */
 };
 
-/* Every text may be empty. What stands around a call: before open ... close between open ... close after. */
+/*
+ * Every text may be empty. What stands around a call: before open ... close between open ... close after. CHANNELS: close ends a
+ * message, between begins the next one.
+ */
 struct tool_format {
     const char *name;
     enum tool_body body;
     struct str before, open, close, between, after;
-    struct str lead, mid, tail; /* NAMED: open lead NAME mid {...} tail close */
-    struct str id;              /* NAMED: what an id of the model's own may follow, before mid */
+    struct str lead, mid,
+        tail;      /* NAMED: open lead NAME mid {...} tail close; CHANNELS: open NAME mid {...} */
+    struct str id; /* NAMED: what an id of the model's own may follow, before mid */
     const char *
         arguments; /* JSON: the key of the arguments as it is written; read are "arguments" and "parameters" */
     bool list; /* JSON: calls are written as a list between open and close */

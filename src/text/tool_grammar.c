@@ -3,13 +3,16 @@
  */
 #include "text/tool_grammar.h"
 #include "base/limits.h"
+#include "base/size.h"
 #include "text/json_schema.h"
 #include "text/json_schema_internal.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define MOST_MARKER 128
+#define MOST_MARKED 160 /* states of markers that a text is looked through for */
+
+static const char said_what[] = "response_format.json_schema.schema";
 
 struct making {
     const struct tool_grammar_options *o;
@@ -37,34 +40,82 @@ static void byte_runs(struct grammar_builder *b, uint32_t from, const uint32_t t
     for (unsigned lo = 0, hi; lo < 256; lo = hi + 1) {
         for (hi = lo; hi < 255 && to[hi + 1] == to[lo];)
             hi++;
-        build_edge(b, from, lo, hi, to[lo], 0);
+        if (to[lo] != GRAMMAR_NONE)
+            build_edge(b, from, lo, hi, to[lo], 0);
     }
 }
 
-/*
- * The automaton of Knuth, Morris and Pratt: a state for each beginning of the marker, `from` for the empty one. accepts: the
- * text may end before the marker.
- */
-static void build_until(struct making *m, uint32_t from, struct str marker, uint32_t to,
+/* A marker, and where it leads; GRAMMAR_NONE: it must not come. */
+struct marker {
+    struct str text;
+    uint32_t to;
+};
+
+/* The automaton of Aho and Corasick: a tree of the markers, state 0 where none has begun, and a row of what follows each. */
+struct marked {
+    uint8_t next[MOST_MARKED][256];
+    uint8_t back[MOST_MARKED],
+        order[MOST_MARKED]; /* the longest beginning that its end is; states by length */
+    const struct marker *whole[MOST_MARKED];
+    size_t n;
+};
+
+static void mark_add(struct marked *t, const struct marker *m)
+{
+    uint8_t at = 0;
+
+    for (size_t i = 0; i < m->text.len; i++) {
+        uint8_t *next = &t->next[at][(unsigned char)m->text.ptr[i]];
+
+        assert(t->n < MOST_MARKED);
+        if (*next == 0)
+            *next = (uint8_t)t->n++;
+        at = *next;
+    }
+    t->whole[at] = m;
+}
+
+/* Rows in the order of their length: what a shorter beginning does not know is done as its own end would. */
+static void mark_close(struct marked *t)
+{
+    size_t n = 1;
+
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t at = t->order[i], back = t->back[at];
+
+        for (size_t byte = 0; byte < 256; byte++) {
+            uint8_t *next = &t->next[at][byte];
+            const uint8_t other = at == 0 ? 0 : t->next[back][byte];
+
+            if (*next == 0) {
+                *next = other;
+                continue;
+            }
+            t->back[*next] = other;
+            t->order[n++] = *next;
+        }
+    }
+}
+
+/* Any text from a state on, up to and with one of the markers; none is within another. accepts: it may end before. */
+static void build_until(struct making *m, uint32_t from, const struct marker *markers, size_t n,
                         bool accepts)
 {
-    uint32_t states[MOST_MARKER + 1], edges[256];
-    uint8_t next[MOST_MARKER][256] = {{0}};
-    size_t back = 0; /* where the beginning without its first byte leads */
+    struct marked tree = {.n = 1}, *t = &tree;
+    uint32_t states[MOST_MARKED], edges[256];
 
-    assert(marker.len > 0 && marker.len <= MOST_MARKER);
-    for (size_t k = 0; k <= marker.len; k++)
-        states[k] = k == 0 ? from : k == marker.len ? to : build_state(m->b, m->rule);
-    for (size_t k = 0; k < marker.len && !m->b->full; k++) {
-        const unsigned own = (unsigned char)marker.ptr[k];
-
-        if (k > 0)
-            memcpy(next[k], next[back], sizeof next[k]);
-        if (k > 0)
-            back = next[back][own];
-        next[k][own] = (uint8_t)(k + 1);
+    for (size_t i = 0; i < n; i++)
+        mark_add(t, &markers[i]);
+    mark_close(t);
+    for (size_t k = 0; k < t->n; k++)
+        states[k] = k == 0                ? from
+                    : t->whole[k] != NULL ? t->whole[k]->to
+                                          : build_state(m->b, m->rule);
+    for (size_t k = 0; k < t->n && !m->b->full; k++) {
+        if (t->whole[k] != NULL)
+            continue;
         for (size_t byte = 0; byte < 256; byte++)
-            edges[byte] = states[next[k][byte]];
+            edges[byte] = states[t->next[k][byte]];
         byte_runs(m->b, states[k], edges);
         if (accepts)
             build_accept(m->b, states[k]);
@@ -143,7 +194,7 @@ static void build_text_parameter(struct making *m, const struct parameter *p)
     if (n == 0) {
         const uint32_t closed = build_state(m->b, m->rule);
 
-        build_until(m, p->opened, STR("</parameter>"), closed, false);
+        build_until(m, p->opened, &(struct marker){STR("</parameter>"), closed}, 1, false);
         build_edge(m->b, closed, '\n', '\n', p->behind, 0);
     }
 }
@@ -226,6 +277,7 @@ static struct str begin_of(struct making *m, size_t i)
         return str_of(arena_printf(&m->a, "{\"name\": \"" STR_FMT "\", \"%s\": ", STR_ARG(name),
                                    f->arguments));
     case TOOL_BODY_NAMED:
+    case TOOL_BODY_CHANNELS:
         return joined(m, joined(m, f->lead, name), f->mid);
     default:
         return str_of(arena_printf(&m->a, "<function=" STR_FMT ">\n", STR_ARG(name)));
@@ -236,7 +288,9 @@ static struct str begin_of(struct making *m, size_t i)
 static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, struct error *err)
 {
     const struct tool_format *f = m->f;
-    const struct str end = f->body == TOOL_BODY_JSON ? STR("}") : joined(m, f->tail, f->close);
+    const struct str end = f->body == TOOL_BODY_JSON       ? STR("}")
+                           : f->body == TOOL_BODY_CHANNELS ? STR("")
+                                                           : joined(m, f->tail, f->close);
     const uint32_t behind = end.len > 0 ? build_state(m->b, m->rule) : closed;
 
     for (size_t i = 0; i < json_array_size(m->o->tools) && !m->b->full; i++) {
@@ -296,7 +350,7 @@ static bool build_text_or_calls(struct making *m, uint32_t start, struct str mar
     const uint32_t marked = build_state(m->b, m->rule);
     uint32_t done = start, self[256];
 
-    build_until(m, start, marker, marked, true);
+    build_until(m, start, &(struct marker){marker, marked}, 1, true);
     if (!m->o->many) {
         done = build_state(m->b, m->rule);
         for (size_t i = 0; i < 256; i++)
@@ -307,8 +361,56 @@ static bool build_text_or_calls(struct making *m, uint32_t start, struct str mar
     return build_calls(m, marked, done, false, err);
 }
 
+/* ---- harmony ---- */
+
+/*
+ * What is no call: messages to the user beside which one may stand, or the answer. Of the marks that messages are made of none is
+ * in them but the end of the first kind.
+ *
+ *     start --<|channel|>commentary<|message|>--> said --any text, <|end|><|start|>assistant--> start
+ *     start --<|channel|>final<|message|>--> answered: any text, or a value of the schema
+ */
+static void build_messages(struct making *m, uint32_t start, uint32_t said_end)
+{
+    const struct tool_format *f = m->f;
+    const uint32_t said = build_text(m->b, start, STR("<|channel|>commentary<|message|>"), 0),
+                   behind = build_state(m->b, m->rule),
+                   answered = build_text(m->b, start, STR("<|channel|>final<|message|>"), 0);
+    struct marker markers[] = {
+        {f->close, behind},
+        {STR("<|start|>"), GRAMMAR_NONE},
+        {STR("<|channel|>"), GRAMMAR_NONE},
+        {STR("<|constrain|>"), GRAMMAR_NONE},
+        {STR("<|message|>"), GRAMMAR_NONE},
+    };
+
+    build_until(m, said, markers, COUNT_OF(markers), false);
+    link_text(m->b, behind, f->between, start);
+    if (m->o->said != NULL) {
+        build_value(m->b, answered,
+                    json_compiler_value(m->c, m->o->said, said_what, m->o->said, said_what),
+                    said_end);
+        return;
+    }
+    markers[0].to = GRAMMAR_NONE;
+    build_until(m, answered, markers, COUNT_OF(markers), true);
+}
+
+/* One call at most: the token behind it ends the turn. */
+static bool build_channels(struct making *m, struct error *err)
+{
+    const uint32_t start = m->b->rules[m->rule].start, done = build_state(m->b, m->rule);
+
+    build_accept(m->b, done);
+    if (!m->o->required)
+        build_messages(m, start, done);
+    return build_functions(m, build_text(m->b, start, m->f->open, 0), done, err);
+}
+
 static bool build_answer(struct making *m, struct error *err)
 {
+    if (m->f->body == TOOL_BODY_CHANNELS)
+        return build_channels(m, err);
     const struct str marker = m->f->before.len > 0 ? m->f->before : m->f->open;
     const uint32_t start = m->b->rules[m->rule].start;
 
@@ -321,7 +423,6 @@ static bool build_answer(struct making *m, struct error *err)
 
 bool tool_grammar(const struct tool_grammar_options *o, struct grammar **out, struct error *err)
 {
-    static const char said_what[] = "response_format.json_schema.schema";
     struct making m = {.o = o, .f = o->format};
 
     if (!o->required && o->format->bare)
@@ -334,9 +435,9 @@ bool tool_grammar(const struct tool_grammar_options *o, struct grammar **out, st
     m.any = json_pack("{s:s}", "type", "object");
     m.none = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 0);
     m.rule = build_rule(m.b, 0, GRAMMAR_FREE);
-    const uint32_t root = o->required || o->said == NULL
-                              ? build_union(m.b)
-                              : json_compiler_value(m.c, o->said, said_what, o->said, said_what);
+    const bool alone = o->required || o->said == NULL || o->format->body == TOOL_BODY_CHANNELS;
+    const uint32_t root =
+        alone ? build_union(m.b) : json_compiler_value(m.c, o->said, said_what, o->said, said_what);
     build_member(m.b, root, m.rule);
     const bool ok = build_answer(&m, err) && json_compiler_grammar(m.c, root, out, err);
     json_compiler_close(m.c);

@@ -7,32 +7,21 @@
  * A step that must see more returns; the next bytes begin with it again, so it costs no more than it looks at: markers and
  * names. Arguments go through a scan that remembers where it is.
  */
-#include "text/tool_parser.h"
 #include "base/sha256.h"
 #include "base/size.h"
+#include "text/tool_parser_internal.h"
 
 #include <string.h>
 
 #define MOST_NAME 64
 #define MOST_KEY 512
 
-enum {
-    STEP_TEXT,
-    STEP_OPEN,
-    STEP_BODY, /* JSON: a list or an object; NAMED: up to the arguments; XML: <function=NAME> */
-    STEP_SCAN, /* an object */
-    STEP_PARAMETERS, /* xml */
-    STEP_BEHIND,     /* a call within a list, or the only one */
-    STEP_CLOSE,
-    STEP_AFTER,
-};
-
-enum found { FOUND_NO, FOUND_YES, FOUND_MORE /* that is not known yet */ };
-
 void tool_parser_init(struct tool_parser *p, const struct tool_options *opt,
                       const struct tool_sink *sink)
 {
     *p = (struct tool_parser){.opt = *opt, .sink = *sink, .plain = opt->format == NULL};
+    if (tool_in_channels(p))
+        p->step = STEP_HEADER;
     buf_init(&p->held, LIMIT_RENDER_BYTES);
 }
 
@@ -45,13 +34,12 @@ void tool_parser_release(struct tool_parser *p)
 
 /* ---- texts ---- */
 
-#define SPACES " \t\n\r"
 static bool is_space(char c)
 {
-    return c != '\0' && strchr(SPACES, c) != NULL;
+    return c != '\0' && strchr(TOOL_SPACES, c) != NULL;
 }
 
-static bool is_name_byte(char c)
+bool tool_is_name_byte(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
            c == '-';
@@ -62,18 +50,18 @@ static struct str part(const struct tool_parser *p, struct tool_range r)
     return (struct str){p->held.ptr + r.from, r.to - r.from};
 }
 
-static struct str rest(const struct tool_parser *p)
+struct str tool_rest(const struct tool_parser *p)
 {
     return str_from(buf_view(&p->held), p->at);
 }
 
-static void skip_space(struct tool_parser *p)
+void tool_skip_space(struct tool_parser *p)
 {
     while (p->at < p->held.len && is_space(p->held.ptr[p->at]))
         p->at++;
 }
 
-static void drop(struct tool_parser *p, size_t n)
+void tool_drop(struct tool_parser *p, size_t n)
 {
     if (n == 0)
         return;
@@ -83,19 +71,19 @@ static void drop(struct tool_parser *p, size_t n)
 }
 
 /* Moves behind a text and the white space before it; its own at the ends does not matter. */
-static enum found take(struct tool_parser *p, struct str text)
+enum found tool_take(struct tool_parser *p, struct str text)
 {
     const size_t at = p->at;
 
-    text = str_trim(text, SPACES);
+    text = str_trim(text, TOOL_SPACES);
     if (text.len == 0)
         return FOUND_YES;
-    skip_space(p);
-    if (str_starts(rest(p), text)) {
+    tool_skip_space(p);
+    if (str_starts(tool_rest(p), text)) {
         p->at += text.len;
         return FOUND_YES;
     }
-    const bool begins = str_starts(text, rest(p));
+    const bool begins = str_starts(text, tool_rest(p));
     p->at = at;
     return begins ? FOUND_MORE : FOUND_NO;
 }
@@ -103,7 +91,7 @@ static enum found take(struct tool_parser *p, struct str text)
 /* ---- text ---- */
 
 /* Gives out the first n bytes that are held. */
-static void say(struct tool_parser *p, size_t n)
+void tool_say(struct tool_parser *p, size_t n)
 {
     struct str text = {buf_view(&p->held).ptr, n};
 
@@ -116,11 +104,11 @@ static void say(struct tool_parser *p, size_t n)
         p->gap = false;
         p->said = true;
     }
-    drop(p, n);
+    tool_drop(p, n);
 }
 
 /* How many bytes at the end of s may begin the marker. */
-static size_t beginning_of(struct str s, struct str marker)
+size_t tool_beginning_of(struct str s, struct str marker)
 {
     for (size_t n = size_min(s.len, size_max(marker.len, 1) - 1); n > 0; n--)
         if (memcmp(s.ptr + s.len - n, marker.ptr, n) == 0)
@@ -141,7 +129,7 @@ static size_t say_before(struct tool_parser *p, size_t n)
 
     while (end > 0 && is_space(p->held.ptr[end - 1]))
         end--;
-    say(p, end);
+    tool_say(p, end);
     return n - end;
 }
 
@@ -155,7 +143,7 @@ static enum found find_marker(struct tool_parser *p, size_t *at)
     *at = size_min(before, open);
     if (*at < held.len)
         return FOUND_YES;
-    *at = held.len - size_max(beginning_of(held, f->before), beginning_of(held, f->open));
+    *at = held.len - size_max(tool_beginning_of(held, f->before), tool_beginning_of(held, f->open));
     return FOUND_MORE;
 }
 
@@ -163,13 +151,13 @@ static enum found find_marker(struct tool_parser *p, size_t *at)
 static enum found find_bare(struct tool_parser *p, size_t *at)
 {
     p->at = 0;
-    const enum found open = take(p, p->opt.format->open);
+    const enum found open = tool_take(p, p->opt.format->open);
     p->at = 0;
-    skip_space(p);
+    tool_skip_space(p);
     *at = p->at;
     if (open != FOUND_NO)
         return open;
-    return rest(p).ptr[0] == '{' ? FOUND_YES : FOUND_NO;
+    return tool_rest(p).ptr[0] == '{' ? FOUND_YES : FOUND_NO;
 }
 
 /* Whether a step led to the next one. */
@@ -187,7 +175,7 @@ static bool step_text(struct tool_parser *p, bool end)
     }
     p->plain = p->plain || (found == FOUND_NO && p->held.len > 0);
     if (end || p->plain)
-        say(p, p->held.len);
+        tool_say(p, p->held.len);
     else
         say_before(p, at);
     return false;
@@ -195,12 +183,12 @@ static bool step_text(struct tool_parser *p, bool end)
 
 /* ---- a call ---- */
 
-static bool known(const struct tool_parser *p, struct str name)
+bool tool_known(const struct tool_parser *p, struct str name)
 {
     return tool_named(p->opt.tools, name) != NULL;
 }
 
-static void tell_call(struct tool_parser *p)
+void tool_tell_call(struct tool_parser *p)
 {
     p->sink.call(p->sink.ctx, p->n_calls, part(p, p->name));
     p->told = true;
@@ -213,7 +201,7 @@ static void tell_arguments(struct tool_parser *p, struct str piece)
         p->sink.arguments(p->sink.ctx, p->n_calls, piece);
 }
 
-static void forget_call(struct tool_parser *p)
+void tool_forget_call(struct tool_parser *p)
 {
     p->key = p->name = p->arguments = (struct tool_range){0};
     p->scan = (struct json_scan){0};
@@ -223,16 +211,19 @@ static void forget_call(struct tool_parser *p)
     p->xml = NULL;
 }
 
-static void end_call(struct tool_parser *p, bool whole)
+void tool_end_call(struct tool_parser *p, bool whole)
 {
     p->sink.end(p->sink.ctx, p->n_calls++, whole);
     p->gap = true;
 }
 
 /* What is held is no call: its marker is text, and the rest is looked at anew. */
-static bool no_call(struct tool_parser *p)
+bool tool_no_call(struct tool_parser *p)
 {
     const struct tool_format *f = p->opt.format;
+
+    if (tool_in_channels(p))
+        return tool_channels_no_call(p);
     const struct str marked = str_from(buf_view(&p->held), p->blank);
     size_t n = 0;
 
@@ -240,17 +231,17 @@ static bool no_call(struct tool_parser *p)
     p->step = STEP_TEXT;
     if (p->told) {
         n = p->given;
-        end_call(p, false);
-        drop(p, n);
+        tool_end_call(p, false);
+        tool_drop(p, n);
     } else if (f->before.len > 0 && str_starts(marked, f->before)) {
         n = p->blank + f->before.len;
-        say(p, n);
+        tool_say(p, n);
     } else if (str_starts(marked, f->open)) {
         n = p->blank + f->open.len;
-        say(p, n);
+        tool_say(p, n);
     }
     p->plain = p->plain || f->bare;
-    forget_call(p);
+    tool_forget_call(p);
     return true;
 }
 
@@ -262,13 +253,13 @@ static json_t *arguments_in_text(struct str written, struct buf *out)
 
     if (json_parse(written, "arguments", &text, &unheard) &&
         json_parse(json_str(text), "arguments", &v, &unheard) && json_is_object(v))
-        buf_str(out, str_trim(json_str(text), SPACES));
+        buf_str(out, str_trim(json_str(text), TOOL_SPACES));
     json_decref(v);
     return text;
 }
 
 /* A whole call stands before p->at. */
-static bool whole_call(struct tool_parser *p)
+bool tool_whole_call(struct tool_parser *p)
 {
     struct buf text;
 
@@ -283,17 +274,17 @@ static bool whole_call(struct tool_parser *p)
         buf_str(&text, part(p, p->arguments));
     if (text.len == 0 || p->name.to == 0) {
         buf_release(&text);
-        return no_call(p);
+        return tool_no_call(p);
     }
     if (!p->told) {
-        tell_call(p);
+        tool_tell_call(p);
         tell_arguments(p, buf_view(&text));
     }
     buf_release(&text);
-    end_call(p, true);
-    drop(p, p->at);
-    forget_call(p);
-    p->step = STEP_BEHIND;
+    tool_end_call(p, true);
+    tool_drop(p, p->at);
+    tool_forget_call(p);
+    p->step = tool_in_channels(p) ? STEP_NEXT : STEP_BEHIND;
     return true;
 }
 
@@ -329,7 +320,7 @@ static bool take_event(struct tool_parser *p, enum json_event event)
     case JSON_VALUE_ENDS:
         if (str_is(key, "\"name\"")) {
             p->name.to = p->at;
-            return known(p, part(p, p->name));
+            return tool_known(p, part(p, p->name));
         }
         if (arguments)
             p->arguments.to = p->at + 1;
@@ -365,7 +356,7 @@ static bool step_scan(struct tool_parser *p, bool end)
     }
     if (p->opt.eager && !p->told && p->name.to > 0 && p->arguments.from > 0 &&
         p->held.ptr[p->arguments.from] == '{')
-        tell_call(p);
+        tool_tell_call(p);
     if (p->told) {
         const size_t to = p->arguments.to > 0 ? p->arguments.to : p->at;
 
@@ -373,8 +364,8 @@ static bool step_scan(struct tool_parser *p, bool end)
         p->given = to;
     }
     if (p->scan.done)
-        return whole_call(p);
-    return (!ok || end) && no_call(p);
+        return tool_whole_call(p);
+    return (!ok || end) && tool_no_call(p);
 }
 
 /* A name, and that it ends. */
@@ -382,24 +373,25 @@ static enum found take_name(struct tool_parser *p)
 {
     size_t at;
 
-    skip_space(p);
-    for (at = p->at; at < p->held.len && at - p->at <= MOST_NAME && is_name_byte(p->held.ptr[at]);)
+    tool_skip_space(p);
+    for (at = p->at;
+         at < p->held.len && at - p->at <= MOST_NAME && tool_is_name_byte(p->held.ptr[at]);)
         at++;
     if (at == p->held.len)
         return FOUND_MORE;
     p->name = (struct tool_range){p->at, at};
     p->at = at;
-    return at > p->name.from && known(p, part(p, p->name)) ? FOUND_YES : FOUND_NO;
+    return at > p->name.from && tool_known(p, part(p, p->name)) ? FOUND_YES : FOUND_NO;
 }
 
 /* An id of the model's own between name and arguments. */
 static enum found take_id(struct tool_parser *p)
 {
-    const enum found id = p->opt.format->id.len > 0 ? take(p, p->opt.format->id) : FOUND_NO;
+    const enum found id = p->opt.format->id.len > 0 ? tool_take(p, p->opt.format->id) : FOUND_NO;
 
     if (id != FOUND_YES)
         return id == FOUND_NO ? FOUND_YES : FOUND_MORE;
-    while (p->at < p->held.len && is_name_byte(p->held.ptr[p->at]))
+    while (p->at < p->held.len && tool_is_name_byte(p->held.ptr[p->at]))
         p->at++;
     return p->at < p->held.len ? FOUND_YES : FOUND_MORE;
 }
@@ -412,7 +404,7 @@ static enum found take_head(struct tool_parser *p)
 
     switch (f->body) {
     case TOOL_BODY_JSON:
-        skip_space(p);
+        tool_skip_space(p);
         if (p->at == p->held.len)
             return FOUND_MORE;
         if (p->held.ptr[p->at] == '[') {
@@ -421,15 +413,17 @@ static enum found take_head(struct tool_parser *p)
         }
         return FOUND_YES;
     case TOOL_BODY_NAMED:
-        x = take(p, f->lead);
+        x = tool_take(p, f->lead);
         x = x == FOUND_YES ? take_name(p) : x;
         x = x == FOUND_YES ? take_id(p) : x;
-        x = x == FOUND_YES ? take(p, f->mid) : x;
+        x = x == FOUND_YES ? tool_take(p, f->mid) : x;
         break;
     case TOOL_BODY_XML:
-        x = take(p, STR("<function="));
+        x = tool_take(p, STR("<function="));
         x = x == FOUND_YES ? take_name(p) : x;
-        x = x == FOUND_YES ? take(p, STR(">")) : x;
+        x = x == FOUND_YES ? tool_take(p, STR(">")) : x;
+        break;
+    case TOOL_BODY_CHANNELS: /* has steps of its own */
         break;
     }
     if (x == FOUND_MORE)
@@ -442,7 +436,7 @@ static bool step_body(struct tool_parser *p, bool end)
     const enum found x = take_head(p);
 
     if (x == FOUND_NO || (x == FOUND_MORE && end))
-        return no_call(p);
+        return tool_no_call(p);
     if (x == FOUND_MORE)
         return false;
     p->step = STEP_SCAN;
@@ -459,13 +453,13 @@ static bool step_open(struct tool_parser *p, bool end)
     enum found x = FOUND_YES;
 
     p->at = p->blank;
-    if (f->before.len > 0 && str_starts(rest(p), f->before))
+    if (f->before.len > 0 && str_starts(tool_rest(p), f->before))
         p->at += f->before.len;
-    x = take(p, f->open);
+    x = tool_take(p, f->open);
     if (x == FOUND_MORE && !end)
         return false;
     if (x != FOUND_YES && !f->bare)
-        return no_call(p);
+        return tool_no_call(p);
     p->step = STEP_BODY;
     return true;
 }
@@ -506,7 +500,7 @@ static void put_parameter(struct tool_parser *p, struct str key, struct str valu
     if (value.len > 0 && value.ptr[value.len - 1] == '\n')
         value.len--;
     if (!is_text_parameter(p, name))
-        v = value_of(str_trim(value, SPACES));
+        v = value_of(str_trim(value, TOOL_SPACES));
     json_object_set_new(p->xml, name, v != NULL ? v : json_stringn(value.ptr, value.len));
 }
 
@@ -515,7 +509,7 @@ static enum found take_parameter(struct tool_parser *p)
 {
     const struct str closing = STR("</parameter>");
     const size_t begin = p->at;
-    enum found x = take(p, STR("<parameter="));
+    enum found x = tool_take(p, STR("<parameter="));
 
     if (x != FOUND_YES)
         return x;
@@ -541,16 +535,16 @@ static enum found take_parameter(struct tool_parser *p)
 static bool step_parameters(struct tool_parser *p, bool end)
 {
     for (;;) {
-        const enum found done = take(p, STR("</function>"));
+        const enum found done = tool_take(p, STR("</function>"));
 
         if (done == FOUND_YES)
-            return whole_call(p);
+            return tool_whole_call(p);
         const enum found x = take_parameter(p);
         if (x == FOUND_YES)
             continue;
         if (!end && (x == FOUND_MORE || done == FOUND_MORE))
             return false;
-        return no_call(p);
+        return tool_no_call(p);
     }
 }
 
@@ -559,7 +553,7 @@ static bool step_parameters(struct tool_parser *p, bool end)
 static bool step_behind(struct tool_parser *p, bool end)
 {
     p->at = 0;
-    skip_space(p);
+    tool_skip_space(p);
     if (p->at == p->held.len && !end)
         return false;
     const char c = p->at < p->held.len ? p->held.ptr[p->at] : '\0';
@@ -570,7 +564,7 @@ static bool step_behind(struct tool_parser *p, bool end)
         return true;
     }
     if (p->in_list && c == ']')
-        drop(p, p->at + 1);
+        tool_drop(p, p->at + 1);
     p->step = p->in_list && c != ']' ? STEP_TEXT : STEP_CLOSE;
     p->in_list = false;
     return true;
@@ -582,12 +576,12 @@ static bool step_close(struct tool_parser *p, bool end)
     const struct tool_format *f = p->opt.format;
 
     p->at = 0;
-    enum found x = take(p, f->tail);
-    x = x == FOUND_YES ? take(p, f->close) : x;
+    enum found x = tool_take(p, f->tail);
+    x = x == FOUND_YES ? tool_take(p, f->close) : x;
     if (x == FOUND_MORE && !end)
         return false;
     if (x != FOUND_NO)
-        drop(p, x == FOUND_MORE ? p->held.len : p->at);
+        tool_drop(p, x == FOUND_MORE ? p->held.len : p->at);
     p->step = STEP_AFTER;
     return true;
 }
@@ -595,16 +589,18 @@ static bool step_close(struct tool_parser *p, bool end)
 static bool step_after(struct tool_parser *p, bool end)
 {
     const struct tool_format *f = p->opt.format;
-    const struct str separator = str_trim(f->between, SPACES);
+    const struct str separator = str_trim(f->between, TOOL_SPACES);
 
     p->at = 0;
-    enum found x = f->after.len > 0 ? take(p, f->after) : f->bare ? take(p, separator) : FOUND_NO;
+    enum found x = f->after.len > 0 ? tool_take(p, f->after)
+                   : f->bare        ? tool_take(p, separator)
+                                    : FOUND_NO;
     if (x == FOUND_MORE && !end)
         return false;
     if (x == FOUND_YES)
-        drop(p, p->at);
+        tool_drop(p, p->at);
     else if (x == FOUND_MORE)
-        drop(p, p->held.len);
+        tool_drop(p, p->held.len);
     p->at = 0;
     p->step = STEP_TEXT;
     return true;
@@ -621,6 +617,9 @@ static void run(struct tool_parser *p, bool end)
         [STEP_BEHIND] = step_behind,
         [STEP_CLOSE] = step_close,
         [STEP_AFTER] = step_after,
+        [STEP_HEADER] = tool_step_header,
+        [STEP_MESSAGE] = tool_step_message,
+        [STEP_NEXT] = tool_step_next,
     };
 
     while (steps[p->step](p, end))
@@ -646,12 +645,17 @@ struct reading {
     struct arena *a;
     struct tool_calls *out;
     size_t cap;
-    struct buf text, arguments;
+    struct buf text, thinking, arguments;
 };
 
 static void on_text(void *ctx, struct str piece)
 {
     buf_str(&((struct reading *)ctx)->text, piece);
+}
+
+static void on_thinking(void *ctx, struct str piece)
+{
+    buf_str(&((struct reading *)ctx)->thinking, piece);
 }
 
 static void on_call(void *ctx, size_t index, struct str name)
@@ -689,19 +693,26 @@ void tool_calls_read(const struct tool_options *opt, struct str answer, struct a
                      struct tool_calls *out)
 {
     struct reading r = {.a = a, .out = out};
-    const struct tool_sink sink = {
-        .ctx = &r, .text = on_text, .call = on_call, .arguments = on_arguments, .end = on_end};
+    const struct tool_sink sink = {.ctx = &r,
+                                   .text = on_text,
+                                   .thinking = on_thinking,
+                                   .call = on_call,
+                                   .arguments = on_arguments,
+                                   .end = on_end};
     struct tool_parser p;
 
     *out = (struct tool_calls){0};
     buf_init(&r.text, LIMIT_RENDER_BYTES);
+    buf_init(&r.thinking, LIMIT_RENDER_BYTES);
     buf_init(&r.arguments, LIMIT_RENDER_BYTES);
     tool_parser_init(&p, opt, &sink);
     tool_parser_put(&p, answer);
     tool_parser_end(&p);
     tool_parser_release(&p);
     out->text = arena_str(a, buf_view(&r.text));
+    out->thinking = arena_str(a, buf_view(&r.thinking));
     buf_release(&r.text);
+    buf_release(&r.thinking);
     buf_release(&r.arguments);
 }
 

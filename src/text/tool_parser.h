@@ -12,6 +12,10 @@
  * What looks like a call and is none (an unknown name, no JSON, cut at the token limit) stays text, marker and all: nothing
  * of an answer is lost but the marks of real calls and white space beside them. So does any call past max_calls.
  *
+ * Of harmony what comes in begins behind the role that the prompt ends with, or behind the first message of thinking
+ * (sample/prompt.h). Headers and ends of messages are no text; what is said in the channels commentary and final is, with a line
+ * break between two; a further message of analysis is thinking. What begins with no header is text as it is.
+ *
  * eager: the pieces of a call are told while it is written, as soon as its name is known and its arguments have begun. Then
  * it cannot be taken back: where it turns out to be none after all, the call ends unfinished (whole false) with the
  * arguments that came, and what follows is text. Otherwise a call is told when it is whole. For an answer all of whose calls
@@ -35,6 +39,7 @@ struct tool_options {
 struct tool_sink {
     void *ctx;
     void (*text)(void *ctx, struct str piece);
+    void (*thinking)(void *ctx, struct str piece); /* harmony; NULL: it is left out */
     void (*call)(void *ctx, size_t index, struct str name);
     void (*arguments)(void *ctx, size_t index, struct str piece);
     void (*end)(void *ctx, size_t index, bool whole);
@@ -52,7 +57,9 @@ struct tool_parser {
     bool plain;   /* text from here on */
     bool in_list; /* of calls */
     bool said;    /* some text is out */
-    bool gap;     /* and a call behind it */
+    bool gap;     /* and a call or a message's end behind it */
+    bool thinks;  /* harmony: the message is one of thinking */
+    bool thought; /* and some of it is out */
     size_t n_calls;
     /* of the call that is being read; all that follow are places in held */
     size_t blank, at; /* white space before its marker; where it is read on */
@@ -77,6 +84,7 @@ struct tool_call {
 };
 struct tool_calls {
     struct str text;
+    struct str thinking;     /* harmony: a line break and what a message of it says, for each */
     struct tool_call *calls; /* [n] */
     size_t n;
 };

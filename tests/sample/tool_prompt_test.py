@@ -45,10 +45,24 @@ JOINED = OFFER + LOOP + """
 THINKS = OFFER + LOOP + """
 {%- if m.reasoning_content %}{{- '<think>' + m.reasoning_content + '</think>' }}{%- endif %}{{- m.content }}
 {%- for c in m.tool_calls %}{{- '<tool_call>' + (c.function | tojson) + '</tool_call>' }}{%- endfor %}""" + END
+HARMONY = """{{- '<|start|>system<|message|>' }}{%- for t in tools or [] %}{{- 'type ' + t.function.name }}{%- endfor %}{{- '<|end|>' }}
+{%- set last = namespace(name=none) %}
+{%- for m in messages %}
+    {%- if m.role == 'assistant' and 'tool_calls' in m %}
+        {%- if m.content and m.thinking %}{{- raise_exception("both content and thinking") }}{%- endif %}
+        {%- if m.content or m.thinking %}{{- '<|start|>assistant<|channel|>analysis<|message|>' + (m.content or m.thinking) + '<|end|>' }}{%- endif %}
+        {%- set last.name = m.tool_calls[0].function.name %}
+        {{- '<|start|>assistant to=functions.' + last.name + '<|channel|>commentary json<|message|>' }}
+        {{- m.tool_calls[0].function.arguments | tojson }}{{- '<|call|>' }}
+    {%- elif m.role == 'assistant' %}{{- '<|start|>assistant<|channel|>final<|message|>' + m.content + '<|end|>' }}
+    {%- elif m.role == 'tool' %}
+        {{- '<|start|>functions.' + last.name + ' to=assistant<|channel|>commentary<|message|>' + (m.content | tojson) + '<|end|>' }}
+    {%- else %}{{- '<|start|>' + m.role + '<|message|>' + m.content + '<|end|>' }}{%- endif %}
+{%- endfor %}{%- if add_generation_prompt %}{{- '<|start|>assistant' }}{%- endif %}"""
 PLAIN = LOOP + "{{- m.content }}" + END
 
-OWN = {"hermes": HERMES, "llama": LLAMA, "mistral": MISTRAL, "joined": JOINED, "thinks": THINKS}
-FORMS = {"hermes": "hermes", "llama": "llama", "mistral": "mistral", "joined": "hermes", "thinks": "hermes"}
+OWN = {"hermes": HERMES, "llama": LLAMA, "mistral": MISTRAL, "joined": JOINED, "thinks": THINKS, "harmony": HARMONY}
+FORMS = {"hermes": "hermes", "llama": "llama", "mistral": "mistral", "joined": "hermes", "thinks": "hermes", "harmony": "harmony"}
 
 TOOL = {"type": "function", "function": {"name": "weather", "description": "Wetter für <Zürich> & 'Bern'", "parameters": {
     "type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city"]}}}
@@ -69,6 +83,8 @@ CONVERSATIONS = [
      {"role": "assistant", "content": "Sunny."}, {"role": "user", "content": "And now?"}],
     [ASK, {"role": "assistant", "content": "", "reasoning": "hm", "tool_calls": [call("")]},
      {"role": "tool", "tool_call_id": "Abcdef123", "name": "weather", "content": "1"}],
+    [ASK, {"role": "assistant", "content": "I look.", "reasoning": "hm", "tool_calls": [call("{}")]},
+     {"role": "tool", "tool_call_id": "Abcdef123", "name": "weather", "content": "1 \"°C\""}],
     [ASK, {"role": "assistant", "content": "", "tool_calls": [call('{"a": [1.5, null, {"b": "\\"</x>\\u00e9"}]}'), call("{}", "Bbcdef123")]},
      {"role": "tool", "tool_call_id": "Abcdef123", "content": "1"}, {"role": "tool", "tool_call_id": "Bbcdef123", "content": "2"}],
 ]
@@ -93,7 +109,7 @@ def environment():
     return e
 
 
-def turned(messages, as_text=False, null=False):
+def turned(messages, as_text=False, null=False, thinking=False):
     out = copy.deepcopy(messages)
     for m in out:
         if isinstance(m.get("content"), list):
@@ -105,6 +121,9 @@ def turned(messages, as_text=False, null=False):
             c["function"]["arguments"] = json.dumps(arguments, ensure_ascii=False) if as_text else arguments
         if m.get("tool_calls") and not m.get("content"):
             m["content"] = None if null else ""
+        if thinking and m.get("reasoning"):
+            m["thinking"] = m["reasoning"] + ("\n\n" + m["content"] if m["content"] and m.get("tool_calls") else "")
+            m["content"] = "" if m.get("tool_calls") else m["content"]
     return out
 
 
@@ -138,7 +157,7 @@ class Prompts(unittest.TestCase):
                 told, = self.ask([{"template": template, "messages": [ASK], "tools": []}])
                 self.assertEqual((told["format"], told["as_text"]), (FORMS[name], False))
                 joined = name == "joined"
-                self.assertGreater(self.compare(template, name, as_text=joined, null=joined), 8)
+                self.assertGreater(self.compare(template, name, as_text=joined, null=joined, thinking=name == "harmony"), 8)
 
     def test_a_template_without_tools_gets_them_as_text(self):
         rows = [{"template": PLAIN, "messages": CONVERSATIONS[2], "tools": [TOOL]}]
@@ -185,7 +204,7 @@ Weather in Zürich?<|im_end|>
                 continue
             seen[os.path.basename(path)] = told["format"]
             with self.subTest(os.path.basename(path)):
-                n += self.compare(template, os.path.basename(path))
+                n += self.compare(template, os.path.basename(path), thinking=told["format"] == "harmony")
         print(f"{n} texts of {len(seen)} templates: {seen}")
         self.assertGreater(n, 0)
 

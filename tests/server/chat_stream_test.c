@@ -41,7 +41,7 @@ static void stream(const char *text, size_t n, const char *thinking, const char 
     struct chat_stream s;
     struct buf a, b;
 
-    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_init(&s, prompter, prompt_thinks, false);
     buf_init(&a, 1 << 16);
     buf_init(&b, 1 << 16);
     for (size_t at = 0; at < strlen(text); at += n) {
@@ -202,7 +202,7 @@ static void special_tokens_are_tags_and_no_text(void **state)
         struct chat_stream s;
         struct buf a, b;
 
-        chat_stream_init(&s, prompter, false);
+        chat_stream_init(&s, prompter, false, false);
         buf_init(&a, 64);
         buf_init(&b, 64);
         for (size_t k = 0; k < 6 && cases[i].tokens[k] != NULL; k++) {
@@ -227,7 +227,7 @@ static void characters_are_never_cut(void **state)
 
     (void)state;
     open_prompter(NULL, NULL);
-    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_init(&s, prompter, prompt_thinks, false);
     buf_init(&a, 64);
     buf_init(&b, 64);
     chat_stream_put(&s, STR("x\xF0\x9F"), false, &a, &b);
@@ -249,7 +249,7 @@ static void what_is_certain_does_not_wait(void **state)
 
     (void)state;
     open_prompter(NULL, "{\"open\":\"<t>\",\"close\":\"</t>\"}");
-    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_init(&s, prompter, prompt_thinks, false);
     buf_init(&a, 64);
     buf_init(&b, 64);
     chat_stream_put(&s, STR("think <"), false, &a, &b);
@@ -313,7 +313,7 @@ static void channels_are_told_apart(void **state)
     agrees_with_the_whole(final, false);
     buf_init(&a, 1 << 16);
     buf_init(&b, 1 << 16);
-    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_init(&s, prompter, prompt_thinks, false);
     chat_stream_put(&s, STR("<|channel|>"), true, &a, &b);
     chat_stream_put(&s, STR("final"), false, &a, &b);
     chat_stream_put(&s, STR("<|message|>"), true, &a, &b);
@@ -338,7 +338,7 @@ static void a_blank_in_front_is_taken_off_as_from_the_whole(void **state)
     open_prompter("x", NULL);
     buf_init(&a, 1 << 16);
     buf_init(&b, 1 << 16);
-    chat_stream_init(&s, prompter, prompt_thinks);
+    chat_stream_init(&s, prompter, prompt_thinks, false);
     chat_stream_put(&s, STR("<s>"), true, &a, &b);
     chat_stream_put(&s, STR(" hi"), false, &a, &b);
     chat_stream_put(&s, STR(" yo"), false, &a, &b);

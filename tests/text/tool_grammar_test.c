@@ -125,6 +125,46 @@ static void text_may_come_before_and_behind_calls(void **state)
     ASSERT_FAILS(tool_grammar(&o, &g, &err), ERR_UNSUPPORTED, "required");
 }
 
+#define FINAL "<|channel|>final<|message|>"
+#define COMMENT "<|channel|>commentary<|message|>"
+#define NEXT "<|end|><|start|>assistant"
+#define TO "<|channel|>commentary to=functions."
+
+static void harmony_s_messages_stand_in_channels(void **state)
+{
+    struct grammar *g = grammar_of("harmony", false, true);
+
+    (void)state;
+    assert_false(takes(g, ""));
+    assert_false(begins(g, "Hello"));
+    assert_false(begins(g, "<|channel|>analysis"));
+    assert_true(takes(g, FINAL));
+    assert_true(takes(g, FINAL "any <| text <|en <|end| <|starting <<|end |> <|>|"));
+    assert_false(begins(g, FINAL "x<|end|>"));
+    assert_false(begins(g, FINAL "x<|<|start|>"));
+    assert_false(begins(g, FINAL "<|channel|>"));
+    assert_true(takes(g, TO "now <|constrain|>json<|message|>{}"));
+    assert_false(begins(g, TO "other"));
+    assert_false(takes(g, COMMENT "I look."));
+    assert_false(begins(g, COMMENT "I look.<|end|> "));
+    assert_false(begins(g, COMMENT "I look.<|channel|>"));
+    assert_true(takes(g, COMMENT "I <|end look." NEXT TO "now <|constrain|>json<|message|>{}"));
+    assert_true(takes(g, COMMENT NEXT COMMENT "x" NEXT FINAL "y"));
+    assert_false(begins(g, TO "now <|constrain|>json<|message|>{}<|end|>"));
+    grammar_close(g);
+    json_t *said = json_pack("{s:s}", "type", "integer");
+    const struct tool_grammar_options o = {
+        .format = format_named("harmony"), .tools = tools, .many = true, .said = said};
+    ASSERT_OK(tool_grammar(&o, &g, &err));
+    assert_true(takes(g, FINAL "12"));
+    assert_false(begins(g, FINAL "x"));
+    assert_false(begins(g, "12"));
+    assert_true(takes(g, TO "now <|constrain|>json<|message|>{}"));
+    assert_true(takes(g, COMMENT "x" NEXT FINAL "12"));
+    grammar_close(g);
+    json_decref(said);
+}
+
 static void an_answer_may_have_a_form_or_call(void **state)
 {
     json_t *said = json_pack("{s:s, s:{s:{s:s}}, s:[s]}", "type", "object", "properties", "x",
@@ -167,6 +207,7 @@ static void each_format_is_written_as_its_models_do(void **state)
          "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```"
          "<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```"
          "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+        {"harmony", "<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}", NULL},
         {"xml", "<tool_call>\n<function=now>\n</function>\n</tool_call>",
          "<tool_call>\n<function=now>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>"},
     };
@@ -245,8 +286,9 @@ static void what_is_strict_and_not_offered_is_refused_by_name(void **state)
 /* Walks at random: whatever comes out is read as calls, and each has what its schema asks for. */
 static void whatever_it_lets_through_is_read(void **state)
 {
-    static const char *const names[] = {"hermes",   "llama",       "mistral", "mistral-args",
-                                        "deepseek", "deepseek-r1", "phi",     "granite"};
+    static const char *const names[] = {"hermes",       "llama",    "mistral",
+                                        "mistral-args", "deepseek", "deepseek-r1",
+                                        "phi",          "granite",  "harmony"};
     uint64_t x = 88172645463325252u;
     size_t n_whole = 0, n_calls = 0;
 
@@ -314,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_required_call_is_a_call),
         cmocka_unit_test(text_may_come_before_and_behind_calls),
+        cmocka_unit_test(harmony_s_messages_stand_in_channels),
         cmocka_unit_test(an_answer_may_have_a_form_or_call),
         cmocka_unit_test(each_format_is_written_as_its_models_do),
         cmocka_unit_test(xml_parameters_are_texts_or_json),

@@ -43,7 +43,7 @@ static const struct tool_format *format_named(const char *name)
 
 /* What was told, as one text: "TEXT|name(ARGUMENTS)|name(ARGUMENTS!" where ! is a call that is not whole. */
 struct told {
-    struct buf text, calls;
+    struct buf text, thinking, calls;
     size_t n, n_pieces;
     bool open;
 };
@@ -55,6 +55,15 @@ static void on_text(void *ctx, struct str piece)
     assert_false(t->open);
     assert_true(piece.len > 0);
     buf_str(&t->text, piece);
+}
+
+static void on_thinking(void *ctx, struct str piece)
+{
+    struct told *t = ctx;
+
+    assert_false(t->open);
+    assert_true(piece.len > 0);
+    buf_str(&t->thinking, piece);
 }
 
 static void on_call(void *ctx, size_t index, struct str name)
@@ -94,19 +103,25 @@ static void told_open(struct told *t)
 {
     *t = (struct told){0};
     buf_init(&t->text, 1 << 20);
+    buf_init(&t->thinking, 1 << 20);
     buf_init(&t->calls, 1 << 20);
 }
 
 static void told_release(struct told *t)
 {
     buf_release(&t->text);
+    buf_release(&t->thinking);
     buf_release(&t->calls);
 }
 
 static struct tool_sink sink_of(struct told *t)
 {
-    return (struct tool_sink){
-        .ctx = t, .text = on_text, .call = on_call, .arguments = on_arguments, .end = on_end};
+    return (struct tool_sink){.ctx = t,
+                              .text = on_text,
+                              .thinking = on_thinking,
+                              .call = on_call,
+                              .arguments = on_arguments,
+                              .end = on_end};
 }
 
 /* In pieces that end at a, at b, and at every step bytes from b on. */
@@ -129,6 +144,7 @@ static void read_cut(const struct tool_options *opt, struct str s, size_t a, siz
 static void assert_same_told(const struct told *a, const struct told *b, struct str s)
 {
     if (!str_eq(buf_view(&a->text), buf_view(&b->text)) ||
+        !str_eq(buf_view(&a->thinking), buf_view(&b->thinking)) ||
         !str_eq(buf_view(&a->calls), buf_view(&b->calls)))
         fail_msg(STR_FMT "\n  text \"" STR_FMT "\"\n    or \"" STR_FMT "\"\n  calls " STR_FMT
                          "\n     or " STR_FMT,
@@ -159,7 +175,8 @@ static void read_in_all_ways(const struct tool_options *opt, struct str s, struc
     }
 }
 
-static void reads(const char *format, const char *answer, const char *text, const char *calls)
+static void reads_all(const char *format, const char *answer, const char *text,
+                      const char *thinking, const char *calls)
 {
     struct tool_options opt = {.format = format_named(format), .tools = tools};
     struct told whole, eager;
@@ -169,12 +186,18 @@ static void reads(const char *format, const char *answer, const char *text, cons
         fail_msg("%s\n  text \"" STR_FMT "\", expected \"%s\"\n  calls " STR_FMT ", expected %s",
                  answer, STR_ARG(buf_view(&whole.text)), text, STR_ARG(buf_view(&whole.calls)),
                  calls);
+    ASSERT_STR(buf_view(&whole.thinking), thinking);
     opt.eager = true;
     read_in_all_ways(&opt, str_of(answer), &eager);
     if (str_find(buf_view(&eager.calls), STR("!"), 0) == eager.calls.len)
         assert_same_told(&eager, &whole, str_of(answer));
     told_release(&whole);
     told_release(&eager);
+}
+
+static void reads(const char *format, const char *answer, const char *text, const char *calls)
+{
+    reads_all(format, answer, text, "", calls);
 }
 
 #define CALL "{\"name\": \"weather\", \"arguments\": {\"city\": \"Zürich\", \"days\": 3}}"
@@ -335,6 +358,15 @@ static void each_format_is_found_by_what_is_written(void **state)
                   "\", \"parameters\": " ARGUMENTS "}<|eot_id|>"},
         {NULL, "<function_calls>\n" TOOL_PROBE_NAME "(" TOOL_PROBE_KEY "=\"" TOOL_PROBE_VALUE
                "\")\n</function_calls>"},
+        {"harmony",
+         "<|start|>system<|message|>Hi<|end|><|start|>user<|message|>Hi<|end|><|start|>assistant to=functions." TOOL_PROBE_NAME
+         "<|channel|>commentary json<|message|>" ARGUMENTS
+         "<|call|><|start|>functions." TOOL_PROBE_NAME
+         " to=assistant<|channel|>commentary<|message|>\"1\"<|end|><|start|>assistant"},
+        {"harmony",
+         "<|start|>assistant<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>"
+         "commentary to=functions." TOOL_PROBE_NAME " <|constrain|>json<|message|>" ARGUMENTS
+         "<|end|>"},
         {NULL, "to=functions." TOOL_PROBE_NAME "<|channel|>commentary json<|message|>" ARGUMENTS},
     };
 
@@ -346,6 +378,74 @@ static void each_format_is_found_by_what_is_written(void **state)
             (f != NULL && strcmp(f->name, all[i].format) != 0))
             fail_msg("%s is taken for %s", all[i].rendered, f != NULL ? f->name : "none");
     }
+}
+
+#define TO(name) "<|channel|>commentary to=functions." name " <|constrain|>json<|message|>"
+#define SAYS(channel, text) "<|channel|>" channel "<|message|>" text
+#define NEXT "<|end|><|start|>assistant"
+
+static void harmony_calls_are_read(void **state)
+{
+    (void)state;
+    reads("harmony", TO("weather") "{\"city\": \"Bern\"}<|call|>", "",
+          "|weather({\"city\": \"Bern\"})");
+    reads("harmony", TO("now") "{}", "", "|now({})"); /* the token behind it is no text */
+    reads("harmony", " to=functions.now<|channel|>commentary json<|message|> {\"x\": 1} <|call|>",
+          "", "|now({\"x\": 1})");
+    reads("harmony", "to=functions.now<|channel|>commentary<|message|>{}<|call|>", "", "|now({})");
+    reads("harmony", "<|channel|>analysis to=functions.now code<|message|>{}<|call|>", "",
+          "|now({})");
+    reads("harmony", "<|channel|>commentary to=functions.now <|constrain|> json<|message|>{}", "",
+          "|now({})");
+    reads("harmony", SAYS("final", "Yes. "), "Yes. ", "");
+    reads("harmony", SAYS("final", "Yes.") "<|return|>", "Yes.", "");
+    reads("harmony", SAYS("commentary", "I look.") NEXT TO("now") "{}<|call|>", "I look.",
+          "|now({})");
+    reads("harmony",
+          SAYS("commentary", "I look.") NEXT " to=functions.now" SAYS("commentary json", "{}"),
+          "I look.", "|now({})");
+    reads("harmony",
+          TO("now") "{}<|call|><|start|>assistant" TO("add_2-x") "{\"a\": []}<|call|>"
+                                                                 "<|start|>assistant" SAYS("final",
+                                                                                           "Both."),
+          "Both.", "|now({})|add_2-x({\"a\": []})");
+    reads_all("harmony",
+              SAYS("analysis", "so") NEXT SAYS("commentary", "Well.") NEXT SAYS("analysis", "then")
+                  NEXT SAYS("final", "\nYes <|en"),
+              "Well.\nYes <|en", "\nso\nthen", "");
+    reads_all("harmony", SAYS("analysis", "") NEXT SAYS("final", ""), "", "", "");
+    reads_all("harmony", SAYS("analysis", "cut <|e"), "", "\ncut <|e", "");
+}
+
+static void what_is_no_message_of_harmony_s_is_text(void **state)
+{
+#define NOBODY TO("nobody") "{\"a\": 1}"
+    char long_header[400];
+
+    (void)state;
+    reads("harmony", " Hello <|channel|>", " Hello <|channel|>", "");
+    reads("harmony", "<|channel|>fin", "<|channel|>fin", "");
+    reads("harmony", "<|channel|>commentary to=functions.now <|constrain|>js",
+          "<|channel|>commentary to=functions.now <|constrain|>js", "");
+    reads("harmony", "<|channel|><|message|>x", "<|channel|><|message|>x", "");
+    reads("harmony", "<|channel|>final and more<|message|>x",
+          "<|channel|>final and more<|message|>x", "");
+    reads("harmony", "to=functions.now<|message|>{}", "to=functions.now<|message|>{}", "");
+    reads("harmony", NOBODY "<|call|>", NOBODY, "");
+    reads("harmony", "<|channel|>commentary to=now<|message|>{}",
+          "<|channel|>commentary to=now<|message|>{}", "");
+    reads("harmony", NOBODY NEXT SAYS("final", "x"), NOBODY "\nx", "");
+    reads("harmony", TO("now") "print()<|call|>", TO("now") "print()", "");
+    reads("harmony", TO("now") "[1]", TO("now") "[1]", "");
+    reads("harmony", SAYS("final", "a") NEXT TO("now") "{\"x\"", "a\n" TO("now") "{\"x\"", "");
+    reads("harmony", SAYS("final", "a") "<|end|><|start|>user<|message|>b",
+          "a\n<|start|>user<|message|>b", "");
+    reads("harmony", SAYS("final", "a") "<|end|> and", "a\nand", "");
+    reads("harmony", SAYS("final", "a") "<|end|><|start|>assis", "a", "");
+    memset(long_header, ' ', sizeof long_header);
+    memcpy(long_header, "<|channel|>", 11);
+    memcpy(long_header + 300, "final<|message|>x", sizeof "final<|message|>x");
+    reads("harmony", long_header, long_header, "");
 }
 
 static void deepseek_calls_are_read(void **state)
@@ -541,6 +641,8 @@ int main(void)
         cmocka_unit_test(xml_calls_are_read),
         cmocka_unit_test(llama_calls_are_read),
         cmocka_unit_test(mistral_calls_are_read),
+        cmocka_unit_test(harmony_calls_are_read),
+        cmocka_unit_test(what_is_no_message_of_harmony_s_is_text),
         cmocka_unit_test(deepseek_calls_are_read),
         cmocka_unit_test(phi_and_granite_calls_are_read),
         cmocka_unit_test(each_format_is_found_by_what_is_written),
