@@ -197,7 +197,7 @@ static bool constrain(const json_t *body, const struct prompter *p, struct chat_
     if (!t->required && o.format->bare)
         return fail_param(err, ERR_UNSUPPORTED, "response_format",
                           "\"response_format\" beside \"tools\" is not offered with this model, "
-                          "unless a call is required: its calls are JSON, too");
+                          "unless a call is required: its calls are JSON or a list, too");
     return forms_tools(prompter_forms(p), &o, &r->constraint, err);
 }
 

@@ -59,6 +59,7 @@ struct json_compiler {
     struct arena texts_arena; /* automata, until their rule is made */
     uint64_t steps;           /* of all automata */
     size_t n_compared;        /* pairs of schemas, see json_disjoint.c */
+    bool python;              /* constants are True, False and None */
     bool either;              /* patterns are read as PATTERN_EITHER */
     json_t *made;             /* a list of the schemas that were made of others */
     struct merge *merges;

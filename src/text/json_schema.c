@@ -161,10 +161,10 @@ static bool take_kinds(struct json_compiler *c, const json_t *schema, const char
                        unsigned all)
 {
     if ((all & KIND_NULL) != 0)
-        take_text(c, "null");
+        take_text(c, c->python ? "None" : "null");
     if ((all & KIND_BOOLEAN) != 0) {
-        take_text(c, "true");
-        take_text(c, "false");
+        take_text(c, c->python ? "True" : "true");
+        take_text(c, c->python ? "False" : "false");
     }
     return ((all & KIND_STRING) == 0 || schema_take_string(c, schema, path)) &&
            ((all & KIND_NUMBER) == 0 || schema_take_number(c, schema, path, false)) &&
@@ -200,6 +200,10 @@ static bool take_constant(struct json_compiler *c, const json_t *v, const char *
             path, json_kind(v));
     if (all != 0 && (all & schema_kind_of(v)) == 0)
         return true; /* "type" leaves it out */
+    if (c->python && (json_is_boolean(v) || json_is_null(v))) {
+        take_text(c, json_is_true(v) ? "True" : json_is_null(v) ? "None" : "False");
+        return true;
+    }
     json_write(&c->texts, v, NULL);
     buf_char(&c->texts, '\n');
     return true;
@@ -567,6 +571,11 @@ void json_compiler_close(struct json_compiler *c)
     arena_release(&c->texts_arena);
     arena_release(&c->arena);
     free(c);
+}
+
+void json_compiler_python(struct json_compiler *c)
+{
+    c->python = true;
 }
 
 struct grammar_builder *json_compiler_builder(struct json_compiler *c)

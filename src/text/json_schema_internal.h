@@ -10,6 +10,8 @@
 struct json_compiler;
 MUST_CHECK bool json_compiler_open(struct json_compiler **out, struct error *err);
 void json_compiler_close(struct json_compiler *c); /* NULL is fine */
+/* From now on values are written as Python does: True, False and None are all that it has otherwise. */
+void json_compiler_python(struct json_compiler *c);
 struct grammar_builder *json_compiler_builder(struct json_compiler *c);
 /*
  * The union of a schema's values, filled by json_compiler_grammar. schema is the document or a part of it, path its place

@@ -67,6 +67,22 @@ static const struct tool_format formats[] = {
      .mid = S(" <|constrain|>json<|message|>"),
      .close = S("<|end|>"),
      .between = S("<|start|>assistant")},
+    {.name = "olmo",
+     .body = TOOL_BODY_PYTHON,
+     .open = S("<function_calls>"),
+     .close = S("</function_calls>"),
+     .between = S("\n")},
+    {.name = "lfm",
+     .body = TOOL_BODY_PYTHON,
+     .open = S("<|tool_call_start|>"),
+     .close = S("<|tool_call_end|>"),
+     .list = true},
+    {.name = "python",
+     .body = TOOL_BODY_PYTHON,
+     .open = S("<|python_start|>"),
+     .close = S("<|python_end|>"),
+     .list = true,
+     .bare = true},
     {.name = "llama",
      .body = TOOL_BODY_JSON,
      .open = S("<|python_tag|>"),
@@ -137,7 +153,9 @@ static struct str from_message(const struct tool_format *f, struct str rendered)
 /* A format without a marker is looked for where the call would begin. */
 static struct str from_call(const struct tool_format *f, struct str rendered)
 {
-    static const struct str begins = S("{\"name\": \"" TOOL_PROBE_NAME "\", \"parameters\": ");
+    static const struct str json = S("{\"name\": \"" TOOL_PROBE_NAME "\", \"parameters\": "),
+                            python = S("[" TOOL_PROBE_NAME "(");
+    const struct str begins = f->body == TOOL_BODY_PYTHON ? python : json;
 
     if (f->body == TOOL_BODY_CHANNELS)
         return from_message(f, rendered);
@@ -157,7 +175,8 @@ const struct tool_format *tool_format_of(struct str rendered)
 
         tool_calls_read(&opt, from_call(opt.format, rendered), &a, &calls);
         /* reading forgives a closing that is missing; who writes one is told from who does not by it */
-        if (is_probe(&calls) && (opt.format->close.len == 0 || within(rendered, opt.format->close)))
+        if (is_probe(&calls) &&
+            (opt.format->close.len == 0 || opt.format->bare || within(rendered, opt.format->close)))
             found = &formats[i];
         arena_release(&a);
     }

@@ -11,6 +11,9 @@
  *     deepseek        <｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{...}<｜tool▁call▁end｜><｜tool▁calls▁end｜>
  *     deepseek-r1     the same with function<｜tool▁sep｜>f, and the arguments in a block of ```json
  *     harmony         <|channel|>commentary to=functions.f <|constrain|>json<|message|>{...}<|call|>      gpt-oss
+ *     python          [f(x=1, y="a"), g()]                 Llama 3.2 and 4 where told so; the answer is the calls, and nothing else
+ *     olmo            <function_calls>\nf(x=1, y="a")\ng()\n</function_calls>         OLMo 3
+ *     lfm             <|tool_call_start|>[f(x=1, y="a"), g()]<|tool_call_end|>         LFM2
  *
  * Which one is a template's own is found by rendering a call and looking at what comes out (sample/prompt.h), not by names.
  * A template that offers no tools to the model, or writes calls in none of these ways, gets the hermes form by text: the
@@ -41,9 +44,10 @@
 #include "text/json.h"
 
 enum tool_body {
-    TOOL_BODY_JSON,  /* an object with the name and the arguments, or a list of such */
-    TOOL_BODY_NAMED, /* the name as text, then the arguments as an object */
-    TOOL_BODY_XML,   /* a tag a parameter */
+    TOOL_BODY_JSON,   /* an object with the name and the arguments, or a list of such */
+    TOOL_BODY_NAMED,  /* the name as text, then the arguments as an object */
+    TOOL_BODY_XML,    /* a tag a parameter */
+    TOOL_BODY_PYTHON, /* calls as Python writes them, in a list or one a line */
     TOOL_BODY_CHANNELS, /* harmony: a message of the answer, whose header names the function; then an object */
 };
 
@@ -60,7 +64,7 @@ struct tool_format {
     struct str id; /* NAMED: what an id of the model's own may follow, before mid */
     const char *
         arguments; /* JSON: the key of the arguments as it is written; read are "arguments" and "parameters" */
-    bool list; /* JSON: calls are written as a list between open and close */
+    bool list; /* JSON, PYTHON: calls are written as a list between open and close */
     bool bare; /* calls stand at the beginning of an answer or nowhere; open may be missing */
 };
 

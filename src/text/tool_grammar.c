@@ -259,6 +259,74 @@ static bool build_parameters(struct making *m, size_t i, uint32_t from, uint32_t
     return true;
 }
 
+/* ---- python ---- */
+
+static bool is_identifier(const char *key)
+{
+    for (size_t i = 0; key[i] != '\0'; i++) {
+        const char c = key[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+              (i > 0 && c >= '0' && c <= '9')))
+            return false;
+    }
+    return key[0] != '\0';
+}
+
+/* KEY=VALUE in their order, those that are not required or not, up to the closing parenthesis. */
+static void link_keywords(struct making *m, const struct parameter *p, size_t n, uint32_t from,
+                          uint32_t to)
+{
+    for (size_t k = 0; k <= n && !m->b->full; k++) { /* k are settled */
+        const uint32_t at = k == 0 ? from : p[k - 1].behind;
+        size_t j = k;
+
+        for (; j < n; j++) {
+            link_text(m->b, at, str_of(arena_printf(&m->a, "%s%s=", k == 0 ? "" : ", ", p[j].key)),
+                      p[j].opened);
+            if (p[j].required)
+                break;
+        }
+        if (j == n)
+            link_text(m->b, at, STR(")"), to);
+    }
+}
+
+static bool build_keywords(struct making *m, size_t i, uint32_t from, uint32_t to,
+                           struct error *err)
+{
+    const json_t *schema;
+    const char *what, *key;
+    json_t *value;
+    bool offered;
+    size_t n = 0;
+
+    if (!schema_of(m, i, &schema, &what, &offered, err))
+        return false;
+    json_t *properties = json_object_get(schema, "properties");
+    struct parameter *all = ARENA_ARRAY(&m->a, struct parameter, json_object_size(properties) + 1);
+    json_object_foreach(properties, key, value)
+    {
+        struct parameter *p = &all[n++];
+        const json_t *held = offered ? value : json_true(); /* any value */
+
+        if (!is_identifier(key))
+            return fail(err, ERR_UNSUPPORTED,
+                        "%.200s: the key \"%.64s\" cannot be written by this model", what, key);
+        *p = (struct parameter){.key = key,
+                                .schema = value,
+                                .required = is_required(schema, key),
+                                .opened = build_state(m->b, m->rule),
+                                .behind = build_state(m->b, m->rule)};
+        build_value(m->b, p->opened,
+                    json_compiler_value(m->c, offered ? schema : held, what, held,
+                                        arena_printf(&m->a, "%s/properties/%s", what, key)),
+                    p->behind);
+    }
+    link_keywords(m, all, n, from, to);
+    return true;
+}
+
 /* ---- calls ---- */
 
 static struct str joined(struct making *m, struct str x, struct str y)
@@ -279,6 +347,8 @@ static struct str begin_of(struct making *m, size_t i)
     case TOOL_BODY_NAMED:
     case TOOL_BODY_CHANNELS:
         return joined(m, joined(m, f->lead, name), f->mid);
+    case TOOL_BODY_PYTHON:
+        return joined(m, name, STR("("));
     default:
         return str_of(arena_printf(&m->a, "<function=" STR_FMT ">\n", STR_ARG(name)));
     }
@@ -288,19 +358,21 @@ static struct str begin_of(struct making *m, size_t i)
 static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, struct error *err)
 {
     const struct tool_format *f = m->f;
-    const struct str end = f->body == TOOL_BODY_JSON       ? STR("}")
-                           : f->body == TOOL_BODY_CHANNELS ? STR("")
-                                                           : joined(m, f->tail, f->close);
+    const bool keywords = f->body == TOOL_BODY_XML || f->body == TOOL_BODY_PYTHON;
+    const struct str end = f->body == TOOL_BODY_JSON    ? STR("}")
+                           : f->body == TOOL_BODY_NAMED ? joined(m, f->tail, f->close)
+                                                        : STR("");
     const uint32_t behind = end.len > 0 ? build_state(m->b, m->rule) : closed;
 
     for (size_t i = 0; i < json_array_size(m->o->tools) && !m->b->full; i++) {
         const uint32_t from = build_text(m->b, opened, begin_of(m, i), 0);
 
-        if (f->body == TOOL_BODY_XML ? !build_parameters(m, i, from, closed, err)
-                                     : !build_arguments(m, i, from, behind, err))
+        if (!keywords                     ? !build_arguments(m, i, from, behind, err)
+            : f->body == TOOL_BODY_PYTHON ? !build_keywords(m, i, from, closed, err)
+                                          : !build_parameters(m, i, from, closed, err))
             return false;
     }
-    if (f->body != TOOL_BODY_XML && end.len > 0)
+    if (end.len > 0)
         link_text(m->b, behind, end, closed);
     return true;
 }
@@ -315,16 +387,18 @@ static bool build_calls(struct making *m, uint32_t marked, uint32_t done, bool m
                         struct error *err)
 {
     const struct tool_format *f = m->f;
-    const bool lines = !f->bare && !f->list && f->body != TOOL_BODY_NAMED;
+    const bool python = f->body == TOOL_BODY_PYTHON,
+               lines = !f->bare && !f->list && f->body != TOOL_BODY_NAMED;
     const struct str open = f->before.len > 0 ? f->open : STR(""),
                      head = joined(m, open,
                                    f->list ? STR("[")
                                    : lines ? STR("\n")
                                            : STR("")),
-                     foot = f->body == TOOL_BODY_NAMED ? f->after
-                            : f->list                  ? STR("]")
-                            : lines                    ? joined(m, STR("\n"), f->close)
-                                                       : STR("");
+                     foot = f->body == TOOL_BODY_NAMED      ? f->after
+                            : f->list && python && !f->bare ? joined(m, STR("]"), f->close)
+                            : f->list                       ? STR("]")
+                            : lines                         ? joined(m, STR("\n"), f->close)
+                                                            : STR("");
     const uint32_t opened = build_text(m->b, marked, head, 0),
                    closed = foot.len > 0 ? build_state(m->b, m->rule) : done;
 
@@ -332,10 +406,12 @@ static bool build_calls(struct making *m, uint32_t marked, uint32_t done, bool m
         return false;
     if (foot.len > 0)
         link_text(m->b, closed, foot, done);
-    if (!m->o->many || f->bare)
+    if (!m->o->many || (f->bare && !python))
         return true;
     if (f->list)
         link_text(m->b, closed, STR(", "), opened);
+    else if (python) /* behind the line break the closing may come, too */
+        return build_functions(m, build_text(m->b, closed, f->between, 0), closed, err);
     else if (f->before.len > 0)
         link_text(m->b, closed, joined(m, f->between, f->open), opened);
     else if (more)
@@ -427,10 +503,12 @@ bool tool_grammar(const struct tool_grammar_options *o, struct grammar **out, st
 
     if (!o->required && o->format->bare)
         return fail(err, ERR_UNSUPPORTED,
-                    "this model writes a call as an answer that is JSON and nothing else, so that "
+                    "this model writes a call as an answer that is one and nothing else, so that "
                     "calls can be forced (\"tool_choice\": \"required\") and not more than that");
     if (!json_compiler_open(&m.c, err))
         return false;
+    if (m.f->body == TOOL_BODY_PYTHON && (o->required || o->said == NULL))
+        json_compiler_python(m.c);
     m.b = json_compiler_builder(m.c);
     m.any = json_pack("{s:s}", "type", "object");
     m.none = json_pack("{s:s, s:b}", "type", "object", "additionalProperties", 0);

@@ -7,6 +7,9 @@
  * arguments are what json_schema.h says of "parameters", {} where there are none. A schema that is not offered there, of a
  * function that is not "strict", asks for an object and nothing more; of one that is, it is an error.
  *
+ * Of Python's form a value is one of its parameter's schema, with True, False and None (as JSON where the same answer may be a
+ * value of `said`: the parser reads both); keywords come in the order of "properties", and no others.
+ *
  * Of the xml form a parameter's value is any text up to its closing where its type is string (one of the texts where it has
  * an "enum"; lengths are not held), and a JSON value by its schema elsewhere.
  */

@@ -157,7 +157,8 @@ static enum found find_bare(struct tool_parser *p, size_t *at)
     *at = p->at;
     if (open != FOUND_NO)
         return open;
-    return tool_rest(p).ptr[0] == '{' ? FOUND_YES : FOUND_NO;
+    const char begins = p->opt.format->body == TOOL_BODY_PYTHON ? '[' : '{';
+    return tool_rest(p).ptr[0] == begins ? FOUND_YES : FOUND_NO;
 }
 
 /* Whether a step led to the next one. */
@@ -205,6 +206,7 @@ void tool_forget_call(struct tool_parser *p)
 {
     p->key = p->name = p->arguments = (struct tool_range){0};
     p->scan = (struct json_scan){0};
+    p->python = (struct tool_python){0};
     p->told = false;
     p->blank = p->at = p->given = 0;
     json_decref(p->xml);
@@ -423,6 +425,10 @@ static enum found take_head(struct tool_parser *p)
         x = x == FOUND_YES ? take_name(p) : x;
         x = x == FOUND_YES ? tool_take(p, STR(">")) : x;
         break;
+    case TOOL_BODY_PYTHON:
+        x = f->list ? tool_take(p, STR("[")) : FOUND_YES;
+        p->in_list = f->list && x == FOUND_YES;
+        break;
     case TOOL_BODY_CHANNELS: /* has steps of its own */
         break;
     }
@@ -444,6 +450,25 @@ static bool step_body(struct tool_parser *p, bool end)
         p->step = STEP_PARAMETERS;
         p->xml = json_object();
     }
+    if (p->opt.format->body == TOOL_BODY_PYTHON)
+        p->step = STEP_NAME;
+    return true;
+}
+
+static bool step_name(struct tool_parser *p, bool end)
+{
+    const size_t begin = p->at;
+    enum found x = take_name(p);
+
+    x = x == FOUND_YES ? tool_take(p, STR("(")) : x;
+    if (x == FOUND_NO || (x == FOUND_MORE && end))
+        return tool_no_call(p);
+    if (x == FOUND_MORE) {
+        p->at = begin;
+        return false;
+    }
+    p->given = p->at;
+    p->step = STEP_ARGUMENTS;
     return true;
 }
 
@@ -557,10 +582,13 @@ static bool step_behind(struct tool_parser *p, bool end)
     if (p->at == p->held.len && !end)
         return false;
     const char c = p->at < p->held.len ? p->held.ptr[p->at] : '\0';
-    if (p->in_list && c == ',' && (p->opt.max_calls == 0 || p->n_calls < p->opt.max_calls)) {
-        p->at++;
+    const bool python = p->opt.format->body == TOOL_BODY_PYTHON,
+               lines = python && !p->opt.format->list;
+    if ((p->opt.max_calls == 0 || p->n_calls < p->opt.max_calls) &&
+        (lines ? tool_is_name_byte(c) : p->in_list && c == ',')) {
+        p->at += !lines;
         p->blank = 0;
-        p->step = STEP_SCAN;
+        p->step = python ? STEP_NAME : STEP_SCAN;
         return true;
     }
     if (p->in_list && c == ']')
@@ -617,6 +645,8 @@ static void run(struct tool_parser *p, bool end)
         [STEP_BEHIND] = step_behind,
         [STEP_CLOSE] = step_close,
         [STEP_AFTER] = step_after,
+        [STEP_NAME] = step_name,
+        [STEP_ARGUMENTS] = tool_step_arguments,
         [STEP_HEADER] = tool_step_header,
         [STEP_MESSAGE] = tool_step_message,
         [STEP_NEXT] = tool_step_next,

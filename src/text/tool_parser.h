@@ -5,7 +5,8 @@
  *
  * A call is one of the tools that were offered, with arguments that are a JSON object; both are given as they were written,
  * but for arguments in a text ("arguments": "{\"x\": 1}"), which are taken out of it, and for the xml form, whose parameters
- * become JSON by the tool's schema (a parameter of type string is a text, any other is JSON where it can be read so).
+ * become JSON by the tool's schema (a parameter of type string is a text, any other is JSON where it can be read so), and
+ * Python's, which become JSON as json.dumps would make it of them; these two are told when they are whole.
  * Missing arguments are {}. Read leniently: white space as it likes, keys in any order, a list of calls where one was
  * expected, a closing tag that is missing.
  *
@@ -49,6 +50,15 @@ struct tool_range {
     size_t from, to; /* to 0: not there, or not yet */
 };
 
+/* How far the arguments of a call in Python are read. */
+struct tool_python {
+    size_t depth;
+    char quote;           /* that the string is in; 0: none */
+    bool opening, triple; /* quotes so far, and nothing else; there were three */
+    bool escaped;
+    uint8_t run; /* quotes one after the other */
+};
+
 struct tool_parser {
     struct tool_options opt;
     struct tool_sink sink;
@@ -65,9 +75,11 @@ struct tool_parser {
     size_t blank, at; /* white space before its marker; where it is read on */
     struct json_scan scan;
     struct tool_range key, name, arguments;
-    bool told;    /* eager: the call is out, and of its arguments what is before given */
-    size_t given; /* xml: where the end of a parameter is looked for */
-    json_t *xml;  /* its parameters so far */
+    bool told; /* eager: the call is out, and of its arguments what is before given */
+    size_t
+        given; /* xml: where the end of a parameter is looked for; python: where arguments begin */
+    json_t *xml; /* its parameters so far; python: all of them */
+    struct tool_python python;
 };
 void tool_parser_init(struct tool_parser *p, const struct tool_options *opt,
                       const struct tool_sink *sink);

@@ -20,6 +20,8 @@ enum tool_step {
     STEP_HEADER,  /* harmony: of a message, behind its role */
     STEP_MESSAGE, /* what one says that is no call */
     STEP_NEXT,    /* behind a message */
+    STEP_NAME,    /* python: and what opens the arguments */
+    STEP_ARGUMENTS,
 };
 
 enum found { FOUND_NO, FOUND_YES, FOUND_MORE /* that is not known yet */ };
@@ -55,4 +57,8 @@ bool tool_channels_no_call(struct tool_parser *p);
 bool tool_step_header(struct tool_parser *p, bool end);
 bool tool_step_message(struct tool_parser *p, bool end);
 bool tool_step_next(struct tool_parser *p, bool end);
+
+/* ---- tool_python.c ---- */
+
+bool tool_step_arguments(struct tool_parser *p, bool end);
 #endif

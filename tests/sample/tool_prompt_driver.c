@@ -4,11 +4,38 @@
  *
  *     {"template": "...", "messages": [...], "tools": [...]}    becomes    {"format": "hermes", "as_text": false, "text": "..."}
  *                                                                    or    {"error": WHY}, with what is known besides
+ *     {"format": "python", "answer": "...", "tools": [...]}      becomes    {"text": "...", "calls": [{"name": "f", "arguments": "{...}"}]}
  */
 #include "sample/prompt.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+static void read_calls(const json_t *line)
+{
+    struct tool_options opt = {.tools = json_object_get(line, "tools")};
+    json_t *calls = json_array(), *out;
+    struct tool_calls found;
+    struct arena a = {0};
+    size_t n;
+    const struct tool_format *all = tool_formats(&n);
+
+    for (size_t i = 0; i < n; i++)
+        if (str_is(json_str(json_object_get(line, "format")), all[i].name))
+            opt.format = &all[i];
+    tool_calls_read(&opt, json_str(json_object_get(line, "answer")), &a, &found);
+    for (size_t i = 0; i < found.n; i++) {
+        const struct tool_call *c = &found.calls[i];
+
+        json_array_append_new(calls, json_pack("{s:s%, s:s%}", "name", c->name.ptr, c->name.len,
+                                               "arguments", c->arguments.ptr, c->arguments.len));
+    }
+    out = json_pack("{s:s%, s:o}", "text", found.text.ptr, found.text.len, "calls", calls);
+    json_dumpf(out, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(out);
+    arena_release(&a);
+}
 
 static void answer(const struct model *m, const json_t *line)
 {
@@ -50,7 +77,10 @@ int main(int argc, char **argv)
 
         if (!json_parse((struct str){line, (size_t)n}, "a line", &v, &err))
             return 2;
-        answer(m, v);
+        if (json_object_get(v, "answer") != NULL)
+            read_calls(v);
+        else
+            answer(m, v);
         json_decref(v);
     }
     free(line);

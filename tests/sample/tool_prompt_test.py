@@ -3,11 +3,13 @@
 What stands on the wire (arguments as JSON in a text, content null, parts, roles of old) is turned here once more, in Python, and
 rendered by jinja2 in the environment of transformers. HONE_TEMPLATES may name a folder of further templates (*.jinja).
 """
+import ast
 import copy
 import datetime
 import glob
 import json
 import os
+import random
 import subprocess
 import unittest
 
@@ -136,6 +138,24 @@ def rendered(template, messages, tools):
         return None
 
 
+def value(r, depth):
+    kind = r.randrange(8 if depth < 3 else 6)
+    if kind < 2:
+        return "".join(r.choice("ab \\\"'()[]{},=\n\t\0é€😀/x41u") for _ in range(r.randrange(8)))
+    if kind < 6:
+        return [r.randrange(-10 ** 12, 10 ** 12), r.uniform(-1e3, 1e3) * 10.0 ** r.randrange(-20, 20), r.random() < 0.5, None][kind - 2]
+    if kind == 6:
+        return [value(r, depth + 1) for _ in range(r.randrange(4))]
+    return {f"{i} 'k\"": value(r, depth + 1) for i in range(r.randrange(3))}
+
+
+def literal(r, v):
+    """As repr writes it, as ascii does, or between three quotes."""
+    if isinstance(v, str) and r.random() < 0.2:
+        return '"""' + v.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "\\x00") + '"""'
+    return r.choice([repr, ascii])(v)
+
+
 class Prompts(unittest.TestCase):
     def ask(self, rows):
         done = subprocess.run([DRIVER, TINY], input="".join(json.dumps(r) + "\n" for r in rows), capture_output=True, text=True)
@@ -190,6 +210,19 @@ Weather in Zürich?<|im_end|>
 </tool_response><|im_end|>
 <|im_start|>assistant
 """)
+
+    def test_calls_are_what_python_reads(self):
+        r = random.Random(7)
+        rows, want = [], []
+        for _ in range(600):
+            calls = [(r.choice(["f", "now"]), {f"k{i}": value(r, 0) for i in range(r.randrange(4))}) for _ in range(r.randrange(1, 4))]
+            text = "[" + ", ".join(f"{n}({', '.join(f'{k}={literal(r, v)}' for k, v in a.items())})" for n, a in calls) + "]"
+            ast.parse(text)  # or the test is none
+            rows.append({"format": "python", "answer": text, "tools": [{"function": {"name": n}} for n in ("f", "now")]})
+            want.append(calls)
+        for row, told, calls in zip(rows, self.ask(rows), want):
+            self.assertEqual([(c["name"], json.loads(c["arguments"])) for c in told["calls"]], calls, row["answer"])
+            self.assertEqual(told["text"], "")
 
     def test_templates_of_a_folder(self):
         paths = sorted(glob.glob(os.path.join(os.environ.get("HONE_TEMPLATES", "/nowhere"), "*.jinja")))

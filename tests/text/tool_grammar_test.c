@@ -207,6 +207,11 @@ static void each_format_is_written_as_its_models_do(void **state)
          "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```"
          "<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>now\n```json\n{}\n```"
          "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+        {"python", "[now()]", "[now(), now()]"},
+        {"lfm", "<|tool_call_start|>[now()]<|tool_call_end|>",
+         "<|tool_call_start|>[now(), now()]<|tool_call_end|>"},
+        {"olmo", "<function_calls>\nnow()\n</function_calls>",
+         "<function_calls>\nnow()\nnow()\n</function_calls>"},
         {"harmony", "<|channel|>commentary to=functions.now <|constrain|>json<|message|>{}", NULL},
         {"xml", "<tool_call>\n<function=now>\n</function>\n</tool_call>",
          "<tool_call>\n<function=now>\n</function>\n</tool_call>\n<tool_call>\n<function=now>\n</function>\n</tool_call>"},
@@ -267,6 +272,42 @@ static void xml_parameters_are_texts_or_json(void **state)
     json_decref(own);
 }
 
+static void keywords_are_values_as_python_writes_them(void **state)
+{
+    json_t *own = NULL, *before = tools;
+    struct error unheard;
+
+    (void)state;
+    assert_true(json_parse(
+        STR("[{\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\"},"
+            "\"n\":{\"type\":[\"integer\",\"null\"]},\"b\":{\"type\":\"boolean\"},\"c\":{\"enum\":[true,\"x\",null]},"
+            "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}}},\"required\":[\"n\"]}}}]"),
+        "tools", &own, &unheard));
+    tools = own;
+    struct grammar *g = grammar_of("python", true, false);
+    assert_true(takes(g, "[f(n=12)]"));
+    assert_true(takes(g, "[f(s=\"a\\n)\", n=None, b=True, c=True, l=[False, True])]"));
+    assert_true(takes(g, "[f(n=1, c=\"x\")]"));
+    assert_true(takes(g, "[f(n=1, c=None)]"));
+    assert_false(begins(g, "[f(n=1, b=t"));
+    assert_false(begins(g, "[f(n=n"));
+    assert_false(begins(g, "[f(n=1, c=F"));
+    assert_false(begins(g, "[f(b"));
+    assert_false(begins(g, "[f()"));
+    assert_false(begins(g, "[f(n=1, s"));
+    assert_false(begins(g, "[f(n=1)]["));
+    assert_false(begins(g, "[f(n=1), "));
+    grammar_close(g);
+    json_t *properties = json_object_get(
+        json_object_get(tool_function(json_array_get(own, 0)), "parameters"), "properties");
+    json_object_set_new(properties, "a-b", json_pack("{s:s}", "type", "string"));
+    const struct tool_grammar_options o = {
+        .format = format_named("olmo"), .tools = tools, .required = true};
+    ASSERT_FAILS(tool_grammar(&o, &g, &err), ERR_UNSUPPORTED, "the key \"a-b\" cannot be written");
+    tools = before;
+    json_decref(own);
+}
+
 static void what_is_strict_and_not_offered_is_refused_by_name(void **state)
 {
     json_t *own = json_deep_copy(tools), *before = tools;
@@ -286,9 +327,9 @@ static void what_is_strict_and_not_offered_is_refused_by_name(void **state)
 /* Walks at random: whatever comes out is read as calls, and each has what its schema asks for. */
 static void whatever_it_lets_through_is_read(void **state)
 {
-    static const char *const names[] = {"hermes",       "llama",    "mistral",
-                                        "mistral-args", "deepseek", "deepseek-r1",
-                                        "phi",          "granite",  "harmony"};
+    static const char *const names[] = {"hermes",   "llama",       "mistral", "mistral-args",
+                                        "deepseek", "deepseek-r1", "phi",     "granite",
+                                        "harmony",  "python",      "olmo",    "lfm"};
     uint64_t x = 88172645463325252u;
     size_t n_whole = 0, n_calls = 0;
 
@@ -360,6 +401,7 @@ int main(void)
         cmocka_unit_test(an_answer_may_have_a_form_or_call),
         cmocka_unit_test(each_format_is_written_as_its_models_do),
         cmocka_unit_test(xml_parameters_are_texts_or_json),
+        cmocka_unit_test(keywords_are_values_as_python_writes_them),
         cmocka_unit_test(what_is_strict_and_not_offered_is_refused_by_name),
         cmocka_unit_test(whatever_it_lets_through_is_read),
     };

@@ -356,8 +356,14 @@ static void each_format_is_found_by_what_is_written(void **state)
          "\n```json\n" ARGUMENTS "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
         {"llama", "<|start_header_id|>assistant<|end_header_id|>\n\n{\"name\": \"" TOOL_PROBE_NAME
                   "\", \"parameters\": " ARGUMENTS "}<|eot_id|>"},
-        {NULL, "<function_calls>\n" TOOL_PROBE_NAME "(" TOOL_PROBE_KEY "=\"" TOOL_PROBE_VALUE
-               "\")\n</function_calls>"},
+#define IN_PYTHON TOOL_PROBE_NAME "(" TOOL_PROBE_KEY "=\"" TOOL_PROBE_VALUE "\")"
+        {"olmo",
+         "<|im_start|>assistant\n<function_calls>\n" IN_PYTHON "\n</function_calls><|im_end|>"},
+        {"olmo", "<function_calls>" IN_PYTHON "</function_calls>"},
+        {"lfm", "<|tool_call_start|>[" IN_PYTHON "]<|tool_call_end|><|im_end|>"},
+        {"python", "<|header_start|>assistant<|header_end|>\n\n[" IN_PYTHON "]<|eot|>"},
+        {"python", "<|python_start|>[" IN_PYTHON "]<|python_end|><|eot|>"},
+        {NULL, "call " IN_PYTHON},
         {"harmony",
          "<|start|>system<|message|>Hi<|end|><|start|>user<|message|>Hi<|end|><|start|>assistant to=functions." TOOL_PROBE_NAME
          "<|channel|>commentary json<|message|>" ARGUMENTS
@@ -446,6 +452,73 @@ static void what_is_no_message_of_harmony_s_is_text(void **state)
     memcpy(long_header, "<|channel|>", 11);
     memcpy(long_header + 300, "final<|message|>x", sizeof "final<|message|>x");
     reads("harmony", long_header, long_header, "");
+}
+
+static void calls_in_python_are_read(void **state)
+{
+    (void)state;
+    reads("python", "[weather(city=\"Paris\", days=3), now()]", "",
+          "|weather({\"city\":\"Paris\",\"days\":3})|now({})");
+    reads("python", " \n<|python_start|>[now()]<|python_end|>", "", "|now({})");
+    reads("python", "[ now ( x = 1 , ) , now( ) ] ", "", "|now({\"x\":1})|now({})");
+    reads("python", "[now(x='a\\'b\\n\\x41\\u00e9\\U0001F600\\101\\q\\\\', y=\"\", z='')]", "",
+          "|now({\"x\":\"a'b\\nA\303\251\360\237\230\200A\\\\q\\\\\",\"y\":\"\",\"z\":\"\"})");
+    reads("python", "[now(x=\"\\ud83d\\ude00\\ud83d \\/\", y=\"\"\"a\"b\nc\"\"\", z=')]')]", "",
+          "|now({\"x\":\"\360\237\230\200\357\277\275 /\",\"y\":\"a\\\"b\\nc\",\"z\":\")]\"})");
+    reads(
+        "python",
+        "[now(a=True, b=False, c=None, d=true, e=null, f=-1.5e3, g=+2, h=.5, i=1., j=[1, [], {\"k\": [2,]}])]",
+        "",
+        "|now({\"a\":true,\"b\":false,\"c\":null,\"d\":true,\"e\":null,\"f\":-1500.0,\"g\":2,\"h\":0.5,\"i\":1.0,"
+        "\"j\":[1,[],{\"k\":[2]}]})");
+    reads("python", "[now(a={'x': 1, 'x': 2})]", "", "|now({\"a\":{\"x\":2}})");
+    reads("olmo", "Well.\n<function_calls>\nweather(city='Bern')\nnow()\n</function_calls>",
+          "Well.", "|weather({\"city\":\"Bern\"})|now({})");
+    reads("olmo", "<function_calls>now()</function_calls> Done", "Done", "|now({})");
+    reads("olmo", "<function_calls>now()", "", "|now({})");
+    reads("olmo", "<function_calls>\nnow()\nand more", "and more", "|now({})");
+    reads("lfm", "<|tool_call_start|>[now(), weather(days=1)]<|tool_call_end|>I look.", "I look.",
+          "|now({})|weather({\"days\":1})");
+}
+
+static void what_python_would_not_call_is_text(void **state)
+{
+    static const char *const texts[] = {
+        "[1] says so",
+        "[nobody()]",
+        "[now]",
+        "[now(1)]",
+        "[now(x=)]",
+        "[now(x=1 y=2)]",
+        "[now(x=1, x=2)]",
+        "[now(x=y)]",
+        "[now(x=\"a)]",
+        "[now(x=[1)]",
+        "[now(x=1])]",
+        "[now(x=now())]",
+        "[now(x={1: 2})]",
+        "[now(x=1e)]",
+        "[now(x=01)]",
+        "[now(x='\\x4')]",
+        "[now(x=\"\\",
+        "[now(x=((1)))]",
+        "now()",
+        "So: [now()]",
+        "[",
+        "[now(x=1",
+        " [ ",
+        "[now(x=9999999999999999999999)]",
+        "[now(x={'a': 1)]",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        reads("python", texts[i], texts[i], "");
+    reads("lfm", "<|tool_call_start|>[now(]<|tool_call_end|>",
+          "<|tool_call_start|>[now(]<|tool_call_end|>", "");
+    reads("python", "[now(), nobody()]", ", nobody()]", "|now({})");
+    reads("olmo", "<function_calls>\nnow(x)\n</function_calls>",
+          "<function_calls>\nnow(x)\n</function_calls>", "");
 }
 
 static void deepseek_calls_are_read(void **state)
@@ -643,6 +716,8 @@ int main(void)
         cmocka_unit_test(mistral_calls_are_read),
         cmocka_unit_test(harmony_calls_are_read),
         cmocka_unit_test(what_is_no_message_of_harmony_s_is_text),
+        cmocka_unit_test(calls_in_python_are_read),
+        cmocka_unit_test(what_python_would_not_call_is_text),
         cmocka_unit_test(deepseek_calls_are_read),
         cmocka_unit_test(phi_and_granite_calls_are_read),
         cmocka_unit_test(each_format_is_found_by_what_is_written),
