@@ -5,6 +5,7 @@
 #include "base/philox.h"
 #include "base/size.h"
 #include "server/api_internal.h"
+#include "server/chat_tools.h"
 #include "server/eval_messages.h"
 #include "server/eval_schema.h"
 #include "server/eval_stored.h"
@@ -13,6 +14,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define DEFAULT_SEED 42
 
@@ -192,6 +194,28 @@ static bool check_params(const json_t *params, bool responses, struct error *err
     return true;
 }
 
+/* As every row's request will be read: what is wrong is told at once, and not by each row. */
+static bool check_tools(const json_t *params, bool responses, struct error *err)
+{
+    json_t *tools = json_object_get(params, "tools"), *body, *chat = NULL;
+    struct chat_tools read = {0};
+    char place[sizeof err->param];
+
+    if (json_absent(tools))
+        return true;
+    body = json_pack("{s:O}", "tools", tools);
+    const bool ok = (!responses || response_chat_body(body, json_pack("[{}]"), &chat, err)) &&
+                    chat_tools_read(responses ? chat : body, &read, err);
+    if (!ok) {
+        memcpy(place, err->param, sizeof place);
+        snprintf(err->param, sizeof err->param, "data_source.sampling_params.%.36s", place);
+    }
+    chat_tools_release(&read);
+    json_decref(chat);
+    json_decref(body);
+    return ok;
+}
+
 static bool read_asking(struct api *api, const char *project_id, const json_t *ds,
                         struct eval_source *s, struct arena *a, struct error *err)
 {
@@ -221,6 +245,7 @@ static bool read_asking(struct api *api, const char *project_id, const json_t *d
     }
     return (s->messages == NULL || eval_messages_check(s->messages, err)) &&
            check_params(s->params, s->responses, err) &&
+           check_tools(s->params, s->responses, err) &&
            json_get_int(s->params, "seed", "\"sampling_params\"", DEFAULT_SEED, INT64_MIN,
                         INT64_MAX, &s->seed, err);
 }

@@ -236,6 +236,36 @@ class Evals(ApiTest):
         self.assertEqual((run.status, run.result_counts.errored), ("completed", 0))
         self.assertEqual([i.sample.input[0].content for i in self.items(e, run)], ["abc", "abc"])
 
+    def test_tools_are_offered_and_what_is_called_is_graded(self):
+        named = {"type": "string_check", "name": "named", "operation": "eq", "reference": "look_up",
+                 "input": "{{sample.output_tools[0].function.name}}"}
+        called = {"id": "call_1", "type": "function", "function": {"name": "look_up", "arguments": "{}"}}
+        e = self.make(named)
+        rows = [{"item": r["item"], "sample": s} for r, s in zip(lines(4), [
+            {"output_text": "", "output_tools": [called]}, {"choices": [{"message": {"content": None, "tool_calls": [called]}}]},
+            {"output_tools": [{**called, "function": {**called["function"], "name": "other"}}]}, {"output_text": "look_up"}])]
+        run = self.ended(e, self.run_(e, {"type": "jsonl", "source": content(rows)}))
+        self.assertEqual([i.status for i in self.items(e, run)], ["pass", "pass", "fail", "fail"])
+        # a model is offered them
+        e, used = self.make(LENGTH), []
+        for params in ({}, {"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}):
+            run = self.ended(e, self.run_(e, self.asked(2, **params)))
+            self.assertEqual((run.status, run.result_counts.errored), ("completed", 0))
+            used.append(self.items(e, run)[0].sample.usage.prompt_tokens)
+        self.assertGreater(used[1], used[0] + 20)
+        flat = {"type": "responses", "model": "tiny", "source": content(lines(1)), "input_messages": TEMPLATE}
+        run = self.ended(e, self.run_(e, {**flat, "sampling_params": {
+            "max_completion_tokens": 8, "tools": [{"type": "function", "name": "f"}]}}))
+        self.assertEqual((run.status, run.result_counts.errored), ("completed", 0))
+        self.assertGreater(self.items(e, run)[0].sample.usage.prompt_tokens, used[0] + 20)
+        # what is wrong is told before anything is asked
+        for source, tool, param in ((self.asked(1), {"type": "function", "function": {"name": "a b"}}, "tools[0].function.name"),
+                                    (self.asked(1), {"type": "web_search"}, "tools[0].type"),
+                                    (flat, {"type": "function", "name": "a b"}, None)):
+            self.refused(openai.BadRequestError,
+                         lambda: self.run_(e, {**source, "sampling_params": {"tools": [tool]}}),
+                         None, param and "data_source.sampling_params." + param)
+
     def test_a_row_that_fails_is_errored(self):
         broken = {"type": "python", "name": "broken", "source":
                   "def grade(sample, item):\n    return 1 / (item['q'] != '1b')\n"}
