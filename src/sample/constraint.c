@@ -402,31 +402,39 @@ static void walk(const struct constraint *c, struct grammar_walk *w, uint32_t fr
     grammar_rewind(w, marks[0]);
 }
 
-/* A place on the walk of an item alone: the item, or where a value stands on it, the level of that. */
+/* A place on the walk of an item alone: the item, or where a value stands on it or it was left, the level of that. */
 struct place {
     struct grammar_item item;
     const struct grammar_level *level; /* NULL: the item alone */
     size_t mark;
 };
 
+/* An item, and the level that it stands on; NULL: none that is known. */
+struct alone {
+    struct grammar_item item;
+    const struct grammar_level *below;
+    unsigned depth;
+};
+
 /* false: the byte may not come. */
-static bool place_after(const struct constraint *c, struct grammar_walk *w, unsigned depth,
+static bool place_after(const struct constraint *c, struct grammar_walk *w, const struct alone *on,
                         const struct place *p, unsigned char byte, struct place *out)
 {
     const struct grammar_level *level = p->level;
     bool calls = false;
 
-    if (level == NULL && grammar_step_item(c->grammar, &p->item, depth, byte, &out->item, &calls)) {
+    if (level == NULL &&
+        grammar_step_item(c->grammar, &p->item, on->depth, byte, &out->item, &calls)) {
         out->level = NULL;
         out->mark = w->used;
         return true;
     }
-    if (level == NULL && calls)
-        level = grammar_alone(w, &p->item, (uint16_t)depth);
+    if (level == NULL && (calls || (on->below != NULL && grammar_item_ends(c->grammar, &p->item))))
+        level = grammar_alone(w, &p->item, on->below, (uint16_t)on->depth);
     out->level = level != NULL ? grammar_step(c->grammar, w, level, byte) : NULL;
     if (out->level == NULL)
         return false;
-    if (out->level->below == NULL) { /* back from the value */
+    if (out->level->below == on->below && out->level->n == 1) { /* back from the value */
         out->item = out->level->items[0];
         out->level = NULL;
     }
@@ -434,29 +442,29 @@ static bool place_after(const struct constraint *c, struct grammar_walk *w, unsi
     return true;
 }
 
-/* The whole tree for an item alone at a depth: what it allows, and where its value ends. */
-static void walk_alone(const struct constraint *c, struct grammar_walk *w,
-                       const struct grammar_item *item, unsigned depth, uint64_t *set,
-                       struct ends *ends)
+/* The whole tree for an item: what it allows, and where its value ends; ends NULL: and what may follow below. */
+static void walk_alone(const struct constraint *c, struct grammar_walk *w, const struct alone *on,
+                       uint64_t *set, struct ends *ends)
 {
     const struct vocabulary *v = c->vocabulary;
     struct place at[MOST_TOKEN_BYTES + 1];
 
-    at[0] = (struct place){.item = *item, .mark = w->used};
-    if (grammar_item_ends(c->grammar, item))
+    at[0] = (struct place){.item = on->item, .mark = w->used};
+    if (ends != NULL && grammar_item_ends(c->grammar, &on->item))
         put_end(ends, AT_ONCE);
     for (uint32_t i = 0; i < v->n_nodes;) {
         const struct token_node *n = &v->nodes[i];
         struct place *here = &at[n->depth];
 
         grammar_rewind(w, here[-1].mark);
-        if (!place_after(c, w, depth, &here[-1], n->byte, here)) {
+        if (!place_after(c, w, on, &here[-1], n->byte, here)) {
             i = n->behind;
             continue;
         }
         for (uint32_t t = n->tokens; t < n[1].tokens; t++)
             put(set, v->ids[t]);
-        if (here->level == NULL && n->behind > i + 1 && grammar_item_ends(c->grammar, &here->item))
+        if (ends != NULL && here->level == NULL && n->behind > i + 1 &&
+            grammar_item_ends(c->grammar, &here->item))
             put_end(ends, i);
         i++;
     }
@@ -515,13 +523,32 @@ static struct kept *explore(const struct constraint *c, struct grammar_walk *w,
     if (k == NULL)
         return NULL;
     k->like = *like;
-    walk_alone(c, w, item, GRAMMAR_DEPTH - like->slack, k->set, &ends);
+    walk_alone(c, w, &(struct alone){.item = *item, .depth = GRAMMAR_DEPTH - like->slack}, k->set,
+               &ends);
     k->n_ends = ends.n;
     k->ends = ends.nodes;
     if (ends.lost) {
         kept_free(k);
         return NULL;
     }
+    return k;
+}
+
+/* What an item allows until its value ends, from the shelf or found now: *ours, to be freed; NULL: no memory. */
+static const struct kept *kept_of(const struct constraint *c, struct grammar_walk *w,
+                                  const struct grammar_item *item, unsigned depth,
+                                  struct kept **ours)
+{
+    const struct likeness like = likeness_of(c, item, depth);
+    const struct kept *k = find(c, item->state, &like);
+
+    *ours = NULL;
+    if (k != NULL)
+        return k;
+    *ours = explore(c, w, item, &like);
+    k = *ours;
+    if (k != NULL && keep(c, item->state, *ours))
+        *ours = NULL;
     return k;
 }
 
@@ -533,20 +560,17 @@ static void put_level(const struct constraint *c, struct constraint_scratch *s,
     const size_t mark = s->walk.used;
 
     for (size_t i = 0; i < top->n; i++) {
-        const uint32_t state = top->items[i].state;
-        const struct likeness like = likeness_of(c, &top->items[i], top->depth);
-        const struct kept *k = find(c, state, &like);
         struct kept *ours = NULL;
+        const struct kept *k = grammar_is_once(c->grammar, &top->items[i])
+                                   ? NULL
+                                   : kept_of(c, &s->walk, &top->items[i], top->depth, &ours);
 
-        if (k == NULL) {
-            k = ours = explore(c, &s->walk, &top->items[i], &like);
-            if (ours != NULL && !grammar_is_once(c->grammar, &top->items[i]) &&
-                keep(c, state, ours))
-                ours = NULL;
-        }
-        if (k == NULL) { /* no memory to find out once and for all: here and now, then */
-            walk(c, &s->walk, 0, (uint32_t)c->vocabulary->n_nodes, top, s->set);
-            break;
+        if (k == NULL) { /* not to be kept, or no memory to: found here and now */
+            const struct alone on = {
+                .item = top->items[i], .below = top->below, .depth = top->depth};
+
+            walk_alone(c, &s->walk, &on, s->set, NULL);
+            continue;
         }
         for (size_t word = 0; word < c->words; word++)
             s->set[word] |= k->set[word];

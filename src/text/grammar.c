@@ -103,9 +103,9 @@ static void store(struct grammar_state *s, const struct grammar_level *top)
 }
 
 const struct grammar_level *grammar_alone(struct grammar_walk *w, const struct grammar_item *item,
-                                          uint16_t depth)
+                                          const struct grammar_level *below, uint16_t depth)
 {
-    struct grammar_level *l = level_new(w, NULL, 1);
+    struct grammar_level *l = level_new(w, below, 1);
 
     if (l == NULL)
         return NULL;
@@ -124,24 +124,15 @@ static bool is_in_reach(const struct grammar *g, uint32_t edge, uint32_t count,
            (g->most[to] == GRAMMAR_FREE || now >= r->min || g->most[to] >= r->min - now);
 }
 
-static uint32_t n_bits(uint32_t x)
-{
-    return (uint32_t)__builtin_popcount(x);
-}
-
 /* Of a rule that is once: whether an edge may be taken when `came` have come. */
-static bool is_free(const struct grammar *g, uint32_t state, uint32_t edge, uint32_t came,
+static bool is_free(const struct grammar *g, uint32_t edge, uint32_t came,
                     const struct grammar_rule *r)
 {
-    const uint32_t this = g->least[state];
+    const uint32_t n = (uint32_t)__builtin_popcount(came);
 
-    if ((edge & (EDGE_COUNT | EDGE_CLOSE)) == 0)
-        return (g->most[edge & EDGE_STATE] & ~came) != 0;
-    if ((this & came) != 0)
-        return false;
-    if ((edge & EDGE_CLOSE) != 0)
-        return n_bits(this | came) >= r->min;
-    return n_bits(this | came) < r->max && (g->most[edge & EDGE_STATE] & ~(this | came)) != 0;
+    return (edge & EDGE_COUNT) != 0   ? n < r->max
+           : (edge & EDGE_CLOSE) != 0 ? n >= r->min
+                                      : (g->most[edge & EDGE_STATE] & ~came) != 0;
 }
 
 /* The edge that an item takes at a byte's class, at a depth; 0: none. */
@@ -153,7 +144,7 @@ static inline uint32_t edge_of(const struct grammar *g, uint32_t state, uint32_t
     if (edge == 0 || depth + g->need[edge & EDGE_STATE] > GRAMMAR_DEPTH)
         return 0;
     if ((edge & EDGE_ONCE) != 0)
-        return is_free(g, state, edge, count, &g->rules[g->rule_of[state]]) ? edge : 0;
+        return is_free(g, edge, count, &g->rules[g->rule_of[state]]) ? edge : 0;
     if ((edge & EDGE_COUNT) != 0 && count >= g->rules[g->rule_of[state]].max)
         return 0;
     if ((edge & EDGE_CLOSE) != 0 && count < g->rules[g->rule_of[state]].min)
@@ -163,15 +154,12 @@ static inline uint32_t edge_of(const struct grammar *g, uint32_t state, uint32_t
     return edge;
 }
 
-static inline struct grammar_item item_after(const struct grammar *g,
-                                             const struct grammar_item *item, uint32_t edge)
+static inline struct grammar_item item_after(const struct grammar_item *item, uint32_t edge)
 {
-    const bool once = (edge & EDGE_ONCE) != 0 && (edge & EDGE_COUNT) != 0;
-
     return (struct grammar_item){.parents = item->parents,
                                  .state = edge & EDGE_STATE,
-                                 .count = once ? item->count | g->least[item->state]
-                                               : item->count + ((edge & EDGE_COUNT) != 0)};
+                                 .count = item->count +
+                                          ((edge & (EDGE_COUNT | EDGE_ONCE)) == EDGE_COUNT)};
 }
 
 bool grammar_step_item(const struct grammar *g, const struct grammar_item *item, unsigned depth,
@@ -180,15 +168,19 @@ bool grammar_step_item(const struct grammar *g, const struct grammar_item *item,
     const uint32_t edge = edge_of(g, item->state, item->count, g->class_of[byte], depth);
 
     if (edge != 0)
-        *out = item_after(g, item, edge);
+        *out = item_after(item, edge);
     else
         *calls = g->value[item->state] != GRAMMAR_NONE;
     return edge != 0;
 }
 
+/* Whether the value of an item is complete. */
 bool grammar_item_ends(const struct grammar *g, const struct grammar_item *item)
 {
-    return g->accepts[item->state];
+    const uint8_t accepts = g->accepts[item->state];
+
+    return accepts == ACCEPTS ||
+           (accepts == ACCEPTS_NEW && (g->least[item->state] & item->count) == 0);
 }
 
 /* Items that take the byte themselves. */
@@ -205,24 +197,27 @@ static const struct grammar_level *go_on(const struct grammar *g, struct grammar
         const uint32_t edge = edge_of(g, it->state, it->count, class, top->depth);
 
         if (edge != 0)
-            l->items[l->n++] = item_after(g, it, edge);
+            l->items[l->n++] = item_after(it, edge);
     }
     return level_end(w, l);
 }
 
-static void put_called(struct grammar_level *l, size_t room, size_t parent, uint32_t edge)
+static void put_called(struct grammar_level *l, size_t room, const struct grammar_item *item)
 {
-    const uint32_t state = edge & EDGE_STATE;
-
     for (size_t i = 0; i < l->n; i++) {
-        if (l->items[i].state == state) {
-            l->items[i].parents |= (uint64_t)1 << parent;
+        if (l->items[i].state == item->state && l->items[i].count == item->count) {
+            l->items[i].parents |= item->parents;
             return;
         }
     }
     if (l->n < room)
-        l->items[l->n++] = (struct grammar_item){
-            .parents = (uint64_t)1 << parent, .state = state, .count = (edge & EDGE_COUNT) != 0};
+        l->items[l->n++] = *item;
+}
+
+/* The constants that have come, where the values of an item come once each; otherwise 0. */
+static inline uint32_t came_of(const struct grammar *g, const struct grammar_item *item)
+{
+    return g->rules[g->rule_of[item->state]].once ? item->count : 0;
 }
 
 /* Values that begin with the byte, called by items of top. */
@@ -244,15 +239,28 @@ static const struct grammar_level *call(const struct grammar *g, struct grammar_
 
         if (of == GRAMMAR_NONE)
             continue;
+        struct grammar_item item = {.parents = (uint64_t)1 << i,
+                                    .count = came_of(g, &top->items[i])};
         for (uint32_t k = 0; k < g->unions[of].n; k++) {
-            const uint32_t start = g->rules[g->members[g->unions[of].first + k]].start;
-            const uint32_t edge = edge_of(g, start, 0, class, l->depth);
+            item.state = g->rules[g->members[g->unions[of].first + k]].start;
+            const uint32_t edge = edge_of(g, item.state, item.count, class, l->depth);
 
-            if (edge != 0)
-                put_called(l, room, i, edge);
+            if (edge == 0)
+                continue;
+            const struct grammar_item begun = item_after(&item, edge);
+            put_called(l, room, &begun);
         }
     }
     return level_end(w, l);
+}
+
+/* The bit of the constant that is whole in top and that item i below called; 0: it called no constants. */
+static uint32_t constant_of(const struct grammar *g, const struct grammar_level *top, size_t i)
+{
+    for (size_t k = 0; k < top->n; k++)
+        if ((top->items[k].parents >> i & 1) != 0 && g->accepts[top->items[k].state] == ACCEPTS_NEW)
+            return g->least[top->items[k].state];
+    return 0;
 }
 
 /* The items below that called what parents says, behind that value. */
@@ -270,8 +278,11 @@ static const struct grammar_level *leave(const struct grammar *g, struct grammar
     for (size_t i = 0; i < below->n; i++) {
         if ((parents >> i & 1) == 0)
             continue;
-        l->items[l->n] = below->items[i];
-        l->items[l->n++].state = g->after[below->items[i].state];
+        struct grammar_item *const it = &l->items[l->n++];
+        *it = below->items[i];
+        if (g->rules[g->rule_of[it->state]].once)
+            it->count |= constant_of(g, top, i);
+        it->state = g->after[it->state];
     }
     return level_end(w, l);
 }
@@ -287,7 +298,7 @@ static uint64_t callers_of_ended(const struct grammar *g, const struct grammar_l
     uint64_t parents = 0;
 
     for (size_t i = 0; i < top->n; i++)
-        if (g->accepts[top->items[i].state])
+        if (grammar_item_ends(g, &top->items[i]))
             parents |= top->items[i].parents;
     return parents;
 }
@@ -312,7 +323,7 @@ const struct grammar_level *grammar_step(const struct grammar *g, struct grammar
 bool grammar_ends(const struct grammar *g, const struct grammar_level *top)
 {
     for (size_t i = 0; i < top->n; i++)
-        if (g->accepts[top->items[i].state])
+        if (grammar_item_ends(g, &top->items[i]))
             return true;
     return false;
 }
@@ -381,11 +392,6 @@ void grammar_counts(const struct grammar *g, const struct grammar_item *item, ui
 {
     const struct grammar_rule *r = &g->rules[g->rule_of[item->state]];
 
-    if (r->once) {
-        *missing = item->count;
-        *left = UINT32_MAX;
-        return;
-    }
     *missing = smaller(item->count < r->min ? r->min - item->count : 0, far + r->most);
     *left = smaller(r->max == GRAMMAR_FREE ? UINT32_MAX : r->max - item->count, far + r->least);
 }

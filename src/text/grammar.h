@@ -16,6 +16,9 @@
  * A transition is only taken where its rule can still be completed within GRAMMAR_DEPTH: the least number of levels that
  * each state needs is computed beforehand. So every state that is reached can be completed, recursion or not.
  *
+ * So rules that may stand in one place must begin values within them at the same bytes: where one took such a byte itself and
+ * another called, one of the two would be lost.
+ *
  * A value is complete where its rule accepts, and is left when a byte comes that it cannot take: "12" is whole at each
  * digit, and at the comma its caller goes on.
  *
@@ -83,9 +86,9 @@ static inline void grammar_rewind(struct grammar_walk *w, size_t used)
 
 /* The whole stack of s; its top. */
 const struct grammar_level *grammar_load(struct grammar_walk *w, const struct grammar_state *s);
-/* One item upon nothing that is known: what it does until its value is complete. depth: as if it were there. */
+/* One item upon a level, or upon nothing that is known, NULL: what it does until its value is complete. depth: its own. */
 const struct grammar_level *grammar_alone(struct grammar_walk *w, const struct grammar_item *item,
-                                          uint16_t depth);
+                                          const struct grammar_level *below, uint16_t depth);
 /* The top after a byte, or NULL where that byte may not come. */
 const struct grammar_level *grammar_step(const struct grammar *g, struct grammar_walk *w,
                                          const struct grammar_level *top, unsigned char byte);
@@ -98,7 +101,7 @@ bool grammar_step_item(const struct grammar *g, const struct grammar_item *item,
 bool grammar_item_ends(const struct grammar *g, const struct grammar_item *item);
 /* Whether a value on top is complete. */
 bool grammar_ends(const struct grammar *g, const struct grammar_level *top);
-/* The level below once the value of items[i] of top is complete; NULL where there is none. */
+/* The level below once the value of items[i] of top, which is not once, is complete; NULL where there is none. */
 const struct grammar_level *grammar_leave(const struct grammar *g, struct grammar_walk *w,
                                           const struct grammar_level *top, size_t i);
 
@@ -121,7 +124,7 @@ unsigned grammar_most_needed(const struct grammar *g);
  */
 void grammar_counts(const struct grammar *g, const struct grammar_item *item, uint32_t far,
                     uint32_t *missing, uint32_t *left);
-/* Whether its rule counts by which constants came: too many ways to keep each. */
+/* Whether its rule counts by which constants came: too many ways to keep each, and its caller is to be told which it is. */
 bool grammar_is_once(const struct grammar *g, const struct grammar_item *item);
 /* Whether a byte may begin a value that holds others. */
 bool grammar_nests(const struct grammar *g, unsigned char byte);

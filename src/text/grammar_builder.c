@@ -179,7 +179,7 @@ static void lay_out_states(const struct grammar_builder *b, struct grammar *g)
         g->value[s] = from->value;
         g->after[s] = from->after;
         g->rule_of[s] = from->rule;
-        g->accepts[s] = from->accepts;
+        g->accepts[s] = !from->accepts ? ACCEPTS_NOT : from->constant != 0 ? ACCEPTS_NEW : ACCEPTS;
         for (uint32_t e = from->edges; e != GRAMMAR_NONE; e = b->edges[e].more)
             for (unsigned byte = b->edges[e].from_byte; byte <= b->edges[e].to_byte; byte++)
                 g->next[(size_t)s * g->n_classes + g->class_of[byte]] = b->edges[e].to;
@@ -382,7 +382,7 @@ static void find_most(struct grammar *g, struct backwards *b)
         g->most[s] = open[s] > 0 ? GRAMMAR_FREE : g->most[s];
 }
 
-/* Of rules that are once: which constants may come. Those of a tree stand behind its root, and are reached from the last back. */
+/* Of constants that come once: which each may be. Those of a tree stand behind its root, and are reached from the last back. */
 static void find_constants(const struct grammar_builder *b, struct grammar *g)
 {
     for (uint32_t s = g->n_states; s-- > N_FIXED_STATES;) {
@@ -390,8 +390,7 @@ static void find_constants(const struct grammar_builder *b, struct grammar *g)
             continue;
         g->least[s] = g->most[s] = b->states[s].constant;
         for (uint32_t e = b->states[s].edges; e != GRAMMAR_NONE; e = b->edges[e].more)
-            if ((b->edges[e].to & (EDGE_COUNT | EDGE_CLOSE)) == 0)
-                g->most[s] |= g->most[b->edges[e].to & EDGE_STATE];
+            g->most[s] |= g->most[b->edges[e].to & EDGE_STATE];
     }
 }
 

@@ -20,9 +20,9 @@ enum { STATE_DEAD, STATE_ROOT, STATE_END, N_FIXED_STATES };
 /*
  * An edge: the state it leads to, and what it does.
  *
- * Constants that come once each: EDGE_ONCE goes on in one of them, and is taken where one that it may become has not come yet;
- * with EDGE_COUNT or EDGE_CLOSE it stands behind one that has not, which has come from then on, and where more may or enough
- * have.
+ * Constants that come once each: a rule that is once calls another one that is, whose values they are; both count which have
+ * come, as bits. There EDGE_ONCE goes on in a constant, and is taken where one that it may become has not come yet; here, with
+ * EDGE_COUNT or EDGE_CLOSE, it is taken where more may come or enough have.
  */
 #define EDGE_COUNT ((uint32_t)1 << 31)
 #define EDGE_CLOSE ((uint32_t)1 << 30)
@@ -30,6 +30,9 @@ enum { STATE_DEAD, STATE_ROOT, STATE_END, N_FIXED_STATES };
     ((uint32_t)1 << 29) /* set by build_grammar: what the state it leads to can count to matters */
 #define EDGE_ONCE ((uint32_t)1 << 28)
 #define EDGE_STATE (((uint32_t)1 << 28) - 1)
+
+/* Whether a value is complete in a state; NEW: where its constant has not come yet. */
+enum accepts { ACCEPTS_NOT, ACCEPTS, ACCEPTS_NEW };
 
 struct grammar_rule {
     uint32_t start;
@@ -52,12 +55,12 @@ struct grammar {
     uint32_t *value;       /* [n_states] the union called there; GRAMMAR_NONE */
     uint32_t *after;       /* [n_states] where it goes on after that */
     uint32_t *rule_of;     /* [n_states] */
-    uint8_t *accepts;      /* [n_states] */
+    uint8_t *accepts;      /* [n_states] enum accepts */
     uint8_t *need;         /* [n_states] least levels on top that complete its rule */
     uint32_t *least;       /* [n_states] what it counts at least until its rule is complete, */
     uint32_t *
-        most; /* and at most; GRAMMAR_FREE: no most. Of a rule that is once: the constant that is whole there, as */
-              /* a bit; and all that it may be or become */
+        most; /* and at most; GRAMMAR_FREE: no most. Of a constant that comes once: its bit where it is whole, and */
+              /* all that it may be or become */
     struct grammar_rule *rules;
     struct grammar_union *unions;
     uint32_t *members; /* rules */

@@ -87,39 +87,49 @@ uint32_t json_tuple_rule(struct grammar_builder *b, const uint32_t *first, uint3
     return rule;
 }
 
+/* The constants of a set, as a union. */
+static uint32_t build_constants(struct grammar_builder *b, const struct str *texts,
+                                const uint32_t *bits, size_t n)
+{
+    const uint32_t rule = build_rule(b, 0, GRAMMAR_FREE), of = build_union(b);
+
+    if (!b->full)
+        b->rules[rule].once = true;
+    build_member(b, of, rule);
+    for (size_t i = 0; i < n && !b->full; i++) {
+        const uint32_t end = build_text(b, b->rules[rule].start, texts[i], EDGE_ONCE);
+
+        build_accept(b, end);
+        if (!b->full)
+            b->states[end].constant = bits[i];
+    }
+    return of;
+}
+
 uint32_t json_set_rule(struct grammar_builder *b, const struct str *texts, const uint32_t *bits,
                        size_t n, uint32_t min, uint32_t max)
 {
-    const uint32_t rule = build_rule(b, min, max), open = build_state(b, rule),
-                   comma = build_state(b, rule), blank = build_state(b, rule),
-                   done = build_state(b, rule);
+    uint32_t all = 0;
+
+    for (size_t i = 0; i < n; i++)
+        all |= bits[i];
+    const uint32_t n_bits = (uint32_t)__builtin_popcount(all), most = max < n_bits ? max : n_bits;
+    const uint32_t rule = build_rule(b, min, most), open = build_state(b, rule),
+                   behind = build_state(b, rule), done = build_state(b, rule);
 
     if (b->full)
         return 0;
     b->rules[rule].once = true;
     build_accept(b, done);
     build_edge(b, b->rules[rule].start, '[', '[', open, 0);
-    for (size_t i = 0; i < n && max > 0 && min <= max && !b->full; i++) {
-        const uint32_t end = build_text(b, open, texts[i], EDGE_ONCE);
-
-        if (b->full)
-            return 0;
-        if (b->states[end].constant == 0) {
-            build_edge(b, end, ',', ',', comma, EDGE_ONCE | EDGE_COUNT);
-            build_edge(b, end, ']', ']', done, EDGE_ONCE | EDGE_CLOSE);
-        }
-        b->states[end].constant = bits[i];
-    }
-    optional_blank(b, comma, blank);
-    for (uint32_t e = b->full ? GRAMMAR_NONE : b->states[open].edges; e != GRAMMAR_NONE;
-         e = b->edges[e].more) {
-        const struct built_edge copy = b->edges[e];
-
-        build_edge(b, comma, copy.from_byte, copy.to_byte, copy.to & EDGE_STATE, EDGE_ONCE);
-        build_edge(b, blank, copy.from_byte, copy.to_byte, copy.to & EDGE_STATE, EDGE_ONCE);
-    }
     if (min == 0)
         build_edge(b, open, ']', ']', done, 0);
+    if (most == 0 || min > most)
+        return rule;
+    const uint32_t of = build_constants(b, texts, bits, n);
+    build_value(b, open, of, behind);
+    build_next(b, behind, of, behind, EDGE_ONCE | EDGE_COUNT);
+    build_edge(b, behind, ']', ']', done, EDGE_ONCE | EDGE_CLOSE);
     return rule;
 }
 

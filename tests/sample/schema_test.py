@@ -417,7 +417,8 @@ def of_multiples(r):
     s = of_bounds(r, whole)
     if "minimum" in s and "maximum" in s:
         s["maximum"] += 1000
-    return {**s, "multipleOf": r.choice([1, 2, 3, 5, 7, 10, 12, 60, 97, 100, 1000, 2.0] if whole else [1, 3, 10, 0.5, 0.25, 0.1, 0.01, 0.05, 0.125, 2.5, 1.5, 0.0001])}
+    far = max([abs(s[k]) for k in s if k != "type"], default=0) > 10 ** 6  # beside such bounds 1000 takes more states than are offered
+    return {**s, "multipleOf": r.choice([1, 2, 3, 5, 7, 10, 12, 60, 97, 100, 100 if far else 1000, 2.0] if whole else [1, 3, 10, 0.5, 0.25, 0.1, 0.01, 0.05, 0.125, 2.5, 1.5, 0.0001])}
 
 
 def of_string(r):
@@ -447,6 +448,14 @@ def of_set(r):
     if k & 2:
         s["maxItems"] = r.randint(s.get("minItems", 0), len(values) + 1)
     return s
+
+
+def of_beside(r, depth):
+    """Arrays of several kinds in one place."""
+    kinds = [of_set, of_set, lambda r: of_array(r, depth), lambda r: of_tuple(r, depth), lambda r: {"type": "array", "items": {"type": r.choice(["string", "number"])}}]
+    arrays = [r.choice(kinds)(r) for _ in range(r.randint(2, 3))]
+    return r.choice([{"anyOf": arrays}, {"type": "array", "items": {"anyOf": arrays}},
+                     {"anyOf": [{"type": "object", "properties": {"k": a, "n": of_type(r)}, "required": ["k"]} for a in arrays]}])
 
 
 def of_object(r, depth):
@@ -580,7 +589,7 @@ def of_any(r, depth):
 
 FAMILIES = {
     "type": of_type, "constants": of_constants, "integer": lambda r: of_bounds(r, True), "number": lambda r: of_bounds(r, False), "multiples": of_multiples,
-    "string": of_string, "pattern": of_pattern, "format": of_format, "array": lambda r: of_array(r, 1), "tuple": lambda r: of_tuple(r, 1), "set": of_set, "object": lambda r: of_object(r, 1), "map": lambda r: of_map(r, 1),
+    "string": of_string, "pattern": of_pattern, "format": of_format, "array": lambda r: of_array(r, 1), "tuple": lambda r: of_tuple(r, 1), "set": of_set, "beside": lambda r: of_beside(r, 1), "object": lambda r: of_object(r, 1), "map": lambda r: of_map(r, 1),
     "patterned": lambda r: of_patterned(r, 1), "counted": lambda r: of_counted(r, 1), "together": lambda r: of_together(r, 1), "one": lambda r: of_one(r, 1),
     "union": lambda r: of_union(r, 1), "tagged": lambda r: of_tagged(r, 1), "reference": lambda r: of_ref(r, 1),
     "nested": lambda r: of_any(r, 3)}
@@ -643,6 +652,8 @@ HARD = [
      ["[1,1.0,12]", "[1,12]", "[1,1,12]", "[12,12,1]", '["1","1",1]', '[12,1,true,"1",1.0]']),
     ({"type": "array", "items": {"enum": ["TP53", "BRCA1", "BRCA2"]}, "uniqueItems": True, "maxItems": 2}, ["[]", '["BRCA2", "BRCA1"]'],
      ['["TP53","TP53"]', '["BRCA1","BRCA2","TP53"]']),
+    ({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "array", "items": {"enum": ["a", "b", 1]}, "uniqueItems": True}]},
+     ['["abcdefghijk"]', '["a","a"]', '["b", 1,"a"]'], ["[1,1]", '["a",1,"a"]', '[1,"ab"]']),
     ({"items": {"$ref": "#/$defs/g"}, "uniqueItems": True, "$defs": {"g": {"enum": ["a", "b"]}}, "type": "array"}, ['["b","a"]', "[]"], ['["a","a"]']),
     ({"type": "array", "uniqueItems": True, "maxItems": 1}, ["[]", "[{}]"], ["[1,2]"]), ({"type": "array", "uniqueItems": False}, ["[1,1]"], ["1"]),
     ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}], "items": False}, ["[]", "[1]", '[1, "a"]'], ['["a"]', '[1,"a",2]']),

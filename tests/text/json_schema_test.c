@@ -272,6 +272,29 @@ static void sets(void **state)
     CHECK("{\"items\":{\"enum\":[\"a\",\"ab\",1,12]},\"uniqueItems\":true,\"minItems\":2}",
           "[\"a\",\"ab\"]", "[12,1]", "[1, 12,\"ab\",\"a\"]", "[\"a\"|]", "[\"a\",\"a|\"", "[1,1|]",
           "[12,1|2", "[1,12,\"ab\",\"a\"|,", "[|]");
+    CHECK("{\"items\":{\"enum\":[1,12]},\"uniqueItems\":true,\"maxItems\":9}", "[]", "[12]",
+          "[1, 12]", "[1,12|,", "[1,1|,");
+}
+
+/* What stands in the same place stands on the same level, or one of the two would be lost. */
+static void sets_beside_other_arrays(void **state)
+{
+    (void)state;
+    CHECK("{\"anyOf\":[{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+          "{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",1]},\"uniqueItems\":true}]}",
+          "[\"abcdefghijk\"]", "[\"a\",\"a\"]", "[\"b\", \"a\",1]", "[1,\"b\"]", "[1,\"b\"|x",
+          "[1,|1", "[1, \"b\",\"a\"]", "[\"a\",1,\"|a", "[]", "[\"a\",\"\",\"a\"]");
+    CHECK(
+        "{\"anyOf\":[{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"type\":\"number\"}}},"
+        "{\"type\":\"array\",\"items\":{\"type\":\"array\",\"items\":{\"enum\":[1,12,null]},"
+        "\"uniqueItems\":true,\"minItems\":2,\"maxItems\":2}}]}",
+        "[[1,1],[12]]", "[[1, 12],[null,1]]", "[[1, 12],[null|]", "[[1,1.5]]", "[[1,1],[|n",
+        "[[12,null],[1,null]]", "[[12,null],[1,1|]");
+    /* two sets, one of which holds the other's values */
+    CHECK(
+        "{\"anyOf\":[{\"items\":{\"enum\":[\"a\",\"ab\",\"c\"]},\"uniqueItems\":true,\"type\":\"array\"},"
+        "{\"items\":{\"enum\":[\"ab\",\"a\"]},\"uniqueItems\":true,\"type\":\"array\",\"minItems\":2}]}",
+        "[\"a\"]", "[\"ab\",\"a\"]", "[\"ab\",\"c\",\"a\"]", "[\"ab\",\"a|b");
 }
 
 static void references(void **state)
@@ -466,6 +489,7 @@ int main(void)
         cmocka_unit_test(patterns),
         cmocka_unit_test(multiples),
         cmocka_unit_test(sets),
+        cmocka_unit_test(sets_beside_other_arrays),
         cmocka_unit_test(references),
         cmocka_unit_test(depth_is_bounded_and_every_text_can_be_completed),
         cmocka_unit_test(more_alternatives_than_there_is_room_for_still_make_values),
