@@ -1,669 +1,33 @@
 /*
- * string_pattern.c - a pattern is read into a tree, the tree laid out as a nondeterministic automaton (Thompson's), and that made
- * deterministic by subsets. "^" and "$" are steps that only the first and the last place take.
+ * string_pattern.c - a pattern's tree is laid out as a nondeterministic automaton (Thompson's), and that made deterministic by
+ * subsets. "^" and "$" are steps that only the first and the last place take.
  */
 #include "text/string_pattern.h"
-#include "base/size.h"
-#include "text/jinja_unicode.h"
+#include "text/string_pattern_internal.h"
 
 #include <stdlib.h>
 
-#define MOST_REPEATS 1000
 #define MOST_NODES ((uint32_t)20000) /* of the nondeterministic automaton */
 #define MOST_LAID ((uint32_t)1000000)
-#define MOST_GROUPS 100 /* in each other */
 
-/* ---- sets of characters ---- */
-
-struct ranges {
-    struct char_pair {
-        uint32_t first, last;
-    } * r;
-    size_t n, room;
-};
-
-static void put_range(struct arena *a, struct ranges *s, uint32_t first, uint32_t last)
-{
-    if (s->n == s->room) {
-        struct char_pair *grown = ARENA_ARRAY(a, struct char_pair, 2 * s->room + 8);
-
-        if (s->n > 0)
-            memcpy(grown, s->r, s->n * sizeof *grown);
-        s->r = grown;
-        s->room = 2 * s->room + 8;
-    }
-    s->r[s->n++] = (struct char_pair){first, last};
-}
-
-static int by_first(const void *x, const void *y)
-{
-    const struct char_pair *a = x, *b = y;
-
-    return (a->first > b->first) - (a->first < b->first);
-}
-
-/* In order, none touching the next. */
-static void put_in_order(struct ranges *s)
-{
-    size_t n = 0;
-
-    if (s->n > 1)
-        qsort(s->r, s->n, sizeof *s->r, by_first);
-    for (size_t i = 0; i < s->n; i++) {
-        if (n > 0 && s->r[i].first <= s->r[n - 1].last + 1)
-            s->r[n - 1].last = s->r[n - 1].last > s->r[i].last ? s->r[n - 1].last : s->r[i].last;
-        else
-            s->r[n++] = s->r[i];
-    }
-    s->n = n;
-}
-
-/* s is in order. */
-static struct ranges all_but(struct arena *a, const struct ranges *s)
-{
-    struct ranges out = {0};
-    uint32_t from = 0;
-
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->r[i].first > from)
-            put_range(a, &out, from, s->r[i].first - 1);
-        from = s->r[i].last + 1;
-    }
-    if (from < CHAR_END)
-        put_range(a, &out, from, CHAR_END - 1);
-    return out;
-}
-
-static struct ranges in_both(struct arena *a, const struct ranges *x, const struct ranges *y)
-{
-    struct ranges out = {0};
-
-    for (size_t i = 0, j = 0; i < x->n && j < y->n;) {
-        const uint32_t first = x->r[i].first > y->r[j].first ? x->r[i].first : y->r[j].first,
-                       last = x->r[i].last < y->r[j].last ? x->r[i].last : y->r[j].last;
-
-        if (first <= last)
-            put_range(a, &out, first, last);
-        if (x->r[i].last < y->r[j].last)
-            i++;
-        else
-            j++;
-    }
-    return out;
-}
-
-/* ---- \d \w \s, in ECMA-262 and in Python ---- */
-
-enum dialect { ECMA, PYTHON, N_DIALECTS };
-
-#define LAST_LETTER 0x323AF /* no letter or digit lies behind it */
-
-static bool is_python_word(uint32_t c)
-{
-    return c == '_' || jinja_is_alnum(c);
-}
-
-static void put_where(struct arena *a, struct ranges *out, bool (*is)(uint32_t), uint32_t last)
-{
-    for (uint32_t c = 0; c <= last; c++) {
-        if (!is(c))
-            continue;
-        if (out->n > 0 && out->r[out->n - 1].last + 1 == c)
-            out->r[out->n - 1].last = c;
-        else
-            put_range(a, out, c, c);
-    }
-}
-
-static void put_some(struct arena *a, struct ranges *out, const struct char_pair *r, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        put_range(a, out, r[i].first, r[i].last);
-}
-
-/* The characters of \d, \w or \s, in order. */
-static struct ranges shorthand(struct arena *a, char name, enum dialect in)
-{
-    static const struct char_pair digits[] = {{'0', '9'}},
-                                  word[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}},
-                                  space[] = {{9, 13},          {' ', ' '},       {0xA0, 0xA0},
-                                             {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029},
-                                             {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000},
-                                             {0xFEFF, 0xFEFF}};
-    struct ranges out = {0};
-
-    if (in == PYTHON)
-        put_where(a, &out,
-                  name == 'd'   ? jinja_is_decimal
-                  : name == 'w' ? is_python_word
-                                : jinja_is_space,
-                  name == 's' ? 0x3000 : LAST_LETTER);
-    else if (name == 'd')
-        put_some(a, &out, digits, COUNT_OF(digits));
-    else if (name == 'w')
-        put_some(a, &out, word, COUNT_OF(word));
-    else
-        put_some(a, &out, space, COUNT_OF(space));
-    return out;
-}
-
-/* ---- reading ---- */
-
-enum kind { EMPTY, SET, CONCAT, EITHER, REPEAT, FIRST, LAST };
-
-struct tree {
-    enum kind kind;
-    uint32_t set;             /* SET: its number */
-    uint32_t min, max;        /* REPEAT; max AUTOMATON_FREE */
-    const struct tree *l, *r; /* CONCAT, EITHER; REPEAT: l */
-};
+/* ---- laying out ---- */
 
 struct node { /* of the nondeterministic automaton */
     enum { CHAR, SPLIT, AT_FIRST, AT_LAST, MATCH } kind;
     uint32_t set, to, or_to;
 };
 
-struct reader {
+struct layout {
     struct arena *a; /* scratch */
-    struct str text;
-    size_t at;
-    unsigned depth;
-    struct ranges *sets;
-    size_t n_sets, room_sets;
-    struct ranges named[N_DIALECTS][3]; /* \d \w \s once they are known */
-    struct node *nodes;
-    bool either;              /* PATTERN_EITHER */
+    const struct ranges *sets;
+    size_t n_sets;
+    struct node *nodes;       /* [MOST_NODES] */
     uint32_t n_nodes, n_laid; /* parts laid out, those of no node included */
     struct error *err;
 };
 
-static bool refuse_at(struct reader *p, enum error_kind kind, size_t at, const char *why)
-{
-    return fail(p->err, kind, "at byte %zu of \"%.*s\": %s", at, (int)size_min(p->text.len, 80),
-                p->text.ptr, why);
-}
-
-static bool is_next(const struct reader *p, const char *s)
-{
-    return str_starts(str_from(p->text, p->at), str_of(s));
-}
-
-static bool ends(const struct reader *p)
-{
-    return p->at == p->text.len;
-}
-
-static struct tree *tree_new(struct reader *p, enum kind kind)
-{
-    struct tree *t = ARENA_NEW(p->a, struct tree);
-
-    t->kind = kind;
-    return t;
-}
-
-static struct tree *tree_of_set(struct reader *p, struct ranges s)
-{
-    struct tree *t = tree_new(p, SET);
-
-    for (t->set = 0; t->set < p->n_sets; t->set++)
-        if (p->sets[t->set].n == s.n &&
-            (s.n == 0 || memcmp(p->sets[t->set].r, s.r, s.n * sizeof *s.r) == 0))
-            return t;
-    if (p->n_sets == p->room_sets) {
-        p->room_sets = 2 * p->room_sets + 16;
-        struct ranges *grown = ARENA_ARRAY(p->a, struct ranges, p->room_sets);
-        if (p->n_sets > 0)
-            memcpy(grown, p->sets, p->n_sets * sizeof *grown);
-        p->sets = grown;
-    }
-    p->sets[p->n_sets++] = s;
-    return t;
-}
-
-/* n hexadecimal digits; false, and nothing read, where they are not there. */
-static bool read_hex(struct reader *p, size_t n, uint32_t *out)
-{
-    *out = 0;
-    for (size_t i = 0; i < n; i++) {
-        const int d = p->at + i < p->text.len ? hex_digit(p->text.ptr[p->at + i]) : -1;
-
-        if (d < 0)
-            return false;
-        *out = *out * 16 + (uint32_t)d;
-    }
-    p->at += n;
-    return true;
-}
-
-/* Behind \u: HHHH, a pair of such, or {...}. */
-static bool read_unicode(struct reader *p, size_t from, uint32_t *out)
-{
-    uint32_t low;
-
-    if (is_next(p, "{")) {
-        const size_t close = str_find(p->text, STR("}"), p->at);
-
-        p->at++;
-        if (close == p->text.len || close - p->at < 1 || close - p->at > 6 ||
-            !read_hex(p, close - p->at, out) || *out >= CHAR_END)
-            return refuse_at(p, ERR_INVALID, from, "\\u{...} names no character");
-        p->at++;
-        return true;
-    }
-    if (!read_hex(p, 4, out))
-        return refuse_at(p, ERR_INVALID, from, "\\u wants four hexadecimal digits");
-    if (*out < 0xD800 || *out > 0xDFFF)
-        return true;
-    if (*out > 0xDBFF || !is_next(p, "\\u"))
-        return refuse_at(p, ERR_INVALID, from, "half a pair of surrogates is no character");
-    p->at += 2;
-    if (!read_hex(p, 4, &low) || low < 0xDC00 || low > 0xDFFF)
-        return refuse_at(p, ERR_INVALID, from, "half a pair of surrogates is no character");
-    *out = 0x10000 + ((*out - 0xD800) << 10) + (low - 0xDC00);
-    return true;
-}
-
-/* What is no single character, or is refused. */
-static bool refuse_letter(struct reader *p, size_t from, char c, bool in_class)
-{
-    if (c >= '1' && c <= '9')
-        return refuse_at(p, ERR_UNSUPPORTED, from,
-                         in_class ? "an octal escape is not offered"
-                                  : "a backreference is not offered: no automaton can hold it");
-    if (c == 'k')
-        return refuse_at(p, ERR_UNSUPPORTED, from,
-                         "a backreference is not offered: no automaton can hold it");
-    if (c == 'b' || c == 'B')
-        return refuse_at(p, ERR_UNSUPPORTED, from,
-                         "a word boundary (\\b, \\B) is not offered: it looks around");
-    if (c == 'p' || c == 'P')
-        return refuse_at(p, ERR_UNSUPPORTED, from, "\\p{...} is not offered; name the ranges");
-    return refuse_at(p, ERR_UNSUPPORTED, from,
-                     "this escape is not one of ECMA-262 that is offered");
-}
-
-/* An escape of a single character, from its backslash on. */
-static bool read_escape(struct reader *p, bool in_class, uint32_t *out)
-{
-    static const char letters[] = "tnvfr", what[] = "\t\n\v\f\r";
-    const size_t from = p->at++;
-
-    if (ends(p))
-        return refuse_at(p, ERR_INVALID, from, "a backslash at the end escapes nothing");
-    const char c = p->text.ptr[p->at];
-    const char *const letter = c != '\0' ? strchr(letters, c) : NULL;
-    p->at++;
-    if (letter != NULL) {
-        *out = (unsigned char)what[letter - letters];
-        return true;
-    }
-    if (c == 'x')
-        return read_hex(p, 2, out) ||
-               refuse_at(p, ERR_INVALID, from, "\\x wants two hexadecimal digits");
-    if (c == 'u')
-        return read_unicode(p, from, out);
-    if (c == 'b' && in_class) {
-        *out = '\b';
-        return true;
-    }
-    if (c == '0' && !(!ends(p) && p->text.ptr[p->at] >= '0' && p->text.ptr[p->at] <= '9')) {
-        *out = 0;
-        return true;
-    }
-    if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        return refuse_letter(p, from, c, in_class);
-    p->at--;
-    *out = jinja_char_next(p->text, &p->at);
-    return true;
-}
-
-/* At \d \D \w \W \s \S: its letter as a small one; 0: it is none. */
-static char shorthand_next(const struct reader *p, bool *negated)
-{
-    static const char letters[] = "dwsDWS";
-
-    if (!is_next(p, "\\") || p->at + 1 >= p->text.len || p->text.ptr[p->at + 1] == '\0')
-        return 0;
-    const char *const at = strchr(letters, p->text.ptr[p->at + 1]);
-    if (at == NULL)
-        return 0;
-    *negated = at - letters >= 3;
-    return letters[(at - letters) % 3];
-}
-
-static const struct ranges *named(struct reader *p, char name, enum dialect in)
-{
-    struct ranges *s = &p->named[in][name == 'd' ? 0 : name == 'w' ? 1 : 2];
-
-    if (s->n == 0)
-        *s = shorthand(p->a, name, in);
-    return s;
-}
-
-/* Puts \d and so on into a class of each dialect. */
-static void put_shorthand(struct reader *p, char name, bool negated, struct ranges out[N_DIALECTS])
-{
-    for (enum dialect in = ECMA; in < N_DIALECTS; in++) {
-        const struct ranges *s = named(p, name, in);
-        const struct ranges rest = negated ? all_but(p->a, s) : *s;
-
-        put_some(p->a, &out[in], rest.r, rest.n);
-    }
-}
-
-static struct ranges both_dialects(struct reader *p, struct ranges of[N_DIALECTS], bool negated)
-{
-    for (enum dialect in = ECMA; in < N_DIALECTS; in++) {
-        put_in_order(&of[in]);
-        if (negated)
-            of[in] = all_but(p->a, &of[in]);
-    }
-    if (!p->either)
-        return in_both(p->a, &of[ECMA], &of[PYTHON]);
-    put_some(p->a, &of[ECMA], of[PYTHON].r, of[PYTHON].n);
-    put_in_order(&of[ECMA]);
-    return of[ECMA];
-}
-
-static bool read_class_char(struct reader *p, uint32_t *out)
-{
-    if (is_next(p, "\\"))
-        return read_escape(p, true, out);
-    *out = jinja_char_next(p->text, &p->at);
-    return true;
-}
-
-/* Behind "[". */
-static bool read_class(struct reader *p, struct tree **out)
-{
-    const size_t from = p->at - 1;
-    struct ranges of[N_DIALECTS] = {0};
-    const bool negated = is_next(p, "^");
-    bool opposite;
-
-    p->at += negated;
-    if (is_next(p, "]"))
-        return refuse_at(
-            p, ERR_UNSUPPORTED, from,
-            "[] and [^] are not offered: Python reads the ] as a character; escape it");
-    while (!ends(p) && !is_next(p, "]")) {
-        const char name = shorthand_next(p, &opposite);
-        const size_t at = p->at;
-        uint32_t first, last;
-
-        if (name != 0) {
-            p->at += 2;
-            put_shorthand(p, name, opposite, of);
-            if (is_next(p, "-") && !is_next(p, "-]"))
-                return refuse_at(p, ERR_INVALID, at, "a range ends in single characters");
-            continue;
-        }
-        if (!read_class_char(p, &first))
-            return false;
-        last = first;
-        if (is_next(p, "-") && !is_next(p, "-]") && p->at + 1 < p->text.len) {
-            p->at++;
-            if (shorthand_next(p, &opposite) != 0)
-                return refuse_at(p, ERR_INVALID, at, "a range ends in single characters");
-            if (!read_class_char(p, &last))
-                return false;
-        }
-        if (last < first)
-            return refuse_at(p, ERR_INVALID, at, "this range of characters runs backwards");
-        for (enum dialect in = ECMA; in < N_DIALECTS; in++)
-            put_range(p->a, &of[in], first, last);
-    }
-    if (ends(p))
-        return refuse_at(p, ERR_INVALID, from, "this [ has no ]");
-    p->at++;
-    *out = tree_of_set(p, both_dialects(p, of, negated));
-    return true;
-}
-
-static bool read_either(struct reader *p, struct tree **out);
-
-/* Behind "(". */
-static bool read_group(struct reader *p, struct tree **out)
-{
-    const size_t from = p->at - 1;
-
-    if (is_next(p, "?=") || is_next(p, "?!") || is_next(p, "?<=") || is_next(p, "?<!"))
-        return refuse_at(p, ERR_UNSUPPORTED, from, "lookaround, (?= (?! (?<= (?<!, is not offered");
-    if (is_next(p, "?:")) {
-        p->at += 2;
-    } else if (is_next(p, "?<")) {
-        const size_t close = str_find(p->text, STR(">"), p->at);
-
-        if (close == p->text.len)
-            return refuse_at(p, ERR_INVALID, from, "this group's name has no end");
-        p->at = close + 1;
-    } else if (is_next(p, "?")) {
-        return refuse_at(p, ERR_UNSUPPORTED, from,
-                         "flags and forms of other dialects than ECMA-262 are not offered");
-    }
-    if (++p->depth > MOST_GROUPS)
-        return refuse_at(p, ERR_LIMIT, from, "more than 100 groups stand in each other");
-    if (!read_either(p, out))
-        return false;
-    p->depth--;
-    if (!is_next(p, ")"))
-        return refuse_at(p, ERR_INVALID, from, "this ( has no )");
-    p->at++;
-    return true;
-}
-
-static struct tree *tree_of_char(struct reader *p, uint32_t c)
-{
-    struct ranges one = {0};
-
-    put_range(p->a, &one, c, c);
-    return tree_of_set(p, one);
-}
-
-/* All but the ends of lines; Python knows one. */
-static struct tree *tree_of_dot(struct reader *p)
-{
-    struct ranges lines = {0};
-
-    put_range(p->a, &lines, '\n', '\n');
-    if (!p->either) {
-        put_range(p->a, &lines, '\r', '\r');
-        put_range(p->a, &lines, 0x2028, 0x2029);
-    }
-    return tree_of_set(p, all_but(p->a, &lines));
-}
-
-/* The end; Python's "$" is before a last line feed, too. */
-static struct tree *tree_of_end(struct reader *p)
-{
-    struct tree *end = tree_new(p, LAST), *t = tree_new(p, CONCAT), *lines;
-
-    if (!p->either)
-        return end;
-    lines = tree_new(p, REPEAT);
-    lines->l = tree_of_char(p, '\n');
-    lines->max = 1;
-    t->l = lines;
-    t->r = tree_new(p, CONCAT);
-    ((struct tree *)(uintptr_t)t->r)->l = end;
-    ((struct tree *)(uintptr_t)t->r)->r = tree_new(p, EMPTY);
-    return t;
-}
-
-static bool read_atom(struct reader *p, struct tree **out)
-{
-    bool negated;
-    const char name = shorthand_next(p, &negated);
-    uint32_t c;
-
-    if (name != 0) {
-        struct ranges of[N_DIALECTS] = {0};
-
-        p->at += 2;
-        put_shorthand(p, name, negated, of);
-        *out = tree_of_set(p, both_dialects(p, of, false));
-        return true;
-    }
-    switch (p->text.ptr[p->at]) {
-    case '^':
-    case '$':
-        *out = p->text.ptr[p->at++] == '^' ? tree_new(p, FIRST) : tree_of_end(p);
-        return true;
-    case '.':
-        p->at++;
-        *out = tree_of_dot(p);
-        return true;
-    case '[':
-        p->at++;
-        return read_class(p, out);
-    case '(':
-        p->at++;
-        return read_group(p, out);
-    case '*':
-    case '+':
-    case '?':
-        return refuse_at(p, ERR_INVALID, p->at, "there is nothing here to repeat");
-    case '\\':
-        if (!read_escape(p, false, &c))
-            return false;
-        *out = tree_of_char(p, c);
-        return true;
-    default:
-        *out = tree_of_char(p, jinja_char_next(p->text, &p->at));
-        return true;
-    }
-}
-
-static bool read_number(struct reader *p, uint32_t *out)
-{
-    const size_t from = p->at;
-
-    *out = 0;
-    for (; !ends(p) && p->text.ptr[p->at] >= '0' && p->text.ptr[p->at] <= '9'; p->at++)
-        *out = *out > MOST_REPEATS ? *out : *out * 10 + (uint32_t)(p->text.ptr[p->at] - '0');
-    return p->at > from;
-}
-
-/* {n}, {n,} or {n,m}; *found false, and nothing read, where the brace is a character. */
-static bool read_braces(struct reader *p, uint32_t *min, uint32_t *max, bool *found)
-{
-    const size_t from = p->at++;
-
-    *found = read_number(p, min);
-    *max = *min;
-    if (!*found && is_next(p, ",") && p->at + 1 < p->text.len && p->text.ptr[p->at + 1] != '}') {
-        uint32_t most;
-
-        p->at++;
-        if (read_number(p, &most) && is_next(p, "}"))
-            return refuse_at(p, ERR_UNSUPPORTED, from,
-                             "{,m} is not offered: Python alone repeats by it; write {0,m}");
-    }
-    if (*found && is_next(p, ",")) {
-        p->at++;
-        if (!read_number(p, max))
-            *max = AUTOMATON_FREE;
-    }
-    *found = *found && is_next(p, "}");
-    p->at = *found ? p->at + 1 : from;
-    if (!*found)
-        return true;
-    if (*min > MOST_REPEATS || (*max != AUTOMATON_FREE && *max > MOST_REPEATS))
-        return refuse_at(p, ERR_LIMIT, from, "more than 1000 repeats are not offered");
-    return *min <= *max ||
-           refuse_at(p, ERR_INVALID, from, "this quantifier's bounds run backwards");
-}
-
-/* The quantifier that is next; *found: there was one. */
-static bool read_quantifier(struct reader *p, uint32_t *min, uint32_t *max, bool *found)
-{
-    *found = true;
-    *min = is_next(p, "+");
-    *max = is_next(p, "?") ? 1 : AUTOMATON_FREE;
-    if (is_next(p, "{")) {
-        if (!read_braces(p, min, max, found))
-            return false;
-    } else if (is_next(p, "*") || is_next(p, "+") || is_next(p, "?")) {
-        p->at++;
-    } else {
-        *found = false;
-    }
-    if (*found && is_next(p, "?"))
-        p->at++; /* lazy: the same texts */
-    else if (*found && is_next(p, "+"))
-        return refuse_at(p, ERR_UNSUPPORTED, p->at, "a possessive quantifier is not offered");
-    return true;
-}
-
-static bool read_repeated(struct reader *p, struct tree **out)
-{
-    const size_t from = p->at;
-    uint32_t min, max;
-    bool found;
-
-    if (!read_atom(p, out) || !read_quantifier(p, &min, &max, &found))
-        return false;
-    if (!found)
-        return true;
-    if ((*out)->kind == FIRST || (*out)->kind == LAST)
-        return refuse_at(p, ERR_INVALID, from, "there is nothing here to repeat");
-    struct tree *t = tree_new(p, REPEAT);
-    t->l = *out;
-    t->min = min;
-    t->max = max;
-    *out = t;
-    bool again = false;
-    const size_t at = p->at;
-    if (is_next(p, "*") || is_next(p, "+") || is_next(p, "?"))
-        again = true;
-    else if (is_next(p, "{") && !read_braces(p, &min, &max, &again))
-        return false;
-    return !again || refuse_at(p, ERR_INVALID, at, "there is nothing here to repeat");
-}
-
-/* One alternative after the other; a list of them leans to the right, so that laying it out takes no depth. */
-static bool read_sequence(struct reader *p, struct tree **out)
-{
-    struct tree *first = tree_new(p, EMPTY), **last = &first;
-
-    while (!ends(p) && !is_next(p, "|") && !is_next(p, ")")) {
-        struct tree *pair = tree_new(p, CONCAT), *atom;
-
-        if (!read_repeated(p, &atom))
-            return false;
-        pair->l = atom;
-        pair->r = *last;
-        *last = pair;
-        last = (struct tree **)(uintptr_t)&pair->r;
-    }
-    *out = first;
-    return true;
-}
-
-static bool read_either(struct reader *p, struct tree **out)
-{
-    struct tree **last = out;
-
-    for (;;) {
-        struct tree *one;
-
-        if (!read_sequence(p, &one))
-            return false;
-        if (!is_next(p, "|")) {
-            *last = one;
-            return true;
-        }
-        p->at++;
-        *last = tree_new(p, EITHER);
-        (*last)->l = one;
-        last = (struct tree **)(uintptr_t) & (*last)->r;
-    }
-}
-
-/* ---- laying out ---- */
-
 /* AUTOMATON_NONE once there are too many. */
-static uint32_t node_new(struct reader *p, struct node n)
+static uint32_t node_new(struct layout *p, struct node n)
 {
     if (p->n_nodes >= MOST_NODES || p->n_laid > MOST_LAID)
         return AUTOMATON_NONE;
@@ -671,10 +35,10 @@ static uint32_t node_new(struct reader *p, struct node n)
     return p->n_nodes++;
 }
 
-static uint32_t lay_out(struct reader *p, const struct tree *t, uint32_t to);
+static uint32_t lay_out(struct layout *p, const struct tree *t, uint32_t to);
 
 /* x{min,max} before `to`, from the back. */
-static uint32_t lay_out_repeat(struct reader *p, const struct tree *t, uint32_t to)
+static uint32_t lay_out_repeat(struct layout *p, const struct tree *t, uint32_t to)
 {
     const uint32_t end = to;
 
@@ -696,7 +60,7 @@ static uint32_t lay_out_repeat(struct reader *p, const struct tree *t, uint32_t 
     return to;
 }
 
-static uint32_t lay_out_one(struct reader *p, const struct tree *t, uint32_t to)
+static uint32_t lay_out_one(struct layout *p, const struct tree *t, uint32_t to)
 {
     if (++p->n_laid > MOST_LAID)
         return AUTOMATON_NONE;
@@ -718,7 +82,7 @@ static uint32_t lay_out_one(struct reader *p, const struct tree *t, uint32_t to)
 }
 
 /* The node where what t matches before `to` begins. */
-static uint32_t lay_out(struct reader *p, const struct tree *t, uint32_t to)
+static uint32_t lay_out(struct layout *p, const struct tree *t, uint32_t to)
 {
     uint32_t others = AUTOMATON_NONE; /* alternatives so far */
 
@@ -754,7 +118,7 @@ static uint32_t lay_out(struct reader *p, const struct tree *t, uint32_t to)
 /* ---- subsets ---- */
 
 struct subsets {
-    struct reader *p;
+    struct layout *p;
     struct arena *a; /* scratch */
     uint32_t match;
     uint32_t (
@@ -840,7 +204,7 @@ static uint32_t subset_state(struct subsets *s)
 }
 
 /* The runs of characters that no set tells apart, and their classes; in[class * n_sets + set]: whether it is in the set. */
-static bool find_classes(struct reader *p, struct arena *a, struct automaton *out, bool **in)
+static bool find_classes(struct layout *p, struct arena *a, struct automaton *out, bool **in)
 {
     size_t n = 1, words = p->n_sets;
 
@@ -956,7 +320,7 @@ static bool make_subsets(struct subsets *s, struct automaton *out, const bool *i
 }
 
 /* The search: any characters, then what begins at `start`. State 0 alone is at the first place. */
-static bool determine(struct reader *p, struct arena *a, uint32_t start, uint32_t match,
+static bool determine(struct layout *p, struct arena *a, uint32_t start, uint32_t match,
                       struct automaton *out)
 {
     struct subsets s = {.p = p, .a = p->a, .match = match, .cap = 4 * LIMIT_AUTOMATON_STATES};
@@ -981,25 +345,18 @@ bool string_pattern(struct arena *a, struct str pattern, enum string_dialect by,
                     struct automaton *out, struct error *err)
 {
     struct arena scratch = {0};
-    struct reader p = {.a = &scratch, .text = pattern, .either = by == PATTERN_EITHER, .err = err};
+    struct pattern_tree t = {0};
     struct automaton made = {0};
-    struct tree *t = NULL;
+    bool ok = string_pattern_read(&scratch, pattern, by, &t, err);
 
-    if (pattern.len > LIMIT_STRING_PATTERN)
-        return fail(err, ERR_LIMIT, "a pattern of more than %zu bytes", LIMIT_STRING_PATTERN);
-    bool ok = read_either(&p, &t);
-    if (ok && !ends(&p))
-        ok = refuse_at(&p, ERR_INVALID, p.at, "this ) has no (");
     if (ok) {
-        struct ranges all = {0};
+        struct layout p = {.a = &scratch, .sets = t.sets, .n_sets = t.n_sets, .err = err};
 
-        p.nodes = ARENA_ARRAY(&scratch, struct node, MOST_NODES + 8);
-        put_range(&scratch, &all, 0, CHAR_END - 1);
-        const uint32_t set = tree_of_set(&p, all)->set,
-                       match = node_new(&p, (struct node){.kind = MATCH}),
-                       begin = lay_out(&p, t, match);
-        const uint32_t split = node_new(&p, (struct node){.kind = SPLIT, .to = begin}),
-                       any = node_new(&p, (struct node){.kind = CHAR, .set = set, .to = split});
+        p.nodes = ARENA_ARRAY(&scratch, struct node, MOST_NODES);
+        const uint32_t match = node_new(&p, (struct node){.kind = MATCH}),
+                       begin = lay_out(&p, t.root, match),
+                       split = node_new(&p, (struct node){.kind = SPLIT, .to = begin}),
+                       any = node_new(&p, (struct node){.kind = CHAR, .set = t.any, .to = split});
         ok = begin != AUTOMATON_NONE && any != AUTOMATON_NONE;
         if (!ok)
             fail(err, ERR_LIMIT, "it takes more than %u places", MOST_NODES);
