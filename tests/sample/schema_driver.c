@@ -7,8 +7,9 @@
  *
  * bytes: how many of the text's may come; ends: whether it may end behind them. tokens, for a text that may come: by
  * tokenizer and then by spelling (as it encodes the text, and byte by byte), whether each mask allows the next token, and
- * the last an end. walks: values drawn by bytes, then by each tokenizer's tokens, among all that may come; null for one that
- * had not ended after many, false for one that came to a dead end.
+ * the last an end. walks: values drawn by bytes, then by each tokenizer's tokens, among all that may come; one that does not
+ * end by chance is led to an end that is searched for. null for one of which none was found, false for one that came to a dead
+ * end.
  */
 #include "base/size.h"
 #include "model/model_files.h"
@@ -19,8 +20,9 @@
 #include <stdlib.h>
 
 #define MAX_MODELS 4
-#define SHORT_BYTES 160 /* from here on a walk looks for the end */
-#define MAX_STEPS 5000
+#define SHORT_BYTES 160 /* from here on a walk prefers what ends values, */
+#define LONG_BYTES 320  /* and from here on it is led to an end */
+#define MAX_SEARCH 4000 /* states that are looked at for that */
 
 struct speaker {
     struct model_files *files;
@@ -138,14 +140,96 @@ static bool wants_end(size_t n)
     return n > SHORT_BYTES ? below(16) > 0 : below(3) == 0;
 }
 
-enum draw { DEAD_END, CUT_OFF, ENDED };
+enum draw { DEAD_END, NO_END, ENDED };
+
+/* ---- the way to an end ---- */
+
+struct reached {
+    struct grammar_state at;
+    size_t from, length; /* whence, and by how many bytes */
+    char byte;
+    bool done;
+};
+
+static struct reached *reached; /* [MAX_SEARCH] */
+static size_t n_reached;
+
+static bool is_same(const struct grammar_state *x, const struct grammar_state *y)
+{
+    const size_t n = x->n_levels;
+
+    return n == y->n_levels && memcmp(x->end, y->end, n * sizeof *x->end) == 0 &&
+           memcmp(x->items, y->items, x->end[n - 1] * sizeof *x->items) == 0;
+}
+
+static void reach(const struct grammar_state *at, size_t from, char byte)
+{
+    for (size_t i = 0; i < n_reached; i++)
+        if (is_same(&reached[i].at, at))
+            return;
+    if (n_reached == MAX_SEARCH)
+        return;
+    struct reached *const r = &reached[n_reached++];
+    *r = (struct reached){.from = from, .length = reached[from].length + 1, .byte = byte};
+    grammar_copy(&r->at, at);
+}
+
+/* What is looked at next: fewest levels first, so that values are left before others begin; then what is near. */
+static size_t nearest(void)
+{
+    size_t best = n_reached;
+
+    for (size_t i = 0; i < n_reached; i++) {
+        const struct reached *r = &reached[i], *b = &reached[best];
+
+        if (!r->done && (best == n_reached || r->at.n_levels < b->at.n_levels ||
+                         (r->at.n_levels == b->at.n_levels && r->length < b->length)))
+            best = i;
+    }
+    return best;
+}
+
+/* Puts the bytes of a way to an end into out; usable: those that may be used, or NULL. false: none was found. */
+static bool find_end(const struct grammar *g, const struct grammar_state *from,
+                     const token_id *usable, struct buf *out)
+{
+    size_t i;
+
+    reached[0] = (struct reached){0};
+    grammar_copy(&reached[0].at, from);
+    n_reached = 1;
+    while ((i = nearest()) < n_reached) {
+        struct grammar_state next;
+
+        reached[i].done = true;
+        if (grammar_complete(g, &reached[i].at)) {
+            char bytes[MAX_SEARCH];
+            size_t n = 0;
+
+            for (; i != 0; i = reached[i].from)
+                bytes[n++] = reached[i].byte;
+            while (n > 0)
+                buf_char(out, bytes[--n]);
+            return true;
+        }
+        for (unsigned b = 0; b < 256; b++) {
+            const char byte = (char)b;
+
+            grammar_copy(&next, &reached[i].at);
+            if ((usable == NULL || usable[b] >= 0) &&
+                grammar_advance(g, &walk, &next, (struct str){&byte, 1}))
+                reach(&next, i, byte);
+        }
+    }
+    return false;
+}
 
 static enum draw draw_bytes(const struct grammar *g, struct buf *out)
 {
     struct grammar_state at, next;
 
     grammar_begin(&at);
-    for (size_t step = 0; step < MAX_STEPS; step++) {
+    while (out->len < LONG_BYTES) {
         char can[256];
         bool may[256] = {0};
         uint32_t n = 0;
@@ -170,7 +254,7 @@ static enum draw draw_bytes(const struct grammar *g, struct buf *out)
             return DEAD_END;
         buf_char(out, byte);
     }
-    return CUT_OFF;
+    return find_end(g, &at, NULL, out) ? ENDED : NO_END;
 }
 
 static token_id draw_token(const struct speaker *s, const uint64_t *set, size_t len)
@@ -190,13 +274,34 @@ static token_id draw_token(const struct speaker *s, const uint64_t *set, size_t 
     return n > 0 ? s->among[below(n)] : -1;
 }
 
-static enum draw draw_tokens(const struct speaker *s, const struct constraint *c,
-                             struct constraint_scratch *scratch, struct buf *out)
+/* The end, one byte a token: each must be allowed. */
+static enum draw lead_tokens(const struct speaker *s, const struct grammar *g,
+                             const struct constraint *c, struct constraint_scratch *scratch,
+                             struct grammar_state *at, struct buf *out)
+{
+    size_t i = out->len;
+
+    if (!find_end(g, at, s->of_byte, out))
+        return NO_END;
+    for (; i <= out->len; i++) {
+        const token_id id =
+            i < out->len ? s->of_byte[(unsigned char)out->ptr[i]] : s->config->eos[0];
+
+        if (!is_in(constraint_allowed(c, scratch, at), id) ||
+            !constraint_accepts(c, scratch, at, id))
+            return DEAD_END;
+    }
+    return ENDED;
+}
+
+static enum draw draw_tokens(const struct speaker *s, const struct grammar *g,
+                             const struct constraint *c, struct constraint_scratch *scratch,
+                             struct buf *out)
 {
     struct grammar_state at;
 
     grammar_begin(&at);
-    for (size_t step = 0; step < MAX_STEPS; step++) {
+    while (out->len < LONG_BYTES) {
         const token_id id = draw_token(s, constraint_allowed(c, scratch, &at), out->len);
 
         if (id < 0 || !constraint_accepts(c, scratch, &at, id))
@@ -205,7 +310,7 @@ static enum draw draw_tokens(const struct speaker *s, const struct constraint *c
             return ENDED;
         buf_str(out, tokenizer_bytes(s->t, id));
     }
-    return CUT_OFF;
+    return lead_tokens(s, g, c, scratch, &at, out);
 }
 
 static json_t *draw_all(const struct grammar *g, struct constraint *const *c,
@@ -220,7 +325,7 @@ static json_t *draw_all(const struct grammar *g, struct constraint *const *c,
             buf_clear(&text);
             const enum draw how =
                 k == 0 ? draw_bytes(g, &text)
-                       : draw_tokens(&speakers[k - 1], c[k - 1], &scratch[k - 1], &text);
+                       : draw_tokens(&speakers[k - 1], g, c[k - 1], &scratch[k - 1], &text);
             json_array_append_new(out, how == ENDED      ? json_stringn(text.ptr, text.len)
                                        : how == DEAD_END ? json_false()
                                                          : json_null());
@@ -284,7 +389,8 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc && n_speakers < MAX_MODELS; i++)
         open_speaker(argv[i]);
-    if (!grammar_walk_open(&walk, &err))
+    reached = calloc(MAX_SEARCH, sizeof *reached);
+    if (reached == NULL || !grammar_walk_open(&walk, &err))
         stop(&err);
     while ((n = getline(&line, &cap, stdin)) > 0) {
         json_t *v = NULL, *out;
@@ -299,6 +405,7 @@ int main(int argc, char **argv)
         json_decref(v);
     }
     free(line);
+    free(reached);
     grammar_walk_close(&walk);
     for (size_t i = 0; i < n_speakers; i++) {
         vocabulary_close(speakers[i].v);
