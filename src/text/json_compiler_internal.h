@@ -25,6 +25,8 @@ struct known {
     uint32_t of, object, array; /* a union, rules; plus one, 0: not yet */
     uint32_t seen;              /* the last union that took it in, plus one */
     const json_t *rest;         /* it without $ref, allOf, ...; see json_merge.c */
+    const json_t *constant;     /* of an array or object as a constant: a schema of it alone */
+    const json_t *beside;       /* it without enum and const, where that says something */
     bool merged; /* made of others: "pattern" may be a list, and it may allow nothing */
 };
 
@@ -94,6 +96,10 @@ bool schema_merged(struct json_compiler *c, const json_t *schema, const char *pa
 /* What a merged schema says beside its anyOf, together with one more. */
 bool schema_merged_with(struct json_compiler *c, const json_t *schema, const json_t *more,
                         const char *path, unsigned depth, const json_t **out);
+/* An array or object as a constant, as a schema that it alone fits, its members in their order. */
+const json_t *schema_of_constant(struct json_compiler *c, const json_t *v);
+/* What a schema says beside enum, const and type; true: nothing. */
+const json_t *schema_beside_constants(struct json_compiler *c, const json_t *schema);
 /* Fails where two of oneOf's schemas are not seen to differ, each together with what is said beside them. */
 bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json_t *beside,
                          const char *path);
@@ -109,6 +115,18 @@ bool schema_take_array(struct json_compiler *c, const json_t *schema, const char
 bool schema_take_string(struct json_compiler *c, const json_t *schema, const char *path);
 bool schema_take_number(struct json_compiler *c, const json_t *schema, const char *path,
                         bool whole);
+/* What propertyNames says. Its automaton is in c->texts_arena. */
+struct key_names {
+    bool some, none;        /* anything; that there is no key */
+    struct automaton texts; /* of the names' pattern, format and lengths */
+    const json_t *list;     /* of texts, where they are an enum or a constant; or NULL */
+};
+bool schema_names(struct json_compiler *c, const json_t *schema, const char *path,
+                  struct key_names *out);
+bool schema_names_allow(const struct key_names *names, const char *key);
+/* An object's schema in which the keys of an enum of names, and those that "required" alone names, are declared. */
+bool schema_declared(struct json_compiler *c, const json_t *schema, const char *path,
+                     const struct key_names *names, const json_t **out);
 /* What the pattern and the format of a schema leave; some: it has any. In c->texts_arena; max becomes that of a format. */
 bool schema_texts(struct json_compiler *c, const json_t *schema, const char *path, bool *some,
                   struct automaton *x, uint32_t *max);

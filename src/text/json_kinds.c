@@ -136,8 +136,8 @@ static const json_t *all_of(struct json_compiler *c, const json_t *const *schema
  * that matches in one dialect alone is not written.
  */
 static bool read_map(struct json_compiler *c, const json_t *schema, const char *path,
-                     const struct key_patterns *patterns, uint32_t min, uint32_t max,
-                     uint32_t *rule)
+                     const struct key_patterns *patterns, const struct key_names *names,
+                     uint32_t min, uint32_t max, uint32_t *rule)
 {
     const json_t *more = json_object_get(schema, "additionalProperties"), *all[MOST_PATTERNS];
     const uint32_t n_labels = (uint32_t)1 << (patterns->n + 1);
@@ -151,12 +151,14 @@ static bool read_map(struct json_compiler *c, const json_t *schema, const char *
             "\"minProperties\" of more than 1 is offered where \"properties\" declares "
             "them: a grammar cannot tell whether keys repeat");
     more = more != NULL ? more : json_true();
-    if (patterns->n == 0 && min == 0 && max == GRAMMAR_FREE) {
+    if (patterns->n == 0 && !names->some && min == 0 && max == GRAMMAR_FREE) {
         *rule = json_map_rule(
             &c->b, schema_value(c, more, arena_printf(&c->arena, "%s/additionalProperties", path)));
         return true;
     }
-    bool ok = automaton_lengths(&c->texts_arena, 0, AUTOMATON_FREE, &keys, &e);
+    bool ok = automaton_lengths(&c->texts_arena, 0, AUTOMATON_FREE, &keys, &e) &&
+              (!names->some ||
+               automaton_join(&c->texts_arena, &keys, &names->texts, AUTOMATON_AND, 0, &keys, &e));
     for (unsigned i = 0; ok && i < patterns->n; i++)
         ok = automaton_join(&c->texts_arena, &keys, &patterns->unclear[i], AUTOMATON_NOT, 0, &keys,
                             &e) &&
@@ -164,7 +166,7 @@ static bool read_map(struct json_compiler *c, const json_t *schema, const char *
                             &e) &&
              is_affordable(c, &keys, &e);
     if (!ok)
-        return fail(c->err, e.kind, "%.240s: \"patternProperties\": %s", path, e.message);
+        return fail(c->err, e.kind, "%.240s: the patterns of its keys: %s", path, e.message);
     for (uint32_t label = 1; label < n_labels; label += 2) {
         size_t n = 0;
 
@@ -232,8 +234,10 @@ static bool read_object(struct json_compiler *c, const json_t *schema, const cha
 {
     const json_t *properties = json_object_get(schema, "properties"),
                  *required = json_object_get(schema, "required"),
-                 *more = json_object_get(schema, "additionalProperties");
+                 *more = json_object_get(schema, "additionalProperties"),
+                 *names_at = json_object_get(schema, "propertyNames");
     struct key_patterns patterns;
+    struct key_names names;
     uint32_t min, max;
 
     if (properties != NULL && !json_is_object(properties))
@@ -243,14 +247,21 @@ static bool read_object(struct json_compiler *c, const json_t *schema, const cha
     if (more != NULL && !json_is_boolean(more) && !json_is_object(more))
         return schema_refuse(c, ERR_INVALID, path,
                              "\"additionalProperties\" is neither a schema nor true or false");
+    if (names_at != NULL && !json_is_boolean(names_at) && !json_is_object(names_at))
+        return schema_refuse(c, ERR_INVALID, path, "\"propertyNames\" is no schema");
+    if (!schema_names(c, schema, path, &names) ||
+        !schema_declared(c, schema, path, &names, &schema))
+        return false;
+    properties = json_object_get(schema, "properties");
+    more = json_object_get(schema, "additionalProperties");
     if (!check_required(c, properties, required, path) ||
         !schema_counts(c, schema, path, "minProperties", "maxProperties", &min, &max))
         return false;
-    const bool any_keys = json_object_size(properties) == 0 &&
+    const bool any_keys = json_object_size(properties) == 0 && !names.none &&
                           (!json_is_false(more) ||
                            json_object_size(json_object_get(schema, "patternProperties")) > 0);
     const bool ok = read_key_patterns(c, schema, path, &patterns) &&
-                    (any_keys ? read_map(c, schema, path, &patterns, min, max, rule)
+                    (any_keys ? read_map(c, schema, path, &patterns, &names, min, max, rule)
                               : read_declared(c, schema, path, &patterns, min, max, rule));
     arena_reset(&c->texts_arena);
     return ok;
@@ -310,20 +321,42 @@ unsigned schema_kind_of(const json_t *v)
     case JSON_TRUE:
     case JSON_FALSE:
         return KIND_BOOLEAN;
-    case JSON_NULL:
-        return KIND_NULL;
+    case JSON_ARRAY:
+        return KIND_ARRAY;
+    case JSON_OBJECT:
+        return KIND_OBJECT;
     default:
-        return 0;
+        return KIND_NULL;
     }
 }
 
 #define MOST_CONSTANTS 32 /* of a set */
 
-/* Whether two constants are the same value: 1 and 1.0 are. */
+/* Whether two constants are the same value: 1 and 1.0 are, also within others. (Depth is bounded where JSON is read.) */
 bool schema_is_same(const json_t *x, const json_t *y)
 {
-    return json_equal(x, y) ||
-           (json_is_number(x) && json_is_number(y) && json_number_value(x) == json_number_value(y));
+    const char *key;
+    json_t *value;
+
+    if (json_is_number(x) && json_is_number(y))
+        return json_equal(x, y) || json_number_value(x) == json_number_value(y);
+    if (json_is_array(x) && json_is_array(y) && json_array_size(x) == json_array_size(y)) {
+        for (size_t i = 0; i < json_array_size(x); i++)
+            if (!schema_is_same(json_array_get(x, i), json_array_get(y, i)))
+                return false;
+        return true;
+    }
+    if (json_is_object(x) && json_is_object(y) && json_object_size(x) == json_object_size(y)) {
+        json_object_foreach((json_t *)(uintptr_t)x, key, value)
+        {
+            const json_t *other = json_object_get(y, key);
+
+            if (other == NULL || !schema_is_same(value, other))
+                return false;
+        }
+        return true;
+    }
+    return json_equal(x, y);
 }
 
 /* Arrays in which each of an enum's values comes once. */
@@ -342,8 +375,12 @@ static bool read_set(struct json_compiler *c, const json_t *items, const char *p
     buf_clear(texts);
     for (size_t i = 0; i < json_array_size(list); i++) {
         v = json_array_get(list, i);
-        if (schema_kind_of(v) == 0 || (all != 0 && (all & schema_kind_of(v)) == 0))
+        if (all != 0 && (all & schema_kind_of(v)) == 0)
             continue;
+        if (json_is_array(v) || json_is_object(v))
+            return schema_refuse(c, ERR_UNSUPPORTED, path,
+                                 "\"uniqueItems\" is offered for an enum of texts, numbers, true, "
+                                 "false and null; this one holds an array or an object");
         if (n == MOST_CONSTANTS)
             return schema_refuse(c, ERR_LIMIT, path,
                                  "\"uniqueItems\" is offered for an enum of up to 32 values");

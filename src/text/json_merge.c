@@ -137,20 +137,33 @@ static bool merge_objects(struct json_compiler *c, const json_t *x, const json_t
     return true;
 }
 
-static bool merge_arrays(struct json_compiler *c, const json_t *x, const json_t *y,
-                         const char *path, json_t *out)
+/* What an array's item i is. */
+static const json_t *item_at(const json_t *schema, size_t i)
+{
+    const json_t *item = json_array_get(json_object_get(schema, "prefixItems"), i);
+
+    item = item != NULL ? item : json_object_get(schema, "items");
+    return item != NULL ? item : json_true();
+}
+
+static void merge_arrays(const json_t *x, const json_t *y, json_t *out)
 {
     const json_t *items_x = json_object_get(x, "items"), *items_y = json_object_get(y, "items");
 
     if (take_from_one(x, y, array_keys, COUNT_OF(array_keys), out))
-        return true;
-    if (json_object_get(x, "prefixItems") != NULL || json_object_get(y, "prefixItems") != NULL)
-        return schema_refuse(
-            c, ERR_UNSUPPORTED, path,
-            "\"prefixItems\" of one schema and items of another that holds together with "
-            "it are not offered");
-    json_object_set_new(out, "items", both(items_x, items_y));
-    return true;
+        return;
+    const size_t n_x = json_array_size(json_object_get(x, "prefixItems")),
+                 n_y = json_array_size(json_object_get(y, "prefixItems"));
+    json_t *prefix = json_array();
+    for (size_t i = 0; i < size_max(n_x, n_y); i++)
+        json_array_append_new(prefix, both(item_at(x, i), item_at(y, i)));
+    if (json_array_size(prefix) > 0)
+        json_object_set(out, "prefixItems", prefix);
+    json_decref(prefix);
+    if (items_x != NULL || items_y != NULL)
+        json_object_set_new(
+            out, "items",
+            both(items_x != NULL ? items_x : json_true(), items_y != NULL ? items_y : json_true()));
 }
 
 /* The names of both lists of types; "number" and "integer" are integers together. */
@@ -273,6 +286,8 @@ static bool merge_key(struct json_compiler *c, const char *key, const json_t *x,
         *out = shared(json_number_value(x) <= json_number_value(y) ? x : y);
     else if (strcmp(key, "required") == 0)
         *out = merge_names(x, y);
+    else if (strcmp(key, "propertyNames") == 0)
+        *out = both(x, y);
     else if (strcmp(key, "uniqueItems") == 0)
         *out = json_true();
     else if (strcmp(key, "pattern") == 0)
@@ -308,7 +323,8 @@ static bool merge_all(struct json_compiler *c, const json_t *x, const json_t *y,
                 return false;
             json_object_set_new(out, key, merged);
         }
-    return merge_objects(c, x, y, path, out) && merge_arrays(c, x, y, path, out);
+    merge_arrays(x, y, out);
+    return merge_objects(c, x, y, path, out);
 }
 
 /* Two schemas without $ref, allOf and oneOf at their top. */
@@ -379,6 +395,66 @@ static const json_t *rest_of(struct json_compiler *c, const json_t *schema)
         k->rest = rest;
     }
     return k->rest;
+}
+
+static json_t *schema_of_one(const json_t *v)
+{
+    return json_pack("{s:O}", "const", v);
+}
+
+const json_t *schema_of_constant(struct json_compiler *c, const json_t *v)
+{
+    const size_t n = json_is_array(v) ? json_array_size(v) : json_object_size(v);
+    json_t *made = schema_known(c, v)->constant == NULL ? json_object() : NULL, *parts, *names;
+    const char *key;
+    json_t *value;
+
+    if (made == NULL)
+        return schema_known(c, v)->constant;
+    json_object_set_new(made, "type", json_string(json_is_array(v) ? "array" : "object"));
+    if (json_is_array(v)) {
+        parts = json_array();
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(parts, schema_of_one(json_array_get(v, i)));
+        if (n > 0)
+            json_object_set(made, "prefixItems", parts);
+        json_object_set_new(made, "minItems", json_integer((json_int_t)n));
+        json_object_set_new(made, "maxItems", json_integer((json_int_t)n));
+    } else {
+        parts = json_object();
+        names = json_array();
+        json_object_foreach((json_t *)(uintptr_t)v, key, value)
+        {
+            json_object_set_new(parts, key, schema_of_one(value));
+            json_array_append_new(names, json_string(key));
+        }
+        json_object_set(made, "properties", parts);
+        json_object_set_new(made, "required", names);
+        json_object_set_new(made, "additionalProperties", json_false());
+    }
+    json_decref(parts);
+    return schema_known(c, v)->constant = keep(c, made);
+}
+
+const json_t *schema_beside_constants(struct json_compiler *c, const json_t *schema)
+{
+    static const char *const constants[] = {"enum", "const"};
+    const char *key;
+    json_t *value, *made;
+    bool some = false;
+
+    if (schema_known(c, schema)->beside != NULL)
+        return schema_known(c, schema)->beside;
+    made = keep(c, json_object());
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
+    {
+        if (!is_asserting(key) || is_one_of(key, constants, COUNT_OF(constants)))
+            continue;
+        json_object_set_new(made, key, shared(value));
+        some = some || strcmp(key, "type") != 0;
+    }
+    schema_known(c, made)->merged = schema_known(c, schema)->merged;
+    return schema_known(c, schema)->beside = some ? made : json_true();
 }
 
 static bool add_alternatives(struct json_compiler *c, const json_t *list, const char *path,

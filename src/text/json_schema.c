@@ -23,6 +23,7 @@ static const struct keyword {
     {"required", SCHEMA_ASSERTION, KIND_OBJECT},
     {"additionalProperties", SCHEMA_ASSERTION, KIND_OBJECT},
     {"patternProperties", SCHEMA_ASSERTION, KIND_OBJECT},
+    {"propertyNames", SCHEMA_ASSERTION, KIND_OBJECT},
     {"minProperties", SCHEMA_ASSERTION, KIND_OBJECT},
     {"maxProperties", SCHEMA_ASSERTION, KIND_OBJECT},
     {"items", SCHEMA_ASSERTION, KIND_ARRAY},
@@ -191,24 +192,6 @@ enum schema_role schema_role(const char *keyword)
     return k == NULL ? SCHEMA_UNKNOWN : k->role;
 }
 
-static bool take_constant(struct json_compiler *c, const json_t *v, const char *path, unsigned all)
-{
-    if (schema_kind_of(v) == 0)
-        return fail(
-            c->err, ERR_UNSUPPORTED,
-            "%.300s: %s as a constant is not offered; texts, numbers, true, false and null are",
-            path, json_kind(v));
-    if (all != 0 && (all & schema_kind_of(v)) == 0)
-        return true; /* "type" leaves it out */
-    if (c->python && (json_is_boolean(v) || json_is_null(v))) {
-        take_text(c, json_is_true(v) ? "True" : json_is_null(v) ? "None" : "False");
-        return true;
-    }
-    json_write(&c->texts, v, NULL);
-    buf_char(&c->texts, '\n');
-    return true;
-}
-
 static bool collect(struct json_compiler *c, const json_t *schema, const char *path,
                     unsigned depth);
 
@@ -365,30 +348,55 @@ static bool constant_fits(struct json_compiler *c, const json_t *v, const json_t
     return true;
 }
 
-static bool collect_constants(struct json_compiler *c, const json_t *schema, const char *path)
+/* A constant of a schema, where it is what else that says: a text, or of an array or object rules of its parts. */
+static bool take_constant(struct json_compiler *c, const json_t *v, const json_t *schema,
+                          const char *path, unsigned depth, bool *some)
+{
+    bool fits;
+
+    if (json_is_array(v) || json_is_object(v)) {
+        const json_t *const beside = schema_beside_constants(c, schema), *one;
+
+        if (json_is_true(beside))
+            one = schema_of_constant(c, v);
+        else if (!schema_merged_with(c, beside, schema_of_constant(c, v), path, depth + 1, &one))
+            return false;
+        *some = *some || !json_is_false(one);
+        return collect(c, one, path, depth + 1);
+    }
+    if (!constant_fits(c, v, schema, path, &fits))
+        return false;
+    if (fits && c->python && (json_is_boolean(v) || json_is_null(v))) {
+        take_text(c, json_is_true(v) ? "True" : json_is_null(v) ? "None" : "False");
+    } else if (fits) {
+        json_write(&c->texts, v, NULL);
+        buf_char(&c->texts, '\n');
+    }
+    *some = *some || fits;
+    return true;
+}
+
+static bool collect_constants(struct json_compiler *c, const json_t *schema, const char *path,
+                              unsigned depth)
 {
     const json_t *one = json_object_get(schema, "const"), *list = json_object_get(schema, "enum");
-    const size_t before = c->texts.len;
-    bool found = list == NULL, fits;
+    bool some = false;
     unsigned all;
 
     if (!schema_kinds(c, schema, path, &all))
         return false;
     if (list != NULL && (!json_is_array(list) || json_array_size(list) == 0))
         return schema_refuse(c, ERR_INVALID, path, "\"enum\" is no list of at least one value");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *v = json_array_get(list, i);
+    for (size_t i = 0; i < (list == NULL ? 1 : json_array_size(list)); i++) {
+        const json_t *v = list == NULL ? one : json_array_get(list, i);
 
-        found = found || (one != NULL && schema_is_same(v, one));
-        if (one == NULL && (!constant_fits(c, v, schema, path, &fits) ||
-                            (fits && !take_constant(c, v, path, all))))
+        if ((one != NULL && !schema_is_same(v, one)) ||
+            (all != 0 && (all & schema_kind_of(v)) == 0))
+            continue;
+        if (!take_constant(c, one != NULL ? one : v, schema, path, depth, &some))
             return false;
     }
-    if (one != NULL && found &&
-        (!constant_fits(c, one, schema, path, &fits) ||
-         (fits && !take_constant(c, one, path, all))))
-        return false;
-    return c->texts.len > before || schema_known(c, schema)->merged ||
+    return some || schema_known(c, schema)->merged ||
            schema_refuse(c, ERR_INVALID, path,
                          "no constant is what \"type\" and the other keywords say");
 }
@@ -447,7 +455,7 @@ static bool collect_merged(struct json_compiler *c, const json_t *schema, const 
         return false;
     any = json_object_get(merged, "anyOf");
     if (any == NULL)
-        return merged == schema ? collect_constants(c, schema, path)
+        return merged == schema ? collect_constants(c, schema, path, depth)
                                 : collect(c, merged, path, depth + 1);
     if (!json_is_array(any) || json_array_size(any) == 0)
         return schema_refuse(c, ERR_INVALID, path, "\"anyOf\" is no list of at least one schema");
@@ -506,7 +514,7 @@ static bool collect(struct json_compiler *c, const json_t *schema, const char *p
     if (whole != NULL && (strcmp(whole, "anyOf") == 0 || strcmp(whole, "allOf") == 0))
         return collect_list(c, json_object_get(schema, whole), whole, path, depth);
     if (whole != NULL)
-        return collect_constants(c, schema, path);
+        return collect_constants(c, schema, path, depth);
     if (!schema_kinds(c, schema, path, &all))
         return false;
     return take_kinds(c, schema, path, all != 0 ? all : speaks_of != 0 ? speaks_of : KIND_ANY);

@@ -8,12 +8,14 @@
  *     object           properties, in their order; required; those that are not may be left out; minProperties, maxProperties.
  *                      Others than the declared are not written, whatever additionalProperties says; where none are declared, it
  *                      is an object of any keys with values of additionalProperties ({} or false: no key) or, where they match,
- *                      of patternProperties, up to 6 (minProperties is then 0 or 1)
- *     array            items, prefixItems, minItems, maxItems; uniqueItems where items is an enum of up to 32 values
+ *                      of patternProperties, up to 6 (minProperties is then 0 or 1). propertyNames: a pattern, a format, lengths;
+ *                      of an enum its names are declared, and so is a key that required alone names
+ *     array            items, prefixItems, minItems, maxItems; uniqueItems where items is an enum of up to 32 scalars
  *     string           minLength, maxLength, in code points; pattern, see string_pattern.h; format, see json_formats.h
  *     number, integer  minimum, maximum, exclusiveMinimum, exclusiveMaximum, of at most 16 digits before the point and 20 behind;
  *                      multipleOf, as decimal numbers say: 0.07 is a multiple of 0.01
- *     enum, const      of strings, numbers, true, false, null; bounds, lengths and a pattern beside them choose among these
+ *     enum, const      of any values; what stands beside them chooses among these. Arrays and objects are written as they are
+ *                      given, keys in this order
  *     anyOf, allOf, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion, and what stands beside them:
  *                      schemas that hold together are merged (json_merge.c)
  *     oneOf            where no value fits two of its schemas, shown by their types, constants, bounds, patterns, or a property

@@ -36,7 +36,7 @@ LONG = COUNT > 600
 WALKS = 8 if LONG else 3
 
 KINDS = ["object", "array", "string", "number", "integer", "boolean", "null"]
-SPEAKS = {"properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object",
+SPEAKS = {"properties": "object", "required": "object", "additionalProperties": "object", "patternProperties": "object", "propertyNames": "object",
           "minProperties": "object", "maxProperties": "object", "items": "array", "prefixItems": "array", "uniqueItems": "array", "minItems": "array",
           "maxItems": "array", "minLength": "string", "maxLength": "string", "pattern": "string", "format": "string", "minimum": "number", "maximum": "number",
           "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number"}
@@ -162,6 +162,10 @@ class Writer:
         parts = []
         declared = s.get("properties", {})
         for name, inner in declared.items():
+            if not fits({"propertyNames": s.get("propertyNames", True)}, {name: 1}):
+                if name in s.get("required", []):
+                    raise TooDeep
+                continue
             if name not in s.get("required", []) and (inner is False or depth >= self.deepest - 1 or self.r.random() < 0.5):
                 continue
             parts.append(fewest(name) + ":" + self.blank() + self.value(inner, depth + 1))
@@ -171,7 +175,7 @@ class Writer:
             names = NAMES + [PATTERNS[p](self.r) for p in patterns for _ in range(4)]
             for name in [] if declared else self.r.sample(sorted(set(names)), min(self.r.randint(0, 3) or int(s.get("minProperties", 0)), int(s.get("maxProperties", 9)))):
                 of = [patterns[p] for p in patterns if re.search(p, name)] or [more]
-                if len(of) > 1 or of[0] is False or not fits({"propertyNames": {"not": {"pattern": "\\n$"}}}, {name: 1}):
+                if len(of) > 1 or of[0] is False or not fits({"propertyNames": s.get("propertyNames", True)}, {name: 1}) or not fits({"propertyNames": {"not": {"pattern": "\\n$"}}}, {name: 1}):
                     continue
                 parts.append(spelled(name, self.r) + ":" + self.blank() + self.value(of[0], depth + 1))
         if not int(s.get("minProperties", 0)) <= len(parts) <= int(s.get("maxProperties", 99)):
@@ -386,12 +390,14 @@ def of_type(r):
 def of_constants(r):
     values = [0, 1, -1, 12, 123, 1.5, -0.25, 1e-7, 1e22, 10 ** 15, True, False, None, "", "a", "ab", "abc", "a\"b", "\\", "é", "😀", "\n",
               "\u2028", "\x7f", "a/b", "null", "1", " ", "\0"]
-    some = r.sample(values, r.randint(1, 12))
+    parts = [[], {}, [1], [1, 2], ["a", None], [[], {"a": 1}], {"a": 1}, {"a": [True], "b": {"é\"": -0.5}}, {"b": 2, "a": 1}, [[[1]]], [0], [False]]
+    some = r.sample(values, r.randint(1, 12)) + r.sample(parts, r.choice([0, 0, 1, 3]))
+    r.shuffle(some)
     if r.random() < 0.3:
         return {"const": some[0]}
     s = {"enum": some}
     if r.random() < 0.4:
-        names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+        names = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null", list: "array", dict: "object"}
         s["type"] = r.choice([names[type(some[0])], sorted({names[type(v)] for v in some})])
     return s
 
@@ -542,6 +548,28 @@ def of_one(r, depth):
     return {"oneOf": r.sample(parts, r.randint(2, 4))}
 
 
+def of_names(r, depth):
+    k = r.randint(0, 3)
+    s = {"type": "object", "propertyNames": {}}
+    if k == 0:
+        some = r.sample(NAMES, r.randint(1, 5))
+        s["propertyNames"] = r.choice([{"enum": some}, {"type": "string", "enum": some + [1]}, {"const": some[0]}])
+        out = {"type": "object", "properties": {n: s.setdefault("additionalProperties", of_any(r, depth - 1)) for n in (some if "enum" in s["propertyNames"] else some[:1])}}
+        if r.random() < 0.4:
+            s["required"] = out["required"] = list(out["properties"])[:2]
+        SAME[json.dumps(s)] = out
+        return s
+    if k == 1:
+        s["propertyNames"] = r.choice([of_pattern(r), {"maxLength": r.randint(0, 3)}, {"minLength": r.randint(1, 2)}])
+    elif k == 2:
+        s = {**of_object(r, depth), "propertyNames": {"maxLength": r.randint(0, 2)}}
+    else:
+        s["propertyNames"] = r.choice([False, True, {"type": "null"}, {"format": "date"}])
+    if r.random() < 0.7:
+        s["additionalProperties"] = of_any(r, depth - 1)
+    return s
+
+
 def of_map(r, depth):
     return r.choice([{"type": "object", "additionalProperties": of_any(r, depth - 1)}, {"type": "object"},
                      {"type": "object", "properties": {}}, {"type": "object", "additionalProperties": False}])
@@ -589,7 +617,7 @@ def of_any(r, depth):
 
 FAMILIES = {
     "type": of_type, "constants": of_constants, "integer": lambda r: of_bounds(r, True), "number": lambda r: of_bounds(r, False), "multiples": of_multiples,
-    "string": of_string, "pattern": of_pattern, "format": of_format, "array": lambda r: of_array(r, 1), "tuple": lambda r: of_tuple(r, 1), "set": of_set, "beside": lambda r: of_beside(r, 1), "object": lambda r: of_object(r, 1), "map": lambda r: of_map(r, 1),
+    "string": of_string, "pattern": of_pattern, "format": of_format, "array": lambda r: of_array(r, 1), "tuple": lambda r: of_tuple(r, 1), "set": of_set, "beside": lambda r: of_beside(r, 1), "object": lambda r: of_object(r, 1), "map": lambda r: of_map(r, 1), "names": lambda r: of_names(r, 1),
     "patterned": lambda r: of_patterned(r, 1), "counted": lambda r: of_counted(r, 1), "together": lambda r: of_together(r, 1), "one": lambda r: of_one(r, 1),
     "union": lambda r: of_union(r, 1), "tagged": lambda r: of_tagged(r, 1), "reference": lambda r: of_ref(r, 1),
     "nested": lambda r: of_any(r, 3)}
@@ -678,6 +706,9 @@ HARD = [
     ({"properties": {"ab": {"type": "integer"}, "c": True}, "patternProperties": {"^a": {"minimum": 3}}}, ['{"ab":3,"c":1}'], ['{"ab":2}', '{"ab":3.5}']),
     ({"properties": {"a": True, "b": True, "c": True}, "required": ["b"], "minProperties": 2, "maxProperties": 2}, ['{"a":1,"b":2}', '{"b":1,"c":2}'],
      ['{"b":1}', '{"a":1,"b":2,"c":3}', '{"a":1,"c":3}']),
+    ({"enum": [{"a": [1, {"b": None}]}, [[], "x"], "x"]}, ['{"a":[1,{"b":null}]}', '[[], "x"]', '"x"'], ['{"a":[1]}', "[[]]", '[[],"x",1]', "{}"]),
+    ({"enum": [[1], [1, 2], {"k": 1}, [3]], "maxItems": 1, "items": {"maximum": 2}}, ["[1]", '{"k":1}'], ["[1,2]", "[3]", "[]"]),
+    ({"type": "object", "required": ["a"]}, ['{"a":[]}'], ["{}", '{"b":1}']),
     ({"type": "integer", "multipleOf": 0.5}, ["1", "-2"], ["1.5"]), ({"type": "number", "multipleOf": 0.01}, ["0.07", "1.10", "-3.5", "7.000000"], ["0.001", "1e1"]),
     ({"type": "integer", "multipleOf": 10000, "minimum": 0, "maximum": 1000000}, ["0", "10000", "990000"], ["5000", "-10000", "1010000"]),
     ({"type": "number", "multipleOf": 0.25, "exclusiveMinimum": 0, "maximum": 1}, ["0.25", "1.0", "0.50"], ["0", "0.3", "1.25"]),
@@ -713,7 +744,9 @@ REFUSED = [
     ({"type": "integer", "multipleOf": 0}, '"multipleOf" must be'), ({"multipleOf": "1"}, '"multipleOf" must be'),
     ({"multipleOf": 100003}, '"multipleOf" has more digits'), ({"multipleOf": 1e-20}, '"multipleOf" has more digits'),
     ({"type": "integer", "multipleOf": 9999}, '"multipleOf" takes more states'), ({"minimum": 1, "maximum": 6, "multipleOf": 7}, "no value"),
-    ({"enum": [[1]]}, "a list as a constant"), ({"const": {}}, "an object as a constant"),
+    ({"items": {"enum": [[1]]}, "uniqueItems": True}, "holds an array or an object"), ({"propertyNames": []}, '"propertyNames" is no schema'),
+    ({"propertyNames": {"anyOf": [{"minLength": 2}, {"pattern": "x"}]}}, '"propertyNames" with alternatives'),
+    ({"propertyNames": {"enum": ["a"]}, "patternProperties": {"a": True}}, '"patternProperties" beside an enum'),
     ({"allOf": [{"type": "string"}, {"type": "null"}]}, "no value"), ({"enum": [1], "multipleOf": 1}, '"multipleOf" beside "enum"'),
     ({"allOf": [{"format": "date"}, {"format": "time"}]}, 'differ in "format"'), ({"type": "object", "minProperties": 2}, '"minProperties" of more than 1'),
     ({"patternProperties": {"(": True}}, '"patternProperties": at byte 0'), ({"patternProperties": {str(i): True for i in range(7)}}, "more than 6"), ({"items": [{"type": "null"}]}, '"items"'), ({"prefixItems": []}, '"prefixItems"'),
@@ -722,7 +755,7 @@ REFUSED = [
     ({"items": {"enum": ["a"], "minLength": 1}, "uniqueItems": True}, '"uniqueItems" is offered'),
     ({"prefixItems": [True], "items": False, "minItems": 2}, "no value"),
     ({"$ref": "http://json-schema.org/draft-07/schema"}, '"$ref"'), ({"$ref": "#foo", "$defs": {}}, '"$ref"'),
-    ({"type": "object", "properties": {"a": True}, "required": ["b"]}, '"required"'), (False, "no value"),
+    ({"type": "object", "patternProperties": {"a": True}, "required": ["b"]}, '"required"'), (False, "no value"),
     ({"type": "string", "minLength": 1.5}, '"minLength"'), ({"type": "number", "minimum": 1e300}, '"minimum"'),
     ({"type": "number", "exclusiveMinimum": True, "minimum": 1}, '"exclusiveMinimum"'),
 ]

@@ -142,6 +142,25 @@ static void constants(void **state)
     CHECK("{\"type\":\"integer\",\"enum\":[1.0,2,3.5]}", "1.0", "2", "|3");
 }
 
+/* As they are written, and on the levels of what stands beside them. */
+static void arrays_and_objects_as_constants(void **state)
+{
+    (void)state;
+    CHECK("{\"const\":{\"a\":[1,{}],\"b\":null}}", "{\"a\":[1,{}],\"b\":null}",
+          "{\"a\": [1, {}], \"b\": null}", "{\"|b", "{\"a\":[1|]", "{\"a\":[1,{|\"");
+    CHECK("{\"enum\":[[],[1,\"x\"],[1,2],{\"k\":1},\"[]\"]}", "[]", "[1,\"x\"]", "[1, 2]",
+          "{\"k\": 1}", "\"[]\"", "[1|]", "{|}", "[1,\"x\"|,");
+    CHECK(
+        "{\"anyOf\":[{\"const\":[\"a\",\"b\"]},{\"type\":\"array\",\"items\":{\"type\":\"string\"},"
+        "\"maxItems\":1}]}",
+        "[\"a\",\"b\"]", "[\"abc\"]", "[\"a\"]", "[\"abc\"|,");
+    CHECK("{\"enum\":[[1],[1,2],[3],\"a\",{\"k\":1}],\"maxItems\":1,\"items\":{\"maximum\":2}}",
+          "[1]", "\"a\"", "{\"k\":1}", "[1|,", "[|3");
+    CHECK("{\"type\":[\"array\",\"null\"],\"enum\":[[1],{},null]}", "[1]", "null", "|{");
+    CHECK("{\"enum\":[[1],[2]],\"const\":[1.0]}", "[1.0]", "[1|]", "[|2");
+    CHECK("{\"oneOf\":[{\"const\":{\"a\":1}},{\"const\":{\"a\":2}}]}", "{\"a\":2}");
+}
+
 static void bounds(void **state)
 {
     (void)state;
@@ -217,6 +236,37 @@ static void objects(void **state)
     CHECK("{\"type\":\"object\",\"properties\":{\"\xc3\xa9\\\"\":{\"type\":\"null\"}}}",
           "{\"\xc3\xa9\\\"\":null}");
     CHECK("true", "{\"a\":[1,2.5e3,\"x\",null,true]}", "1", "\"\"");
+}
+
+static void names_of_properties(void **state)
+{
+    (void)state;
+    CHECK("{\"type\":\"object\",\"propertyNames\":{\"pattern\":\"^[a-z]+$\",\"maxLength\":3},"
+          "\"additionalProperties\":{\"type\":\"integer\"}}",
+          "{}", "{\"abc\":1, \"x\":2}", "{\"|A", "{\"|\"", "{\"abc|d", "{\"a\":|n");
+    CHECK(
+        "{\"propertyNames\":{\"enum\":[\"a\",\"b\",1,\"long\"],\"maxLength\":1},\"required\":[\"b\"],"
+        "\"additionalProperties\":{\"type\":\"null\"}}",
+        "{\"b\":null}", "{\"a\":null,\"b\":null}", "{|}", "{\"|l", "{\"b\":|1");
+    CHECK("{\"properties\":{\"a\":true,\"bc\":true},\"propertyNames\":{\"maxLength\":1}}",
+          "{\"a\":1}", "{\"|b", "{}");
+    CHECK("{\"type\":\"object\",\"propertyNames\":false}", "{}", "{|\"");
+    CHECK("{\"type\":\"object\",\"propertyNames\":{\"type\":\"integer\"}}", "{}", "{|\"");
+    CHECK("{\"propertyNames\":{\"const\":\"k\"},\"type\":\"object\",\"minProperties\":1}",
+          "{\"k\":[]}", "{|}");
+    CHECK(
+        "{\"allOf\":[{\"propertyNames\":{\"pattern\":\"^a\"}},{\"propertyNames\":{\"pattern\":\"b$\"}}],"
+        "\"type\":\"object\"}",
+        "{\"ab\":1,\"axb\":2}", "{\"|b", "{\"a|\"");
+    CHECK("{\"patternProperties\":{\"^a\":{\"type\":\"null\"}},\"propertyNames\":{\"maxLength\":2},"
+          "\"additionalProperties\":false}",
+          "{\"a\":null,\"ab\":null}", "{\"|b", "{\"ab|c");
+    /* a key that is required alone is declared so */
+    CHECK("{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"null\"}},\"required\":[\"b\"]}",
+          "{\"b\":{\"x\":1}}", "{\"a\":null,\"b\":1}", "{\"a\":null|}");
+    CHECK("{\"anyOf\":[{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"b\"]},"
+          "{\"type\":\"null\"}]}",
+          "null", "|{");
 }
 
 static void alternatives(void **state)
@@ -406,7 +456,7 @@ static void refuse(const char *schema, enum error_kind kind, const char *says)
 static void what_is_not_offered_is_refused_by_name_and_place(void **state)
 {
     static const char *const unknown[] = {
-        "not", "if", "contains", "propertyNames", "dependentRequired", "minLenght", "nullable"};
+        "not", "if", "contains", "dependentSchemas", "dependentRequired", "minLenght", "nullable"};
     char schema[256], says[256];
 
     (void)state;
@@ -423,7 +473,8 @@ static void what_is_not_offered_is_refused_by_name_and_place(void **state)
     refuse("[]", ERR_INVALID, "a schema was expected");
     refuse("{\"properties\":{\"a\":5}}", ERR_INVALID, WHAT "/properties/a is a number");
     refuse("{\"enum\":[]}", ERR_INVALID, "\"enum\"");
-    refuse("{\"enum\":[{}]}", ERR_UNSUPPORTED, "an object as a constant");
+    refuse("{\"items\":{\"enum\":[[]]},\"uniqueItems\":true}", ERR_UNSUPPORTED,
+           "holds an array or an object");
     refuse("{\"type\":\"string\",\"enum\":[1]}", ERR_INVALID, "no constant");
     refuse("{\"anyOf\":[]}", ERR_INVALID, "\"anyOf\"");
     refuse("{\"enum\":[1],\"multipleOf\":1}", ERR_UNSUPPORTED, "\"multipleOf\" beside \"enum\"");
@@ -447,7 +498,14 @@ static void what_is_not_offered_is_refused_by_name_and_place(void **state)
     refuse("{\"minItems\":1.5}", ERR_INVALID, "\"minItems\"");
     refuse("{\"minimum\":\"1\"}", ERR_INVALID, "\"minimum\" is a string");
     refuse("{\"minimum\":1e300}", ERR_UNSUPPORTED, "\"minimum\"");
-    refuse("{\"type\":\"object\",\"required\":[\"a\"]}", ERR_UNSUPPORTED, "\"a\"");
+    refuse("{\"patternProperties\":{\"b\":true},\"required\":[\"a\"]}", ERR_UNSUPPORTED, "\"a\"");
+    refuse("{\"propertyNames\":1}", ERR_INVALID, "\"propertyNames\" is no schema");
+    refuse("{\"propertyNames\":{\"anyOf\":[{\"maxLength\":1},{\"pattern\":\"x\"}]}}",
+           ERR_UNSUPPORTED, "\"propertyNames\" with alternatives");
+    refuse("{\"propertyNames\":{\"pattern\":\"(?=x)\"}}", ERR_UNSUPPORTED,
+           WHAT "/propertyNames: \"pattern\": at byte 0");
+    refuse("{\"oneOf\":[{\"const\":[1]},{\"const\":[1.0]}]}", ERR_UNSUPPORTED,
+           "are not seen to differ");
     refuse("{\"items\":[true]}", ERR_UNSUPPORTED, "\"items\"");
     refuse("{\"type\":\"integer\",\"minimum\":3,\"maximum\":2}", ERR_INVALID, "no value");
     refuse("{\"type\":\"integer\",\"minimum\":1.2,\"maximum\":1.8}", ERR_INVALID, "no value");
@@ -482,9 +540,11 @@ int main(void)
         cmocka_unit_test(scalars),
         cmocka_unit_test(strings),
         cmocka_unit_test(constants),
+        cmocka_unit_test(arrays_and_objects_as_constants),
         cmocka_unit_test(bounds),
         cmocka_unit_test(arrays),
         cmocka_unit_test(objects),
+        cmocka_unit_test(names_of_properties),
         cmocka_unit_test(alternatives),
         cmocka_unit_test(patterns),
         cmocka_unit_test(multiples),
