@@ -10,6 +10,7 @@ import glob
 import json
 import os
 import random
+import re
 import subprocess
 import unittest
 
@@ -131,6 +132,8 @@ def turned(messages, as_text=False, null=False, thinking=False):
 
 def rendered(template, messages, tools):
     """The text, or None where the template refuses."""
+    # marks of what is learned are transformers' own, and write nothing
+    template = re.sub(r"(\{%[-+]?\s*)generation\b", r"\1if true", re.sub(r"(\{%[-+]?\s*)endgeneration\b", r"\1endif", template))
     variables = {"messages": messages, "add_generation_prompt": True, "bos_token": BOS, "eos_token": EOS}
     try:
         return environment().from_string(template).render(**variables, **({"tools": tools} if tools else {}))
