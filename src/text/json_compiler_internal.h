@@ -108,6 +108,8 @@ bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json
 bool schema_kinds(struct json_compiler *c, const json_t *schema, const char *path, unsigned *all);
 unsigned schema_kind_of(const json_t *v);
 bool schema_is_same(const json_t *x, const json_t *y); /* the same value: 1 and 1.0 are */
+/* As what is written has it: of Python True, False and None. */
+void schema_put_constant(const struct json_compiler *c, struct buf *out, const json_t *v);
 bool schema_counts(struct json_compiler *c, const json_t *schema, const char *path,
                    const char *min_key, const char *max_key, uint32_t *min, uint32_t *max);
 bool schema_take_object(struct json_compiler *c, const json_t *schema, const char *path);

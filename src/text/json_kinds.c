@@ -332,6 +332,14 @@ unsigned schema_kind_of(const json_t *v)
 
 #define MOST_CONSTANTS 32 /* of a set */
 
+void schema_put_constant(const struct json_compiler *c, struct buf *out, const json_t *v)
+{
+    if (c->python && (json_is_boolean(v) || json_is_null(v)))
+        buf_text(out, json_is_true(v) ? "True" : json_is_null(v) ? "None" : "False");
+    else
+        json_write(out, v, NULL);
+}
+
 /* Whether two constants are the same value: 1 and 1.0 are, also within others. (Depth is bounded where JSON is read.) */
 bool schema_is_same(const json_t *x, const json_t *y)
 {
@@ -390,7 +398,7 @@ static bool read_set(struct json_compiler *c, const json_t *items, const char *p
         bit[n] = same < n ? bit[same] : (uint32_t)1 << n_bits++;
         value[n] = v;
         text[n++].len = texts->len;
-        json_write(texts, v, NULL);
+        schema_put_constant(c, texts, v);
     }
     for (uint32_t i = 0; i < n; i++) {
         const size_t from = text[i].len, to = i + 1 < n ? text[i + 1].len : texts->len;

@@ -366,10 +366,8 @@ static bool take_constant(struct json_compiler *c, const json_t *v, const json_t
     }
     if (!constant_fits(c, v, schema, path, &fits))
         return false;
-    if (fits && c->python && (json_is_boolean(v) || json_is_null(v))) {
-        take_text(c, json_is_true(v) ? "True" : json_is_null(v) ? "None" : "False");
-    } else if (fits) {
-        json_write(&c->texts, v, NULL);
+    if (fits) {
+        schema_put_constant(c, &c->texts, v);
         buf_char(&c->texts, '\n');
     }
     *some = *some || fits;

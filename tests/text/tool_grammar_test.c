@@ -281,7 +281,9 @@ static void keywords_are_values_as_python_writes_them(void **state)
     assert_true(json_parse(
         STR("[{\"function\":{\"name\":\"f\",\"parameters\":{\"type\":\"object\",\"properties\":{\"s\":{\"type\":\"string\"},"
             "\"n\":{\"type\":[\"integer\",\"null\"]},\"b\":{\"type\":\"boolean\"},\"c\":{\"enum\":[true,\"x\",null]},"
-            "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}}},\"required\":[\"n\"]}}}]"),
+            "\"l\":{\"type\":\"array\",\"items\":{\"type\":\"boolean\"}},"
+            "\"u\":{\"type\":\"array\",\"uniqueItems\":true,\"items\":{\"enum\":[true,null,\"x\"]}},"
+            "\"v\":{\"const\":[true,1]}},\"required\":[\"n\"]}}}]"),
         "tools", &own, &unheard));
     tools = own;
     struct grammar *g = grammar_of("python", true, false);
@@ -289,6 +291,10 @@ static void keywords_are_values_as_python_writes_them(void **state)
     assert_true(takes(g, "[f(s=\"a\\n)\", n=None, b=True, c=True, l=[False, True])]"));
     assert_true(takes(g, "[f(n=1, c=\"x\")]"));
     assert_true(takes(g, "[f(n=1, c=None)]"));
+    assert_true(takes(g, "[f(n=1, u=[None, \"x\", True], v=[True, 1])]"));
+    assert_false(begins(g, "[f(n=1, u=[None, N"));
+    assert_false(begins(g, "[f(n=1, u=[t"));
+    assert_false(begins(g, "[f(n=1, v=[t"));
     assert_false(begins(g, "[f(n=1, b=t"));
     assert_false(begins(g, "[f(n=n"));
     assert_false(begins(g, "[f(n=1, c=F"));
