@@ -1,5 +1,5 @@
 /*
- * route_ops.c - for whoever runs the server: is it alive, can it work, what does it do; and a page for who opens it in a browser.
+ * route_ops.c - for whoever runs the server: is it alive, can it work, what does it do.
  *
  * What says more than yes or no is for this machine and for admin keys of the operator's organisation. A call that a proxy
  * passed on is not this machine's, wherever the proxy runs.
@@ -16,8 +16,6 @@
 #include <sys/stat.h>
 
 #define MAX_METRICS_BYTES ((size_t)4 << 20)
-
-extern const char asset_welcome_html[], asset_welcome_css[];
 
 /* ---- who may know more ---- */
 
@@ -151,73 +149,9 @@ static bool metrics(struct api_call *c, struct error *err)
     return true;
 }
 
-/* ---- the page ---- */
-
-static void put_html(struct buf *b, const char *text)
-{
-    for (; *text != '\0'; text++)
-        switch (*text) {
-        case '<':
-            buf_text(b, "&lt;");
-            break;
-        case '>':
-            buf_text(b, "&gt;");
-            break;
-        case '&':
-            buf_text(b, "&amp;");
-            break;
-        case '"':
-            buf_text(b, "&quot;");
-            break;
-        default:
-            buf_char(b, *text);
-        }
-}
-
-#define TEXT(s)                                                                                    \
-    {                                                                                              \
-        s, sizeof(s) - 1                                                                           \
-    }
-static const struct http_pair page_headers[] = {
-    {TEXT("content-security-policy"), TEXT("default-src 'none'; style-src 'self'; base-uri 'none'; "
-                                           "form-action 'none'; frame-ancestors 'none'")},
-    {TEXT("x-content-type-options"), TEXT("nosniff")},
-    {TEXT("referrer-policy"), TEXT("no-referrer")},
-};
-
-static bool page(struct api_call *c, struct error *err)
-{
-    const struct str mark = STR("{{base_url}}");
-    struct str rest = str_of(asset_welcome_html);
-    struct buf b;
-
-    (void)err;
-    buf_init(&b, 1 << 20);
-    for (size_t at; (at = str_find(rest, mark, 0)) < rest.len;
-         rest = str_from(rest, at + mark.len)) {
-        buf_put(&b, rest.ptr, at);
-        put_html(&b, api_base_url(c));
-    }
-    buf_put(&b, rest.ptr, rest.len);
-    http_answer(c->x, 200, "text/html; charset=utf-8", buf_view(&b), page_headers,
-                COUNT_OF(page_headers));
-    buf_release(&b);
-    return true;
-}
-
-static bool style(struct api_call *c, struct error *err)
-{
-    (void)err;
-    http_answer(c->x, 200, "text/css; charset=utf-8", str_of(asset_welcome_css), page_headers,
-                COUNT_OF(page_headers));
-    return true;
-}
-
 static const struct api_route routes[] = {
     {HTTP_GET, "/healthz", 0, HTTP_BODY_NONE, health, NULL, 0},
     {HTTP_GET, "/readyz", 0, HTTP_BODY_NONE, ready, NULL, 0},
     {HTTP_GET, "/metrics", 0, HTTP_BODY_NONE, metrics, NULL, 0},
-    {HTTP_GET, "/", 0, HTTP_BODY_NONE, page, NULL, 0},
-    {HTTP_GET, "/welcome.css", 0, HTTP_BODY_NONE, style, NULL, 0},
 };
 const struct api_table ops_routes = {routes, COUNT_OF(routes)};

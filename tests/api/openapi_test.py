@@ -448,8 +448,13 @@ class Answers(ApiTest):
         self.call("GET", one, made, status=404)
 
     def walk_operations(self):
-        for path in ("/healthz", "/readyz", "/metrics", "/", "/welcome.css"):
+        for path in ("/healthz", "/readyz", "/metrics", "/"):
             self.call("GET", path, key=False)
+        for name in ("app.js", "app.css", "icon.svg"):
+            self.call("GET", "/web/{file}", name, key=False)
+        self.call("GET", "/web/{file}", "none.js", key=False, status=404)
+        self.call("GET", "/web/{folder}/{file}", "lib", "api.js", key=False)
+        self.call("GET", "/web/{folder}/{file}", "..", "app.js", key=False, status=404)
 
     def test_answers_are_as_written(self):
         train = self.walk_files()
