@@ -8,6 +8,6 @@ const struct api_table *const api_tables[] = {
     &files_routes,     &uploads_routes,  &models_routes,    &fine_tuning_routes,
     &graders_routes,   &webhooks_routes, &chat_routes,      &completions_routes,
     &responses_routes, &evals_routes,    &eval_runs_routes, &organization_routes,
-    &feedback_routes,  &ops_routes,      &web_routes,
+    &feedback_routes,  &ops_routes,      &machine_routes,   &web_routes,
 };
 const size_t n_api_tables = COUNT_OF(api_tables);

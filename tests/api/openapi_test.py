@@ -450,6 +450,8 @@ class Answers(ApiTest):
     def walk_operations(self):
         for path in ("/healthz", "/readyz", "/metrics", "/"):
             self.call("GET", path, key=False)
+        self.call("GET", "/v1/workers")
+        self.call("GET", "/v1/machine")
         for name in ("app.js", "app.css", "icon.svg"):
             self.call("GET", "/web/{file}", name, key=False)
         self.call("GET", "/web/{file}", "none.js", key=False, status=404)
