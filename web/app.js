@@ -13,6 +13,14 @@ import { repaintCharts } from "./lib/chart.js";
 const PAGES = [
   { path: "files", module: "files", menu: "Files", group: "Data" },
   { path: "files/:id", module: "file" },
+  { path: "models", module: "models", menu: "Models", group: "Models" },
+  { path: "models/:id", module: "model" },
+  { path: "playground", module: "playground", menu: "Playground", group: "Models" },
+  { path: "feedback", module: "feedback", menu: "Feedback", group: "Models" },
+  { path: "keys", module: "keys", menu: "Keys", group: "Server" },
+  { path: "members", module: "members", menu: "Members", group: "Server" },
+  { path: "workers", module: "workers", menu: "Workers", group: "Server" },
+  { path: "machine", module: "machine", menu: "Machine", group: "Server" },
 ];
 const HOME = "files";
 
@@ -222,7 +230,7 @@ function closeMenu() {
 
 // ---- the theme ----
 
-const THEMES = { system: "As the system", light: "Light", dark: "Dark" };
+const THEMES = { system: "System", light: "Light", dark: "Dark" };
 
 function showTheme() {
   const theme = document.documentElement.dataset.theme ?? "system";

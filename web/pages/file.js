@@ -2,7 +2,7 @@
 
 import * as api from "../lib/api.js";
 import { callButton } from "../lib/call.js";
-import { h, icon, longText, put } from "../lib/dom.js";
+import { h, icon, longText, put, visible } from "../lib/dom.js";
 import { bytes, plural, timeElement } from "../lib/format.js";
 import { remove } from "./files.js";
 
@@ -25,7 +25,7 @@ export async function show(root, params) {
     h(
       "div",
       { class: "head" },
-      h("div", {}, h("h1", { dir: "auto" }, file.filename), h("p", { class: "lead" }, `${bytes(file.bytes)}, uploaded `, timeElement(file.created_at), ", ", h("span", { class: "mono" }, file.id))),
+      h("div", {}, h("h1", { dir: "auto" }, visible(file.filename)), h("p", { class: "lead" }, `${bytes(file.bytes)}, uploaded `, timeElement(file.created_at), ", ", h("span", { class: "mono" }, file.id))),
       h("div", { class: "actions" }, save, drop, callButton(() => ({ path: path + "/content", python: `print(client.files.content("${file.id}").text)` }))),
     ),
     rows(lines, whole),

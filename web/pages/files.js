@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { confirm, toast } from "../lib/dialog.js";
-import { h, icon, put } from "../lib/dom.js";
+import { h, icon, put, visible } from "../lib/dom.js";
 import { bytes, count, plural, timeElement } from "../lib/format.js";
 import { table } from "../lib/table.js";
 
@@ -35,7 +35,7 @@ export async function show(root, params) {
   const total = h("p", { class: "lead", role: "status" });
 
   function nameOf(f) {
-    return [h("a", { href: `#/files/${encodeURIComponent(f.id)}`, dir: "auto" }, f.filename), h("span", { class: "id" }, f.id)];
+    return [h("a", { href: `#/files/${encodeURIComponent(f.id)}`, dir: "auto" }, visible(f.filename)), h("span", { class: "id" }, f.id)];
   }
 
   function buttons(f) {
@@ -79,7 +79,7 @@ export async function show(root, params) {
 export async function remove(f) {
   const sure = await confirm({
     title: "Delete this file?",
-    text: h("p", { dir: "auto" }, `${f.filename} (${bytes(f.bytes)}) will be gone for good. Jobs that have begun keep what they read.`),
+    text: h("p", { dir: "auto" }, `${visible(f.filename)} (${bytes(f.bytes)}) will be gone for good. Jobs that have begun keep what they read.`),
     action: "Delete",
     danger: true,
   });

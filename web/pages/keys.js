@@ -1,0 +1,44 @@
+// keys.js - the API keys of a project: made, changed, revoked. An admin key sees all projects of its organisation.
+
+import * as api from "../lib/api.js";
+import { callButton } from "../lib/call.js";
+import { h, put, visible } from "../lib/dom.js";
+import { field, select } from "../lib/form.js";
+import { plural } from "../lib/format.js";
+import { keyTable, newKey } from "../lib/keys.js";
+
+export const title = "Keys";
+
+export async function show(root, params) {
+  const { signal, query, setQuery } = params;
+  const projects = await api.all("/v1/organization/projects", { signal });
+  const chosen = projects.find((p) => p.id === query.project) ?? projects[0];
+  const choice = select(projects.map((p) => [p.id, p.name]), chosen?.id);
+  const path = () => `/v1/organization/projects/${encodeURIComponent(choice.value)}/api_keys`;
+  const place = h("div", {});
+  const lead = h("p", { class: "lead", role: "status" });
+  const make = h("button", { type: "button", class: "primary" }, "New key");
+
+  async function load() {
+    const keys = await api.all(path(), { signal });
+    put(lead, `${plural(keys.length, "key")} of the project ${visible(projects.find((p) => p.id === choice.value)?.name ?? "")}.`);
+    put(place, keyTable({ caption: "Keys", keys, path: path(), changed: load, editable: true }));
+  }
+
+  make.addEventListener("click", () => newKey({ path: path(), changed: load }));
+  choice.addEventListener("change", () => {
+    setQuery({ project: choice.value });
+    load();
+  });
+  await load();
+  root.append(
+    h(
+      "div",
+      { class: "head" },
+      h("div", {}, h("h1", {}, "Keys"), lead),
+      h("div", { class: "actions" }, make, callButton(() => ({ path: path(), command: "hone key list" }))),
+    ),
+    projects.length > 1 ? h("div", { class: "fields" }, field("Project", choice)) : "",
+    h("section", { class: "section", "aria-label": "All keys" }, place),
+  );
+}
