@@ -13,6 +13,7 @@
 #include "server/file_json.h"
 #include "server/grading_pool.h"
 #include "server/response_feed.h"
+#include "server/run_indexes.h"
 #include "server/runner.h"
 #include "server/webhook_sender.h"
 #include "text/log.h"
@@ -413,6 +414,7 @@ bool api_open(const struct api_options *opt, struct api **out, struct error *err
     a->limits = limits_open();
     a->arrivals = arrivals_open();
     a->counts = call_counts_open();
+    a->runs = run_indexes_open();
     const struct webhook_sender_options sending = {.store = opt->store,
                                                    .allow_private = opt->private_webhooks};
     if (!judges_open(&a->opt, &a->judges, err) || !grading_pool_open(NULL, &a->grading, err) ||
@@ -450,6 +452,7 @@ void api_close(struct api *a)
     event_feed_close(a->feed);
     pthread_mutex_destroy(&a->later_lock);
     judges_close(a->judges);
+    run_indexes_close(a->runs);
     limits_close(a->limits);
     arrivals_close(a->arrivals);
     call_counts_close(a->counts);

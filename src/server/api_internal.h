@@ -19,6 +19,7 @@ struct runner;
 struct response_feed;
 struct call_counts;
 struct once;
+struct run_indexes;
 struct api {
     struct api_options opt;
     struct key_cache *keys;
@@ -32,6 +33,7 @@ struct api {
     struct runner *runner;
     struct call_counts *counts;
     struct once *once; /* api_once.c */
+    struct run_indexes *runs;
     struct http_server *_Atomic http;
     struct worker_pool *_Atomic workers;
     atomic_bool draining;

@@ -391,8 +391,8 @@ static void read_one(struct base *b, struct request *r)
 
     bool ok = atomic_load(&r->cancelled) ? fail(&err, ERR_CANCELLED, "cancelled") : true;
     if (ok && !b->embeds && /* the adapter may have been removed since it was found */
-        !(load_tuned(b, r, &err) &&
-          (r->lead.op == ENGINE_COMPLETE || open_prompter(b, r->tuned, &err)))) {
+        !(load_tuned(b, r, &err) && (r->lead.op == ENGINE_COMPLETE || r->lead.op == ENGINE_SCORE ||
+                                     open_prompter(b, r->tuned, &err)))) {
         tell_closed(r, &err);
         request_end(r);
         return;

@@ -14,7 +14,7 @@
  *     choice  {"choice":i, "finish_reason":"stop|length|tool_calls|function_call", "message":{as in a chat response, with reasoning_content and tool_calls},
  *              "logprobs":{"content":[...]}|null, "completion_tokens":n, "reasoning_tokens":n}
  *     done    {"usage":{as in a chat response}}                     last
- *     result  {...}                                                 last, for ENGINE_EMBED, ENGINE_COUNT
+ *     result  {...}                                                 last, for ENGINE_EMBED, ENGINE_COUNT, ENGINE_SCORE
  *     error   {"kind":"ERR_INVALID"..., "message":"...", "param":"..."}   last
  */
 #ifndef HONE_SERVER_ENGINE_CLIENT_H
@@ -30,6 +30,11 @@ enum engine_op {
     ENGINE_COMPLETE, /* body: a (legacy) completions request; choices come as "text" in delta and choice */
     ENGINE_EMBED, /* body: {"input":a text, a list of tokens (of this model, without [CLS] and [SEP]), or a list of these; "dimensions"?} -> result {"embeddings":[[...]], "prompt_tokens":n} */
     ENGINE_COUNT, /* body: as ENGINE_CHAT -> result {"prompt_tokens":n} */
+    /*
+     * body: {"prompt": a rendered text, "tokens": [ids that came after it], "temperature"?: 1} -> result {"logprobs":[n]}: of each token, as
+     * an answer of these tokens would have them. The model's run says in which arithmetic, also where no adapter is named.
+     */
+    ENGINE_SCORE,
 };
 
 /* What a model's name stands for: files of this machine. Texts live as long as the call. */

@@ -106,7 +106,7 @@ static void choose_arithmetic(const struct host *h, const struct request *r, str
     const struct engine_model *m = &r->lead.model;
     struct run_habits habits;
 
-    run_habits_read(m->adapter != NULL ? m->run : NULL, &habits);
+    run_habits_read(m->adapter != NULL || r->lead.op == ENGINE_SCORE ? m->run : NULL, &habits);
     run_habits_override(&habits, h->opt.precision, h->opt.kv_cache);
     out->precision = habits.precision;
     out->kv_cache = habits.kv_cache;

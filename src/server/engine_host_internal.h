@@ -86,6 +86,13 @@ struct part {
     size_t n_done;
 };
 
+/* Tokens that somebody has drawn, for ENGINE_SCORE. */
+struct drawn_tokens {
+    token_id *ids; /* [n]: the prompt's, then the answer's */
+    size_t n_prompt, n;
+    float inv_t;
+};
+
 struct request {
     struct request *next;   /* of the host's list */
     struct request *queued; /* of a base's queue, or of those that run */
@@ -100,6 +107,7 @@ struct request {
     struct tuned *tuned;
     struct chat_request chat;
     struct completion_request completion;
+    struct drawn_tokens drawn;
     struct answer_events_options look;
     struct part *parts; /* [n_parts] */
     size_t n_parts, n_ended, n_prompt, n_sampled, n_thinking;
@@ -137,5 +145,11 @@ void request_tell(struct request *r, json_t *event); /* taken */
 void request_tell_error(struct request *r, const struct error *err);
 /* Gives back what the engine and the arena hold of it. */
 void request_release(struct request *r);
+
+/* ---- engine_score.c ---- */
+
+/* The reader's part and the runner's of ENGINE_SCORE. */
+MUST_CHECK bool score_read(struct request *r, struct error *err);
+MUST_CHECK bool score_tell(struct request *r, struct error *err);
 
 #endif

@@ -349,6 +349,8 @@ bool request_read(struct request *r, struct error *err)
         return answer_embed(r, err);
     case ENGINE_COUNT:
         return answer_count(r, err);
+    case ENGINE_SCORE:
+        return make_parts(r, 1) && score_read(r, err);
     }
     return fail(err, ERR_INVALID, "nothing of this kind can be asked");
 }
@@ -508,6 +510,10 @@ bool request_submit(struct request *r, struct error *err)
 {
     bool ok = true;
 
+    if (r->lead.op == ENGINE_SCORE) {
+        r->n_ended = r->n_parts;
+        return score_tell(r, err);
+    }
     for (size_t i = 0; ok && i < r->n_parts; i++) {
         struct part *p = &r->parts[i];
         const struct engine_calls calls = {.ctx = p, .token = on_token, .done = on_done};

@@ -111,6 +111,7 @@ static const char *const op_names[] = {
     [ENGINE_COMPLETE] = "complete",
     [ENGINE_EMBED] = "embed",
     [ENGINE_COUNT] = "count",
+    [ENGINE_SCORE] = "score",
 };
 
 static void put_line(struct buf *b, json_t *value)

@@ -242,10 +242,29 @@ class Answers(ApiTest):
         self.assertEqual({e["type"] for e in events}, {"message", "metrics"})
         self.assertIn("data: ", self.call("GET", job + "/events", made, query="?stream=true"))
         self.page(job + "/checkpoints", made)
+        self.walk_run(job, made)
         self.call("GET", "/v1/files/{file_id}/content", ended["result_files"][0])
-        for method, path in (("GET", job), ("POST", job + "/cancel"), ("GET", job + "/events"), ("GET", job + "/checkpoints")):
+        for method, path in (("GET", job), ("POST", job + "/cancel"), ("GET", job + "/events"), ("GET", job + "/checkpoints"),
+                             ("GET", job + "/metrics"), ("GET", job + "/rollouts"), ("GET", job + "/items"),
+                             ("GET", job + "/warnings"), ("GET", job + "/report")):
             self.call(method, path, "ftjob-none", status=404)
         return ended["fine_tuned_model"]
+
+    def walk_run(self, job, made):
+        one = job + "/rollouts/{rollout_id}"
+        self.call("GET", job + "/metrics", made)
+        self.call("GET", job + "/metrics", made, query="?columns=kl,loss&after_step=1&limit=1")
+        self.call("GET", job + "/metrics", made, query="?limit=0", status=400)
+        first = self.page(job + "/rollouts", made, least=2)[0]["id"]
+        self.call("GET", job + "/rollouts", made, query="?split=train&order=best&filter=odd,error&q=x&wait_ms=5")
+        self.call("GET", job + "/rollouts", made, query="?order=none", status=400)
+        self.page(job + "/items", made, query="?order=gain", least=2)
+        self.call("GET", job + "/warnings", made)
+        self.call("GET", job + "/report", made)
+        self.call("GET", one, made, first)
+        self.call("GET", one + "/logprobs", made, first, query="?model=base")
+        for path in (one, one + "/logprobs"):
+            self.call("GET", path, made, "step-1-9999", status=404)
 
     def walk_models(self, tuned):
         model = "/v1/models/{model}"

@@ -1,6 +1,6 @@
 /*
  * engine_request_fuzz.c - any bytes as the body of a request in the engine process ('c' chat, 'n' a count of its tokens, 'p' a
- * completion, 'e' vectors; in capitals: streamed): refused by a sentence, answered at once by lines that the server understands, or in parts
+ * completion, 'e' vectors, 's' what tokens are worth; in capitals: streamed): refused by a sentence, answered at once by lines that the server understands, or in parts
  * that the engine can run. 'l': any lines from the server, told to a whole host.
  */
 #include "fuzz.h"
@@ -67,6 +67,14 @@ static void check_part(const struct part *p)
         check(s->stop[i].len > 0);
 }
 
+static void check_drawn(const struct drawn_tokens *d)
+{
+    check(d->n_prompt >= 1 && d->n_prompt < d->n && d->n <= base.model->max_positions);
+    check(d->inv_t > 0);
+    for (size_t i = 0; i < d->n; i++)
+        check(d->ids[i] >= 0 && (size_t)d->ids[i] < base.model->config.vocab);
+}
+
 static void request(enum engine_op op, bool stream, struct str body)
 {
     struct request r = {.host = &host, .base = &base, .body = body, .tuned = &tuned};
@@ -84,7 +92,9 @@ static void request(enum engine_op op, bool stream, struct str body)
         r.n_parts = 0;
     }
     check(read_events() == (r.n_parts == 0));
-    for (size_t i = 0; i < r.n_parts; i++)
+    if (op == ENGINE_SCORE && r.n_parts > 0)
+        check_drawn(&r.drawn);
+    for (size_t i = 0; op != ENGINE_SCORE && i < r.n_parts; i++)
         check_part(&r.parts[i]);
     request_release(&r);
     json_decref(r.tree);
@@ -133,8 +143,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct {
         char name;
         enum engine_op op;
-    } known[] = {
-        {'c', ENGINE_CHAT}, {'n', ENGINE_COUNT}, {'p', ENGINE_COMPLETE}, {'e', ENGINE_EMBED}};
+    } known[] = {{'c', ENGINE_CHAT},
+                 {'n', ENGINE_COUNT},
+                 {'p', ENGINE_COMPLETE},
+                 {'e', ENGINE_EMBED},
+                 {'s', ENGINE_SCORE}};
 
     if (size < 1 || size > 8192)
         return 0;

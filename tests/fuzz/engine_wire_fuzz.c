@@ -23,7 +23,7 @@ static void read_line(struct str line)
     buf_init(&again, 1 << 24);
     switch (m.kind) {
     case WIRE_ASK:
-        check(m.id > 0 && m.model.name != NULL && m.model.path != NULL && m.op <= ENGINE_COUNT);
+        check(m.id > 0 && m.model.name != NULL && m.model.path != NULL && m.op <= ENGINE_SCORE);
         wire_put_ask(&again, m.id, m.op, m.stream, &m.model);
         break;
     case WIRE_CANCEL:
