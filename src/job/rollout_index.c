@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define CHUNK ((size_t)256 << 10)
@@ -37,6 +38,21 @@ static void *grown(void *list, size_t n, size_t size)
 
 /* ---- opening ---- */
 
+static const char *path_of(const struct rollout_index *ix, const struct indexed_file *f,
+                           struct arena *a)
+{
+    return arena_printf(a, "%s/rollouts/%s-%u.jsonl", ix->dir, f->valid ? "valid" : "step",
+                        (unsigned)f->step);
+}
+
+/* Places of files are others from here on. */
+static void reader_close(struct rollout_index *ix)
+{
+    if (ix->reader.fd_plus_1 > 0)
+        close(ix->reader.fd_plus_1 - 1);
+    ix->reader.fd_plus_1 = 0;
+}
+
 struct rollout_index *rollout_index_open(const char *dir)
 {
     struct rollout_index *ix = grown(NULL, 1, sizeof *ix);
@@ -50,12 +66,14 @@ struct rollout_index *rollout_index_open(const char *dir)
 
 void rollout_index_clear(struct rollout_index *ix)
 {
+    reader_close(ix);
     for (size_t i = 0; i < ix->n_files; i++)
         free(ix->file[i].entry);
     free(ix->file);
     ix->file = NULL;
     ix->n_files = ix->n_lines = 0;
     ix->unkept_bytes = 0;
+    ix->folder_changed = 0;
 }
 
 void rollout_index_close(struct rollout_index *ix)
@@ -65,6 +83,7 @@ void rollout_index_close(struct rollout_index *ix)
     if (ix->unkept_bytes >= WORTH_KEEPING)
         rollout_index_keep(ix);
     rollout_index_clear(ix);
+    free(ix->reader.bytes);
     free(ix->dir);
     free(ix);
 }
@@ -126,16 +145,29 @@ static bool take_name(struct rollout_index *ix, int folder, const char *name,
     return true;
 }
 
-static bool list_files(struct rollout_index *ix, struct error *err)
+/* Those whose names were there before; n: the last so many, which alone may have grown. */
+static void look_at_newest(struct rollout_index *ix, size_t n)
 {
-    struct arena a = {0};
-    DIR *dir = opendir(file_join(&a, ix->dir, "rollouts"));
+    for (size_t i = ix->n_files - size_min(n, ix->n_files); i < ix->n_files; i++) {
+        struct indexed_file *f = &ix->file[i];
+        struct arena a = {0};
+        struct stat st;
+
+        if (stat(path_of(ix, f, &a), &st) == 0) {
+            if (f->inode != st.st_ino || (uint64_t)st.st_size < f->seen)
+                forget_lines(ix, f);
+            f->inode = st.st_ino;
+            f->size = (uint64_t)st.st_size;
+        }
+        arena_release(&a);
+    }
+}
+
+static void list_all(struct rollout_index *ix, DIR *dir)
+{
     struct indexed_file *list = NULL;
     size_t n = 0, cap = 0;
 
-    arena_release(&a);
-    if (dir == NULL && errno != ENOENT)
-        return fail_errno(err, "cannot read the answers of a run in %s", ix->dir);
     for (struct dirent *e; dir != NULL && n < MOST_FILES && (e = readdir(dir)) != NULL;) {
         if (n == cap) {
             cap = cap == 0 ? 64 : 2 * cap;
@@ -143,8 +175,6 @@ static bool list_files(struct rollout_index *ix, struct error *err)
         }
         n += take_name(ix, dirfd(dir), e->d_name, &list[n]);
     }
-    if (dir != NULL)
-        closedir(dir);
     for (size_t i = 0; i < ix->n_files; i++) { /* those that are gone */
         forget_lines(ix, &ix->file[i]);
         free(ix->file[i].entry);
@@ -157,7 +187,48 @@ static bool list_files(struct rollout_index *ix, struct error *err)
     ix->n_lines = 0;
     for (size_t i = 0; i < n; i++)
         ix->n_lines += list[i].n;
-    return true;
+}
+
+#define SETTLED_NS INT64_C(1000000000)
+#define MAY_GROW 4 /* the newest step's and the newest validation's, and those before */
+
+static int64_t nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/*
+ * Two thousand files are not looked at for every page: names that are new or gone change the folder's time, and but for the newest
+ * files none is written any more. A folder that changed a moment ago may change again within the same tick of its clock.
+ */
+static bool list_files(struct rollout_index *ix, struct error *err)
+{
+    struct arena a = {0};
+    const char *path = file_join(&a, ix->dir, "rollouts");
+    struct timespec now;
+    struct stat st = {0};
+    bool ok = true;
+
+    reader_close(ix);
+    const bool there = stat(path, &st) == 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const int64_t changed = there ? nanoseconds(st.st_mtim) : 0;
+    if (there && changed == ix->folder_changed) {
+        look_at_newest(ix, MAY_GROW);
+    } else {
+        DIR *dir = opendir(path);
+
+        if (dir == NULL && errno != ENOENT)
+            ok = fail_errno(err, "cannot read the answers of a run in %s", ix->dir);
+        else
+            list_all(ix, dir);
+        if (dir != NULL)
+            closedir(dir);
+        const int64_t age = nanoseconds(now) - changed;
+        ix->folder_changed = age > SETTLED_NS ? changed : 0;
+    }
+    arena_release(&a);
+    return ok;
 }
 
 /* ---- reading one ---- */
@@ -277,13 +348,6 @@ static void read_on(struct rollout_index *ix, struct indexed_file *f, int fd, do
     }
 }
 
-static const char *path_of(const struct rollout_index *ix, const struct indexed_file *f,
-                           struct arena *a)
-{
-    return arena_printf(a, "%s/rollouts/%s-%u.jsonl", ix->dir, f->valid ? "valid" : "step",
-                        (unsigned)f->step);
-}
-
 static bool is_read(const struct indexed_file *f)
 {
     return f->seen >= f->size || f->tried >= f->size;
@@ -335,8 +399,6 @@ struct rollout_index_size rollout_index_size(const struct rollout_index *ix)
         const struct indexed_file *f = &ix->file[i];
 
         s.n_lines += f->n;
-        for (uint32_t k = 0; k < f->n; k++)
-            s.n_answers += f->entry[k].is.count;
         s.read_bytes += is_read(f) ? f->size : f->seen;
         s.total_bytes += f->size;
         s.memory_bytes += f->cap * sizeof *f->entry;
@@ -454,30 +516,66 @@ static bool same_figures(const struct rollout_figures *a, const struct rollout_f
            memcmp(&a->reward, &b->reward, sizeof a->reward) == 0;
 }
 
-bool rollout_index_read(const struct rollout_index *ix, struct rollout_ref ref, struct buf *out,
-                        struct error *err)
+/* The bytes of a line, until the next one is read; ptr NULL: they are not there. */
+static struct str bytes_of(struct rollout_index *ix, struct rollout_ref ref)
 {
     const struct indexed_file *f = &ix->file[ref.file];
     const struct rollout_entry *e = rollout_index_entry(ix, ref);
-    struct arena a = {0};
-    struct rollout_figures found;
-    const int fd = open(path_of(ix, f, &a), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    char *bytes = arena_try(&a, (size_t)e->bytes + 1, 1, "a line of answers", err);
-    bool ok = bytes != NULL;
+    struct rollout_file_reader *r = &ix->reader;
 
-    if (ok && (fd < 0 || !read_bytes(fd, e->at, bytes, e->bytes) ||
-               memchr(bytes, '\n', e->bytes) != NULL ||
-               !rollout_scan_figures((struct str){bytes, e->bytes}, &found) ||
-               !same_figures(&found, &e->is)))
-        ok = fail(err, ERR_CORRUPT, "the answers of step %u are others than they were",
-                  (unsigned)f->step);
-    if (fd >= 0)
-        close(fd);
-    if (ok) {
-        buf_clear(out);
-        buf_put(out, bytes, e->bytes);
-        ok = buf_ok(out, "a line of answers", err);
+    if (r->fd_plus_1 == 0 || r->file != ref.file) {
+        struct arena a = {0};
+
+        reader_close(ix);
+        r->fd_plus_1 = open(path_of(ix, f, &a), O_RDONLY | O_CLOEXEC | O_NOFOLLOW) + 1;
+        r->file = ref.file;
+        arena_release(&a);
     }
-    arena_release(&a);
-    return ok;
+    if (e->at > f->size || e->bytes > f->size - e->at || e->bytes > LIMIT_LINE_BYTES + CHUNK)
+        return (struct str){0};
+    if (r->cap <= e->bytes) {
+        r->cap = size_max((size_t)e->bytes + 1, 2 * r->cap);
+        r->bytes = grown(r->bytes, r->cap, 1);
+    }
+    if (r->fd_plus_1 == 0 || !read_bytes(r->fd_plus_1 - 1, e->at, r->bytes, e->bytes))
+        return (struct str){0};
+    return (struct str){r->bytes, e->bytes};
+}
+
+static bool is_the_line(const struct rollout_index *ix, struct rollout_ref ref, struct str bytes)
+{
+    struct rollout_figures found;
+
+    return bytes.ptr != NULL && memchr(bytes.ptr, '\n', bytes.len) == NULL &&
+           rollout_scan_figures(bytes, &found) &&
+           same_figures(&found, &rollout_index_entry(ix, ref)->is);
+}
+
+bool rollout_index_read(struct rollout_index *ix, struct rollout_ref ref, struct buf *out,
+                        struct error *err)
+{
+    const struct str bytes = bytes_of(ix, ref);
+
+    if (!is_the_line(ix, ref, bytes))
+        return fail(err, ERR_CORRUPT, "the answers of step %u are others than they were",
+                    (unsigned)ix->file[ref.file].step);
+    buf_clear(out);
+    buf_str(out, bytes);
+    return buf_ok(out, "a line of answers", err);
+}
+
+bool rollout_index_says(struct rollout_index *ix, struct rollout_ref ref, struct str needle,
+                        struct buf *scratch)
+{
+    static const char *const keys[] = {"answer", "thinking", "details"};
+    const struct str line = bytes_of(ix, ref);
+    struct rollout_member m;
+
+    if (line.ptr == NULL || !rollout_scan_may_say(line, needle))
+        return false;
+    for (size_t at = 0; rollout_scan_next(line, &at, &m);)
+        for (size_t i = 0; i < COUNT_OF(keys); i++)
+            if (str_is(m.key, keys[i]) && rollout_scan_says(m.value, needle, scratch))
+                return true;
+    return false;
 }

@@ -35,8 +35,7 @@ void rollout_index_forget(struct rollout_index *ix);
 MUST_CHECK bool rollout_index_update(struct rollout_index *ix, double seconds, bool *whole,
                                      struct error *err);
 struct rollout_index_size {
-    size_t n_lines;
-    size_t n_answers;                 /* a line may be several */
+    size_t n_lines;                   /* each of one answer or several */
     uint64_t read_bytes, total_bytes; /* of the files */
     size_t memory_bytes;
 };
@@ -65,8 +64,11 @@ bool rollout_index_is_valid(const struct rollout_index *ix, struct rollout_ref r
 bool rollout_index_prompt(const struct rollout_index *ix, struct rollout_ref ref,
                           struct rollout_ref *out);
 /* Into out, which is cleared. ERR_CORRUPT: the line is not what the index says: rollout_index_forget, and again. */
-MUST_CHECK bool rollout_index_read(const struct rollout_index *ix, struct rollout_ref ref,
+MUST_CHECK bool rollout_index_read(struct rollout_index *ix, struct rollout_ref ref,
                                    struct buf *out, struct error *err);
+/* Whether answer, thinking or a grader's details say it, as rollout_scan_says. Of a line that is not there: no. */
+bool rollout_index_says(struct rollout_index *ix, struct rollout_ref ref, struct str needle,
+                        struct buf *scratch);
 
 /* ---- many of them ---- */
 

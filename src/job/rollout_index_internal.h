@@ -18,12 +18,22 @@ struct indexed_file {
     struct rollout_entry *entry; /* [n] */
 };
 
+/* The file that lines are read of. */
+struct rollout_file_reader {
+    int fd_plus_1;
+    uint32_t file;
+    char *bytes; /* [cap]: the last line */
+    size_t cap;
+};
+
 struct rollout_index {
     char *dir;
     struct indexed_file *file; /* [n_files] by step, training before validation */
     size_t n_files, n_lines;
-    uint64_t unkept_bytes; /* of lines that were read since the index was kept */
-    char *chunk;           /* while it reads */
+    uint64_t unkept_bytes;  /* of lines that were read since the index was kept */
+    int64_t folder_changed; /* when names came or went last, in nanoseconds; 0: to be looked at */
+    struct rollout_file_reader reader;
+    char *chunk; /* while it reads */
     size_t n_chunk, cap_chunk;
 };
 

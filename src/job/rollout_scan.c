@@ -242,6 +242,16 @@ bool rollout_scan_says(struct str value, struct str needle, struct buf *scratch)
     return contains(buf_view(scratch), needle);
 }
 
+/* Letters, digits and blanks are never escaped by us; others need the texts themselves. */
+bool rollout_scan_may_say(struct str line, struct str needle)
+{
+    for (size_t i = 0; i < needle.len; i++)
+        if (needle.ptr[i] != ' ' && (lower(needle.ptr[i]) < 'a' || lower(needle.ptr[i]) > 'z') &&
+            (needle.ptr[i] < '0' || needle.ptr[i] > '9'))
+            return true;
+    return contains(line, needle);
+}
+
 /* ---- figures ---- */
 
 static bool read_count(struct str v, uint32_t *out)

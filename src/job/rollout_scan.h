@@ -27,6 +27,8 @@ struct str rollout_scan_find(struct str line, const char *key);
 void rollout_scan_text(struct str value, struct buf *out);
 /* Whether a text says needle somewhere; letters of ASCII in either case. scratch is for texts with escapes. */
 bool rollout_scan_says(struct str value, struct str needle, struct buf *scratch);
+/* False: no text of the line says it. True: one may. Looks at the bytes alone, where the text stands in a line as it is. */
+bool rollout_scan_may_say(struct str line, struct str needle);
 
 enum rollout_flag {
     ROLLOUT_TRUNCATED = 1,

@@ -18,7 +18,8 @@ struct series {
     struct run_series out;
     size_t *place; /* [n_names] among the columns asked for, or SIZE_MAX */
     size_t cap;
-    double *step, *cell;
+    double *step;
+    struct str *cell;
 };
 
 static bool is_wanted(const struct run_series_options *opt, const char *name)
@@ -50,7 +51,7 @@ static void read_names(struct series *s, struct str line)
     s->out.column = column;
 }
 
-static double number_of(struct str s)
+double run_series_number(struct str s)
 {
     char text[64], *end;
 
@@ -62,6 +63,37 @@ static double number_of(struct str s)
     return *end == '\0' && isfinite(x) ? x : (double)NAN;
 }
 
+static size_t digits(struct str s, size_t at)
+{
+    while (at < s.len && s.ptr[at] >= '0' && s.ptr[at] <= '9')
+        at++;
+    return at;
+}
+
+/* Whether it is a number as JSON has them (RFC 8259, section 6), so that it can stand in an answer as it is. */
+static bool is_number(struct str s)
+{
+    size_t at = s.len > 0 && s.ptr[0] == '-', from = at;
+
+    at = digits(s, at);
+    if (s.len > 64 || at == from || (s.ptr[from] == '0' && at > from + 1))
+        return false;
+    if (at < s.len && s.ptr[at] == '.') {
+        from = at + 1;
+        at = digits(s, from);
+        if (at == from)
+            return false;
+    }
+    if (at < s.len && (s.ptr[at] == 'e' || s.ptr[at] == 'E')) {
+        from = at + 1;
+        from += from < s.len && (s.ptr[from] == '-' || s.ptr[from] == '+');
+        at = digits(s, from);
+        if (at == from)
+            return false;
+    }
+    return at == s.len;
+}
+
 static bool make_room(struct series *s, struct error *err)
 {
     const size_t cap = s->cap == 0 ? 256 : 2 * s->cap, n = s->out.n_columns;
@@ -69,9 +101,9 @@ static bool make_room(struct series *s, struct error *err)
     if (s->out.n_rows < s->cap)
         return true;
     double *step = arena_try(s->a, cap, sizeof *step, "the steps of a run", err);
-    double *cell = step == NULL
-                       ? NULL
-                       : arena_try(s->a, cap * (n + 1), sizeof *cell, "the metrics of a run", err);
+    struct str *cell =
+        step == NULL ? NULL
+                     : arena_try(s->a, cap * (n + 1), sizeof *cell, "the metrics of a run", err);
     if (cell == NULL)
         return false;
     if (s->out.n_rows > 0) {
@@ -100,7 +132,7 @@ static bool read_row(struct series *s, struct str line, struct error *err)
     const size_t n = s->out.n_columns;
     size_t at = 0, i = 0;
 
-    const double step = number_of(next_cell(line, &at));
+    const double step = run_series_number(next_cell(line, &at));
     if (isnan(step) || step <= s->opt->after_step)
         return true;
     if (s->out.n_rows == s->opt->limit) {
@@ -109,14 +141,12 @@ static bool read_row(struct series *s, struct str line, struct error *err)
     }
     if (!make_room(s, err))
         return false;
-    double *row = s->cell + s->out.n_rows * n;
-    for (size_t k = 0; k < n; k++)
-        row[k] = (double)NAN;
+    struct str *row = s->cell + s->out.n_rows * n;
     for (at = 0; at <= line.len && i < s->out.n_names; i++) {
         const struct str cell = next_cell(line, &at);
 
         if (s->place[i] != SIZE_MAX)
-            row[s->place[i]] = number_of(cell);
+            row[s->place[i]] = is_number(cell) ? cell : STR("");
     }
     if (i == s->out.n_names && at > line.len)
         s->step[s->out.n_rows++] = step;

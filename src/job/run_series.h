@@ -1,7 +1,7 @@
 /*
  * run_series.h - a few columns of metrics.csv as they grow: what a chart of a running job asks for, again and again.
  *
- * Only the cells that are asked for become numbers: of 2,000 rows of 150 columns that is most of the time.
+ * Cells stay text: numbers are copied from the file into an answer, and neither read nor written again, which is most of the time.
  */
 #ifndef HONE_JOB_RUN_SERIES_H
 #define HONE_JOB_RUN_SERIES_H
@@ -15,8 +15,9 @@ struct run_series {
     const char *const *column; /* [n_columns] their names, in the order of the file */
     size_t n_rows;
     const double *step; /* [n_rows] */
-    const double *cell; /* [n_rows, n_columns]; NaN: empty, or no number */
-    bool has_more;      /* rows behind these */
+    const struct str
+        *cell;     /* [n_rows, n_columns] as it is written: a number in JSON's form, or "" */
+    bool has_more; /* rows behind these */
 };
 struct run_series_options {
     const struct str *wanted; /* [n_wanted] names; those that are none are passed over */
@@ -27,4 +28,6 @@ struct run_series_options {
 /* In the arena. No file yet: nothing of everything. A line that is none of a step's is passed over. */
 MUST_CHECK bool run_series_read(const char *dir, const struct run_series_options *opt,
                                 struct arena *a, struct run_series *out, struct error *err);
+/* A cell as a number; NaN: there is none. */
+double run_series_number(struct str cell);
 #endif

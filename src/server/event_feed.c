@@ -300,7 +300,8 @@ void event_feed_close(struct event_feed *f)
 }
 
 bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct http_pair *headers,
-                    size_t n_headers, const char *project_id, const char *job_id, struct error *err)
+                    size_t n_headers, const char *project_id, const char *job_id,
+                    const char *after_id, struct error *err)
 {
     struct job_stream *s = calloc(1, sizeof *s);
     bool stopping;
@@ -313,6 +314,7 @@ bool event_feed_add(struct event_feed *f, struct http_exchange *x, const struct 
     s->news = true;
     snprintf(s->job_id, sizeof s->job_id, "%s", job_id);
     snprintf(s->project_id, sizeof s->project_id, "%s", project_id);
+    snprintf(s->last_id, sizeof s->last_id, "%s", after_id != NULL ? after_id : "");
     if (!streams_place(&f->streams, MAX_STREAMS, &stopping)) {
         free(s);
         return fail_code(err, ERR_LIMIT, "rate_limit_exceeded", "",

@@ -85,8 +85,3 @@ bool query_limit(struct api_call *c, size_t def, size_t most, size_t *out, struc
     *out = size_min(n, most);
     return true;
 }
-
-json_t *json_number_or_null(double x)
-{
-    return isfinite(x) ? json_real(x) : json_null();
-}

@@ -24,6 +24,4 @@ MUST_CHECK bool query_list(struct api_call *c, const char *name, size_t most, st
 /* limit of the query: 1 to most. */
 MUST_CHECK bool query_limit(struct api_call *c, size_t def, size_t most, size_t *out,
                             struct error *err);
-/* null for what is no number. */
-json_t *json_number_or_null(double x);
 #endif

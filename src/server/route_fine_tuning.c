@@ -308,10 +308,18 @@ static bool resume(struct api_call *c, struct error *err)
 static bool stream_events(struct api_call *c, const struct job_row *j, struct error *err)
 {
     struct http_pair headers[API_MAX_HEADERS + 1];
-    size_t n = api_headers(c, headers);
+    size_t n = api_headers(c, headers), n_events;
+    struct job_event *events;
+    struct store_page page;
+    bool more;
+
+    if (!api_page(c, 1, 1, true, &page, err) || /* after is an event of this job */
+        !events_list(c->store, j->id, &page, c->arena, &events, &n_events, &more, err))
+        return false;
 
     headers[n++] = (struct http_pair){STR("cache-control"), STR("no-cache")};
-    return event_feed_add(c->api->feed, c->x, headers, n, c->who.project_id, j->id, err);
+    return event_feed_add(c->api->feed, c->x, headers, n, c->who.project_id, j->id, page.after,
+                          err);
 }
 
 static bool list_events(struct api_call *c, struct error *err)

@@ -1,6 +1,7 @@
 /*
  * route_job_run.c - what a run measured and warned of, and its report.
  */
+#include "base/buf.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/size.h"
@@ -18,27 +19,52 @@
 
 #define MOST_COLUMNS 256 /* that one call may name */
 
-static json_t *column_json(const struct run_series *s, size_t column)
+static void put_column(struct buf *b, const struct run_series *s, size_t column)
 {
-    json_t *list = json_array();
+    json_write_string(b, str_of(s->column[column]), false);
+    for (size_t i = 0; i < s->n_rows; i++) {
+        const struct str cell = s->cell[i * s->n_columns + column];
 
-    for (size_t i = 0; i < s->n_rows; i++)
-        json_array_append_new(list, json_number_or_null(s->cell[i * s->n_columns + column]));
-    return list;
+        buf_text(b, i == 0 ? ":[" : ",");
+        buf_str(b, cell.len > 0 ? cell : STR("null"));
+    }
+    buf_text(b, s->n_rows == 0 ? ":[]" : "]");
 }
 
-static json_t *series_json(const struct run_series *s)
+/* By hand rather than through a tree: there are ten thousands of numbers. */
+static void put_series(struct buf *b, const struct run_series *s)
 {
-    json_t *steps = json_array(), *columns = json_object(), *names = json_array();
-
+    buf_text(b, "{\"object\":\"fine_tuning.job.metrics\",\"steps\":[");
     for (size_t i = 0; i < s->n_rows; i++)
-        json_array_append_new(steps, json_integer((json_int_t)s->step[i]));
-    for (size_t i = 0; i < s->n_columns; i++)
-        json_object_set_new(columns, s->column[i], column_json(s, i));
-    for (size_t i = 0; i < s->n_names; i++)
-        json_array_append_new(names, json_string(s->name[i]));
-    return json_pack("{s:s, s:o, s:o, s:o, s:b}", "object", "fine_tuning.job.metrics", "steps",
-                     steps, "columns", columns, "names", names, "has_more", (int)s->has_more);
+        buf_printf(b, "%s%.0f", i > 0 ? "," : "", s->step[i]);
+    buf_text(b, "],\"columns\":{");
+    for (size_t i = 0; i < s->n_columns; i++) {
+        buf_text(b, i > 0 ? "," : "");
+        put_column(b, s, i);
+    }
+    buf_text(b, "},\"names\":[");
+    for (size_t i = 0; i < s->n_names; i++) {
+        buf_text(b, i > 0 ? "," : "");
+        json_write_string(b, str_of(s->name[i]), false);
+    }
+    buf_printf(b, "],\"has_more\":%s}", s->has_more ? "true" : "false");
+}
+
+#define MOST_REPLY ((size_t)256 << 20)
+
+static bool reply_series(struct api_call *c, const struct run_series *s, struct error *err)
+{
+    struct http_pair headers[API_MAX_HEADERS];
+    const size_t n = api_headers(c, headers);
+    struct buf b;
+
+    buf_init(&b, MOST_REPLY);
+    put_series(&b, s);
+    const bool ok = buf_ok(&b, "the metrics of a run", err);
+    if (ok)
+        http_answer(c->x, 200, "application/json", buf_view(&b), headers, n);
+    buf_release(&b);
+    return ok;
 }
 
 static bool metrics(struct api_call *c, struct error *err)
@@ -54,7 +80,7 @@ static bool metrics(struct api_call *c, struct error *err)
         !query_limit(c, opt.n_wanted > 0 ? 10000 : 100, 100000, &opt.limit, err))
         return false;
     opt.wanted = wanted;
-    return run_series_read(run.dir, &opt, c->arena, &s, err) && api_reply(c, 200, series_json(&s));
+    return run_series_read(run.dir, &opt, c->arena, &s, err) && reply_series(c, &s, err);
 }
 
 /* ---- warnings ---- */
@@ -62,7 +88,7 @@ static bool metrics(struct api_call *c, struct error *err)
 /* Whether the line stands for this sample, too. */
 static bool line_has(void *ctx, struct rollout_ref ref, size_t sample)
 {
-    const struct rollout_index *ix = ctx;
+    struct rollout_index *ix = ctx;
     struct error ignored;
     json_t *samples = NULL, *one;
     struct buf line;

@@ -25,7 +25,7 @@
 #define PAGE_BYTES ((size_t)8 << 20) /* of lines; a page that is longer ends there */
 #define WAIT_MS 400                  /* that a call reads or searches, unless it says otherwise */
 #define MOST_WAIT_MS 5000
-#define SEARCHED_AT_ONCE ((size_t)256)
+#define SEARCHED_AT_ONCE ((size_t)2048)
 #define TRIES 3 /* a run may go back to a checkpoint while it is read */
 
 /* A call that has the index of its run. */
@@ -237,18 +237,6 @@ struct page {
     bool has_last, has_more;
 };
 
-static bool says(struct reading *r, struct str q)
-{
-    static const char *const keys[] = {"answer", "thinking", "details"};
-    struct rollout_member m;
-
-    for (size_t at = 0; rollout_scan_next(buf_view(&r->line), &at, &m);)
-        for (size_t i = 0; i < COUNT_OF(keys); i++)
-            if (str_is(m.key, keys[i]) && rollout_scan_says(m.value, q, &r->scratch))
-                return true;
-    return false;
-}
-
 /* refs in order, until the page is full or its time is over. */
 static bool take_refs(struct reading *r, struct str q, const struct rollout_ref *refs, size_t n,
                       struct page *p, struct error *err)
@@ -261,13 +249,12 @@ static bool take_refs(struct reading *r, struct str q, const struct rollout_ref 
             p->has_more = true;
             return true;
         }
-        if (!rollout_index_read(r->ix, refs[i], &r->line, err))
-            return false;
         p->last = refs[i];
         p->has_last = true;
-        if (q.len > 0 && !says(r, q))
+        if (q.len > 0 && !rollout_index_says(r->ix, refs[i], q, &r->scratch))
             continue;
-        if (!shown(r, refs[i], false, &one, err))
+        if (!rollout_index_read(r->ix, refs[i], &r->line, err) ||
+            !shown(r, refs[i], false, &one, err))
             return false;
         json_array_append_new(p->data, one);
         p->bytes += r->line.len;
@@ -381,8 +368,8 @@ static bool temperature_of(struct reading *r, size_t step, double *out, struct e
     *out = 1;
     if (!run_series_read(r->run.dir, &opt, r->c->arena, &s, err))
         return false;
-    if (s.n_rows == 1 && s.n_columns == 1 && s.cell[0] > 0) {
-        *out = s.cell[0];
+    if (s.n_rows == 1 && s.n_columns == 1 && run_series_number(s.cell[0]) > 0) {
+        *out = run_series_number(s.cell[0]);
         return true;
     }
     if (run_read_job(r->run.dir, &job, &ignored)) {

@@ -23,10 +23,29 @@ def line(step, item, sample, valid, rng, skill):
     return json.dumps(x, separators=(",", ":"))
 
 
+def figures(step, n_steps, rng, every):
+    skill, valid = 0.2 + 0.7 * step / n_steps + rng.uniform(-0.05, 0.05), step % every == 0
+    measured = lambda x: round(x, 5) if valid else ""
+    return {"step": step, "total_steps": n_steps, "epoch": 1, "train_mean_reward": round(skill, 5), "reward_std": 0.4, "samples": 100,
+            "full_valid_mean_reward": measured(skill), "full_valid_reward_ci95": measured(0.05),
+            "completion_tokens_mean": round(40 + rng.uniform(-3, 3), 3), "reasoning_tokens_mean": round(20 + 10 * step / n_steps, 3),
+            "valid_completion_tokens_mean": measured(40), "entropy": round(1.4 - skill, 5), "kl": round(rng.uniform(0.002, 0.02), 5),
+            "truncated_share": round(0.05 * rng.random(), 4), "loss": round(rng.uniform(-0.02, 0.02), 5),
+            "tokens_per_second": round(900 + rng.uniform(-50, 50), 1), "seconds_left": (n_steps - step) * 4,
+            "scores/graders/organ/train_reward_mean": round(skill, 5), "scores/graders/organ/valid_reward_mean": measured(skill),
+            "scores/graders/form/train_reward_mean": round(min(1, skill + 0.2), 5), "scores/graders/form/valid_reward_mean": "",
+            "scores/shadow_graders/shade/train_reward_mean": round(0.5 + 0.1 * rng.random(), 5),
+            "errors/graders/organ/train_other_error_count": int(rng.random() < 0.1),
+            "timing/step/sampling": round(rng.uniform(1, 2), 3), "timing/step/grading_wait": 0.05,
+            "timing/step/training": round(rng.uniform(2, 3), 3), "timing/step/eval": measured(3.0), "timing/step/full_iteration": 5,
+            "timing/graders/organ/train_execution_latency_mean": round(rng.uniform(0.001, 0.002), 5)}
+
+
+FIGURES = tuple(figures(0, 1, random.Random(0), 1))
+
+
 def names(n_extra):
-    return ["step", "epoch", "train_mean_reward", "reward_std", "full_valid_mean_reward", "valid_ci95", "entropy", "kl",
-            "train_reasoning_tokens_mean", "truncated_share", "tokens_per_second", "seconds_left"] + \
-        ["extra/%d" % i for i in range(n_extra)]
+    return list(FIGURES) + ["extra/%d" % i for i in range(n_extra)]
 
 
 def write(folder, n_steps=2000, n_rollouts=200000, n_items=500, n_valid=20, every=100):
@@ -43,8 +62,7 @@ def write(folder, n_steps=2000, n_rollouts=200000, n_items=500, n_valid=20, ever
                 with open(os.path.join(folder, "rollouts", "step-%d.jsonl" % step), "w") as f:
                     for g in range(per_step // size):
                         f.write("".join(line(step, (step * 7 + g) % n_items, s, False, rng, skill) + "\n" for s in range(size)))
-                row = [step, 1, skill, 0.4, skill if step % every == 0 else "", 0.05 if step % every == 0 else "", 1.2, 0.01,
-                       20, 0.05, 900, n_steps - step] + [round(rng.random(), 6) for _ in range(120)]
+                row = list(figures(step, n_steps, rng, every).values()) + [round(rng.random(), 6) for _ in range(120)]
                 csv.write(",".join(map(str, row)) + "\n")
             if step % every == 0:
                 with open(os.path.join(folder, "rollouts", "valid-%d.jsonl" % step), "w") as f:

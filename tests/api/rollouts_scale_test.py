@@ -11,7 +11,7 @@ from server import CLOSE, ApiTest, jsonl, rows
 ROLLOUTS = int(os.environ.get("HONE_ROLLOUTS", "2000"))
 LONG = ROLLOUTS >= 200000
 MOST_MS = 50 if LONG else 2000  # a short form shows that the calls work, wherever it runs
-COLUMNS = "train_mean_reward,full_valid_mean_reward,valid_ci95,reward_std,entropy,kl,truncated_share,tokens_per_second"
+COLUMNS = "train_mean_reward,full_valid_mean_reward,full_valid_reward_ci95,reward_std,entropy,kl,truncated_share,tokens_per_second"
 
 
 class Scale(ApiTest):

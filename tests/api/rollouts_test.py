@@ -239,6 +239,14 @@ class Rollouts(ApiTest):
                                                "rollout_id": x["id"], "told": "reward 0.50, shade 0.00",
                                                "text": "so\\\\n \\\"it\\\" is"}])
 
+    def test_a_stream_of_events_begins_behind_one(self):
+        events = list(self.client.fine_tuning.jobs.list_events(self.job.id, limit=100))[::-1]
+        status, _, body = self.server.raw("GET", "/v1/fine_tuning/jobs/%s/events?stream=true&after=%s" % (self.job.id, events[4].id))
+        self.assertEqual(status, 200)
+        told = [json.loads(line[6:])["id"] for line in body.decode().splitlines() if line.startswith("data: {")]
+        self.assertEqual(told, [e.id for e in events[5:]])
+        self.get("events", 404, stream="true", after="ftevent-none")
+
     def test_the_report_is_a_page_that_may_do_nothing_here(self):
         status, headers, body = self.server.raw("GET", "/v1/fine_tuning/jobs/%s/report" % self.job.id)
         self.assertEqual(status, 200)

@@ -86,6 +86,8 @@ static void look_at_tables(const char *dir, struct arena *a)
 
     must(run_series_read(dir, &opt, a, &s, &err), &err);
     check(s.n_columns == s.n_names);
+    for (size_t i = 0; i < s.n_rows * s.n_columns; i++)
+        check(s.cell[i].len <= 64);
     must(run_warnings_read(dir, a, &w, &n, &err), &err);
     for (size_t i = 0; i < n; i++)
         check(w[i].n_examples <= RUN_WARNING_EXAMPLES && w[i].n > 0);

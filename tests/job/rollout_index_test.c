@@ -143,7 +143,6 @@ static void every_line_is_there_once_and_leads_to_itself(void **state)
         assert_true(rollout_scan_find(buf_view(&line), "prompt").ptr != NULL);
     }
     assert_int_equal(n_answers, 8 * 3 * 8 + 3 * 5);
-    assert_int_equal(rollout_index_size(ix).n_answers, n_answers);
     static const char *const none[] = {"",          "step-1",    "step-1-",           "step-1-99",
                                        "step-01-0", "step-1-0x", "valid-1-0",         "step-1-00",
                                        "step--1-0", "../job",    "step-4294967296-0", "step-1-0-0"};

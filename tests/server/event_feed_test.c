@@ -31,7 +31,8 @@ static void handle(void *ctx, struct http_exchange *x)
     struct rig *r = ctx;
     struct error err = {0};
 
-    if (!event_feed_add(r->feed, x, NULL, 0, r->t->project, r->job[x->path.ptr[1] == '1'], &err))
+    if (!event_feed_add(r->feed, x, NULL, 0, r->t->project, r->job[x->path.ptr[1] == '1'], NULL,
+                        &err))
         http_answer(x, 429, "text/plain", str_of(err.message), NULL, 0);
 }
 
