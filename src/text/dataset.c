@@ -21,64 +21,91 @@ static bool is_blank(struct str s)
     return true;
 }
 
-static bool each_line(const char *path, struct str text, const struct file_map *map,
-                      dataset_line_fn *fn, void *ctx, struct error *err)
+/* A file that is open, and the line that comes next. */
+struct lines {
+    struct file_map map;
+    const char *name; /* in messages */
+    struct str text;
+    size_t at, line, forget_at;
+};
+
+static bool lines_open(const char *path, const char *name, struct lines *out, struct error *err)
 {
-    char what[4096 + 64]; /* a path that could be opened is no longer */
-    size_t forget_at = FORGET_BYTES;
+    struct lines l = {.name = name, .forget_at = FORGET_BYTES};
+    bool ok = true;
 
-    for (size_t at = 0, line = 1; at < text.len; line++) {
-        const char *end = memchr(text.ptr + at, '\n', text.len - at);
-        const struct str s = {text.ptr + at,
-                              end == NULL ? text.len - at : (size_t)(end - text.ptr) - at};
-        json_t *value = NULL;
-        bool ok;
+    if (!file_map_open(path, &l.map, err))
+        return false;
+    l.text = (struct str){(const char *)l.map.ptr, l.map.len};
+    if (l.map.len > LIMIT_DATA_BYTES)
+        ok = fail(err, ERR_LIMIT, "%s: %zu bytes are more than the %zu allowed", name, l.map.len,
+                  LIMIT_DATA_BYTES);
+    else if (str_starts(l.text, STR("\xFF\xFE")) || str_starts(l.text, STR("\xFE\xFF")))
+        ok = fail(err, ERR_INVALID, "%s: the file is UTF-16, UTF-8 was expected", name);
+    else if (str_starts(l.text, STR("\xEF\xBB\xBF")))
+        l.text = str_from(l.text, 3);
+    if (ok)
+        *out = l;
+    else
+        file_map_close(&l.map);
+    return ok;
+}
 
-        at += s.len + 1;
-        if (is_blank(s))
-            continue;
-        snprintf(what, sizeof what, "%s, line %zu", path, line);
-        if (s.len > LIMIT_LINE_BYTES)
-            return fail(err, ERR_LIMIT, "%s: %zu bytes are more than the %zu allowed in a line",
-                        what, s.len, LIMIT_LINE_BYTES);
-        if (json_has_more(s, LIMIT_JSON_VALUES))
-            return fail(err, ERR_LIMIT, "%s: more than the %zu values allowed in a line", what,
-                        LIMIT_JSON_VALUES);
-        if (!json_parse(s, what, &value, err))
-            return false;
-        ok = fn(ctx, value, what, line, err);
-        json_decref(value);
-        if (!ok)
-            return false;
-        if (at >= forget_at) {
-            file_map_forget(map);
-            forget_at = at + FORGET_BYTES;
+/* The next line that is not blank, its number in l->line; false: there is none. */
+static bool lines_next(struct lines *l, struct str *out)
+{
+    while (l->at < l->text.len) {
+        const char *begin = l->text.ptr + l->at, *end = memchr(begin, '\n', l->text.len - l->at);
+        const struct str s = {begin, end == NULL ? l->text.len - l->at : (size_t)(end - begin)};
+
+        if (l->at >= l->forget_at) {
+            file_map_forget(&l->map);
+            l->forget_at = l->at + FORGET_BYTES;
+        }
+        l->at += s.len + 1;
+        l->line++;
+        if (!is_blank(s)) {
+            *out = s;
+            return true;
         }
     }
-    return true;
+    return false;
+}
+
+/* A path that could be opened is no longer. */
+#define WHAT_BYTES (4096 + 64)
+
+static bool line_parse(const struct lines *l, struct str s, char what[WHAT_BYTES], json_t **out,
+                       struct error *err)
+{
+    snprintf(what, WHAT_BYTES, "%s, line %zu", l->name, l->line);
+    if (s.len > LIMIT_LINE_BYTES)
+        return fail(err, ERR_LIMIT, "%s: %zu bytes are more than the %zu allowed in a line", what,
+                    s.len, LIMIT_LINE_BYTES);
+    if (json_has_more(s, LIMIT_JSON_VALUES))
+        return fail(err, ERR_LIMIT, "%s: more than the %zu values allowed in a line", what,
+                    LIMIT_JSON_VALUES);
+    return json_parse(s, what, out, err);
 }
 
 static bool each_row(const char *path, dataset_line_fn *fn, void *ctx, size_t *size_bytes,
                      struct error *err)
 {
-    struct file_map map = {0};
-    bool ok;
+    char what[WHAT_BYTES];
+    struct lines l;
+    struct str s;
+    bool ok = true;
 
-    if (!file_map_open(path, &map, err))
+    if (!lines_open(path, path, &l, err))
         return false;
-    struct str text = {(const char *)map.ptr, map.len};
-    *size_bytes = map.len;
-    if (map.len > LIMIT_DATA_BYTES) {
-        ok = fail(err, ERR_LIMIT, "%s: %zu bytes are more than the %zu allowed", path, map.len,
-                  LIMIT_DATA_BYTES);
-    } else if (str_starts(text, STR("\xFF\xFE")) || str_starts(text, STR("\xFE\xFF"))) {
-        ok = fail(err, ERR_INVALID, "%s: the file is UTF-16, UTF-8 was expected", path);
-    } else {
-        if (str_starts(text, STR("\xEF\xBB\xBF")))
-            text = str_from(text, 3);
-        ok = each_line(path, text, &map, fn, ctx, err);
+    *size_bytes = l.map.len;
+    while (ok && lines_next(&l, &s)) {
+        json_t *value = NULL;
+
+        ok = line_parse(&l, s, what, &value, err) && fn(ctx, value, what, l.line, err);
+        json_decref(value);
     }
-    file_map_close(&map);
+    file_map_close(&l.map);
     return ok;
 }
 
@@ -146,4 +173,50 @@ void dataset_close(struct dataset *d)
     free(d->rows);
     free(d->path);
     *d = (struct dataset){0};
+}
+
+bool dataset_look(const char *path, const char *name, enum dataset_format format,
+                  dataset_look_fn *fn, void *ctx, struct error *err)
+{
+    char what[WHAT_BYTES];
+    struct lines l;
+    struct str s;
+    bool more = true;
+
+    if (!lines_open(path, name, &l, err))
+        return false;
+    while (more && lines_next(&l, &s)) {
+        struct error why = {0};
+        struct dataset_row row = {.line = l.line};
+        struct dataset_line line = {.text = s, .line = l.line, .why = &why};
+
+        if (line_parse(&l, s, what, &row.item, &why) &&
+            dataset_check_row(row.item, format, what, &row, &why))
+            line.row = &row;
+        more = fn(ctx, &line);
+        json_decref(row.item);
+    }
+    file_map_close(&l.map);
+    return true;
+}
+
+static bool guess_line(void *ctx, const struct dataset_line *line)
+{
+    json_t *value = NULL;
+    struct error ignored;
+
+    if (line->text.len <= LIMIT_LINE_BYTES && !json_has_more(line->text, LIMIT_JSON_VALUES) &&
+        json_parse(line->text, "a row", &value, &ignored))
+        (void)!dataset_recognize(value, ctx);
+    json_decref(value);
+    return false;
+}
+
+enum dataset_format dataset_guess(const char *path)
+{
+    enum dataset_format format = DATASET_PROMPTS;
+    struct error ignored;
+
+    (void)!dataset_look(path, path, format, guess_line, &format, &ignored);
+    return format;
 }

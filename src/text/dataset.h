@@ -59,6 +59,25 @@ MUST_CHECK bool dataset_takes(const json_t *item, enum dataset_format format, co
                               struct error *err);
 void dataset_close(struct dataset *d); /* all zeros is fine */
 
+const char *dataset_method(enum dataset_format format); /* "reinforcement", "supervised", "dpo" */
+
+/*
+ * Shows fn every line that is not blank, good or bad, without keeping any: row as it would be trained on (row->item is lent and in
+ * the present form), or NULL and in why what dataset_open_as would fail with, were it the first bad line. fn returns false to
+ * end it. name stands in messages for path. Fails where the file as a whole cannot be read. A limit of rows is not looked at.
+ */
+struct dataset_line {
+    struct str text; /* as it stands, without its end; any bytes */
+    size_t line;
+    const struct dataset_row *row;
+    const struct error *why;
+};
+typedef bool dataset_look_fn(void *ctx, const struct dataset_line *line);
+MUST_CHECK bool dataset_look(const char *path, const char *name, enum dataset_format format,
+                             dataset_look_fn *fn, void *ctx, struct error *err);
+/* Whose format the first line has, by its keys; DATASET_PROMPTS where it does not tell. */
+enum dataset_format dataset_guess(const char *path);
+
 /*
  * Any JSONL file line by line: fn returns false (with err) to stop. what is "path, line N", line is N: 1 for the first,
  * blank ones counted. value is lent: json_incref keeps it. The file is mapped, and read once.

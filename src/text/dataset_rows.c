@@ -10,6 +10,11 @@ static const char *const methods[] = {[DATASET_PROMPTS] = "reinforcement",
                                       [DATASET_SUPERVISED] = "supervised",
                                       [DATASET_PREFERENCE] = "dpo"};
 
+const char *dataset_method(enum dataset_format format)
+{
+    return methods[format];
+}
+
 static bool is_role(struct str s, enum dataset_format format)
 {
     static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
@@ -167,6 +172,13 @@ static bool recognize(const json_t *item, enum dataset_format *format, const cha
         return false;
     }
     return true;
+}
+
+bool dataset_recognize(const json_t *item, enum dataset_format *out)
+{
+    const char *sign;
+
+    return recognize(item, out, &sign);
 }
 
 static bool check_format(const json_t *item, enum dataset_format wanted, const char *what,

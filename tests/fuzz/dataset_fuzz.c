@@ -13,6 +13,39 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+struct looked {
+    size_t n_good, n_bad;
+    char first[512];
+};
+
+static bool look(void *ctx, const struct dataset_line *line)
+{
+    struct looked *k = ctx;
+
+    check((line->row == NULL) == (line->why->kind != ERR_NONE));
+    if (line->row != NULL)
+        check(json_is_object(line->row->item) && line->row->line == line->line);
+    else if (k->n_bad++ == 0)
+        snprintf(k->first, sizeof k->first, "%s", line->why->message);
+    k->n_good += line->row != NULL;
+    return true;
+}
+
+/* What is looked at is what would be opened. */
+static void look_at(const char *path, const struct dataset *d, const struct error *why)
+{
+    struct looked k = {0};
+    struct error err = {0};
+
+    (void)dataset_guess(path);
+    if (!dataset_look(path, path, DATASET_PROMPTS, look, &k, &err))
+        check(strcmp(err.message, why->message) == 0);
+    else if (d->n_rows > 0)
+        check(k.n_bad == 0 && k.n_good == d->n_rows);
+    else
+        check(k.n_bad + k.n_good == 0 || strcmp(k.first, why->message) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const int fd = memfd_create("dataset", 0);
@@ -35,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         check(err.kind != ERR_NONE && err.message[0] != '\0' && d.rows == NULL);
     }
+    look_at(path, &d, &err);
     dataset_close(&d);
     close(fd);
     return 0;

@@ -3,6 +3,7 @@
  */
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/size.h"
 #include "support/support.h"
 #include "text/dataset.h"
 
@@ -418,6 +419,91 @@ static void many_rows_are_read(void **state)
     buf_release(&b);
 }
 
+struct looked {
+    size_t n_good, n_bad, last_line, most;
+    char said[16][512];
+};
+
+static bool look(void *ctx, const struct dataset_line *line)
+{
+    struct looked *k = ctx;
+
+    assert_true(line->line > k->last_line);
+    k->last_line = line->line;
+    if (line->row != NULL)
+        k->n_good++;
+    else
+        snprintf(k->said[k->n_bad++], sizeof k->said[0], "%s", line->why->message);
+    return k->n_good + k->n_bad < k->most;
+}
+
+static void every_line_is_looked_at_and_each_mistake_is_what_opening_says(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const bad[] = {"{\"messages\":[]}", "{no", "[]",
+                                      "{\"messages\":[{\"role\":\"user\"}]}"};
+    struct looked k = {.most = 100};
+    struct dataset d = {0};
+    struct error err;
+    struct arena a = {0};
+    const char *all = ROW(USER("\"hi\""));
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        all = arena_printf(&a, "%s\n%s\n", all, bad[i]);
+    put(f, str_of(arena_printf(&a, "%s" ROW(USER("\"last\"")), all)));
+    ASSERT_OK(dataset_look(f->path, "file-x", DATASET_PROMPTS, look, &k, &err));
+    assert_int_equal(k.n_good, 2);
+    assert_int_equal(k.n_bad, COUNT_OF(bad));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        const char *blank =
+            arena_printf(&a, "%.*s%s\n", (int)(2 * i + 2), "\n\n\n\n\n\n\n\n\n\n", bad[i]);
+
+        put(f, str_of(blank)); /* at the line where it was */
+        assert_false(dataset_open(f->path, &d, &err));
+        const size_t len = strlen(f->path);
+        assert_memory_equal(err.message, f->path, len);
+        assert_string_equal(strchr(k.said[i], ',') != NULL ? k.said[i] : "",
+                            arena_printf(&a, "file-x%s", err.message + len));
+    }
+    arena_release(&a);
+}
+
+static void a_look_ends_when_enough_was_seen(void **state)
+{
+    const struct fixture *f = *state;
+    struct looked k = {.most = 1};
+    struct error err;
+
+    put(f, STR(ROW(USER("\"a\"")) ROW(USER("\"b\""))));
+    ASSERT_OK(dataset_look(f->path, "x", DATASET_PROMPTS, look, &k, &err));
+    assert_int_equal(k.n_good, 1);
+    put(f, STR("\xFF\xFE"));
+    assert_false(dataset_look(f->path, "x", DATASET_PROMPTS, look, &k, &err));
+    assert_string_equal(err.message, "x: the file is UTF-16, UTF-8 was expected");
+}
+
+static void the_first_line_tells_the_method(void **state)
+{
+    const struct fixture *f = *state;
+    static const struct {
+        const char *text;
+        enum dataset_format format;
+    } of[] = {
+        {ROW(USER("\"a\"")), DATASET_PROMPTS},
+        {ROW(USER("\"a\"") ",{\"role\":\"assistant\",\"content\":\"b\"}"), DATASET_SUPERVISED},
+        {"{\"prompt\":\"a\",\"completion\":\"b\"}", DATASET_SUPERVISED},
+        {"\n{\"preferred_output\":[]}", DATASET_PREFERENCE},
+        {"{", DATASET_PROMPTS},
+        {"7\n", DATASET_PROMPTS},
+        {"", DATASET_PROMPTS}};
+
+    for (size_t i = 0; i < COUNT_OF(of); i++) {
+        put(f, str_of(of[i].text));
+        assert_int_equal(dataset_guess(f->path), of[i].format);
+    }
+    assert_string_equal(dataset_method(DATASET_PREFERENCE), "dpo");
+}
+
 static void one_row_is_checked_and_left_as_it_was(void **state)
 {
     struct error err;
@@ -455,6 +541,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(any_jsonl_file_can_be_read_and_left_early, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(many_rows_are_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            every_line_is_looked_at_and_each_mistake_is_what_opening_says, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_look_ends_when_enough_was_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_first_line_tells_the_method, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
