@@ -2,44 +2,12 @@
  * cmd_check.c - can this job learn, and what will it cost? Asked before an hour is spent.
  */
 #include "base/size.h"
+#include "cli/check_json.h"
 #include "cli/commands.h"
 #include "cli/job_file.h"
 #include "cli/output.h"
 
 #include <math.h>
-
-static json_t *with_plan(json_t *o, const struct memory_plan *p)
-{
-    json_object_set_new(o, "memory_plan", memory_plan_json(p));
-    return o;
-}
-
-static json_t *as_json(const struct check_report *r, const struct grader *g)
-{
-    json_t *shadows = json_array();
-
-    for (size_t i = 0; i < grader_count(g); i++)
-        if (grader_is_shadow(g, i))
-            json_array_append_new(
-                shadows,
-                json_pack("{s:s, s:s, s:o, s:f}", "name", grader_name(g, i), "type",
-                          grader_type(g, i), "reward_mean",
-                          isfinite(r->shadow_mean[i]) ? json_real(r->shadow_mean[i]) : json_null(),
-                          "error_share", r->shadow_failed[i]));
-    return json_pack(
-        "{s:b, s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o}",
-        "can_learn", r->can_learn, "verdict", r->verdict, "rows_train", (json_int_t)r->n_rows_train,
-        "rows_valid", (json_int_t)r->n_rows_valid, "rows_checked", (json_int_t)r->n_rows_checked,
-        "samples", (json_int_t)r->n_samples, "max_tokens", (json_int_t)r->max_tokens, "reward_mean",
-        r->reward_mean, "any_reward", r->any_reward, "pass_at_k", r->pass_at_k, "flat_share",
-        r->flat_share, "flat_share_low", r->flat_share_low, "flat_share_high", r->flat_share_high,
-        "best_mean", r->best_mean, "best_low", r->best_low, "best_high", r->best_high,
-        "truncated_share", r->truncated_share, "reward_distinct", r->reward_distinct,
-        "grader_error_share", r->grader_error_share, "better_share", r->better_share, "tokens_mean",
-        r->tokens_mean, "better_a_step", r->better_a_step, "seconds_per_step", r->seconds_per_step,
-        "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes, "shadow_graders",
-        shadows);
-}
 
 static bool tell_shadows(const struct check_report *r, const struct grader *g, struct error *err)
 {
@@ -113,32 +81,20 @@ static bool tell(const struct check_report *r, struct error *err)
     return ok;
 }
 
-static json_t *fit_as_json(const struct fit_report *r)
-{
-    return json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f}", "method",
-        train_method_name(r->method), "rows_train", (json_int_t)r->n_rows_train, "rows_valid",
-        (json_int_t)r->n_rows_valid, "tokens", (json_int_t)r->tokens, "learned_tokens",
-        (json_int_t)r->learned, "longest_row_tokens", (json_int_t)r->longest, "longest_row_line",
-        (json_int_t)r->longest_line, "batch_size", (json_int_t)r->batch_size, "n_epochs",
-        (json_int_t)r->n_epochs, "steps", (json_int_t)r->steps, "first_loss", r->first.loss,
-        "first_mean_token_accuracy", r->first.token_accuracy, "seconds_per_step",
-        r->seconds_per_step, "seconds_total", r->seconds_total, "memory_bytes", r->memory_bytes);
-}
-
 static bool tell_fit(const struct fit_report *r, struct error *err)
 {
+    char words[80];
     struct cost cost = cost_of(r->seconds_per_step, r->seconds_total, &r->plan);
     const bool ok = out_printf(
         err,
-        "Every row can be learned by method %s.\n\n"
+        "%s\n\n"
         "  rows        %zu to train on, %zu to validate on\n"
         "  tokens      %zu, of which %zu are learned; the longest row has %zu (line %zu)\n"
         "  steps       %zu in %zu epochs, %zu rows each\n"
         "  first batch loss %.4f, right tokens %.1f %%\n"
         "  time        %s a step, %s in all\n"
         "  memory      %s\n",
-        train_method_name(r->method), r->n_rows_train, r->n_rows_valid, r->tokens, r->learned,
+        check_fit_verdict(r, words), r->n_rows_train, r->n_rows_valid, r->tokens, r->learned,
         r->longest, r->longest_line, r->steps, r->n_epochs, r->batch_size, r->first.loss,
         100 * r->first.token_accuracy, cost.step.ptr, cost.total.ptr, cost.memory.ptr);
     cost_release(&cost);
@@ -152,7 +108,7 @@ static bool check_fit(struct cli *c, const struct job_parts *parts, struct error
 
     in.run_dir = "";
     return fit_check(&in, &r, err) &&
-           (c->json ? out_json_new(with_plan(fit_as_json(&r), &r.plan), err) : tell_fit(&r, err));
+           (c->json ? out_json_new(check_fit_json(&r), err) : tell_fit(&r, err));
 }
 
 static void on_tick(void *ctx, const char *phase, size_t done, size_t total)
@@ -183,10 +139,8 @@ static bool run(struct cli *c, struct error *err)
         ok = reinforce_check(&in, &report, err);
         meter_end(&meter);
     }
-    ok =
-        ok &&
-        (c->json ? out_json_new(with_plan(as_json(&report, parts.grader.grader), &report.plan), err)
-                 : tell(&report, err) && tell_shadows(&report, parts.grader.grader, err));
+    ok = ok && (c->json ? out_json_new(check_json(&report, parts.grader.grader), err)
+                        : tell(&report, err) && tell_shadows(&report, parts.grader.grader, err));
     job_parts_close(&parts);
     if (ok && !report.can_learn) {
         c->quiet_failure = true; /* the verdict says it */

@@ -3,155 +3,31 @@
  */
 #include "cli/work_job.h"
 #include "base/file.h"
+#include "cli/row_job.h"
 #include "cli/run_job.h"
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
 #include "job/job_record.h"
-#include "server/job_request.h"
-#include "store/files.h"
-#include "train/checkpoint.h"
-#include "train/memory_need.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #define PAUSED "The job was paused on request"
 
-/* One job under way: the command's own settings with the job's stop flag. */
+/* One job under way. */
 struct doing {
     struct work *work;
-    struct cli cli;
-    struct project_models requester;
-    struct job_parts parts;
+    struct row_job row;
     struct run_job run;
     struct job_record record;
     struct valid_evals evals;
-    size_t longest; /* prompt of reinforcement, in tokens */
 };
-
-/* ---- from the row ---- */
 
 static const char *in_home(struct doing *d, const char *folder, const char *name)
 {
     struct arena *a = d->work->arena;
 
     return file_join(a, file_join(a, store_home(d->work->store), folder), name);
-}
-
-static bool find_file(struct doing *d, const char *id, const char *param, const char **path,
-                      struct error *err)
-{
-    struct stored_file f;
-
-    *path = NULL;
-    if (id == NULL)
-        return true;
-    if (!files_get(d->work->store, d->work->job.project_id, str_of(id), d->work->arena, &f, err))
-        return fail_param(err, ERR_NOT_FOUND, param, "the file %s is gone: upload it again", id);
-    *path = files_path(d->work->store, f.id, d->work->arena);
-    return true;
-}
-
-static bool read_row(struct doing *d, struct job_file *out, struct error *err)
-{
-    const struct job_row *job = &d->work->job;
-    struct job_file j = {0};
-
-    if (!find_file(d, job->training_file, "training_file", &j.train, err) ||
-        !find_file(d, job->validation_file, "validation_file", &j.valid, err) ||
-        !project_model_find(&d->requester, str_of(job->model), d->work->arena, &j.model, err) ||
-        !json_parse(str_of(job->body), job->id, &j.body, err))
-        return false;
-    if (!option_on(d->cli.options, OPT_ALLOW_REQUEST_ADDRESSES) && !job_stays_here(j.body, err)) {
-        json_decref(j.body);
-        return fail_while(err, "reading the job by this worker's options");
-    }
-    j.no_tools = !option_on(d->cli.options, OPT_ALLOW_REQUEST_ADDRESSES);
-    j.file = job->id;
-    j.model.name = job->model;
-    json_object_set_new(j.body, "seed", json_integer(job->seed));
-    *out = j;
-    return true;
-}
-
-/* Messages name the file as its owner knows it: by the id that was uploaded, not by where we keep it. */
-static void name_files(const struct doing *d, const struct job_file *j, struct error *err)
-{
-    const struct {
-        const char *path, *id, *param;
-    } files[] = {{j->train, d->work->job.training_file, "training_file"},
-                 {j->valid, d->work->job.validation_file, "validation_file"}};
-    char text[sizeof err->message];
-
-    for (size_t i = 0; i < 2; i++) {
-        const char *at = files[i].path != NULL ? strstr(err->message, files[i].path) : NULL;
-
-        if (at == NULL)
-            continue;
-        snprintf(text, sizeof text, "%.*s%s%s", (int)(at - err->message), err->message, files[i].id,
-                 at + strlen(files[i].path));
-        memcpy(err->message, text, sizeof text);
-        snprintf(err->param, sizeof err->param, "%s", files[i].param);
-    }
-}
-
-/* ---- its memory ---- */
-
-/* ERR_NO_MEMORY where no machine that is there lets a job have so much. model_bytes 0: not known. */
-static bool fits(struct doing *d, double need, double model_bytes, struct error *err)
-{
-    const struct work *w = d->work;
-    enum train_method method = d->parts.method;
-    json_t *body = NULL;
-    int64_t most;
-
-    if (!workers_most_bytes(w->store, w->machine, w->machine_bytes, &most, err))
-        return false;
-    if (d->parts.model == NULL) { /* nothing is open yet */
-        if (!json_parse(str_of(w->job.body), w->job.id, &body, err))
-            return false;
-        const bool ok = recipe_method(body, &method, err);
-
-        json_decref(body);
-        if (!ok)
-            return false;
-    }
-    return memory_need_fits(method, need, model_bytes, (double)most, err);
-}
-
-/* What was opened: a file may be larger than what is taken of it, though not twice as large; that is not even opened. */
-static bool model_fits(struct doing *d, const struct job_file *job, struct error *err)
-{
-    const double bytes = (double)model_store_bytes(job->model.path, d->work->arena) / 2;
-
-    return fits(d, bytes, bytes, err);
-}
-
-static bool parts_fit(struct doing *d, int64_t *need, struct error *err)
-{
-    const struct job_parts *p = &d->parts;
-    const struct memory_need n = memory_need_of(p->model, p->start, &p->recipe, d->longest);
-
-    *need = (int64_t)memory_need_sum(&n);
-    return fits(d, memory_need_sum(&n), n.model, err);
-}
-
-static bool open_parts(struct doing *d, struct error *err)
-{
-    struct job_file job = {0}, names;
-
-    if (!read_row(d, &job, err))
-        return false;
-    if (!model_fits(d, &job, err)) {
-        job_file_release(&job);
-        return false;
-    }
-    names = job; /* its paths live in the arena */
-    if (job_parts_open_job(&d->cli, &job, &d->parts, err) &&
-        job_parts_check(&d->parts, &d->longest, err))
-        return true;
-    name_files(d, &names, err);
-    return false;
 }
 
 /* ---- states ---- */
@@ -192,7 +68,7 @@ static bool validate(struct doing *d, struct error *err)
         return false;
     int64_t need;
 
-    if (!open_parts(d, err) || !parts_fit(d, &need, err))
+    if (!row_job_open(&d->row, &need, err))
         return end_badly(d, err);
     return job_validated(w, need, err);
 }
@@ -262,8 +138,8 @@ static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tok
     struct reinforce_result result;
     struct fit_result fitted;
 
-    if (d->parts.method == METHOD_REINFORCEMENT) {
-        struct reinforce_inputs in = job_parts_inputs(&d->parts, &d->cli);
+    if (d->row.parts.method == METHOD_REINFORCEMENT) {
+        struct reinforce_inputs in = job_parts_inputs(&d->row.parts, &d->row.cli);
 
         in.run_dir = d->run.dir;
         in.resume = d->run.resume;
@@ -273,7 +149,7 @@ static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tok
         *tokens = (int64_t)result.trained_tokens;
         return true;
     }
-    struct fit_inputs in = job_parts_fit_inputs(&d->parts, &d->cli);
+    struct fit_inputs in = job_parts_fit_inputs(&d->row.parts, &d->row.cli);
     in.run_dir = d->run.dir;
     in.resume = d->run.resume;
     in.sink = sink;
@@ -285,14 +161,14 @@ static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tok
 
 static bool train(struct doing *d, struct error *err)
 {
-    const char *valid = d->parts.job.valid;
+    const char *valid = d->row.parts.job.valid;
     struct tee tee = {.sinks = {run_folder_sink(d->run.folder)}, .n = 1};
     const struct progress_sink sink = tee_sink(&tee);
     int64_t tokens;
 
     valid_evals_init(&d->evals, d->run.dir, valid != NULL ? d->work->job.validation_file : "",
-                     d->parts.valid.n_rows, d->work->arena);
-    if (d->parts.method == METHOD_REINFORCEMENT)
+                     d->row.parts.valid.n_rows, d->work->arena);
+    if (d->row.parts.method == METHOD_REINFORCEMENT)
         tee.sinks[tee.n++] = valid_evals_sink(&d->evals);
     if (!loop(d, &sink, &tokens, err) || !run_folder_end(d->run.folder, err))
         return end_early(d, err);
@@ -308,12 +184,12 @@ static bool run(struct doing *d, struct error *err)
     if (!job_started(w, err))
         return false;
     /* checked by another worker, maybe, who had more; or never, where it was paused before that */
-    if (!fits(d, (double)w->job.memory_bytes, 0, err) || !open_parts(d, err) ||
-        !parts_fit(d, &need, err))
+    if (!row_job_fits(&d->row, (double)w->job.memory_bytes, 0, err) ||
+        !row_job_open(&d->row, &need, err))
         return end_unbegun(d, err);
     d->record.run_dir = in_home(d, "runs", w->job.run_dir);
-    d->run = (struct run_job){.c = &d->cli,
-                              .parts = &d->parts,
+    d->run = (struct run_job){.c = &d->row.cli,
+                              .parts = &d->row.parts,
                               .dir = d->record.run_dir,
                               .id = w->job.id,
                               .model_name = w->job.fine_tuned_model,
@@ -326,19 +202,21 @@ static bool run(struct doing *d, struct error *err)
 
 bool work_job(void *ctx, struct work *w, struct error *err)
 {
-    struct doing d = {.work = w, .cli = *(const struct cli *)ctx, .record.work = w};
+    struct doing d = {.work = w,
+                      .record.work = w,
+                      .row = {.store = w->store,
+                              .row = &w->job,
+                              .machine = w->machine,
+                              .machine_bytes = w->machine_bytes,
+                              .arena = w->arena}};
 
-    d.cli.arena = w->arena;
-    d.cli.stop = &w->stop;
-    d.requester = (struct project_models){
-        .store = w->store, .home = d.cli.home, .project_id = w->job.project_id};
-    d.cli.requester = &d.requester;
+    row_job_init(&d.row, ctx, &w->stop);
     const bool ok = strcmp(w->job.status, "validating_files") == 0 ? validate(&d, err)
                     : strcmp(w->job.status, "pausing") == 0        ? /* whose worker died over it */
                         pause_job(&d, PAUSED, err)
                                                             : run(&d, err);
     run_job_close(&d.run);
     job_record_release(&d.record);
-    job_parts_close(&d.parts);
+    row_job_close(&d.row);
     return ok;
 }
