@@ -96,6 +96,7 @@ static bool open_workers(struct cli *c, struct serving *s, struct error *err)
     struct worker_pool_options wo = {.store = s->store,
                                      .extra = words_of(c, passed, COUNT_OF(passed)),
                                      .n_workers = (size_t)option_int(c->options, OPT_WORKERS),
+                                     .checks = true,
                                      .log = log_worker};
 
     return wo.n_workers == 0 || worker_pool_open(&wo, &s->workers, err);

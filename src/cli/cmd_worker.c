@@ -6,11 +6,15 @@
 #include "cli/commands.h"
 #include "cli/job_file.h"
 #include "cli/session.h"
+#include "cli/work_check.h"
 #include "cli/work_job.h"
 #include "store/store.h"
 #include "text/log.h"
 
+#include <string.h>
 #include <unistd.h>
+
+#define CHECKS_NICE 5 /* beyond jobs */
 
 static void log_note(void *ctx, const struct worker_note *n)
 {
@@ -33,7 +37,11 @@ static bool run(struct cli *c, struct error *err)
     const struct store_options so = {.home = c->home, .database = option_text(o, OPT_DATABASE)};
     struct store *store = NULL;
 
-    (void)!nice((int)option_int(o, OPT_NICE));
+    const char *take = option_text(o, OPT_TAKE);
+    const bool checks_alone = strcmp(take, "checks") == 0;
+
+    /* what is asked before a job takes nothing from those that run */
+    (void)!nice((int)option_int(o, OPT_NICE) + (checks_alone ? CHECKS_NICE : 0));
     if (!machine_setup(c, err) || !store_open(&so, &store, err))
         return false;
     const struct worker_options wo = {.store = store,
@@ -44,7 +52,8 @@ static bool run(struct cli *c, struct error *err)
                                       .lease_seconds = option_int(o, OPT_LEASE),
                                       .stop = c->stop,
                                       .once = option_on(o, OPT_ONCE),
-                                      .work = work_job,
+                                      .work = checks_alone ? NULL : work_job,
+                                      .checks = strcmp(take, "jobs") == 0 ? NULL : work_check,
                                       .ctx = c,
                                       .log = log_note};
     const bool ok = worker_run(&wo, err);
@@ -58,6 +67,7 @@ static const enum option_id ids[] = {
     OPT_LEASE,
     OPT_NICE,
     OPT_ONCE,
+    OPT_TAKE,
     GRADING_OPTIONS,
     OPT_DEVICE,
     OPT_THREADS,
@@ -80,8 +90,8 @@ const struct command cmd_worker = {
          .details =
              "Takes jobs from the store one after another, under a lease: a worker that dies loses its "
              "job to another, which goes on from the last step. Any number may run, on any "
-             "number of machines that share the database and the store's folders. Ctrl-C saves a checkpoint and "
-             "gives the job back.",
+             "number of machines that share the database and the store's folders. Checks of jobs to be are "
+             "done where no job waits. Ctrl-C saves a checkpoint and gives the job back.",
          .examples = "  hone worker\n"
                      "  HONE_DATABASE=postgresql://hone@db/hone hone worker --home /srv/hone\n",
          .ids = ids,

@@ -137,6 +137,8 @@ static const struct option table[N_OPTIONS] = {
     [OPT_NICE] = {"nice", OPTION_INT, "N", "10", 0, 19, .setting = true,
                   .help = "how far jobs stand back behind everything else on this machine"},
     [OPT_ONCE] = {"once", OPTION_SWITCH, .help = "end when no job waits"},
+    [OPT_TAKE] = {"take", OPTION_CHOICE, "all|jobs|checks", "all",
+                  .help = "what to work on; checks stand back behind jobs"},
     [OPT_LEASE] = {"lease", OPTION_INT, "SECONDS", "15", 2, 3600, .setting = true,
                    .help =
                        "without a sign of life for so long, and a worker's job goes to another"},

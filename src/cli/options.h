@@ -83,6 +83,7 @@ enum option_id {
     OPT_JOB_MEMORY,
     OPT_NICE,
     OPT_ONCE,
+    OPT_TAKE,
     OPT_LEASE,
     OPT_WORKER_NAME,
     OPT_LEAVE_WITHOUT,

@@ -422,19 +422,22 @@ bool job_paused(struct work *w, const char *model, const char *why, struct error
     return end(w, &c, &e, 1, err);
 }
 
+const char *job_error_code(const struct error *why)
+{
+    return strcmp(why->param, "training_file") == 0     ? "invalid_training_file"
+           : strcmp(why->param, "validation_file") == 0 ? "invalid_validation_file"
+           : why->kind == ERR_NO_MEMORY                 ? "out_of_memory"
+           : why->kind == ERR_IO                        ? "server_error"
+                                                        : "invalid_job";
+}
+
 bool job_failed(struct work *w, const struct error *why, struct error *err)
 {
     struct job_change c = job_change_none();
-    const bool train = strcmp(why->param, "training_file") == 0,
-               valid = strcmp(why->param, "validation_file") == 0;
     const struct job_event e = event_of("error", "failed", why->message);
 
     c.status = "failed";
-    c.error_code = train                        ? "invalid_training_file"
-                   : valid                      ? "invalid_validation_file"
-                   : why->kind == ERR_NO_MEMORY ? "out_of_memory"
-                   : why->kind == ERR_IO        ? "server_error"
-                                                : "invalid_job";
+    c.error_code = job_error_code(why);
     c.error_param = why->param[0] != '\0' ? why->param : NULL;
     c.error_message = why->message;
     c.estimated_finish = 0;

@@ -42,7 +42,8 @@ MUST_CHECK bool job_started(struct work *w, struct error *err); /* running; the 
 MUST_CHECK bool job_succeeded(struct work *w, const char *model, const char *metrics_csv,
                               int64_t trained_tokens, struct error *err);
 MUST_CHECK bool job_paused(struct work *w, const char *model, const char *why, struct error *err);
-/* why: kind, param and message decide on the error's code. */
+/* The error's code, by kind and param. */
+const char *job_error_code(const struct error *why);
 MUST_CHECK bool job_failed(struct work *w, const struct error *why, struct error *err);
 MUST_CHECK bool job_requeued(struct work *w, struct error *err); /* the worker leaves */
 #endif

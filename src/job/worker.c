@@ -4,6 +4,7 @@
 #include "job/worker.h"
 #include "base/background.h"
 #include "base/clock.h"
+#include "job/check_work.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -294,6 +295,35 @@ static bool take_one(struct worker *w, bool *found, struct error *err)
     return ok;
 }
 
+static void see_check(void *ctx, const char *id)
+{
+    tell_seen(ctx, id);
+}
+
+static bool take_check(struct worker *w, bool *found, struct error *err)
+{
+    const struct check_offer offer = {.store = w->opt->store,
+                                      .worker = w->name,
+                                      .machine = w->machine,
+                                      .machine_bytes = w->opt->machine_bytes,
+                                      .lease_seconds = w->opt->lease_seconds,
+                                      .stop = w->opt->stop,
+                                      .work = w->opt->checks,
+                                      .ctx = w->opt->ctx,
+                                      .seen = see_check,
+                                      .seen_ctx = w,
+                                      .log = w->opt->log};
+
+    return check_take(&offer, found, err);
+}
+
+/* Jobs first. */
+static bool take_any(struct worker *w, bool *found, struct error *err)
+{
+    return (w->opt->work == NULL || take_one(w, found, err)) &&
+           (*found || w->opt->checks == NULL || take_check(w, found, err));
+}
+
 static bool take_all(struct worker *w, struct error *err)
 {
     const struct worker_options *opt = w->opt;
@@ -303,7 +333,7 @@ static bool take_all(struct worker *w, struct error *err)
         bool found = false;
 
         tell_seen(w, NULL);
-        if (take_one(w, &found, err)) {
+        if (take_any(w, &found, err)) {
             heard = clock_seconds();
         } else {
             warn(w, "no store", NULL, err->message);

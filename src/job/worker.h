@@ -11,6 +11,7 @@
 #define HONE_JOB_WORKER_H
 
 #include "store/jobs.h"
+#include "text/json.h"
 #include "text/log.h"
 
 #include <stdatomic.h>
@@ -55,6 +56,8 @@ struct worker_note {
     const char *message;
 };
 
+struct check_work;
+typedef bool check_work_fn(void *ctx, struct check_work *w, json_t **result, struct error *err);
 struct worker_options {
     struct store *store;
     const char *name;      /* "host:pid:..."; NULL: made */
@@ -62,9 +65,10 @@ struct worker_options {
     int64_t lease_seconds; /* 0: 15 */
     int64_t idle_ms;       /* between two looks into the queue; 0: 500 */
     const atomic_bool *stop;
-    bool once;   /* ends when there is nothing to do */
-    long parent; /* the process that started it: once that is gone, as with once; 0: none */
-    work_fn *work;
+    bool once;     /* ends when there is nothing to do */
+    long parent;   /* the process that started it: once that is gone, as with once; 0: none */
+    work_fn *work; /* NULL: no jobs are taken */
+    check_work_fn *checks; /* what is taken where no job waits (check_work.h); NULL: nothing */
     void *ctx;
     void (*log)(void *ctx, const struct worker_note *note); /* may be NULL */
 };

@@ -9,6 +9,6 @@ const struct api_table *const api_tables[] = {
     &graders_routes,   &webhooks_routes, &chat_routes,      &completions_routes,
     &responses_routes, &evals_routes,    &eval_runs_routes, &organization_routes,
     &feedback_routes,  &ops_routes,      &machine_routes,   &web_routes,
-    &job_run_routes,   &rollouts_routes,
+    &job_run_routes,   &rollouts_routes, &file_rows_routes, &checks_routes,
 };
 const size_t n_api_tables = COUNT_OF(api_tables);

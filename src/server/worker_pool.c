@@ -28,6 +28,8 @@ struct child {
     char name[80];
     double started, next_start;
     unsigned n_short; /* lives in a row that ended soon */
+    size_t n_started;
+    bool checks; /* does these alone, and is not counted */
 };
 
 struct worker_pool {
@@ -36,6 +38,7 @@ struct worker_pool {
     char program[4096];
     char machine[65];
     struct child *children;
+    size_t n_children;
     struct background thread; /* its lock guards all below */
     size_t n_alive, n_starts;
 };
@@ -55,14 +58,17 @@ static bool start(struct worker_pool *p, struct child *c)
 
     while (p->opt.extra != NULL && p->opt.extra[n_extra] != NULL)
         n_extra++;
-    const char **argv = ARENA_ARRAY(&a, const char *, n_extra + 5);
+    const char **argv = ARENA_ARRAY(&a, const char *, n_extra + 6);
     snprintf(self, sizeof self, "%ld", (long)getpid());
     snprintf(c->name, sizeof c->name, "%s:%s:%zx:%zu", p->machine, self, (size_t)c % 0x100000,
-             p->n_starts);
+             c->checks ? c->n_started : p->n_starts);
+    c->n_started++;
     argv[n++] = p->program;
     argv[n++] = "worker";
     argv[n++] = arena_printf(&a, "--worker-name=%s", c->name);
     argv[n++] = arena_printf(&a, "--leave-without=%s", self);
+    if (p->opt.checks)
+        argv[n++] = c->checks ? "--take=checks" : "--take=jobs";
     for (size_t i = 0; i < n_extra; i++)
         argv[n++] = p->opt.extra[i];
     const int failed = posix_spawn(&pid, p->program, NULL, NULL, (char **)(uintptr_t)argv, environ);
@@ -76,8 +82,8 @@ static bool start(struct worker_pool *p, struct child *c)
     }
     c->pid = pid;
     pthread_mutex_lock(&p->thread.lock);
-    p->n_alive++;
-    p->n_starts++;
+    p->n_alive += !c->checks;
+    p->n_starts += !c->checks;
     pthread_mutex_unlock(&p->thread.lock);
     say(p, "worker started", pid, c->name);
     return true;
@@ -100,7 +106,7 @@ static void bury(struct worker_pool *p, struct child *c, int status)
         c->n_short <= 3 ? 0.2 : (double)(1u << (c->n_short < 9 ? c->n_short - 3 : 6));
     c->next_start = clock_seconds() + (wait < LONGEST_WAIT ? wait : LONGEST_WAIT);
     pthread_mutex_lock(&p->thread.lock);
-    p->n_alive--;
+    p->n_alive -= !c->checks;
     pthread_mutex_unlock(&p->thread.lock);
     if (!jobs_release_worker(p->opt.store, c->name, &err))
         say(p, "jobs not released", 0, err.message); /* their leases end by themselves */
@@ -110,7 +116,7 @@ static double look_after(void *ctx)
 {
     struct worker_pool *p = ctx;
 
-    for (size_t i = 0; i < p->opt.n_workers; i++) {
+    for (size_t i = 0; i < p->n_children; i++) {
         struct child *c = &p->children[i];
         int status;
 
@@ -131,7 +137,10 @@ bool worker_pool_open(const struct worker_pool_options *opt, struct worker_pool 
     if (p == NULL)
         return fail(err, ERR_NO_MEMORY, "no memory for the workers");
     p->opt = *opt;
-    p->children = ARENA_ARRAY(&p->arena, struct child, opt->n_workers + 1);
+    p->n_children = opt->n_workers + opt->checks;
+    p->children = ARENA_ARRAY(&p->arena, struct child, p->n_children + 1);
+    if (opt->checks)
+        p->children[opt->n_workers].checks = true;
     if (gethostname(p->machine, sizeof p->machine - 1) != 0)
         snprintf(p->machine, sizeof p->machine, "localhost");
     n = opt->program == NULL ? readlink("/proc/self/exe", p->program, sizeof p->program - 1) : 0;
@@ -154,7 +163,7 @@ static bool wait_for_all(struct worker_pool *p, double until)
 
     while (some) {
         some = false;
-        for (size_t i = 0; i < p->opt.n_workers; i++) {
+        for (size_t i = 0; i < p->n_children; i++) {
             struct child *c = &p->children[i];
             int status;
 
@@ -172,7 +181,7 @@ static bool wait_for_all(struct worker_pool *p, double until)
 
 static void signal_all(struct worker_pool *p, int signal)
 {
-    for (size_t i = 0; i < p->opt.n_workers; i++)
+    for (size_t i = 0; i < p->n_children; i++)
         if (p->children[i].pid != 0)
             kill(p->children[i].pid, signal);
 }

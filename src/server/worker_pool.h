@@ -15,6 +15,7 @@ struct worker_pool_options {
     const char *program;      /* NULL: this program */
     const char *const *extra; /* further arguments of `hone worker`, NULL-ended; or NULL */
     size_t n_workers;
+    bool checks; /* one more, which does checks alone: they need not wait for jobs */
     /* One line a thing that happened, for the log. May be NULL. */
     void (*log)(const char *event, long pid, const char *message);
 };
@@ -23,6 +24,6 @@ MUST_CHECK bool worker_pool_open(const struct worker_pool_options *opt, struct w
                                  struct error *err);
 /* Asks them to save and leave, waits so long, and ends those that have not left. NULL is fine. */
 void worker_pool_close(struct worker_pool *p, double seconds);
-/* How many are alive, and how often one was started. */
+/* How many work on jobs, and how often one was started. */
 void worker_pool_counts(struct worker_pool *p, size_t *n_alive, size_t *n_starts);
 #endif

@@ -217,4 +217,7 @@ MUST_CHECK bool workers_sweep(struct store *s, int64_t now, struct error *err);
 /* The most that one job may need: machine_bytes, or what another machine has that was seen within ten minutes. */
 MUST_CHECK bool workers_most_bytes(struct store *s, const char *machine, int64_t machine_bytes,
                                    int64_t *out, struct error *err);
+/* What the jobs under lease on this machine leave of machine_bytes. */
+MUST_CHECK bool workers_bytes_left(struct store *s, const char *machine, int64_t machine_bytes,
+                                   int64_t *out, struct error *err);
 #endif

@@ -579,3 +579,25 @@ bool workers_most_bytes(struct store *s, const char *machine, int64_t machine_by
     *out = r.out;
     return true;
 }
+
+static bool read_left(struct db *db, void *ctx, struct error *err)
+{
+    struct most_reading *r = ctx;
+    int64_t now, in_use;
+
+    if (!rows_now(db, &now, err) || !memory_in_use(db, r->machine, now, &in_use, err))
+        return false;
+    r->out = r->machine_bytes > in_use ? r->machine_bytes - in_use : 0;
+    return true;
+}
+
+bool workers_bytes_left(struct store *s, const char *machine, int64_t machine_bytes, int64_t *out,
+                        struct error *err)
+{
+    struct most_reading r = {.machine = machine, .machine_bytes = machine_bytes};
+
+    if (!db_read(store_db(s), read_left, &r, err))
+        return false;
+    *out = r.out;
+    return true;
+}

@@ -197,8 +197,11 @@ class Answers(ApiTest):
         self.page("/v1/files", least=2)
         self.call("GET", file, other)
         self.call("GET", file + "/content", other)
+        self.call("GET", file + "/rows", other)
+        self.call("GET", file + "/rows", train, query="?method=supervised&limit=1&mistakes=2&after=1")
+        self.call("GET", file + "/rows", train, query="?method=none", status=400)
         self.call("DELETE", file, other)
-        for method, path in (("GET", file), ("DELETE", file), ("GET", file + "/content")):
+        for method, path in (("GET", file), ("DELETE", file), ("GET", file + "/content"), ("GET", file + "/rows")):
             self.call(method, path, other, status=404)
             self.call(method, path, other, status=401, key=False)
         return train
@@ -265,6 +268,25 @@ class Answers(ApiTest):
         self.call("GET", one + "/logprobs", made, first, query="?model=base")
         for path in (one, one + "/logprobs"):
             self.call("GET", path, made, "step-1-9999", status=404)
+
+    def walk_checks(self, train):
+        checks, check = "/v1/fine_tuning/checks", "/v1/fine_tuning/checks/{check_id}"
+        new = {"model": "tiny", "training_file": train, "method": RFT, "metadata": {"a": "b"},
+               "hone": {"max_steps": 2, "group_size": 4, "max_tokens": 8}}
+        one = self.call("POST", checks, body=new)["id"]
+        two = self.call("POST", checks, body={"model": "tiny", "training_file": train})["id"]  # its rows are of another method
+        self.call("POST", checks, body={**new, "model": "none"}, status=404)
+        self.call("POST", checks, body={**new, "seed": -1}, status=400, sound=False)
+        gone = self.call("POST", checks, body=new)["id"]
+        self.assertEqual(self.call("POST", check + "/cancel", gone)["status"], "cancelled")
+        self.server.worker()
+        self.assertEqual(self.call("GET", check, one)["status"], "succeeded")
+        self.assertEqual(self.call("GET", check, two)["error"]["code"], "invalid_training_file")
+        self.call("POST", check + "/cancel", one, status=400)
+        self.page(checks, least=3)
+        self.page(checks, query="?metadata[a]=b", least=2)
+        for method, path in (("GET", check), ("POST", check + "/cancel")):
+            self.call(method, path, "ftcheck-none", status=404)
 
     def walk_models(self, tuned):
         model = "/v1/models/{model}"
@@ -480,6 +502,7 @@ class Answers(ApiTest):
     def test_answers_are_as_written(self):
         train = self.walk_files()
         self.walk_uploads()
+        self.walk_checks(train)
         self.walk_models(self.walk_jobs(train))
         self.walk_graders()
         self.walk_chat()
