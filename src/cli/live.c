@@ -23,7 +23,7 @@ struct live {
     struct progress_sink next;
     struct live_view view;
     struct buf picture, bytes;
-    bool plain, ascii;
+    bool plain, ascii, held;
     size_t n_lines; /* of the last picture; 0: none is there to be drawn over */
     int width;      /* that it was drawn for */
     double drawn_at;
@@ -97,6 +97,8 @@ static void draw(struct live *l)
     struct live_frame frame = {
         .width = 80, .height = 24, .ascii = l->ascii, .color = true, .now = clock_seconds()};
 
+    if (l->held)
+        return;
     const pid_t foreground = tcgetpgrp(l->opt.fd);    /* -1: not the terminal that started us */
     if (foreground >= 0 && foreground != getpgrp()) { /* in the background: it is someone else's */
         l->n_lines = 0;
@@ -174,6 +176,8 @@ static bool sink_step(void *ctx, const struct step_metrics *m, struct error *err
         buf_clear(&l->bytes);
         live_view_step_line(m, &l->bytes);
         write_out(l->opt.fd, buf_view(&l->bytes));
+        if (l->opt.curve)
+            live_view_step(&l->view, m, clock_seconds());
     } else {
         live_view_step(&l->view, m, clock_seconds());
         draw(l);
@@ -258,13 +262,39 @@ struct progress_sink live_sink(struct live *l)
                                   .tick = sink_tick};
 }
 
+bool live_draws(const struct live *l)
+{
+    return !l->plain;
+}
+
+void live_hold(struct live *l, bool on)
+{
+    const bool ends = l->held && !on;
+
+    l->held = on;
+    if (ends && !l->plain)
+        draw(l);
+}
+
+static void write_curve(struct live *l)
+{
+    const struct live_frame frame = {.width = 78, .height = 10, .ascii = l->ascii};
+
+    buf_clear(&l->bytes);
+    if (live_view_curve(&l->view, &frame, &l->bytes) > 0)
+        write_out(l->opt.fd, buf_view(&l->bytes));
+}
+
 void live_close(struct live *l)
 {
     if (l == NULL)
         return;
     if (!l->plain) {
         l->view.phase[0] = '\0';
+        l->held = false;
         draw(l);
+    } else if (l->opt.curve) {
+        write_curve(l);
     }
     buf_release(&l->picture);
     buf_release(&l->bytes);

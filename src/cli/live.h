@@ -16,6 +16,7 @@ struct live_options {
     const char *title;           /* "organ, SmolLM2-135M-Instruct"; must stay */
     const struct grader *grader; /* whose shadows are shown; NULL: none; must stay */
     const char *run_dir;         /* of a run that goes on: its earlier curve; or NULL; must stay */
+    bool curve; /* where lines are written: the reward's curve behind the last of them */
     const struct progress_sink
         *next; /* told everything first; NULL: nobody. The sinks that it has are copied */
 };
@@ -28,5 +29,8 @@ struct live;
 MUST_CHECK bool live_open(const struct live_options *opt, struct live **out, struct error *err);
 /* Fails where next fails; what cannot be drawn is no failure. Valid until close, for one thread. */
 struct progress_sink live_sink(struct live *l);
+/* While it is on nothing is drawn: for what is told at once, because it is long past. Lines are written all the same. */
+bool live_draws(const struct live *l); /* a picture, not lines */
+void live_hold(struct live *l, bool on);
 void live_close(struct live *l); /* the last picture stays; NULL is fine */
 #endif

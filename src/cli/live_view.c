@@ -587,6 +587,22 @@ size_t live_view_render(const struct live_view *v, const struct live_frame *fram
     return n;
 }
 
+size_t live_view_curve(const struct live_view *v, const struct live_frame *frame, struct buf *out)
+{
+    struct line l = {.out = out, .frame = frame};
+    size_t n = 0;
+
+    if (v->n_points < 2)
+        return 0;
+    end_line(&l, &n);
+    put(&l, "", STR("the reward by steps: in training the line, in validation the"));
+    gap(&l, 1);
+    put(&l, "", frame->ascii ? STR("o") : STR("\xE2\x97\x8F"));
+    end_line(&l, &n);
+    write_chart(v, &l, 8, &n);
+    return n;
+}
+
 /* ---- lines of a log ---- */
 
 void live_view_step_line(const struct step_metrics *m, struct buf *out)

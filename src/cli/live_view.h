@@ -73,6 +73,9 @@ struct live_frame {
 /* Appends the lines, each ended by a line break; returns how many. */
 size_t live_view_render(const struct live_view *v, const struct live_frame *frame, struct buf *out);
 
+/* The reward's curve alone, with a line that says what it shows; nothing (0) before the second step. */
+size_t live_view_curve(const struct live_view *v, const struct live_frame *frame, struct buf *out);
+
 /* One line for a log, line break included: of a step, and of an event. */
 /* A step of supervised fine-tuning or dpo, in a line. */
 void live_view_fit_line(const struct fit_metrics *m, struct buf *out);

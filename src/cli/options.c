@@ -240,6 +240,13 @@ static const struct option table[N_OPTIONS] = {
     [OPT_QUOTA] = {"quota", OPTION_INT, "MB", NULL, 0, 1 << 30,
                    .help = "of a project's files; 0 is none"},
     [OPT_LAST] = {"last", OPTION_INT, "N", "50", 1, 100000, .help = "how many, the newest first"},
+    [OPT_URL] = {"url", OPTION_TEXT, "URL", .setting = true,
+                 .help =
+                     "the server's address; OPENAI_BASE_URL, or http://127.0.0.1:8080/v1, unless "
+                     "given"},
+    [OPT_API_KEY] = {"api-key", OPTION_TEXT, "KEY", .setting = true,
+                     .help = "better in HONE_API_KEY, for other users see what a command is called "
+                             "with; OPENAI_API_KEY unless given"},
     [OPT_FORMAT] = {"format", OPTION_CHOICE, "supervised|dpo|rft", "supervised",
                     .help = "the method that learns from it"},
     [OPT_RATING] = {"rating", OPTION_CHOICE, "up|down", .help = "was the answer good?"},

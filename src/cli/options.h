@@ -129,6 +129,9 @@ enum option_id {
     OPT_NOTE,
     OPT_QUOTA,
     OPT_LAST,
+    /* a server from outside */
+    OPT_URL,
+    OPT_API_KEY,
     /* feedback */
     OPT_FORMAT,
     OPT_RATING,

@@ -6,7 +6,7 @@ import unittest
 
 from cli import GGUF, HF, HONE, HoneTest
 
-COMMANDS = ["check", "train", "eval", "export", "grade", "chat", "report", "replay", "score", "tokenize", "render", "models", "pull",
+COMMANDS = ["check", "train", "watch", "eval", "export", "grade", "chat", "report", "replay", "score", "tokenize", "render", "models", "pull",
             "import", "graders", "serve", "worker", "org", "project", "key", "feedback", "audit", "backup", "restore", "bench", "version"]
 
 

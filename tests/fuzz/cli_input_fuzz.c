@@ -1,7 +1,7 @@
 /*
  * cli_input_fuzz.c - what the commands are given, by the first byte: 'o' words, variables and hone.conf, 'j' a job's file with --set
  * options, 'g' and 'p' a grader's file, 'a' a file of answers, 's' a line with a sample, 'i' a list of tokens, 'r' an answer that
- * ranks names, 'l' lines.
+ * ranks names, 'l' lines, 'w' what a server or a run's folder tells whoever watches.
  */
 #include "fuzz.h"
 
@@ -12,7 +12,9 @@
 #include "cli/ids.h"
 #include "cli/job_file.h"
 #include "cli/lines.h"
+#include "cli/live_view.h"
 #include "cli/ranking.h"
+#include "cli/watch_read.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -303,6 +305,54 @@ static void with_json(struct str in, void (*fn)(const json_t *v))
     json_decref(v);
 }
 
+/* What is shown stays within its columns and lines, and no control character reaches the terminal. */
+static void check_picture(const struct live_view *v, struct buf *b)
+{
+    const struct live_frame frame = {.width = 60, .height = 24, .ascii = true, .now = 1};
+
+    buf_clear(b);
+    check(live_view_render(v, &frame, b) <= 24);
+    for (size_t i = 0, column = 0; i < b->len; i++) {
+        column = b->ptr[i] == '\n' ? 0 : column + 1;
+        check(column <= 60 && (b->ptr[i] == '\n' || (b->ptr[i] >= 0x20 && b->ptr[i] < 0x7f)));
+    }
+}
+
+/* An event and a line of answers. */
+static void watched(const json_t *v)
+{
+    const char *message = json_string_value(json_object_get(v, "message"));
+    const json_t *data = json_object_get(v, "data");
+    struct live_view *view = calloc(1, sizeof *view);
+    struct grade_result grade;
+    struct buf b, prompt;
+
+    check(view != NULL);
+    view->title = "fuzz";
+    buf_init(&b, 1 << 20);
+    buf_init(&prompt, 1 << 20);
+    if (message != NULL)
+        live_view_event(view, watch_level(v), message);
+    const struct rollout r = watch_rollout(v, false, &prompt, &grade);
+    const struct rollout base = watch_rollout(v, true, &prompt, &grade);
+    live_view_rollout(view, &r);
+    live_view_rollout(view, &base);
+    for (int i = 0; i < 2; i++) {
+        const struct step_metrics m = watch_step(data);
+
+        live_view_step(view, &m, 0);
+        live_view_step_line(&m, &b);
+    }
+    const struct fit_metrics fit = watch_fit_step(data);
+    live_view_fit_line(&fit, &b);
+    (void)watch_is_fit(data);
+    check_picture(view, &b);
+    buf_release(&b);
+    buf_release(&prompt);
+    live_view_release(view);
+    free(view);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 1 || size > 8192)
@@ -336,6 +386,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'l':
         lines(in);
+        break;
+    case 'w':
+        with_json(in, watched);
         break;
     }
     return 0;
