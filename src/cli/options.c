@@ -35,6 +35,7 @@ static const struct option table[N_OPTIONS] = {
                  "item says which row of the data it belongs to (0 is the first), or is the row"},
     [OPT_IN] = {"in", OPTION_TEXT, "F", .help = "read this file instead of standard input"},
     [OPT_OUT] = {"out", OPTION_TEXT, "PATH", .help = "where the result goes"},
+    [OPT_PDF] = {"pdf", OPTION_SWITCH, .help = "print the page, too, by the browser that is here"},
     [OPT_SAVE_ANSWERS] = {"save-answers", OPTION_TEXT, "F",
                           .help = "write every answer with its grades, one JSON line each"},
     [OPT_SET] =

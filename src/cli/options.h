@@ -28,6 +28,7 @@ enum option_id {
     OPT_IN,
     OPT_OUT,
     OPT_SAVE_ANSWERS,
+    OPT_PDF,
     /* how a job runs */
     OPT_SET,
     OPT_RESUME,
