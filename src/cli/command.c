@@ -17,7 +17,7 @@ const struct command *const commands[] = {
     &cmd_report,  &cmd_replay, &cmd_score,    &cmd_tokenize, &cmd_render, &cmd_models,
     &cmd_pull,    &cmd_import, &cmd_graders,  &cmd_serve,    &cmd_worker, &cmd_org,
     &cmd_project, &cmd_key,    &cmd_feedback, &cmd_audit,    &cmd_export, &cmd_backup,
-    &cmd_restore, &cmd_bench,  &cmd_version,  &cmd_engine,
+    &cmd_restore, &cmd_bench,  &cmd_version,  &cmd_engine,   &cmd_manual,
 };
 const size_t n_commands = COUNT_OF(commands);
 

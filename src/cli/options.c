@@ -264,6 +264,7 @@ static const struct option table[N_OPTIONS] = {
                   .help = "what the files call the base model, such as ORG/NAME of a hub"},
     [OPT_VERIFY] = {"verify", OPTION_SWITCH,
                     .help = "open what was written, and fail where it differs from the run"},
+    [OPT_COMPLETION] = {"completion", OPTION_SWITCH, .help = "what bash completes by, instead"},
     [OPT_CONFIG] = {"config", OPTION_TEXT, "F",
                     .help = "settings from this file; hone.conf in the store unless given"},
     [OPT_JSON] = {"json", OPTION_SWITCH,
@@ -272,6 +273,12 @@ static const struct option table[N_OPTIONS] = {
 };
 
 static const enum option_id always[] = {OPT_CONFIG, OPT_JSON, OPT_HELP};
+
+const enum option_id *options_always(size_t *n)
+{
+    *n = COUNT_OF(always);
+    return always;
+}
 
 const struct option *option_row(enum option_id id)
 {
@@ -529,7 +536,7 @@ static bool check_args(const struct option_set *set, const struct options *o, st
 
 /* ---- environment ---- */
 
-static const char *variable(enum option_id id, struct arena *a)
+const char *option_variable(enum option_id id, struct arena *a)
 {
     char *name = arena_printf(a, "HONE_%s", table[id].name);
 
@@ -546,7 +553,7 @@ static bool read_environment(const struct option_set *set, option_env_fn *env, s
 
         if (!table[i].setting || o->value[i].given || !takes(set, id))
             continue;
-        const char *name = variable(id, a), *text = env(name);
+        const char *name = option_variable(id, a), *text = env(name);
         if (text != NULL && text[0] != '\0' &&
             !put_setting(o, id, name, arena_text(a, str_of(text)), a, err))
             return false;
@@ -724,8 +731,7 @@ static void put_wrapped(struct buf *out, size_t at, size_t column, const char *t
     buf_char(out, '\n');
 }
 
-/* "1 to 1024; 1 unless given" */
-static void put_range(struct buf *out, const struct option *o)
+void options_range(const struct option *o, struct buf *out)
 {
     const bool number = o->type == OPTION_INT || o->type == OPTION_REAL;
     const char *open = " (";
@@ -757,7 +763,7 @@ static void put_option(struct buf *out, enum option_id id)
         buf_text(out, " *");
     buf_init(&text, 1 << 16);
     buf_text(&text, o->help);
-    put_range(&text, o);
+    options_range(o, &text);
     buf_char(&text, '\0');
     put_wrapped(out, out->len - from, HELP_COLUMN, text.ptr);
     buf_release(&text);

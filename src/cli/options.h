@@ -143,6 +143,8 @@ enum option_id {
     OPT_DTYPE,
     OPT_BASE,
     OPT_VERIFY,
+    /* the manual */
+    OPT_COMPLETION,
     /* every command */
     OPT_CONFIG,
     OPT_JSON,
@@ -222,6 +224,12 @@ int64_t option_int(const struct options *o,
                    enum option_id id); /* one that has a default, or was given */
 double option_real(const struct options *o, enum option_id id);
 
+/* What every command takes beside its own. */
+const enum option_id *options_always(size_t *n);
+/* Appends what a value may be: " (1 to 1024; 1 unless given)", or nothing. */
+void options_range(const struct option *o, struct buf *out);
+/* "HONE_GRADER_TIMEOUT" */
+const char *option_variable(enum option_id id, struct arena *a);
 /* The page of --help. */
 void options_help(const struct option_set *set, struct buf *out);
 /* Whichever of the n words is spelled most like word, or NULL where none is near. */
