@@ -87,6 +87,7 @@ export function errorBox(error) {
 
 export function sentence(error) {
   const message = String(error?.message ?? error);
-  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  // a word begins large, a name ("cases.jsonl, line 3") is as it is
+  const text = /^[a-z]+[\s,;]/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
   return /[.?!:)\]]$/.test(text) ? text : text + ".";
 }

@@ -219,7 +219,8 @@ function answerView(model) {
     const seconds = (performance.now() - began) / 1000;
     const n = usage?.completion_tokens;
     const thinkingTokens = usage?.completion_tokens_details?.reasoning_tokens;
-    const rate = n && firstAt ? n / Math.max(0.001, (performance.now() - firstAt) / 1000) : null;
+    const since = firstAt ? (performance.now() - firstAt) / 1000 : 0; // what comes in one piece tells no speed
+    const rate = n && since > 0.2 ? n / since : null;
     put(meta, [n !== undefined && `${count(n)} tokens`, duration(seconds), rate && `${number(rate, 0)} tokens a second`, ends[reason]].filter(Boolean).join(" \u00b7 "));
     put(summary, thinkingTokens ? `Thinking, ${count(thinkingTokens)} tokens` : "Thinking");
   }
