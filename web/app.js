@@ -11,6 +11,13 @@ import { repaintCharts } from "./lib/chart.js";
 
 // Only what works is listed. menu: its name among the pages, in a group; without one it is reached from another page.
 const PAGES = [
+  { path: "jobs", module: "jobs", menu: "Jobs", group: "Training" },
+  { path: "compare", module: "compare" },
+  { path: "jobs/:id", module: "job" },
+  { path: "jobs/:id/answers", module: "answers" },
+  { path: "jobs/:id/answers/:rollout", module: "answer" },
+  { path: "jobs/:id/rows", module: "rows" },
+  { path: "jobs/:id/rows/:split/:item", module: "row" },
   { path: "files", module: "files", menu: "Files", group: "Data" },
   { path: "files/:id", module: "file" },
   { path: "models", module: "models", menu: "Models", group: "Models" },

@@ -142,7 +142,8 @@ size_t rollout_index_page(const struct rollout_index *ix, const struct rollout_q
         abort();
     if (q->has_after)
         after.key = key_of(q->order, &rollout_index_entry(ix, q->after)->is);
-    for (uint32_t i = 0; i < ix->n_files; i++) {
+    for (uint32_t n = 0; n < ix->n_files; n++) { /* the first first: later ones fall through */
+        const uint32_t i = q->order == ROLLOUT_OLDEST ? n : (uint32_t)ix->n_files - 1 - n;
         const struct indexed_file *f = &ix->file[i];
 
         if (!(f->valid ? q->valid : q->train) || (q->has_step && f->step != q->step))
@@ -156,14 +157,14 @@ size_t rollout_index_page(const struct rollout_index *ix, const struct rollout_q
                 heap_put(&h, &r);
         }
     }
-    const size_t n = h.n;
+    const size_t n_found = h.n;
     while (h.n > 0) {
         out[h.n - 1] = h.rank[0].ref;
         h.rank[0] = h.rank[--h.n];
         sift_down(&h, 0);
     }
     free(h.rank);
-    return n;
+    return n_found;
 }
 
 /* ---- groups ---- */
