@@ -18,6 +18,7 @@ const PAGES = [
   { path: "jobs/:id/answers/:rollout", module: "answer" },
   { path: "jobs/:id/rows", module: "rows" },
   { path: "jobs/:id/rows/:split/:item", module: "row" },
+  { path: "new-job", module: "new_job", menu: "New job", group: "Training" },
   { path: "files", module: "files", menu: "Files", group: "Data" },
   { path: "files/:id", module: "file" },
   { path: "models", module: "models", menu: "Models", group: "Models" },

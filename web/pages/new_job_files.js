@@ -1,0 +1,192 @@
+// new_job_files.js - a file for a job: dropped, chosen from the disk, or one that is there; its rows and first mistakes at once.
+//
+//   fileBox({label, about, name, needed, files, state, method, changed, signal, switchMethod})
+//        an element with `check()`, which looks at the rows anew. state is the caller's {id, look, error, busy}; id is the file,
+//        look what GET /v1/files/{id}/rows said of it by the method
+//   fieldsOf(look)               keys of the rows that a grader may compare with, the likeliest first
+
+import * as api from "../lib/api.js";
+import { callButton } from "../lib/call.js";
+import { announce, errorBox, sentence } from "../lib/dialog.js";
+import { h, icon, longText, put } from "../lib/dom.js";
+import { bytes, count, cut, plural } from "../lib/format.js";
+
+const MOST_MISTAKES = 10;
+const SHOWN_ROWS = 3;
+const NOT_FOR_GRADERS = new Set(["messages", "tools", "parallel_tool_calls", "functions"]);
+
+export function fieldsOf(look) {
+  const seen = new Map();
+  for (const { row } of look?.data ?? [])
+    for (const [name, v] of Object.entries(row ?? {})) if (!NOT_FOR_GRADERS.has(name) && /^[\w-]+$/.test(name)) seen.set(name, (seen.get(name) ?? 0) + (typeof v === "string" || typeof v === "number" ? 2 : 1));
+  const likely = (name) => (/answer|reference|solution|label|target|expected|gold/i.test(name) ? 1 : 0);
+  return [...seen.keys()].sort((a, b) => likely(b) - likely(a) || seen.get(b) - seen.get(a));
+}
+
+export function fileBox({ label, about, name, needed, files, state, method, changed, signal, switchMethod }) {
+  const id = `file-${name}`;
+  const input = h("input", { type: "file", class: "sr-only", tabindex: "-1", "aria-label": `${label}: a file of this computer` });
+  const choose = h("button", { type: "button", class: "quiet", id: `${id}-choose`, on: { click: () => input.click() } }, icon("upload"), "Choose a file of this computer");
+  const select = h("select", { id });
+  const found = h("div", { class: "stack" }); // what is found is announced
+  const box = h(
+    "div",
+    { class: "drop", role: "group", "aria-label": label },
+    h("div", {}, h("h3", {}, label), h("p", { class: "soft" }, about), h("p", { class: "soft small" }, "Drop it here, or choose one.")),
+    h("div", { class: "field" }, h("label", { htmlFor: id }, "One that is here"), select),
+    h("div", { class: "actions" }, choose),
+    input,
+  );
+
+  function list() {
+    const known = files.some((f) => f.id === state.id);
+    put(
+      select,
+      h("option", { value: "", selected: !state.id }, needed ? "Choose \u2026" : "None"),
+      state.id && !known && h("option", { value: state.id, selected: true }, state.id),
+      files.map((f) => h("option", { value: f.id, selected: f.id === state.id }, `${cut(f.filename, 60)} (${bytes(f.bytes)})`)),
+    );
+  }
+
+  async function take(file) {
+    if (!file) return;
+    const bar = h("progress", { max: "1", value: 0, "aria-label": `Upload of ${file.name}` });
+    put(found, h("p", { dir: "auto" }, `${file.name}, ${bytes(file.size)}`), bar);
+    const form = new FormData();
+    form.append("purpose", "fine-tune");
+    form.append("file", file, file.name);
+    try {
+      const made = await api.upload("/v1/files", form, { progress: (x) => (bar.value = x), signal });
+      files.unshift(made);
+      pick(made.id);
+    } catch (e) {
+      if (e.name !== "AbortError") put(found, errorBox(e));
+    }
+    input.value = "";
+  }
+
+  function pick(to) {
+    Object.assign(state, { id: to, look: null, error: null });
+    list();
+    changed();
+    check();
+  }
+
+  async function check() {
+    const mine = state.id;
+    if (!mine) {
+      put(found);
+      return;
+    }
+    state.busy = true;
+    if (!state.look) put(found, h("p", { class: "soft" }, "Reading the rows \u2026"));
+    try {
+      const by = method();
+      const look = await api.get(`/v1/files/${encodeURIComponent(mine)}/rows`, { query: { method: by, limit: 20, mistakes: MOST_MISTAKES }, signal });
+      if (mine !== state.id || by !== method()) return;
+      Object.assign(state, { look, error: null, busy: false });
+      show();
+      announce(look.n_mistakes ? `${plural(look.n_mistakes, "mistake")} in the ${label.toLowerCase()}.` : `${plural(look.n_rows, "row")}, no mistake.`);
+    } catch (e) {
+      if (e.name === "AbortError" || mine !== state.id) return;
+      Object.assign(state, { look: null, error: e, busy: false });
+      put(found, errorBox(e));
+    }
+    changed();
+  }
+
+  function show() {
+    const { look } = state;
+    const whole = look.complete ? "" : ` in the first ${bytes(look.bytes_read)} of ${bytes(look.bytes)}`;
+    put(
+      found,
+      h(
+        "div",
+        { class: "actions" },
+        look.n_mistakes === 0
+          ? h("span", { class: "chip good" }, `${plural(look.n_rows, "row")}, no mistake${whole}`)
+          : h("span", { class: "chip bad" }, `${plural(look.n_mistakes, "mistake")} in ${plural(look.n_rows + look.n_mistakes, "row")}${whole}`),
+        callButton(() => ({ path: `/v1/files/${look.file_id}/rows`, query: { method: look.method } }), "Call"),
+      ),
+      look.n_mistakes > 0 && mistakes(look),
+      look.data.length > 0 && preview(look),
+    );
+  }
+
+  function mistakes(look) {
+    const other = otherMethod(look);
+    return h(
+      "div",
+      { class: "notice error", role: "alert" },
+      h("p", {}, h("strong", {}, "A job would fail at the first of these. "), "Mend the file and choose it again."),
+      other && h("p", {}, `The rows look like those of method ${other}. `, h("button", { type: "button", class: "quiet small", on: { click: () => switchMethod(other) } }, `Use method ${other}`)),
+      h(
+        "ol",
+        { class: "mistakes" },
+        look.mistakes.map((m) =>
+          h(
+            "li",
+            { class: "stack tight" },
+            h("p", { dir: "auto" }, h("strong", {}, m.line === null ? "The file" : `Line ${count(m.line)}`), `: ${sentence(m.message.replace(/^file-[\w-]+(, line \d+)?:? ?/, "").replace(/at line 1, column/, "at column"))}`),
+            m.text && longText(m.text, { limit: 200, className: "text mono" }),
+          ),
+        ),
+      ),
+      look.n_mistakes > look.mistakes.length && h("p", {}, `And ${count(look.n_mistakes - look.mistakes.length)} more.`),
+    );
+  }
+
+  function preview(look) {
+    return h(
+      "details",
+      {},
+      h("summary", {}, look.n_rows > SHOWN_ROWS ? `The first ${SHOWN_ROWS} rows as the job reads them` : "The rows as the job reads them"),
+      h("div", { class: "stack" }, look.data.slice(0, SHOWN_ROWS).map((r) => h("div", { class: "well stack row-body" }, h("p", { class: "soft small" }, `Line ${r.line}`), r.row ? rowView(r.row) : longText(r.text, { limit: 500, className: "text mono" })))),
+    );
+  }
+
+  input.addEventListener("change", () => take(input.files[0]));
+  select.addEventListener("change", () => pick(select.value));
+  for (const event of ["dragenter", "dragover"])
+    box.addEventListener(event, (e) => {
+      e.preventDefault();
+      box.classList.add("over");
+    });
+  box.addEventListener("dragleave", (e) => !box.contains(e.relatedTarget) && box.classList.remove("over"));
+  box.addEventListener("drop", (e) => {
+    e.preventDefault();
+    box.classList.remove("over");
+    take(e.dataTransfer.files[0]);
+  });
+  list();
+  if (state.look) show();
+  else if (state.error) put(found, errorBox(state.error));
+  const element = h("div", { class: "stack" }, box, found);
+  element.check = check;
+  return element;
+}
+
+// By what the server's own sentence says of the first mistake.
+function otherMethod(look) {
+  const says = look.mistakes[0]?.message.match(/that is a file for method (reinforcement|supervised|dpo)|files for (method supervised) end so/);
+  return says ? says[1] ?? "supervised" : null;
+}
+
+const textOf = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
+
+function turn(name, v) {
+  return h("div", { class: "turn" }, h("p", { class: "soft small", dir: "auto" }, cut(name, 60)), longText(textOf(v), { limit: 600, className: typeof v === "string" ? "text" : "text mono" }));
+}
+
+const messagesView = (list) => (Array.isArray(list) ? list.map((m) => turn(String(m?.role ?? "?"), m?.tool_calls ? { content: m.content, tool_calls: m.tool_calls } : m?.content ?? m)) : []);
+
+function rowView(row) {
+  const { messages, input, preferred_output: better, non_preferred_output: worse, ...rest } = row;
+  return [
+    messagesView(messages ?? input?.messages),
+    better && messagesView(better).map((t) => (put(t.firstChild, "better"), t)),
+    worse && messagesView(worse).map((t) => (put(t.firstChild, "worse"), t)),
+    input !== undefined && !input?.messages && turn("input", input),
+    Object.entries(rest).map(([name, v]) => turn(name, v)),
+  ];
+}
