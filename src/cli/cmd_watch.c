@@ -14,7 +14,6 @@
 #include "cli/watch_read.h"
 #include "cli/watch_source.h"
 #include "job/rollout_line.h"
-#include "job/run_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,7 +84,6 @@ static bool show_event(void *ctx, const json_t *event, struct error *err)
 struct answers {
     struct progress_sink *sink;
     bool valid;
-    size_t n;
     struct buf prompt;
 };
 
@@ -97,27 +95,25 @@ static bool show_answer(void *ctx, const json_t *line)
     const struct rollout r = watch_rollout(line, a->valid, &a->prompt, &grade);
     bool ok = true;
 
-    for (size_t i = 0; ok && i < rollout_line_samples(line); i++) {
+    for (size_t i = 0; ok && i < rollout_line_samples(line); i++)
         ok = a->sink->rollout(a->sink->ctx, &r, &ignored);
-        a->n++;
-    }
     return ok;
 }
 
-/* Answers are looked at where they lie beside the events, and a picture shows them. */
+/* A picture shows the best and the worst answer of the newest step, and what the base model's were worth. Without them there is one, too. */
 static void show_answers(struct watching *w)
 {
     struct answers base = {.sink = &w->sink, .valid = true}, newest = {.sink = &w->sink};
     struct error ignored;
 
-    if (w->dir == NULL || w->state.fit || w->live == NULL || !live_draws(w->live))
+    if (w->state.fit || w->step == 0 || w->live == NULL || !live_draws(w->live))
         return;
     buf_init(&base.prompt, LIMIT_LINE_BYTES);
     buf_init(&newest.prompt, LIMIT_LINE_BYTES);
-    if (!w->has_base && run_read_rollouts(w->dir, 0, true, show_answer, &base, NULL, &ignored))
-        w->has_base = base.n > 0 && w->step > 0; /* before the first step more may come */
+    if (!w->has_base && watch_source_answers(w->source, 0, true, show_answer, &base, &ignored))
+        w->has_base = true; /* after the first step there are no more of them */
     if (w->step != w->answers_of &&
-        run_read_rollouts(w->dir, w->step, false, show_answer, &newest, NULL, &ignored))
+        watch_source_answers(w->source, w->step, false, show_answer, &newest, &ignored))
         w->answers_of = w->step;
     buf_release(&base.prompt);
     buf_release(&newest.prompt);

@@ -132,13 +132,15 @@ struct rollout watch_rollout(const json_t *line, bool valid, struct buf *prompt,
         buf_clear(prompt);
         buf_str(prompt, own);
     }
-    return (struct rollout){.step = count(line, "step"),
-                            .valid = valid,
-                            .item = count(line, "item"),
-                            .sample = count(line, "sample"),
-                            .prompt = buf_view(prompt),
-                            .answer = json_str(json_object_get(line, "answer")),
-                            .thinking = json_str(json_object_get(line, "thinking")),
-                            .grade = grade,
-                            .advantage = (float)number_or_0(line, "advantage")};
+    return (struct rollout){
+        .step = count(line, "step"),
+        .valid = valid,
+        .item = count(line, "item"),
+        /* whoever has the prompt is the first of its group: of a server's few lines it may be any */
+        .sample = own.len > 0 ? 0 : count(line, "sample"),
+        .prompt = buf_view(prompt),
+        .answer = json_str(json_object_get(line, "answer")),
+        .thinking = json_str(json_object_get(line, "thinking")),
+        .grade = grade,
+        .advantage = (float)number_or_0(line, "advantage")};
 }

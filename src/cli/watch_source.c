@@ -21,6 +21,7 @@
 #define REPLY_BYTES ((size_t)256 << 20)
 #define REPLY_SECONDS 30
 #define EVENTS_AT_ONCE 200
+#define ANSWERS_AT_ONCE 100
 #define READ_BYTES ((size_t)1 << 20)
 
 struct watch_source {
@@ -30,7 +31,8 @@ struct watch_source {
     struct http *http;
     char base[512]; /* address up to /v1 */
     char id[128];
-    char last[160]; /* id of the event told last, or "" */
+    char last[160];  /* id of the event told last, or "" */
+    bool no_answers; /* it does not show any */
     /* of a folder */
     const char *events;
     uint64_t at;     /* bytes of it that were told */
@@ -229,6 +231,49 @@ static bool server_tell(struct watch_source *w, watch_event_fn *fn, void *ctx, s
     return true;
 }
 
+/* One page of answers in an order; *out: the caller's. */
+static bool answers_page(struct watch_source *w, size_t step, bool valid, const char *order,
+                         json_t **out, struct error *err)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "/fine_tuning/jobs/%s/rollouts?step=%zu&split=%s&order=%s&limit=%d",
+             w->id, step, valid ? "valid" : "train", order, ANSWERS_AT_ONCE);
+    return get(w, path, out, err);
+}
+
+static void tell_answers(const json_t *list, run_json_fn *fn, void *ctx)
+{
+    json_t *line;
+    size_t i;
+
+    json_array_foreach(json_object_get(list, "data"), i, line) if (!fn(ctx, line)) break;
+}
+
+static bool server_answers(struct watch_source *w, size_t step, bool valid, run_json_fn *fn,
+                           void *ctx, struct error *err)
+{
+    json_t *best, *worst;
+
+    if (w->no_answers)
+        return true;
+    if (!answers_page(w, step, valid, "best", &best, err)) {
+        w->no_answers = err->kind == ERR_NOT_FOUND;
+        return w->no_answers;
+    }
+    const bool all = !json_is_true(json_object_get(best, "has_more"));
+    if (all || !valid)
+        tell_answers(best, fn, ctx);
+    json_decref(best);
+    if (all || valid)
+        return true;
+    if (!answers_page(w, step, valid, "worst", &worst, err))
+        return false;
+    tell_answers(worst, fn, ctx);
+    json_decref(worst);
+    return true;
+}
+
 /* ---- a folder ---- */
 
 static bool open_folder(struct watch_source *w, struct error *err)
@@ -379,4 +424,11 @@ bool watch_source_look(struct watch_source *w, struct watch_state *out, struct e
 bool watch_source_tell(struct watch_source *w, watch_event_fn *fn, void *ctx, struct error *err)
 {
     return w->place.url != NULL ? server_tell(w, fn, ctx, err) : folder_tell(w, fn, ctx, err);
+}
+
+bool watch_source_answers(struct watch_source *w, size_t step, bool valid, run_json_fn *fn,
+                          void *ctx, struct error *err)
+{
+    return w->place.url != NULL ? server_answers(w, step, valid, fn, ctx, err)
+                                : run_read_rollouts(w->place.job, step, valid, fn, ctx, NULL, err);
 }

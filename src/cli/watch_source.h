@@ -7,7 +7,7 @@
 #define HONE_CLI_WATCH_SOURCE_H
 
 #include "base/arena.h"
-#include "text/json.h"
+#include "job/run_read.h"
 
 #include <stdatomic.h>
 
@@ -47,4 +47,10 @@ MUST_CHECK bool watch_source_look(struct watch_source *w, struct watch_state *ou
                                   struct error *err);
 MUST_CHECK bool watch_source_tell(struct watch_source *w, watch_event_fn *fn, void *ctx,
                                   struct error *err);
+/*
+ * Answers of a step, as lines of rollouts/ (run_folder.h), fn false to stop: of a folder all of them; of a server all where they fit into
+ * a page, otherwise the best and the worst, and of the validation then none. A server that does not show answers has none.
+ */
+MUST_CHECK bool watch_source_answers(struct watch_source *w, size_t step, bool valid,
+                                     run_json_fn *fn, void *ctx, struct error *err);
 #endif

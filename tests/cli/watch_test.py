@@ -218,6 +218,9 @@ class OfServer(Watching):
         self.assertIn("in validation, step 4", out)
         self.assertIn("\u25cf", out)  # the curve's points of the validation
         self.assertNotIn(self.server.key, out)
+        if self.server.raw("GET", "/v1/fine_tuning/jobs/%s/rollouts?step=4" % job)[0] == 200:
+            for part in ("best", "worst", "before training"):
+                self.assertIn(part, out)
         self.assertLess(out.count("\x1b[?2026h"), 10, "the past is drawn once, not step by step")
 
 
