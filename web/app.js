@@ -12,13 +12,13 @@ import { repaintCharts } from "./lib/chart.js";
 // Only what works is listed. menu: its name among the pages, in a group; without one it is reached from another page.
 const PAGES = [
   { path: "jobs", module: "jobs", menu: "Jobs", group: "Training" },
+  { path: "new-job", module: "new_job", menu: "New job", group: "Training" },
   { path: "compare", module: "compare" },
   { path: "jobs/:id", module: "job" },
   { path: "jobs/:id/answers", module: "answers" },
   { path: "jobs/:id/answers/:rollout", module: "answer" },
   { path: "jobs/:id/rows", module: "rows" },
   { path: "jobs/:id/rows/:split/:item", module: "row" },
-  { path: "new-job", module: "new_job", menu: "New job", group: "Training" },
   { path: "files", module: "files", menu: "Files", group: "Data" },
   { path: "files/:id", module: "file" },
   { path: "models", module: "models", menu: "Models", group: "Models" },
@@ -33,7 +33,7 @@ const PAGES = [
   { path: "workers", module: "workers", menu: "Workers", group: "Server" },
   { path: "machine", module: "machine", menu: "Machine", group: "Server" },
 ];
-const HOME = "files";
+const HOME = "jobs";
 
 const main = $("#main");
 let ending = null; // of the page that is shown: {abort, end}
