@@ -92,6 +92,27 @@ class Frame(WebTest):
         narrow.keyboard.press("Escape")
         expect(narrow.get_by_role("link", name="Files")).to_be_hidden()
 
+    def test_a_chart_is_drawn_and_announced(self):
+        page = self.open("files")
+        label = page.evaluate("""import("/web/lib/chart.js").then(async ({ lineChart }) => {
+            const x = [...Array(2000).keys()], y = x.map((i) => i / 2000);
+            const chart = await lineChart({ label: "Reward", series: [{ name: "train", x, y, low: y.map((v) => v - .1), high: y.map((v) => v + .1), colour: "train" },
+                                                                     { name: "valid", x: [0, 1], y: [.25, .5], colour: "valid" }] });
+            document.querySelector("main .page").append(chart.element);
+            await new Promise(requestAnimationFrame);
+            window.chart = chart;
+            return chart.element.querySelector("canvas").getAttribute("aria-label");
+        })""")
+        self.assertEqual(label, "Reward. train: 0 at first, 1 at last; valid: 0.25 at first, 0.5 at last.")
+        painted = """[...document.querySelector("canvas").getContext("2d").getImageData(0, 0, 4000, 4000).data].some((v) => v > 0)"""
+        self.assertTrue(page.evaluate(painted))
+        page.get_by_role("button", name="train").click()
+        expect(page.get_by_role("button", name="train")).to_have_attribute("aria-pressed", "false")
+        page.get_by_role("button", name="Theme").click()
+        self.sound()
+        self.shot("chart")
+        page.evaluate("window.chart.destroy()")
+
     def test_a_server_without_keys_asks_for_none(self):
         from browser import Server
         server = Server("--workers=0", "--anonymous", key="")

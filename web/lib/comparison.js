@@ -19,7 +19,7 @@ function answerOf(output, criterion, ranking) {
     passed: Boolean(result?.passed),
     error: output.sample?.error?.message ?? (result?.errors?.length ? result.details || result.errors.join(", ") : null),
     place: ranking ? rankPlace(ranking, output.datasource_item, text) : null,
-    tokens: output.sample?.usage?.completion_tokens ?? null,
+    tokens: output.sample?.usage?.completion_tokens || null, // of answers that were given nobody counted any
     input: output.sample?.input ?? [],
   };
 }
@@ -48,7 +48,16 @@ const perItem = (side, value) => [...side.byItem.values()].map(({ answers }) => 
 function share(side, value) {
   const xs = perItem(side, (a) => Number(value(a)));
   const whole = xs.every((x) => x === 0 || x === 1);
-  return whole ? shareInterval(xs.reduce((sum, x) => sum + x, 0), xs.length) : meanInterval(xs);
+  if (whole) return shareInterval(xs.reduce((sum, x) => sum + x, 0), xs.length);
+  const v = meanInterval(xs);
+  return v.low === null ? v : { mean: v.mean, low: Math.max(0, v.low), high: Math.min(1, v.high) };
+}
+
+// Of scores from 0 to 1 no mean is outside of that.
+function scoreInterval(side, all) {
+  const v = meanInterval(perItem(side, (a) => a.score));
+  if (v.low === null || all.some((a) => a.score < 0 || a.score > 1)) return v;
+  return { mean: v.mean, low: Math.max(0, v.low), high: Math.min(1, v.high) };
 }
 
 export function figures(side, ranking) {
@@ -64,7 +73,7 @@ export function figures(side, ranking) {
   return {
     items: side.byItem.size,
     answers: all.length,
-    score: meanInterval(perItem(side, (a) => a.score)),
+    score: scoreInterval(side, all),
     passed: share(side, (a) => a.passed),
     passAt,
     top: ranking ? { 1: share(side, (a) => a.place === 1), 5: share(side, (a) => a.place >= 1 && a.place <= 5), max: share(side, (a) => a.place >= 1) } : null,

@@ -127,7 +127,7 @@ function columnsOf(rows, ranking) {
     { name: "passed", label: "Passed", number: true, sort: (r) => r.f.passed.mean, cell: (r) => h("span", {}, share(r.f.passed)) },
     ...ks.map((k) => ({ name: `pass${k}`, label: `pass@${k}`, number: true, cell: (r) => h("span", {}, share(r.f.passAt.find((p) => p.k === k)?.value ?? { mean: null, low: null })) })),
     ...(ranking ? [["1", "Top 1"], ["5", "Top 5"], ["max", "Anywhere"]].map(([k, label]) => ({ name: `top${k}`, label, number: true, sort: (r) => r.f.top[k].mean, cell: (r) => h("span", {}, share(r.f.top[k])) })) : []),
-    { name: "tokens", label: "Tokens", number: true, cell: (r) => number(r.f.tokens, 0) },
+    rows.some((r) => r.f.tokens !== null) && { name: "tokens", label: "Tokens", number: true, cell: (r) => number(r.f.tokens, 0) },
     rows.some((r) => r.f.errors > 0) && { name: "errors", label: "Errors", number: true, cell: (r) => count(r.f.errors) },
   ];
 }
