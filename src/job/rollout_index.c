@@ -371,15 +371,16 @@ static void read_file(struct rollout_index *ix, struct indexed_file *f, double u
 bool rollout_index_update(struct rollout_index *ix, double seconds, bool *whole, struct error *err)
 {
     const double until = clock_seconds() + seconds;
-    bool all = true;
+    bool all = true, begun = false;
 
     if (!list_files(ix, err))
         return false;
     for (size_t i = ix->n_files; i-- > 0;) {
         if (is_read(&ix->file[i]))
             continue;
-        if (clock_seconds() < until)
+        if (!begun || clock_seconds() < until) /* some of the first, however late it is */
             read_file(ix, &ix->file[i], until);
+        begun = true;
         all = all && is_read(&ix->file[i]);
     }
     free(ix->chunk);
