@@ -7,17 +7,12 @@ import unittest
 
 from browser import HOSTILE, WebTest, expect, jsonl, rows
 
-try:
-    from playwright.sync_api import TimeoutError
-except ImportError:
-    pass  # browser.py says so, and nothing is run
-
 PAIR = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]} for _ in range(10)]
 SMALL = {"max_steps": 2, "group_size": 4, "max_tokens": 8}
 
 
 class NewJob(WebTest):
-    options = ("--workers=1", "--lease=3")
+    options = ("--workers=1",)
 
     def upload(self, lines, name="cases.jsonl"):
         return self.client.files.create(file=(name, lines if isinstance(lines, bytes) else jsonl(lines)), purpose="fine-tune").id
@@ -54,18 +49,13 @@ class NewJob(WebTest):
         key = page.keyboard.press
 
         def choose(name, path):
-            button = page.get_by_role("group", name=name).get_by_role("button", name="Choose a file")
-            self.tab_to(button, 200)
-            for left in (2, 1, 0):  # a browser on a busy machine may find that the key was pressed too long ago, and open nothing
-                try:
-                    with page.expect_file_chooser(timeout=20_000) as chooser:
-                        key("Enter")
-                    break
-                except TimeoutError:
-                    if left == 0:
-                        raise
-                    expect(button).to_be_focused()
-            chooser.value.set_files(path)
+            box = page.get_by_role("group", name=name)
+            place = box.locator("input[type=file]")
+            self.tab_to(box.get_by_role("button", name="Choose a file"), 200)
+            place.evaluate("e => e.addEventListener('click', (c) => (c.preventDefault(), (e.dataset.asked = 'yes')), {once: true})")
+            key("Enter")  # asks the browser for a file, which is given without its window
+            expect(place).to_have_attribute("data-asked", "yes")
+            place.set_input_files(path)
         with tempfile.TemporaryDirectory() as folder:
             for name, n in (("train.jsonl", 6), ("valid.jsonl", 3)):
                 with open(os.path.join(folder, name), "wb") as f:
@@ -106,7 +96,7 @@ class NewJob(WebTest):
         self.assertEqual({self.client.files.retrieve(f).filename for f in (job.training_file, job.validation_file)},
                          {"train.jsonl", "valid.jsonl"})
         self.open("new-job")  # what was started is not begun again
-        self.assertEqual(self.body()["training_file"], "")
+        self.assertFalse(self.body().get("training_file"))
 
     def test_what_is_missing_is_said(self):
         page = self.open("new-job")
@@ -242,13 +232,13 @@ class NewJob(WebTest):
         self.assertEqual((made.user_provided_suffix, made.training_file), ("second", train))
 
     def test_a_check_is_cancelled_and_found_again(self):
-        slow = {"type": "python", "name": "slow", "source": "import time\n\n\ndef grade(sample, item):\n    time.sleep(0.2)\n    return 0.5\n"}
+        slow = {"type": "python", "name": "slow", "source": "import time\n\n\ndef grade(sample, item):\n    time.sleep(2)\n    return 0.5\n"}
         train = self.upload(rows())
         page = self.open("new-job")
         self.chosen(train)
         self.set_body(hone={**SMALL, "group_size": 64}, method={"type": "reinforcement", "reinforcement": {"grader": slow}})
         page.get_by_role("button", name="Check this job").click()
-        expect(page.get_by_text(re.compile("The untrained model answers|Reading all rows"))).to_be_visible()
+        expect(page.get_by_role("button", name="Cancel the check")).to_be_visible()
         page.reload()
         self.settled()
         page.get_by_role("button", name="Cancel the check").click()
@@ -263,11 +253,11 @@ class NewJob(WebTest):
         page.get_by_role("button", name="Grade these answers").click()
         expect(page.get_by_text("Reward 1", exact=True).first).to_be_visible()
         expect(page.get_by_text("\u241b[31mred").first).to_be_visible()
-        self.set_body(model="<img src=x onerror='window.hacked=3'>", suffix="<b>", hone={"x": HOSTILE})
+        self.set_body(model="<img src=x onerror='window.hacked=3'>", metadata={"x": "<b>"})
         self.sound()
         self.allowed = ["400", "404"]
         page.get_by_role("button", name="Check this job").click()
-        expect(page.get_by_role("alert").filter(has_text="img src").or_(page.get_by_role("alert").filter(has_text="suffix"))).to_be_visible()
+        expect(page.get_by_role("region", name="Check before it starts").get_by_role("alert")).to_contain_text("img src")
         self.every_form("new-job", "new-job-hostile", lambda p: self.chosen(file, p))
 
     def test_every_width(self):
