@@ -120,7 +120,7 @@ class Frame(WebTest):
             self.origin_only = lambda url: None
             page = self.new_page(key="")
             page.goto(server.url.removesuffix("/v1") + "/")
-            expect(page.get_by_role("heading", name="Files", exact=True)).to_be_visible()
+            expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
         finally:
             server.close()
 

@@ -72,6 +72,7 @@ export async function show(root, params) {
       });
       all.push(save);
     }
+    all.push(h("a", { class: "button quiet", href: `#/new-job?from=${encodeURIComponent(job.id)}` }, "Again with changes"));
     all.push(callButton(() => ({ path, python: `job = client.fine_tuning.jobs.retrieve("${job.id}")\nprint(job.status, job.fine_tuned_model)` })));
     return all;
   }

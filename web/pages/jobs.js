@@ -32,8 +32,8 @@ export async function show(root, params) {
     ],
     empty: [
       h("h2", {}, "No jobs yet"),
-      h("p", {}, "A job trains a model on your cases: upload them under Files, then start one by the API or by ", h("code", {}, "hone train --data cases.jsonl --model MODEL"), "."),
-      h("a", { class: "button quiet", href: "#/files" }, "Go to Files"),
+      h("p", {}, "A job trains a model on your cases: give it a file of them and a grader that says what a good answer is."),
+      h("a", { class: "button primary", href: "#/new-job" }, "Make the first job"),
     ],
   });
   const total = h("p", { class: "lead", role: "status" });
@@ -84,7 +84,7 @@ export async function show(root, params) {
   showChosen();
   put(
     root,
-    h("div", { class: "head" }, h("div", {}, h("h1", {}, "Jobs"), total), h("div", { class: "actions" }, compare, callButton(() => ({ path: "/v1/fine_tuning/jobs", python: "for job in client.fine_tuning.jobs.list():\n    print(job.id, job.status, job.fine_tuned_model)" })))),
+    h("div", { class: "head" }, h("div", {}, h("h1", {}, "Jobs"), total), h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/new-job" }, "New job"), compare, callButton(() => ({ path: "/v1/fine_tuning/jobs", python: "for job in client.fine_tuning.jobs.list():\n    print(job.id, job.status, job.fine_tuned_model)" })))),
     h("section", { "aria-label": "All jobs" }, list.element),
   );
   const timer = setInterval(() => {
