@@ -22,7 +22,7 @@
 #define MAX_MODELS 4
 #define SHORT_BYTES 160 /* from here on a walk prefers what ends values, */
 #define LONG_BYTES 320  /* and from here on it is led to an end */
-#define MAX_SEARCH 4000 /* states that are looked at for that */
+#define MAX_SEARCH 8000 /* states that are looked at for that */
 
 struct speaker {
     struct model_files *files;
@@ -174,16 +174,21 @@ static void reach(const struct grammar_state *at, size_t from, char byte)
     grammar_copy(&r->at, at);
 }
 
-/* What is looked at next: fewest levels first, so that values are left before others begin; then what is near. */
-static size_t nearest(void)
+/*
+ * What is looked at next. Of two, one is of the fewest levels, so that values are left before others begin, and the other is what is near:
+ * a number may have more states than there is room for, where the end is behind a text that is to be begun.
+ */
+static size_t nearest(bool few_levels)
 {
     size_t best = n_reached;
 
     for (size_t i = 0; i < n_reached; i++) {
         const struct reached *r = &reached[i], *b = &reached[best];
 
-        if (!r->done && (best == n_reached || r->at.n_levels < b->at.n_levels ||
-                         (r->at.n_levels == b->at.n_levels && r->length < b->length)))
+        if (r->done)
+            continue;
+        if (best == n_reached || (few_levels && r->at.n_levels < b->at.n_levels) ||
+            ((!few_levels || r->at.n_levels == b->at.n_levels) && r->length < b->length))
             best = i;
     }
     return best;
@@ -193,12 +198,12 @@ static size_t nearest(void)
 static bool find_end(const struct grammar *g, const struct grammar_state *from,
                      const token_id *usable, struct buf *out)
 {
-    size_t i;
+    size_t i, turn = 0;
 
     reached[0] = (struct reached){0};
     grammar_copy(&reached[0].at, from);
     n_reached = 1;
-    while ((i = nearest()) < n_reached) {
+    while ((i = nearest(turn++ % 2 == 0)) < n_reached) {
         struct grammar_state next;
 
         reached[i].done = true;
