@@ -676,21 +676,36 @@ static bool find_begin(struct api_call *c, const struct item *items, size_t n, b
     return i < n || fail_param(err, ERR_NOT_FOUND, "after", "\"after\" is no item of this job");
 }
 
+/* One alone, where the call names it. */
+static size_t keep_item(struct item *items, size_t n, size_t number)
+{
+    size_t i = 0;
+
+    while (i < n && items[i].number != number)
+        i++;
+    if (i == n)
+        return 0;
+    items[0] = items[i];
+    return 1;
+}
+
 static bool list_items_of(struct reading *r, json_t **out, struct error *err)
 {
     struct api_call *c = r->c;
-    bool train = true, valid = true, ok = true;
+    bool train = true, valid = true, ok = true, one_item;
     struct rollout_group *group;
     item_order *order;
-    size_t n_groups, limit, from;
+    size_t n_groups, limit, from, item = 0;
 
     if (!read_split(c, &train, &valid, err) || !read_item_order(c, &order, err) ||
+        !query_count(c, "item", UINT32_MAX, &one_item, &item, err) ||
         !query_limit(c, 20, 100, &limit, err))
         return false;
     valid = !train; /* one of them: rows of different files have nothing in common */
     rollout_index_groups(r->ix, valid, c->arena, &group, &n_groups);
     struct item *items = ARENA_ARRAY(c->arena, struct item, n_groups + 1);
-    const size_t n = find_items(r->ix, group, n_groups, items);
+    const size_t n_all = find_items(r->ix, group, n_groups, items),
+                 n = one_item ? keep_item(items, n_all, item) : n_all;
     if (order != NULL && n > 0)
         qsort(items, n, sizeof *items, order);
     if (!find_begin(c, items, n, valid, &from, err))

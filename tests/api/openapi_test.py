@@ -262,6 +262,7 @@ class Answers(ApiTest):
         self.call("GET", job + "/rollouts", made, query="?split=train&order=best&filter=odd,error&q=x&wait_ms=5")
         self.call("GET", job + "/rollouts", made, query="?order=none", status=400)
         self.page(job + "/items", made, query="?order=gain", least=2)
+        self.call("GET", job + "/items", made, query="?item=99999")
         self.call("GET", job + "/warnings", made)
         self.call("GET", job + "/report", made)
         self.call("GET", one, made, first)

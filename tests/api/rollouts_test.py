@@ -206,6 +206,8 @@ class Rollouts(ApiTest):
             items = self.all("items", split=split, limit=2)
             want = sorted({line["item"] for name, line in lines.items() if name.startswith(files)})
             self.assertEqual([x["item"] for x in items], want)
+            self.assertEqual(self.get("items", split=split, item=want[-1])["data"], items[-1:])
+            self.assertEqual(self.get("items", split=split, item=want[-1] + 1)["data"], [])
             for x in items:
                 mine = [l for n, l in lines.items() if n.startswith(files) and l["item"] == x["item"]]
                 self.assertEqual(x["n_answers"], sum(l.get("count", 1) for l in mine))

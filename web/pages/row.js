@@ -86,16 +86,7 @@ export async function show(root, params) {
   return () => chart && chart.destroy();
 }
 
-// Rows come in their order: the one before it leads to it at once.
 async function findItem(params, split, item) {
-  const path = `${jobPath(params.id)}/items`;
-  const query = { split, order: "item", limit: 1, wait_ms: 5000 };
-  let page = Number(item) > 0 ? await api.page(path, { ...query, after: `${split}-${Number(item) - 1}` }, { signal: params.signal }).catch(() => null) : await api.page(path, query, { signal: params.signal });
-  let found = page?.data.find((x) => String(x.item) === item);
-  for (let after; !found; after = page.last_id) {
-    page = await api.page(path, { ...query, limit: 100, after }, { signal: params.signal });
-    found = page.data.find((x) => String(x.item) === item);
-    if (!page.has_more) break;
-  }
-  return found ?? { steps: [] };
+  const page = await api.page(`${jobPath(params.id)}/items`, { split, item, wait_ms: 5000 }, { signal: params.signal });
+  return page.data[0] ?? { steps: [] };
 }
