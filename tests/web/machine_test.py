@@ -27,11 +27,11 @@ class Machine(WebTest):
 
     def test_workers(self):
         page = self.open("workers")
-        expect(page.get_by_role("rowheader")).to_have_count(1)
-        expect(page.get_by_text("waits for a job")).to_be_visible()
-        self.every_form("workers", "workers", lambda p: expect(p.get_by_text("waits for a job")).to_be_visible())
-        (worker,) = self.get("/v1/workers")["data"]
-        self.assertEqual((worker["object"], worker["status"], worker["job"]), ("worker", "waiting", None))
+        expect(page.get_by_role("rowheader")).to_have_count(2)  # one for jobs, one for checks
+        expect(page.get_by_text("waits for work")).to_have_count(2)
+        self.every_form("workers", "workers", lambda p: expect(p.get_by_text("waits for work").first).to_be_visible())
+        workers = self.get("/v1/workers")["data"]
+        self.assertEqual([(w["object"], w["status"], w["job"]) for w in workers], [("worker", "waiting", None)] * 2)
         job = ("INSERT INTO workers (name, machine, version, job_id, started_at, seen_at, memory_bytes, ended_at) "
                "SELECT 'x:1:y', '<b>far</b>', version, ?, started_at, seen_at + 60, 1, 0 FROM workers LIMIT 1")
         self.server.sql(job, "ftjob-of-another-project")

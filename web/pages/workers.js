@@ -22,7 +22,7 @@ export async function show(root, params) {
       { name: "version", label: "Version", cell: (w) => w.version },
       { name: "seen", label: "Last heard of", cell: (w) => timeElement(w.seen_at) },
     ],
-    empty: [h("h2", {}, "Nobody works here"), h("p", {}, "Jobs wait until a worker takes them. ", h("code", {}, "hone serve"), " starts its own unless it was told ", h("code", {}, "--workers=0"), "; on any machine that shares the database, ", h("code", {}, "hone worker"), " is one more.")],
+    empty: [h("h2", {}, "Nobody works here"), h("p", {}, "Jobs and checks wait until a worker takes them. ", h("code", {}, "hone serve"), " starts its own unless it was told ", h("code", {}, "--workers=0"), "; on any machine that shares the database, ", h("code", {}, "hone worker"), " is one more.")],
   });
 
   async function load() {
@@ -43,7 +43,7 @@ export async function show(root, params) {
 }
 
 function doing(w) {
-  if (w.status === "waiting") return h("span", { class: "chip" }, "waits for a job");
+  if (w.status === "waiting") return h("span", { class: "chip" }, "waits for work");
   if (!w.job) return h("span", { class: "chip live" }, "works for another project");
   return [h("span", { class: "chip live" }, w.job.status), h("span", { class: "id" }, w.job.id)];
 }
