@@ -107,11 +107,8 @@ bool wire_send(struct wire *w)
 }
 
 static const char *const op_names[] = {
-    [ENGINE_CHAT] = "chat",
-    [ENGINE_COMPLETE] = "complete",
-    [ENGINE_EMBED] = "embed",
-    [ENGINE_COUNT] = "count",
-    [ENGINE_SCORE] = "score",
+    [ENGINE_CHAT] = "chat",   [ENGINE_COMPLETE] = "complete", [ENGINE_EMBED] = "embed",
+    [ENGINE_COUNT] = "count", [ENGINE_SCORE] = "score",
 };
 
 static void put_line(struct buf *b, json_t *value)

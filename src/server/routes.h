@@ -13,7 +13,8 @@ extern const struct api_table fine_tuning_routes, job_run_routes, rollouts_route
 extern const struct api_table graders_routes;
 extern const struct api_table webhooks_routes;
 extern const struct api_table chat_routes;
-extern const struct api_table organization_routes, feedback_routes, ops_routes, machine_routes, web_routes;
+extern const struct api_table organization_routes, feedback_routes, ops_routes, machine_routes,
+    web_routes;
 extern const struct api_table completions_routes, responses_routes;
 extern const struct api_table evals_routes, eval_runs_routes;
 #endif
