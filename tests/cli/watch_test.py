@@ -263,7 +263,8 @@ class OfFolder(Watching):
     def test_a_run_that_goes_on_is_followed_through_a_stop(self):
         words = [HONE, "train", self.job(steps=400), "--out", "run"]
         train = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder, env=self.env)
-        self.wait(lambda: os.path.exists(self.path("run", "checkpoints", "step-4")))
+        metrics = self.path("run", "metrics.csv")  # checkpoints go again
+        self.wait(lambda: os.path.exists(metrics) and len(self.read("run", "metrics.csv").splitlines()) > 4)
         watch = self.watch("run")
         self.wait(lambda: "step 4/400" in watch.said or watch.poll() is not None)
         train.send_signal(signal.SIGTERM)
