@@ -158,7 +158,7 @@ static bool build_arguments(struct making *m, size_t i, uint32_t from, uint32_t 
     return true;
 }
 
-/* ---- xml ---- */
+/* ---- keys and values, as XML or Python ---- */
 
 struct parameter {
     const char *key;
@@ -199,67 +199,10 @@ static void build_text_parameter(struct making *m, const struct parameter *p)
     }
 }
 
-/* Parameters in their order; those that are not required may be left out. */
-static void link_parameters(struct making *m, const struct parameter *p, size_t n, uint32_t from,
-                            uint32_t to)
+static bool is_xml_key(const char *key)
 {
-    for (size_t k = 0; k <= n && !m->b->full; k++) { /* k are settled */
-        const uint32_t at = k == 0 ? from : p[k - 1].behind;
-        size_t j = k;
-
-        for (; j < n; j++) {
-            link_text(m->b, at, str_of(arena_printf(&m->a, "<parameter=%s>\n", p[j].key)),
-                      p[j].opened);
-            if (p[j].required)
-                break;
-        }
-        if (j == n)
-            link_text(m->b, at, STR("</function>"), to);
-    }
+    return strpbrk(key, ">\n") == NULL;
 }
-
-static bool build_parameters(struct making *m, size_t i, uint32_t from, uint32_t to,
-                             struct error *err)
-{
-    const json_t *schema;
-    const char *what, *key;
-    json_t *value;
-    bool offered;
-    size_t n = 0;
-
-    if (!schema_of(m, i, &schema, &what, &offered, err))
-        return false;
-    json_t *properties = json_object_get(schema, "properties");
-    struct parameter *all = ARENA_ARRAY(&m->a, struct parameter, json_object_size(properties) + 1);
-    json_object_foreach(properties, key, value)
-    {
-        struct parameter *p = &all[n++];
-
-        if (strpbrk(key, ">\n") != NULL)
-            return fail(err, ERR_UNSUPPORTED,
-                        "%.200s: the key \"%.64s\" cannot be written by this model", what, key);
-        *p = (struct parameter){.key = key,
-                                .schema = value,
-                                .required = is_required(schema, key),
-                                .opened = build_state(m->b, m->rule),
-                                .behind = build_state(m->b, m->rule)};
-        if (str_is(json_str(json_object_get(value, "type")), "string")) {
-            build_text_parameter(m, p);
-            continue;
-        }
-        const uint32_t behind = build_state(m->b, m->rule);
-        const json_t *held = offered ? value : json_true(); /* any value */
-        build_value(m->b, p->opened,
-                    json_compiler_value(m->c, offered ? schema : held, what, held,
-                                        arena_printf(&m->a, "%s/properties/%s", what, key)),
-                    behind);
-        link_text(m->b, behind, STR("\n</parameter>\n"), p->behind);
-    }
-    link_parameters(m, all, n, from, to);
-    return true;
-}
-
-/* ---- python ---- */
 
 static bool is_identifier(const char *key)
 {
@@ -273,27 +216,47 @@ static bool is_identifier(const char *key)
     return key[0] != '\0';
 }
 
-/* KEY=VALUE in their order, those that are not required or not, up to the closing parenthesis. */
-static void link_keywords(struct making *m, const struct parameter *p, size_t n, uint32_t from,
-                          uint32_t to)
+/* How a format writes keys and values. */
+struct parameter_form {
+    const char *first, *next; /* before the first key that is written, and before each other */
+    const char *after;        /* behind a key */
+    struct str end, close;    /* behind a value, and behind all */
+    bool bare_texts;          /* a parameter that is a text is that text, without quotes */
+    bool (*is_key)(const char *key);
+};
+static const struct parameter_form xml_parameters = {.first = "<parameter=",
+                                                     .next = "<parameter=",
+                                                     .after = ">\n",
+                                                     .end = {"\n</parameter>\n", 14},
+                                                     .close = {"</function>", 11},
+                                                     .bare_texts = true,
+                                                     .is_key = is_xml_key};
+static const struct parameter_form python_parameters = {
+    .first = "", .next = ", ", .after = "=", .close = {")", 1}, .is_key = is_identifier};
+
+/* Parameters in their order; those that are not required may be left out. */
+static void link_parameters(struct making *m, const struct parameter_form *form,
+                            const struct parameter *p, size_t n, uint32_t from, uint32_t to)
 {
     for (size_t k = 0; k <= n && !m->b->full; k++) { /* k are settled */
         const uint32_t at = k == 0 ? from : p[k - 1].behind;
+        const char *before = k == 0 ? form->first : form->next;
         size_t j = k;
 
         for (; j < n; j++) {
-            link_text(m->b, at, str_of(arena_printf(&m->a, "%s%s=", k == 0 ? "" : ", ", p[j].key)),
+            link_text(m->b, at,
+                      str_of(arena_printf(&m->a, "%s%s%s", before, p[j].key, form->after)),
                       p[j].opened);
             if (p[j].required)
                 break;
         }
         if (j == n)
-            link_text(m->b, at, STR(")"), to);
+            link_text(m->b, at, form->close, to);
     }
 }
 
-static bool build_keywords(struct making *m, size_t i, uint32_t from, uint32_t to,
-                           struct error *err)
+static bool build_parameters(struct making *m, const struct parameter_form *form, size_t i,
+                             uint32_t from, uint32_t to, struct error *err)
 {
     const json_t *schema;
     const char *what, *key;
@@ -310,7 +273,7 @@ static bool build_keywords(struct making *m, size_t i, uint32_t from, uint32_t t
         struct parameter *p = &all[n++];
         const json_t *held = offered ? value : json_true(); /* any value */
 
-        if (!is_identifier(key))
+        if (!form->is_key(key))
             return fail(err, ERR_UNSUPPORTED,
                         "%.200s: the key \"%.64s\" cannot be written by this model", what, key);
         *p = (struct parameter){.key = key,
@@ -318,12 +281,19 @@ static bool build_keywords(struct making *m, size_t i, uint32_t from, uint32_t t
                                 .required = is_required(schema, key),
                                 .opened = build_state(m->b, m->rule),
                                 .behind = build_state(m->b, m->rule)};
+        if (form->bare_texts && str_is(json_str(json_object_get(value, "type")), "string")) {
+            build_text_parameter(m, p);
+            continue;
+        }
+        const uint32_t behind = form->end.len > 0 ? build_state(m->b, m->rule) : p->behind;
         build_value(m->b, p->opened,
                     json_compiler_value(m->c, offered ? schema : held, what, held,
                                         arena_printf(&m->a, "%s/properties/%s", what, key)),
-                    p->behind);
+                    behind);
+        if (form->end.len > 0)
+            link_text(m->b, behind, form->end, p->behind);
     }
-    link_keywords(m, all, n, from, to);
+    link_parameters(m, form, all, n, from, to);
     return true;
 }
 
@@ -358,7 +328,9 @@ static struct str begin_of(struct making *m, size_t i)
 static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, struct error *err)
 {
     const struct tool_format *f = m->f;
-    const bool keywords = f->body == TOOL_BODY_XML || f->body == TOOL_BODY_PYTHON;
+    const struct parameter_form *form = f->body == TOOL_BODY_XML      ? &xml_parameters
+                                        : f->body == TOOL_BODY_PYTHON ? &python_parameters
+                                                                      : NULL; /* JSON */
     const struct str end = f->body == TOOL_BODY_JSON    ? STR("}")
                            : f->body == TOOL_BODY_NAMED ? joined(m, f->tail, f->close)
                                                         : STR("");
@@ -367,9 +339,8 @@ static bool build_functions(struct making *m, uint32_t opened, uint32_t closed, 
     for (size_t i = 0; i < json_array_size(m->o->tools) && !m->b->full; i++) {
         const uint32_t from = build_text(m->b, opened, begin_of(m, i), 0);
 
-        if (!keywords                     ? !build_arguments(m, i, from, behind, err)
-            : f->body == TOOL_BODY_PYTHON ? !build_keywords(m, i, from, closed, err)
-                                          : !build_parameters(m, i, from, closed, err))
+        if (!(form != NULL ? build_parameters(m, form, i, from, closed, err)
+                           : build_arguments(m, i, from, behind, err)))
             return false;
     }
     if (end.len > 0)
