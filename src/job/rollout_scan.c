@@ -3,6 +3,7 @@
  */
 #include "job/rollout_scan.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "grade/grader.h"
 
 #include <math.h>
@@ -140,29 +141,11 @@ static bool four_digits(struct str s, size_t at, uint32_t *out)
     return true;
 }
 
-static void put_character(struct buf *out, uint32_t c)
-{
-    if (c < 0x80) {
-        buf_char(out, (char)c);
-    } else if (c < 0x800) {
-        buf_char(out, (char)(0xC0 | c >> 6));
-        buf_char(out, (char)(0x80 | (c & 0x3F)));
-    } else if (c < 0x10000) {
-        buf_char(out, (char)(0xE0 | c >> 12));
-        buf_char(out, (char)(0x80 | (c >> 6 & 0x3F)));
-        buf_char(out, (char)(0x80 | (c & 0x3F)));
-    } else {
-        buf_char(out, (char)(0xF0 | c >> 18));
-        buf_char(out, (char)(0x80 | (c >> 12 & 0x3F)));
-        buf_char(out, (char)(0x80 | (c >> 6 & 0x3F)));
-        buf_char(out, (char)(0x80 | (c & 0x3F)));
-    }
-}
-
 /* What stands behind a backslash at s.ptr[at]; past it, or 0. */
 static size_t put_escape(struct str s, size_t at, struct buf *out)
 {
     static const char names[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
+    char utf8[4];
     uint32_t c, low;
 
     if (at >= s.len)
@@ -184,7 +167,7 @@ static size_t put_escape(struct str s, size_t at, struct buf *out)
     } else if (c >= 0xDC00 && c < 0xE000) {
         return 0;
     }
-    put_character(out, c);
+    buf_put(out, utf8, utf8_write(c, utf8));
     return at;
 }
 

@@ -161,7 +161,7 @@ bool run_csv_next(struct str line, size_t *at, struct arena *a, struct str *out)
     return true;
 }
 
-static double csv_number(struct str s)
+double run_csv_number(struct str s)
 {
     char text[64], *end;
 
@@ -216,7 +216,7 @@ static bool csv_line(void *ctx, struct str line, size_t offset)
     }
     double *row = c->cell + c->n_rows * c->n_columns;
     for (size_t at = 0; n < c->n_columns && run_csv_next(line, &at, &scratch, &cell); n++)
-        row[n] = csv_number(cell);
+        row[n] = run_csv_number(cell);
     arena_release(&scratch);
     /* the first column is the step: a row without one says nothing */
     if (n == c->n_columns && n > 0 && !isnan(row[0]))

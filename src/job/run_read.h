@@ -59,6 +59,8 @@ bool run_rollouts_name(const char *name, size_t *step, bool *valid);
 
 /* The next cell of a line of CSV from *at on (0 first), quotes taken away; false after the last one. */
 bool run_csv_next(struct str line, size_t *at, struct arena *a, struct str *out);
+/* A cell as a number; NaN: there is none. */
+double run_csv_number(struct str cell);
 
 /*
  * The evaluations: NAME of each evals/NAME.json, in alphabetical order. Read of one (json_read_file):

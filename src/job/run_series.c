@@ -51,18 +51,6 @@ static void read_names(struct series *s, struct str line)
     s->out.column = column;
 }
 
-double run_series_number(struct str s)
-{
-    char text[64], *end;
-
-    if (s.len == 0 || s.len >= sizeof text)
-        return (double)NAN;
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = '\0';
-    const double x = strtod(text, &end);
-    return *end == '\0' && isfinite(x) ? x : (double)NAN;
-}
-
 static size_t digits(struct str s, size_t at)
 {
     while (at < s.len && s.ptr[at] >= '0' && s.ptr[at] <= '9')
@@ -132,7 +120,7 @@ static bool read_row(struct series *s, struct str line, struct error *err)
     const size_t n = s->out.n_columns;
     size_t at = 0, i = 0;
 
-    const double step = run_series_number(next_cell(line, &at));
+    const double step = run_csv_number(next_cell(line, &at));
     if (isnan(step) || step <= s->opt->after_step)
         return true;
     if (s->out.n_rows == s->opt->limit) {

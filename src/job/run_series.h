@@ -28,6 +28,4 @@ struct run_series_options {
 /* In the arena. No file yet: nothing of everything. A line that is none of a step's is passed over. */
 MUST_CHECK bool run_series_read(const char *dir, const struct run_series_options *opt,
                                 struct arena *a, struct run_series *out, struct error *err);
-/* A cell as a number; NaN: there is none. */
-double run_series_number(struct str cell);
 #endif

@@ -368,8 +368,8 @@ static bool temperature_of(struct reading *r, size_t step, double *out, struct e
     *out = 1;
     if (!run_series_read(r->run.dir, &opt, r->c->arena, &s, err))
         return false;
-    if (s.n_rows == 1 && s.n_columns == 1 && run_series_number(s.cell[0]) > 0) {
-        *out = run_series_number(s.cell[0]);
+    if (s.n_rows == 1 && s.n_columns == 1 && run_csv_number(s.cell[0]) > 0) {
+        *out = run_csv_number(s.cell[0]);
         return true;
     }
     if (run_read_job(r->run.dir, &job, &ignored)) {

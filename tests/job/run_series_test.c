@@ -4,6 +4,7 @@
 #include "support/support.h"
 
 #include "base/file.h"
+#include "job/run_read.h"
 #include "job/run_series.h"
 #include "job/run_warnings.h"
 
@@ -47,7 +48,7 @@ static void columns_are_those_that_were_asked_for(void **state)
     assert_int_equal(s.n_rows, 3); /* 3 has too few cells, and 5 is not whole yet */
     assert_true(s.step[2] == 4 && str_is(s.cell[0], "0.5") && str_is(s.cell[1], "1e-3"));
     assert_true(s.cell[2].len == 0 && str_is(s.cell[3], "2") && s.cell[1 * 2].len == 0);
-    assert_true(run_series_number(s.cell[1]) == 1e-3 && isnan(run_series_number(s.cell[2])));
+    assert_true(run_csv_number(s.cell[1]) == 1e-3 && isnan(run_csv_number(s.cell[2])));
     assert_false(s.has_more);
     s = read_series(dir, (struct run_series_options){.after_step = 1, .limit = 1});
     assert_int_equal(s.n_columns, 4);
