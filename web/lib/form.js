@@ -3,6 +3,7 @@
 //   field(label, control, hint)        a label, the control and a hint that is read with it; the control gets an id where it has none
 //   input(attributes), select(options, value), textarea(attributes)
 //        options: [[value, text], ...] or {label: [[value, text], ...]} for groups
+//   takesFiles(box, input, take)       take(list of files) is called with those chosen by the input, and those dropped on the box
 //   modelOptions(models)               groups for select()
 //   models(signal)                     all that this key may use: {bases, tuned, checkpoints}; a checkpoint whose model was deleted stands among the tuned
 
@@ -29,6 +30,21 @@ export function select(options, value, attributes = {}) {
         .filter(([, list]) => list.length > 0)
         .map(([label, list]) => h("optgroup", { label }, list.map(one)));
   return h("select", attributes, children);
+}
+
+export function takesFiles(box, input, take) {
+  input.addEventListener("change", () => take(input.files));
+  for (const name of ["dragenter", "dragover"])
+    box.addEventListener(name, (e) => {
+      e.preventDefault();
+      box.classList.add("over");
+    });
+  box.addEventListener("dragleave", (e) => !box.contains(e.relatedTarget) && box.classList.remove("over"));
+  box.addEventListener("drop", (e) => {
+    e.preventDefault();
+    box.classList.remove("over");
+    if (e.dataTransfer.files.length) take(e.dataTransfer.files);
+  });
 }
 
 const CHECKPOINT = /:ckpt-step-\d+$/;

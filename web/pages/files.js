@@ -4,6 +4,7 @@ import * as api from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, put, visible } from "../lib/dom.js";
+import { takesFiles } from "../lib/form.js";
 import { bytes, count, plural, timeElement } from "../lib/format.js";
 import { table } from "../lib/table.js";
 
@@ -107,18 +108,7 @@ function uploader(done, signal) {
     input.value = "";
     await done();
   };
-  input.addEventListener("change", () => take(input.files));
-  for (const name of ["dragenter", "dragover"])
-    box.addEventListener(name, (e) => {
-      e.preventDefault();
-      box.classList.add("over");
-    });
-  box.addEventListener("dragleave", (e) => !box.contains(e.relatedTarget) && box.classList.remove("over"));
-  box.addEventListener("drop", (e) => {
-    e.preventDefault();
-    box.classList.remove("over");
-    if (e.dataTransfer.files.length) take(e.dataTransfer.files);
-  });
+  takesFiles(box, input, take);
   return h("div", { class: "stack" }, box, going);
 }
 

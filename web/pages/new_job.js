@@ -78,12 +78,6 @@ function keep(job) {
 
 // ---- the page ----
 
-// Where there is one model to begin with, it is chosen already.
-function onlyBase(models) {
-  const bases = models.filter((m) => !m.id.startsWith("ft:"));
-  return bases.length === 1 ? bases[0].id : "";
-}
-
 export async function show(root, params) {
   const { signal } = params;
   const [from, models, files] = await Promise.all([
@@ -91,7 +85,9 @@ export async function show(root, params) {
     api.all("/v1/models", {}, 1000).catch((e) => (e.status === 403 ? [] : Promise.reject(e))),
     api.page("/v1/files", { purpose: "fine-tune", limit: 1000 }, { signal }).then((p) => p.data),
   ]);
-  let job = whole(from ? bodyOfJob(from) : draft() ?? { model: onlyBase(models) });
+  const base = models.filter((m) => !m.id.startsWith("ft:"));
+  const tuned = models.filter((m) => m.id.startsWith("ft:"));
+  let job = whole(from ? bodyOfJob(from) : draft() ?? { model: base.length === 1 ? base[0].id : "" });
   const kept = {}; // parts of methods that were left
   const train = { id: job.training_file ?? "", look: null, error: null };
   const valid = { id: job.validation_file ?? "", look: null, error: null };
@@ -168,8 +164,6 @@ export async function show(root, params) {
   }
 
   function modelStep() {
-    const base = models.filter((m) => !m.id.startsWith("ft:"));
-    const tuned = models.filter((m) => m.id.startsWith("ft:"));
     const option = (m) => h("option", { value: m.id, selected: m.id === job.model }, cut(m.id, 90));
     const select = h(
       "select",

@@ -9,6 +9,7 @@ import * as api from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { announce, errorBox, sentence } from "../lib/dialog.js";
 import { h, icon, longText, put } from "../lib/dom.js";
+import { takesFiles } from "../lib/form.js";
 import { bytes, count, cut, plural } from "../lib/format.js";
 
 const MOST_MISTAKES = 10;
@@ -145,19 +146,8 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
     );
   }
 
-  input.addEventListener("change", () => take(input.files[0]));
+  takesFiles(box, input, (chosen) => take(chosen[0]));
   select.addEventListener("change", () => pick(select.value));
-  for (const event of ["dragenter", "dragover"])
-    box.addEventListener(event, (e) => {
-      e.preventDefault();
-      box.classList.add("over");
-    });
-  box.addEventListener("dragleave", (e) => !box.contains(e.relatedTarget) && box.classList.remove("over"));
-  box.addEventListener("drop", (e) => {
-    e.preventDefault();
-    box.classList.remove("over");
-    take(e.dataTransfer.files[0]);
-  });
   list();
   if (state.look) show();
   else if (state.error) put(found, errorBox(state.error));
