@@ -278,7 +278,7 @@ static bool reads_the_same(const struct tokenizer *x, const struct tokenizer *y,
     const bool ok =
         tokenizer_encode(x, text, special, &a, err) && tokenizer_encode(y, text, special, &b, err);
 
-    *same = ok && a.n == b.n && memcmp(a.ids, b.ids, a.n * sizeof *a.ids) == 0;
+    *same = ok && a.n == b.n && (a.n == 0 || memcmp(a.ids, b.ids, a.n * sizeof *a.ids) == 0);
     token_list_release(&a);
     token_list_release(&b);
     return ok;

@@ -2,7 +2,6 @@
  * normal_chain.c - each step reads what the one before it made, in one of two buffers, and writes into the other.
  */
 #include "text/normal_chain.h"
-#include "base/limits.h"
 #include "base/size.h"
 #include "base/utf8.h"
 #include "text/characters.h"
@@ -12,7 +11,9 @@
 #include <pcre2.h>
 #include <utf8proc.h>
 
-#define MAX_NORMALIZED (16 * LIMIT_RENDER_BYTES)
+/* What a text of so many bytes may become: NFKD makes 11 of one, a Prepend a thousand. A pattern that matches the empty text puts its
+ * replacement between all characters, and two such steps would make gigabytes of a page. */
+#define MAX_NORMALIZED(bytes) (((size_t)4 << 10) + 64 * (bytes))
 
 void normal_chain_release(struct normal_chain *n)
 {
@@ -250,6 +251,7 @@ bool normal_chain_run(const struct normal_chain *n, struct normal_scratch *s, st
                       struct str *out, bool *lost_head, struct error *err)
 {
     bool lost = false;
+    const size_t limit = MAX_NORMALIZED(in.len);
     size_t which = 0;
 
     if (lost_head != NULL)
@@ -266,7 +268,7 @@ bool normal_chain_run(const struct normal_chain *n, struct normal_scratch *s, st
             continue;
         }
         lost = lost || (lost_head != NULL && drops_head(&n->steps[i], s, in));
-        made->max_bytes = MAX_NORMALIZED;
+        made->max_bytes = limit;
         buf_clear(made);
         if (!make(&n->steps[i], s, in, made, err) || !buf_ok(made, "the normalised text", err))
             return false;

@@ -508,6 +508,35 @@ static void text_that_cannot_be_encoded_leaves_the_list_alone(void **state)
     arena_release(&a);
 }
 
+/* A replacement between all characters, twice: a thousand times a thousand bytes of each. */
+static void a_text_may_not_grow_without_end(void **state)
+{
+    (void)state;
+    static const char normalizer[] =
+        "\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":["
+        "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" *\"},\"content\":\"%s\"},"
+        "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" *\"},\"content\":\"%s\"}]}," BYTE_LEVEL;
+    char longest[1001] = {0}, front[4096];
+    struct arena a = {0};
+    struct token_list list = {0};
+    struct error err = {0};
+
+    memset(longest, 'x', sizeof longest - 1);
+    snprintf(front, sizeof front, normalizer, longest, longest);
+    struct tokenizer *t = open_small(&a, front, "");
+    assert_false(tokenizer_encode(t, STR("many words of a text"), true, &list, &err));
+    assert_int_equal(err.kind, ERR_LIMIT);
+    assert_string_equal(err.message, "the normalised text is longer than the 5376 bytes allowed");
+    assert_int_equal(list.n, 0);
+    tokenizer_close(t);
+    snprintf(front, sizeof front, normalizer, "x", "");
+    t = open_small(&a, front, "");
+    ASSERT_ENCODES(t, "zz q", true, 'x', 'z', 'x', 'z', 'x', 'q', 'x');
+    tokenizer_close(t);
+    token_list_release(&list);
+    arena_release(&a);
+}
+
 static void what_is_not_offered_is_refused_by_name(void **state)
 {
     (void)state;
@@ -736,6 +765,7 @@ int main(void)
         cmocka_unit_test(streaming_gives_what_decoding_gives),
         cmocka_unit_test(bytes_without_tokens_are_dropped_or_unknown),
         cmocka_unit_test(text_that_cannot_be_encoded_leaves_the_list_alone),
+        cmocka_unit_test(a_text_may_not_grow_without_end),
         cmocka_unit_test(what_is_not_offered_is_refused_by_name),
         cmocka_unit_test(a_file_that_contradicts_itself_is_refused),
         cmocka_unit_test(what_gguf_says_is_checked),
