@@ -9,7 +9,8 @@
 extern const struct api_table files_routes, file_rows_routes;
 extern const struct api_table uploads_routes;
 extern const struct api_table models_routes;
-extern const struct api_table fine_tuning_routes, job_run_routes, rollouts_routes, checks_routes;
+extern const struct api_table fine_tuning_routes, job_run_routes, rollouts_routes,
+    rollout_logprobs_routes, rollout_items_routes, checks_routes;
 extern const struct api_table graders_routes;
 extern const struct api_table webhooks_routes;
 extern const struct api_table chat_routes;
