@@ -79,13 +79,19 @@ static bool add_row(struct reading *r, json_t *line, const char *what, struct er
     return true;
 }
 
+/* A row of a training file is its own item: what is trained on is measured without a second copy of the file. */
 static bool add_line(void *ctx, json_t *value, const char *what, size_t line, struct error *err)
 {
+    const bool whole =
+        json_object_get(value, "item") == NULL && json_is_array(json_object_get(value, "messages"));
+    json_t *row = whole ? json_pack("{s:O}", "item", value) : json_incref(value);
     char name[64];
 
     (void)what; /* the path of our copy of the file tells nobody anything */
     snprintf(name, sizeof name, "line %zu", line);
-    return add_row(ctx, value, name, err);
+    const bool ok = add_row(ctx, row, name, err);
+    json_decref(row);
+    return ok;
 }
 
 static bool read_content(struct reading *r, const json_t *content, struct error *err)

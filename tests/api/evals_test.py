@@ -169,6 +169,18 @@ class Evals(ApiTest):
 
     # ---- runs ----
 
+    def test_a_row_of_a_training_file_is_its_own_item(self):
+        e = self.make(EXACT, data_source_config={"type": "custom", "item_schema": {"type": "object", "required": ["answer"]}, "include_sample_schema": True})
+        file = self.upload([{"messages": [{"role": "user", "content": "1"}], "answer": "a"}, lines(1)[0]])
+        run = self.run_(e, {**self.asked(1), "source": {"type": "file_id", "id": file.id},
+                            "input_messages": {"type": "template", "template": [{"role": "user", "content": "{{item.answer}}"}]}})
+        self.assertEqual(self.ended(e, run).status, "completed")
+        items = [i.datasource_item for i in self.items(e, run)]
+        self.assertCountEqual(items, [{"messages": [{"role": "user", "content": "1"}], "answer": "a"}, lines(1)[0]["item"]])
+        file = self.upload([{"messages": [{"role": "user", "content": "1"}]}])  # held to the schema as others are
+        self.refused(openai.BadRequestError, lambda: self.client.evals.runs.create(e.id, data_source={
+            **self.asked(1), "source": {"type": "file_id", "id": file.id}}), None, "data_source.source", "line 1.*answer")
+
     def test_rows_that_bring_their_samples(self):
         e = self.make(EXACT, LENGTH)
         raw = self.client.evals.runs.with_raw_response.create(
