@@ -5,8 +5,10 @@
 // `go(address)`, `setQuery(changes)` (changes the address without showing the page anew).
 
 import * as api from "./lib/api.js";
-import { $, h, put } from "./lib/dom.js";
-import { announce, errorBox, toast } from "./lib/dialog.js";
+import { $, h, put, visible } from "./lib/dom.js";
+import { copy, showCalls } from "./lib/call.js";
+import { announce, dialog, errorBox, toast } from "./lib/dialog.js";
+import { field, input } from "./lib/form.js";
 import { repaintCharts } from "./lib/chart.js";
 
 // Only what works is listed. menu: its name among the pages, in a group; without one it is reached from another page.
@@ -24,10 +26,13 @@ const PAGES = [
   { path: "models", module: "models", menu: "Models", group: "Models" },
   { path: "models/:id", module: "model" },
   { path: "playground", module: "playground", menu: "Playground", group: "Models" },
+  { path: "stored", module: "stored", menu: "Stored answers", group: "Models" },
+  { path: "stored/:id", module: "stored_one" },
   { path: "feedback", module: "feedback", menu: "Feedback", group: "Models" },
   { path: "evals", module: "evals", menu: "Evals", group: "Models" },
   { path: "evals/new", module: "eval_new" },
   { path: "evals/:id", module: "eval" },
+  { path: "webhooks", module: "webhooks", menu: "Webhooks", group: "Server" },
   { path: "keys", module: "keys", menu: "Keys", group: "Server" },
   { path: "members", module: "members", menu: "Members", group: "Server" },
   { path: "workers", module: "workers", menu: "Workers", group: "Server" },
@@ -159,7 +164,7 @@ const needsOtherKey = () =>
 
 function askKey(root, error = null) {
   setTitle("API key");
-  const field = h("input", { type: "password", id: "api-key", autocomplete: "off", spellcheck: "false", required: true, placeholder: "sk-\u2026", "aria-describedby": "api-key-note" });
+  const secret = h("input", { type: "password", id: "api-key", autocomplete: "off", spellcheck: "false", required: true, placeholder: "sk-\u2026", "aria-describedby": "api-key-note" });
   const remember = h("input", { type: "checkbox", id: "remember", checked: api.isRemembered() });
   const wrong = h("div", {});
   const form = h(
@@ -169,23 +174,23 @@ function askKey(root, error = null) {
     h("p", { id: "api-key-note", class: "soft" }, "The first one was printed when the server was started for the first time; ", h("code", {}, "hone key create"), " makes another on the server\u2019s machine. It stays in this tab and is sent to this server alone."),
     wrong,
     h("label", { htmlFor: "api-key" }, "Key"),
-    field,
+    secret,
     h("label", { class: "check" }, remember, "Remember it on this computer"),
-    h("p", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Go on"), api.key() && h("button", { type: "button", class: "quiet", on: { click: leave } }, "Forget the key that is here")),
+    h("p", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Go on"), h("button", { type: "button", class: "quiet", on: { click: () => askCode(remember.checked) } }, "I have an invitation"), api.key() && h("button", { type: "button", class: "quiet", on: { click: leave } }, "Forget the key that is here")),
   );
   if (error && api.key()) put(wrong, errorBox(error));
   form.addEventListener("submit", async (e) => {
     e.preventDefault();
     put(wrong);
     const before = [api.key(), api.isRemembered()];
-    api.setKey(field.value, remember.checked);
+    api.setKey(secret.value, remember.checked);
     try {
       await api.get("/v1/models");
     } catch (refused) {
       if (refused.status !== 403) {
         api.setKey(before[0], before[1]);
         put(wrong, errorBox(refused));
-        field.focus();
+        secret.focus();
         return;
       }
     }
@@ -194,7 +199,41 @@ function askKey(root, error = null) {
     route();
   });
   put(root, form);
-  field.focus();
+  secret.focus();
+}
+
+// An invitation's code makes an organisation with a key, which is used from then on.
+function askCode(remember) {
+  const code = input({ required: true, autocomplete: "off", spellcheck: "false", maxlength: "256" });
+  dialog({
+    title: "Accept an invitation",
+    body: field("Its code", code, "It makes an organisation of your own here, with a project and a key."),
+    actions: [
+      { label: "Cancel" },
+      {
+        label: "Accept it",
+        kind: "primary",
+        run: async () => {
+          const made = await api.post("/v1/organization/invites/accept", { code: code.value.trim() });
+          api.setKey(made.api_key, remember);
+          showKey();
+          await route();
+          tellKey(made);
+        },
+      },
+    ],
+  });
+}
+
+function tellKey(made) {
+  dialog({
+    title: "Your key",
+    body: [
+      h("p", { dir: "auto" }, `The organisation ${visible(made.organization.name)} is made, and this tab uses its key. Copy it now: it is shown this once, and the server keeps only its hash.`),
+      h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": "The key" }, made.api_key),
+    ],
+    actions: [{ label: "Close" }, { label: "Copy", kind: "primary", run: async () => (await copy(made.api_key), false) }],
+  });
 }
 
 function leave() {
@@ -269,6 +308,7 @@ makeMenu();
 showKey();
 showTheme();
 $("#theme").addEventListener("click", nextTheme);
+$("#calls").addEventListener("click", showCalls);
 $("#key").addEventListener("click", () => {
   endPage();
   turn++;

@@ -75,7 +75,7 @@ class Evals(WebTest):
 
     def test_models_are_asked_and_compared(self):
         rows = [{"messages": [{"role": "user", "content": "%d" % i}], "answer": "a"} for i in range(3)]
-        self.client.files.create(file=("test.jsonl", jsonl(rows)), purpose="evals")
+        file = self.client.files.create(file=("test.jsonl", jsonl(rows)), purpose="evals")
         page = self.open("evals")
         expect(page.get_by_role("heading", name="Nothing is measured yet")).to_be_visible()
         self.sound()
@@ -95,11 +95,38 @@ class Evals(WebTest):
         runs = list(self.client.evals.runs.list(made.id))
         self.assertEqual([(r.model, r.status) for r in runs], [("tiny", "completed")] * 2)
         self.assertEqual(len({r.data_source.sampling_params.seed for r in runs}), 2)
+        self.assertEqual({r.data_source.source.id for r in runs}, {file.id})  # the file itself, no copy of it
+        self.assertEqual([f.id for f in self.client.files.list()], [file.id])
         self.sound()
-        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("button", name="Rename").click()
+        page.get_by_role("dialog").get_by_label("Name").fill("second <b>")
+        page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", name="second <b>")).to_be_visible()
+        self.assertEqual(self.client.evals.retrieve(made.id).name, "second <b>")
+        page.get_by_role("button", name="Delete the run").first.click()
+        page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+        expect(figures).to_contain_text("3 items, 3 answers")
+        self.assertEqual(len(list(self.client.evals.runs.list(made.id))), 1)
+        page.get_by_role("button", name="Delete", exact=True).click()
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
         expect(page.get_by_role("heading", name="Nothing is measured yet")).to_be_visible()
         self.every_form("evals/new", "eval-new")
+        self.client.files.delete(file.id)
+
+    def test_rows_without_messages_are_kept_once(self):
+        file = self.client.files.create(file=("plain.jsonl", jsonl([{"q": "a", "answer": "b"}])), purpose="evals")
+        page = self.page
+        for _ in range(2):
+            self.open("evals/new")
+            page.get_by_label("What is asked").fill("item.q")
+            page.get_by_label("Most tokens").fill("2")
+            page.get_by_role("button", name="Start").click()
+            expect(page.get_by_role("region", name="Figures, with 95 % intervals")).to_contain_text("1 item")
+        self.assertEqual(sorted(f.filename for f in self.client.files.list()), ["plain.items.jsonl", "plain.jsonl"])
+        for one in self.client.evals.list():
+            self.client.evals.delete(one.id)
+        for one in self.client.files.list():
+            self.client.files.delete(one.id)
 
     def test_two_sides(self):
         made = self.eval_of({"ranked": "text", "reference": "item.answer", "among": "item.names"})

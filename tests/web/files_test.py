@@ -174,6 +174,33 @@ class Files(WebTest):
         expect(page.get_by_role("heading", name="No files yet")).to_be_visible()
         self.assertEqual(list(self.client.files.list()), [])
 
+    def test_rows_as_a_job_reads_them(self):
+        made = self.upload("bad.jsonl", jsonl(rows(22)) + b'{"messages": []}\n{<b>nothing\n' + jsonl(rows(1)))
+        page = self.open("files/" + made.id)
+        part = page.get_by_role("region", name="Rows")
+        expect(part.get_by_role("heading", name="Rows for the method reinforcement")).to_be_visible()
+        expect(part.get_by_text("2 mistakes in 25 rows")).to_be_visible()
+        expect(part.get_by_role("listitem").filter(has_text="Line 23: ")).to_contain_text("\"messages\" is empty")
+        expect(part.get_by_role("listitem").filter(has_text="Line 24: ")).to_contain_text("{<b>nothing")
+        expect(part.get_by_text("Line 20", exact=True)).to_be_visible()
+        part.get_by_role("button", name="Show more").press("Enter")
+        expect(part.get_by_text("Line 25", exact=True)).to_be_visible()
+        expect(part.locator(".row-body").filter(has_text="Line 23")).to_have_count(0)  # a mistake is no row
+        expect(part.get_by_role("button", name="Show more")).to_be_hidden()
+        self.sound()
+        page.get_by_label("Rows as they are read by").select_option("supervised")
+        expect(part.get_by_text("25 mistakes in 25 rows")).to_be_visible()
+        expect(part.get_by_text("And 5 more.")).to_be_visible()
+        page.get_by_role("button", name="Show the call").click()
+        expect(page.get_by_label("The call", exact=True)).to_contain_text("/v1/files/%s/rows?method=supervised" % made.id)
+        page.keyboard.press("Escape")
+        page.get_by_label("Rows as they are read by").select_option("text")
+        expect(page.get_by_role("heading", name="The first 20 rows")).to_be_visible()
+        page.reload()
+        self.settled()
+        expect(page.get_by_role("heading", name="The first 20 rows")).to_be_visible()  # the address has it
+        self.every_form("files/" + made.id, "file-mistakes")
+
     def test_a_refusal_is_the_servers_own_sentence(self):
         made = self.upload()
         page = self.open("files")
@@ -206,7 +233,10 @@ class Files(WebTest):
         expect(page.get_by_text("␛[31mred").first).to_be_visible()
         expect(page.get_by_text("⟨U+202E⟩gnp.exe").first).to_be_visible()
         expect(page.get_by_text("<script>window.hacked=1</script>").first).to_be_visible()
-        self.every_form("files/" + made.id, "file-hostile")
+        self.sound()
+        self.open("files/%s?as=text" % made.id)
+        expect(page.get_by_text("\u27e8U+202E\u27e9gnp.exe").first).to_be_visible()
+        self.every_form("files/%s?as=text" % made.id, "file-hostile")
 
     def test_many_files(self):
         for i in range(103):

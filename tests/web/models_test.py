@@ -44,6 +44,36 @@ class Models(WebTest):
         self.every_form("models", "models")
         self.every_form("models/" + self.model, "model")
 
+    def test_a_checkpoint_is_shared_and_taken_back(self):
+        other = self.client.post("/organization/projects", body={"name": "b<i>"}, cast_to=object)
+        page = self.open("models/" + self.model)
+        page.get_by_role("button", name="Share the checkpoint").first.press("Enter")
+        box = page.get_by_role("dialog")
+        expect(box.get_by_text("No other project may use it.")).to_be_visible()
+        box.get_by_label("Share it with").select_option(other["id"])
+        self.sound()
+        box.get_by_role("button", name="Share", exact=True).click()
+        given = box.get_by_role("list", name="Projects that may use it")
+        expect(given.get_by_role("listitem")).to_have_count(1)
+        expect(given).to_contain_text("b<i>")
+        name = self.client.fine_tuning.jobs.checkpoints.list(self.job).data[0].fine_tuned_model_checkpoint
+        allowed = self.client.fine_tuning.checkpoints.permissions
+        self.assertEqual([p.project_id for p in allowed.list(name)], [other["id"]])
+        self.sound()
+        given.get_by_role("button", name="Take it back").click()
+        expect(given).to_have_count(0)
+        self.assertEqual(list(allowed.list(name)), [])
+        self.client.post("/organization/projects/%s/archive" % other["id"], cast_to=object)
+
+    def test_who_may_not_share_is_told_so(self):
+        project = self.client.get("/organization/projects", cast_to=object)["data"][0]["id"]
+        key = self.client.post("/organization/projects/%s/api_keys" % project, body={"name": "t", "scopes": ["train"]}, cast_to=object)["value"]
+        page = self.page = self.new_page(key=key)
+        self.allowed = ["403"]
+        self.open("models/" + self.model)
+        page.get_by_role("button", name="Share the checkpoint").first.click()
+        expect(page.get_by_role("region", name="Messages")).to_contain_text("lacks the scope \"admin\"")
+
     def test_deletion_asks_first(self):
         shadow = self.server.client()
         page = self.open("models/" + self.model)

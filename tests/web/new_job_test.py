@@ -133,9 +133,20 @@ class NewJob(WebTest):
         expect(page.get_by_text("can be learned")).to_be_visible()
         expect(page.get_by_text("Loss of the first batch")).to_be_visible()
         page.get_by_label("Times through the file").fill("3")
-        expect(page.get_by_text("The job has changed since this check.")).to_be_visible()
+        expect(page.get_by_text("The job as it is now is another than the one of this check.")).to_be_visible()
         page.get_by_role("button", name="Start the job").click()
         self.assertEqual(self.started().method.type, "supervised")
+
+    def judged(self):
+        """By the tiny model, which knows nothing: with this seed it comes to an end of most of its reasoning."""
+        grader = self.body()["method"]["reinforcement"]["grader"]
+        self.set_body(method={"type": "reinforcement", "reinforcement": {"grader": {**grader, "sampling_params": {"temperature": 2, "seed": 2}}}})
+        expect(self.page.get_by_label("Which model reads")).to_have_value("tiny")
+        self.page.get_by_role("button", name="Grade these answers").click()
+        expect(self.page.get_by_text(re.compile(r"^Reward \d"))).to_have_count(9)
+        failed = self.page.get_by_role("region", name="Try the grader").get_by_text("failed", exact=True).count()
+        self.assertLess(failed, 9)
+        expect(self.page.get_by_text("cut at the token limit")).to_have_count(failed)  # each says why
 
     def test_each_kind_of_grader(self):
         train = self.upload(rows())
@@ -155,6 +166,10 @@ class NewJob(WebTest):
                 expect(page.get_by_text("--allow-request-addresses.", exact=False).last).to_be_visible()
             else:
                 page.get_by_label("Which model reads").fill("tiny")
+                page.get_by_label("Message of user").fill("{{sample.output_text}}")
+                if name == "score_model":
+                    page.get_by_label("What it is told to do").fill("rate")
+                self.judged()
             if name in ("multi", "label_model"):
                 self.sound()
         kind.select_option("python")
@@ -245,6 +260,13 @@ class NewJob(WebTest):
         self.settled()
         page.get_by_role("button", name="Cancel the check").click()
         expect(page.get_by_text("The check was cancelled.")).to_be_visible()
+        self.open("new-job?check=")
+        page.get_by_text("Earlier checks").press("Enter")
+        expect(page.get_by_role("listitem").filter(has_text="cancelled")).to_have_count(1)
+        page.get_by_role("button", name="tiny, reinforcement").first.click()
+        expect(page.get_by_text("The check was cancelled.")).to_be_visible()
+        expect(page.get_by_text("The job as it is now is another")).to_be_visible()
+        self.sound()
 
     def test_hostile_text_is_text(self):
         row = {"messages": [{"role": "user", "content": HOSTILE}], "x": HOSTILE, "answer": HOSTILE}

@@ -1,13 +1,15 @@
 // api.js - calls of this server's API, and the key they carry.
 //
-//   get(path, {query, signal})              the answer's JSON          path: "/v1/files"
+//   uri`/v1/files/${id}`                     a path; what is put in is encoded
+//   get(path, {query, signal})              the answer's JSON          path: "/v1/files", or of uri
 //   post(path, body, {signal, headers})     del(path)
 //   page(path, query)                       one page of a list: {data, has_more, last_id}
 //   all(path, query, most)                  the data of all pages, `most` at most (1,000)
 //   text(path), blob(path)                  the answer as text, as a Blob
 //   upload(path, form, {progress, signal})  a FormData; progress(0..1) while it goes
 //   save(blob, name), download(path, name)  into the browser's downloads
-//   open(path, options)                     the Response, for streams (stream.js)
+//   open(path, {query, signal, headers})    the Response itself
+//   request(path, {method, body, ...})      the same of any method, for api.js and stream.js alone
 //   ApiError                                status, code, param, requestId; its message is the server's own sentence
 //
 // The key goes into the Authorization header and nowhere else. It is kept in sessionStorage, which ends with the tab; in localStorage
@@ -15,6 +17,10 @@
 //
 //   key(), setKey(text, remember), forgetKey(), isRemembered()
 //   project(), setProject(id)               another project than the key's own, for admin keys (the header OpenAI-Project)
+//
+//   calls()                                 what was called, each call once, the newest first: [{method, path, query, body, form}]
+//
+// Where a page calls one of these, the path stands there itself, as text or by uri: so tests/web/calls_test.py finds what the dashboard calls.
 
 const KEY = "hone.key";
 const PROJECT = "hone.project";
@@ -36,6 +42,7 @@ export const project = () => currentProject;
 
 export function forgetKey() {
   currentKey = "";
+  called.clear();
   try {
     sessionStorage.removeItem(KEY);
     localStorage.removeItem(KEY);
@@ -92,12 +99,30 @@ function address(path, query) {
   return tail ? `${path}?${tail}` : path;
 }
 
+export const uri = (parts, ...values) => parts.map((part, i) => (i === 0 ? "" : encodeURIComponent(values[i - 1])) + part).join("");
+
+// ---- what was called ----
+
+const MOST_CALLS = 50;
+const called = new Map();
+
+export const calls = () => [...called.values()].reverse();
+
+function remember(call) {
+  const words = Object.entries(call.query ?? {}).filter(([, v]) => v !== undefined && v !== null && v !== "");
+  const name = [call.method, call.path, words.map(([k, v]) => `${k}=${v}`).join("&"), call.body ? JSON.stringify(call.body).slice(0, 2000) : ""].join(" ");
+  called.delete(name); // what is asked again and again stands there once
+  if (called.size === MOST_CALLS) called.delete(called.keys().next().value);
+  called.set(name, call);
+}
+
 async function failure(response) {
   const body = await response.json().catch(() => null);
   return new ApiError(response.status, body?.error, response.headers.get("x-request-id"));
 }
 
-export async function open(path, { method = "GET", query, body, signal, headers: more } = {}) {
+export async function request(path, { method = "GET", query, body, signal, headers: more } = {}) {
+  remember({ method, path, query, body });
   const init = { method, signal, headers: headers(more), cache: "no-store", redirect: "error" };
   if (body !== undefined) {
     init.body = JSON.stringify(body);
@@ -114,9 +139,10 @@ export async function open(path, { method = "GET", query, body, signal, headers:
   return response;
 }
 
+export const open = (path, { query, signal, headers: more } = {}) => request(path, { query, signal, headers: more });
 export const get = async (path, options) => (await open(path, options)).json();
-export const post = async (path, body, options) => (await open(path, { method: "POST", body: body ?? {}, ...options })).json();
-export const del = async (path, options) => (await open(path, { method: "DELETE", ...options })).json();
+export const post = async (path, body, options) => (await request(path, { body: body ?? {}, ...options, method: "POST" })).json();
+export const del = async (path, options) => (await request(path, { ...options, method: "DELETE" })).json();
 export const text = async (path, options) => (await open(path, options)).text();
 export const blob = async (path, options) => (await open(path, options)).blob();
 export const page = (path, query, options) => get(path, { ...options, query });
@@ -134,6 +160,7 @@ export async function all(path, query = {}, most = 1000) {
 
 // XMLHttpRequest, for fetch does not tell how far an upload is.
 export function upload(path, form, { progress, signal } = {}) {
+  remember({ method: "POST", path, form: Object.fromEntries([...form].map(([name, v]) => [name, v instanceof Blob ? `@${v.name}` : v])) });
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", address(path));

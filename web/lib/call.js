@@ -6,12 +6,14 @@
 //          python               lines that use the openai client, which stands there as `client`; left out: httpx
 //          command              the hone command, where there is one
 //   asCurl(call), asPython(call)   the texts
+//   showCalls()                    all that the dashboard has called so far, deletions too, each to be shown so
 //
 // The key is never in them: they take it from OPENAI_API_KEY.
 
-import { h, icon, put } from "./dom.js";
+import { h, icon, put, visible } from "./dom.js";
+import { cut } from "./format.js";
 import { dialog, toast } from "./dialog.js";
-import { key } from "./api.js";
+import { calls, key } from "./api.js";
 
 const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
@@ -88,6 +90,18 @@ export function showCall(call) {
           return false;
         },
       },
+    ],
+  });
+}
+
+export function showCalls() {
+  const all = calls();
+  dialog({
+    title: "What this dashboard has called",
+    wide: true,
+    body: [
+      h("p", { class: "soft" }, all.length > 0 ? "The newest first, each once. Choose one to see it as curl and as Python." : "Nothing so far."),
+      h("ul", { class: "stack tight" }, all.map((call) => h("li", {}, h("button", { type: "button", class: "link mono", dir: "auto", on: { click: () => showCall(call) } }, visible(cut(`${call.method} ${target(call)}`, 160)))))),
     ],
   });
 }

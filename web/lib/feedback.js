@@ -4,6 +4,7 @@
 //   POSTs /v1/feedback; each thing said is a record of its own, and a thumb that is pressed again is taken back.
 
 import * as api from "./api.js";
+import { uri } from "./api.js";
 import { callButton } from "./call.js";
 import { dialog, errorBox, toast } from "./dialog.js";
 import { h, icon, put } from "./dom.js";
@@ -23,7 +24,7 @@ export function feedbackBar(objectId, text) {
     put(wrong);
     const before = current;
     current = null;
-    if (before) await api.del(`/v1/feedback/${encodeURIComponent(before.id)}`);
+    if (before) await api.del(uri`/v1/feedback/${before.id}`);
     if (before?.rating !== rating) {
       const made = await api.post("/v1/feedback", { object_id: objectId, rating });
       current = { rating, id: made.id };

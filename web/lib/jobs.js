@@ -9,6 +9,7 @@
 //   rewardSeries(metrics)           training and validation with their 95 % bands
 
 import * as api from "./api.js";
+import { uri } from "./api.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 
@@ -23,7 +24,6 @@ const STATES = {
   cancelled: ["Cancelled", ""],
 };
 
-export const jobPath = (id) => `/v1/fine_tuning/jobs/${encodeURIComponent(id)}`;
 export const isOver = (job) => ["succeeded", "failed", "cancelled"].includes(job.status);
 export const isLive = (job) => ["validating_files", "queued", "running", "pausing"].includes(job.status);
 export const methodOf = (job) => job.method?.type ?? "supervised";
@@ -82,7 +82,7 @@ function stepSaying(event, data) {
 export async function loadMetrics(id, columns, after = -1, signal) {
   const all = { steps: [], columns: {}, names: [] };
   for (;;) {
-    const part = await api.get(`${jobPath(id)}/metrics`, { query: { columns: columns?.join(","), after_step: after < 0 ? "" : after, limit: 10000 }, signal });
+    const part = await api.get(uri`/v1/fine_tuning/jobs/${id}/metrics`, { query: { columns: columns?.join(","), after_step: after < 0 ? "" : after, limit: 10000 }, signal });
     all.names = part.names;
     for (const name of Object.keys(part.columns)) (all.columns[name] ??= []).push(...part.columns[name]);
     all.steps.push(...part.steps);

@@ -1,9 +1,9 @@
 // keys.js - API keys as a table, and the dialogs that make, change and revoke them. For the pages of keys and of members.
 //
-//   keyTable({caption, keys, path, changed, editable})   an element; changed() is called after each change
-//   newKey({path, changed, admin})                       asks for name, scope and limits, then tells the key once
+//   keyTable({caption, keys, calls, changed})   an element; changed() is called after each change. Keys can be changed where calls has a way
+//   newKey({calls, changed, admin})             asks for name, scope and limits, then tells the key once
+//        calls: {path, make: (body) =>, change: (id, body) =>, revoke: (id) =>}, where keys of this kind are
 
-import * as api from "./api.js";
 import { callButton, copy } from "./call.js";
 import { confirm, dialog, toast } from "./dialog.js";
 import { h, icon, visible } from "./dom.js";
@@ -24,7 +24,7 @@ const DAYS = [
 const WORDS = { use: "use", train: "train and use", admin: "admin" };
 const strongest = (k) => ["admin", "train", "use"].find((s) => k.scopes.includes(s)) ?? "use";
 
-export function keyTable({ caption, keys, path, changed, editable = false }) {
+export function keyTable({ caption, keys, calls, changed }) {
   return table({
     caption,
     rows: keys,
@@ -40,8 +40,8 @@ export function keyTable({ caption, keys, path, changed, editable = false }) {
         hideLabel: true,
         actions: true,
         cell: (k) => [
-          editable && h("button", { type: "button", class: "quiet small", "aria-label": `Change ${k.name}`, on: { click: () => change(k, path, changed) } }, "Change"),
-          h("button", { type: "button", class: "bare", title: "Revoke", "aria-label": `Revoke ${k.name}`, on: { click: () => revoke(k, path, changed) } }, icon("trash")),
+          calls.change && h("button", { type: "button", class: "quiet small", "aria-label": `Change ${k.name}`, on: { click: () => change(k, calls, changed) } }, "Change"),
+          h("button", { type: "button", class: "bare", title: "Revoke", "aria-label": `Revoke ${k.name}`, on: { click: () => revoke(k, calls, changed) } }, icon("trash")),
         ],
       },
     ],
@@ -54,10 +54,10 @@ function limits(k) {
   return parts.join(", ") || "the server\u2019s";
 }
 
-async function revoke(k, path, changed) {
+async function revoke(k, calls, changed) {
   const sure = await confirm({ title: "Revoke this key?", text: h("p", {}, visible(k.name), ` (${k.redacted_value}) will be refused from now on, within five seconds.`), action: "Revoke", danger: true });
   if (!sure) return;
-  await api.del(`${path}/${encodeURIComponent(k.id)}`);
+  await calls.revoke(k.id);
   toast("The key is revoked.");
   await changed();
 }
@@ -80,18 +80,18 @@ function fieldsOf(k = null, admin = false) {
   };
 }
 
-export function newKey({ path, changed, admin = false }) {
+export function newKey({ calls, changed, admin = false }) {
   const fields = fieldsOf(null, admin);
   dialog({
     title: admin ? "New admin key" : "New key",
-    body: [fields.element, h("div", {}, callButton(() => ({ method: "POST", path, body: fields.body(), command: "hone key create" })))],
+    body: [fields.element, h("div", {}, callButton(() => ({ method: "POST", path: calls.path, body: fields.body(), command: "hone key create" })))],
     actions: [
       { label: "Cancel" },
       {
         label: "Make it",
         kind: "primary",
         run: async () => {
-          const made = await api.post(path, fields.body());
+          const made = await calls.make(fields.body());
           tell(made);
           await changed();
         },
@@ -111,19 +111,18 @@ function tell(made) {
   });
 }
 
-function change(k, path, changed) {
+function change(k, calls, changed) {
   const fields = fieldsOf(k);
-  const address = `${path}/${encodeURIComponent(k.id)}`;
   dialog({
     title: "Change the key",
-    body: [fields.element, h("div", {}, callButton(() => ({ method: "POST", path: address, body: fields.body() })))],
+    body: [fields.element, h("div", {}, callButton(() => ({ method: "POST", path: `${calls.path}/${encodeURIComponent(k.id)}`, body: fields.body() })))],
     actions: [
       { label: "Cancel" },
       {
         label: "Save",
         kind: "primary",
         run: async () => {
-          await api.post(address, fields.body());
+          await calls.change(k.id, fields.body());
           toast("The key is changed.");
           await changed();
         },

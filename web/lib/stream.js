@@ -7,7 +7,7 @@
 //        onEvent({event, data, id}) may be async; onState("open" | "waiting" | "ended"). Ends when signal says so, when
 //        onEvent returns false, or with an ApiError that trying again cannot mend (4xx).
 
-import { ApiError, open } from "./api.js";
+import { ApiError, request } from "./api.js";
 
 export async function* events(response) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -46,7 +46,7 @@ function parse(block) {
 }
 
 export async function* answer(path, body, { signal } = {}) {
-  const response = await open(path, { method: "POST", body: { ...body, stream: true }, signal });
+  const response = await request(path, { method: "POST", body: { ...body, stream: true }, signal });
   for await (const event of events(response)) {
     if (event.data === "[DONE]") return;
     const value = JSON.parse(event.data);
@@ -70,7 +70,7 @@ export async function follow(path, { query, signal, lastId = null, onEvent, onSt
   let pause = 500;
   while (!signal?.aborted) {
     try {
-      const response = await open(path, { query, signal, headers: { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) } });
+      const response = await request(path, { query, signal, headers: { Accept: "text/event-stream", ...(lastId ? { "Last-Event-ID": lastId } : {}) } });
       onState("open");
       for await (const event of events(response)) {
         pause = 500;

@@ -1,11 +1,12 @@
 // answer.js - one answer token by token: which of them training made likelier, which less likely, between any two models of its run.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { errorBox } from "../lib/dialog.js";
 import { h, longText, put, visible } from "../lib/dom.js";
 import { number, percent, plural } from "../lib/format.js";
-import { jobHead, jobPath, nameOf } from "../lib/jobs.js";
+import { jobHead, nameOf } from "../lib/jobs.js";
 import { advantageOf, marksOf, promptText, referenceOf, rowAddress, scoresOf } from "../lib/rollout.js";
 import { table } from "../lib/table.js";
 
@@ -17,15 +18,14 @@ const LEAST = 0.05; // and one that has none
 const DRAWN = "drawn";
 
 export async function show(root, params) {
-  const path = `${jobPath(params.id)}/rollouts/${encodeURIComponent(params.rollout)}`;
   const [job, r, checkpoints] = await Promise.all([
-    api.get(jobPath(params.id), { signal: params.signal }),
-    api.get(path, { query: { wait_ms: 5000 }, signal: params.signal }),
-    api.all(`${jobPath(params.id)}/checkpoints`, { order: "asc" }, 200),
+    api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal: params.signal }),
+    api.get(uri`/v1/fine_tuning/jobs/${params.id}/rollouts/${params.rollout}`, { query: { wait_ms: 5000 }, signal: params.signal }),
+    api.all(uri`/v1/fine_tuning/jobs/${params.id}/checkpoints`, { order: "asc" }, 200),
   ]);
   document.title = `Answer ${r.id}, ${nameOf(job)} \u2013 hone`;
   const reference = referenceOf(r);
-  const tokens = tokenView(job, r, path, checkpoints, params);
+  const tokens = tokenView(job, r, checkpoints, params);
   put(
     root,
     jobHead(job, "answers", [callButton(() => tokens.call())], h("p", { class: "lead" }, `Step ${r.step}, ${r.split === "valid" ? "validation " : ""}row ${r.item}, sample ${r.sample}, ${plural(r.n_tokens, "token")}. `, h("a", { href: rowAddress(job.id, r, `?a=${r.step}`) }, "This row through training"))),
@@ -49,7 +49,7 @@ export async function show(root, params) {
   await tokens.load();
 }
 
-function tokenView(job, r, path, checkpoints, params) {
+function tokenView(job, r, checkpoints, params) {
   const n = (r.tokens ?? []).length;
   const injected = new Set((r.injected ?? []).flatMap(([from, many]) => Array.from({ length: many }, (_, i) => from + i)));
   const known = { [DRAWN]: r.logprobs };
@@ -75,7 +75,7 @@ function tokenView(job, r, path, checkpoints, params) {
   const more = h("button", { type: "button", class: "quiet", hidden: true, on: { click: grow } }, "Show more tokens");
 
   async function logprobs(model) {
-    known[model] ??= (await api.get(`${path}/logprobs`, { query: { model }, signal: params.signal })).logprobs;
+    known[model] ??= (await api.get(uri`/v1/fine_tuning/jobs/${params.id}/rollouts/${params.rollout}/logprobs`, { query: { model }, signal: params.signal })).logprobs;
     return known[model];
   }
 
@@ -206,7 +206,7 @@ function tokenView(job, r, path, checkpoints, params) {
 
   const nothing = r.cut || n === 0;
   return {
-    call: () => ({ path: `${path}/logprobs`, query: { model: to.value === DRAWN ? r.drawn_from.model ?? "base" : to.value } }),
+    call: () => ({ path: uri`/v1/fine_tuning/jobs/${params.id}/rollouts/${params.rollout}/logprobs`, query: { model: to.value === DRAWN ? r.drawn_from.model ?? "base" : to.value } }),
     load: nothing ? async () => {} : load,
     element: h(
       "section",

@@ -1,10 +1,11 @@
 // answers.js - all answers of a run: the best, the worst, the odd ones, those that graders failed on; filtered and searched.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { h, put } from "../lib/dom.js";
 import { count, percent, plural } from "../lib/format.js";
-import { jobHead, jobPath, nameOf } from "../lib/jobs.js";
+import { jobHead, nameOf } from "../lib/jobs.js";
 import { answerCard } from "../lib/rollout.js";
 
 export const title = "Answers";
@@ -32,8 +33,8 @@ const PAGE = 20;
 const FIELDS = ["q", "step", "item", "split", "min_reward", "max_reward"];
 
 export async function show(root, params) {
-  const path = `${jobPath(params.id)}/rollouts`;
-  const job = await api.get(jobPath(params.id), { signal: params.signal });
+  const path = uri`/v1/fine_tuning/jobs/${params.id}/rollouts`;
+  const job = await api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal: params.signal });
   document.title = `Answers, ${nameOf(job)} \u2013 hone`;
   let view = VIEWS.find(([name]) => name === params.query.view) ?? VIEWS[0];
   let turn = 0;
@@ -90,7 +91,7 @@ export async function show(root, params) {
     for (;;) {
       const q = query();
       const searching = Boolean(q.q);
-      const page = await api.page(path, { ...q, limit: PAGE, after, wait_ms: 100 }, { signal: params.signal });
+      const page = await api.page(uri`/v1/fine_tuning/jobs/${params.id}/rollouts`, { ...q, limit: PAGE, after, wait_ms: 100 }, { signal: params.signal });
       if (mine !== turn) return;
       if (!page.complete && !searching && after === null) {
         // what is newest shows at once, the order of all only when all are read

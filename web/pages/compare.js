@@ -1,10 +1,11 @@
 // compare.js - the same curve of several jobs, and their figures beside each other.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { lineChart } from "../lib/chart.js";
 import { h, put } from "../lib/dom.js";
 import { count, duration, number, percent } from "../lib/format.js";
-import { METHODS, has, jobPath, loadMetrics, methodOf, nameOf, statusChip } from "../lib/jobs.js";
+import { METHODS, has, loadMetrics, methodOf, nameOf, statusChip } from "../lib/jobs.js";
 import { table } from "../lib/table.js";
 
 export const title = "Compare jobs";
@@ -34,7 +35,7 @@ export async function show(root, params) {
   }
   const runs = await Promise.all(
     ids.map(async (id) => {
-      const [job, metrics] = await Promise.all([api.get(jobPath(id), { signal: params.signal }), loadMetrics(id, COLUMNS, -1, params.signal)]);
+      const [job, metrics] = await Promise.all([api.get(uri`/v1/fine_tuning/jobs/${id}`, { signal: params.signal }), loadMetrics(id, COLUMNS, -1, params.signal)]);
       return { job, metrics, name: nameOf(job) };
     }),
   );

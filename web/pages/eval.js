@@ -1,11 +1,12 @@
 // eval.js - an eval: its runs as they go, then models side by side, with intervals, a paired test, and each item's answers.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { csv, figures, gather, pairs } from "../lib/comparison.js";
-import { confirm, errorBox, toast } from "../lib/dialog.js";
+import { confirm, dialog, errorBox, toast } from "../lib/dialog.js";
 import { h, icon, longText, put, visible } from "../lib/dom.js";
-import { field, select } from "../lib/form.js";
+import { field, input, select } from "../lib/form.js";
 import { count, cut, number, percent, plural, timeElement } from "../lib/format.js";
 import { intervalPlot } from "../lib/plot.js";
 import { mean, pairedPasses, pairedScores, winsAndLosses } from "../lib/statistics.js";
@@ -20,8 +21,7 @@ const WORDS = { queued: ["chip", "waits"], in_progress: ["chip live", "is asked"
 
 export async function show(root, params) {
   const { signal, go } = params;
-  const path = `/v1/evals/${encodeURIComponent(params.id)}`;
-  const one = await api.get(path, { signal });
+  const one = await api.get(uri`/v1/evals/${params.id}`, { signal });
   document.title = `${visible(one.name || "Eval")} \u2013 hone`;
   const ranking = one.metadata?.ranked && one.metadata?.reference ? one.metadata : null;
   const runsPlace = h("div", { class: "stack" });
@@ -36,22 +36,35 @@ export async function show(root, params) {
   const drop = h("button", { type: "button", class: "danger" }, "Delete");
   drop.addEventListener("click", async () => {
     if (!(await confirm({ title: "Delete this eval?", text: "It and all of its runs will be gone for good.", action: "Delete", danger: true }))) return;
-    await api.del(path);
+    await api.del(uri`/v1/evals/${params.id}`);
     toast("The eval is deleted.");
     go("evals");
   });
 
+  const heading = h("h1", { dir: "auto" }, visible(one.name || "Eval"));
+  const named = (next) => {
+    one.name = next.name;
+    put(heading, visible(one.name || "Eval"));
+    document.title = `${visible(one.name || "Eval")} \u2013 hone`;
+  };
+  const name = h("button", { type: "button", class: "quiet", on: { click: () => rename(one, named) } }, "Rename");
+
   async function load() {
     clearTimeout(timer);
-    runs = await api.all(`${path}/runs`, { order: "asc" }, 1000);
+    runs = await api.all(uri`/v1/evals/${params.id}/runs`, { order: "asc" }, 1000);
     if (signal.aborted) return;
     const told = JSON.stringify(runs);
-    if (told !== last) put(runsPlace, runTable(runs, path, load)); // what is as it was keeps the focus
+    if (told !== last) put(runsPlace, runTable(runs, params.id, load)); // what is as it was keeps the focus
     last = told;
     let news = false;
+    for (const id of items.keys())
+      if (!runs.some((run) => run.id === id)) {
+        items.delete(id);
+        news = true;
+      }
     for (const run of runs)
       if (run.status === "completed" && !items.has(run.id)) {
-        items.set(run.id, await api.all(`${path}/runs/${run.id}/output_items`, {}, 20000));
+        items.set(run.id, await api.all(uri`/v1/evals/${params.id}/runs/${run.id}/output_items`, {}, 20000));
         news = true;
       }
     if (signal.aborted) return;
@@ -79,8 +92,8 @@ export async function show(root, params) {
     h(
       "div",
       { class: "head" },
-      h("div", {}, h("h1", { dir: "auto" }, visible(one.name || "Eval")), h("p", { class: "lead" }, "Made ", timeElement(one.created_at), ".")),
-      h("div", { class: "actions" }, drop, callButton(() => ({ path: `${path}/runs`, python: `for run in client.evals.runs.list("${params.id}"):\n    print(run.model, run.result_counts)` }))),
+      h("div", {}, heading, h("p", { class: "lead" }, "Made ", timeElement(one.created_at), ".")),
+      h("div", { class: "actions" }, name, drop, callButton(() => ({ path: uri`/v1/evals/${params.id}/runs`, python: `for run in client.evals.runs.list("${params.id}"):\n    print(run.model, run.result_counts)` }))),
     ),
     one.testing_criteria.length > 1 ? h("div", { class: "fields" }, field("Judged by", criterion)) : "",
     result,
@@ -92,11 +105,27 @@ export async function show(root, params) {
   };
 }
 
+function rename(one, done) {
+  const name = input({ maxlength: "512", value: one.name ?? "" });
+  const body = () => ({ name: name.value });
+  dialog({
+    title: "Rename the eval",
+    body: [field("Name", name), h("div", {}, callButton(() => ({ method: "POST", path: uri`/v1/evals/${one.id}`, body: body() })))],
+    actions: [{ label: "Cancel" }, { label: "Save", kind: "primary", run: async () => done(await api.post(uri`/v1/evals/${one.id}`, body())) }],
+  });
+}
+
 // ---- runs ----
 
-function runTable(runs, path, again) {
+function runTable(runs, id, again) {
+  const remove = async (run) => {
+    if (!(await confirm({ title: "Delete this run?", text: h("p", { dir: "auto" }, `What ${visible(run.model || run.name || run.id)} answered in it will be gone for good.`), action: "Delete", danger: true }))) return;
+    await api.del(uri`/v1/evals/${id}/runs/${run.id}`);
+    toast("The run is deleted.");
+    await again();
+  };
   const cancel = async (run) => {
-    await api.post(`${path}/runs/${run.id}/cancel`);
+    await api.post(uri`/v1/evals/${id}/runs/${run.id}/cancel`);
     await again();
   };
   return table({
@@ -108,7 +137,7 @@ function runTable(runs, path, again) {
       { name: "done", label: "Answers", number: true, cell: (r) => count(r.result_counts.passed + r.result_counts.failed + r.result_counts.errored) },
       { name: "passed", label: "Passed", number: true, cell: (r) => count(r.result_counts.passed) },
       { name: "errored", label: "Errors", number: true, cell: (r) => count(r.result_counts.errored) },
-      { name: "do", label: "Do", hideLabel: true, actions: true, cell: (r) => goesOn(r) && h("button", { type: "button", class: "quiet small", on: { click: () => cancel(r) } }, "Cancel") },
+      { name: "do", label: "Do", hideLabel: true, actions: true, cell: (r) => (goesOn(r) ? h("button", { type: "button", class: "quiet small", "aria-label": `Cancel ${r.id}`, on: { click: () => cancel(r) } }, "Cancel") : h("button", { type: "button", class: "bare", title: "Delete", "aria-label": `Delete the run ${r.id}`, on: { click: () => remove(r) } }, icon("trash"))) },
     ],
     empty: [h("h3", {}, "Nobody was asked"), h("p", {}, "Runs begun by the API stand here, too.")],
   }).element;

@@ -1,6 +1,7 @@
 // eval_new.js - which models are asked which file's questions, and who judges.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { errorBox } from "../lib/dialog.js";
 import { h, put, visible } from "../lib/dom.js";
@@ -85,6 +86,7 @@ function fields(known, files, query) {
       h("div", { class: "card pad stack" }, h("h2", {}, "Who judges"), h("div", { class: "fields" }, field("Grader", kind), referenceField), ownField, h("label", { class: "check" }, isRanked, "Answers are rankings: count top 1, top 5 and anywhere"), ranking),
       h("div", { class: "card pad stack" }, h("h2", {}, "How it is asked"), h("div", { class: "fields" }, field("Answers to each question", samples, "More than one gives pass@k."), field("Most tokens", most), field("Temperature", temperature), field("Seed", seed), field("Reasoning effort", effort))),
     ),
+    files,
     file: () => files.find((x) => x.id === file.value),
     models: () => boxes.filter((b) => b.checked).map((b) => b.value),
     samples: () => Math.max(1, Math.min(64, Number(samples.value) || 1)),
@@ -119,22 +121,21 @@ async function begin(f, signal) {
   } catch (e) {
     throw new Error(`The grader is no JSON: ${e.message}`);
   }
-  const fileId = await withItems(f.file(), signal);
+  const fileId = await withItems(f.file(), f.files, signal);
   const made = await api.post("/v1/evals", body);
   try {
-    for (const model of chosen) for (let i = 0; i < f.samples(); i++) await api.post(`/v1/evals/${made.id}/runs`, { name: model, metadata: { sample: String(i) }, data_source: f.source(fileId, model, i) });
+    for (const model of chosen) for (let i = 0; i < f.samples(); i++) await api.post(uri`/v1/evals/${made.id}/runs`, { name: model, metadata: { sample: String(i) }, data_source: f.source(fileId, model, i) });
   } catch (e) {
-    await api.del(`/v1/evals/${made.id}`).catch(() => {}); // nothing half begun stays
+    await api.del(uri`/v1/evals/${made.id}`).catch(() => {}); // nothing half begun stays
     throw e;
   }
   return made;
 }
 
-// Rows of evals are {"item": {...}}; those to train on are the item itself, and are kept once more with that around them.
-async function withItems(file, signal) {
-  const path = `/v1/files/${encodeURIComponent(file.id)}/content`;
+// Rows of evals are {"item": {...}}, or those to train on. Others are kept once more with that around them, which is found again the next time.
+async function withItems(file, files, signal) {
   if (file.bytes > MOST_BYTES) return file.id;
-  const lines = (await api.text(path, { signal })).split("\n").filter((line) => line.trim() !== "");
+  const lines = (await api.text(uri`/v1/files/${file.id}/content`, { signal })).split("\n").filter((line) => line.trim() !== "");
   const rows = lines.map((line, i) => {
     try {
       return JSON.parse(line);
@@ -142,9 +143,13 @@ async function withItems(file, signal) {
       throw new Error(`${file.filename}, line ${i + 1}: this is no JSON.`);
     }
   });
-  if (rows.every((row) => row !== null && typeof row === "object" && typeof row.item === "object")) return file.id;
+  if (rows.every((row) => row !== null && typeof row === "object" && (row.item === undefined ? Array.isArray(row.messages) : typeof row.item === "object"))) return file.id;
+  const content = rows.map((item) => JSON.stringify({ item }) + "\n").join("");
+  const blob = new Blob([content]);
+  const name = file.filename.replace(/(\.jsonl?)?$/, ".items.jsonl");
+  for (const old of files.filter((x) => x.filename === name && x.bytes === blob.size)) if ((await api.text(uri`/v1/files/${old.id}/content`, { signal })) === content) return old.id;
   const form = new FormData();
   form.append("purpose", "evals");
-  form.append("file", new Blob(rows.map((item) => JSON.stringify({ item }) + "\n")), file.filename.replace(/(\.jsonl?)?$/, ".items.jsonl"));
+  form.append("file", blob, name);
   return (await api.upload("/v1/files", form, { signal })).id;
 }

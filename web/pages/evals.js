@@ -1,6 +1,7 @@
 // evals.js - what is measured: each eval is a grader over a test file; its runs are models that were asked.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, visible } from "../lib/dom.js";
@@ -8,8 +9,6 @@ import { timeElement } from "../lib/format.js";
 import { table } from "../lib/table.js";
 
 export const title = "Evals";
-
-const PATH = "/v1/evals";
 
 export async function show(root, params) {
   const { signal } = params;
@@ -26,14 +25,14 @@ export async function show(root, params) {
   });
 
   async function load(more) {
-    const page = await api.page(PATH, { order: "desc", limit: 50, after: more ? rows.at(-1).id : undefined }, { signal });
+    const page = await api.page("/v1/evals", { order: "desc", limit: 50, after: more ? rows.at(-1).id : undefined }, { signal });
     rows = more ? [...rows, ...page.data] : page.data;
     list.update(rows, { more: page.has_more ? () => load(true) : null });
   }
 
   async function remove(e) {
     if (!(await confirm({ title: "Delete this eval?", text: h("p", {}, visible(e.name), " and all of its runs will be gone for good."), action: "Delete", danger: true }))) return;
-    await api.del(`${PATH}/${encodeURIComponent(e.id)}`);
+    await api.del(uri`/v1/evals/${e.id}`);
     toast("The eval is deleted.");
     await load(false);
   }
@@ -44,7 +43,7 @@ export async function show(root, params) {
       "div",
       { class: "head" },
       h("div", {}, h("h1", {}, "Evals"), h("p", { class: "lead" }, "Models and checkpoints over a test file, side by side.")),
-      h("div", { class: "actions" }, rows.length > 0 && h("a", { class: "button primary", href: "#/evals/new" }, icon("plus"), "New eval"), callButton(() => ({ path: PATH, python: "for one in client.evals.list():\n    print(one.id, one.name)", command: "hone eval" }))),
+      h("div", { class: "actions" }, rows.length > 0 && h("a", { class: "button primary", href: "#/evals/new" }, icon("plus"), "New eval"), callButton(() => ({ path: "/v1/evals", python: "for one in client.evals.list():\n    print(one.id, one.name)", command: "hone eval" }))),
     ),
     list.element,
   );

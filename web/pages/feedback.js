@@ -1,6 +1,7 @@
 // feedback.js - what people said of answers, and the same as a file to learn from.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, longText, put, visible } from "../lib/dom.js";
@@ -9,7 +10,6 @@ import { plural, timeElement } from "../lib/format.js";
 
 export const title = "Feedback";
 
-const PATH = "/v1/feedback";
 const FORMATS = [
   ["supervised", "Supervised: corrections, and answers with a thumb up"],
   ["dpo", "dpo: a correction is better than the answer"],
@@ -25,7 +25,7 @@ export async function show(root, params) {
   let last = null;
 
   async function load(fresh) {
-    const page = await api.page(PATH, { limit: 20, model: model.value, after: fresh ? undefined : last }, { signal });
+    const page = await api.page("/v1/feedback", { limit: 20, model: model.value, after: fresh ? undefined : last }, { signal });
     const cards = page.data.map((f) => card(f, () => load(true)));
     if (fresh) put(list, cards.length > 0 ? cards : nothing());
     else list.append(...cards);
@@ -44,7 +44,7 @@ export async function show(root, params) {
       "div",
       { class: "head" },
       h("div", {}, h("h1", {}, "Feedback"), h("p", { class: "lead" }, "Thumbs, corrections and comments from the playground and from programs, with the prompt and the answer.")),
-      h("div", { class: "actions" }, callButton(() => ({ path: PATH, command: "hone feedback list" }))),
+      h("div", { class: "actions" }, callButton(() => ({ path: "/v1/feedback", command: "hone feedback list" }))),
     ),
     exporter(model),
     h("section", { class: "section stack" }, h("div", { class: "fields" }, field("Of the model", model)), list, h("div", {}, more)),
@@ -56,10 +56,9 @@ const nothing = () =>
 
 function exporter(model) {
   const format = select(FORMATS, "supervised");
-  const address = () => ({ path: `${PATH}/export`, query: { format: format.value, model: model.value } });
+  const query = () => ({ format: format.value, model: model.value });
   const rows = async () => {
-    const { path, query } = address();
-    const response = await api.open(path, { query });
+    const response = await api.open("/v1/feedback/export", { query: query() });
     return { n: Number(response.headers.get("hone-rows")), content: await response.blob() };
   };
   const save = h("button", { type: "button", class: "quiet" }, icon("download"), "Download");
@@ -78,14 +77,14 @@ function exporter(model) {
     const made = await api.upload("/v1/files", form);
     toast(`${plural(n, "row")} in ${made.filename} (${made.id}).`);
   });
-  return h("section", { class: "card pad stack", "aria-label": "Export" }, h("h2", {}, "Learn from it"), h("div", { class: "fields wide" }, field("As rows for", format)), h("p", { class: "actions" }, keep, save, callButton(() => ({ ...address(), command: `hone feedback export --format ${format.value}` }), "Call")));
+  return h("section", { class: "card pad stack", "aria-label": "Export" }, h("h2", {}, "Learn from it"), h("div", { class: "fields wide" }, field("As rows for", format)), h("p", { class: "actions" }, keep, save, callButton(() => ({ path: "/v1/feedback/export", query: query(), command: `hone feedback export --format ${format.value}` }), "Call")));
 }
 
 function card(f, changed) {
   const drop = h("button", { type: "button", class: "bare", title: "Delete", "aria-label": `Delete the feedback on ${f.object_id}` }, icon("trash"));
   drop.addEventListener("click", async () => {
     if (!(await confirm({ title: "Delete this feedback?", text: "What was said, and the prompt and answer beside it, will be gone for good.", action: "Delete", danger: true }))) return;
-    await api.del(`${PATH}/${encodeURIComponent(f.id)}`);
+    await api.del(uri`/v1/feedback/${f.id}`);
     toast("The feedback is deleted.");
     await changed();
   });

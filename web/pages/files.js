@@ -1,6 +1,7 @@
 // files.js - the files of the project: drop new ones, look at their rows, take them away.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { confirm, toast } from "../lib/dialog.js";
 import { h, icon, put, visible } from "../lib/dom.js";
@@ -42,7 +43,7 @@ export async function show(root, params) {
   function buttons(f) {
     const save = h("button", { type: "button", class: "bare", title: "Download", "aria-label": `Download ${f.filename}` }, icon("download"));
     const drop = h("button", { type: "button", class: "bare", title: "Delete", "aria-label": `Delete ${f.filename}` }, icon("trash"));
-    save.addEventListener("click", () => api.download(`/v1/files/${encodeURIComponent(f.id)}/content`, f.filename));
+    save.addEventListener("click", () => api.download(uri`/v1/files/${f.id}/content`, f.filename));
     drop.addEventListener("click", () => remove(f).then((gone) => gone && load()));
     return [save, drop];
   }
@@ -85,7 +86,7 @@ export async function remove(f) {
     danger: true,
   });
   if (!sure) return false;
-  await api.del(`/v1/files/${encodeURIComponent(f.id)}`);
+  await api.del(uri`/v1/files/${f.id}`);
   toast("The file is deleted.");
   return true;
 }

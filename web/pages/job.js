@@ -4,13 +4,14 @@
 // they come into sight.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { lineChart } from "../lib/chart.js";
 import { confirm, toast } from "../lib/dialog.js";
-import { h, icon, longText, put } from "../lib/dom.js";
+import { h, icon, longText, put, visible } from "../lib/dom.js";
 import { compact, count, duration, number, percent, plural, time, timeElement } from "../lib/format.js";
-import { METHODS, gradersOf, has, isLive, isOver, jobHead, jobPath, loadMetrics, methodOf, nameOf, plain, rewardSeries, statusChip } from "../lib/jobs.js";
-import { follow } from "../lib/stream.js";
+import { METHODS, gradersOf, has, isLive, isOver, jobHead, loadMetrics, methodOf, nameOf, plain, rewardSeries, statusChip } from "../lib/jobs.js";
+import * as streams from "../lib/stream.js";
 import { table } from "../lib/table.js";
 
 export const title = "Job";
@@ -24,12 +25,12 @@ const BASIC = [
 const EVENTS_AT_ONCE = 50;
 
 export async function show(root, params) {
-  const path = jobPath(params.id);
+  const path = uri`/v1/fine_tuning/jobs/${params.id}`;
   const signal = params.signal;
-  let job = await api.get(path, { signal });
+  let job = await api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal });
   document.title = `${nameOf(job)} \u2013 hone`;
   const ends = [];
-  const names = (await api.get(`${path}/metrics`, { query: { columns: "step", limit: 1 }, signal })).names;
+  const names = (await api.get(uri`/v1/fine_tuning/jobs/${params.id}/metrics`, { query: { columns: "step", limit: 1 }, signal })).names;
   let graders = gradersOf(names);
   const wanted = () => [...BASIC, ...graders.flatMap((g) => [g.train, g.valid, g.latency, ...g.errors].filter(Boolean))];
   let metrics = await loadMetrics(params.id, wanted(), -1, signal);
@@ -40,13 +41,18 @@ export async function show(root, params) {
   const head = h("div", {});
   const state = h("div", { class: "stack" });
 
+  const verbs = {
+    pause: () => api.post(uri`/v1/fine_tuning/jobs/${params.id}/pause`),
+    resume: () => api.post(uri`/v1/fine_tuning/jobs/${params.id}/resume`),
+    cancel: () => api.post(uri`/v1/fine_tuning/jobs/${params.id}/cancel`),
+  };
   function ask(verb, label, kind, sure) {
     const button = h("button", { type: "button", class: kind }, label);
     button.addEventListener("click", async () => {
       if (sure && !(await confirm(sure))) return;
       button.disabled = true;
       try {
-        job = await api.post(`${path}/${verb}`);
+        job = await verbs[verb]();
         showState();
         follower();
       } catch (e) {
@@ -67,7 +73,7 @@ export async function show(root, params) {
       const save = h("button", { type: "button", class: "quiet" }, icon("download"), "Report");
       save.addEventListener("click", async () => {
         save.disabled = true;
-        await api.download(`${path}/report`, `report-${job.id}.html`).catch((e) => toast(e.message, "error"));
+        await api.download(uri`/v1/fine_tuning/jobs/${params.id}/report`, `report-${job.id}.html`).catch((e) => toast(e.message, "error"));
         save.disabled = false;
       });
       all.push(save);
@@ -115,7 +121,7 @@ export async function show(root, params) {
 
   async function moreMetrics() {
     if (metrics.steps.length === 0) {
-      graders = gradersOf((await api.get(`${path}/metrics`, { query: { columns: "step", limit: 1 }, signal })).names);
+      graders = gradersOf((await api.get(uri`/v1/fine_tuning/jobs/${params.id}/metrics`, { query: { columns: "step", limit: 1 }, signal })).names);
       metrics = await loadMetrics(params.id, wanted(), -1, signal);
     } else {
       const next = await loadMetrics(params.id, wanted(), metrics.steps.at(-1), signal);
@@ -129,7 +135,7 @@ export async function show(root, params) {
 
   // ---- events, live ----
 
-  const log = await eventLog(path, params);
+  const log = await eventLog(params);
   let following = null;
   let pending = null;
 
@@ -144,14 +150,14 @@ export async function show(root, params) {
     if (following || isOver(job)) return;
     const abort = new AbortController();
     signal.addEventListener("abort", () => abort.abort());
-    following = follow(`${path}/events`, {
+    following = streams.follow(uri`/v1/fine_tuning/jobs/${params.id}/events`, {
       query: { stream: "true", after: log.newest() },
       signal: abort.signal,
       onEvent: async (event) => {
         const told = JSON.parse(event.data);
         if (!log.add(told)) return;
         if (told.type === "metrics") return newsOfSteps();
-        job = await api.get(path, { signal });
+        job = await api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal });
         showState();
         if (told.level !== "info") warnings.load();
         if (/checkpoint/i.test(told.message)) checkpoints.load();
@@ -165,13 +171,13 @@ export async function show(root, params) {
   const timer = setInterval(async () => {
     if (document.hidden || isOver(job)) return;
     const before = job.status;
-    job = await api.get(path, { signal }).catch(() => job);
+    job = await api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal }).catch(() => job);
     if (job.status !== before) showState();
     follower();
   }, 5000);
 
-  const warnings = warningsOf(path, params);
-  const checkpoints = checkpointsOf(path, job, params);
+  const warnings = warningsOf(params);
+  const checkpoints = checkpointsOf(job, params);
   showState();
   await Promise.all([warnings.load(), checkpoints.load()]);
   put(root, head, state, warnings.element, curves.element, h("div", { class: "section columns" }, log.element, checkpoints.element), settings(job));
@@ -199,7 +205,7 @@ function plan(m, graders, pick) {
   const errors = (g) => m.steps.map((_, i) => g.errors.reduce((sum, c) => sum + (m.columns[c]?.[i] ?? 0), 0));
   return [
     {
-      title: "Reward",
+      title: has(m.columns.train_mean_reward) ? "Reward" : "Loss",
       charts: [
         { label: "Reward", wide: true, note: "A point leads to the answers of its step.", series: rewardSeries(m), height: "19rem", onPick: pick },
         { label: "Loss", wide: true, series: [line("Training", "train_loss", { colour: "train" }), measured("Validation", "full_valid_loss", { colour: "valid" })], height: "19rem" },
@@ -313,7 +319,7 @@ function curvesOf(metrics, graders, pick, ends) {
 
 // ---- events ----
 
-async function eventLog(path, params) {
+async function eventLog(params) {
   const list = h("ol", { class: "events", tabindex: "0", role: "list", "aria-label": "Events, the newest first" });
   const which = h("select", { id: "which-events" }, [["all", "All"], ["words", "Without steps"], ["warn", "Warnings and errors"]].map(([value, label]) => h("option", { value }, label)));
   which.value = "words";
@@ -334,7 +340,7 @@ async function eventLog(path, params) {
   };
 
   async function load() {
-    const page = await api.page(`${path}/events`, { limit: EVENTS_AT_ONCE, after: events.at(-1)?.id }, { signal: params.signal });
+    const page = await api.page(uri`/v1/fine_tuning/jobs/${params.id}/events`, { limit: EVENTS_AT_ONCE, after: events.at(-1)?.id }, { signal: params.signal });
     hasMore = page.has_more;
     for (const e of page.data) if (!known.has(e.id)) (known.add(e.id), events.push(e));
   }
@@ -370,7 +376,7 @@ async function eventLog(path, params) {
 
 // ---- warnings ----
 
-function warningsOf(path, params) {
+function warningsOf(params) {
   const element = h("div", {});
   const address = `#/jobs/${encodeURIComponent(params.id)}/answers/`;
   const example = (e) =>
@@ -378,7 +384,7 @@ function warningsOf(path, params) {
   return {
     element,
     async load() {
-      const all = (await api.get(`${path}/warnings`, { signal: params.signal })).data;
+      const all = (await api.get(uri`/v1/fine_tuning/jobs/${params.id}/warnings`, { signal: params.signal })).data;
       if (all.length === 0) return put(element);
       const shown = all.map((w) =>
         h(
@@ -396,13 +402,13 @@ function warningsOf(path, params) {
 
 // ---- checkpoints ----
 
-function checkpointsOf(path, job, params) {
+function checkpointsOf(job, params) {
   const reinforced = methodOf(job) === "reinforcement";
   const list = table({
     caption: "Checkpoints",
     columns: [
       { name: "step", label: "Step", head: true, sort: (c) => c.step_number, cell: (c) => (reinforced ? h("a", { href: `#/jobs/${encodeURIComponent(params.id)}/answers?step=${c.step_number}`, title: "The answers of this step" }, `Step ${c.step_number}`) : `Step ${c.step_number}`) },
-      { name: "name", label: "Model", grow: true, cell: (c) => h("span", { class: "mono small", dir: "auto" }, c.fine_tuned_model_checkpoint) },
+      { name: "name", label: "Model", grow: true, cell: (c) => h("a", { class: "mono small", dir: "auto", href: `#/models/${encodeURIComponent(c.fine_tuned_model_checkpoint)}` }, visible(c.fine_tuned_model_checkpoint)) },
       { name: "valid", label: reinforced ? "Validation" : "Validation loss", number: true, sort: valueOf, cell: (c) => number(valueOf(c)) },
     ],
     empty: [h("h3", {}, "No checkpoints yet"), h("p", {}, "They are kept after validations, and at the end.")],
@@ -411,8 +417,8 @@ function checkpointsOf(path, job, params) {
     return c.metrics?.full_valid_mean_reward ?? c.metrics?.full_valid_loss ?? c.metrics?.valid_loss ?? null;
   }
   return {
-    element: h("section", { class: "stack", "aria-label": "Checkpoints of the job" }, h("div", { class: "head" }, h("h2", {}, "Checkpoints"), callButton(() => ({ path: `${path}/checkpoints`, python: `for c in client.fine_tuning.jobs.checkpoints.list("${params.id}"):\n    print(c.step_number, c.fine_tuned_model_checkpoint)` }))), list.element),
-    load: async () => list.update(await api.all(`${path}/checkpoints`, {}, 200)),
+    element: h("section", { class: "stack", "aria-label": "Checkpoints of the job" }, h("div", { class: "head" }, h("h2", {}, "Checkpoints"), callButton(() => ({ path: uri`/v1/fine_tuning/jobs/${params.id}/checkpoints`, python: `for c in client.fine_tuning.jobs.checkpoints.list("${params.id}"):\n    print(c.step_number, c.fine_tuned_model_checkpoint)` }))), list.element),
+    load: async () => list.update(await api.all(uri`/v1/fine_tuning/jobs/${params.id}/checkpoints`, {}, 200)),
   };
 }
 
@@ -433,7 +439,7 @@ function settings(job) {
         "dl",
         { class: "facts card pad" },
         [["Training file", job.training_file], ["Validation file", job.validation_file]].filter(([, id]) => id).map(([label, id]) => [h("dt", {}, label), h("dd", {}, h("a", { href: `#/files/${encodeURIComponent(id)}` }, id))]),
-        job.fine_tuned_model && [h("dt", {}, "Model"), h("dd", { class: "mono", dir: "auto" }, job.fine_tuned_model)],
+        job.fine_tuned_model && [h("dt", {}, "Model"), h("dd", { class: "mono", dir: "auto" }, h("a", { href: `#/models/${encodeURIComponent(job.fine_tuned_model)}` }, visible(job.fine_tuned_model)))],
         job.finished_at && [h("dt", {}, "Ended"), h("dd", {}, time(job.finished_at))],
         h("dt", {}, "Seed"),
         h("dd", {}, String(job.seed)),

@@ -1,6 +1,7 @@
 // keys.js - the API keys of a project: made, changed, revoked. An admin key sees all projects of its organisation.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { h, put, visible } from "../lib/dom.js";
 import { field, select } from "../lib/form.js";
@@ -10,22 +11,28 @@ import { keyTable, newKey } from "../lib/keys.js";
 export const title = "Keys";
 
 export async function show(root, params) {
-  const { signal, query, setQuery } = params;
-  const projects = await api.all("/v1/organization/projects", { signal });
+  const { query, setQuery } = params;
+  const projects = await api.all("/v1/organization/projects");
   const chosen = projects.find((p) => p.id === query.project) ?? projects[0];
   const choice = select(projects.map((p) => [p.id, p.name]), chosen?.id);
-  const path = () => `/v1/organization/projects/${encodeURIComponent(choice.value)}/api_keys`;
+  const project = () => choice.value;
+  const calls = () => ({
+    path: uri`/v1/organization/projects/${project()}/api_keys`,
+    make: (body) => api.post(uri`/v1/organization/projects/${project()}/api_keys`, body),
+    change: (id, body) => api.post(uri`/v1/organization/projects/${project()}/api_keys/${id}`, body),
+    revoke: (id) => api.del(uri`/v1/organization/projects/${project()}/api_keys/${id}`),
+  });
   const place = h("div", {});
   const lead = h("p", { class: "lead", role: "status" });
   const make = h("button", { type: "button", class: "primary" }, "New key");
 
   async function load() {
-    const keys = await api.all(path(), { signal });
+    const keys = await api.all(uri`/v1/organization/projects/${project()}/api_keys`);
     put(lead, `${plural(keys.length, "key")} of the project ${visible(projects.find((p) => p.id === choice.value)?.name ?? "")}.`);
-    put(place, keyTable({ caption: "Keys", keys, path: path(), changed: load, editable: true }));
+    put(place, keyTable({ caption: "Keys", keys, calls: calls(), changed: load }));
   }
 
-  make.addEventListener("click", () => newKey({ path: path(), changed: load }));
+  make.addEventListener("click", () => newKey({ calls: calls(), changed: load }));
   choice.addEventListener("change", () => {
     setQuery({ project: choice.value });
     load();
@@ -36,7 +43,7 @@ export async function show(root, params) {
       "div",
       { class: "head" },
       h("div", {}, h("h1", {}, "Keys"), lead),
-      h("div", { class: "actions" }, make, callButton(() => ({ path: path(), command: "hone key list" }))),
+      h("div", { class: "actions" }, make, callButton(() => ({ path: calls().path, command: "hone key list" }))),
     ),
     projects.length > 1 ? h("div", { class: "fields" }, field("Project", choice)) : "",
     h("section", { class: "section", "aria-label": "All keys" }, place),

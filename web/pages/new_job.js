@@ -4,6 +4,7 @@
 // the tab (sessionStorage) until the job is started. ?from=ftjob-...: begins with what that job was. ?check=ftcheck-...: its check.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton, pythonOf } from "../lib/call.js";
 import { confirm, errorBox, toast } from "../lib/dialog.js";
 import { $, h, put } from "../lib/dom.js";
@@ -81,7 +82,7 @@ function keep(job) {
 export async function show(root, params) {
   const { signal } = params;
   const [from, models, files] = await Promise.all([
-    params.query.from ? api.get(`/v1/fine_tuning/jobs/${encodeURIComponent(params.query.from)}`, { signal }) : null,
+    params.query.from ? api.get(uri`/v1/fine_tuning/jobs/${params.query.from}`, { signal }) : null,
     api.all("/v1/models", {}, 1000).catch((e) => (e.status === 403 ? [] : Promise.reject(e))),
     api.page("/v1/files", { purpose: "fine-tune", limit: 1000 }, { signal }).then((p) => p.data),
   ]);

@@ -5,14 +5,15 @@
 //        body() is the job as it is now; changed() is called at the check's end; remember(id) is told which one it is
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { errorBox, sentence } from "../lib/dialog.js";
-import { h, longText, put } from "../lib/dom.js";
-import { bytes, count, duration, number, percent, plural } from "../lib/format.js";
+import { h, longText, put, visible } from "../lib/dom.js";
+import { bytes, count, cut, duration, number, percent, plural, timeElement } from "../lib/format.js";
 
-const PATH = "/v1/fine_tuning/checks";
 const LOOK_MS = 1000;
 const LONG_WAIT_S = 20;
+const MOST_LISTED = 10;
 
 const PHASES = {
   reading: "Reading all rows and opening the model",
@@ -29,7 +30,7 @@ const wait = (ms, signal) =>
 
 export function checkPanel({ body, signal, changed, remember }) {
   const place = h("div", { class: "stack", "aria-live": "polite" });
-  const outdated = h("p", { class: "notice warn", hidden: true }, "The job has changed since this check.");
+  const outdated = h("p", { class: "notice warn", hidden: true }, "The job as it is now is another than the one of this check.");
   const start = h("button", { type: "button", class: "quiet", id: "check" }, "Check this job");
   let current = null; // the check as it was last seen
   let turn = 0;
@@ -39,7 +40,7 @@ export function checkPanel({ body, signal, changed, remember }) {
     outdated.hidden = true;
     current = null;
     try {
-      const made = await api.post(PATH, body(), { signal });
+      const made = await api.post("/v1/fine_tuning/checks", body(), { signal });
       remember(made.id);
       await follow(made.id);
     } catch (e) {
@@ -52,13 +53,36 @@ export function checkPanel({ body, signal, changed, remember }) {
   async function follow(id) {
     const mine = ++turn;
     while (!signal.aborted && mine === turn) {
-      current = await api.get(`${PATH}/${encodeURIComponent(id)}`, { signal });
+      current = await api.get(uri`/v1/fine_tuning/checks/${id}`, { signal });
       if (mine !== turn) return;
       show();
       if (current.status !== "queued" && current.status !== "running") break;
       await wait(LOOK_MS, signal);
     }
     changed();
+  }
+
+  const list = h("ul", { class: "stack tight" });
+  const earlier = h("details", {}, h("summary", {}, "Earlier checks"), list);
+  earlier.addEventListener("toggle", () => {
+    if (earlier.open) listAll().catch((e) => e.name !== "AbortError" && put(list, h("li", {}, errorBox(e))));
+  });
+
+  async function listAll() {
+    const { data } = await api.page("/v1/fine_tuning/checks", { limit: MOST_LISTED }, { signal });
+    put(list, data.length > 0 ? data.map(line) : h("li", { class: "soft" }, "None is kept: they stay for 30 days."));
+  }
+
+  // A check of another job tells of that one: it says so.
+  function line(c) {
+    const show = h("button", { type: "button", class: "link" }, h("span", { dir: "auto" }, `${visible(cut(c.model, 60))}, ${c.method}`));
+    show.addEventListener("click", async () => {
+      outdated.hidden = false;
+      remember(c.id);
+      await follow(c.id).catch((e) => e.name !== "AbortError" && put(place, errorBox(e)));
+    });
+    const state = c.status === "succeeded" ? (c.result?.can_learn ? ["chip good", "it can learn"] : ["chip warn", "too little to learn from"]) : [c.status === "failed" ? "chip bad" : "chip", c.status];
+    return h("li", { class: "bar" }, h("span", {}, show, " ", h("span", { class: "soft small" }, timeElement(c.created_at))), h("span", { class: state[0] }, state[1]));
   }
 
   const bar = h("progress", { "aria-label": "How far the check is" });
@@ -68,7 +92,7 @@ export function checkPanel({ body, signal, changed, remember }) {
   give.addEventListener("click", async () => {
     give.disabled = true;
     try {
-      current = await api.post(`${PATH}/${encodeURIComponent(current.id)}/cancel`, {}, { signal });
+      current = await api.post(uri`/v1/fine_tuning/checks/${current.id}/cancel`, {}, { signal });
       show();
     } catch (e) {
       put(place, errorBox(e));
@@ -109,9 +133,10 @@ export function checkPanel({ body, signal, changed, remember }) {
       "div",
       { class: "stack" },
       h("p", { class: "soft" }, "The untrained model answers some of your cases before an hour is spent: can the job learn from them, how long will it take, does it fit into memory?"),
-      h("div", { class: "actions" }, start, callButton(() => ({ method: "POST", path: PATH, body: body(), command: "# job.json: the job, with paths of files in place of their ids\nhone check job.json" }))),
+      h("div", { class: "actions" }, start, callButton(() => ({ method: "POST", path: "/v1/fine_tuning/checks", body: body(), command: "# job.json: the job, with paths of files in place of their ids\nhone check job.json" }))),
       outdated,
       place,
+      earlier,
     ),
     {
       follow,

@@ -6,11 +6,13 @@
 //   fieldsOf(look)               keys of the rows that a grader may compare with, the likeliest first
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
-import { announce, errorBox, sentence } from "../lib/dialog.js";
-import { h, icon, longText, put } from "../lib/dom.js";
+import { announce, errorBox } from "../lib/dialog.js";
+import { h, icon, put } from "../lib/dom.js";
+import { foundChip, mistakeList, rowCard } from "../lib/file_rows.js";
 import { takesFiles } from "../lib/form.js";
-import { bytes, count, cut, plural } from "../lib/format.js";
+import { bytes, cut, plural } from "../lib/format.js";
 
 const MOST_MISTAKES = 10;
 const SHOWN_ROWS = 3;
@@ -83,7 +85,7 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
     if (!state.look) put(found, h("p", { class: "soft" }, "Reading the rows \u2026"));
     try {
       const by = method();
-      const look = await api.get(`/v1/files/${encodeURIComponent(mine)}/rows`, { query: { method: by, limit: 20, mistakes: MOST_MISTAKES }, signal });
+      const look = await api.get(uri`/v1/files/${mine}/rows`, { query: { method: by, limit: 20, mistakes: MOST_MISTAKES }, signal });
       if (mine !== state.id || by !== method()) return;
       Object.assign(state, { look, error: null, busy: false });
       show();
@@ -98,16 +100,13 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
 
   function show() {
     const { look } = state;
-    const whole = look.complete ? "" : ` in the first ${bytes(look.bytes_read)} of ${bytes(look.bytes)}`;
     put(
       found,
       h(
         "div",
         { class: "actions" },
-        look.n_mistakes === 0
-          ? h("span", { class: "chip good" }, `${plural(look.n_rows, "row")}, no mistake${whole}`)
-          : h("span", { class: "chip bad" }, `${plural(look.n_mistakes, "mistake")} in ${plural(look.n_rows + look.n_mistakes, "row")}${whole}`),
-        callButton(() => ({ path: `/v1/files/${look.file_id}/rows`, query: { method: look.method } }), "Call"),
+        foundChip(look),
+        callButton(() => ({ path: uri`/v1/files/${look.file_id}/rows`, query: { method: look.method } }), "Call"),
       ),
       look.n_mistakes > 0 && mistakes(look),
       look.data.length > 0 && preview(look),
@@ -121,19 +120,7 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
       { class: "notice error", role: "alert" },
       h("p", {}, h("strong", {}, "A job would fail at the first of these. "), "Mend the file and choose it again."),
       other && h("p", {}, `The rows look like those of method ${other}. `, h("button", { type: "button", class: "quiet small", on: { click: () => switchMethod(other) } }, `Use method ${other}`)),
-      h(
-        "ol",
-        { class: "mistakes" },
-        look.mistakes.map((m) =>
-          h(
-            "li",
-            { class: "stack tight" },
-            h("p", { dir: "auto" }, h("strong", {}, m.line === null ? "The file" : `Line ${count(m.line)}`), `: ${sentence(m.message.replace(/^file-[\w-]+(, line \d+)?:? ?/, "").replace(/at line 1, column/, "at column"))}`),
-            m.text && longText(m.text, { limit: 200, className: "text mono" }),
-          ),
-        ),
-      ),
-      look.n_mistakes > look.mistakes.length && h("p", {}, `And ${count(look.n_mistakes - look.mistakes.length)} more.`),
+      mistakeList(look),
     );
   }
 
@@ -142,7 +129,7 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
       "details",
       {},
       h("summary", {}, look.n_rows > SHOWN_ROWS ? `The first ${SHOWN_ROWS} rows as the job reads them` : "The rows as the job reads them"),
-      h("div", { class: "stack" }, look.data.slice(0, SHOWN_ROWS).map((r) => h("div", { class: "well stack row-body" }, h("p", { class: "soft small" }, `Line ${r.line}`), r.row ? rowView(r.row) : longText(r.text, { limit: 500, className: "text mono" })))),
+      h("div", { class: "stack" }, look.data.slice(0, SHOWN_ROWS).map((r) => rowCard(r))),
     );
   }
 
@@ -160,23 +147,4 @@ export function fileBox({ label, about, name, needed, files, state, method, chan
 function otherMethod(look) {
   const says = look.mistakes[0]?.message.match(/that is a file for method (reinforcement|supervised|dpo)|files for (method supervised) end so/);
   return says ? says[1] ?? "supervised" : null;
-}
-
-const textOf = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
-
-function turn(name, v) {
-  return h("div", { class: "turn" }, h("p", { class: "soft small", dir: "auto" }, cut(name, 60)), longText(textOf(v), { limit: 600, className: typeof v === "string" ? "text" : "text mono" }));
-}
-
-const messagesView = (list) => (Array.isArray(list) ? list.map((m) => turn(String(m?.role ?? "?"), m?.tool_calls ? { content: m.content, tool_calls: m.tool_calls } : m?.content ?? m)) : []);
-
-function rowView(row) {
-  const { messages, input, preferred_output: better, non_preferred_output: worse, ...rest } = row;
-  return [
-    messagesView(messages ?? input?.messages),
-    better && messagesView(better).map((t) => (put(t.firstChild, "better"), t)),
-    worse && messagesView(worse).map((t) => (put(t.firstChild, "worse"), t)),
-    input !== undefined && !input?.messages && turn("input", input),
-    Object.entries(rest).map(([name, v]) => turn(name, v)),
-  ];
 }

@@ -6,8 +6,8 @@ import { announce, errorBox } from "../lib/dialog.js";
 import { h, longText, put, visible } from "../lib/dom.js";
 import { feedbackBar } from "../lib/feedback.js";
 import { field, input, modelOptions, models, select, textarea } from "../lib/form.js";
-import { count, duration, number } from "../lib/format.js";
-import { answer } from "../lib/stream.js";
+import { count, duration, number, plural } from "../lib/format.js";
+import * as streams from "../lib/stream.js";
 
 export const title = "Playground";
 
@@ -81,7 +81,15 @@ export async function show(root, params) {
     panels.forEach((p) => p.clear());
     text.focus();
   });
-  const form = h("form", { class: "card pad stack composer" }, text, h("div", { class: "actions" }, send, stop, h("span", { class: "soft small" }, "Ctrl + Enter sends")));
+  const counted = h("span", { class: "soft small", role: "status" });
+  const ruler = h("button", { type: "button", class: "quiet" }, "Count the tokens");
+  ruler.addEventListener("click", async () => {
+    const messages = [...settings.messages(), ...panels[0].messages(), { role: "user", content: text.value }];
+    const { input_tokens: n } = await api.post("/v1/responses/input_tokens", { model: panels[0].model(), input: messages }, { signal });
+    put(counted, `${plural(n, "token")} with all that is sent to the first model.`);
+  });
+  text.addEventListener("input", () => put(counted));
+  const form = h("form", { class: "card pad stack composer" }, text, h("div", { class: "actions" }, send, stop, ruler, h("span", { class: "soft small" }, "Ctrl + Enter sends"), counted));
   form.addEventListener("submit", (e) => {
     e.preventDefault();
     ask();
@@ -153,7 +161,7 @@ function panel(label, chosen, all, settings, signal) {
     history = [...history, { role: "user", content: text }];
     const body = { model, messages: [...settings.messages(), ...history], ...settings.body(), store: true, stream_options: { include_usage: true } };
     try {
-      for await (const chunk of answer("/v1/chat/completions", body, { signal: stopped })) view.take(chunk);
+      for await (const chunk of streams.answer("/v1/chat/completions", body, { signal: stopped })) view.take(chunk);
       history = [...history, { role: "assistant", content: view.text() }];
     } catch (e) {
       // what was not answered is not part of the conversation

@@ -1,11 +1,12 @@
 // row.js - one row of the data followed through training: its curve, and its answers at two steps side by side.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { lineChart } from "../lib/chart.js";
 import { h, longText, put } from "../lib/dom.js";
 import { number, plural } from "../lib/format.js";
-import { jobHead, jobPath, nameOf } from "../lib/jobs.js";
+import { jobHead, nameOf } from "../lib/jobs.js";
 import { answerCard, promptText, referenceOf } from "../lib/rollout.js";
 
 export const title = "Row";
@@ -14,10 +15,10 @@ const MOST = 100; // answers of a side
 
 export async function show(root, params) {
   const { split, item } = params;
-  const path = `${jobPath(params.id)}/rollouts`;
+  const path = uri`/v1/fine_tuning/jobs/${params.id}/rollouts`;
   const [job, oldest] = await Promise.all([
-    api.get(jobPath(params.id), { signal: params.signal }),
-    api.page(path, { split, item, order: "oldest", limit: 1, wait_ms: 5000 }, { signal: params.signal }),
+    api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal: params.signal }),
+    api.page(uri`/v1/fine_tuning/jobs/${params.id}/rollouts`, { split, item, order: "oldest", limit: 1, wait_ms: 5000 }, { signal: params.signal }),
   ]);
   document.title = `Row ${item}, ${nameOf(job)} \u2013 hone`;
   const head = jobHead(job, "rows", [callButton(() => ({ path, query: { split, item, order: "oldest" } }))], h("p", { class: "lead" }, `${split === "valid" ? "Validation row" : "Row"} ${item}, followed through training.`));
@@ -55,7 +56,7 @@ export async function show(root, params) {
     };
     async function load() {
       params.setQuery({ [name]: choice.value });
-      const page = await api.page(path, { split, item, step: choice.value, order: order.value, limit: MOST, wait_ms: 2000 }, { signal: params.signal });
+      const page = await api.page(uri`/v1/fine_tuning/jobs/${params.id}/rollouts`, { split, item, step: choice.value, order: order.value, limit: MOST, wait_ms: 2000 }, { signal: params.signal });
       put(list, page.data.map((r) => answerCard(job.id, r, { where: "row" })), page.has_more && h("p", { class: "soft" }, `The first ${MOST} of them.`));
     }
     choice.addEventListener("change", load);
@@ -87,6 +88,6 @@ export async function show(root, params) {
 }
 
 async function findItem(params, split, item) {
-  const page = await api.page(`${jobPath(params.id)}/items`, { split, item, wait_ms: 5000 }, { signal: params.signal });
+  const page = await api.page(uri`/v1/fine_tuning/jobs/${params.id}/items`, { split, item, wait_ms: 5000 }, { signal: params.signal });
   return page.data[0] ?? { steps: [] };
 }

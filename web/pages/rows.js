@@ -1,10 +1,11 @@
 // rows.js - the rows of a run's files, and what became of each: where the model gained, where it lost, what is still hard.
 
 import * as api from "../lib/api.js";
+import { uri } from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { h, put, svg, visible } from "../lib/dom.js";
 import { count, cut, number } from "../lib/format.js";
-import { jobHead, jobPath, nameOf } from "../lib/jobs.js";
+import { jobHead, nameOf } from "../lib/jobs.js";
 import { promptText, referenceOf } from "../lib/rollout.js";
 import { table } from "../lib/table.js";
 
@@ -14,8 +15,8 @@ const ORDERS = [["gain", "Gained most first"], ["loss", "Lost most first"], ["ha
 const PAGE = 25;
 
 export async function show(root, params) {
-  const path = `${jobPath(params.id)}/items`;
-  const job = await api.get(jobPath(params.id), { signal: params.signal });
+  const path = uri`/v1/fine_tuning/jobs/${params.id}/items`;
+  const job = await api.get(uri`/v1/fine_tuning/jobs/${params.id}`, { signal: params.signal });
   document.title = `Rows, ${nameOf(job)} \u2013 hone`;
   const select = (id, options, value) => {
     const s = h("select", { id }, options.map(([v, text]) => h("option", { value: v }, text)));
@@ -44,7 +45,7 @@ export async function show(root, params) {
 
   async function fetchPage(after) {
     for (;;) {
-      const page = await api.page(path, { ...query(), limit: PAGE, after, wait_ms: 1000 }, { signal: params.signal });
+      const page = await api.page(uri`/v1/fine_tuning/jobs/${params.id}/items`, { ...query(), limit: PAGE, after, wait_ms: 1000 }, { signal: params.signal });
       if (page.complete) return page;
       put(status, "Reading the answers of this run for the first time\u2026");
     }
