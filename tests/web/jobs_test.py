@@ -1,6 +1,7 @@
 """The pages of jobs: the list, one that runs, its curves, and what its answers show."""
 import json
 import os
+import re
 import subprocess
 import unittest
 
@@ -8,6 +9,9 @@ from browser import HONE, HOSTILE, LONG, WebTest, expect, jsonl, rows
 from server import CLOSE, EXACT
 
 STEPS = 4
+PAIRS = [{"messages": [{"role": "user", "content": "%d" % i}, {"role": "assistant", "content": "abc"}]} for i in range(10)]
+BETTER = [{"input": {"messages": [{"role": "user", "content": "%d" % i}]}, "preferred_output": [{"role": "assistant", "content": "abc"}],
+           "non_preferred_output": [{"role": "assistant", "content": "xyz"}]} for i in range(10)]
 
 
 def line(step, item, sample, **more):
@@ -24,6 +28,7 @@ class Jobs(WebTest):
         cls.job, cls.other = cls.make("seen"), cls.make("other", seed=8)
         cls.waiting = cls.make("waiting")
         cls.client.fine_tuning.jobs.pause(cls.waiting)
+        cls.taught, cls.preferred = cls.shown("supervised", PAIRS), cls.shown("dpo", BETTER)
         cls.server.worker("--threads=1")
         cls.dir = os.path.join(cls.server.home, "runs", cls.job)
         assert cls.client.fine_tuning.jobs.retrieve(cls.other).status == "succeeded"
@@ -41,6 +46,14 @@ class Jobs(WebTest):
                 "n_epochs": 50, "batch_size": 2, "eval_interval": 2, "eval_samples": 1}}},
             extra_body={"hone": {"max_steps": steps, "group_size": 4, "max_tokens": 8, "lora_rank": 4, "checkpoint_interval": 1,
                                  "shadow_graders": {"shade": shadow}}}).id
+
+    @classmethod
+    def shown(cls, method, lines):
+        file = cls.client.files.create(file=(method + ".jsonl", jsonl(lines)), purpose="fine-tune").id
+        return cls.client.fine_tuning.jobs.create(
+            model="tiny", suffix=method, seed=7, training_file=file, validation_file=file,
+            method={"type": method, method: {"hyperparameters": {"n_epochs": 1, "batch_size": 5}}},
+            extra_body={"hone": {"lora_rank": 4}}).id
 
     def status(self, text):
         expect(self.page.locator("main .chip[data-status]").first).to_have_text(text)
@@ -83,6 +96,26 @@ class Jobs(WebTest):
         with open(waiting.value.path(), encoding="utf-8") as f:
             self.assertIn("<!doctype html>", f.read(200).lower())
         self.every_form("jobs/" + self.job, "job")
+
+    def test_curves_of_jobs_without_rewards(self):
+        page = self.page
+        for job, names in ((self.taught, ("Loss. Training", "Tokens that were right. Training")),
+                           (self.preferred, ("Loss. Training", "Rewards of the pair. Preferred"))):
+            self.open("jobs/" + job)
+            self.status("Succeeded")
+            for name in names:
+                place = page.get_by_role("img", name=name)
+                page.mouse.wheel(0, 500)
+                expect(place).to_be_visible()
+            self.assertRegex(page.get_by_role("img", name="Loss. Training").get_attribute("aria-label"), r"Training: \d.*Validation: \d")
+            expect(page.get_by_role("heading", name="Reward", exact=True)).to_have_count(0)
+            expect(page.get_by_role("navigation", name="This job")).to_have_count(0)  # there are no answers
+            page.get_by_label("Show", exact=True).select_option("all")
+            expect(page.get_by_role("list", name="Events").get_by_text(re.compile(r"^Loss \d")).first).to_be_visible()
+            marks = page.get_by_role("region", name="Checkpoints of the job")
+            expect(marks.get_by_role("row")).to_have_count(2)
+            self.assertRegex(marks.get_by_role("row").nth(1).inner_text(), r"Step 2[\s\S]*\d\.\d")
+            self.sound()
 
     def test_a_job_is_paused_resumed_and_cancelled(self):
         job = self.make("stopped")
