@@ -2,6 +2,7 @@
 //
 //   foundChip(look)        how many rows, how many mistakes
 //   mistakeList(look)      the first mistakes with their lines, and how many more there are
+//   rowView(row)           elements: who says what, then the row's other keys
 //   rowCard(r, surface)    one row with its line's number; surface: its class, "well" or "card"
 
 import { h, longText, put, visible } from "./dom.js";
@@ -46,7 +47,7 @@ function turn(name, v) {
 
 const messagesView = (list) => (Array.isArray(list) ? list.map((m) => turn(String(m?.role ?? "?"), m?.tool_calls ? { content: m.content, tool_calls: m.tool_calls } : m?.content ?? m)) : []);
 
-function rowView(row) {
+export function rowView(row) {
   const { messages, input, preferred_output: better, non_preferred_output: worse, ...rest } = row;
   return [
     messagesView(messages ?? input?.messages),

@@ -6,6 +6,7 @@
 //        an element; changes grader in place and calls changed(); another kind calls replaced(next)
 //   trial({grader, rows, fields, signal})
 //        an element: three rows with three answers each, graded by the server
+//   writers(texts, control, label)   buttons that write each text into the control, where the caret was
 //   failures(result)             what a grader's answer says went wrong, as sentences
 
 import * as api from "../lib/api.js";
@@ -121,8 +122,7 @@ const textControl = (value, change, more = {}) => h("input", { type: "text", spe
 const area = (value, rows, change, more = {}) => h("textarea", { rows, spellcheck: "false", dir: "auto", value: value ?? "", ...more, on: { input: (e) => change(e.target.value) } });
 
 // What may stand between braces, as buttons that write it where the caret was.
-function keys(fields, control) {
-  if (fields.length === 0) return null;
+export function writers(texts, control, label) {
   const write = (text) => {
     const at = control.selectionStart ?? control.value.length;
     control.setRangeText(text, at, control.selectionEnd ?? at, "end");
@@ -131,10 +131,12 @@ function keys(fields, control) {
   };
   return h(
     "div",
-    { class: "keys", role: "group", "aria-label": "Put in a key of the row" },
-    [ANSWER, ...fields.slice(0, 8).map(itemOf)].map((text) => h("button", { type: "button", class: "quiet small mono", dir: "auto", on: { click: () => write(text) } }, cut(text, 40))),
+    { class: "keys", role: "group", "aria-label": label },
+    texts.map((text) => h("button", { type: "button", class: "quiet small mono", dir: "auto", on: { click: () => write(text) } }, cut(text, 40))),
   );
 }
+
+const keys = (fields, control) => (fields.length === 0 ? null : writers([ANSWER, ...fields.slice(0, 8).map(itemOf)], control, "Put in a key of the row"));
 
 const withKeys = (label, control, fields, hint) => h("div", { class: "stack tight" }, field(label, control, hint), keys(fields, control));
 
