@@ -90,7 +90,7 @@ export async function show(root, params) {
   const tuned = models.filter((m) => m.id.startsWith("ft:"));
   let job = whole(from ? bodyOfJob(from) : draft() ?? { model: base.length === 1 ? base[0].id : "" });
   const kept = {}; // parts of methods that were left
-  const train = { id: job.training_file ?? "", look: null, error: null };
+  const train = { id: job.training_file ?? "", look: null, error: null, table: null };
   const valid = { id: job.validation_file ?? "", look: null, error: null };
   const steps = h("div", { class: "steps" });
   const summary = h("aside", { class: "card pad stack summary", "aria-label": "The job so far" });
@@ -139,12 +139,12 @@ export async function show(root, params) {
 
   const boxes = () => {
     const known = METHODS.find((m) => m.type === job.method.type);
-    const common = { files, method: () => job.method.type, changed, signal, switchMethod: setMethod };
-    const first = fileBox({ ...common, label: "Training file", name: "training", needed: true, state: train, about: known.rows });
+    const common = { files, method: () => job.method.type, changed, signal, switchMethod: setMethod, told: tell };
+    const first = fileBox({ ...common, label: "Training file", name: "training", needed: true, state: train, about: known.rows, partner: () => second });
     const second = fileBox({ ...common, label: "Validation file", name: "validation", needed: false, state: valid, about: "Other cases of the same kind, which are measured and never learned. Not needed, but only it shows what was really learned." });
     if (!train.look) first.check();
     if (!valid.look) second.check();
-    const example = h("details", {}, h("summary", {}, "What a line looks like"), h("pre", { class: "code" }, JSON.stringify(known.example)), h("p", { class: "soft small" }, "One case a line (JSON lines). A spreadsheet becomes one with a few lines of any language; other keys may stand in a row, too."));
+    const example = h("details", {}, h("summary", {}, "What a line looks like"), h("pre", { class: "code" }, JSON.stringify(known.example)), h("p", { class: "soft small" }, "One case a line (JSON lines); other keys may stand in a row, too. A spreadsheet need not be made into this by hand: save it as CSV (UTF-8), and drop that."));
     return [first, second, example];
   };
 
@@ -294,7 +294,8 @@ export async function show(root, params) {
 
   function missing() {
     const list = [];
-    if (!job.training_file) list.push(["file-training", "Choose a training file."]);
+    if (train.table?.open) list.push(["table-use", "Use the rows of the table, or leave it."]);
+    else if (!job.training_file) list.push(["file-training", "Choose a training file."]);
     else if (train.error) list.push(["file-training", "The training file cannot be read."]);
     else if (bad(train)) list.push(["file-training", `The training file has ${plural(train.look.n_mistakes, "mistake")}: the job would fail.`]);
     if (job.validation_file && bad(valid)) list.push(["file-validation", "The validation file has mistakes: the job would fail."]);
@@ -314,7 +315,7 @@ export async function show(root, params) {
       facts,
       [
         ["Method", METHODS.find((m) => m.type === job.method.type).title, true],
-        ["Training file", fileWords(train), has("file-training")],
+        ["Training file", train.table?.open ? "a table, not used yet" : fileWords(train), has("file-training") && has("table-use")],
         ["Validation file", fileWords(valid), job.validation_file ? has("file-validation") : null],
         ["Model", job.model ? cut(job.model, 40) : "none", has("model")],
         rl && ["Grader", part().grader?.type ?? "none", Boolean(part().grader)],
