@@ -142,6 +142,13 @@ class Table(WebTest):
             self.give(content, name)
             expect(alert).to_contain_text(words)
         self.sound()
+        said = page.evaluate("""async () => {
+            const {openTable} = await import('/web/pages/new_job_table.js');
+            return openTable({name: 'cases.csv', size: 100e6 + 1e6}).catch((e) => e.message);
+        }""")
+        self.assertIn("The table has 101 MB, and 100 MB at most are read in a browser", said)
+        with self.assertRaisesRegex(Exception, "more than 0 million characters"):
+            page.evaluate(MADE.replace("made.side, side)", "made.side, side, 80)"), ["a,b\n" + "c,d\n" * 3, ",", {}])
         self.assertEqual(self.uploaded(), {})
         page.get_by_role("group", name="Validation file").locator("input[type=file]").set_input_files(CASES)
         expect(page.get_by_text("A table is taken by the box of the training file")).to_be_visible()

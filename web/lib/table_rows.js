@@ -7,7 +7,7 @@
 //   plan(table, how, going)      promise of {side, n_train, n_valid, n_mistakes, mistakes: [{line, words}]}; side[i] of row i: LEFT_OUT, TRAIN or
 //                                VALID; null once going() is false. Of the mistakes the first 100 are told
 //   lineOf(cells, how)           a row as the line that a job of how.method reads
-//   linesOf(table, how, side, wanted)   promise of the parts of a file: the lines of that side
+//   linesOf(table, how, side, wanted, most)   promise of the parts of a file: the lines of that side; throws where they have more characters
 //
 // how: {method, keys, prompt, system (templates; system or null), answer, worse, share (0 to 1), seed}. Cells go in without blanks at their
 // ends, with line feeds as line breaks. The draw is a function of the seed and the row's place, whatever the model is asked; rows of the
@@ -20,6 +20,7 @@ export const TRAIN = 1;
 export const VALID = 2;
 const MOST_TOLD = 100;
 const BATCH = 5000; // rows between two pauses
+const MOST_MADE = 400e6; // characters of a file: what a browser keeps until it is sent
 const LONGEST_KEY = 60;
 const TAKEN = ["messages", "tools", "functions", "parallel_tool_calls", "preferred_output", "non_preferred_output"]; // what a row has of its own
 
@@ -167,13 +168,16 @@ export function lineOf(cells, how) {
   return `{"messages":${JSON.stringify(messages)},${[...(how.answer >= 0 ? [how.answer] : []), ...others].map(pair).join(",")}}`;
 }
 
-export async function linesOf(table, how, side, wanted) {
+export async function linesOf(table, how, side, wanted, most = MOST_MADE) {
   const parts = [];
   let lines = [];
+  let size = 0;
   for (let i = 0; i < table.rows.length; i++) {
     if (side[i] === wanted) lines.push(lineOf(table.rows[i], how), "\n");
     if (i % BATCH === BATCH - 1 || i === table.rows.length - 1) {
       parts.push(lines.join(""));
+      size += parts.at(-1).length;
+      if (size > most) throw new Error(`The file would have more than ${Math.round(most / 1e6)} million characters, for which a browser has no room: shorten the text, or let a program make it (docs/TUTORIAL.md).`);
       lines = [];
       await pause();
     }
