@@ -125,6 +125,19 @@ class Table(WebTest):
         self.assertGreater(opened, 20)
         self.assertLess(opened, 3 * len(texts))
 
+    def test_what_parts_the_cells_is_told_from_the_table(self):
+        page = self.open("new-job")
+        cases = [("a,b;c,d\n1,2;3,4\n", "", ","), ("what, long;answer\nx;y\nz, w, v;u\n", "", ";"), ("a\tb, c\n1\t2\n", "", "\t"),
+                 ("what, in words\na, b\n", "cases.TSV", "\t"), ("sep=;\na,b;c\n1,2;3\n", "", ";"), ("one column\nx\n", "", ","),
+                 ('"a;b;c",d\n"e;f;g",h\n', "", ","), ("", "", ","),
+                 ("a;b\nx;\"" + "y, z\n" * 60000 + "\"\n", "", ";")]  # longer than what is looked at
+        found = page.evaluate("""async (cases) => {
+            const {separatorOf} = await import('/web/lib/table_file.js');
+            return cases.map(([text, name]) => separatorOf(text, name));
+        }""", [case[:2] for case in cases])
+        for (text, name, wanted), is_ in zip(cases, found):
+            self.assertEqual(is_, wanted, (text[:40], name))
+
     def test_what_is_no_table_is_told_in_a_sentence(self):
         page = self.open("new-job")
         alert = page.get_by_role("group", name="Training file").locator("xpath=..").get_by_role("alert")

@@ -241,7 +241,7 @@ export function tablePanel({ state, method, signal, use, close }) {
         field("Seed of the draw", controls.seed, "The same table and seed keep back the same rows."),
         field("Cells are parted by", controls.separator),
       ),
-      h("h3", {}, "The first row as the model gets it"),
+      h("h3", {}, "The first row as the job gets it"),
       preview,
       status,
       wrong,
