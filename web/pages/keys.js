@@ -47,5 +47,6 @@ export async function show(root, params) {
     ),
     projects.length > 1 ? h("div", { class: "fields" }, field("Project", choice)) : "",
     h("section", { class: "section", "aria-label": "All keys" }, place),
+    h("p", { class: "soft" }, "Admin keys, as the first one of the server is, stand on the page ", h("a", { href: "#/members" }, "Members"), "."),
   );
 }

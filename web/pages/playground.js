@@ -3,7 +3,7 @@
 import * as api from "../lib/api.js";
 import { callButton } from "../lib/call.js";
 import { announce, errorBox } from "../lib/dialog.js";
-import { h, longText, put, visible } from "../lib/dom.js";
+import { $, h, longText, put, visible } from "../lib/dom.js";
 import { feedbackBar } from "../lib/feedback.js";
 import { field, input, modelOptions, models, select, textarea } from "../lib/form.js";
 import { count, duration, number, plural } from "../lib/format.js";
@@ -28,7 +28,7 @@ export async function show(root, params) {
     return;
   }
   const settings = makeSettings();
-  const panels = [panel("First model", query.model ?? all.tuned[0]?.id ?? all.bases[0]?.id, all, settings, signal)];
+  const panels = [panel(query.model ?? all.tuned[0]?.id ?? all.bases[0]?.id, all, settings, signal)];
   const columns = h("div", { class: "panels" }, panels[0].element);
   const remember = () => setQuery({ model: panels[0].model(), with: panels[1]?.model() });
   const side = h("button", { type: "button", class: "quiet", "aria-pressed": "false" }, "Side by side");
@@ -39,16 +39,18 @@ export async function show(root, params) {
 
   function second(on) {
     if (on && panels.length === 1) {
-      panels.push(panel("Second model", query.with ?? otherThan(panels[0].model()), all, settings, signal));
+      panels.push(panel(query.with ?? otherThan(panels[0].model()), all, settings, signal));
       panels[1].select.addEventListener("change", remember);
       columns.append(panels[1].element);
     } else if (!on && panels.length === 2) {
       panels.pop().element.remove();
     }
     columns.classList.toggle("two", panels.length === 2);
+    name();
     side.setAttribute("aria-pressed", String(panels.length === 2));
     remember();
   }
+  const name = () => panels.forEach((p, i) => p.name(panels.length === 1 ? "Model" : i === 0 ? "First model" : "Second model"));
   const otherThan = (id) => [...all.bases, ...all.tuned].find((m) => m.id !== id)?.id ?? id;
 
   async function ask() {
@@ -105,6 +107,7 @@ export async function show(root, params) {
     columns,
     form,
   );
+  name();
   if (query.with) second(true);
   return () => asking?.abort();
 }
@@ -143,7 +146,7 @@ function theCall(panel, settings, text) {
 
 // ---- one model's side ----
 
-function panel(label, chosen, all, settings, signal) {
+function panel(chosen, all, settings, signal) {
   const options = modelOptions(all);
   const known = [...all.bases, ...all.tuned, ...all.checkpoints].some((m) => m.id === chosen);
   const choice = select(known ? options : { ...options, Other: [[chosen, chosen]] }, chosen);
@@ -173,9 +176,15 @@ function panel(label, chosen, all, settings, signal) {
     view.end();
   }
 
+  const titled = field("", choice);
+  const element = h("section", { class: "card panel" }, h("header", {}, titled), log);
   return {
-    element: h("section", { class: "card panel", "aria-label": label }, h("header", {}, field(label, choice)), log),
+    element,
     select: choice,
+    name(label) {
+      put($("label", titled), label);
+      element.setAttribute("aria-label", label);
+    },
     model: () => choice.value,
     messages: () => history,
     ask,
