@@ -12,7 +12,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -184,7 +183,6 @@ static bool adapter_in(const char *home, const char *dir, struct arena *a, struc
     return true;
 }
 
-/* The checkpoint that did best in validation, the later of equal ones; without validation the last one. */
 static bool best_checkpoint(const char *run, struct arena *a, const struct run_checkpoint **out,
                             struct error *err)
 {
@@ -195,11 +193,7 @@ static bool best_checkpoint(const char *run, struct arena *a, const struct run_c
         return false;
     if (n == 0)
         return fail(err, ERR_NOT_FOUND, "the run in %s has no checkpoint yet", run);
-    *out = &all[0]; /* newest first */
-    for (size_t i = 1; i < n; i++)
-        if (isnan((*out)->valid_mean_reward) ? !isnan(all[i].valid_mean_reward)
-                                             : all[i].valid_mean_reward > (*out)->valid_mean_reward)
-            *out = &all[i];
+    *out = &all[run_best_checkpoint(all, n)];
     return true;
 }
 

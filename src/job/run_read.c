@@ -380,6 +380,18 @@ static bool is_checkpoint(void *ctx, const char *name)
     return numbered(name, "step-", "", &step);
 }
 
+size_t run_best_checkpoint(const struct run_checkpoint *all, size_t n)
+{
+    size_t best = 0;
+
+    for (size_t i = 1; i < n; i++)
+        if (isnan(all[best].valid_mean_reward)
+                ? !isnan(all[i].valid_mean_reward)
+                : all[i].valid_mean_reward > all[best].valid_mean_reward)
+            best = i;
+    return best;
+}
+
 bool run_has_checkpoint(const char *dir, bool *out, struct error *err)
 {
     struct arena a = {0};

@@ -46,6 +46,8 @@ struct run_checkpoint {
 /* The checkpoints whose folder is there, newest first. */
 MUST_CHECK bool run_read_checkpoints(const char *dir, struct arena *a, struct run_checkpoint **out,
                                      size_t *n, struct error *err);
+/* Of n > 0, newest first, the one that did best in validation, the later of equal ones; without validation the last one. */
+size_t run_best_checkpoint(const struct run_checkpoint *all, size_t n);
 MUST_CHECK bool run_has_checkpoint(const char *dir, bool *out, struct error *err);
 
 /* Which steps have a file of answers, lowest first. */

@@ -169,3 +169,29 @@ bool run_series_read(const char *dir, const struct run_series_options *opt, stru
         *out = s.out;
     return ok;
 }
+
+bool run_temperature(const char *dir, size_t step, struct arena *a, double *out, struct error *err)
+{
+    const struct str column = STR("temperature");
+    const struct run_series_options opt = {
+        .wanted = &column, .n_wanted = 1, .after_step = (double)step - 1, .limit = 1};
+    struct run_series s;
+    json_t *job = NULL;
+    struct error ignored;
+
+    *out = 1;
+    if (!run_series_read(dir, &opt, a, &s, err))
+        return false;
+    if (s.n_rows == 1 && s.n_columns == 1 && run_csv_number(s.cell[0]) > 0) {
+        *out = run_csv_number(s.cell[0]);
+        return true;
+    }
+    if (run_read_job(dir, &job, &ignored)) {
+        const json_t *t = json_object_get(json_object_get(job, "resolved"), "temperature");
+
+        if (json_is_number(t) && json_number_value(t) > 0)
+            *out = json_number_value(t);
+        json_decref(job);
+    }
+    return true;
+}

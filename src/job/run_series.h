@@ -28,4 +28,7 @@ struct run_series_options {
 /* In the arena. No file yet: nothing of everything. A line that is none of a step's is passed over. */
 MUST_CHECK bool run_series_read(const char *dir, const struct run_series_options *opt,
                                 struct arena *a, struct run_series *out, struct error *err);
+/* What the answers of a step were drawn with: the step's temperature, else the job's, else 1. */
+MUST_CHECK bool run_temperature(const char *dir, size_t step, struct arena *a, double *out,
+                                struct error *err);
 #endif

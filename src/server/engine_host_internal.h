@@ -5,6 +5,7 @@
 #define HONE_SERVER_ENGINE_HOST_INTERNAL_H
 
 #include "model/encoder.h"
+#include "sample/rescore.h"
 #include "server/answer_events.h"
 #include "server/chat_completion.h"
 #include "server/completion.h"
@@ -86,13 +87,6 @@ struct part {
     size_t n_done;
 };
 
-/* Tokens that somebody has drawn, for ENGINE_SCORE. */
-struct drawn_tokens {
-    token_id *ids; /* [n]: the prompt's, then the answer's */
-    size_t n_prompt, n;
-    float inv_t;
-};
-
 struct request {
     struct request *next;   /* of the host's list */
     struct request *queued; /* of a base's queue, or of those that run */
@@ -107,7 +101,7 @@ struct request {
     struct tuned *tuned;
     struct chat_request chat;
     struct completion_request completion;
-    struct drawn_tokens drawn;
+    struct drawn_tokens drawn; /* for ENGINE_SCORE */
     struct answer_events_options look;
     struct part *parts; /* [n_parts] */
     size_t n_parts, n_ended, n_prompt, n_sampled, n_thinking;

@@ -3,7 +3,6 @@
  */
 #include "base/file.h"
 #include "base/size.h"
-#include "job/run_read.h"
 #include "job/run_series.h"
 #include "server/api_internal.h"
 #include "server/generation.h"
@@ -13,33 +12,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* What it was drawn with: the step's temperature, else the job's. */
-static bool temperature_of(struct rollout_reading *r, size_t step, double *out, struct error *err)
-{
-    const struct str column = STR("temperature");
-    const struct run_series_options opt = {
-        .wanted = &column, .n_wanted = 1, .after_step = (double)step - 1, .limit = 1};
-    struct run_series s;
-    json_t *job = NULL;
-    struct error ignored;
-
-    *out = 1;
-    if (!run_series_read(r->run.dir, &opt, r->c->arena, &s, err))
-        return false;
-    if (s.n_rows == 1 && s.n_columns == 1 && run_csv_number(s.cell[0]) > 0) {
-        *out = run_csv_number(s.cell[0]);
-        return true;
-    }
-    if (run_read_job(r->run.dir, &job, &ignored)) {
-        const json_t *t = json_object_get(json_object_get(job, "resolved"), "temperature");
-
-        if (json_is_number(t) && json_number_value(t) > 0)
-            *out = json_number_value(t);
-        json_decref(job);
-    }
-    return true;
-}
-
 /* The engine's request: {"prompt","tokens","temperature"}, and beside it what was injected. */
 static bool score_request(struct rollout_reading *r, json_t **out, struct error *err)
 {
@@ -48,7 +20,8 @@ static bool score_request(struct rollout_reading *r, json_t **out, struct error 
     double temperature;
 
     if (!rollout_reading_find(r, &ref, err) || !rollout_index_read(r->ix, ref, &r->line, err) ||
-        !temperature_of(r, rollout_index_entry(r->ix, ref)->is.step, &temperature, err) ||
+        !run_temperature(r->run.dir, rollout_index_entry(r->ix, ref)->is.step, r->c->arena,
+                         &temperature, err) ||
         !rollout_reading_json(r, ref, true, &one, err))
         return false;
     json_t *prompt = json_object_get(one, "prompt"), *tokens = json_object_get(one, "tokens");
