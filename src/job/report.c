@@ -15,12 +15,14 @@
 
 #define MAX_PAGE ((size_t)64 << 20)
 
-extern const char asset_report_html[], asset_report_css[], asset_report_js[];
-extern const size_t asset_report_html_size, asset_report_css_size, asset_report_js_size;
+extern const char asset_report_html[], asset_colours_css[], asset_report_css[], asset_report_js[];
+extern const size_t asset_report_html_size, asset_colours_css_size, asset_report_css_size,
+    asset_report_js_size;
 
 static void write_style(struct report_page *p, struct buf *out)
 {
     (void)p;
+    buf_put(out, asset_colours_css, asset_colours_css_size); /* the dashboard's */
     buf_put(out, asset_report_css, asset_report_css_size);
 }
 
@@ -30,14 +32,18 @@ static void write_script(struct report_page *p, struct buf *out)
     buf_put(out, asset_report_js, asset_report_js_size);
 }
 
-static void write_source(struct buf *out, const char *directive, const char *bytes, size_t n)
+static void write_source(struct buf *out, const char *directive, report_slot_fn *fill)
 {
     struct sha256_ctx ctx;
     uint8_t digest[SHA256_DIGEST_SIZE];
     char text[BASE64_ENCODE_RAW_LENGTH(SHA256_DIGEST_SIZE) + 1] = "";
+    struct buf bytes;
 
+    buf_init(&bytes, MAX_PAGE);
+    fill(NULL, &bytes);
     sha256_init(&ctx);
-    sha256_update(&ctx, n, (const uint8_t *)bytes);
+    sha256_update(&ctx, bytes.len, (const uint8_t *)buf_view(&bytes).ptr);
+    buf_release(&bytes);
     sha256_digest(&ctx, sizeof digest, digest);
     base64_encode_raw(text, sizeof digest, digest);
     buf_printf(out, "; %s 'sha256-%s'", directive, text);
@@ -47,8 +53,8 @@ static void write_policy(struct report_page *p, struct buf *out)
 {
     (void)p;
     buf_text(out, "default-src 'none'; base-uri 'none'; form-action 'none'");
-    write_source(out, "style-src", asset_report_css, asset_report_css_size);
-    write_source(out, "script-src", asset_report_js, asset_report_js_size);
+    write_source(out, "style-src", write_style);
+    write_source(out, "script-src", write_script);
 }
 
 static void write_data(struct report_page *p, struct buf *out)

@@ -19,7 +19,7 @@ class Frame(WebTest):
         self.assertEqual((headers["x-content-type-options"], headers["referrer-policy"], headers["cache-control"]),
                          ("nosniff", "no-referrer", "no-cache"))
         self.assertIn(b"<title>hone</title>", body)
-        for path, kind in (("app.js", "text/javascript"), ("app.css", "text/css"), ("icon.svg", "image/svg+xml"),
+        for path, kind in (("app.js", "text/javascript"), ("app.css", "text/css"), ("colours.css", "text/css"), ("icon.svg", "image/svg+xml"),
                            ("lib/api.js", "text/javascript"), ("pages/files.js", "text/javascript"),
                            ("vendor/chart.js", "text/javascript")):
             status, headers, body = self.server.raw("GET", "/web/" + path, key=False)
