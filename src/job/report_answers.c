@@ -57,6 +57,17 @@ void report_find_same(struct report_page *p)
         compare_prompt(&s, &d->worst[i]);
     for (size_t i = 0; i < d->n_groups; i++)
         compare_prompt(&s, &d->group[i].answer[0]);
+    for (size_t i = 0; i < d->n_failed; i++)
+        compare_prompt(&s, &d->failed[i]);
+    for (size_t l = 0; l < d->n_lists; l++)
+        for (size_t i = 0; i < d->list[l].n; i++)
+            compare_prompt(&s, &d->list[l].answer[i]);
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; i < d->rows[k].n_shown_gained; i++)
+            compare_prompt(&s, &d->rows[k].gained[i].shown);
+        for (size_t i = 0; i < d->rows[k].n_shown_lost; i++)
+            compare_prompt(&s, &d->rows[k].lost[i].shown);
+    }
     if (!s.differ)
         return;
     while (s.front > 0 && !is_space(s.first.ptr[s.front - 1]))
@@ -99,17 +110,24 @@ static void write_form(const struct report_page *p, struct buf *out, const struc
     buf_text(out, p->same_back == 0 ? "\xE2\x80\xA6</p></div>" : "</p></div>");
 }
 
-static void write_prompt(const struct report_page *p, struct buf *out,
-                         const struct report_answer *r)
+struct str report_prompt_part(const struct report_page *p, const struct report_answer *r)
 {
     const struct str t = r->prompt.text;
-    const bool short_form = has_form(p) && t.len > p->same_front + p->same_back;
-    const size_t front = short_form ? p->same_front : 0, back = short_form ? p->same_back : 0;
 
-    buf_printf(out, "<p class=\"prompt%s\" dir=\"auto\">", short_form ? " part" : "");
-    if (t.len == 0)
+    return has_form(p) && t.len > p->same_front + p->same_back
+               ? (struct str){t.ptr + p->same_front, t.len - p->same_front - p->same_back}
+               : t;
+}
+
+void report_prompt(const struct report_page *p, struct buf *out, const struct report_answer *r)
+{
+    const struct str part = report_prompt_part(p, r);
+
+    buf_printf(out, "<p class=\"prompt%s\" dir=\"auto\">",
+               part.len < r->prompt.text.len ? " part" : "");
+    if (r->prompt.text.len == 0)
         buf_text(out, "(the prompt is not in the file)");
-    html_text(out, (struct str){t.ptr + front, t.len - front - back});
+    html_text(out, part);
     left_out(out, r->prompt.n_cut);
     buf_text(out, "</p>");
     if (r->reference.text.len > 0) {
@@ -121,12 +139,12 @@ static void write_prompt(const struct report_page *p, struct buf *out,
 
 /* ---- one answer ---- */
 
-static void signed_number(struct buf *out, double x)
+void report_signed(struct buf *out, double x)
 {
     buf_printf(out, "%s%.2f", x < 0 ? MINUS : "+", fabs(x));
 }
 
-static void write_facts(struct buf *out, const struct report_answer *r)
+void report_facts(struct buf *out, const struct report_answer *r)
 {
     buf_text(out, "<p class=\"facts\"><span>reward <b>");
     chart_number(out, r->reward, CHART_SCORE);
@@ -140,7 +158,7 @@ static void write_facts(struct buf *out, const struct report_answer *r)
     }
     if (r->advantage > 0 || r->advantage < 0) {
         buf_printf(out, "<span class=\"%s\">advantage ", r->advantage > 0 ? "gain" : "loss");
-        signed_number(out, r->advantage);
+        report_signed(out, r->advantage);
         buf_text(out, r->advantage > 0 ? " \xE2\x96\xB2</span>" : " \xE2\x96\xBC</span>");
     }
     if (r->n_tokens > 0)
@@ -157,14 +175,14 @@ static void write_facts(struct buf *out, const struct report_answer *r)
     buf_text(out, "</p>");
 }
 
-static const char *side_of(const struct report_answer *r)
+const char *report_side(const struct report_answer *r)
 {
     return r->advantage > 0 ? " up" : r->advantage < 0 ? " down" : "";
 }
 
 static void write_answer(struct buf *out, const struct report_answer *r)
 {
-    buf_printf(out, "<div class=\"answer%s\">", side_of(r));
+    buf_printf(out, "<div class=\"answer%s\">", report_side(r));
     if (r->thinking.text.len > 0) {
         buf_text(out, "<details><summary>Thinking");
         if (r->n_thinking_tokens > 0)
@@ -182,7 +200,7 @@ static void write_answer(struct buf *out, const struct report_answer *r)
     } else {
         buf_text(out, "<div class=\"text none\">(no answer)</div>");
     }
-    write_facts(out, r);
+    report_facts(out, r);
     buf_text(out, "</div>");
 }
 
@@ -191,12 +209,12 @@ static void write_answer(struct buf *out, const struct report_answer *r)
 static void write_side(struct buf *out, const char *name, size_t step, double reward,
                        const struct report_answer *a, size_t n)
 {
-    buf_printf(out, "<div class=\"side\"><h4><span>%s, step %zu</span><span>", name, step);
+    buf_printf(out, "<div class=\"side\"><h3><span>%s, step %zu</span><span>", name, step);
     if (n > 1) {
         buf_text(out, "mean reward ");
         chart_number(out, reward, CHART_SCORE);
     }
-    buf_text(out, "</span></h4>");
+    buf_text(out, "</span></h3>");
     for (size_t i = 0; i < n; i++)
         write_answer(out, &a[i]);
     buf_text(out, "</div>");
@@ -212,7 +230,13 @@ void report_pairs(struct report_page *p, struct buf *out)
         const struct report_pair *e = &d->pair[i];
 
         buf_text(out, "<article class=\"card\"><header>");
-        write_prompt(p, out, e->before);
+        report_prompt(p, out, e->before);
+        if (e->curve.n > 2) {
+            buf_printf(out, "<p class=\"followed\"><span>Row %zu at %zu steps</span>",
+                       e->before->item, e->curve.n);
+            report_spark(out, &e->curve);
+            buf_text(out, "</p>");
+        }
         buf_text(out, "</header><div class=\"sides\">");
         write_side(out, "Before", e->before->step, e->reward_before, e->before, e->n_before);
         write_side(out, "After", e->after->step, e->reward_after, e->after, e->n_after);
@@ -234,15 +258,21 @@ void report_pairs_note(struct report_page *p, struct buf *out)
 /* ---- the newest ---- */
 
 static void write_list(const struct report_page *p, struct buf *out, const char *title,
-                       const struct report_answer *a, size_t n)
+                       const struct report_answer *a, size_t n, size_t n_all)
 {
     if (n == 0)
         return;
-    buf_printf(out, "<div class=\"list\"><h3>%s</h3>", title);
+    buf_printf(out, "<div class=\"list\" data-list=\"%s\"><h3>%s", title, title);
+    if (n_all > n)
+        buf_printf(out, " <small>%zu of %zu</small>", n, n_all);
+    buf_text(out, "</h3>");
     for (size_t i = 0; i < n; i++) {
         buf_text(out, "<article class=\"card\"><header>");
-        write_prompt(p, out, &a[i]);
-        buf_text(out, "</header><div class=\"side\">");
+        report_prompt(p, out, &a[i]);
+        buf_printf(out,
+                   "<p class=\"expected\">Step %zu, %srow %zu, sample %zu</p></header><div "
+                   "class=\"side\">",
+                   a[i].step, a[i].valid ? "validation " : "", a[i].item, a[i].sample);
         write_answer(out, &a[i]);
         buf_text(out, "</div></article>");
     }
@@ -251,17 +281,21 @@ static void write_list(const struct report_page *p, struct buf *out, const char 
 
 void report_newest(struct report_page *p, struct buf *out)
 {
-    if (p->d->n_pairs == 0 && p->d->n_best > 0)
-        write_form(p, out, &p->d->best[0]);
-    write_list(p, out, "Best", p->d->best, p->d->n_best);
-    write_list(p, out, "Worst", p->d->worst, p->d->n_worst);
+    const struct report_data *d = p->d;
+
+    if (d->n_pairs == 0 && d->n_best > 0)
+        write_form(p, out, &d->best[0]);
+    write_list(p, out, "Best of the newest step", d->best, d->n_best, 0);
+    write_list(p, out, "Worst of the newest step", d->worst, d->n_worst, 0);
+    for (size_t i = 0; i < d->n_lists; i++)
+        write_list(p, out, d->list[i].title, d->list[i].answer, d->list[i].n, d->list[i].n_all);
 }
 
 void report_newest_note(struct report_page *p, struct buf *out)
 {
     buf_printf(
         out,
-        "From training step %zu, one answer to a prompt. \xE2\x96\xB2 and a solid edge: it was strengthened; \xE2\x96\xBC and a "
+        "Best and worst of training step %zu, then what stands out in the whole run; one answer to a prompt. \xE2\x96\xB2 and a solid edge: it was strengthened; \xE2\x96\xBC and a "
         "dashed edge: it was weakened; neither: all answers to the prompt earned the same.",
         p->d->newest_step);
 }
@@ -302,7 +336,7 @@ static void write_token(struct buf *out, const struct report_answer *r,
         buf_text(out, " title=\"probability ");
         chart_number(out, p, CHART_SHARE);
         buf_text(out, ", push ");
-        signed_number(out, push);
+        report_signed(out, push);
         buf_char(out, '"');
     }
     buf_char(out, '>');
@@ -334,15 +368,15 @@ static void write_strip(struct buf *out, const struct report_answer *r)
 static void write_group(const struct report_page *p, struct buf *out, const struct report_group *g)
 {
     buf_text(out, "<article class=\"card\"><header>");
-    write_prompt(p, out, &g->answer[0]);
+    report_prompt(p, out, &g->answer[0]);
     buf_printf(out,
-               "</header><div class=\"side\"><h4><span>Step %zu, %zu of %zu different answers, "
-               "%zu in all</span></h4>",
+               "</header><div class=\"side\"><h3><span>Step %zu, %zu of %zu different answers, "
+               "%zu in all</span></h3>",
                g->answer[0].step, g->n, g->n_different, g->n_all);
     for (size_t i = 0; i < g->n; i++) {
-        buf_printf(out, "<div class=\"answer%s\">", side_of(&g->answer[i]));
+        buf_printf(out, "<div class=\"answer%s\">", report_side(&g->answer[i]));
         write_strip(out, &g->answer[i]);
-        write_facts(out, &g->answer[i]);
+        report_facts(out, &g->answer[i]);
         buf_text(out, "</div>");
     }
     buf_text(out, "</div></article>");
@@ -381,7 +415,7 @@ static void write_words(struct buf *out, const char *title, const char *style,
         buf_text(out, "<tr><th scope=\"row\">");
         html_text(out, buf_view(&text));
         buf_text(out, "</th><td class=\"num\">");
-        signed_number(out, w[i].push);
+        report_signed(out, w[i].push);
         buf_printf(
             out,
             "</td><td class=\"bar-cell\"><svg viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect "
@@ -414,8 +448,8 @@ void report_tokens(struct report_page *p, struct buf *out)
     buf_text(
         out,
         "<p class=\"key\"><span><span class=\"strip\"><i class=\"u1\">a</i><i class=\"u2\">b</i><i class=\"u3\">c</i><i "
-        "class=\"u4\">d</i></span> strengthened, solid line</span><span><span class=\"strip\"><i class=\"d1\">a</i><i class=\"d2\">b</i><i "
-        "class=\"d3\">c</i><i class=\"d4\">d</i></span> weakened, dotted line</span><span>unmarked: hardly moved</span></p><div class=\"pairs\">");
+        "class=\"u4\">d</i></span> strengthened, line below</span><span><span class=\"strip\"><i class=\"d1\">a</i><i class=\"d2\">b</i><i "
+        "class=\"d3\">c</i><i class=\"d4\">d</i></span> weakened, wave below</span><span>unmarked: hardly moved</span></p><div class=\"pairs\">");
     for (size_t i = 0; i < d->n_groups; i++)
         write_group(p, out, &d->group[i]);
     buf_text(out, "</div>");
@@ -481,7 +515,7 @@ void report_failures(struct report_page *p, struct buf *out)
                    r->sample);
         html_text(out, r->errors);
         buf_text(out, "</summary><div class=\"card\"><header>");
-        write_prompt(p, out, r);
+        report_prompt(p, out, r);
         buf_text(out, "</header><div class=\"side\">");
         write_answer(out, r);
         if (r->details.text.len > 0) {

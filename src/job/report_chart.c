@@ -12,6 +12,25 @@
 #define NARROW_SPACE "\xE2\x80\xAF" /* U+202F: between groups of digits, and before a unit */
 #define MINUS "\xE2\x88\x92"        /* a minus, not a hyphen */
 
+/* A mark that turns the direction of what follows: its number, else 0. As in web/lib/dom.js. */
+static unsigned direction_mark(struct str s, size_t i)
+{
+    const unsigned char *c = (const unsigned char *)s.ptr + i;
+    const size_t left = s.len - i;
+
+    if (left >= 2 && c[0] == 0xD8 && c[1] == 0x9C)
+        return 0x061C;
+    if (left >= 3 && c[0] == 0xEF && c[1] == 0xBB && c[2] == 0xBF)
+        return 0xFEFF;
+    if (left < 3 || c[0] != 0xE2 || (c[1] != 0x80 && c[1] != 0x81))
+        return 0;
+    const unsigned code = 0x2000u + ((c[1] & 0x3Fu) << 6) + (c[2] & 0x3Fu);
+    return code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) ||
+                   (code >= 0x2066 && code <= 0x2069)
+               ? code
+               : 0;
+}
+
 void html_text(struct buf *out, struct str s)
 {
     size_t from = 0;
@@ -25,14 +44,19 @@ void html_text(struct buf *out, struct str s)
                               : c == '\'' ? "&#39;"
                                           : NULL;
         const bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7F;
+        const unsigned mark = c >= 0xD8 ? direction_mark(s, i) : 0;
 
-        if (instead == NULL && !control)
+        if (instead == NULL && !control && mark == 0)
             continue;
         buf_put(out, s.ptr + from, i - from);
-        if (instead != NULL)
+        if (mark != 0) {
+            buf_printf(out, "\xE2\x9F\xA8U+%04X\xE2\x9F\xA9", mark);
+            i += mark == 0x061C ? 1 : 2;
+        } else if (instead != NULL) {
             buf_text(out, instead);
-        else /* U+2400 on: pictures of control characters */
+        } else { /* U+2400 on: pictures of control characters */
             buf_printf(out, "&#x%X;", c == 0x7F ? 0x2421u : 0x2400u + c);
+        }
         from = i + 1;
     }
     buf_put(out, s.ptr + from, s.len - from);

@@ -52,6 +52,6 @@ void chart_data(struct buf *out, const struct chart *c);
 /* A number as people read it: 0.42, 12 345, 38 %, 2 min 05 s, 1.2 GB. NaN is a dash. */
 void chart_number(struct buf *out, double x, enum chart_unit unit);
 
-/* Text from outside as HTML: markup, quotes and control characters made harmless. */
+/* Text from outside as HTML: markup, quotes, control characters and marks of direction made harmless. */
 void html_text(struct buf *out, struct str s);
 #endif

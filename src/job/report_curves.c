@@ -263,39 +263,112 @@ static bool grader_of(const char *column, const char *prefix, const char *suffix
     return true;
 }
 
-static void grader_chart(struct report_page *p, struct buf *out)
+static const char *const grader_styles[] = {"s0", "s1", "s2", "s3", "s4", "s5"};
+
+/* A series for each grader that has the column KIND/graders/NAME/SUFFIX, shadows by that name; returns how many shadows. */
+static size_t add_graders(const struct report_data *d, struct chart *c, const char *kind,
+                          const char *suffix, bool rare)
 {
-    static const char *const styles[] = {"s0", "s1", "s2", "s3", "s4", "s5"};
-    const struct report_data *d = p->d;
+    const char *plain = arena_printf(d->arena, "%s/graders/", kind),
+               *shadowed = arena_printf(d->arena, "%s/shadow_graders/", kind);
+    size_t n_shadows = 0;
+
+    for (size_t i = 0; i < d->metrics.n_columns && c->n_series < COUNT_OF(grader_styles); i++) {
+        const char *column = d->metrics.column[i];
+        struct str name;
+        const bool shadow = grader_of(column, shadowed, suffix, &name);
+
+        if (!shadow && !grader_of(column, plain, suffix, &name))
+            continue;
+        const double *y = report_column(d, column);
+        if (!has_any(y, d->metrics.n_rows))
+            continue;
+        c->series[c->n_series] = (struct chart_series){
+            .name = arena_printf(d->arena, STR_FMT "%s", STR_ARG(name), shadow ? " (shadow)" : ""),
+            .style = grader_styles[c->n_series],
+            .y = rare ? y : smooth(d, y),
+            .marks = rare};
+        c->n_series++;
+        n_shadows += shadow;
+    }
+    return n_shadows;
+}
+
+static void grader_charts(struct report_page *p, struct buf *out)
+{
     struct chart c = {.id = "graders",
                       .title = "Reward by grader",
                       .unit = CHART_SCORE,
                       .from_zero = true,
-                      .to_one = true};
+                      .to_one = true},
+                 valid = c;
+    const size_t n_shadows = add_graders(p->d, &c, "scores", "/train_reward_mean", false);
 
-    size_t n_shadows = 0;
-
-    for (size_t i = 0; i < d->metrics.n_columns && c.n_series < COUNT_OF(styles); i++) {
-        const char *column = d->metrics.column[i];
-        struct str name;
-        const bool shadow =
-            grader_of(column, "scores/shadow_graders/", "/train_reward_mean", &name);
-
-        if (!shadow && !grader_of(column, "scores/graders/", "/train_reward_mean", &name))
-            continue;
-        c.series[c.n_series] = (struct chart_series){
-            .name = arena_printf(d->arena, STR_FMT "%s", STR_ARG(name), shadow ? " (shadow)" : ""),
-            .style = styles[c.n_series],
-            .y = smooth(d, report_column(d, column))};
-        c.n_series++;
-        n_shadows += shadow;
-    }
     if (c.n_series > 1)
         figure(
             p, out, &c,
             n_shadows > 0
                 ? "Mean score of each grader on training answers, moving average. Shadows are measured and never rewarded: one that falls while the reward rises says that the reward is being gamed."
                 : "Mean score of each grader on training answers, moving average. Which part of the reward is being learned?");
+    valid.id = "graders-valid";
+    valid.title = "Reward by grader, validation";
+    (void)add_graders(p->d, &valid, "scores", "/valid_reward_mean", true);
+    if (valid.n_series > 1)
+        figure(p, out, &valid, "The same on the validation, which training does not see.");
+}
+
+/* Failures of each grader in a step, of all kinds. */
+static void failure_chart(struct report_page *p, struct buf *out)
+{
+    const struct report_data *d = p->d;
+    const size_t n = d->metrics.n_rows;
+    struct chart c = {
+        .id = "failures", .title = "Grader errors", .unit = CHART_COUNT, .from_zero = true};
+    struct str names[COUNT_OF(grader_styles)] = {{0}};
+    double most = 0;
+
+    for (size_t i = 0; i < d->metrics.n_columns; i++) {
+        const char *column = d->metrics.column[i];
+        struct str name;
+        size_t at = 0;
+
+        if (!grader_of(column, "errors/graders/", "_count", &name))
+            continue;
+        const size_t slash = str_find(name, STR("/train_"), 0);
+        if (slash == name.len)
+            continue;
+        name.len = slash;
+        while (at < c.n_series && !str_eq(names[at], name))
+            at++;
+        if (at == COUNT_OF(grader_styles))
+            continue;
+        double *sum = at < c.n_series ? (double *)(uintptr_t)c.series[at].y
+                                      : ARENA_ARRAY(d->arena, double, n + 1);
+        const double *y = report_column(d, column);
+        for (size_t k = 0; k < n; k++) {
+            sum[k] += isfinite(y[k]) ? y[k] : 0;
+            most = fmax(most, sum[k]);
+        }
+        if (at == c.n_series) {
+            names[at] = name;
+            c.series[c.n_series++] = (struct chart_series){
+                .name = arena_text(d->arena, name), .style = grader_styles[at], .y = sum};
+        }
+    }
+    if (most > 0)
+        figure(p, out, &c, "Training answers of a step that a grader failed on; they count as 0.");
+}
+
+static void latency_chart(struct report_page *p, struct buf *out)
+{
+    struct chart c = {
+        .id = "latency", .title = "Time of a grader", .unit = CHART_SECONDS, .from_zero = true};
+
+    (void)add_graders(p->d, &c, "timing", "/train_execution_latency_mean", false);
+    if (c.n_series > 0)
+        figure(
+            p, out, &c,
+            "Mean seconds to grade an answer, moving average. It counts where steps wait for graders.");
 }
 
 static void flat_chart(struct report_page *p, struct buf *out)
@@ -432,7 +505,7 @@ static void time_chart(struct report_page *p, struct buf *out)
 
 void report_charts(struct report_page *p, struct buf *out)
 {
-    grader_chart(p, out);
+    grader_charts(p, out);
     simple(
         p, out, "entropy", "entropy", "Entropy", CHART_NUMBER,
         "How open its choices are, in nats a token. A fall is learning; near zero, while the reward is low, is collapse: it always says the same.");
@@ -448,6 +521,8 @@ void report_charts(struct report_page *p, struct buf *out)
            "The step size that the optimizer worked with.");
     simple(p, out, "norm", "grad_norm", "Gradient norm", CHART_NUMBER,
            "Before clipping. It should stay of one size.");
+    failure_chart(p, out);
+    latency_chart(p, out);
     time_chart(p, out);
     simple(p, out, "speed", "tokens_per_second", "Sampling speed", CHART_NUMBER,
            "Tokens a second, over all answers that are sampled at once.");

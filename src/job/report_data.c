@@ -75,9 +75,10 @@ static bool read_event(void *ctx, const json_t *v)
     const struct str level = json_str(json_object_get(v, "level"));
     const json_t *at = json_object_get(v, "created_at");
     const size_t step = report_count(json_object_get(v, "data"), "step");
-    const struct str message =
-        report_cut(d->arena, without_step(json_str(json_object_get(v, "message")), step), 2400)
-            .text;
+    struct run_warning told; /* without its examples, which stand with the warnings */
+
+    run_warning_split(json_str(json_object_get(v, "message")), &told);
+    const struct str message = report_cut(d->arena, without_step(told.message, step), 2400).text;
     size_t i = 0;
 
     if (json_is_integer(at)) {
@@ -219,7 +220,9 @@ bool report_data_read(const char *dir, struct arena *a, struct report_data *out,
                     run_read_metrics(dir, a, &d.metrics, &d.n_bad, err) &&
                     run_read_checkpoints(dir, a, &d.checkpoint, &d.n_checkpoints, err) &&
                     run_read_events(dir, read_event, &fold, &d.n_bad, err) &&
-                    read_evals(dir, &d, err) && report_pick(dir, &d, err);
+                    read_evals(dir, &d, err) && report_pick(dir, &d, err) &&
+                    report_look(dir, &d, err) &&
+                    run_warnings_read(dir, a, &d.warning, &d.n_warnings, err);
     if (ok)
         *out = d;
     else
@@ -229,6 +232,7 @@ bool report_data_read(const char *dir, struct arena *a, struct report_data *out,
 
 void report_data_release(struct report_data *d)
 {
+    report_changes_release(d);
     json_decref(d->job_file);
     json_decref(d->last);
     d->job_file = d->last = NULL;

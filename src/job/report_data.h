@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "job/run_read.h"
+#include "job/run_warnings.h"
 
 /* A text, and how many of its bytes are left out at the end. */
 struct report_text {
@@ -25,7 +26,8 @@ struct report_token {
 
 struct report_answer {
     size_t step, item, sample;
-    size_t n; /* samples of its group that gave it, token by token */
+    bool valid; /* of the validation */
+    size_t n;   /* samples of its group that gave it, token by token */
     double reward, advantage;
     bool truncated, trained;
     struct report_text thinking, answer, details;
@@ -38,8 +40,15 @@ struct report_answer {
     struct report_text prompt, reference; /* of its group */
 };
 
+/* The mean reward of a row's answers at each step that had it. */
+struct report_curve {
+    const double *step, *mean; /* [n] */
+    size_t n, n_answers;
+};
+
 /* Answers to one prompt at two times. */
 struct report_pair {
+    struct report_curve curve;
     const struct report_answer *before, *after; /* [n_before], [n_after], different ones */
     size_t n_before, n_after;
     double reward_before, reward_after; /* means over all answers, shown or not */
@@ -51,11 +60,47 @@ struct report_group {
     size_t n, n_different, n_all;
 };
 
+/* Answers of the whole run that have something in common. */
+struct report_list {
+    const char *title;
+    const struct report_answer *answer; /* [n] */
+    size_t n, n_all;
+};
+
+/* A row of the data that was answered at several steps. */
+struct report_row {
+    struct report_answer shown; /* one of its answers, for prompt and reference */
+    struct report_curve curve;
+    double first, last;
+};
+/* Those of the training, or of the validation. */
+struct report_rows {
+    size_t n, n_gained, n_lost;       /* of all */
+    struct report_row *gained, *lost; /* most first */
+    size_t n_shown_gained, n_shown_lost;
+};
+#define REPORT_LISTS 6
+
 struct report_word {
     struct str text;
     double push; /* sum of advantage * (1 - p) over the tokens that were read */
     size_t n;
 };
+
+/*
+ * An answer's first tokens under several models: what training made likelier and what less likely. The figures under other models than the
+ * one that drew it come from TOKEN_CHANGES_FILE, which report_score writes.
+ */
+struct report_changed {
+    const struct report_answer *answer;
+    struct str prompt; /* whole */
+    json_t *ids;       /* [n] */
+    size_t n;
+    const struct str *piece; /* [n] */
+    const bool *given;       /* [n], or NULL: all were drawn */
+    const float **logprob;   /* [n_models]: NULL where it is not known, else [n]; NaN: no figure */
+};
+#define REPORT_MODELS 8
 
 struct report_event {
     struct str level, message; /* the newest of its kind */
@@ -96,6 +141,16 @@ struct report_data {
     size_t n_groups;
     struct report_word *up, *down; /* most strengthened first, most weakened first */
     size_t n_up, n_down, n_word_steps;
+    struct report_list list[REPORT_LISTS];
+    size_t n_lists;
+    struct report_rows rows[2]; /* training, validation */
+    struct run_warning *warning;
+    size_t n_warnings;
+    struct report_changed *changed; /* first those of the pairs, then those of the groups */
+    size_t n_changed, n_changed_of_pairs;
+    const char *model[REPORT_MODELS]; /* "drawn", "base", then "step-N" by N */
+    size_t n_models;
+    size_t best_step; /* of the checkpoints: highest validation, else the last; 0: there is none */
     struct report_answer *failed; /* where a grader failed: one for each kind of details */
     size_t n_failed;
     size_t n_bad; /* lines that could not be read */

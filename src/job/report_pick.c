@@ -129,6 +129,7 @@ struct answers {
     struct report_answer *a;
     size_t n, cap, n_tokens;
     struct words *words; /* or NULL */
+    bool valid;
 };
 
 /* Where there are several graders: what each gave, shadows by that name. */
@@ -160,10 +161,9 @@ static void read_scores(struct arena *a, const json_t *scores, const json_t *sha
     out->score = score;
 }
 
-/* Which tokens were not drawn: "injected" of an answer of several turns, [first, n] each; NULL: it has one turn. */
-static const bool *read_given(struct arena *a, const json_t *v, size_t n)
+const bool *report_given(struct arena *a, const json_t *line, size_t n)
 {
-    const json_t *ranges = json_object_get(v, "injected");
+    const json_t *ranges = json_object_get(line, "injected");
     bool *given = json_is_array(ranges) ? ARENA_ARRAY(a, bool, n + 1) : NULL;
 
     for (size_t i = 0; i < json_array_size(ranges); i++) {
@@ -185,7 +185,7 @@ static void read_tokens(struct answers *to, const json_t *v, struct report_answe
     out->n_tokens = json_array_size(json_object_get(v, "tokens"));
     out->n_thinking_tokens = size_min(report_count(v, "thinking_tokens"), out->n_tokens);
     to->n_tokens += out->n_tokens;
-    const bool *given = read_given(to->arena, v, n);
+    const bool *given = report_given(to->arena, v, n);
     if (given != NULL) /* each turn has a span of its own */
         out->n_thinking_tokens = 0;
     const size_t n_head = size_min(out->n_thinking_tokens, SHOWN_THINKING);
@@ -210,23 +210,14 @@ static void read_tokens(struct answers *to, const json_t *v, struct report_answe
     out->token = shown;
 }
 
-static bool read_answer(void *ctx, const json_t *v)
+static void fill(struct answers *to, const json_t *v, struct report_answer *r)
 {
-    struct answers *to = ctx;
-    struct report_answer *r;
     struct buf errors;
 
-    if (to->n == to->cap) {
-        to->cap = to->cap == 0 ? 64 : to->cap * 2;
-        struct report_answer *more = ARENA_ARRAY(to->arena, struct report_answer, to->cap);
-        if (to->n > 0)
-            memcpy(more, to->a, to->n * sizeof *more);
-        to->a = more;
-    }
-    r = &to->a[to->n++];
     *r = (struct report_answer){.step = report_count(v, "step"),
                                 .item = report_count(v, "item"),
                                 .sample = report_count(v, "sample"),
+                                .valid = to->valid,
                                 .n = rollout_line_samples(v)};
     r->reward = report_number(v, "reward");
     r->advantage = report_number(v, "advantage");
@@ -247,6 +238,27 @@ static bool read_answer(void *ctx, const json_t *v)
     buf_release(&errors);
     read_scores(to->arena, json_object_get(v, "scores"), json_object_get(v, "shadow_scores"), r);
     read_tokens(to, v, r);
+}
+
+void report_answer_read(struct arena *a, const json_t *line, bool valid, struct report_answer *out)
+{
+    struct answers to = {.arena = a, .valid = valid};
+
+    fill(&to, line, out);
+}
+
+static bool read_answer(void *ctx, const json_t *v)
+{
+    struct answers *to = ctx;
+
+    if (to->n == to->cap) {
+        to->cap = to->cap == 0 ? 64 : to->cap * 2;
+        struct report_answer *more = ARENA_ARRAY(to->arena, struct report_answer, to->cap);
+        if (to->n > 0)
+            memcpy(more, to->a, to->n * sizeof *more);
+        to->a = more;
+    }
+    fill(to, v, &to->a[to->n++]);
     return to->n < FILE_ANSWERS && to->n_tokens < FILE_TOKENS;
 }
 
@@ -263,7 +275,7 @@ static int by_item(const void *a, const void *b)
 static bool read_file(const char *dir, size_t step, bool valid, struct words *words,
                       struct report_data *d, struct answers *out, struct error *err)
 {
-    struct answers to = {.arena = d->arena, .words = words};
+    struct answers to = {.arena = d->arena, .words = words, .valid = valid};
 
     if (!run_read_rollouts(dir, step, valid, read_answer, &to, &d->n_bad, err))
         return false;
@@ -634,5 +646,6 @@ bool report_pick(const char *dir, struct report_data *d, struct error *err)
     size_t *steps, n;
 
     return run_list_rollouts(dir, false, d->arena, &steps, &n, err) &&
-           read_training(dir, steps, n, d, err) && read_pairs(dir, steps, n, d, err);
+           read_training(dir, steps, n, d, err) && read_pairs(dir, steps, n, d, err) &&
+           report_changes_find(dir, d, err);
 }

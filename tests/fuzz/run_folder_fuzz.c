@@ -24,7 +24,8 @@ static const char *const files[] = {"job.json",
                                     "rollouts/valid-2.jsonl",
                                     "checkpoints.json",
                                     "evals/before.json",
-                                    "evals/after.json"};
+                                    "evals/after.json",
+                                    "token_changes.jsonl"};
 static const char *const names[] = {"g"}, *const types[] = {"python"};
 
 static void write_files(const char *dir, const uint8_t *data, size_t size, struct arena *a)

@@ -8,6 +8,7 @@
 #include "job/report.h"
 #include "job/report_chart.h"
 #include "job/report_data.h"
+#include "job/report_score.h"
 #include "job/run_folder.h"
 
 #include <math.h>
@@ -329,6 +330,141 @@ static void equal_answers_on_one_line_weigh_what_they_did_on_their_own(void **st
     test_dir_remove(lone);
 }
 
+/* ---- tokens that training changed ---- */
+
+/* A line of the file: of c's tokens, or of others; under the base each token has -3, under step-40 what change adds. */
+static void put_changes(const char *dir, const struct report_changed *c, const double *change,
+                        bool others)
+{
+    json_t *base = json_array(), *after = json_array(), *ids = json_deep_copy(c->ids);
+    struct buf b;
+
+    for (size_t i = 0; i < c->n; i++) {
+        json_array_append_new(base, json_real(-3));
+        json_array_append_new(after, json_real(-3 + change[i % 4]));
+    }
+    if (others)
+        json_array_set_new(ids, 0, json_integer(123456));
+    json_t *line = json_pack(
+        "{s:s, s:I, s:I, s:I, s:o, s:{s:o, s:o}}", "split", c->answer->valid ? "valid" : "train",
+        "step", (json_int_t)c->answer->step, "item", (json_int_t)c->answer->item, "sample",
+        (json_int_t)c->answer->sample, "tokens", ids, "logprobs", "base", base, "step-40", after);
+    buf_init(&b, 1 << 20);
+    json_write(&b, line, NULL);
+    buf_char(&b, '\n');
+    ASSERT_OK(file_append(file_join(&arena, dir, TOKEN_CHANGES_FILE), buf_view(&b), &err));
+    buf_release(&b);
+    json_decref(line);
+}
+
+/* The tokens of an answer on the page, up to the strip's end. */
+static struct str strip_of(struct str page, size_t index)
+{
+    const char *open = arena_printf(&arena, "data-changed=\"%zu\"", index);
+    const size_t at = str_find(page, str_of(open), 0), from = str_find(page, STR(">"), at) + 1;
+
+    if (at == page.len)
+        fail_msg("the page does not show the tokens of answer %zu", index);
+    return (struct str){page.ptr + from, str_find(page, STR("</div>"), from) - from};
+}
+
+static void tokens_are_coloured_by_what_training_changed(void **state)
+{
+    static const double change[4] = {2.5, 0.04, -2.5, 0.6};
+    static const char *const classes[4] = {" class=\"u4\"", "", " class=\"d4\"", " class=\"u2\""};
+    struct fake_run f = small_run();
+    struct report_data d = {0};
+    struct buf expected;
+    size_t shown, other;
+
+    (void)state;
+    f.hostile = true;
+    const char *dir = make_run(f);
+    ASSERT_LACKS(page_of(dir), "data-changed=");
+    ASSERT_HAS(page_of(dir), "is not in this file");
+    ASSERT_OK(report_data_read(dir, &arena, &d, &err));
+    assert_true(d.n_pairs > 0 && d.n_groups == 3);
+    assert_true(d.n_changed > d.n_changed_of_pairs && d.n_changed_of_pairs > 4);
+    for (shown = 0; d.changed[shown].n < 4; shown++)
+        assert_true(shown + 1 < d.n_changed);
+    other = shown == 0;
+    put_changes(dir, &d.changed[shown], change, false);
+    put_changes(dir, &d.changed[other], change, true);
+    ASSERT_OK(file_append(file_join(&arena, dir, TOKEN_CHANGES_FILE),
+                          STR("rubbish\n[1]\n{\"logprobs\":{\"<b>\":[]}}\n"), &err));
+
+    const struct str page = page_of(dir);
+    assert_well_formed(page);
+    ASSERT_LACKS(page, "is not in this file");
+    ASSERT_HAS(page, "from <span id=\"from-name\">the base model</span> to <span "
+                     "id=\"to-name\">the checkpoint of step 40");
+    assert_int_equal(count(page, "data-changed="), 1); /* what is of other tokens is passed over */
+    buf_init(&expected, 1 << 20);
+    for (size_t i = 0; i < d.changed[shown].n; i++) {
+        buf_printf(&expected, "<i%s>", classes[i % 4]);
+        html_text(&expected, d.changed[shown].piece[i]);
+        buf_text(&expected, "</i>");
+    }
+    ASSERT_STR(strip_of(page, shown), arena_text(&arena, buf_view(&expected)));
+    ASSERT_HAS(page, "Likelier: log-probability +");
+    ASSERT_HAS(page, "\"changes\":{\"least\":0.05,\"full\":2,");
+    buf_release(&expected);
+    report_data_release(&d);
+    test_dir_remove(dir);
+}
+
+/* ---- what became of rows, what stands out, what was warned of ---- */
+
+static void rows_lists_and_warnings_are_shown(void **state)
+{
+    struct fake_run f = small_run();
+    char *dir = test_dir_make(&arena);
+    struct run_folder *folder = NULL;
+
+    (void)state;
+    f.dir = dir;
+    ASSERT_OK(fake_folder_open(dir, &f, &words, false, &folder, &err));
+    struct progress_sink sink = run_folder_sink(folder);
+    ASSERT_OK(fake_run_tell(&f, sink, &words, 0, f.n_steps, &err));
+    ASSERT_OK(sink.event(sink.ctx, EVENT_WARN,
+                         "Step 40: answers repeat themselves. (1) step 7, item 3, sample 5, reward "
+                         "1.00, shadow 0.20: \"<b>again</b> and again\"",
+                         &err));
+    run_folder_close(folder);
+    const struct str page = page_of(dir);
+    assert_well_formed(page);
+    ASSERT_HAS(page, "<h2 id=\"h-warnings\">");
+    ASSERT_HAS(page,
+               "answers repeat themselves.</p><details><summary>1 answer that shows it</summary>");
+    ASSERT_HAS(page, "Step 7, row 3, sample 5, reward 1.00, shadow 0.20");
+    assert_int_equal(count(page, "&lt;b&gt;again&lt;/b&gt; and again"),
+                     1); /* not among the events, too */
+    ASSERT_HAS(page, "Rows of the validation: of 20 that were answered again");
+    ASSERT_HAS(page, "<p class=\"followed\"><span>Row ");
+    ASSERT_HAS(page, "data-list=\"Most strengthened\"");
+    ASSERT_HAS(page, "data-list=\"Most weakened\"");
+    ASSERT_HAS(page, "data-list=\"Grader errors\"");
+    ASSERT_HAS(page, "data-list=\"Cut off\"");
+    ASSERT_HAS(page, "Reward by grader, validation");
+    ASSERT_HAS(page, "<h3>Grader errors</h3>");
+    ASSERT_HAS(page, "<h3>Time of a grader");
+    test_dir_remove(dir);
+}
+
+static void marks_of_direction_are_shown_as_signs(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 200);
+    html_text(&b, STR("a\xE2\x80\xAE"
+                      "b\xE2\x81\xA9\xD8\x9C\xD8\xA7\xE2\x80\xA8\xE2\x80"));
+    ASSERT_STR(buf_view(&b), "a\xE2\x9F\xA8U+202E\xE2\x9F\xA9"
+                             "b\xE2\x9F\xA8U+2069\xE2\x9F\xA9\xE2\x9F\xA8U+061C\xE2\x9F\xA9"
+                             "\xD8\xA7\xE2\x80\xA8\xE2\x80");
+    buf_release(&b);
+}
+
 static void a_run_without_validation_compares_early_and_late_prompts(void **state)
 {
     struct fake_run f = small_run();
@@ -498,6 +634,9 @@ int main(void)
         cmocka_unit_test(nothing_from_outside_is_markup),
         cmocka_unit_test(what_is_sent_to_endpoints_is_not_told),
         cmocka_unit_test(equal_answers_on_one_line_weigh_what_they_did_on_their_own),
+        cmocka_unit_test(tokens_are_coloured_by_what_training_changed),
+        cmocka_unit_test(rows_lists_and_warnings_are_shown),
+        cmocka_unit_test(marks_of_direction_are_shown_as_signs),
         cmocka_unit_test(a_run_without_validation_compares_early_and_late_prompts),
         cmocka_unit_test(a_run_that_has_just_begun_has_a_page),
         cmocka_unit_test(a_damaged_run_has_a_page_that_says_so),

@@ -1,4 +1,4 @@
-/* report.js - values under the pointer, and light or dark. The page says everything without it. */
+/* report.js - values under the pointer, tokens between any two models, and light or dark. What it adds to the page are choices. */
 (function () {
   "use strict";
   var charts = {};
@@ -83,6 +83,140 @@
       show(svg, chart, Math.min(last, Math.max(0, to)));
     });
   });
+
+  /* ---- tokens between two models; classes and sentences as report_changes.c writes them for the first two ---- */
+
+  function changed(changes) {
+    var from = document.getElementById("from"), to = document.getElementById("to"), told = document.getElementById("told");
+    var strips = [].slice.call(document.querySelectorAll("[data-changed]"));
+    function under(strip, select) { return changes.answers[strip.dataset.changed][+select.value]; }
+    function change(strip, i) {
+      var a = under(strip, from), b = under(strip, to);
+      return !a || !b || a[i] === null || b[i] === null ? null : b[i] - a[i];
+    }
+    function signed(x) { return (x > 0 ? "+" : "") + number(x, "score"); }
+    function level(d) {
+      var share = (Math.abs(d) - changes.least) / (changes.full - changes.least);
+      return share <= 0 ? 0 : share < 0.25 ? 1 : share < 0.5 ? 2 : share < 0.75 ? 3 : 4;
+    }
+    function count(n) { return n + (n === 1 ? " token" : " tokens"); }
+    function sum(strip) {
+      var total = 0, n = 0, up = 0, down = 0;
+      for (var i = 0; i < strip.children.length; i++) {
+        var d = change(strip, i);
+        if (d === null) continue;
+        total += d;
+        n++;
+        up += d > changes.least;
+        down += d < -changes.least;
+      }
+      if (n === 0) return "There are no figures of this answer under both.";
+      if (Math.abs(total) < 1e-6) return "Both say the same of this answer.";
+      return (total > 0 ? "Likelier" : "Less likely") + ": log-probability " + signed(total) + ", a token " + signed(total / n) + "; " + count(up) + " rose, " + down + " fell.";
+    }
+    function draw() {
+      strips.forEach(function (strip) {
+        for (var i = 0; i < strip.children.length; i++) {
+          var token = strip.children[i], d = change(strip, i), n = d === null ? 0 : level(d);
+          token.classList.remove("u1", "u2", "u3", "u4", "d1", "d2", "d3", "d4");
+          if (n > 0) token.classList.add((d > 0 ? "u" : "d") + n);
+        }
+        document.getElementById("sum-" + strip.dataset.changed).textContent = sum(strip);
+      });
+      document.getElementById("from-name").textContent = from.selectedOptions[0].textContent;
+      document.getElementById("to-name").textContent = to.selectedOptions[0].textContent;
+    }
+    function share(logprob) { return number(Math.exp(logprob), "share"); }
+    function say(strip, i) {
+      var d = change(strip, i), token = strip.children[i], a = under(strip, from), b = under(strip, to);
+      var head = "\u201c" + token.textContent + "\u201d, token " + (i + 1) + ": ";
+      if (token.classList.contains("given")) return head + "given, not drawn by the model.";
+      if (d === null) return head + "no figure.";
+      return head + share(a[i]) + " \u2192 " + share(b[i]) + "; log-probability " + number(a[i], "score") + " \u2192 " + number(b[i], "score") + " (" + signed(d) + "), " +
+        (Math.abs(d) <= changes.least ? "hardly changed." : d > 0 ? "strengthened." : "weakened.");
+    }
+    strips.forEach(function (strip) {
+      var at = -1;
+      strip.setAttribute("role", "listbox");
+      strip.tabIndex = 0;
+      for (var i = 0; i < strip.children.length; i++) {
+        strip.children[i].setAttribute("role", "option");
+        strip.children[i].setAttribute("aria-selected", "false");
+        if (strip.children[i].textContent.trim() === "") strip.children[i].setAttribute("aria-label", "white space");
+        strip.children[i].id = "token-" + strip.dataset.changed + "-" + i;
+      }
+      function mark(i) {
+        if (at >= 0) strip.children[at].setAttribute("aria-selected", "false");
+        at = i;
+        strip.children[i].setAttribute("aria-selected", "true");
+        strip.setAttribute("aria-activedescendant", strip.children[i].id);
+        told.textContent = say(strip, i);
+      }
+      function under_pointer(e) {
+        var token = e.target.closest("i");
+        return token ? [].indexOf.call(strip.children, token) : -1;
+      }
+      strip.addEventListener("pointerover", function (e) {
+        var i = under_pointer(e);
+        if (i >= 0) told.textContent = say(strip, i);
+      });
+      strip.addEventListener("click", function (e) {
+        var i = under_pointer(e);
+        if (i >= 0) mark(i);
+      });
+      strip.addEventListener("focus", function () { if (at < 0 && strip.children.length) mark(0); });
+      strip.addEventListener("keydown", function (e) {
+        var last = strip.children.length - 1;
+        var next = { ArrowLeft: at - 1, ArrowUp: at - 1, ArrowRight: at + 1, ArrowDown: at + 1, Home: 0, End: last, PageUp: at - 20, PageDown: at + 20 }[e.key];
+        if (next === undefined || last < 0) return;
+        e.preventDefault();
+        mark(Math.min(last, Math.max(0, next)));
+        strip.children[at].scrollIntoView({ block: "nearest" });
+      });
+    });
+    from.addEventListener("change", draw);
+    to.addEventListener("change", draw);
+    document.getElementById("swap").addEventListener("click", function () {
+      var was = from.value;
+      from.value = to.value;
+      to.value = was;
+      draw();
+    });
+    document.getElementById("models").hidden = false;
+    told.hidden = false;
+  }
+  if (charts.changes) changed(charts.changes);
+
+  /* ---- the answers of this file, by list and by what they say ---- */
+
+  (function () {
+    var text = document.getElementById("find-text"), which = document.getElementById("find-list");
+    var lists = [].slice.call(document.querySelectorAll("#newest [data-list]"));
+    if (!text || !lists.length) return;
+    lists.forEach(function (list) {
+      var option = document.createElement("option");
+      option.textContent = option.value = list.dataset.list;
+      which.appendChild(option);
+    });
+    function find() {
+      var wanted = text.value.trim().toLowerCase(), n = 0, all = 0;
+      lists.forEach(function (list) {
+        var cards = [].slice.call(list.querySelectorAll("article")), some = 0;
+        cards.forEach(function (card) {
+          card.hidden = wanted !== "" && card.textContent.toLowerCase().indexOf(wanted) < 0;
+          some += !card.hidden;
+        });
+        list.hidden = (which.value !== "" && which.value !== list.dataset.list) || some === 0;
+        all += cards.length;
+        n += list.hidden ? 0 : some;
+      });
+      document.getElementById("found").textContent = n + " of " + all;
+    }
+    text.addEventListener("input", find);
+    which.addEventListener("change", find);
+    document.getElementById("find").hidden = false;
+    find();
+  })();
 
   var button = document.getElementById("theme"), dark = window.matchMedia("(prefers-color-scheme: dark)");
   function isDark() { return root.dataset.theme ? root.dataset.theme === "dark" : dark.matches; }
