@@ -8,11 +8,13 @@
 #include "cli/tee.h"
 #include "cli/valid_evals.h"
 #include "job/job_record.h"
+#include "job/report_score.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #define PAUSED "The job was paused on request"
+#define SCORE_SECONDS 20 /* for what the job's report shows of tokens */
 
 /* One job under way. */
 struct doing {
@@ -159,6 +161,30 @@ static bool loop(struct doing *d, const struct progress_sink *sink, int64_t *tok
     return true;
 }
 
+static bool open_model(void *ctx, const struct model **out, struct error *err)
+{
+    const struct doing *d = ctx;
+
+    (void)err;
+    *out = d->row.parts.model;
+    return true;
+}
+
+/*
+ * What the report shows of tokens is computed while the model is here: the server that writes the report multiplies no matrix. Weights that
+ * were trained in place are no base any more. A report can do without.
+ */
+static void score(struct doing *d)
+{
+    const struct report_scorer s = {
+        .model = open_model, .ctx = d, .seconds = SCORE_SECONDS, .stop = &d->work->stop};
+    struct error ignored;
+    size_t n_left;
+
+    if (d->row.parts.method == METHOD_REINFORCEMENT && d->row.parts.recipe.lora_rank > 0)
+        (void)!report_score(d->run.dir, &s, &n_left, &ignored);
+}
+
 static bool train(struct doing *d, struct error *err)
 {
     const char *valid = d->row.parts.job.valid;
@@ -172,6 +198,7 @@ static bool train(struct doing *d, struct error *err)
         tee.sinks[tee.n++] = valid_evals_sink(&d->evals);
     if (!loop(d, &sink, &tokens, err) || !run_folder_end(d->run.folder, err))
         return end_early(d, err);
+    score(d);
     return job_succeeded(d->work, d->run.model_name,
                          file_join(d->work->arena, d->run.dir, "metrics.csv"), tokens, err);
 }

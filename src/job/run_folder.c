@@ -151,6 +151,16 @@ static bool lock_folder(struct run_folder *f, struct error *err)
     return true;
 }
 
+bool run_folder_is_written(const char *dir)
+{
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool is = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 static bool make_folders(struct run_folder *f, struct error *err)
 {
     static const char *const names[] = {"rollouts", "evals", "checkpoints"};

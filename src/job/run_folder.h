@@ -10,6 +10,8 @@
  *         checkpoints.json      what was told of checkpoints; checkpoints/step-N/ is the trainer's
  *         certificate.jsonl     hashes of what the run was made of and of each step (certificate.h), for hone replay
  *         report.html           report.h
+ *         token_changes.jsonl   what models said of some answers afterwards, for the report (report_score.h); rollouts.index is an
+ *                               index of all answers (rollout_index.h). Both may be deleted: neither is part of what a run is
  *
  * A run of supervised fine-tuning or dpo has no graders and no rollouts; reference.json is the trainer's, too.
  *
@@ -91,6 +93,9 @@ struct run_folder;
 MUST_CHECK bool run_folder_open(const char *dir, const struct run_folder_options *opt,
                                 struct run_folder **out, struct error *err);
 void run_folder_close(struct run_folder *f); /* NULL is fine */
+
+/* Whether a run is being written there now. */
+bool run_folder_is_written(const char *dir);
 
 struct progress_sink run_folder_sink(struct run_folder *f); /* valid until close */
 

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "job/report.h"
+#include "job/report_score.h"
 #include "job/run_series.h"
 #include "job/run_warnings.h"
 #include "server/api_internal.h"
@@ -180,11 +181,12 @@ static bool send_report(struct api_call *c, struct error *err)
         return false;
     const char *path = file_join(c->arena, run.dir, "report.html");
     const int64_t at = changed_at(path),
-                  events = changed_at(file_join(c->arena, run.dir, "events.jsonl"));
+                  events = changed_at(file_join(c->arena, run.dir, "events.jsonl")),
+                  scores = changed_at(file_join(c->arena, run.dir, TOKEN_CHANGES_FILE));
     if (!file_exists(file_join(c->arena, run.dir, "job.json")))
         return fail(err, ERR_NOT_FOUND,
                     "the job has no report yet: it is written once its training has begun");
-    if ((at < 0 || at < events) && !report_write(run.dir, NULL, err))
+    if ((at < 0 || at < events || at < scores) && !report_write(run.dir, NULL, err))
         return false;
     size_t n = api_headers(c, headers);
     headers[n++] = (struct http_pair){
