@@ -501,13 +501,21 @@ static void score_row(void *ctx, size_t i, int thread)
 bool engine_score(struct engine *e, const struct adapter *adapter, const token_id *tokens, size_t n,
                   float inv_t, float *logprobs, struct error *err)
 {
+    if (n > 0)
+        logprobs[0] = 0;
+    return engine_score_from(e, adapter, tokens, n, 1, inv_t, logprobs, err);
+}
+
+bool engine_score_from(struct engine *e, const struct adapter *adapter, const token_id *tokens,
+                       size_t n, size_t from, float inv_t, float *logprobs, struct error *err)
+{
     const size_t c = e->model->config.width;
     struct kv_segment *seg;
     bool ok = true;
 
-    if (n == 0)
+    assert(from > 0);
+    if (n <= from)
         return true;
-    logprobs[0] = 0;
     seg = kv_segment_new(e->pool, NULL);
     for (size_t at = 0; ok && at + 1 < n; at += e->opt.prefill_rows) {
         const size_t m = size_min(e->opt.prefill_rows, n - 1 - at);
@@ -518,7 +526,9 @@ bool engine_score(struct engine *e, const struct adapter *adapter, const token_i
         float *hidden = arena_alloc(&e->round, m * c * sizeof(float));
         ok = kv_segment_reserve(e->pool, seg, m, err) &&
              forward(e->model, adapter, e->work, &b, hidden, err);
-        for (size_t i = 0; ok && i < m; i += LOGIT_ROWS) {
+        const size_t first =
+            from - 1 > at ? size_min(m, from - 1 - at) : 0; /* row that is asked for */
+        for (size_t i = first; ok && i < m; i += LOGIT_ROWS) {
             const size_t rows = size_min(LOGIT_ROWS, m - i);
             struct scoring s = {
                 .e = e, .next = tokens + at + i + 1, .inv_t = inv_t, .out = logprobs + at + i + 1};

@@ -224,4 +224,8 @@ struct engine_counts engine_counts(const struct engine *e); /* since it was open
 MUST_CHECK bool engine_score(struct engine *e, const struct adapter *adapter,
                              const token_id *tokens, size_t n, float inv_t, float *logprobs,
                              struct error *err);
+/* The same for i = from .. n - 1 alone (from > 0), to the bit, without the logits of those before. */
+MUST_CHECK bool engine_score_from(struct engine *e, const struct adapter *adapter,
+                                  const token_id *tokens, size_t n, size_t from, float inv_t,
+                                  float *logprobs, struct error *err);
 #endif

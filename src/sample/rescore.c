@@ -69,7 +69,7 @@ bool drawn_tokens_score(struct engine *e, const struct adapter *adapter,
 {
     float *all = ARENA_ARRAY(a, float, d->n);
 
-    if (!engine_score(e, adapter, d->ids, d->n, d->inv_t, all, err))
+    if (!engine_score_from(e, adapter, d->ids, d->n, d->n_prompt, d->inv_t, all, err))
         return false;
     memcpy(logprobs, all + d->n_prompt, (d->n - d->n_prompt) * sizeof *logprobs);
     return true;

@@ -252,7 +252,7 @@ static void a_score_is_the_softmax_of_the_logits(void **state)
     const size_t v = s->m->config.vocab, c = s->m->config.width;
     const float *hidden = rig_read(&s->rig, NULL, text, n);
     float *logits = ARENA_ARRAY(&s->rig.arena, float, n *v),
-          *got = ARENA_ARRAY(&s->rig.arena, float, n);
+          *got = ARENA_ARRAY(&s->rig.arena, float, n), *part = ARENA_ARRAY(&s->rig.arena, float, n);
     struct error err = {0};
 
     assert_true(n > 64 && c > 0); /* more than one piece of logits */
@@ -267,6 +267,14 @@ static void a_score_is_the_softmax_of_the_logits(void **state)
         for (size_t i = 0; i < v; i++)
             total += exp(((double)row[i] - most) / 2);
         ASSERT_NEAR(got[t], ((double)row[text[t]] - most) / 2 - log(total), 1e-5);
+    }
+    for (size_t from = 1; from < n;
+         from += 29) { /* of a part the same bits, and nothing before it */
+        for (size_t t = 0; t < n; t++)
+            part[t] = NAN;
+        ASSERT_OK(engine_score_from(s->e, NULL, text, n, from, 0.5f, part, &err));
+        assert_memory_equal(part + from, got + from, (n - from) * sizeof *got);
+        assert_true(isnan(part[from - 1]));
     }
     got[0] = 5;
     ASSERT_OK(engine_score(s->e, NULL, text, 1, 1, got, &err));
