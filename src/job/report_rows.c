@@ -102,14 +102,18 @@ static void write_example(struct buf *out, const struct run_example *e)
     buf_text(out, "</p></li>");
 }
 
-/* "Step 7: ..." -> "...": the step stands above it. */
-static struct str without_step(struct str message)
+/* "Step 7: the ..." -> "The ...": the step stands above it. */
+static void write_message(struct buf *out, struct str message)
 {
     const size_t colon = str_find(message, STR(": "), 0);
 
-    return str_starts(message, STR("Step ")) && colon < 14 && colon + 2 < message.len
-               ? str_from(message, colon + 2)
-               : message;
+    if (str_starts(message, STR("Step ")) && colon < 14 && colon + 2 < message.len)
+        message = str_from(message, colon + 2);
+    if (message.len > 0 && message.ptr[0] >= 'a' && message.ptr[0] <= 'z') {
+        buf_char(out, (char)(message.ptr[0] - 'a' + 'A'));
+        message = str_from(message, 1);
+    }
+    html_text(out, utf8_cut(message, 2400));
 }
 
 static void write_warning(struct buf *out, const struct run_warning *w)
@@ -122,7 +126,7 @@ static void write_warning(struct buf *out, const struct run_warning *w)
     else if (w->last_step > 0)
         buf_printf(out, ", step %zu", w->last_step);
     buf_text(out, "</p><p dir=\"auto\">");
-    html_text(out, utf8_cut(without_step(w->message), 2400));
+    write_message(out, w->message);
     buf_text(out, "</p>");
     if (w->n_examples > 0) {
         buf_printf(out, "<details><summary>%zu answer%s</summary><ul>", w->n_examples,

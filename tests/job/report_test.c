@@ -435,7 +435,7 @@ static void rows_lists_and_warnings_are_shown(void **state)
     assert_well_formed(page);
     ASSERT_HAS(page, "<h2 id=\"h-warnings\">");
     ASSERT_HAS(page,
-               "answers repeat themselves.</p><details><summary>1 answer that shows it</summary>");
+               "Answers repeat themselves.</p><details><summary>1 answer that shows it</summary>");
     ASSERT_HAS(page, "Step 7, row 3, sample 5, reward 1.00, shadow 0.20");
     assert_int_equal(count(page, "&lt;b&gt;again&lt;/b&gt; and again"),
                      1); /* not among the events, too */
