@@ -531,6 +531,6 @@ void report_changes_lack(struct report_page *p, struct buf *out)
         return;
     buf_text(
         out,
-        "How much training changed the log-probability of each token is not in this file, for the model and its checkpoints were not "
-        "at hand when it was written: <code>hone report</code> tells it where they are.");
+        "How much training changed the log-probability of each token is not in this file, for the model, or checkpoints that are adapters, "
+        "were not at hand when it was written; where they are, <code>hone report</code> adds it.");
 }
