@@ -1,6 +1,6 @@
 // dialog.js - questions, notices and messages, on the browser's own <dialog>.
 //
-//   confirm({title, text, action, danger})       true where the action was chosen
+//   confirm({title, text, action, danger, call})   true where the action was chosen; call: a button that shows the call (call.js)
 //   dialog({title, body, actions, wide})         opens one; returns {element, close(), closed (a promise)}
 //        actions: [{label, kind: "primary" | "danger" | "quiet", run}]; run may be async, an error of it is shown inside and the dialog stays
 //   toast(text, kind)                            a short message at the edge, read out as well; kind "error" stays until it is closed
@@ -48,11 +48,11 @@ export function dialog({ title, body, actions = [], wide = false }) {
   return { element, close, closed };
 }
 
-export async function confirm({ title, text, action, danger = false }) {
+export async function confirm({ title, text, action, danger = false, call = null }) {
   let chosen = false;
   const box = dialog({
     title,
-    body: typeof text === "string" ? h("p", {}, text) : text,
+    body: [typeof text === "string" ? h("p", {}, text) : text, call && h("div", {}, call)],
     actions: [
       { label: "Cancel", kind: "quiet" },
       { label: action, kind: danger ? "danger" : "primary", run: () => void (chosen = true) },

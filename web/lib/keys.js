@@ -55,7 +55,7 @@ function limits(k) {
 }
 
 async function revoke(k, calls, changed) {
-  const sure = await confirm({ title: "Revoke this key?", text: h("p", {}, visible(k.name), ` (${k.redacted_value}) will be refused from now on, within five seconds.`), action: "Revoke", danger: true });
+  const sure = await confirm({ title: "Revoke this key?", text: h("p", {}, visible(k.name), ` (${k.redacted_value}) will be refused from now on, within five seconds.`), action: "Revoke", danger: true, call: callButton(() => ({ method: "DELETE", path: `${calls.path}/${encodeURIComponent(k.id)}` })) });
   if (!sure) return;
   await calls.revoke(k.id);
   toast("The key is revoked.");

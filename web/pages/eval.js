@@ -35,7 +35,7 @@ export async function show(root, params) {
 
   const drop = h("button", { type: "button", class: "danger" }, "Delete");
   drop.addEventListener("click", async () => {
-    if (!(await confirm({ title: "Delete this eval?", text: "It and all of its runs will be gone for good.", action: "Delete", danger: true }))) return;
+    if (!(await confirm({ title: "Delete this eval?", text: "It and all of its runs will be gone for good.", action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/evals/${params.id}` })) }))) return;
     await api.del(uri`/v1/evals/${params.id}`);
     toast("The eval is deleted.");
     go("evals");
@@ -119,7 +119,7 @@ function rename(one, done) {
 
 function runTable(runs, id, again) {
   const remove = async (run) => {
-    if (!(await confirm({ title: "Delete this run?", text: h("p", { dir: "auto" }, `What ${visible(run.model || run.name || run.id)} answered in it will be gone for good.`), action: "Delete", danger: true }))) return;
+    if (!(await confirm({ title: "Delete this run?", text: h("p", { dir: "auto" }, `What ${visible(run.model || run.name || run.id)} answered in it will be gone for good.`), action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/evals/${id}/runs/${run.id}` })) }))) return;
     await api.del(uri`/v1/evals/${id}/runs/${run.id}`);
     toast("The run is deleted.");
     await again();

@@ -31,7 +31,7 @@ export async function show(root, params) {
   }
 
   async function remove(e) {
-    if (!(await confirm({ title: "Delete this eval?", text: h("p", {}, visible(e.name), " and all of its runs will be gone for good."), action: "Delete", danger: true }))) return;
+    if (!(await confirm({ title: "Delete this eval?", text: h("p", {}, visible(e.name), " and all of its runs will be gone for good."), action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/evals/${e.id}` })) }))) return;
     await api.del(uri`/v1/evals/${e.id}`);
     toast("The eval is deleted.");
     await load(false);

@@ -83,7 +83,7 @@ function exporter(model) {
 function card(f, changed) {
   const drop = h("button", { type: "button", class: "bare", title: "Delete", "aria-label": `Delete the feedback on ${f.object_id}` }, icon("trash"));
   drop.addEventListener("click", async () => {
-    if (!(await confirm({ title: "Delete this feedback?", text: "What was said, and the prompt and answer beside it, will be gone for good.", action: "Delete", danger: true }))) return;
+    if (!(await confirm({ title: "Delete this feedback?", text: "What was said, and the prompt and answer beside it, will be gone for good.", action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/feedback/${f.id}` })) }))) return;
     await api.del(uri`/v1/feedback/${f.id}`);
     toast("The feedback is deleted.");
     await changed();

@@ -84,6 +84,7 @@ export async function remove(f) {
     text: h("p", { dir: "auto" }, `${visible(f.filename)} (${bytes(f.bytes)}) will be gone for good. Jobs that have begun keep what they read.`),
     action: "Delete",
     danger: true,
+    call: callButton(() => ({ method: "DELETE", path: uri`/v1/files/${f.id}`, python: `client.files.delete("${f.id}")` })),
   });
   if (!sure) return false;
   await api.del(uri`/v1/files/${f.id}`);

@@ -68,7 +68,7 @@ export async function show(root, params) {
     if (["validating_files", "queued", "running"].includes(job.status)) all.push(ask("pause", "Pause", "quiet"));
     if (job.status === "paused") all.push(ask("resume", "Resume", "primary"));
     if (!isOver(job))
-      all.push(ask("cancel", "Cancel", "danger", { title: "Cancel this job?", text: "It ends at once, and cannot be resumed. Its checkpoints and answers stay.", action: "Cancel the job", danger: true }));
+      all.push(ask("cancel", "Cancel", "danger", { title: "Cancel this job?", text: "It ends at once, and cannot be resumed. Its checkpoints and answers stay.", action: "Cancel the job", danger: true, call: callButton(() => ({ method: "POST", path: uri`/v1/fine_tuning/jobs/${params.id}/cancel` })) }));
     if (methodOf(job) === "reinforcement" && metrics.steps.length > 0) {
       const save = h("button", { type: "button", class: "quiet" }, icon("download"), "Report");
       save.addEventListener("click", async () => {

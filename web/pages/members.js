@@ -91,7 +91,7 @@ function askProject(p, again) {
 }
 
 async function archive(p, again) {
-  const sure = await confirm({ title: "Close this project for good?", text: h("p", {}, "The keys of ", visible(p.name), " stop. What it has stays, and nothing opens it again."), action: "Close it", danger: true });
+  const sure = await confirm({ title: "Close this project for good?", text: h("p", {}, "The keys of ", visible(p.name), " stop. What it has stays, and nothing opens it again."), action: "Close it", danger: true, call: callButton(() => ({ method: "POST", path: uri`/v1/organization/projects/${p.id}/archive` })) });
   if (!sure) return;
   await api.post(uri`/v1/organization/projects/${p.id}/archive`);
   toast("The project is closed.");

@@ -25,7 +25,7 @@ export async function show(root, params) {
   const checkpoints = model.job ? await checkpointsOf(model.job, signal) : [];
   const drop = h("button", { type: "button", class: "danger" }, "Delete");
   drop.addEventListener("click", async () => {
-    const sure = await confirm({ title: "Delete this model?", text: h("p", {}, visible(id), " can be used no more. The job that made it, and its figures, stay."), action: "Delete", danger: true });
+    const sure = await confirm({ title: "Delete this model?", text: h("p", {}, visible(id), " can be used no more. The job that made it, and its figures, stay."), action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/models/${id}` })) });
     if (!sure) return;
     await api.del(uri`/v1/models/${id}`);
     toast("The model is deleted.");

@@ -18,7 +18,7 @@ export async function show(root, params) {
   const one = await (response ? ofResponse(params) : ofChat(params));
   const drop = h("button", { type: "button", class: "danger" }, "Delete");
   drop.addEventListener("click", async () => {
-    if (!(await confirm({ title: "Delete this answer?", text: "It and what was asked will be gone for good.", action: "Delete", danger: true }))) return;
+    if (!(await confirm({ title: "Delete this answer?", text: "It and what was asked will be gone for good.", action: "Delete", danger: true, call: callButton(() => ({ ...one.call, method: "DELETE", python: null })) }))) return;
     await one.remove();
     toast("The answer is deleted.");
     params.go("stored");

@@ -158,7 +158,7 @@ function rotate(e, types, again) {
 }
 
 async function remove(e, again) {
-  if (!(await confirm({ title: "Delete this webhook?", text: h("p", { dir: "auto" }, `${visible(e.name)} (${visible(e.url)}) will be told nothing more.`), action: "Delete", danger: true }))) return;
+  if (!(await confirm({ title: "Delete this webhook?", text: h("p", { dir: "auto" }, `${visible(e.name)} (${visible(e.url)}) will be told nothing more.`), action: "Delete", danger: true, call: callButton(() => ({ method: "DELETE", path: uri`/v1/webhook_endpoints/${e.id}` })) }))) return;
   await api.del(uri`/v1/webhook_endpoints/${e.id}`);
   toast("The webhook is deleted.");
   await again();
