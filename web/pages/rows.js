@@ -28,11 +28,13 @@ export async function show(root, params) {
   const split = select("split", [["train", "Training"], ["valid", "Validation"]], params.query.split);
   const status = h("p", { class: "soft", role: "status" });
   let rows = [];
+  let shared = 0; // characters with which the prompts of all rows begin: the system's, mostly
+  const asked = (x) => (shared > 0 ? `\u2026 ${promptText(x.prompt).slice(shared)}` : promptText(x.prompt));
   const list = table({
     caption: "Rows",
     columns: [
-      { name: "item", label: "Row", head: true, cell: (x) => h("a", { href: `#/jobs/${encodeURIComponent(job.id)}/rows/${x.split}/${x.item}` }, `Row ${x.item}`) },
-      { name: "prompt", label: "Prompt", grow: true, wide: true, cell: (x) => [h("span", { class: "one-line", dir: "auto" }, visible(cut(promptText(x.prompt), 160))), h("span", { class: "one-line soft small", dir: "auto" }, visible(cut(referenceOf(x) ?? "", 100)))] },
+      { name: "item", label: "Row", head: true, cell: (x) => h("a", { href: `#/jobs/${encodeURIComponent(job.id)}/rows/${x.split}/${x.item}` }, `Row\u00a0${x.item}`) },
+      { name: "prompt", label: "Prompt", grow: true, wide: true, cell: (x) => [h("span", { class: "one-line", dir: "auto" }, visible(cut(asked(x), 160))), h("span", { class: "one-line soft small", dir: "auto" }, visible(cut(referenceOf(x) ?? "", 100)))] },
       { name: "curve", label: "Mean reward", cell: curve },
       { name: "first", label: "First", number: true, cell: (x) => number(x.first_mean_reward, 2) },
       { name: "last", label: "Last", number: true, cell: (x) => number(x.last_mean_reward, 2) },
@@ -53,6 +55,7 @@ export async function show(root, params) {
   async function showMore() {
     const page = await fetchPage(rows.at(-1)?.id);
     rows = [...rows, ...page.data];
+    shared = sharedWords(rows.map((x) => promptText(x.prompt)));
     list.update(rows, { more: page.has_more ? showMore : null });
     put(status, rows.length ? `${count(rows.length)} of ${count(page.n_matching)} rows` : "");
   }
@@ -69,6 +72,15 @@ export async function show(root, params) {
     status,
     list.element,
   );
+}
+
+// How long the whole words are that all texts begin with; 0 where a text is nothing but that.
+function sharedWords(texts) {
+  if (texts.length < 2) return 0;
+  let n = 0;
+  while (n < texts[0].length && texts.every((t) => t[n] === texts[0][n])) n++;
+  const words = texts[0].slice(0, n).search(/\S*$/);
+  return texts.some((t) => t.length === words) ? 0 : words;
 }
 
 const change = (x) => h("span", { class: `advantage ${x > 0 ? "up" : x < 0 ? "down" : ""}` }, `${x > 0 ? "\u25b2 +" : x < 0 ? "\u25bc " : ""}${number(Math.round(100 * x) / 100, 2)}`);
