@@ -53,16 +53,18 @@ def main():
             page.get_by_role("button", name="Send").click()
             expect(page.get_by_text(" tokens \u00b7 ")).to_have_count(2, timeout=120_000)
 
+        def changed():
+            expect(page.get_by_text("The whole answer became")).to_be_visible(timeout=120_000)
+            to("Prompt")()
+
         def to(text):
             return lambda: page.get_by_role("heading", name=text, exact=True).first.evaluate("e => scrollTo(0, e.getBoundingClientRect().top + scrollY - 24)")
         shot("job", "jobs/" + a.job, to("Reward"))
         shot("job-dark", "jobs/" + a.job, to("Learning"), "dark")
-        shot("answers", "jobs/%s/answers?view=best" % a.job)
-        shot("answer", "jobs/%s/answers/%s" % (a.job, answer), lambda: expect(page.locator(".strip, .tokens").first).to_be_visible(timeout=120_000))
+        shot("answer", "jobs/%s/answers/%s" % (a.job, answer), changed)
         shot("rows", "jobs/%s/rows" % a.job)
         shot("new-job", "new-job?from=" + a.job, to("What a good answer is"))
         shot("playground", "playground?model=%s&with=%s" % (job["fine_tuned_model"], job["model"]), asked)
-        shot("model", "models/" + job["fine_tuned_model"].replace("/", "%2F"))
         browser.close()
 
 
