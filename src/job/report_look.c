@@ -4,9 +4,8 @@
 #include "base/limits.h"
 #include "base/size.h"
 #include "job/report_internal.h"
-#include "job/rollout_index.h"
+#include "job/rollout_items.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #define LOOK_SECONDS                                                                               \
@@ -104,44 +103,7 @@ static void add_lists(struct look *l)
 
 /* ---- rows ---- */
 
-/* The groups of one item, by step. */
-struct item {
-    const struct rollout_group *group;
-    size_t n, number;
-    double first, last;
-};
-
-static double mean_of(const struct rollout_group *g)
-{
-    return g->n > 0 && isfinite(g->reward) ? g->reward / g->n : 0;
-}
-
-static size_t find_items(const struct rollout_index *ix, const struct rollout_group *group,
-                         size_t n, struct item *out)
-{
-    size_t n_items = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const size_t number = rollout_index_entry(ix, group[i].first)->is.item;
-
-        if (n_items == 0 || out[n_items - 1].number != number)
-            out[n_items++] =
-                (struct item){.group = &group[i], .number = number, .first = mean_of(&group[i])};
-        out[n_items - 1].n++;
-        out[n_items - 1].last = mean_of(&group[i]);
-    }
-    return n_items;
-}
-
-static int by_gain(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-    const double gx = x->last - x->first, gy = y->last - y->first;
-
-    return gx > gy ? -1 : gx < gy ? 1 : (x->number > y->number) - (x->number < y->number);
-}
-
-static struct report_curve curve_of(const struct look *l, const struct item *x)
+static struct report_curve curve_of(const struct look *l, const struct rollout_item *x)
 {
     double *step = ARENA_ARRAY(l->d->arena, double, x->n),
            *mean = ARENA_ARRAY(l->d->arena, double, x->n);
@@ -149,21 +111,22 @@ static struct report_curve curve_of(const struct look *l, const struct item *x)
 
     for (size_t i = 0; i < x->n; i++) {
         step[i] = rollout_index_entry(l->ix, x->group[i].first)->is.step;
-        mean[i] = mean_of(&x->group[i]);
+        mean[i] = rollout_group_mean(&x->group[i]);
         c.n_answers += x->group[i].n;
     }
     return c;
 }
 
 /* 1, or 0 where it cannot be read. */
-static size_t add_row(struct look *l, const struct item *x, struct report_row *out)
+static size_t add_row(struct look *l, const struct rollout_item *x, struct report_row *out)
 {
     *out = (struct report_row){.curve = curve_of(l, x), .first = x->first, .last = x->last};
     return read_ref(l, x->group[0].first, &out->shown) ? 1 : 0;
 }
 
 /* items: sorted by gain */
-static void choose_rows(struct look *l, const struct item *items, size_t n, struct report_rows *out)
+static void choose_rows(struct look *l, const struct rollout_item *items, size_t n,
+                        struct report_rows *out)
 {
     out->gained = ARENA_ARRAY(l->d->arena, struct report_row, ROWS_SHOWN);
     out->lost = ARENA_ARRAY(l->d->arena, struct report_row, ROWS_SHOWN);
@@ -178,7 +141,7 @@ static void choose_rows(struct look *l, const struct item *items, size_t n, stru
         out->n_shown_lost += add_row(l, &items[n - 1 - i], &out->lost[out->n_shown_lost]);
 }
 
-static void add_curves(struct look *l, const struct item *items, size_t n)
+static void add_curves(struct look *l, const struct rollout_item *items, size_t n)
 {
     for (size_t p = 0; p < l->d->n_pairs; p++)
         for (size_t i = 0; i < n; i++)
@@ -189,12 +152,10 @@ static void add_curves(struct look *l, const struct item *items, size_t n)
 static void add_rows(struct look *l, bool valid)
 {
     struct report_data *d = l->d;
-    struct rollout_group *group;
-    size_t n_groups, n = 0;
+    struct rollout_item *items;
+    size_t n_all, n = 0;
 
-    rollout_index_groups(l->ix, valid, d->arena, &group, &n_groups);
-    struct item *items = ARENA_ARRAY(d->arena, struct item, n_groups + 1);
-    const size_t n_all = find_items(l->ix, group, n_groups, items);
+    rollout_items_find(l->ix, valid, d->arena, &items, &n_all);
     if (d->pairs_are_valid == valid)
         add_curves(l, items, n_all);
     for (size_t i = 0; i < n_all; i++)
@@ -202,7 +163,7 @@ static void add_rows(struct look *l, bool valid)
             items[n++] = items[i];
     if (n == 0)
         return;
-    qsort(items, n, sizeof *items, by_gain);
+    qsort(items, n, sizeof *items, rollout_items_by_gain);
     choose_rows(l, items, n, &d->rows[valid]);
 }
 

@@ -2,67 +2,13 @@
  * route_rollout_items.c - the rows of a run's data, each with what its answers got from step to step.
  */
 #include "base/size.h"
+#include "job/rollout_items.h"
 #include "server/api_internal.h"
 #include "server/rollout_json.h"
 #include "server/rollout_reading.h"
 #include "server/routes.h"
 
 #include <stdlib.h>
-
-/* One row of the data, and what its groups got. */
-struct item {
-    const struct rollout_group *group; /* [n] by step */
-    size_t n;
-    uint32_t number;
-    double first, last; /* mean rewards */
-};
-
-static double mean_of(const struct rollout_group *g)
-{
-    return g->n > 0 ? g->reward / g->n : 0;
-}
-
-static size_t find_items(const struct rollout_index *ix, const struct rollout_group *group,
-                         size_t n, struct item *out)
-{
-    size_t n_items = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t number = rollout_index_entry(ix, group[i].first)->is.item;
-
-        if (n_items == 0 || out[n_items - 1].number != number)
-            out[n_items++] =
-                (struct item){.group = &group[i], .number = number, .first = mean_of(&group[i])};
-        out[n_items - 1].n++;
-        out[n_items - 1].last = mean_of(&group[i]);
-    }
-    return n_items;
-}
-
-static int by_hardness(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-
-    return x->last < y->last   ? -1
-           : x->last > y->last ? 1
-                               : (x->number > y->number) - (x->number < y->number);
-}
-
-static int by_gain(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-    const double gx = x->last - x->first, gy = y->last - y->first;
-
-    return gx > gy ? -1 : gx < gy ? 1 : (x->number > y->number) - (x->number < y->number);
-}
-
-static int by_loss(const void *a, const void *b)
-{
-    const struct item *x = a, *y = b;
-    const double gx = x->last - x->first, gy = y->last - y->first;
-
-    return gx < gy ? -1 : gx > gy ? 1 : (x->number > y->number) - (x->number < y->number);
-}
 
 typedef int item_order(const void *a, const void *b);
 
@@ -71,7 +17,10 @@ static bool read_item_order(struct api_call *c, item_order **out, struct error *
     static const struct {
         const char *name;
         item_order *fn;
-    } orders[] = {{"item", NULL}, {"hardest", by_hardness}, {"gain", by_gain}, {"loss", by_loss}};
+    } orders[] = {{"item", NULL},
+                  {"hardest", rollout_items_by_hardness},
+                  {"gain", rollout_items_by_gain},
+                  {"loss", rollout_items_by_loss}};
     const struct str text = http_query(c->x, "order");
 
     *out = NULL;
@@ -90,12 +39,12 @@ static json_t *group_json(const struct rollout_index *ix, const struct rollout_g
 {
     return json_pack("{s:I, s:I, s:f}", "step",
                      (json_int_t)rollout_index_entry(ix, g->first)->is.step, "n_answers",
-                     (json_int_t)g->n, "mean_reward", mean_of(g));
+                     (json_int_t)g->n, "mean_reward", rollout_group_mean(g));
 }
 
 /* id: "train-17", "valid-17" */
-static bool item_json(struct rollout_reading *r, const struct item *x, bool valid, json_t **out,
-                      struct error *err)
+static bool item_json(struct rollout_reading *r, const struct rollout_item *x, bool valid,
+                      json_t **out, struct error *err)
 {
     json_t *steps = json_array();
     size_t n_answers = 0;
@@ -131,7 +80,7 @@ static bool item_json(struct rollout_reading *r, const struct item *x, bool vali
 }
 
 /* Where the page begins: behind the item that `after` names. */
-static bool find_begin(struct api_call *c, const struct item *items, size_t n, bool valid,
+static bool find_begin(struct api_call *c, const struct rollout_item *items, size_t n, bool valid,
                        size_t *out, struct error *err)
 {
     const struct str after = http_query(c->x, "after");
@@ -150,7 +99,7 @@ static bool find_begin(struct api_call *c, const struct item *items, size_t n, b
 }
 
 /* One alone, where the call names it. */
-static size_t keep_item(struct item *items, size_t n, size_t number)
+static size_t keep_item(struct rollout_item *items, size_t n, size_t number)
 {
     size_t i = 0;
 
@@ -166,19 +115,17 @@ static bool list_items_of(struct rollout_reading *r, json_t **out, struct error 
 {
     struct api_call *c = r->c;
     bool train = true, valid = true, ok = true, one_item;
-    struct rollout_group *group;
+    struct rollout_item *items;
     item_order *order;
-    size_t n_groups, limit, from, item = 0;
+    size_t n_all, limit, from, item = 0;
 
     if (!rollout_reading_split(c, &train, &valid, err) || !read_item_order(c, &order, err) ||
         !query_count(c, "item", UINT32_MAX, &one_item, &item, err) ||
         !query_limit(c, 20, 100, &limit, err))
         return false;
     valid = !train; /* one of them: rows of different files have nothing in common */
-    rollout_index_groups(r->ix, valid, c->arena, &group, &n_groups);
-    struct item *items = ARENA_ARRAY(c->arena, struct item, n_groups + 1);
-    const size_t n_all = find_items(r->ix, group, n_groups, items),
-                 n = one_item ? keep_item(items, n_all, item) : n_all;
+    rollout_items_find(r->ix, valid, c->arena, &items, &n_all);
+    const size_t n = one_item ? keep_item(items, n_all, item) : n_all;
     if (order != NULL && n > 0)
         qsort(items, n, sizeof *items, order);
     if (!find_begin(c, items, n, valid, &from, err))
