@@ -102,7 +102,6 @@ class Report(WebTest):
         page.keyboard.press("ArrowRight")
         expect(page.locator("#told")).to_contain_text("token 2:")
         expect(page.locator("#told")).to_contain_text("log-probability")
-        self.sound()
 
     def test_answers_are_found(self):
         page = self.open()
