@@ -433,6 +433,25 @@ static bool leads_into(const struct automaton *x, const bool *ends, uint32_t s)
     return false;
 }
 
+/* far[s]: some text from s on has more than max characters. Each state leads to an end, so that many steps are enough. */
+static void find_far(const struct automaton *x, uint32_t max, bool *far, bool *then,
+                     uint64_t *steps)
+{
+    bool changed = true;
+
+    memset(far, true, x->n_states);
+    for (uint32_t length = 0; length <= max && changed && *steps <= LIMIT_AUTOMATON_STEPS;
+         length++) {
+        changed = false;
+        for (uint32_t s = 0; s < x->n_states; s++) {
+            then[s] = leads_into(x, far, s);
+            changed = changed || then[s] != far[s];
+        }
+        memcpy(far, then, x->n_states);
+        *steps += (uint64_t)x->n_states * x->n_classes;
+    }
+}
+
 bool automaton_lengths_are_even(const struct automaton *x, uint32_t max, bool *even,
                                 struct error *err)
 {
@@ -461,6 +480,11 @@ bool automaton_lengths_are_even(const struct automaton *x, uint32_t max, bool *e
         steps += n * x->n_classes;
         if (steps > LIMIT_AUTOMATON_STEPS)
             break;
+    }
+    if (*even && memchr(over, true, n) != NULL) { /* a gap that ends behind max is one, too */
+        find_far(x, max, now, then, &steps);
+        for (size_t s = 0; s < n; s++)
+            *even = *even && !(over[s] && now[s]);
     }
     arena_release(&scratch);
     return steps <= LIMIT_AUTOMATON_STEPS || too_long(err);

@@ -45,8 +45,8 @@ uint32_t automaton_run(const struct automaton *x, uint32_t c);
 /* The label of a text of well-formed UTF-8; 0: it is not among them. */
 uint32_t automaton_label(const struct automaton *x, struct str text);
 /*
- * Whether from each state all numbers of characters between the least and the most lead to an end, max at most: so that
- * counting them beside the automaton is as good as counting in it.
+ * Whether from each state all numbers of characters between the least and the most, which may be more than max, lead to an end, as far as
+ * max: so that counting them beside the automaton is as good as counting in it.
  */
 MUST_CHECK bool automaton_lengths_are_even(const struct automaton *x, uint32_t max, bool *even,
                                            struct error *err);

@@ -20,9 +20,9 @@
 #include <stdlib.h>
 
 #define MAX_MODELS 4
-#define SHORT_BYTES 160 /* from here on a walk prefers what ends values, */
-#define LONG_BYTES 320  /* and from here on it is led to an end */
-#define MAX_SEARCH 8000 /* states that are looked at for that */
+#define SHORT_BYTES 160  /* from here on a walk prefers what ends values, */
+#define LONG_BYTES 320   /* and from here on it is led to an end */
+#define MAX_SEARCH 30000 /* states that are looked at for that */
 
 struct speaker {
     struct model_files *files;

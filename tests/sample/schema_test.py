@@ -625,6 +625,12 @@ FAMILIES = {
 # By hand: a schema, valid texts, texts that must not pass.
 HARD = [
     ({"minLength": 2.0, "maxLength": 3.0, "type": "string"}, ['"ab"', '"abc"'], ['"a"', '"abcd"']),
+    # no text has so many characters, for the next longer one has too many: the key may not come
+    ({"type": "object", "properties": {"x": {"type": "string", "pattern": "^(?:abc)*$", "minLength": 1, "maxLength": 2}}}, ["{}"],
+     ['{"x":""}', '{"x":"abc"}', '{"x":"a"}']),
+    ({"type": "object", "properties": {"x": {"type": "string", "pattern": "^(?:a|bcdef)$", "minLength": 2, "maxLength": 4}}}, ["{}"],
+     ['{"x":"a"}', '{"x":"bcdef"}']),
+    ({"type": "string", "pattern": "^(?:a|bcdef|ghi)$", "minLength": 2, "maxLength": 4}, ['"ghi"'], ['"a"', '"bcdef"']),
     ({"type": "array", "minItems": 1.0, "maxItems": 2.0}, ["[1]", "[1, 2]"], ["[]", "[1,2,3]"]),
     ({"type": "integer", "enum": [1.0, 2, 3.5]}, ["1.0", "2"], ["3.5", "3"]),
     ({"const": -2.0}, ["-2.0"], ["2", '"-2.0"']),
