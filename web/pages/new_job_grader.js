@@ -63,7 +63,9 @@ def grade(sample, item):
     wanted = str(item[${JSON.stringify(field ?? "answer")}]).strip().lower()
     if answer == wanted:
         return 1.0
-    return 0.5 if wanted in answer else 0.0  # partial credit
+    # partial credit among a few other words: a list of everything would contain it, too
+    few = len(answer.split()) <= len(wanted.split()) + 10
+    return 0.5 if wanted in answer and few else 0.0
 `,
       };
     case "multi":
@@ -143,7 +145,7 @@ const withKeys = (label, control, fields, hint) => h("div", { class: "stack tigh
 const FORMS = {
   string_check: (g, { fields, changed }) => [
     withKeys("What is looked at", textControl(g.input, set(g, "input", changed)), fields, "The answer, or a part of it: {{sample.output_json.KEY}} of an answer that is JSON."),
-    field("How", choice(OPERATIONS, g.operation, set(g, "operation", changed)), "Nothing is trimmed: \u201ceye\u201d and \u201ceye \u201d differ."),
+    field("How", choice(OPERATIONS, g.operation, set(g, "operation", changed)), "Nothing is trimmed: \u201ceye\u201d and \u201ceye \u201d differ. An answer that lists everything contains the right one, too, and a model finds that out: where a word is to be chosen, Python that looks at the first word is safer."),
     withKeys("What it is compared with", textControl(g.reference, set(g, "reference", changed)), fields, "A key of the row: {{item.KEY}}."),
   ],
   text_similarity: (g, { fields, changed }) => [
