@@ -160,7 +160,9 @@ bool report_write(const char *run_dir, const char *out_path, struct error *err)
     struct report_data d = {0};
     struct report_page page = {.d = &d};
     struct buf filled[COUNT_OF(slots)], out;
-    bool ok = report_data_read(run_dir, &a, &d, err) && has_graders(&d, err);
+    bool ok = report_data_read(run_dir, &a, &d, err) && report_look(run_dir, &d, err) &&
+              run_warnings_read(run_dir, &a, &d.warning, &d.n_warnings, err) &&
+              has_graders(&d, err);
 
     buf_init(&out, MAX_PAGE);
     buf_init(&page.chart_data, MAX_PAGE);

@@ -220,9 +220,7 @@ bool report_data_read(const char *dir, struct arena *a, struct report_data *out,
                     run_read_metrics(dir, a, &d.metrics, &d.n_bad, err) &&
                     run_read_checkpoints(dir, a, &d.checkpoint, &d.n_checkpoints, err) &&
                     run_read_events(dir, read_event, &fold, &d.n_bad, err) &&
-                    read_evals(dir, &d, err) && report_pick(dir, &d, err) &&
-                    report_look(dir, &d, err) &&
-                    run_warnings_read(dir, a, &d.warning, &d.n_warnings, err);
+                    read_evals(dir, &d, err) && report_pick(dir, &d, err);
     if (ok)
         *out = d;
     else

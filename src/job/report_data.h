@@ -141,11 +141,6 @@ struct report_data {
     size_t n_groups;
     struct report_word *up, *down; /* most strengthened first, most weakened first */
     size_t n_up, n_down, n_word_steps;
-    struct report_list list[REPORT_LISTS];
-    size_t n_lists;
-    struct report_rows rows[2]; /* training, validation */
-    struct run_warning *warning;
-    size_t n_warnings;
     struct report_changed *changed; /* first those of the pairs, then those of the groups */
     size_t n_changed, n_changed_of_pairs;
     const char *model[REPORT_MODELS]; /* "drawn", "base", then "step-N" by N */
@@ -154,6 +149,13 @@ struct report_data {
     struct report_answer *failed; /* where a grader failed: one for each kind of details */
     size_t n_failed;
     size_t n_bad; /* lines that could not be read */
+
+    /* The page's own, which report_data_read leaves empty: report_look and run_warnings_read fill them. */
+    struct report_list list[REPORT_LISTS];
+    size_t n_lists;
+    struct report_rows rows[2]; /* training, validation */
+    struct run_warning *warning;
+    size_t n_warnings;
 };
 
 MUST_CHECK bool report_data_read(const char *dir, struct arena *a, struct report_data *out,
