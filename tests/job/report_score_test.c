@@ -65,15 +65,6 @@ static struct str kept(const char *dir)
     return text;
 }
 
-static size_t count_lines(struct str s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        n += s.ptr[i] == '\n';
-    return n;
-}
-
 static void what_is_there_is_not_asked_for_again(void **state)
 {
     const struct report_scorer s = {.model = lend, .seconds = 600};

@@ -84,15 +84,6 @@ static struct str read_in(const char *dir, const char *name)
     return text;
 }
 
-static size_t count_lines(struct str s)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++)
-        n += s.ptr[i] == '\n';
-    return n;
-}
-
 static bool collect(void *ctx, const json_t *value)
 {
     json_array_append(ctx, (json_t *)(uintptr_t)value);

@@ -27,3 +27,12 @@ void test_dir_remove(const char *dir)
     if (!file_remove_tree(dir, &err))
         fail_msg("%s", err.message);
 }
+
+size_t count_lines(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++)
+        n += s.ptr[i] == '\n';
+    return n;
+}

@@ -25,6 +25,8 @@ const char *golden_path(struct arena *a, const char *name);
 char *test_dir_make(struct arena *a);
 void test_dir_remove(const char *dir);
 
+size_t count_lines(struct str s); /* line feeds */
+
 /* Fails the test with err's sentence unless ok. */
 #define ASSERT_OK(call)                                                                            \
     do {                                                                                           \
