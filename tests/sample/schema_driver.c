@@ -20,9 +20,10 @@
 #include <stdlib.h>
 
 #define MAX_MODELS 4
-#define SHORT_BYTES 160  /* from here on a walk prefers what ends values, */
-#define LONG_BYTES 320   /* and from here on it is led to an end */
-#define MAX_SEARCH 30000 /* states that are looked at for that */
+#define SHORT_BYTES 160   /* from here on a walk prefers what ends values, */
+#define LONG_BYTES 320    /* and from here on it is led to an end */
+#define MAX_SEARCH 30000  /* states that are looked at for that */
+#define MAX_STRAIGHT 2000 /* where the search goes straight on first */
 
 struct speaker {
     struct model_files *files;
@@ -148,11 +149,13 @@ struct reached {
     struct grammar_state at;
     size_t from, length; /* whence, and by how many bytes */
     char byte;
+    size_t hash, next; /* of those with its hash; 0: no other */
     bool done;
 };
 
 static struct reached *reached; /* [MAX_SEARCH] */
-static size_t n_reached;
+static size_t n_reached, most_reached;
+static size_t by_hash[MAX_SEARCH]; /* the newest of them, + 1 */
 
 static bool is_same(const struct grammar_state *x, const struct grammar_state *y)
 {
@@ -162,48 +165,92 @@ static bool is_same(const struct grammar_state *x, const struct grammar_state *y
            memcmp(x->items, y->items, x->end[n - 1] * sizeof *x->items) == 0;
 }
 
+/* FNV-1a */
+static size_t hash_of(const struct grammar_state *x)
+{
+    const struct str parts[] = {
+        {(const char *)x->end, x->n_levels * sizeof *x->end},
+        {(const char *)x->items, x->end[x->n_levels - 1] * sizeof *x->items}};
+    uint64_t h = 0xcbf29ce484222325;
+
+    for (size_t p = 0; p < 2; p++)
+        for (size_t i = 0; i < parts[p].len; i++)
+            h = (h ^ (unsigned char)parts[p].ptr[i]) * 0x100000001b3;
+    return (size_t)h;
+}
+
 static void reach(const struct grammar_state *at, size_t from, char byte)
 {
-    for (size_t i = 0; i < n_reached; i++)
-        if (is_same(&reached[i].at, at))
+    const size_t hash = hash_of(at);
+    size_t *first = &by_hash[hash % MAX_SEARCH];
+
+    for (size_t i = *first; i != 0; i = reached[i - 1].next)
+        if (reached[i - 1].hash == hash && is_same(&reached[i - 1].at, at))
             return;
-    if (n_reached == MAX_SEARCH)
+    if (n_reached == most_reached)
         return;
     struct reached *const r = &reached[n_reached++];
-    *r = (struct reached){.from = from, .length = reached[from].length + 1, .byte = byte};
+    *r = (struct reached){.from = from,
+                          .length = n_reached == 1 ? 0 : reached[from].length + 1,
+                          .byte = byte,
+                          .hash = hash,
+                          .next = *first};
+    *first = n_reached;
     grammar_copy(&r->at, at);
 }
 
 /*
- * What is looked at next. Of two, one is of the fewest levels, so that values are left before others begin, and the other is what is near:
- * a number may have more states than there is room for, where the end is behind a text that is to be begun.
+ * What is looked at next. STRAIGHT: the newest, which goes on where much is required. AROUND: of two, one is of the fewest levels, so that
+ * values are left before others begin, and the other is what is near: a number may have more states than there is room for, where the end
+ * is behind a text that is to be begun.
  */
-static size_t nearest(bool few_levels)
+enum search { STRAIGHT, AROUND };
+
+static bool is_before(const struct reached *x, const struct reached *y, enum search how,
+                      bool few_levels)
+{
+    if (how == STRAIGHT)
+        return x > y;
+    if (few_levels && x->at.n_levels != y->at.n_levels)
+        return x->at.n_levels < y->at.n_levels;
+    return x->length < y->length;
+}
+
+static size_t next_of(enum search how, bool few_levels)
 {
     size_t best = n_reached;
 
-    for (size_t i = 0; i < n_reached; i++) {
-        const struct reached *r = &reached[i], *b = &reached[best];
-
-        if (r->done)
-            continue;
-        if (best == n_reached || (few_levels && r->at.n_levels < b->at.n_levels) ||
-            ((!few_levels || r->at.n_levels == b->at.n_levels) && r->length < b->length))
+    for (size_t i = 0; i < n_reached; i++)
+        if (!reached[i].done &&
+            (best == n_reached || is_before(&reached[i], &reached[best], how, few_levels)))
             best = i;
-    }
     return best;
 }
 
-/* Puts the bytes of a way to an end into out; usable: those that may be used, or NULL. false: none was found. */
-static bool find_end(const struct grammar *g, const struct grammar_state *from,
-                     const token_id *usable, struct buf *out)
+/* All bytes, those that end a value soonest last: what they lead to is newest, and is looked at first. */
+static void fill_bytes(char all[256])
+{
+    size_t n = 0;
+
+    for (unsigned b = 0; b < 256; b++)
+        if (b == 0 || strchr(closing, (char)b) == NULL)
+            all[n++] = (char)b;
+    for (size_t i = sizeof closing - 1; i-- > 0;)
+        all[n++] = closing[i];
+}
+
+static bool search_end(const struct grammar *g, const struct grammar_state *from,
+                       const token_id *usable, enum search how, struct buf *out)
 {
     size_t i, turn = 0;
+    char all[256];
 
-    reached[0] = (struct reached){0};
-    grammar_copy(&reached[0].at, from);
-    n_reached = 1;
-    while ((i = nearest(turn++ % 2 == 0)) < n_reached) {
+    fill_bytes(all);
+    memset(by_hash, 0, sizeof by_hash);
+    n_reached = 0;
+    most_reached = how == STRAIGHT ? MAX_STRAIGHT : MAX_SEARCH;
+    reach(from, 0, '\0');
+    while ((i = next_of(how, turn++ % 2 == 0)) < n_reached) {
         struct grammar_state next;
 
         reached[i].done = true;
@@ -217,16 +264,23 @@ static bool find_end(const struct grammar *g, const struct grammar_state *from,
                 buf_char(out, bytes[--n]);
             return true;
         }
-        for (unsigned b = 0; b < 256; b++) {
-            const char byte = (char)b;
+        for (size_t b = 0; b < 256; b++) {
+            const char byte = all[b];
 
             grammar_copy(&next, &reached[i].at);
-            if ((usable == NULL || usable[b] >= 0) &&
+            if ((usable == NULL || usable[(unsigned char)byte] >= 0) &&
                 grammar_advance(g, &walk, &next, (struct str){&byte, 1}))
                 reach(&next, i, byte);
         }
     }
     return false;
+}
+
+/* Puts the bytes of a way to an end into out; usable: those that may be used, or NULL. false: none was found. */
+static bool find_end(const struct grammar *g, const struct grammar_state *from,
+                     const token_id *usable, struct buf *out)
+{
+    return search_end(g, from, usable, STRAIGHT, out) || search_end(g, from, usable, AROUND, out);
 }
 
 static enum draw draw_bytes(const struct grammar *g, struct buf *out)
