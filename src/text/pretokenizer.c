@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "text/characters.h"
 #include "text/pattern.h"
+#include "text/tokenizer_internal.h"
 #include "text/wordpiece.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -85,6 +86,7 @@ struct run {
     struct error *err;
     struct pattern_matcher matcher; /* read before the next step matches, so one does for all */
     const char *first; /* a piece that begins here is what the whole text begins with */
+    bool in_letters;   /* PRE_LETTERS is behind it */
 };
 
 /* One step at work on one text. */
@@ -205,6 +207,37 @@ static bool prefix_blank(struct run *run, size_t step, struct str text)
     return ok;
 }
 
+static bool spell(struct run *run, size_t step, struct str text)
+{
+    struct buf b;
+    char letter[4];
+
+    buf_init(&b, 2 * text.len + 1); /* no letter has more bytes */
+    for (size_t i = 0; i < text.len; i++)
+        buf_put(&b, letter, utf8_write(byte_to_letter((unsigned char)text.ptr[i]), letter));
+    run->in_letters = true;
+    const bool ok = pass_made(run, step, &b, text.ptr == run->first);
+    run->in_letters = false;
+    buf_release(&b);
+    return ok;
+}
+
+static bool give(struct run *run, struct str piece)
+{
+    struct buf b;
+
+    if (!run->in_letters)
+        return run->fn(run->ctx, piece, run->err);
+    buf_init(&b, piece.len + 1);
+    for (size_t at = 0; at < piece.len;)
+        buf_char(&b, (char)letter_to_byte(utf8_next(piece, &at)));
+    const bool ok = b.overflowed ? fail(run->err, ERR_NO_MEMORY, "no memory for %zu bytes of text",
+                                        piece.len + 1)
+                                 : run->fn(run->ctx, buf_view(&b), run->err);
+    buf_release(&b);
+    return ok;
+}
+
 /* From one sign to the next; what stands before the first one is a piece, too. */
 static bool cut_at_signs(struct run *run, size_t i_step, struct str sign, struct str text)
 {
@@ -320,7 +353,7 @@ static bool pass_word(void *ctx, struct str word, struct error *err)
 static bool run_step(struct run *run, size_t step, struct str text)
 {
     if (step == run->p->n_steps)
-        return run->fn(run->ctx, text, run->err);
+        return give(run, text);
     switch (run->p->steps[step].kind) {
     case PRE_PATTERN:
         return split(run, step, text);
@@ -335,6 +368,8 @@ static bool run_step(struct run *run, size_t step, struct str text)
         return cut_at_punctuation(run, step, text);
     case PRE_BERT:
         return bert_words(text, pass_word, &(struct bert_cut){run, step}, run->err);
+    case PRE_LETTERS:
+        return spell(run, step, text);
     }
     return true;
 }

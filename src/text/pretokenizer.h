@@ -20,6 +20,7 @@ enum pretokenizer_kind {
     PRE_WORDS,        /* \w+|[^\w\s]+ of Rust's regular expressions */
     PRE_PUNCTUATION,  /* cut at BERT's punctuation characters */
     PRE_BERT,         /* bert_words of wordpiece.h */
+    PRE_LETTERS,      /* steps behind it see each byte as a character, by GPT-2's alphabet */
 };
 
 /* Where PRE_METASPACE puts its sign in front: each text, only what a whole text begins with, none. */
@@ -72,7 +73,7 @@ MUST_CHECK bool pretokenizer_add(struct pretokenizer *p, enum pretokenizer_kind 
 MUST_CHECK bool pretokenizer_metaspace(struct pretokenizer *p, struct str sign,
                                        enum metaspace_prefix prefix, bool parts, struct error *err);
 
-/* Gets each piece, never an empty one, in order; false (with err) stops. */
+/* Gets each piece, never an empty one, in order; false (with err) stops. Behind PRE_LETTERS a piece may end within a character. */
 typedef bool piece_fn(void *ctx, struct str piece, struct error *err);
 
 /*

@@ -11,7 +11,8 @@
 
 struct chain {
     const struct tokenizer_reading *of;
-    bool has_bytes;   /* a ByteLevel has been seen: what follows it would see its alphabet */
+    bool has_bytes;   /* a ByteLevel has been seen */
+    bool in_letters;  /* and what follows it sees its alphabet */
     bool has_decoder; /* some decoder other than ByteLevel */
     bool is_fused;    /* what follows decodes the whole text */
     bool is_decoded;  /* tokens of bytes are bytes by now */
@@ -244,14 +245,27 @@ static bool take_delimiter(struct chain *c, const json_t *link)
            pretokenizer_split_text(&c->of->parts->pre, delimiter, SPLIT_REMOVED, false, c->of->err);
 }
 
+/* What makes signs or blanks anew would make letters, which stand for bytes of their own. */
+static bool behind_bytes(struct chain *c, struct str type)
+{
+    if (!c->has_bytes)
+        return true;
+    if (str_is(type, "ByteLevel") || str_is(type, "Metaspace"))
+        return fail_param(c->of->err, ERR_UNSUPPORTED, "pre_tokenizer",
+                          "%s: the pre_tokenizer \"" STR_FMT "\" after ByteLevel is not offered",
+                          c->of->what, (int)type.len, type.ptr);
+    if (c->in_letters)
+        return true;
+    c->in_letters = true;
+    return pretokenizer_add(&c->of->parts->pre, PRE_LETTERS, SPLIT_ISOLATED, c->of->err);
+}
+
 static bool take_pretokenizer(struct chain *c, const json_t *link, struct str type)
 {
     bool ok;
 
-    if (c->has_bytes)
-        return fail_param(c->of->err, ERR_UNSUPPORTED, "pre_tokenizer",
-                          "%s: the pre_tokenizer \"" STR_FMT "\" after ByteLevel is not offered",
-                          c->of->what, (int)size_min(type.len, 100), type.ptr);
+    if (!behind_bytes(c, type))
+        return false;
     if (str_is(type, "Split"))
         ok = take_split(c, link);
     else if (str_is(type, "Digits"))

@@ -70,7 +70,7 @@ static void every_kind_gives_the_ids_and_the_text_of_the_reference(void **state)
         free(text);
         json_decref(kind);
     }
-    assert_true(n_kinds >= 25);
+    assert_true(n_kinds >= 28);
     json_decref(strings);
     arena_release(&a);
 }

@@ -212,6 +212,10 @@ KINDS = {
     "deepseek": lambda: by_regex(*DEEPSEEK), "phi4": lambda: by_regex(CL100K_POSSESSIVE), "olmo2": lambda: by_regex(CL100K),
     "smollm3": lambda: by_regex(CL100K, ignore_merges=True),
     "granite": lambda: byte_level([P.Digits(individual_digits=True), P.ByteLevel(add_prefix_space=False, use_regex=True)]),
+    "falcon": lambda: byte_level([P.Punctuation("contiguous"), P.ByteLevel(add_prefix_space=False, use_regex=True), P.Digits(individual_digits=False)] +
+                                 split("[0-9][0-9][0-9]")),
+    "letters": lambda: byte_level([P.ByteLevel(add_prefix_space=True, use_regex=False), P.Split(Regex("\\u0120[a-z]|\\w\\W"), "merged_with_next"), P.Punctuation("isolated"),
+                                   P.Whitespace(), P.BertPreTokenizer()]),
     "prefixed": lambda: byte_level([P.ByteLevel(add_prefix_space=True, use_regex=True)]),
     "llama2": llama2, "mistral": mistral, "gemma3": gemma3,
     "metaspace-always": lambda: metaspace("always"), "metaspace-never": lambda: metaspace("never", fallback=True, split_up=False),
