@@ -4,16 +4,11 @@
 #include "model/forward.h"
 #include "base/size.h"
 #include "model/layer_internal.h"
+#include "model/workspace_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct workspace {
-    const struct model *model;
-    struct arena step; /* one pass: reset at its start */
-    size_t peak_bytes;
-};
 
 bool workspace_open(const struct model *m, struct workspace **out, struct error *err)
 {
@@ -31,6 +26,8 @@ void workspace_close(struct workspace *w)
     if (w == NULL)
         return;
     arena_release(&w->step);
+    arena_release(&w->training);
+    arena_release(&w->layer);
     free(w);
 }
 

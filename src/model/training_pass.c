@@ -4,9 +4,10 @@
 #include "model/training_pass.h"
 #include "base/size.h"
 #include "model/layer_internal.h"
+#include "model/workspace_internal.h"
 #include "tensor/cpu/kernels.h"
 
-#include <stdlib.h>
+#include <assert.h>
 #include <string.h>
 
 /*
@@ -23,7 +24,8 @@ struct lean {
 struct training_pass {
     const struct model *model;
     struct adapter *adapter;
-    struct arena arena;
+    struct workspace *work;
+    struct arena *arena; /* its own */
     size_t m;
     struct lean *lean; /* NULL: everything was kept */
     const struct attention_plan *plan;
@@ -161,7 +163,7 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
     for (size_t i = 0; i < b->n_spans; i++)
         b->spans[i].seg->len += (uint32_t)known[i].whole;
     if (n_lean > 0) {
-        p->lean = lean_make(p, b, known, true, &p->arena);
+        p->lean = lean_make(p, b, known, true, p->arena);
         if (x.b.m > 0)
             store_lean(p, lean_make(p, b, known, false, a), a);
     }
@@ -175,7 +177,7 @@ static bool take_whole(struct training_pass *p, const struct missing *x)
 {
     const size_t n = x->b.m;
 
-    p->taken = ARENA_ARRAY(&p->arena, struct saved_row *, n);
+    p->taken = ARENA_ARRAY(p->arena, struct saved_row *, n);
     while (p->pool != NULL && p->n_taken < n) {
         struct saved_row *row = saved_take(p->pool, 0);
 
@@ -201,17 +203,17 @@ static void make_room(struct training_pass *p, const struct missing *x)
     if (p->lean == NULL && take_whole(p, x))
         return;
     for (size_t i = 0; i < n; i++) {
-        x->rows[i] = ARENA_NEW(&p->arena, struct saved_row);
+        x->rows[i] = ARENA_NEW(p->arena, struct saved_row);
         *x->rows[i] = (struct saved_row){
-            .values = layer_room(&p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
+            .values = layer_room(p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
     }
     if (p->lean != NULL) /* they are among its rows */
         return;
-    struct lean *lean = ARENA_NEW(&p->arena, struct lean);
+    struct lean *lean = ARENA_NEW(p->arena, struct lean);
     *lean = (struct lean){.m = n,
-                          .row = ARENA_ARRAY(&p->arena, size_t, n),
-                          .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, &p->arena),
-                          .pos = ARENA_ARRAY(&p->arena, uint32_t, n)};
+                          .row = ARENA_ARRAY(p->arena, size_t, n),
+                          .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, p->arena),
+                          .pos = ARENA_ARRAY(p->arena, uint32_t, n)};
     for (size_t i = 0; i < n; i++) {
         lean->row[i] = x->row[i];
         lean->pos[i] = p->pos[x->row[i]];
@@ -225,38 +227,40 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
                       struct error *err)
 {
     const struct model_config *c = &m->config;
-    struct training_pass *p = calloc(1, sizeof *p);
-    struct arena a = {0};
 
-    if (p == NULL)
-        return fail(err, ERR_NO_MEMORY, "no memory for a training pass");
-    *p = (struct training_pass){.model = m, .adapter = adapter, .m = b->m, .pool = pool};
-    p->pos = ARENA_ARRAY(&p->arena, uint32_t, b->m);
+    assert(!w->in_training);
+    w->in_training = true;
+    arena_reset(&w->training);
+    arena_reset(&w->layer);
+    struct training_pass *p = ARENA_NEW(&w->training, struct training_pass);
+    *p = (struct training_pass){
+        .model = m, .adapter = adapter, .work = w, .arena = &w->training, .m = b->m, .pool = pool};
+    p->pos = ARENA_ARRAY(p->arena, uint32_t, b->m);
     if (!batch_positions(m, b, p->pos, err)) {
         training_pass_release(p);
         return false;
     }
-    p->tokens = ARENA_ARRAY(&p->arena, token_id, b->m);
+    p->tokens = ARENA_ARRAY(p->arena, token_id, b->m);
     memcpy(p->tokens, b->tokens, b->m * sizeof *p->tokens);
-    p->rows = ARENA_ARRAY(&p->arena, struct saved_row *, b->m);
+    p->rows = ARENA_ARRAY(p->arena, struct saved_row *, b->m);
     if (known != NULL)
         saved_places(p->rows, known, b->m);
-    p->plan = attention_plan_make(c, b->spans, b->n_spans, &p->arena);
-    struct missing x = put_back(p, b, &a);
+    p->plan = attention_plan_make(c, b->spans, b->n_spans, p->arena);
+    struct missing x = put_back(p, b, &w->layer);
     bool ok = true;
     if (x.b.m > 0) {
         make_room(p, &x);
         for (size_t i = 0; i < x.b.m; i++)
             p->rows[x.row[i]] = x.rows[i];
-        ok = forward_saving(m, adapter, w, &x.b, x.rows, layer_room(&a, x.b.m * c->width), err);
+        ok = forward_saving(m, adapter, w, &x.b, x.rows, layer_room(&w->layer, x.b.m * c->width),
+                            err);
     }
-    arena_release(&a);
     if (!ok) {
         training_pass_release(p);
         return false;
     }
-    p->last = layer_room(&p->arena, b->m * c->width);
-    p->last_r = layer_room(&p->arena, b->m);
+    p->last = layer_room(p->arena, b->m * c->width);
+    p->last_r = layer_room(p->arena, b->m);
     layer_fetch_x(m, c->n_layers, b->m, p->rows, p->last);
     rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
              p->last_r);
@@ -288,30 +292,29 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const struct model *m = p->model;
     const struct model_config *c = &m->config;
     const bool full = p->adapter == NULL && m->full != NULL;
-    struct arena a = {0};
-    float *dx = ARENA_ARRAY(&p->arena, float, p->m * c->width + PANEL); /* zeros */
+    struct arena *a = &p->work->layer;
+    float *dx = ARENA_ARRAY(p->arena, float, p->m * c->width + PANEL); /* zeros */
     struct layer_state s =
-        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, &p->arena);
+        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, p->arena);
 
-    s.x = layer_room(&p->arena, p->m * c->width);
+    s.x = layer_room(p->arena, p->m * c->width);
     rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,
                   dx, c->width);
     if (full)
         rms_norm_back_w(p->m, c->width, p->last, c->width, p->last_r, d_hidden, c->width,
                         m->full->d_final_norm);
     for (size_t l = c->n_layers; l-- > 0;) {
-        arena_reset(&a);
+        arena_reset(a);
         layer_fetch_x(m, l, p->m, p->rows, s.x);
         layer_fetch(m, p->adapter, l, p->m, p->rows, &s);
         if (p->lean != NULL)
-            compute_lean(p, l, &s, &a);
-        layer_backward(m, p->adapter, l, p->m, p->pos, p->plan, &s, &a, dx);
+            compute_lean(p, l, &s, a);
+        layer_backward(m, p->adapter, l, p->m, p->pos, p->plan, &s, a, dx);
     }
     if (full)
         for (size_t i = 0; i < p->m; i++)
             kernels()->add(c->width, dx + i * c->width,
                            m->full->d_embed + (size_t)p->tokens[i] * c->width);
-    arena_release(&a);
 }
 
 void training_pass_release(struct training_pass *p)
@@ -320,8 +323,7 @@ void training_pass_release(struct training_pass *p)
         return;
     while (p->n_taken > 0)
         saved_give(p->pool, p->taken[--p->n_taken]);
-    arena_release(&p->arena);
-    free(p);
+    p->work->in_training = false;
 }
 
 size_t training_pass_bytes(const struct model *m, size_t rank, size_t rows, bool lean)
