@@ -81,8 +81,17 @@ const json_t *schema_referred(struct json_compiler *c, const json_t *schema);
 bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
                            const char **whole, unsigned *speaks_of);
 
-enum schema_role { SCHEMA_UNKNOWN, SCHEMA_ANNOTATION, SCHEMA_ASSERTION, SCHEMA_WHOLE };
+/* Of a keyword: none; it says nothing about a value; something; a whole schema or values; something that is not offered. */
+enum schema_role {
+    SCHEMA_UNKNOWN,
+    SCHEMA_ANNOTATION,
+    SCHEMA_ASSERTION,
+    SCHEMA_WHOLE,
+    SCHEMA_REFUSED
+};
 enum schema_role schema_role(const char *keyword);
+/* Whether a word looks as if another was meant. */
+bool schema_is_slip(const char *word, const char *of);
 /* What a "$ref" names, and its place; NULL, with an error, where that is nothing. */
 const json_t *schema_resolve(struct json_compiler *c, const json_t *ref, const char *path,
                              const char **to_path);

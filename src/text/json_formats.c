@@ -3,6 +3,7 @@
  */
 #include "text/json_formats.h"
 #include "base/size.h"
+#include "text/json_compiler_internal.h"
 #include "text/string_pattern.h"
 
 /* RFC 3339 without the year 0, which Python's dates do not have. */
@@ -44,6 +45,26 @@
     ":){0,4}" H16 ")?::" LS32 "|(?:(?:" H16 ":){0,5}" H16 ")?::" H16 "|(?:(?:" H16 ":){0,6}" H16   \
     ")?::)"
 
+/* RFC 3986, appendix A. A name is of what an IPv4 address is of, too. */
+#define PERCENT "%[0-9A-Fa-f]{2}"
+#define NAME_CHARACTER "-A-Za-z0-9._~!$&'()*+,;="
+#define SEGMENT "(?:[" NAME_CHARACTER ":@]|" PERCENT ")"
+#define LITERAL "\\[(?:" IPV6 "|[Vv][0-9A-Fa-f]+\\.[" NAME_CHARACTER ":]+)\\]"
+#define AUTHORITY                                                                                  \
+    "//(?:(?:[" NAME_CHARACTER ":]|" PERCENT ")*@)?(?:" LITERAL "|(?:[" NAME_CHARACTER             \
+    "]|" PERCENT ")*)(?::\\d*)?(?:/" SEGMENT "*)*"
+#define ABSOLUTE "/(?:" SEGMENT "+(?:/" SEGMENT "*)*)?"
+#define END_OF_URI "(?:\\?(?:" SEGMENT "|[/?])*)?(?:#(?:" SEGMENT "|[/?])*)?"
+#define URI                                                                                        \
+    "[A-Za-z][A-Za-z0-9+.-]*:(?:" AUTHORITY "|" ABSOLUTE "|" SEGMENT "+(?:/" SEGMENT               \
+    "*)*)?" END_OF_URI
+#define RELATIVE                                                                                   \
+    "(?:" AUTHORITY "|" ABSOLUTE "|(?:[" NAME_CHARACTER "@]|" PERCENT ")+(?:/" SEGMENT             \
+    "*)*)?" END_OF_URI
+
+/* RFC 6901 */
+#define POINTER "(?:/(?:[^/~]|~[01])*)*"
+
 static const struct {
     const char *name, *pattern, *but; /* but: what no text of it matches; NULL */
     uint32_t longest;                 /* characters; AUTOMATON_FREE */
@@ -56,8 +77,26 @@ static const struct {
     {"hostname", "^" HOST "$", NO_HOST, 253},
     {"ipv4", "^" IPV4 "$", NULL, AUTOMATON_FREE},
     {"ipv6", "^" IPV6 "$", NULL, AUTOMATON_FREE},
+    {"uri", "^" URI "$", NULL, AUTOMATON_FREE},
+    {"uri-reference", "^(?:" URI "|" RELATIVE ")$", NULL, AUTOMATON_FREE},
+    {"json-pointer", "^" POINTER "$", NULL, AUTOMATON_FREE},
+    {"relative-json-pointer", "^(?:0|[1-9]\\d*)(?:#|" POINTER ")$", NULL, AUTOMATON_FREE},
     {"uuid", "^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", NULL, AUTOMATON_FREE},
 };
+
+bool json_format_is_foreign(const char *name)
+{
+    static const char *const others[] = {"idn-email",     "idn-hostname", "iri",
+                                         "iri-reference", "uri-template", "regex"};
+
+    for (size_t i = 0; i < COUNT_OF(formats); i++)
+        if (schema_is_slip(name, formats[i].name))
+            return false;
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        if (schema_is_slip(name, others[i]))
+            return false;
+    return true;
+}
 
 bool json_format_texts(struct arena *a, struct str name, struct automaton *out, uint32_t *longest,
                        struct error *err)
@@ -75,6 +114,6 @@ bool json_format_texts(struct arena *a, struct str name, struct automaton *out, 
     }
     return fail(err, ERR_UNSUPPORTED,
                 "\"%.*s\" is not offered; date-time, date, time, duration, email, hostname, ipv4, "
-                "ipv6 and uuid are",
+                "ipv6, uri, uri-reference, json-pointer, relative-json-pointer and uuid are",
                 (int)size_min(name.len, 64), name.ptr);
 }

@@ -544,6 +544,8 @@ static bool narrow_by_format(struct json_compiler *c, const json_t *format, cons
     if (!json_is_string(format))
         return fail(c->err, ERR_INVALID, "%.300s: \"format\" is %s, a text was expected", path,
                     json_kind(format));
+    if (json_format_is_foreign(json_string_value(format)))
+        return true;
     if (!json_format_texts(&c->texts_arena, json_str(format), &one, &longest, &e) ||
         !narrow(c, &one, some, x, &e))
         return fail(c->err, e.kind, "%.240s: \"format\": %s", path, e.message);

@@ -30,7 +30,9 @@ static json_t *shared(const json_t *v)
 
 static bool is_asserting(const char *key)
 {
-    return schema_role(key) != SCHEMA_ANNOTATION && strncmp(key, "x-", 2) != 0;
+    const enum schema_role role = schema_role(key);
+
+    return role != SCHEMA_ANNOTATION && role != SCHEMA_UNKNOWN;
 }
 
 static bool has_assertions(const json_t *schema)

@@ -13,53 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-static const struct keyword {
-    const char *name;
-    enum schema_role role;
-    unsigned speaks_of; /* kinds */
-} keywords[] = {
-    {"type", SCHEMA_ASSERTION, 0},
-    {"properties", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"required", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"additionalProperties", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"patternProperties", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"propertyNames", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"minProperties", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"maxProperties", SCHEMA_ASSERTION, KIND_OBJECT},
-    {"items", SCHEMA_ASSERTION, KIND_ARRAY},
-    {"prefixItems", SCHEMA_ASSERTION, KIND_ARRAY},
-    {"uniqueItems", SCHEMA_ASSERTION, KIND_ARRAY},
-    {"minItems", SCHEMA_ASSERTION, KIND_ARRAY},
-    {"maxItems", SCHEMA_ASSERTION, KIND_ARRAY},
-    {"pattern", SCHEMA_ASSERTION, KIND_STRING},
-    {"format", SCHEMA_ASSERTION, KIND_STRING},
-    {"minLength", SCHEMA_ASSERTION, KIND_STRING},
-    {"maxLength", SCHEMA_ASSERTION, KIND_STRING},
-    {"minimum", SCHEMA_ASSERTION, KIND_NUMBER},
-    {"maximum", SCHEMA_ASSERTION, KIND_NUMBER},
-    {"exclusiveMinimum", SCHEMA_ASSERTION, KIND_NUMBER},
-    {"exclusiveMaximum", SCHEMA_ASSERTION, KIND_NUMBER},
-    {"multipleOf", SCHEMA_ASSERTION, KIND_NUMBER},
-    {"enum", SCHEMA_WHOLE, 0},
-    {"const", SCHEMA_WHOLE, 0},
-    {"anyOf", SCHEMA_WHOLE, 0},
-    {"oneOf", SCHEMA_WHOLE, 0},
-    {"allOf", SCHEMA_WHOLE, 0},
-    {"$ref", SCHEMA_WHOLE, 0},
-    {"title", SCHEMA_ANNOTATION, 0},
-    {"description", SCHEMA_ANNOTATION, 0},
-    {"default", SCHEMA_ANNOTATION, 0},
-    {"examples", SCHEMA_ANNOTATION, 0},
-    {"deprecated", SCHEMA_ANNOTATION, 0},
-    {"readOnly", SCHEMA_ANNOTATION, 0},
-    {"writeOnly", SCHEMA_ANNOTATION, 0},
-    {"$comment", SCHEMA_ANNOTATION, 0},
-    {"$schema", SCHEMA_ANNOTATION, 0},
-    {"$id", SCHEMA_ANNOTATION, 0},
-    {"$defs", SCHEMA_ANNOTATION, 0},
-    {"definitions", SCHEMA_ANNOTATION, 0},
-};
-
 /* ---- tables ---- */
 
 static struct known *known_slot(struct known *table, size_t cap, const json_t *schema)
@@ -176,21 +129,6 @@ static bool take_kinds(struct json_compiler *c, const json_t *schema, const char
 }
 
 /* ---- a schema ---- */
-
-static const struct keyword *keyword_of(const char *name)
-{
-    for (size_t i = 0; i < COUNT_OF(keywords); i++)
-        if (strcmp(keywords[i].name, name) == 0)
-            return &keywords[i];
-    return NULL;
-}
-
-enum schema_role schema_role(const char *keyword)
-{
-    const struct keyword *k = keyword_of(keyword);
-
-    return k == NULL ? SCHEMA_UNKNOWN : k->role;
-}
 
 static bool collect(struct json_compiler *c, const json_t *schema, const char *path,
                     unsigned depth);
@@ -397,34 +335,6 @@ static bool collect_constants(struct json_compiler *c, const json_t *schema, con
     return some || schema_known(c, schema)->merged ||
            schema_refuse(c, ERR_INVALID, path,
                          "no constant is what \"type\" and the other keywords say");
-}
-
-/* Each keyword is known; whole: one that stands for a whole schema, enum and const last. */
-bool schema_check_keywords(struct json_compiler *c, const json_t *schema, const char *path,
-                           const char **whole, unsigned *speaks_of)
-{
-    static const char *const wholes[] = {"$ref", "allOf", "anyOf", "oneOf", "enum", "const"};
-    const char *key;
-    json_t *value;
-
-    *whole = NULL;
-    *speaks_of = 0;
-    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
-    {
-        const struct keyword *k = keyword_of(key);
-
-        if (k == NULL && strncmp(key, "x-", 2) == 0)
-            continue;
-        if (k == NULL)
-            return fail(c->err, ERR_UNSUPPORTED, "%.300s: \"%.64s\" is not offered in a schema",
-                        path, key);
-        if (k->role == SCHEMA_ASSERTION)
-            *speaks_of |= k->speaks_of;
-    }
-    for (size_t i = COUNT_OF(wholes); i-- > 0;)
-        if (json_object_get(schema, wholes[i]) != NULL)
-            *whole = wholes[i];
-    return true;
 }
 
 /* Whether nothing is asserted beside a keyword. */

@@ -22,8 +22,9 @@
  *                      that both require and that differs so (json_disjoint.c): then it is the same as anyOf
  *
  * title, description, default, examples, $comment, $schema, $id (at the top alone), $defs, definitions, deprecated, readOnly,
- * writeOnly and keys that begin with "x-" say nothing about a value. Every other keyword (not, contains, if, ...) is refused by
- * name and place: an answer must not look checked where it is not.
+ * writeOnly and words that are no keywords say nothing about a value, and so do formats that JSON Schema has not. Every other
+ * keyword (not, contains, if, ...) or format is refused by name and place, and so is what looks like a slip of one ("patern"): an
+ * answer must not look checked where it is not.
  *
  * Not every text that is valid by the schema is accepted, but every accepted text is valid:
  *

@@ -41,7 +41,8 @@ SPEAKS = {"properties": "object", "required": "object", "additionalProperties": 
           "maxItems": "array", "minLength": "string", "maxLength": "string", "pattern": "string", "format": "string", "minimum": "number", "maximum": "number",
           "exclusiveMinimum": "number", "exclusiveMaximum": "number", "multipleOf": "number"}
 OFFERED = set(SPEAKS) | {"type", "enum", "const", "anyOf", "allOf", "oneOf", "$ref", "title", "description", "default", "examples",
-                         "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$defs", "definitions"}
+                         "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$defs", "definitions", "$anchor", "$dynamicAnchor",
+                         "$vocabulary", "contentEncoding", "contentMediaType", "contentSchema"}
 CHARACTERS = ["a", "b", "Z", "0", " ", "\"", "\\", "/", "\n", "\t", "\0", "\x1f", "\x7f", "é", "ß", "€", "\u2028", "漢", "\ue000",
               "\ufffd", "\uffff", "😀", "\U0010ffff", "{", "}", "[", "]", ":", ",", "̈", "<", "'"]
 SHORT = {"\"": "\\\"", "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -320,6 +321,11 @@ FORMATS = {
     "ipv4": lambda q: ".".join(q.choice(["0", "9", "10", "99", "100", "199", "200", "249", "250", "255"]) for _ in range(4)),
     "ipv6": lambda q: q.choice(["::", "::1", "1::", "a:b:c:d:e:f:0:1", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::8", "ABCD:ef01::1.2.3.4", "::ffff:255.0.0.9",
                                 "1:2:3:4:5:6:1.2.3.4", "1:2:3::5:6:7:8", "2001:db8::%x" % q.randint(0, 65535)]),
+    "uri": lambda q: q.choice(["http://a.b/c?d=e&f#g/?h", "urn:ietf:rfc:3986", "ftp://u:p@127.0.0.1:21/a//b;c=d", "HTTPS://[2001:db8::7]:/%41b%c3%A9", "mailto:x@y.z", "a:", "a+b.c-d:/",
+                               "file:///etc/hosts", "x://", "x:a:b@c", "http://[v1.a:b]/", "z:?", "tel:+1-816-555-1212#"]),
+    "uri-reference": lambda q: q.choice(["", "#", "?", "a/b:c", "//h", "//", "/", "/a//b", "../x", "@", ".", "a%20b?c", FORMATS["uri"](q)]),
+    "json-pointer": lambda q: q.choice(["", "/", "//", "/a~0b~1c", "/\u00e9/\"/\\", "/0/1/-", "/a b"]),
+    "relative-json-pointer": lambda q: q.choice(["0", "0#", "10#", "1/a/b", "7/", "23/~1~0"]),
     "uuid": lambda q: "-".join("".join(q.choice("0123456789abcdefABCDEF") for _ in range(n)) for n in (8, 4, 4, 4, 12))}
 # jsonschema leaves some formats to packages that are seldom installed.
 CHECKER = jsonschema.FormatChecker(["date", "email", "ipv4", "ipv6", "uuid"]) if jsonschema else None
@@ -354,8 +360,41 @@ def is_email(text):
     return is_host(host) and 0 < len(local) <= 64 and all(re.fullmatch(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", x) for x in local.split("."))
 
 
+def is_uri_reference(text):
+    """RFC 3986: its appendix B takes the parts from each other, then each has its characters."""
+    scheme, authority, path, query, fragment = re.fullmatch(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", text, re.DOTALL).groups()
+    def holds(part, more):
+        return part is None or re.fullmatch(r"(?:[A-Za-z0-9._~!$&'()*+,;=%s-]|%%[0-9A-Fa-f]{2})*" % more, part) is not None
+    if authority is not None:
+        user, at, host = authority.rpartition("@")
+        m = re.fullmatch(r"(\[.*\]|[^:]*)(?::[0-9]*)?", host, re.DOTALL)
+        if m is None or not holds(user, ":"):
+            return False
+        inner = m[1][1:-1]
+        if m[1].startswith("[") and not (CHECKER.conforms(inner, "ipv6") and "%" not in inner or re.fullmatch(r"[Vv][0-9A-Fa-f]+\.[A-Za-z0-9._~!$&'()*+,;=:-]+", inner)):
+            return False
+        if not m[1].startswith("[") and not holds(m[1], ""):
+            return False
+    if scheme is None and authority is None and ":" in path.split("/")[0]:
+        return False
+    return (scheme is None or re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) is not None) and holds(path, ":@/") and holds(query, ":@/?") and holds(fragment, ":@/?")
+
+
+def is_uri(text):
+    return is_uri_reference(text) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text) is not None
+
+
+def is_pointer(text):
+    return text == "" or text[0] == "/" and all(x[:1] in ("0", "1") for x in text.split("~")[1:])
+
+
+def is_relative_pointer(text):
+    digits = text[:len(text) - len(text.lstrip("0123456789"))]
+    return digits != "" and (digits == "0" or digits[0] != "0") and (text[len(digits):] == "#" or is_pointer(text[len(digits):]))
+
+
 if jsonschema:
-    for name, check in (("date-time", is_date_time), ("time", is_time), ("duration", is_duration), ("hostname", is_host), ("email", is_email)):
+    for name, check in (("uri", is_uri), ("uri-reference", is_uri_reference), ("json-pointer", is_pointer), ("relative-json-pointer", is_relative_pointer), ("date-time", is_date_time), ("time", is_time), ("duration", is_duration), ("hostname", is_host), ("email", is_email)):
         CHECKER.checkers[name] = (lambda v, check=check: not isinstance(v, str) or check(v), ())
 
 
@@ -734,6 +773,14 @@ HARD = [
     ({"format": "duration"}, ['"P1Y2M3DT4H5M6S"', '"P4W"'], ['"P"', '"PT"', '"P1YT"', '"P1Y1D"', '"P1W1D"', '"PT1H1S"']),
     ({"format": "uuid", "pattern": "^a"}, ['"a0000000-0000-0000-0000-000000000000"'], ['"b0000000-0000-0000-0000-000000000000"']),
     ({"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.com/s", "type": "null"}, ["null"], ["1"]),
+    # what is no keyword, and a format that is none of JSON Schema's, says nothing
+    ({"type": "integer", "example": 1, "self": {"vendor": "x"}, "id": "y", "_format": "uri", "readonly": True, "note": "z", "format": "int32"}, ["1"], ['"a"', "null"]),
+    ({"type": "string", "format": "color", "maxLength": 2}, ['"x"', '""'], ["1", '"abc"']), ({"properties": {"when": {"const": 1, "when": 2}}, "discriminator": {"propertyName": "when"}}, ['{"when":1}', "{}"], ['{"when":2}']),
+    ({"allOf": [{"type": "string", "javaType": "a"}, {"maxLength": 1, "javaType": "b"}], "links": []}, ['"x"'], ["1", '"ab"']),
+    ({"items": {"type": "null"}, "additionalItems": False}, ["[null,null]", "[]"], ["[1]"]), ({"enum": [1, "a"], "enumNames": ["b"], "contentEncoding": "base64"}, ["1", '"a"'], ['"b"']),
+    ({"format": "uri"}, ['"http://a.b/c?d#e"', '"urn:x:y"', '"http://[::1]:80/"', '"\\u0061:"'], ['"//foo"', '"abc"', '"http:// a"', '"a:%4g"', '"http://[::1"', '"1a:b"', '"\u00e9:"', '"http://a:8a"', '""']),
+    ({"format": "uri-reference"}, ['""', '"//foo"', '"a/b:c"'], ['"a\\\\b"', '"1:a"', '"//a b"', '"//[x]"', '"#a#"']),
+    ({"format": "json-pointer"}, ['""', '"/a~1b"'], ['"a"', '"/~"', '"/a~2"']), ({"format": "relative-json-pointer"}, ['"0#"', '"1/a"'], ['"01"', '"-1"', '"1#/a"', '""']),
 ]
 # Other bases for references: what "#/..." names there is not what it names in the document.
 REFUSED = [
@@ -752,7 +799,7 @@ REFUSED = [
     ({"pattern": "(a|b)*a(a|b){15}$"}, "more than 8192 states"), ({"pattern": "a" * 9000}, "more than 8192 bytes"), ({"pattern": "[]a]"}, "[]"),
     ({"pattern": "^abc$", "maxLength": 2}, "no value"), ({"pattern": "^(aa)*$", "minLength": 3, "maxLength": 3}, "no value"),
     ({"pattern": "\\z"}, "this escape"), ({"pattern": "\\ud83d"}, "surrogates"), ({"pattern": "a{,3}"}, "{,m}"),
-    ({"type": "string", "format": "uri"}, '"format": "uri" is not offered'), ({"format": 1}, '"format" is'),
+    ({"format": 1}, '"format" is'),
     ({"type": "integer", "multipleOf": 0}, '"multipleOf" must be'), ({"multipleOf": "1"}, '"multipleOf" must be'),
     ({"multipleOf": 100003}, '"multipleOf" has more digits'), ({"multipleOf": 1e-20}, '"multipleOf" has more digits'),
     ({"type": "integer", "multipleOf": 9999}, '"multipleOf" takes more states'), ({"minimum": 1, "maximum": 6, "multipleOf": 7}, "no value"),
@@ -770,6 +817,10 @@ REFUSED = [
     ({"type": "object", "patternProperties": {"a": True}, "required": ["b"]}, '"required"'), (False, "no value"),
     ({"type": "string", "minLength": 1.5}, '"minLength"'), ({"type": "number", "minimum": 1e300}, '"minimum"'),
     ({"type": "number", "exclusiveMinimum": True, "minimum": 1}, '"exclusiveMinimum"'),
+    ({"patern": "a"}, '"patern" is no keyword of JSON Schema; is "pattern" meant?'), ({"minLenght": 1}, 'is "minLength" meant?'), ({"additonalProperties": False}, 'is "additionalProperties" meant?'),
+    ({"type": "object", "properties": {"a": {"anyof": [True]}}}, 'is "anyOf" meant?'), ({"allOf": [{"Type": "string"}]}, 'is "type" meant?'), ({"item": True}, 'is "items" meant?'),
+    ({"type": "string", "format": "datetime"}, '"format": "datetime" is not offered'), ({"type": "string", "format": "URI"}, '"format": "URI" is not offered'), ({"format": "regex"}, '"regex" is not offered'),
+    ({"items": [True], "additionalItems": False}, '"items"'), ({"type": "string", "format": "iri"}, '"format": "iri" is not offered'),
 ]
 
 
@@ -895,7 +946,7 @@ class Schemas(unittest.TestCase):
         self.assertGreater(len(keywords), 50)
         unknown = [k for k in keywords if k not in OFFERED]
         schemas = []
-        for k in unknown + ["nullable", "discriminator", "patern", "id", "dependencies", "additionalItems", "$recursiveRef"]:
+        for k in unknown + ["nullable", "dependencies", "divisibleBy", "$recursiveRef"]:
             for s in ({k: {}}, {"type": "string", k: 1}, {"type": "array", "items": {"anyOf": [{"type": "null"}, {k: {}}]}},
                       {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object", "properties": {"p": {k: True}}}}}):
                 schemas.append((s, f'"{k}" is not offered'))

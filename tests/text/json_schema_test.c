@@ -456,7 +456,7 @@ static void refuse(const char *schema, enum error_kind kind, const char *says)
 static void what_is_not_offered_is_refused_by_name_and_place(void **state)
 {
     static const char *const unknown[] = {
-        "not", "if", "contains", "dependentSchemas", "dependentRequired", "minLenght", "nullable"};
+        "not", "if", "contains", "dependentSchemas", "dependentRequired", "nullable"};
     char schema[256], says[256];
 
     (void)state;
@@ -478,6 +478,8 @@ static void what_is_not_offered_is_refused_by_name_and_place(void **state)
     refuse("{\"type\":\"string\",\"enum\":[1]}", ERR_INVALID, "no constant");
     refuse("{\"anyOf\":[]}", ERR_INVALID, "\"anyOf\"");
     refuse("{\"enum\":[1],\"multipleOf\":1}", ERR_UNSUPPORTED, "\"multipleOf\" beside \"enum\"");
+    refuse("{\"items\":{\"minLenght\":1}}", ERR_UNSUPPORTED,
+           "schema/items: \"minLenght\" is no keyword of JSON Schema; is \"minLength\" meant?");
     refuse("{\"allOf\":[{\"format\":\"date\"},{\"format\":\"time\"}]}", ERR_UNSUPPORTED,
            "differ in \"format\"");
     refuse("{\"oneOf\":[{\"minimum\":1},{\"minimum\":2}]}", ERR_UNSUPPORTED,
