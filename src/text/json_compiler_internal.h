@@ -109,6 +109,11 @@ bool schema_merged_with(struct json_compiler *c, const json_t *schema, const jso
 const json_t *schema_of_constant(struct json_compiler *c, const json_t *v);
 /* What a schema says beside enum, const and type; true: nothing. */
 const json_t *schema_beside_constants(struct json_compiler *c, const json_t *schema);
+/*
+ * Of a oneOf whose schemas do nothing but require names: schemas that no value fits two of, each of a part of what the old one and no
+ * other fits. NULL: it is no such list.
+ */
+const json_t *schema_one_required(struct json_compiler *c, const json_t *list);
 /* Fails where two of oneOf's schemas are not seen to differ, each together with what is said beside them. */
 bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json_t *beside,
                          const char *path);

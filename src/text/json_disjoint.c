@@ -222,6 +222,76 @@ static bool is_disjoint_beside(struct json_compiler *c, const json_t *x, const j
     return is_disjoint(c, x, y, 0);
 }
 
+/* The names that a schema requires, where it says nothing else of a value. */
+static const json_t *only_required(const json_t *schema)
+{
+    const json_t *names = json_object_get(schema, "required");
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)schema, key, value)
+    {
+        const enum schema_role role = schema_role(key);
+
+        if (role != SCHEMA_ANNOTATION && role != SCHEMA_UNKNOWN && strcmp(key, "required") != 0 &&
+            !(strcmp(key, "type") == 0 && json_is_string(value) &&
+              strcmp(json_string_value(value), "object") == 0))
+            return NULL;
+    }
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (!json_is_string(json_array_get(names, i)))
+            return NULL;
+    return json_array_size(names) > 0 ? names : NULL;
+}
+
+static bool is_among(const json_t *names, const json_t *name)
+{
+    for (size_t i = 0; i < json_array_size(names); i++)
+        if (json_equal(json_array_get(names, i), name))
+            return true;
+    return false;
+}
+
+/* Objects that have the names of list[i], and of each other one lack the first that it does not share; false: it has all of another's. */
+static json_t *alone_of(const json_t *list, size_t i)
+{
+    const json_t *own = only_required(json_array_get(list, i));
+    json_t *lacks = json_object();
+
+    for (size_t j = 0; j < json_array_size(list); j++) {
+        const json_t *names = only_required(json_array_get(list, j));
+        size_t k = 0;
+
+        while (k < json_array_size(names) && is_among(own, json_array_get(names, k)))
+            k++;
+        if (j != i && k == json_array_size(names)) {
+            json_decref(lacks);
+            return json_false();
+        }
+        if (j != i)
+            json_object_set_new(lacks, json_string_value(json_array_get(names, k)), json_false());
+    }
+    return json_pack("{s:s, s:O, s:o}", "type", "object", "required", own, "properties", lacks);
+}
+
+const json_t *schema_one_required(struct json_compiler *c, const json_t *list)
+{
+    const size_t n = json_array_size(list);
+    json_t *made;
+
+    if (n < 2 || n > GRAMMAR_ALIKE || schema_known(c, list)->beside != NULL)
+        return schema_known(c, list)->beside;
+    for (size_t i = 0; i < n; i++)
+        if (only_required(json_array_get(list, i)) == NULL)
+            return NULL;
+    made = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(made, alone_of(list, i));
+    json_array_append(c->made, made);
+    json_decref(made);
+    return schema_known(c, list)->beside = made;
+}
+
 bool schema_check_one_of(struct json_compiler *c, const json_t *list, const json_t *beside,
                          const char *path)
 {

@@ -507,8 +507,10 @@ bool schema_merged(struct json_compiler *c, const json_t *schema, const char *pa
                            arena_printf(&c->arena, "%s/allOf/%zu", path, i), depth + 1, &part) ||
             !merge(c, sum, part, path, &sum))
             return false;
-    if (one != NULL && !schema_check_one_of(c, one, sum, path))
+    const json_t *parted = one != NULL ? schema_one_required(c, one) : NULL;
+    if (one != NULL && parted == NULL && !schema_check_one_of(c, one, sum, path))
         return false;
+    one = parted != NULL ? parted : one;
     if ((any != NULL && !add_alternatives(c, any, path, &sum)) ||
         (one != NULL && !add_alternatives(c, one, path, &sum)))
         return false;

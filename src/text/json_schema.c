@@ -412,9 +412,12 @@ static bool collect(struct json_compiler *c, const json_t *schema, const char *p
                              "\"$id\" is offered at the top of a schema alone");
     if (!schema_check_keywords(c, schema, path, &whole, &speaks_of))
         return false;
-    if (whole != NULL && strcmp(whole, "oneOf") == 0 && stands_alone(schema, whole))
-        return schema_check_one_of(c, json_object_get(schema, whole), json_true(), path) &&
-               collect_list(c, json_object_get(schema, whole), whole, path, depth);
+    if (whole != NULL && strcmp(whole, "oneOf") == 0 && stands_alone(schema, whole)) {
+        const json_t *one = json_object_get(schema, whole), *parted = schema_one_required(c, one);
+
+        return (parted != NULL || schema_check_one_of(c, one, json_true(), path)) &&
+               collect_list(c, parted != NULL ? parted : one, whole, path, depth);
+    }
     if (whole != NULL && !is_constants(whole) && !is_simple(schema, whole))
         return collect_merged(c, schema, path, depth);
     if (whole != NULL && strcmp(whole, "$ref") == 0)

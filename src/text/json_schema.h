@@ -19,7 +19,8 @@
  *     anyOf, allOf, $ref within the document ("#", "#/$defs/name", any JSON pointer), recursion, and what stands beside them:
  *                      schemas that hold together are merged (json_merge.c)
  *     oneOf            where no value fits two of its schemas, shown by their types, constants, bounds, patterns, or a property
- *                      that both require and that differs so (json_disjoint.c): then it is the same as anyOf
+ *                      that both require and that differs so (json_disjoint.c): then it is the same as anyOf. Where its schemas
+ *                      do nothing but require names, an object has those of one and lacks a name of each other
  *
  * title, description, default, examples, $comment, $schema, $id (at the top alone), $defs, definitions, deprecated, readOnly,
  * writeOnly and words that are no keywords say nothing about a value, and so do formats that JSON Schema has not. Every other

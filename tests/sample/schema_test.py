@@ -586,7 +586,24 @@ def of_together(r, depth):
     return out
 
 
+def of_one_required(r, depth):
+    """Exactly one of some lists of names; the writer is told objects that have one and lack a name of each other."""
+    s, parts = of_object(r, depth), [r.sample(NAMES[:6], r.randint(1, 3)) for _ in range(r.randint(2, 3))]
+    s = {**s, "oneOf": [{"required": p} for p in parts]} if r.random() < 0.7 else {"oneOf": [{"required": p} for p in parts], "type": r.choice(["object", ["object", "null"]])}
+    ways = []
+    for i, own in enumerate(parts):
+        lacks = [next((n for n in p if n not in own), None) for j, p in enumerate(parts) if j != i]
+        need = list(dict.fromkeys(s.get("required", []) + own))
+        if None not in lacks and not set(lacks) & set(need):
+            declared = {n: x for n, x in s.get("properties", {}).items() if n not in lacks}
+            ways.append({**{k: v for k, v in s.items() if k != "oneOf"}, "type": "object", "properties": {**declared, **{n: s.get("additionalProperties", True) for n in need if n not in declared}}, "required": need})
+    SAME[json.dumps(s)] = {"anyOf": ways or [False]}
+    return s
+
+
 def of_one(r, depth):
+    if r.random() < 0.25:
+        return of_one_required(r, depth)
     if r.random() < 0.6:
         return {"oneOf": of_tagged(r, depth)["anyOf"]}
     parts = [{"type": "null"}, {"type": "boolean"}, of_string(r), of_array(r, depth), {**of_object(r, depth)}, of_bounds(r, r.random() < 0.5)]
@@ -773,6 +790,10 @@ HARD = [
     ({"format": "duration"}, ['"P1Y2M3DT4H5M6S"', '"P4W"'], ['"P"', '"PT"', '"P1YT"', '"P1Y1D"', '"P1W1D"', '"PT1H1S"']),
     ({"format": "uuid", "pattern": "^a"}, ['"a0000000-0000-0000-0000-000000000000"'], ['"b0000000-0000-0000-0000-000000000000"']),
     ({"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://example.com/s", "type": "null"}, ["null"], ["1"]),
+    ({"oneOf": [{"required": ["a"]}, {"required": ["b"], "title": "x"}]}, ['{"a":1}', '{"b":[]}'], ['{"a":1,"b":2}', '{"b":1,"a":2}', "{}", "1", "null"]),
+    ({"type": ["object", "null"], "properties": {"a": {"type": "null"}, "b": True, "c": {"const": 1}}, "required": ["c"], "oneOf": [{"required": ["a"]}, {"required": ["a", "b"]}, {"required": ["b"]}]},
+     ['{"a":null,"c":1}', '{"b":2,"c":1}'], ["null", '{"c":1}', '{"a":null,"b":2,"c":1}', '{"a":null}']),
+    ({"properties": {"x": {"type": "null"}}, "oneOf": [{"required": ["x", "y"]}, {"required": ["x", "z"]}]}, ['{"x":null,"y":1}', '{"x":null,"z":1}'], ['{"x":null}', '{"x":null,"y":1,"z":1}', '{"y":1}']),
     # what is no keyword, and a format that is none of JSON Schema's, says nothing
     ({"type": "integer", "example": 1, "self": {"vendor": "x"}, "id": "y", "_format": "uri", "readonly": True, "note": "z", "format": "int32"}, ["1"], ['"a"', "null"]),
     ({"type": "string", "format": "color", "maxLength": 2}, ['"x"', '""'], ["1", '"abc"']), ({"properties": {"when": {"const": 1, "when": 2}}, "discriminator": {"propertyName": "when"}}, ['{"when":1}', "{}"], ['{"when":2}']),
