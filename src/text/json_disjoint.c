@@ -222,6 +222,8 @@ static bool is_disjoint_beside(struct json_compiler *c, const json_t *x, const j
     return is_disjoint(c, x, y, 0);
 }
 
+#define MOST_REQUIRED 16 /* names: each is looked for among those of every other schema */
+
 /* The names that a schema requires, where it says nothing else of a value. */
 static const json_t *only_required(const json_t *schema)
 {
@@ -241,7 +243,7 @@ static const json_t *only_required(const json_t *schema)
     for (size_t i = 0; i < json_array_size(names); i++)
         if (!json_is_string(json_array_get(names, i)))
             return NULL;
-    return json_array_size(names) > 0 ? names : NULL;
+    return json_array_size(names) > 0 && json_array_size(names) <= MOST_REQUIRED ? names : NULL;
 }
 
 static bool is_among(const json_t *names, const json_t *name)

@@ -838,6 +838,7 @@ REFUSED = [
     ({"type": "object", "patternProperties": {"a": True}, "required": ["b"]}, '"required"'), (False, "no value"),
     ({"type": "string", "minLength": 1.5}, '"minLength"'), ({"type": "number", "minimum": 1e300}, '"minimum"'),
     ({"type": "number", "exclusiveMinimum": True, "minimum": 1}, '"exclusiveMinimum"'),
+    ({"oneOf": [{"required": [str(i) for i in range(17)]}, {"required": ["z"]}]}, "are not seen to differ"),
     ({"patern": "a"}, '"patern" is no keyword of JSON Schema; is "pattern" meant?'), ({"minLenght": 1}, 'is "minLength" meant?'), ({"additonalProperties": False}, 'is "additionalProperties" meant?'),
     ({"type": "object", "properties": {"a": {"anyof": [True]}}}, 'is "anyOf" meant?'), ({"allOf": [{"Type": "string"}]}, 'is "type" meant?'), ({"item": True}, 'is "items" meant?'),
     ({"type": "string", "format": "datetime"}, '"format": "datetime" is not offered'), ({"type": "string", "format": "URI"}, '"format": "URI" is not offered'), ({"format": "regex"}, '"regex" is not offered'),
