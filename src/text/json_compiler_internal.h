@@ -90,6 +90,8 @@ enum schema_role {
     SCHEMA_REFUSED
 };
 enum schema_role schema_role(const char *keyword);
+/* Whether it says something about a value, offered or not. */
+bool schema_asserts(const char *keyword);
 /* Whether a word looks as if another was meant. */
 bool schema_is_slip(const char *word, const char *of);
 /* What a "$ref" names, and its place; NULL, with an error, where that is nothing. */

@@ -233,9 +233,7 @@ static const json_t *only_required(const json_t *schema)
 
     json_object_foreach((json_t *)(uintptr_t)schema, key, value)
     {
-        const enum schema_role role = schema_role(key);
-
-        if (role != SCHEMA_ANNOTATION && role != SCHEMA_UNKNOWN && strcmp(key, "required") != 0 &&
+        if (schema_asserts(key) && strcmp(key, "required") != 0 &&
             !(strcmp(key, "type") == 0 && json_is_string(value) &&
               strcmp(json_string_value(value), "object") == 0))
             return NULL;

@@ -98,6 +98,13 @@ enum schema_role schema_role(const char *keyword)
     return k == NULL ? SCHEMA_UNKNOWN : k->role;
 }
 
+bool schema_asserts(const char *keyword)
+{
+    const enum schema_role role = schema_role(keyword);
+
+    return role != SCHEMA_ANNOTATION && role != SCHEMA_UNKNOWN;
+}
+
 /* The same but for one letter more, less or other, or two that changed places (Damerau). */
 static bool differ_by_one(const char *x, const char *y)
 {

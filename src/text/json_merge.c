@@ -28,13 +28,6 @@ static json_t *shared(const json_t *v)
     return json_incref((json_t *)(uintptr_t)v);
 }
 
-static bool is_asserting(const char *key)
-{
-    const enum schema_role role = schema_role(key);
-
-    return role != SCHEMA_ANNOTATION && role != SCHEMA_UNKNOWN;
-}
-
 static bool has_assertions(const json_t *schema)
 {
     const char *key;
@@ -42,7 +35,7 @@ static bool has_assertions(const json_t *schema)
 
     json_object_foreach((json_t *)(uintptr_t)schema, key, value)
     {
-        if (is_asserting(key))
+        if (schema_asserts(key))
             return true;
     }
     return false;
@@ -314,7 +307,7 @@ static bool merge_all(struct json_compiler *c, const json_t *x, const json_t *y,
     for (int of_y = 0; of_y < 2; of_y++)
         json_object_foreach((json_t *)(uintptr_t)(of_y ? y : x), key, value)
         {
-            if (!is_asserting(key) || is_one_of(key, object_keys, COUNT_OF(object_keys)) ||
+            if (!schema_asserts(key) || is_one_of(key, object_keys, COUNT_OF(object_keys)) ||
                 is_one_of(key, array_keys, COUNT_OF(array_keys)))
                 continue;
             const json_t *other = json_object_get(of_y ? x : y, key);
@@ -382,7 +375,7 @@ static const json_t *rest_of(struct json_compiler *c, const json_t *schema)
 
         json_object_foreach((json_t *)(uintptr_t)schema, key, value)
         {
-            if (is_asserting(key) && !is_one_of(key, wholes, COUNT_OF(wholes)))
+            if (schema_asserts(key) && !is_one_of(key, wholes, COUNT_OF(wholes)))
                 json_object_set_new(rest, key, shared(value));
         }
         if (one != NULL) {
@@ -450,7 +443,7 @@ const json_t *schema_beside_constants(struct json_compiler *c, const json_t *sch
     made = keep(c, json_object());
     json_object_foreach((json_t *)(uintptr_t)schema, key, value)
     {
-        if (!is_asserting(key) || is_one_of(key, constants, COUNT_OF(constants)))
+        if (!schema_asserts(key) || is_one_of(key, constants, COUNT_OF(constants)))
             continue;
         json_object_set_new(made, key, shared(value));
         some = some || strcmp(key, "type") != 0;
