@@ -24,8 +24,7 @@ struct lean {
 struct training_pass {
     const struct model *model;
     struct adapter *adapter;
-    struct workspace *work;
-    struct arena *arena; /* its own */
+    struct workspace *work; /* its training arena holds what the pass needs to its end */
     size_t m;
     struct lean *lean; /* NULL: everything was kept */
     const struct attention_plan *plan;
@@ -163,7 +162,7 @@ static struct missing put_back(struct training_pass *p, const struct batch *b, s
     for (size_t i = 0; i < b->n_spans; i++)
         b->spans[i].seg->len += (uint32_t)known[i].whole;
     if (n_lean > 0) {
-        p->lean = lean_make(p, b, known, true, p->arena);
+        p->lean = lean_make(p, b, known, true, &p->work->training);
         if (x.b.m > 0)
             store_lean(p, lean_make(p, b, known, false, a), a);
     }
@@ -177,7 +176,7 @@ static bool take_whole(struct training_pass *p, const struct missing *x)
 {
     const size_t n = x->b.m;
 
-    p->taken = ARENA_ARRAY(p->arena, struct saved_row *, n);
+    p->taken = ARENA_ARRAY(&p->work->training, struct saved_row *, n);
     while (p->pool != NULL && p->n_taken < n) {
         struct saved_row *row = saved_take(p->pool, 0);
 
@@ -203,17 +202,19 @@ static void make_room(struct training_pass *p, const struct missing *x)
     if (p->lean == NULL && take_whole(p, x))
         return;
     for (size_t i = 0; i < n; i++) {
-        x->rows[i] = ARENA_NEW(p->arena, struct saved_row);
+        x->rows[i] = ARENA_NEW(&p->work->training, struct saved_row);
         *x->rows[i] = (struct saved_row){
-            .values = layer_room(p->arena, (c->n_layers + 1) * c->width), .stride = c->width};
+            .values = layer_room(&p->work->training, (c->n_layers + 1) * c->width),
+            .stride = c->width};
     }
     if (p->lean != NULL) /* they are among its rows */
         return;
-    struct lean *lean = ARENA_NEW(p->arena, struct lean);
-    *lean = (struct lean){.m = n,
-                          .row = ARENA_ARRAY(p->arena, size_t, n),
-                          .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, p->arena),
-                          .pos = ARENA_ARRAY(p->arena, uint32_t, n)};
+    struct lean *lean = ARENA_NEW(&p->work->training, struct lean);
+    *lean =
+        (struct lean){.m = n,
+                      .row = ARENA_ARRAY(&p->work->training, size_t, n),
+                      .plan = attention_plan_make(c, x->b.spans, x->b.n_spans, &p->work->training),
+                      .pos = ARENA_ARRAY(&p->work->training, uint32_t, n)};
     for (size_t i = 0; i < n; i++) {
         lean->row[i] = x->row[i];
         lean->pos[i] = p->pos[x->row[i]];
@@ -233,19 +234,18 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
     arena_reset(&w->training);
     arena_reset(&w->layer);
     struct training_pass *p = ARENA_NEW(&w->training, struct training_pass);
-    *p = (struct training_pass){
-        .model = m, .adapter = adapter, .work = w, .arena = &w->training, .m = b->m, .pool = pool};
-    p->pos = ARENA_ARRAY(p->arena, uint32_t, b->m);
+    *p = (struct training_pass){.model = m, .adapter = adapter, .work = w, .m = b->m, .pool = pool};
+    p->pos = ARENA_ARRAY(&p->work->training, uint32_t, b->m);
     if (!batch_positions(m, b, p->pos, err)) {
         training_pass_release(p);
         return false;
     }
-    p->tokens = ARENA_ARRAY(p->arena, token_id, b->m);
+    p->tokens = ARENA_ARRAY(&p->work->training, token_id, b->m);
     memcpy(p->tokens, b->tokens, b->m * sizeof *p->tokens);
-    p->rows = ARENA_ARRAY(p->arena, struct saved_row *, b->m);
+    p->rows = ARENA_ARRAY(&p->work->training, struct saved_row *, b->m);
     if (known != NULL)
         saved_places(p->rows, known, b->m);
-    p->plan = attention_plan_make(c, b->spans, b->n_spans, p->arena);
+    p->plan = attention_plan_make(c, b->spans, b->n_spans, &p->work->training);
     struct missing x = put_back(p, b, &w->layer);
     bool ok = true;
     if (x.b.m > 0) {
@@ -259,8 +259,8 @@ bool training_forward(const struct model *m, struct adapter *adapter, struct wor
         training_pass_release(p);
         return false;
     }
-    p->last = layer_room(p->arena, b->m * c->width);
-    p->last_r = layer_room(p->arena, b->m);
+    p->last = layer_room(&p->work->training, b->m * c->width);
+    p->last_r = layer_room(&p->work->training, b->m);
     layer_fetch_x(m, c->n_layers, b->m, p->rows, p->last);
     rms_norm(b->m, c->width, p->last, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width,
              p->last_r);
@@ -293,11 +293,11 @@ void training_backward(struct training_pass *p, const float *d_hidden)
     const struct model_config *c = &m->config;
     const bool full = p->adapter == NULL && m->full != NULL;
     struct arena *a = &p->work->layer;
-    float *dx = ARENA_ARRAY(p->arena, float, p->m * c->width + PANEL); /* zeros */
+    float *dx = ARENA_ARRAY(&p->work->training, float, p->m * c->width + PANEL); /* zeros */
     struct layer_state s =
-        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, p->arena);
+        layer_state_make(m, p->adapter != NULL ? p->adapter->rank : 0, p->m, &p->work->training);
 
-    s.x = layer_room(p->arena, p->m * c->width);
+    s.x = layer_room(&p->work->training, p->m * c->width);
     rms_norm_back(p->m, c->width, p->last, c->width, m->final_norm, p->last_r, d_hidden, c->width,
                   dx, c->width);
     if (full)
