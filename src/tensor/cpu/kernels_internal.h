@@ -61,6 +61,12 @@ static inline bool rounded_stands_out(const struct rounded_top *t)
     return first <= 3.4028234664e38f && first >= 0x1p-100f && first > ROUNDED_APART * second;
 }
 
+/* Bits of a block without its value i: those from rounded_keep + ROUNDED_BLOCK - i on; of all its values: from rounded_keep on. */
+#define ROUNDED_4 -1, -1, -1, -1
+#define ROUNDED_28 ROUNDED_4, ROUNDED_4, ROUNDED_4, ROUNDED_4, ROUNDED_4, ROUNDED_4, ROUNDED_4
+static const int32_t rounded_keep[2 * ROUNDED_BLOCK] = {ROUNDED_28, ROUNDED_4, 0,         -1,
+                                                        -1,         -1,        ROUNDED_28};
+
 /* A block's step, and what its values are multiplied by, from the bits of its largest |x|; 0: the block is zero. */
 struct rounding {
     float step, factor;

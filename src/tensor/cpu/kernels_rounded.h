@@ -42,277 +42,330 @@ SIMD vi i_now_if(bool several, vi sum)
 }
 
 #define PARTS (PANEL / LANES) /* of a panel's outputs, each in a register */
+#define MOST_PARTS (PARTS * ROUNDED_SIDE)
 
+#ifdef HONE_SANITIZED /* each access is looked at: unrolled they are more than a compiler can digest */
+#define EACH(i, n) for (size_t i = 0; i < (n); i++)
+#else
 #define EACH(i, n) _Pragma("GCC unroll 16") for (size_t i = 0; i < (n); i++)
+#endif
 
-/* What a block of a panel with minima adds to sums of floats, once the sums of its whole numbers are there. */
-SIMD void add_block(const size_t m, vi sum[][PARTS], const float *d, const float *least,
-                    const float *step, const float *shift, vf acc[][PARTS])
+/* Where part p of the outputs of panels that lie bytes apart has its block. */
+SIMD const void *block_of(const void *w, size_t bytes, size_t p)
 {
-    EACH(p, PARTS)
+    return (const char *)w + p / PARTS * bytes;
+}
+/* and the outputs of that block that are its own */
+#define FROM(p) ((p) % PARTS * LANES)
+
+/* What a block of n parts with minima adds to sums of floats, once the totals of its whole numbers are there. */
+SIMD void add_totals(const size_t m, const size_t n, vi total[][MOST_PARTS], const float *d,
+                     const float *least, size_t bytes, const float *step, const float *shift,
+                     vf acc[][MOST_PARTS])
+{
+    EACH(p, n)
     {
-        const vf by = f_load(d + p * LANES), from = f_load(least + p * LANES);
+        const vf by = f_load((const float *)block_of(d, bytes, p) + FROM(p)),
+                 from = f_load((const float *)block_of(least, bytes, p) + FROM(p));
 
         EACH(i, m)
         {
-            acc[i][p] = f_fma(f_from(sum[i][p]), f_mul(by, f_set(step[i])), acc[i][p]);
+            acc[i][p] = f_fma(f_from(total[i][p]), f_mul(by, f_set(step[i])), acc[i][p]);
             acc[i][p] = f_fma(from, f_set(shift[i]), acc[i][p]);
         }
     }
 }
 
-/* The five bits of group g of four k. Sums of four products of pairs, 31 * 127 at most each, stay in 16 bits. */
-SIMD void block_q5(const size_t m, const struct pack_q5 *w, const int8_t *q, const float *step,
-                   const float *shift, vf acc[][PARTS])
+/* The same from sums of small products. */
+SIMD void add_block(const size_t m, const size_t n, vi sum[][MOST_PARTS], const float *d,
+                    const float *least, size_t bytes, const float *step, const float *shift,
+                    vf acc[][MOST_PARTS])
 {
-    vi total[ROUNDED_ROWS][PARTS];
+    EACH(i, m)
+    {
+        EACH(p, n)
+        sum[i][p] = i_small_total(sum[i][p]);
+    }
+    add_totals(m, n, sum, d, least, bytes, step, shift, acc);
+}
+
+SIMD void no_sums(const size_t m, const size_t n, vi sum[][MOST_PARTS])
+{
+    EACH(i, m)
+    {
+        EACH(p, n)
+        sum[i][p] = i_zero();
+    }
+}
+
+/* To each sum the products of four k of its row, at q, and of small weights. */
+SIMD void add_four(const size_t m, const size_t n, const int8_t *q, const vi *four,
+                   vi sum[][MOST_PARTS])
+{
+    EACH(i, m)
+    {
+        const vi of_row = i_set(four_bytes(q + 32 * i));
+
+        EACH(p, n)
+        sum[i][p] = i_now_if(m * n > PARTS, i_add_small(sum[i][p], four[p], of_row));
+    }
+}
+
+/* 32 k. */
+SIMD void block_q4(const size_t m, const size_t n, const struct pack_q4 *w, size_t bytes,
+                   const int8_t *q, const float *step, const float *shift, vf acc[][MOST_PARTS])
+{
+    vi sum[ROUNDED_ROWS][MOST_PARTS];
+
+    no_sums(m, n, sum);
+    EACH(g, 8)
+    {
+        vi four[MOST_PARTS];
+
+        EACH(p, n)
+        {
+            const struct pack_q4 *of = block_of(w, bytes, p);
+            const vi both = i_load(of->q[g / 2][FROM(p)]);
+
+            four[p] = g % 2 == 0 ? i_low_halves(both) : i_high_halves(both);
+        }
+        add_four(m, n, q + 4 * g, four, sum);
+    }
+    add_block(m, n, sum, w->d, w->m, bytes, step, shift, acc);
+}
+
+/* 32 k. Sums of four products of pairs, 31 * 127 at most each, stay in 16 bits: those of either half. */
+SIMD void block_q5(const size_t m, const size_t n, const struct pack_q5 *w, size_t bytes,
+                   const int8_t *q, const float *step, const float *shift, vf acc[][MOST_PARTS])
+{
+    vi total[ROUNDED_ROWS][MOST_PARTS];
 
     for (int half = 0; half < 2; half++) {
-        vi sum[ROUNDED_ROWS][PARTS];
+        vi sum[ROUNDED_ROWS][MOST_PARTS];
 
-        EACH(i, m)
-        {
-            EACH(p, PARTS)
-            sum[i][p] = i_zero();
-        }
+        no_sums(m, n, sum);
         EACH(g, 4)
         {
-            vi five[PARTS];
+            vi five[MOST_PARTS];
 
-            EACH(p, PARTS)
+            EACH(p, n)
             {
-                const vi both = i_load(w->q[2 * half + g / 2][p * LANES]),
-                         fifth = i_shift_right(i_load(w->fifth[p * LANES]), 4 * half + (int)g);
+                const struct pack_q5 *of = block_of(w, bytes, p);
+                const vi both = i_load(of->q[2 * half + g / 2][FROM(p)]),
+                         fifth = i_shift_right(i_load(of->fifth[FROM(p)]), 4 * half + (int)g);
 
                 five[p] = i_or(g % 2 == 0 ? i_low_halves(both) : i_high_halves(both),
                                i_shift_left(i_and(fifth, i_set(0x01010101)), 4));
             }
-            EACH(i, m)
-            {
-                const vi of_row = i_set(four_bytes(q + 32 * i + 16 * half + 4 * g));
-
-                EACH(p, PARTS)
-                sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], five[p], of_row));
-            }
+            add_four(m, n, q + 16 * half + 4 * g, five, sum);
         }
         EACH(i, m)
         {
-            EACH(p, PARTS)
+            EACH(p, n)
             total[i][p] =
                 half == 0 ? i_small_total(sum[i][p]) : i_add(total[i][p], i_small_total(sum[i][p]));
         }
     }
-    add_block(m, total, w->d, w->m, step, shift, acc);
+    add_totals(m, n, total, w->d, w->m, bytes, step, shift, acc);
 }
 
 /* Two blocks, 32 k. */
-SIMD void blocks_q2(const size_t m, const struct pack_q2 *w, const struct rounded *x, size_t b,
-                    size_t row, const int8_t *q, const float *step, vf acc[][PARTS])
+SIMD void blocks_q2(const size_t m, const size_t n, const struct pack_q2 *w, size_t bytes,
+                    const struct rounded *x, size_t b, size_t row, const int8_t *q,
+                    const float *step, vf acc[][MOST_PARTS])
 {
     for (size_t half = 0; half < 2; half++, w++) {
-        vi sum[ROUNDED_ROWS][PARTS];
+        vi sum[ROUNDED_ROWS][MOST_PARTS];
         float shift[ROUNDED_ROWS];
 
+        no_sums(m, n, sum);
         EACH(i, m)
-        {
-            shift[i] = rounded_shift16(x, 2 * b + half, row + i);
-            EACH(p, PARTS)
-            sum[i][p] = i_zero();
-        }
+        shift[i] = rounded_shift16(x, 2 * b + half, row + i);
         EACH(g, 4)
         {
-            vi two[PARTS];
+            vi two[MOST_PARTS];
 
-            EACH(p, PARTS)
-            two[p] = i_and(i_shift_right(i_load(w->q[p * LANES]), 2 * (int)g), i_set(0x03030303));
-            EACH(i, m)
+            EACH(p, n)
             {
-                const vi of_row = i_set(four_bytes(q + 32 * i + 16 * half + 4 * g));
+                const struct pack_q2 *of = block_of(w, bytes, p);
 
-                EACH(p, PARTS)
-                sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], two[p], of_row));
+                two[p] =
+                    i_and(i_shift_right(i_load(of->q[FROM(p)]), 2 * (int)g), i_set(0x03030303));
             }
+            add_four(m, n, q + 16 * half + 4 * g, two, sum);
         }
-        EACH(i, m)
-        {
-            EACH(p, PARTS)
-            sum[i][p] = i_small_total(sum[i][p]);
-        }
-        add_block(m, sum, w->d, w->m, step, shift, acc);
+        add_block(m, n, sum, w->d, w->m, bytes, step, shift, acc);
     }
 }
 
-/* m rows by the outputs of a panel. What is done once for each number that is read is worth it for all outputs. */
-SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const struct rounded *x,
-                       size_t row, const void *panel, const struct ahead *ahead, float *c,
-                       size_t c_i, bool accumulate)
+/* Two blocks, 32 k. */
+SIMD void blocks_q8(const size_t m, const size_t n, const struct pack_q8 *w, size_t bytes,
+                    const struct rounded *x, const int8_t *q, const float *step,
+                    const int32_t *minus, vf acc[][MOST_PARTS])
 {
-    const size_t n_blocks = x->k / ROUNDED_BLOCK;
+    for (size_t h = 0; h < 2; h++, minus += x->m, w++) {
+        vi sum[ROUNDED_ROWS][MOST_PARTS];
+
+        EACH(i, m)
+        {
+            EACH(p, n)
+            sum[i][p] = i_first(minus[i]);
+        }
+        EACH(g, 4)
+        {
+            vi four[MOST_PARTS];
+
+            EACH(p, n)
+            {
+                const struct pack_q8 *of = block_of(w, bytes, p);
+
+                four[p] = i_signed(i_load(of->q[g][FROM(p)]));
+            }
+            EACH(i, m)
+            {
+                const vi of_row = i_set(four_bytes(q + 32 * i + 16 * h + 4 * g));
+
+                EACH(p, n)
+                sum[i][p] = i_now(i_add_signed(sum[i][p], four[p], of_row));
+            }
+        }
+        EACH(p, n)
+        {
+            const struct pack_q8 *of = block_of(w, bytes, p);
+            const vf d = f_load(of->d + FROM(p));
+
+            EACH(i, m)
+            acc[i][p] = f_fma(f_from(sum[i][p]), f_mul(d, f_set(step[i])), acc[i][p]);
+        }
+    }
+}
+
+/* m rows by the outputs of n_panels, bytes apart. What is done once for each number that is read is worth it for all outputs. */
+SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const size_t n_panels,
+                       const struct rounded *x, size_t row, const void *panel, size_t bytes,
+                       const struct ahead *ahead, float *c, size_t c_i, bool accumulate)
+{
+    const size_t n_blocks = x->k / ROUNDED_BLOCK, n = n_panels * PARTS;
     const int8_t *q = x->q + row * ROUNDED_BLOCK;
     const float *step = x->step + row, *shift = x->shift + row;
     const int32_t *minus = x->minus + row;
     const char *next = ahead->at;
     const size_t lines = ahead->lines;
-    vf acc[ROUNDED_ROWS][PARTS];
-    vi sum[ROUNDED_ROWS][PARTS];
+    vf acc[ROUNDED_ROWS][MOST_PARTS];
 
     EACH(i, m)
     {
-        EACH(p, PARTS)
+        EACH(p, n)
         acc[i][p] = accumulate ? f_load(c + i * c_i + p * LANES) : f_set(0);
     }
     for (size_t b = 0; b < n_blocks; b++) {
         next = fetch(next, lines);
-        if (kind == PACK_Q5) {
-            block_q5(m, (const struct pack_q5 *)panel + b, q, step, shift, acc);
-        } else if (kind == PACK_Q2) {
-            blocks_q2(m, (const struct pack_q2 *)panel + 2 * b, x, b, row, q, step, acc);
-        } else if (kind == PACK_Q4) {
-            const struct pack_q4 *w = (const struct pack_q4 *)panel + b;
-
-            EACH(i, m)
-            {
-                EACH(p, PARTS)
-                sum[i][p] = i_zero();
-            }
-            EACH(g, 8)
-            {
-                vi four[PARTS];
-
-                EACH(p, PARTS)
-                {
-                    const vi both = i_load(w->q[g / 2][p * LANES]);
-
-                    four[p] = g % 2 == 0 ? i_low_halves(both) : i_high_halves(both);
-                }
-                EACH(i, m)
-                {
-                    const vi of_row = i_set(four_bytes(q + 32 * i + 4 * g));
-
-                    EACH(p, PARTS)
-                    sum[i][p] = i_now_if(m > 1, i_add_small(sum[i][p], four[p], of_row));
-                }
-            }
-            EACH(p, PARTS)
-            {
-                const vf d = f_load(w->d + p * LANES), least = f_load(w->m + p * LANES);
-
-                EACH(i, m)
-                {
-                    acc[i][p] = f_fma(f_from(i_small_total(sum[i][p])), f_mul(d, f_set(step[i])),
-                                      acc[i][p]);
-                    acc[i][p] = f_fma(least, f_set(shift[i]), acc[i][p]);
-                }
-            }
-        } else {
-            const struct pack_q8 *w = (const struct pack_q8 *)panel + 2 * b;
-
-            for (size_t h = 0; h < 2; h++, minus += x->m, w++) {
-                EACH(i, m)
-                {
-                    EACH(p, PARTS)
-                    sum[i][p] = i_first(minus[i]);
-                }
-                EACH(g, 4)
-                {
-                    vi four[PARTS];
-
-                    EACH(p, PARTS)
-                    four[p] = i_signed(i_load(w->q[g][p * LANES]));
-                    EACH(i, m)
-                    {
-                        const vi of_row = i_set(four_bytes(q + 32 * i + 16 * h + 4 * g));
-
-                        EACH(p, PARTS)
-                        sum[i][p] = i_now(i_add_signed(sum[i][p], four[p], of_row));
-                    }
-                }
-                EACH(p, PARTS)
-                {
-                    const vf d = f_load(w->d + p * LANES);
-
-                    EACH(i, m)
-                    acc[i][p] = f_fma(f_from(sum[i][p]), f_mul(d, f_set(step[i])), acc[i][p]);
-                }
-            }
-        }
+        if (kind == PACK_Q5)
+            block_q5(m, n, (const struct pack_q5 *)panel + b, bytes, q, step, shift, acc);
+        else if (kind == PACK_Q2)
+            blocks_q2(m, n, (const struct pack_q2 *)panel + 2 * b, bytes, x, b, row, q, step, acc);
+        else if (kind == PACK_Q4)
+            block_q4(m, n, (const struct pack_q4 *)panel + b, bytes, q, step, shift, acc);
+        else
+            blocks_q8(m, n, (const struct pack_q8 *)panel + 2 * b, bytes, x, q, step,
+                      minus + 2 * b * x->m, acc);
         q += x->m * ROUNDED_BLOCK;
         step += x->m;
         shift += x->m;
     }
     EACH(i, m)
     {
-        const struct rounded_apart *apart = x->apart + (row + i) * n_blocks;
-
-        EACH(p, PARTS)
-        {
-            for (size_t o = 0; o < x->n_apart[row + i]; o++)
-                acc[i][p] = f_fma(f_set(apart[o].x), weights_at(kind, panel, apart[o].k, p * LANES),
-                                  acc[i][p]);
-            f_store(c + i * c_i + p * LANES, acc[i][p]);
-        }
+        EACH(p, n)
+        f_store(c + i * c_i + p * LANES, acc[i][p]);
     }
 }
 #undef EACH
 
-typedef void rounded_tile_fn(const struct rounded *x, size_t row, const void *panel,
+#define ADD_APART(kind)                                                                            \
+    static __attribute__((noinline)) void add_apart_##kind(                                        \
+        const struct rounded *x, size_t row, size_t m, const void *panel, float *c, size_t c_i)    \
+    {                                                                                              \
+        add_apart(kind, x, row, m, panel, c, c_i);                                                 \
+    }
+ADD_APART(PACK_Q8)
+ADD_APART(PACK_Q5)
+ADD_APART(PACK_Q4)
+ADD_APART(PACK_Q2)
+
+typedef void rounded_tile_fn(const struct rounded *x, size_t row, const void *panel, size_t bytes,
                              const struct ahead *ahead, float *c, size_t c_i, bool accumulate);
 
-#define ROUNDED_TILE(kind, m)                                                                      \
-    static __attribute__((noinline)) void rounded_tile_##kind##_##m(                               \
-        const struct rounded *x, size_t row, const void *panel, const struct ahead *ahead,         \
-        float *c, size_t c_i, bool accumulate)                                                     \
+#define ROUNDED_TILE(kind, m, n)                                                                   \
+    static __attribute__((noinline)) void rounded_tile_##kind##_##m##_##n(                         \
+        const struct rounded *x, size_t row, const void *panel, size_t bytes,                      \
+        const struct ahead *ahead, float *c, size_t c_i, bool accumulate)                          \
     {                                                                                              \
-        rounded_tile(kind, m, x, row, panel, ahead, c, c_i, accumulate);                           \
+        rounded_tile(kind, m, n, x, row, panel, bytes, ahead, c, c_i, accumulate);                 \
     }
-#define ROUNDED_NAME(kind, m) rounded_tile_##kind##_##m,
-#define EACH_ROUNDED_TO_2(x, kind) x(kind, 1) x(kind, 2)
-#define EACH_ROUNDED_TO_4(x, kind) EACH_ROUNDED_TO_2(x, kind) x(kind, 3) x(kind, 4)
+#define ROUNDED_NAME(kind, m, n) rounded_tile_##kind##_##m##_##n,
+#define ROUNDED_TO_2(x, kind, n) x(kind, 1, n) x(kind, 2, n)
+#define ROUNDED_TO_4(x, kind, n) ROUNDED_TO_2(x, kind, n) x(kind, 3, n) x(kind, 4, n)
+#define ROUNDED_TO_6(x, kind, n) ROUNDED_TO_4(x, kind, n) x(kind, 5, n) x(kind, 6, n)
+#define ROUNDED_TO_12(x, kind, n)                                                                  \
+    ROUNDED_TO_6(x, kind, n)                                                                       \
+    x(kind, 7, n) x(kind, 8, n) x(kind, 9, n) x(kind, 10, n) x(kind, 11, n) x(kind, 12, n)
 #if ROUNDED_ROWS == 2
-#define EACH_ROUNDED(x, kind) EACH_ROUNDED_TO_2(x, kind)
+#define ONE_PANEL(x, kind) ROUNDED_TO_2(x, kind, 1)
 #elif ROUNDED_ROWS == 4
-#define EACH_ROUNDED(x, kind) EACH_ROUNDED_TO_4(x, kind)
+#define ONE_PANEL(x, kind) ROUNDED_TO_4(x, kind, 1)
 #elif ROUNDED_ROWS == 12
-#define EACH_ROUNDED(x, kind)                                                                      \
-    EACH_ROUNDED_TO_4(x, kind)                                                                     \
-    x(kind, 5) x(kind, 6) x(kind, 7) x(kind, 8) x(kind, 9) x(kind, 10) x(kind, 11) x(kind, 12)
+#define ONE_PANEL(x, kind) ROUNDED_TO_12(x, kind, 1)
 #endif
-EACH_ROUNDED(ROUNDED_TILE, PACK_Q8)
-EACH_ROUNDED(ROUNDED_TILE, PACK_Q5)
-EACH_ROUNDED(ROUNDED_TILE, PACK_Q4)
-EACH_ROUNDED(ROUNDED_TILE, PACK_Q2)
+#if ROUNDED_SIDE == 1
+#define SIDE_BY_SIDE(x, kind)
+#elif ROUNDED_ROWS == 2
+#define SIDE_BY_SIDE(x, kind) x(kind, 1, 2)
+#elif ROUNDED_ROWS == 12
+#define SIDE_BY_SIDE(x, kind) ROUNDED_TO_6(x, kind, 2)
+#endif
+#define ALL_TILES(x, kind) ONE_PANEL(x, kind) SIDE_BY_SIDE(x, kind)
+ALL_TILES(ROUNDED_TILE, PACK_Q8)
+ALL_TILES(ROUNDED_TILE, PACK_Q5)
+ALL_TILES(ROUNDED_TILE, PACK_Q4)
+ALL_TILES(ROUNDED_TILE, PACK_Q2)
 
-/* What there is for a kind of whole numbers: a tile for each number of rows, and the bytes of 32 k. */
+/* What there is for a kind of whole numbers: tiles of so many rows of a panel, then of panels side by side; what comes behind all
+   tiles of a panel; and the bytes of 32 k. */
 static const struct rounded_kind {
-    rounded_tile_fn *tiles[ROUNDED_ROWS];
+    rounded_tile_fn *tiles[ROUNDED_ROWS + ROUNDED_ROWS / 2];
+    void (*add_apart)(const struct rounded *x, size_t row, size_t m, const void *panel, float *c,
+                      size_t c_i);
     size_t bytes;
 } rounded_kinds[] = {
-    [PACK_Q8] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q8)}, 2 * sizeof(struct pack_q8)},
-    [PACK_Q5] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q5)}, sizeof(struct pack_q5)},
-    [PACK_Q4] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q4)}, sizeof(struct pack_q4)},
-    [PACK_Q2] = {{EACH_ROUNDED(ROUNDED_NAME, PACK_Q2)}, 2 * sizeof(struct pack_q2)},
+    [PACK_Q8] = {{ALL_TILES(ROUNDED_NAME, PACK_Q8)}, add_apart_PACK_Q8, 2 * sizeof(struct pack_q8)},
+    [PACK_Q5] = {{ALL_TILES(ROUNDED_NAME, PACK_Q5)}, add_apart_PACK_Q5, sizeof(struct pack_q5)},
+    [PACK_Q4] = {{ALL_TILES(ROUNDED_NAME, PACK_Q4)}, add_apart_PACK_Q4, sizeof(struct pack_q4)},
+    [PACK_Q2] = {{ALL_TILES(ROUNDED_NAME, PACK_Q2)}, add_apart_PACK_Q2, 2 * sizeof(struct pack_q2)},
 };
 
-static void vector_panel(enum pack_kind kind, const struct rounded *x, size_t row, size_t m,
-                         const void *panel, float *c, size_t c_i, bool accumulate)
+/* n panels side by side, bytes apart: 1 or ROUNDED_SIDE. */
+static void vector_panels(enum pack_kind kind, size_t n, const struct rounded *x, size_t row,
+                          size_t m, const void *panel, size_t bytes, float *c, size_t c_i,
+                          bool accumulate)
 {
-    rounded_tile_fn *const *tiles = rounded_kinds[kind].tiles;
-    const size_t n_blocks = x->k / ROUNDED_BLOCK, bytes = n_blocks * rounded_kinds[kind].bytes,
-                 n_tiles = (m + ROUNDED_ROWS - 1) / ROUNDED_ROWS;
-    struct ahead ahead = {.at = (const char *)panel + bytes,
-                          .lines = (bytes + 63) / 64 / (n_blocks * n_tiles) + 1};
-    const char *const end = ahead.at + bytes;
+    const struct rounded_kind *of = &rounded_kinds[kind];
+    rounded_tile_fn *const *tiles = of->tiles + (n == 1 ? 0 : ROUNDED_ROWS);
+    const size_t n_blocks = x->k / ROUNDED_BLOCK, all = n * n_blocks * of->bytes,
+                 most = ROUNDED_ROWS / n;
+    size_t n_tiles = (m + most - 1) / most;
+    struct ahead ahead = {.at = (const char *)panel + n * bytes,
+                          .lines = (all + 63) / 64 / (n_blocks * n_tiles) + 1};
+    const char *const end = ahead.at + all;
 
-    while (m > 0) {
-        const size_t rows = m < ROUNDED_ROWS ? m : ROUNDED_ROWS;
-
-        tiles[rows - 1](x, row, panel, &ahead, c, c_i, accumulate);
+    /* as even as can be: a last tile of a few rows would wait for its own sums */
+    for (size_t at = 0, rows; n_tiles > 0; n_tiles--, at += rows) {
+        rows = (m - at + n_tiles - 1) / n_tiles;
+        tiles[rows - 1](x, row + at, panel, bytes, &ahead, c + at * c_i, c_i, accumulate);
         ahead.at += n_blocks * ahead.lines * 64;
         ahead.lines = ahead.at < end ? ahead.lines : 0;
-        m -= rows;
-        row += rows;
-        c += rows * c_i;
     }
+    for (size_t p = 0; p < n; p++)
+        of->add_apart(x, row, m, (const char *)panel + p * bytes, c + p * PANEL, c_i);
 }
 
 static void vector_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
@@ -320,15 +373,18 @@ static void vector_gemm_rounded(const struct panels *w, const struct rounded *x,
 {
     const unsigned char *panel = w->first;
 
-    for (size_t p = 0; p < w->n; p++, panel += w->bytes, c += PANEL)
-        vector_panel(w->kind, x, row, m, panel, c, c_i, accumulate);
+    if (m == 0)
+        return;
+    for (size_t p = 0, n; p < w->n; p += n, panel += n * w->bytes, c += n * PANEL) {
+        n = m >= ROUNDED_FEW && w->n - p >= ROUNDED_SIDE ? ROUNDED_SIDE : 1;
+        vector_panels(w->kind, n, x, row, m, panel, w->bytes, c, c_i, accumulate);
+    }
 }
 
 static void vector_round_row(const float *x, const struct rounded *to, size_t row)
 {
     const size_t n_blocks = to->k / ROUNDED_BLOCK;
     struct rounded_apart *apart = to->apart + row * n_blocks;
-    float rest[ROUNDED_BLOCK];
 
     for (size_t b = 0; b < n_blocks; b++, x += ROUNDED_BLOCK) {
         const size_t at = b * to->m + row;
@@ -338,15 +394,13 @@ static void vector_round_row(const float *x, const struct rounded *to, size_t ro
         const struct rounding by = rounding_of(stands_out ? top.second : top.first);
         int32_t sums[2] = {0};
 
-        if (stands_out) {
-            memcpy(rest, x, sizeof rest);
-            rest[top.at] = 0;
+        if (stands_out)
             *apart++ = (struct rounded_apart){(uint32_t)(b * ROUNDED_BLOCK + top.at), x[top.at]};
-        }
         if (by.factor == 0)
             memset(q, 0, ROUNDED_BLOCK);
         else
-            round_block(stands_out ? rest : x, by.factor, q, sums);
+            round_block(x, rounded_keep + (stands_out ? ROUNDED_BLOCK - top.at : 0), by.factor, q,
+                        sums); /* a copy without the value would have to wait for its own stores */
         to->step[at] = by.step;
         to->shift[at] = by.step * (float)(sums[0] + sums[1]);
         to->minus[2 * b * to->m + row] = -128 * sums[0];

@@ -18,7 +18,6 @@
 #define TILE_ROWS 16
 #define BLOCK_BYTES (ROUNDED_BLOCK * PANEL)
 #define MOST_BLOCKS 32 /* that are unpacked together: 16 KiB */
-#define KEPT 64
 
 /* As the processor reads it. Tiles 0 and 1: sums; 2 and 3: rows; 4 and 5: weights. */
 struct tile_shapes {
@@ -142,31 +141,6 @@ static void unpack_blocks(const struct pack_q4 *w, size_t n, uint8_t *out)
     }
 }
 
-/* Most rows have their values apart in the same places: the weights there are kept as floats, for each block the latest. */
-static void add_apart_rows(const struct rounded *x, size_t row, size_t m, const struct pack_q4 *w,
-                           float *c, size_t c_i)
-{
-    float kept[KEPT][PANEL] __attribute__((aligned(64)));
-    uint32_t kept_k[KEPT];
-
-    memset(kept_k, 0xFF, sizeof kept_k);
-    for (size_t i = row; i < row + m; i++, c += c_i) {
-        const struct rounded_apart *apart = x->apart + i * (x->k / ROUNDED_BLOCK);
-        vf acc = f_load(c);
-
-        for (size_t o = 0; o < x->n_apart[i]; o++) {
-            const uint32_t k = apart[o].k, at = k / ROUNDED_BLOCK % KEPT;
-
-            if (kept_k[at] != k) {
-                f_store(kept[at], weights_at(PACK_Q4, w, k, 0));
-                kept_k[at] = k;
-            }
-            acc = f_fma(f_set(apart[o].x), f_load(kept[at]), acc);
-        }
-        f_store(c, acc);
-    }
-}
-
 /* m rows, a multiple of 16 of them. */
 static void tile_panel(const struct rounded *x, size_t row, size_t m, const struct pack_q4 *w,
                        float *c, size_t c_i, bool accumulate)
@@ -182,7 +156,7 @@ static void tile_panel(const struct rounded *x, size_t row, size_t m, const stru
             tile_strip(x, row + i, b, n, w + b, weights, i == 0 ? w + b + n : NULL, c + i * c_i,
                        c_i, accumulate || b > 0);
     }
-    add_apart_rows(x, row, m, w, c, c_i);
+    add_apart(PACK_Q4, x, row, m, w, c, c_i);
 }
 
 void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,

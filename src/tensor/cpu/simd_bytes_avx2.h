@@ -13,6 +13,8 @@
 #define LANES 8
 #define ROUNDED_ROWS                                                                               \
     4 /* 4 sums of floats, 4 of whole numbers, weights and factors fill the 16 registers */
+#define ROUNDED_SIDE 1 /* panel at a time */
+#define ROUNDED_FEW 1
 #define SIMD static inline __attribute__((always_inline))
 
 typedef __m256 vf;
@@ -128,14 +130,17 @@ SIMD struct rounded_top round_top(const float *x)
                                                  _mm256_max_epi32(size[2], size[3])));
     return t;
 }
-/* 32 whole numbers, and the sums of either half */
-SIMD void round_block(const float *x, float factor, int8_t *q, int32_t sums[2])
+/* 32 whole numbers of the bits to keep, and the sums of either half */
+SIMD void round_block(const float *x, const int32_t *keep, float factor, int8_t *q, int32_t sums[2])
 {
     vi r[4];
 
-    for (int i = 0; i < 4; i++)
-        r[i] =
-            _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), _mm256_set1_ps(factor)));
+    for (int i = 0; i < 4; i++) {
+        const __m256 kept =
+            _mm256_castsi256_ps(_mm256_and_si256(i_load(x + 8 * i), i_load(keep + 8 * i)));
+
+        r[i] = _mm256_cvtps_epi32(_mm256_mul_ps(kept, _mm256_set1_ps(factor)));
+    }
     sums[0] = joined_sum(_mm256_add_epi32(r[0], r[1]));
     sums[1] = joined_sum(_mm256_add_epi32(r[2], r[3]));
     const vi bytes =

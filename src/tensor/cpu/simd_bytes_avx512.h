@@ -16,6 +16,8 @@
 #else
 #define ROUNDED_ROWS 12 /* as many sums of floats, as many of whole numbers, weights and factors */
 #endif
+#define ROUNDED_SIDE 2 /* panels of half as many rows: what a row is spread over counts for both */
+#define ROUNDED_FEW 4  /* rows that are worth it */
 #define SIMD static inline __attribute__((always_inline))
 
 typedef __m512 vf;
@@ -111,11 +113,12 @@ SIMD struct rounded_top round_top(const float *x)
                                                        _mm512_mask_mov_epi32(b, in_b, i_zero())));
     return t;
 }
-/* 32 whole numbers, and the sums of either half */
-SIMD void round_block(const float *x, float factor, int8_t *q, int32_t sums[2])
+/* 32 whole numbers of the bits to keep, and the sums of either half */
+SIMD void round_block(const float *x, const int32_t *keep, float factor, int8_t *q, int32_t sums[2])
 {
     for (int h = 0; h < 2; h++) {
-        const vi r = _mm512_cvtps_epi32(f_mul(f_load(x + 16 * h), f_set(factor)));
+        const vf kept = _mm512_castsi512_ps(i_and(i_load(x + 16 * h), i_load(keep + 16 * h)));
+        const vi r = _mm512_cvtps_epi32(f_mul(kept, f_set(factor)));
 
         sums[h] = _mm512_reduce_add_epi32(r);
         _mm_storeu_si128((__m128i *)(void *)(q + 16 * h), _mm512_cvtepi32_epi8(r));
