@@ -297,12 +297,12 @@ static json_t *phase_json(const struct bench *b, const struct phase *p)
     for (size_t i = 0; i < b->rounds; i++)
         json_array_append_new(values, json_real(measured_of(p, &p->times[i])));
     at_limit.seconds = limit.seconds;
-    json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:o, s:f, s:f, s:s, s:f, s:f, s:f, s:f}", "unit",
-                          unit_of(p), "median", s.median, "least", s.least, "most", s.most,
+    json_t *j = json_pack("{s:s, s:f, s:f, s:f, s:o, s:f, s:f, s:s, s:f, s:f, s:f, s:f, s:f}",
+                          "unit", unit_of(p), "median", s.median, "least", s.least, "most", s.most,
                           "values", values, "limit", measured_of(p, &at_limit), "fraction",
                           fraction_of(b, p), "bound", limit.reads ? "read" : "multiply", "f32_ops",
-                          limit.work.f32, "int8_ops", limit.work.int8, "int8_wide_ops",
-                          limit.work.int8_wide, "read_bytes", limit.work.bytes);
+                          limit.work.f32, "bf16_ops", limit.work.bf16, "int8_ops", limit.work.int8,
+                          "int8_wide_ops", limit.work.int8_wide, "read_bytes", limit.work.bytes);
     if (p->part == SPEED_STEP)
         put_step(b, p, j);
     put_sizes(p, j);
@@ -316,10 +316,10 @@ static json_t *rate_json(const struct roof_rate *r)
 
 static json_t *roof_json(const struct roof *r)
 {
-    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "buffer_bytes", (json_int_t)r->buffer_bytes,
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "buffer_bytes", (json_int_t)r->buffer_bytes,
                      "read_bytes_per_s", rate_json(&r->read), "f32_ops_per_s", rate_json(&r->f32),
-                     "int8_ops_per_s", rate_json(&r->int8), "int8_wide_ops_per_s",
-                     rate_json(&r->int8_wide));
+                     "bf16_ops_per_s", rate_json(&r->bf16), "int8_ops_per_s", rate_json(&r->int8),
+                     "int8_wide_ops_per_s", rate_json(&r->int8_wide));
 }
 
 static long cores(void)
@@ -376,10 +376,11 @@ static bool tell_roof(const struct bench *b, struct error *err)
     const bool ok = out_printf(
         err,
         "The machine reads %.1f GB/s (of %s, as much as the weights in their file), and multiplies "
-        "%.0f GFLOP/s in f32,\n%.0f GOP/s in int8 (%.0f with weights of eight bits). What these rates allow is the limit of a part.\n"
+        "%.0f GFLOP/s in f32,\n%.0f in bf16 and %.0f GOP/s in int8 (%.0f with weights of eight bits). What these rates allow is the limit of a part.\n"
         "\n%-66s %10s %10s %10s       %8s\n",
-        b->roof.read.best / 1e9, size.ptr, b->roof.f32.best / 1e9, b->roof.int8.best / 1e9,
-        b->roof.int8_wide.best / 1e9, "", "median", "least", "most", "of limit");
+        b->roof.read.best / 1e9, size.ptr, b->roof.f32.best / 1e9, b->roof.bf16.best / 1e9,
+        b->roof.int8.best / 1e9, b->roof.int8_wide.best / 1e9, "", "median", "least", "most",
+        "of limit");
     buf_release(&size);
     return ok && out_flush(err);
 }

@@ -157,7 +157,7 @@ static const struct option table[N_OPTIONS] = {
                       .help = "what keys and values are kept in, in sampling and training alike"},
     [OPT_CONTEXT] = {"context", OPTION_INT, "N", "0", 0, 4194304, .setting = true,
                      .help = "longest sequence; 0 is the model's own, at most 8192"},
-    [OPT_KERNELS] = {"kernels", OPTION_CHOICE, "auto|plain|avx2|avxvnni|avx512|avx512vnni|amx",
+    [OPT_KERNELS] = {"kernels", OPTION_CHOICE, "auto|plain|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx",
                      "auto", .setting = true, .hidden = true,
                      .help = "the machine type to compute for; the choice changes no result"},
     [OPT_GRADER_TIMEOUT] = {"grader-timeout", OPTION_REAL, "SECONDS", "120", 0.01, 3600,

@@ -265,17 +265,17 @@ void experts_forward(const struct model *m, size_t layer, size_t rows, const flo
 /* ---- backward ---- */
 
 /* dx (+)= dy through one matrix of each expert; both lie side by side. */
-static void experts_back_x(const struct model_config *c, const struct experts_scratch *t,
+static void experts_back_x(const struct model *m, const struct experts_scratch *t,
                            const struct expert_weights *experts, enum expert_part part,
                            const float *dy, float *dx, bool accumulate)
 {
-    for (size_t e = 0; e < c->n_experts; e++) {
+    for (size_t e = 0; e < m->config.n_experts; e++) {
         const struct packed *of = &experts[e].part[part];
         const size_t first = t->first[e], rows = t->first[e + 1] - first;
 
         if (rows > 0)
-            matmul_back_x(of, rows, dy + first * of->n, of->n, dx + first * of->k, of->k,
-                          accumulate);
+            model_back_x(m, of, rows, dy + first * of->n, of->n, dx + first * of->k, of->k,
+                         accumulate);
     }
 }
 
@@ -337,7 +337,7 @@ void experts_backward(const struct model *m, size_t layer, size_t rows, const fl
     by.from = dy;
     by.to = t.x;
     parallel_for(rows, part_row, &by);
-    experts_back_x(c, &t, experts, EXPERT_DOWN, t.x, d_act, false);
+    experts_back_x(m, &t, experts, EXPERT_DOWN, t.x, d_act, false);
     parallel_for(slots, gather_row,
                  &(struct moving){.place = t.place, .n = c->hidden, .from = gate, .to = t.gate});
     parallel_for(slots, gather_row,
@@ -345,8 +345,8 @@ void experts_backward(const struct model *m, size_t layer, size_t rows, const fl
     gate_forward(c->activation)(slots, c->hidden, t.gate, t.up, t.act, NULL);
     parallel_for(rows, weigh_row, &w);
     gate_backward(c->activation)(slots, c->hidden, t.gate, t.up, d_act, d_gate, d_up);
-    experts_back_x(c, &t, experts, EXPERT_GATE, d_gate, t.x, false);
-    experts_back_x(c, &t, experts, EXPERT_UP, d_up, t.x, true);
+    experts_back_x(m, &t, experts, EXPERT_GATE, d_gate, t.x, false);
+    experts_back_x(m, &t, experts, EXPERT_UP, d_up, t.x, true);
     by.from = t.x;
     by.to = dx;
     parallel_for(rows, sum_row, &by);

@@ -99,7 +99,7 @@ static void linear_back(const struct model *m, const struct adapter *ad, size_t 
     const struct packed *w = &m->layers[layer].proj[proj];
 
     if (dx != NULL)
-        matmul_back_x(w, rows, dy, w->n, dx, w->k, accumulate);
+        model_back_x(m, w, rows, dy, w->n, dx, w->k, accumulate);
     if (ad != NULL) {
         const struct lora *l = &ad->layers[layer][proj];
         const size_t r = ad->rank;

@@ -176,6 +176,15 @@ bool precision_named(struct str name, enum precision *out)
     return false;
 }
 
+void model_back_x(const struct model *m, const struct packed *w, size_t rows, const float *dy,
+                  size_t lddy, float *dx, size_t lddx, bool accumulate)
+{
+    if (m->precision == PRECISION_INT8 && packed_is_whole(w))
+        matmul_back_x_bf16(w, rows, dy, lddy, dx, lddx, accumulate);
+    else
+        matmul_back_x(w, rows, dy, lddy, dx, lddx, accumulate);
+}
+
 bool model_open(const char *path, size_t max_positions, struct model **out, struct error *err)
 {
     struct model *m = calloc(1, sizeof *m);

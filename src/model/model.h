@@ -49,8 +49,8 @@ struct full_weights {
 /* What the forward pass computes in. */
 enum precision {
     PRECISION_F32,
-    PRECISION_INT8 /* rows that meet whole numbers (formats of blocks) are rounded to bytes first: tensor/rounded.h. The backward pass
-                      stays in F32, and takes rounding for the identity. */
+    PRECISION_INT8 /* rows that meet whole numbers (formats of blocks) are rounded to bytes first: tensor/rounded.h. On the way back, which
+                      takes that rounding for the identity, gradients that meet them are rounded to bfloats, and so are they. */
 };
 /* What jobs, commands and servers compute in unless they are told otherwise: it learns as well as F32, and is faster
    (docs/RESULTS.md, docs/PERFORMANCE.md). */
@@ -81,6 +81,9 @@ struct model {
 MUST_CHECK bool model_open(const char *path, size_t max_positions, struct model **out,
                            struct error *err);
 void model_close(struct model *m);
+/* dx[M, K] (+)= dy[M, N] W, W one of m's matrices, in m's precision */
+void model_back_x(const struct model *m, const struct packed *w, size_t rows, const float *dy,
+                  size_t lddy, float *dx, size_t lddx, bool accumulate);
 size_t model_bytes(const struct model *m); /* memory of the packed weights and tables */
 /* The tables of the rotations that the config's layers have: part of model_open. */
 MUST_CHECK bool model_make_rope(struct model *m, struct error *err);

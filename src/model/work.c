@@ -19,6 +19,18 @@ static void multiply(const struct model *m, const struct packed *w, double rows,
         to->int8 += n;
 }
 
+/* The same on the way back, at the gradient of what is multiplied. */
+static void multiply_back(const struct model *m, const struct packed *w, double rows,
+                          struct work *to)
+{
+    const double n = 2 * rows * (double)w->n * (double)w->k;
+
+    if (m->precision == PRECISION_INT8 && packed_is_whole(w))
+        to->bf16 += n;
+    else
+        to->f32 += n;
+}
+
 static double matrix_bytes(const struct model *m, enum weight_name name, size_t layer)
 {
     const struct matrix_view w = model_files_weight(m->files, name, layer);
@@ -130,30 +142,35 @@ struct work work_forward(const struct model *m, const struct work_rows *r)
 struct work work_backward(const struct model *m, const struct work_rows *r)
 {
     const struct model_config *c = &m->config;
-    double weights = 0;
+    struct work w = {.f32 = 2 * attention_operations(m, r->rows, r->seen) +
+                            4 * r->rows * adapter_weights(m, r->rank),
+                     .bytes = bytes_of(m, r)};
 
-    for (size_t l = 0; l < c->n_layers; l++)
+    for (size_t l = 0; l < c->n_layers; l++) {
         for (size_t p = l == 0 ? PROJ_O : PROJ_Q; p < projections_of(c); p++)
-            weights += (double)m->layers[l].proj[p].n * (double)m->layers[l].proj[p].k;
-    if (c->n_experts > 0) /* and the router, which is computed anew */
-        weights += (double)(c->n_layers * c->width) *
-                   (3 * (double)(c->n_chosen * c->hidden) + 2 * (double)c->n_experts);
-    return (struct work){.f32 = 2 * r->rows * weights +
-                                2 * attention_operations(m, r->rows, r->seen) +
-                                4 * r->rows * adapter_weights(m, r->rank) +
-                                2 * r->logits * (double)m->head.n * (double)m->head.k,
-                         .bytes = bytes_of(m, r)};
+            multiply_back(m, &m->layers[l].proj[p], r->rows, &w);
+        for (size_t p = 0; c->n_experts > 0 && p < N_EXPERT_PARTS; p++)
+            multiply_back(m, &m->layers[l].experts[0].part[p], r->rows * (double)c->n_chosen, &w);
+        /* the router is computed anew, too */
+        w.f32 += 4 * r->rows * (double)(c->n_experts * c->width);
+    }
+    multiply_back(m, &m->head, r->logits, &w);
+    return w;
 }
 
 struct work work_times(struct work w, double n)
 {
-    return (struct work){
-        .f32 = w.f32 * n, .int8 = w.int8 * n, .int8_wide = w.int8_wide * n, .bytes = w.bytes * n};
+    return (struct work){.f32 = w.f32 * n,
+                         .bf16 = w.bf16 * n,
+                         .int8 = w.int8 * n,
+                         .int8_wide = w.int8_wide * n,
+                         .bytes = w.bytes * n};
 }
 
 struct work work_sum(struct work a, struct work b)
 {
     return (struct work){.f32 = a.f32 + b.f32,
+                         .bf16 = a.bf16 + b.bf16,
                          .int8 = a.int8 + b.int8,
                          .int8_wide = a.int8_wide + b.int8_wide,
                          .bytes = a.bytes + b.bytes};
@@ -161,7 +178,7 @@ struct work work_sum(struct work a, struct work b)
 
 double work_multiply_seconds(const struct work *w, const struct roof *roof)
 {
-    return w->f32 / roof->f32.best + w->int8 / roof->int8.best +
+    return w->f32 / roof->f32.best + w->bf16 / roof->bf16.best + w->int8 / roof->int8.best +
            w->int8_wide / roof->int8_wide.best;
 }
 

@@ -16,9 +16,9 @@
  * it is counted as if all saw their mean.)
  *
  * So training an adapter is 4 W + 12 L H D c + 6 A + 4 V C a row (the first layer aside, whose input needs no gradient).
- * Norms, softmax, drawing, rounding and unpacking count as nothing: what they take is time lost. With PRECISION_INT8 the
- * forward's products with weights of whole numbers are of bytes, all else of floats; those with weights of eight bits
- * (PACK_Q8) are counted apart, for without VNNI a machine multiplies them half as fast.
+ * Norms, softmax, drawing, rounding and unpacking count as nothing: what they take is time lost. With PRECISION_INT8
+ * products with weights of whole numbers are of bytes in the forward and of bfloats in the backward, all else of floats; those of
+ * bytes with weights of eight bits (PACK_Q8) are counted apart, for without VNNI a machine multiplies them half as fast.
  *
  * A pass reads the weights once, in the number format of their file, the head only where logits are wanted, and keys and
  * values of what its rows see, shared positions once. Activations count as nothing.
@@ -30,8 +30,8 @@
 #include "tensor/roof.h"
 
 struct work {
-    double f32, int8, int8_wide; /* operations, at the rates of struct roof */
-    double bytes;                /* read */
+    double f32, bf16, int8, int8_wide; /* operations, at the rates of struct roof */
+    double bytes;                      /* read */
 };
 
 struct work_rows { /* of one pass; need not be whole numbers: a mean of passes will do */

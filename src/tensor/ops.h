@@ -64,6 +64,9 @@ void matmul_parts(struct matmul_part *parts, size_t n);
 /* dx[M, K] (+)= dy[M, N] W */
 void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
                    size_t lddx, bool accumulate);
+/* The same, dy and W rounded to bfloats first, as struct bf16_kernels of cpu/kernels.h defines it. */
+void matmul_back_x_bf16(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
+                        size_t lddx, bool accumulate);
 /* c[M, N] (+)= a[M, K] b[K, N] for plain floats, K a chain from first to last: with a[i, k] at a + i * a_i + k * a_k.
    Rows of b must have 15 readable floats behind their last. */
 void matmul_floats(size_t m, size_t n, size_t k, const float *a, size_t a_i, size_t a_k,

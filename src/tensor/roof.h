@@ -24,6 +24,8 @@ struct roof {
     size_t buffer_bytes;   /* that were read again and again, each thread its own part */
     struct roof_rate read; /* bytes a second */
     struct roof_rate f32;  /* operations a second on floats, a fused multiply-add counting as two */
+    struct roof_rate
+        bf16; /* the same on bfloats that are summed in floats; f32's where a machine has no instruction for them */
     /* The same on bytes whose products are summed in whole numbers: weights of five bits at most, and of eight, whose sums have
        room in fewer places (where there is VNNI, as fast). */
     struct roof_rate int8, int8_wide;

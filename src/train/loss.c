@@ -136,7 +136,7 @@ void loss_back(const struct model *m, bool train_head, struct train_tree *t,
 
         logits_of(m, rows.n, rows.h, logits, ld);
         parallel_for(rows.n, turn_row, &c);
-        matmul_back_x(&m->head, rows.n, logits, ld, dh, w, false);
+        model_back_x(m, &m->head, rows.n, logits, ld, dh, w, false);
         if (train_head)
             matmul_floats(m->config.vocab, w, rows.n, logits, 1, ld, rows.h, w, m->full->d_head, w,
                           true);

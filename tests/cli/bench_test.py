@@ -35,7 +35,7 @@ class Bench(HoneTest):
             told = self.json("bench", *words, "--rounds", "1", "--threads", "1", "--prompt", "20", "--tokens", "8")
             for roof in (told["roof"], told["roof_after"]):
                 self.assertGreaterEqual(roof["buffer_bytes"], 1 << 20)
-                for rate in ("read_bytes_per_s", "f32_ops_per_s", "int8_ops_per_s", "int8_wide_ops_per_s"):
+                for rate in ("read_bytes_per_s", "f32_ops_per_s", "bf16_ops_per_s", "int8_ops_per_s", "int8_wide_ops_per_s"):
                     self.assertTrue(0 < roof[rate]["least"] <= roof[rate]["median"] <= roof[rate]["best"])
             self.assertEqual(list(told["parts"]), PHASES)
             for name, part in told["parts"].items():
@@ -46,6 +46,8 @@ class Bench(HoneTest):
                 self.assertGreater(part["f32_ops"], 0)
                 self.assertGreater(part["read_bytes"], 0)
                 (self.assertGreater if "int8" in words else self.assertEqual)(part["int8_ops"] + part["int8_wide_ops"], 0)
+                back = "int8" in words and name in ("train", "step")
+                (self.assertGreater if back else self.assertEqual)(part["bf16_ops"], 0)
                 ratio = part["limit"] / part["median"] if name == "step" else part["median"] / part["limit"]
                 self.assertAlmostEqual(part["fraction"], ratio)
 
@@ -122,7 +124,7 @@ class Bench(HoneTest):
     def test_people_see_a_table(self):
         text = self.works("bench", "--model", GGUF, *SMALL[2:], "--rounds", "2", "--threads", "1")
         self.assertRegex(text, r"\A\S*tiny-q8_0.gguf .* in int8, .*kernels, 1 thread on \d+ core")
-        self.assertRegex(text, r"\nThe machine reads \d+\.\d GB/s \(of .*\), and multiplies \d+ GFLOP/s in f32,\n\d+ GOP/s in int8 \(\d+ with weights of eight bits\)\.")
+        self.assertRegex(text, r"\nThe machine reads \d+\.\d GB/s \(of .*\), and multiplies \d+ GFLOP/s in f32,\n\d+ in bf16 and \d+ GOP/s in int8 \(\d+ with weights of eight bits\)\.")
         self.assertRegex(text, r"\n +median +least +most +of limit\n")
         number = r" +\d+(\.\d+)?"
         share = r" +\d+\.\d %\n"

@@ -174,7 +174,7 @@ static void a_value_out_of_its_range_is_refused(void **state)
     ASSERT_FAILS(read_line("--device cuda"), ERR_INVALID,
                  "--device is \"cuda\", this hone offers cpu");
     ASSERT_FAILS(read_line("--kernels avx"), ERR_INVALID,
-                 "auto|plain|avx2|avxvnni|avx512|avx512vnni|amx");
+                 "auto|plain|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx");
     ASSERT_FAILS(read_line("--model"), ERR_INVALID, "--model needs a value");
     ASSERT_FAILS(read_line("--greedy=yes"), ERR_INVALID, "--greedy takes no value");
 }

@@ -9,6 +9,7 @@
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx512_by_halves;
 extern const struct rounded_kernels rounded_avx512_by_halves, rounded_avx512vnni_by_halves;
+extern const struct bf16_kernels bf16_avx512_by_halves;
 void gemm_rounded_amx_in_c(const struct panels *w, const struct rounded *x, size_t row, size_t m,
                            float *c, size_t c_i, bool accumulate);
 #endif

@@ -7,6 +7,7 @@
 #define HONE_TESTS_AVX512_INSTRUCTIONS_H
 
 #include <immintrin.h>
+#include <string.h>
 
 struct m512 {
     __m256 half[2];
@@ -298,7 +299,72 @@ HALVES void storeu_si512(void *p, struct m512i x)
         _mm256_storeu_si256((__m256i *)p + i, x.half[i]);
 }
 
+HALVES struct m512i castps_si512(struct m512 x)
+{
+    BY_HALF(struct m512i, _mm256_castps_si256(x.half[i]));
+}
+/* both halves of a word change places; by 16 alone */
+HALVES struct m512i rol_epi32(struct m512i x, int n)
+{
+    BY_HALF(struct m512i,
+            _mm256_or_si256(_mm256_slli_epi32(x.half[i], n), _mm256_srli_epi32(x.half[i], 32 - n)));
+}
+HALVES struct m512i permutexvar_epi16(struct m512i order, struct m512i x)
+{
+    unsigned short from[32], to[32], at[32];
+
+    memcpy(from, &x, sizeof from);
+    memcpy(at, &order, sizeof at);
+    for (int i = 0; i < 32; i++)
+        to[i] = from[at[i]];
+    memcpy(&x, to, sizeof to);
+    return x;
+}
+/* Numbers too small for a float are 0 to both of these, as they are to the instructions whatever the processor is set to. */
+HALVES struct m512i cvtne2ps_pbh(struct m512 upper, struct m512 lower)
+{
+    unsigned words[32];
+    unsigned short out[32];
+    struct m512i r;
+
+    memcpy(words, &lower, sizeof lower);
+    memcpy(words + 16, &upper, sizeof upper);
+    for (int i = 0; i < 32; i++) {
+        const unsigned w = words[i], size = w & 0x7fffffffu;
+
+        if (size > 0x7f800000u)
+            out[i] = (unsigned short)(w >> 16 | 0x40);
+        else if (size < 0x00800000u)
+            out[i] = (unsigned short)(w >> 16 & 0x8000);
+        else
+            out[i] = (unsigned short)((w + 0x7fff + (w >> 16 & 1)) >> 16);
+    }
+    memcpy(&r, out, sizeof r);
+    return r;
+}
+static __attribute__((noinline, unused)) struct m512 dpbf16_ps(struct m512 sum, struct m512i x,
+                                                               struct m512i y)
+{
+    const __m256i upper = _mm256_set1_epi32((int)0xffff0000u);
+    const unsigned was = _mm_getcsr();
+
+    _mm_setcsr(was | 0x8040);
+    for (int i = 0; i < 2; i++) {
+        __m256 s = sum.half[i];
+
+        s = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(x.half[i], upper)),
+                            _mm256_castsi256_ps(_mm256_and_si256(y.half[i], upper)), s);
+        s = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(x.half[i], 16)),
+                            _mm256_castsi256_ps(_mm256_slli_epi32(y.half[i], 16)), s);
+        __asm__ volatile("" : "+x"(s));
+        sum.half[i] = s;
+    }
+    _mm_setcsr(was);
+    return sum;
+}
+
 #define __m512 struct m512
+#define __m512bh struct m512i
 #define __m512i struct m512i
 #define _mm512_loadu_ps loadu_ps
 #define _mm512_storeu_ps storeu_ps
@@ -317,6 +383,12 @@ HALVES void storeu_si512(void *p, struct m512i x)
 #define _mm512_mask_mov_ps mask_mov_ps
 #define _mm512_maskz_mov_ps maskz_mov_ps
 #define _mm512_castsi512_ps castsi512_ps
+#define _mm512_castps_si512 castps_si512
+#undef _mm512_rol_epi32
+#define _mm512_rol_epi32 rol_epi32
+#define _mm512_permutexvar_epi16 permutexvar_epi16
+#define _mm512_cvtne2ps_pbh cvtne2ps_pbh
+#define _mm512_dpbf16_ps dpbf16_ps
 #define _mm512_castps512_ps256 castps512_ps256
 #undef _mm512_extractf32x8_ps
 #define _mm512_extractf32x8_ps extractf32x8_ps

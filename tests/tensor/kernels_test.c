@@ -644,6 +644,137 @@ static void every_table_unpacks_every_kind_of_panel_alike(void **state)
     }
 }
 
+/* What the tables multiply bfloats with: each table's, and AVX-512's by halves. */
+static size_t bf16_ways(const struct bf16_kernels *of[8], const char *names[8])
+{
+    const struct kernels *const *all;
+    size_t n = kernels_available(&all);
+
+    for (size_t i = 0; i < n; i++) {
+        of[i] = all[i]->bf16;
+        names[i] = all[i]->name;
+    }
+#if defined(__x86_64__)
+    if (n > 1) {
+        names[n] = "bf16 by halves";
+        of[n++] = &bf16_avx512_by_halves;
+    }
+#endif
+    return n;
+}
+
+/* m rows times 2 panels of floats turned over, of k values each; rows, and what c holds before, are made from the dice. */
+struct bf16_case {
+    size_t m, k;
+    const float *a, *panels, *c; /* [m][k]; [k / 16] panels of [2 * PANEL][PANEL]; [m][2 * PANEL] */
+};
+
+static void run_bf16(const struct bf16_kernels *way, const struct bf16_case *x, bool accumulate,
+                     float *c)
+{
+    const size_t even = size_round_up(x->k, 2), deep = size_round_up(x->k, PANEL);
+    unsigned char *rows = malloc(x->m * even * way->bytes + 1),
+                  *b = malloc(2 * deep * PANEL * way->bytes);
+
+    for (size_t i = 0; i < x->m; i++)
+        way->row(x->k, x->a + i * x->k, rows + i * even * way->bytes);
+    for (size_t p = 0; p < 2; p++)
+        for (size_t n = 0; n < deep; n += PANEL)
+            way->across(PACK_F32, x->panels + n / PANEL * 2 * PANEL * PANEL, p * PANEL, PANEL,
+                        b + (p * deep + n) * PANEL * way->bytes);
+    memcpy(c, x->c, x->m * 2 * PANEL * sizeof *c);
+    way->gemm(x->m, (size_t)2 * PANEL, even, rows, even, b, deep * PANEL, c, (size_t)2 * PANEL,
+              accumulate);
+    free(rows);
+    free(b);
+}
+
+/* Ordinary numbers, any that a float can be, and those whose products end near the smallest one that counts. */
+static void bf16_fill(struct dice *d, int round, size_t n, float *x)
+{
+    dice_fill(d, (enum flavour)(round % N_FLAVOURS), x, n);
+    for (size_t i = 0; round % 4 == 3 && i < n; i++)
+        x[i] = ldexpf(dice_float(d, -2, 2), -(int)(60 + dice_below(d, 18)));
+}
+
+static void every_table_multiplies_bfloats_alike(void **state)
+{
+    const struct bf16_kernels *ways[8];
+    const char *names[8];
+    const size_t n_ways = bf16_ways(ways, names);
+    struct dice d = {17};
+    char what[100];
+    size_t small = 0;
+
+    (void)state;
+    for (int round = 0; round < 400; round++) {
+        const size_t m = dice_below(&d, 32), k = 1 + dice_below(&d, 40),
+                     deep = size_round_up(k, PANEL), n_c = m * 2 * PANEL;
+        float *a = malloc((m * k + 1) * sizeof *a), *b = calloc(2 * deep * PANEL, sizeof *b),
+              *c = malloc((n_c + 1) * sizeof *c), *want = malloc((n_c + 1) * sizeof *want),
+              *got = malloc((n_c + 1) * sizeof *got);
+        const struct bf16_case x = {m, k, a, b, c};
+        const bool accumulate = round & 1;
+
+        bf16_fill(&d, round, m * k, a);
+        bf16_fill(&d, round, 2 * deep * PANEL, b);
+        bf16_fill(&d, round, n_c, c);
+        for (size_t i = 0; round % 4 == 3 && i < n_c; i++)
+            c[i] = ldexpf(c[i], -60);
+        /* panels of floats [k][16], of which row k here is an output: those past the last are zero, as packing leaves them */
+        for (size_t n = k; n < deep; n++)
+            for (size_t t = 0; t < 2 * PANEL; t++)
+                b[n / PANEL * 2 * PANEL * PANEL + t * PANEL + n % PANEL] = 0;
+        run_bf16(ways[0], &x, accumulate, want);
+        for (size_t i = 0; i < n_c; i++)
+            small += want[i] != 0 && fabsf(want[i]) < 0x1p-120f;
+        for (size_t i = 1; i < n_ways; i++) {
+            run_bf16(ways[i], &x, accumulate, got);
+            snprintf(what, sizeof what, "%s, round %d, %zu rows, %zu deep", names[i], round, m, k);
+            ASSERT_SAME(what, n_c, got, want);
+        }
+        free(a);
+        free(b);
+        free(c);
+        free(want);
+        free(got);
+    }
+    assert_true(small > 100); /* sums near the smallest were among them */
+}
+
+/* A sum half a last place below the smallest number that counts is that number; anything less is 0. */
+static void a_sum_of_bfloats_is_zero_where_its_rounding_is_too_small(void **state)
+{
+    static const struct {
+        float a, b, want;
+    } cases[] = {{0x1p-60f, -0x1p-87f, 0},           {0x1p-60f, -0x1p-90f, 0},
+                 {0x1.4p-60f, -0x1p-91f, 0},         {0x1p-60f, -0x1p-91f, 0x1p-126f},
+                 {0x1.cp-60f, -0x1p-92f, 0x1p-126f}, {0x1p-60f, 0x1p-80f, 0x1.0004p-126f},
+                 {0x1p-60f, -0x1p-66f, 0},           {0x1p-60f, -0x1p-65f, -0x1p-125f + 0x1p-126f}};
+    const struct bf16_kernels *ways[8];
+    const char *names[8];
+    const size_t n_ways = bf16_ways(ways, names);
+    float b[2 * PANEL * PANEL], c[2 * PANEL], got[2 * PANEL];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct bf16_case x = {1, 1, &cases[i].a, b, c};
+
+        memset(b, 0, sizeof b);
+        for (size_t t = 0; t < 2 * PANEL; t++) {
+            b[t * PANEL] = cases[i].b;
+            c[t] = 0x1p-126f;
+        }
+        for (size_t w = 0; w < n_ways; w++) {
+            run_bf16(ways[w], &x, true, got);
+            for (size_t t = 0; t < 2 * PANEL; t++)
+                if (got[t] != cases[i].want)
+                    fail_msg("%s, case %zu: %a, expected %a", names[w], i, (double)got[t],
+                             (double)cases[i].want);
+        }
+    }
+}
+
 static void a_transpose_turns_rows_into_columns(void **state)
 {
     const struct kernels *const *all;
@@ -800,6 +931,8 @@ int main(void)
         cmocka_unit_test(every_table_s_product_is_one_chain_over_k),
         cmocka_unit_test(a_product_cut_along_k_is_the_same_product),
         cmocka_unit_test(every_table_unpacks_every_kind_of_panel_alike),
+        cmocka_unit_test(every_table_multiplies_bfloats_alike),
+        cmocka_unit_test(a_sum_of_bfloats_is_zero_where_its_rounding_is_too_small),
         cmocka_unit_test(a_transpose_turns_rows_into_columns),
         cmocka_unit_test(a_sum_over_a_row_is_sixteen_lanes_joined_as_a_tree),
         cmocka_unit_test(the_exponential_is_within_one_unit_in_the_last_place),

@@ -93,6 +93,25 @@ static void chain_back(const struct problem *p, float *x, bool accumulate)
     }
 }
 
+static float bfloat(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0, x) : bf16_to_f32(f32_to_bf16(x));
+}
+
+/* The same of bfloats, whose sums are far from the smallest floats here. */
+static void chain_back_bf16(const struct problem *p, float *x, bool accumulate)
+{
+    for (size_t i = 0; i < p->m; i++) {
+        for (size_t t = 0; t < p->w.k; t++) {
+            float acc = accumulate ? x[i * p->ldx + t] : 0;
+
+            for (size_t j = 0; j < p->w.n; j++)
+                acc = fmaf(bfloat(p->y[i * p->ldy + j]), bfloat(p->floats[j * p->w.k + t]), acc);
+            x[i * p->ldx + t] = acc;
+        }
+    }
+}
+
 static void every_format_s_product_is_the_chain_over_k_at_any_number_of_threads(void **state)
 {
     static const int threads[] = {1, 2, 3, 8};
@@ -127,13 +146,15 @@ static void every_format_s_product_is_the_chain_over_k_at_any_number_of_threads(
     parallel_set_threads(0);
 }
 
-static void every_format_s_way_back_is_the_chain_over_outputs(void **state)
+typedef void back_fn(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
+                     size_t lddx, bool accumulate);
+
+static void assert_back(back_fn *back, void (*chain)(const struct problem *, float *, bool))
 {
     static const int threads[] = {1, 3};
     struct dice d = {2};
     char what[100];
 
-    (void)state;
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
         for (int t = 0; t < N_DTYPES; t++) {
             struct problem p =
@@ -142,12 +163,12 @@ static void every_format_s_way_back_is_the_chain_over_outputs(void **state)
             for (int accumulate = 0; accumulate < 2; accumulate++) {
                 float *want = copy_of(p.x, p.x_size);
 
-                chain_back(&p, want, accumulate);
+                chain(&p, want, accumulate);
                 for (size_t i = 0; i < COUNT_OF(threads); i++) {
                     float *got = copy_of(p.x, p.x_size);
 
                     parallel_set_threads(threads[i]);
-                    matmul_back_x(&p.w, p.m, p.y, p.ldy, got, p.ldx, accumulate);
+                    back(&p.w, p.m, p.y, p.ldy, got, p.ldx, accumulate);
                     snprintf(what, sizeof what, "%s, %zu x %zu x %zu, %d threads",
                              dtype_info((enum dtype)t)->name, p.m, p.w.n, p.w.k, threads[i]);
                     ASSERT_SAME(what, p.x_size, got, want);
@@ -161,25 +182,39 @@ static void every_format_s_way_back_is_the_chain_over_outputs(void **state)
     parallel_set_threads(0);
 }
 
+static void every_format_s_way_back_is_the_chain_over_outputs(void **state)
+{
+    (void)state;
+    assert_back(matmul_back_x, chain_back);
+}
+
+static void every_format_s_way_back_in_bfloats_is_the_chain_of_rounded_values(void **state)
+{
+    (void)state;
+    assert_back(matmul_back_x_bf16, chain_back_bf16);
+}
+
 static void a_row_alone_is_the_same_row_in_any_batch(void **state)
 {
     struct dice d = {3};
     const size_t most = 300;
+    back_fn *const ways[] = {matmul_back_x, matmul_back_x_bf16};
 
     (void)state;
-    for (int t = 0; t < N_DTYPES; t++) {
-        struct problem p = problem_make(&d, (enum dtype)t, most, 40, 300);
+    for (int t = 0; t < 2 * N_DTYPES; t++) {
+        back_fn *const way = ways[t / N_DTYPES];
+        struct problem p = problem_make(&d, (enum dtype)(t % N_DTYPES), most, 40, 300);
         float *all = copy_of(p.y, p.y_size), *back = copy_of(p.x, p.x_size);
 
         parallel_set_threads(2);
         matmul(&p.w, most, p.x, p.ldx, all, p.ldy, false);
-        matmul_back_x(&p.w, most, p.y, p.ldy, back, p.ldx, false);
+        way(&p.w, most, p.y, p.ldy, back, p.ldx, false);
         for (size_t m = 1; m < most; m = m < 40 ? m + 1 : m + 37) {
             const size_t first = dice_below(&d, most - m);
             float *some = copy_of(p.y, p.y_size), *some_back = copy_of(p.x, p.x_size);
 
             matmul(&p.w, m, p.x + first * p.ldx, p.ldx, some, p.ldy, false);
-            matmul_back_x(&p.w, m, p.y + first * p.ldy, p.ldy, some_back, p.ldx, false);
+            way(&p.w, m, p.y + first * p.ldy, p.ldy, some_back, p.ldx, false);
             for (size_t i = 0; i < m; i++) {
                 ASSERT_SAME("forward", p.w.n, some + i * p.ldy, all + (first + i) * p.ldy);
                 ASSERT_SAME("back", p.w.k, some_back + i * p.ldx, back + (first + i) * p.ldx);
@@ -304,27 +339,33 @@ static void every_machine_gives_the_same_product(void **state)
     (void)state;
     for (int t = 0; t < N_DTYPES; t++) {
         struct problem p = problem_make(&d, (enum dtype)t, 77, 35, 512);
-        float *want = NULL, *want_back = NULL;
+        float *want = NULL, *want_back = NULL, *want_bf16 = NULL;
 
         for (size_t i = 0; i < n_tables; i++) {
-            float *got = copy_of(p.y, p.y_size), *back = copy_of(p.x, p.x_size);
+            float *got = copy_of(p.y, p.y_size), *back = copy_of(p.x, p.x_size),
+                  *bf16 = copy_of(p.x, p.x_size);
 
             assert_true(ops_choose_machine(all[i]->name));
             assert_string_equal(ops_machine(), all[i]->name);
             matmul(&p.w, p.m, p.x, p.ldx, got, p.ldy, true);
             matmul_back_x(&p.w, p.m, p.y, p.ldy, back, p.ldx, true);
+            matmul_back_x_bf16(&p.w, p.m, p.y, p.ldy, bf16, p.ldx, true);
             if (want == NULL) {
                 want = got;
                 want_back = back;
+                want_bf16 = bf16;
                 continue;
             }
             ASSERT_SAME(all[i]->name, p.y_size, got, want);
             ASSERT_SAME(all[i]->name, p.x_size, back, want_back);
+            ASSERT_SAME(all[i]->name, p.x_size, bf16, want_bf16);
             free(got);
             free(back);
+            free(bf16);
         }
         free(want);
         free(want_back);
+        free(want_bf16);
         problem_free(&p);
     }
     assert_true(ops_choose_machine(NULL));
@@ -336,6 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_s_product_is_the_chain_over_k_at_any_number_of_threads),
         cmocka_unit_test(every_format_s_way_back_is_the_chain_over_outputs),
+        cmocka_unit_test(every_format_s_way_back_in_bfloats_is_the_chain_of_rounded_values),
         cmocka_unit_test(a_row_alone_is_the_same_row_in_any_batch),
         cmocka_unit_test(a_product_is_as_near_to_the_exact_one_as_a_chain_can_promise),
         cmocka_unit_test(nothing_is_written_for_no_rows),

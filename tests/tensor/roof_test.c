@@ -19,6 +19,7 @@ static void assert_roof(const struct roof *r)
     assert_rate(&r->read);
     assert_rate(&r->f32);
     assert_rate(&r->int8);
+    assert_rate(&r->bf16);
     assert_rate(&r->int8_wide);
 }
 

@@ -6,12 +6,16 @@
 
 #define RANK 4
 
-static const struct roof roof = {
-    .read = {.best = 1e9}, .f32 = {.best = 1e9}, .int8 = {.best = 4e9}, .int8_wide = {.best = 2e9}};
+static const struct roof roof = {.read = {.best = 1e9},
+                                 .f32 = {.best = 1e9},
+                                 .bf16 = {.best = 2e9},
+                                 .int8 = {.best = 4e9},
+                                 .int8_wide = {.best = 2e9}};
 
 static void assert_work(const struct work *got, const struct work *want)
 {
     ASSERT_NEAR(got->f32, want->f32, 1e-9 * want->f32);
+    ASSERT_NEAR(got->bf16, want->bf16, 1e-9 * want->bf16);
     ASSERT_NEAR(got->int8, want->int8, 1e-9 * want->int8);
     ASSERT_NEAR(got->int8_wide, want->int8_wide, 1e-9 * want->int8_wide);
     ASSERT_NEAR(got->bytes, want->bytes, 1e-9 * want->bytes);
@@ -133,6 +137,7 @@ static void what_holds_a_part_up_is_told(void **state)
     const struct speed_time t = {.rows = 10 + 8};
     const struct roof slow = {.read = {.best = 1e6},
                               .f32 = {.best = 1e9},
+                              .bf16 = {.best = 1e9},
                               .int8 = {.best = 1e9},
                               .int8_wide = {.best = 1e9}};
     struct rig r;

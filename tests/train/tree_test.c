@@ -487,7 +487,11 @@ static void one_tree_has_the_gradient_of_its_answers_one_by_one(void **state)
     }
     assert_int_equal(n_tokens, sums.n_tokens);
     ASSERT_NEAR(loss, sums.loss, 1e-9);
-    assert_true(relative_difference(n, s->ad->grads, whole) < 5e-6);
+    /* where gradients are rounded to bfloats, those of a shared row are so behind their sum, here before it */
+    const bool rounded = s->rig.model->precision == PRECISION_INT8;
+    const double apart = relative_difference(n, s->ad->grads, whole);
+    print_message("             largest difference of a gradient: %.1e of the largest\n", apart);
+    assert_true(apart < (rounded ? 0.01 : 5e-6));
 }
 
 static void equal_answers_cost_as_much_as_one(void **state)

@@ -12,7 +12,7 @@
 #endif
 #include <string.h>
 
-static const struct kernels *found[6];
+static const struct kernels *found[7];
 static size_t n_found;
 static const struct kernels *chosen;
 
@@ -54,13 +54,16 @@ static bool has_amx(void)
 #endif
 }
 
-/* A table that multiplies bytes in its own way, and computes all else like another. */
-static const struct kernels *with_bytes(struct kernels *to, const struct kernels *like,
-                                        const char *name, const struct rounded_kernels *bytes)
+/* A table that multiplies bytes in its own way, and bfloats if bf16 is not NULL, and computes all else like another. */
+static const struct kernels *like(const struct kernels *other, struct kernels *to, const char *name,
+                                  const struct rounded_kernels *bytes,
+                                  const struct bf16_kernels *bf16)
 {
-    *to = *like;
+    *to = *other;
     to->name = name;
     to->bytes = bytes;
+    if (bf16 != NULL)
+        to->bf16 = bf16;
     return to;
 }
 #endif
@@ -69,25 +72,31 @@ __attribute__((constructor)) static void look(void)
 {
     found[n_found++] = &kernels_plain;
 #if defined(__x86_64__)
-    static struct kernels avxvnni, avx512vnni, amx;
+    static struct kernels avxvnni, avx512vnni, avx512bf16, amx;
     static struct rounded_kernels rounded_amx;
 
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c()) {
         found[n_found++] = &kernels_avx2;
         if (has_avxvnni())
-            found[n_found++] = with_bytes(&avxvnni, &kernels_avx2, "avxvnni", &rounded_avxvnni);
+            found[n_found++] = like(&kernels_avx2, &avxvnni, "avxvnni", &rounded_avxvnni, NULL);
     }
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
         found[n_found++] = &kernels_avx512;
         if (__builtin_cpu_supports("avx512vnni")) {
-            found[n_found++] =
-                with_bytes(&avx512vnni, &kernels_avx512, "avx512vnni", &rounded_avx512vnni);
-            if (has_amx()) {
-                rounded_amx = rounded_avx512vnni;
-                rounded_amx.gemm = gemm_rounded_amx;
-                found[n_found++] = with_bytes(&amx, &kernels_avx512, "amx", &rounded_amx);
+            const struct rounded_kernels *vnni = &rounded_avx512vnni;
+
+            found[n_found++] = like(&kernels_avx512, &avx512vnni, "avx512vnni", vnni, NULL);
+            if (__builtin_cpu_supports("avx512bf16")) {
+                found[n_found++] =
+                    like(&kernels_avx512, &avx512bf16, "avx512bf16", vnni, &bf16_avx512);
+                if (has_amx()) {
+                    rounded_amx = *vnni;
+                    rounded_amx.gemm = gemm_rounded_amx;
+                    found[n_found++] =
+                        like(&kernels_avx512, &amx, "amx", &rounded_amx, &bf16_avx512);
+                }
             }
         }
     }

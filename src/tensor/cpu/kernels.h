@@ -59,9 +59,28 @@ struct rounded_kernels {
                  size_t c_i, bool accumulate);
 };
 
+/*
+ * Products of bfloats, summed in floats: gradients by the frozen weights that they meet, where a model's precision is int8. Both are
+ * rounded to the nearest bfloat, to the even one of two; the sum is a chain as of gemm, over an even k, but a number below
+ * 2^-126 in size counts as 0 (of its sign) wherever it is read or comes out, which is decided behind the rounding of a sum. That is what
+ * VDPBF16PS computes, the upper half of a pair first (Intel 64 and IA-32 Software Developer's Manual, volume 2).
+ */
+struct bf16_kernels {
+    size_t bytes; /* of a value as this machine multiplies it: 2; or 4, a float that is a bfloat */
+    /* a row of n values as they are multiplied, and a zero behind an odd n */
+    void (*row)(size_t n, const float *x, void *out);
+    /* what struct kernels' unpack_across tells: values of PANEL outputs by PANEL k, as they are multiplied */
+    void (*across)(enum pack_kind kind, const void *panel, size_t k0, size_t n_k, void *out);
+    /* c[i * c_i + j] = chain over k, an even number of values, of row i of a, a_i values from row to row, and of the n columns
+       of b, b_panel values from panel to panel: rows of across for each k; from c's old value when accumulate. */
+    void (*gemm)(size_t m, size_t n, size_t k, const void *a, size_t a_i, const void *b,
+                 size_t b_panel, float *c, size_t c_i, bool accumulate);
+};
+
 struct kernels {
-    const char *name; /* "plain", "avx2", "avxvnni", "avx512", "avx512vnni", "amx" */
+    const char *name; /* "plain", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx" */
     const struct rounded_kernels *bytes;
+    const struct bf16_kernels *bf16;
 
     /*
      * c[i * c_i + j] = chain over k of a[i * a_i + k * a_k] * b[j / PANEL * b_panel + k * b_k + j % PANEL], for i < m

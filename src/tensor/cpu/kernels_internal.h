@@ -94,6 +94,12 @@ static inline uint16_t cached_step(float largest)
     return step;
 }
 
+/* x as a bfloat of struct bf16_kernels, in a float. */
+static inline float bf16_flushed(float x)
+{
+    return fabsf(x) < 0x1p-126f ? copysignf(0, x) : bf16_to_f32(f32_to_bf16(x));
+}
+
 float kernel_exp(float x); /* plain.c: e^x as every table computes it */
 
 /*
@@ -118,6 +124,7 @@ extern const struct rounded_kernels rounded_plain;
 extern const struct kernels kernels_avx2, kernels_avx512;
 extern const struct rounded_kernels rounded_avx2, rounded_avxvnni, rounded_avx512,
     rounded_avx512vnni;
+extern const struct bf16_kernels bf16_avx512;
 /* of a table that is like rounded_avx512vnni in all else */
 void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,
                       float *c, size_t c_i, bool accumulate);

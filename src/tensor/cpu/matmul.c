@@ -19,6 +19,7 @@
 #define ROW_BLOCK 192  /* rows of a unit at most: 240 KiB of a chunk of their values */
 #define PANEL_GROUP 64 /* panels of a unit at most */
 #define UNITS_PER_THREAD 8
+#define UNITS_BF16 3 /* the same on the way back in bfloats */
 
 struct product {
     const struct packed *w;
@@ -258,51 +259,90 @@ void matmul_rounded(const struct packed *w, const struct rounded *x, float *y, s
     matmul_parts(&p, 1);
 }
 
-/*
- * piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16]: 16 by 16 corners of the panels, turned over. Those beside them are asked for: next time
- * it is their turn, and no machine guesses strides from panel to panel.
- */
-static void unpack_across(const struct kernels *kern, const struct packed *w, size_t n0, size_t n,
-                          size_t k0, size_t n_k, float *piece)
+/* What lies beside a corner of a panel is asked for: next time it is its turn, and no machine guesses strides from panel to panel. */
+static const unsigned char *corner_of(const struct packed *w, size_t n, size_t k)
 {
     const size_t bytes = w->panel_bytes / ((w->k + PANEL - 1) / PANEL);
+    const unsigned char *panel = w->data + n / PANEL * w->panel_bytes;
 
-    for (size_t i = 0; i < n; i += PANEL) {
-        const unsigned char *panel = w->data + (n0 + i) / PANEL * w->panel_bytes;
-
-        for (size_t ahead = 0; ahead < bytes; ahead += 64)
-            __builtin_prefetch(panel + (k0 / PANEL + 1) * bytes + ahead);
-        kern->unpack_across((enum pack_kind)w->kind, panel, k0, n_k, piece + i * PANEL);
-    }
+    for (size_t ahead = 0; ahead < bytes; ahead += 64)
+        __builtin_prefetch(panel + (k / PANEL + 1) * bytes + ahead);
+    return panel;
 }
 
+/* Of a unit of a product on the way back: a block of rows by a group of corners' columns. */
+struct back_part {
+    size_t row, m;      /* the first row and their number */
+    size_t first, last; /* tiles of 16 k */
+    size_t chunk;       /* of the outputs, along which it is summed */
+};
+
+static struct back_part back_part(const struct product *p, size_t unit)
+{
+    struct back_part b = {.row = unit % p->by.n_row_blocks * p->by.row_block,
+                          .first = unit / p->by.n_row_blocks * p->by.group,
+                          .chunk = chunk_of(p->w->n)};
+
+    b.m = size_min(p->by.row_block, p->m - b.row);
+    b.last = size_min(b.first + p->by.group, (p->w->k + PANEL - 1) / PANEL);
+    return b;
+}
+
+/* piece[n][16] = w[n0 .. n0 + n][k0 .. k0 + 16] for each of some tiles, in 16 by 16 corners turned over */
 static void back_unit(void *ctx, size_t unit, int thread)
 {
     const struct product *p = ctx;
     const struct packed *w = p->w;
-    const size_t r0 = unit % p->by.n_row_blocks * p->by.row_block;
-    const size_t m = size_min(p->by.row_block, p->m - r0);
-    const size_t n_tiles = (w->k + PANEL - 1) / PANEL;
-    const size_t first = unit / p->by.n_row_blocks * p->by.group,
-                 last = size_min(first + p->by.group, n_tiles);
+    const struct back_part b = back_part(p, unit);
     const struct kernels *kern = kernels();
     float pieces[MOST_PANELS * K_CHUNK * PANEL] __attribute__((aligned(64)));
 
     (void)thread;
-    const size_t chunk = chunk_of(w->n);
-    for (size_t n0 = 0; n0 < w->n; n0 += chunk) {
-        const size_t n = size_min(chunk, w->n - n0);
+    for (size_t n0 = 0; n0 < w->n; n0 += b.chunk) {
+        const size_t n = size_min(b.chunk, w->n - n0);
 
-        for (size_t t = first, tiles; t < last; t += tiles) {
-            const size_t k0 = t * PANEL;
-
-            tiles = size_min(kern->gemm_panels, last - t);
+        for (size_t t = b.first, tiles; t < b.last; t += tiles) {
+            tiles = size_min(kern->gemm_panels, b.last - t);
             for (size_t i = 0; i < tiles; i++)
-                unpack_across(kern, w, n0, n, k0 + i * PANEL,
-                              size_min(PANEL, w->k - k0 - i * PANEL), pieces + i * K_CHUNK * PANEL);
-            kern->gemm(m, size_min(tiles * PANEL, w->k - k0), n, p->x + r0 * p->ldx + n0, p->ldx, 1,
-                       pieces, PANEL, K_CHUNK * PANEL, p->y + r0 * p->ldy + k0, p->ldy,
-                       p->accumulate || n0 > 0);
+                for (size_t j = 0, k = (t + i) * PANEL; j < n; j += PANEL)
+                    kern->unpack_across((enum pack_kind)w->kind, corner_of(w, n0 + j, k), k,
+                                        size_min(PANEL, w->k - k),
+                                        pieces + (i * K_CHUNK + j) * PANEL);
+            kern->gemm(b.m, size_min(tiles * PANEL, w->k - t * PANEL), n,
+                       p->x + b.row * p->ldx + n0, p->ldx, 1, pieces, PANEL, K_CHUNK * PANEL,
+                       p->y + b.row * p->ldy + t * PANEL, p->ldy, p->accumulate || n0 > 0);
+        }
+    }
+}
+
+/* The same in bfloats, the rows of each chunk too. */
+static void back_unit_bf16(void *ctx, size_t unit, int thread)
+{
+    const struct product *p = ctx;
+    const struct packed *w = p->w;
+    const struct back_part b = back_part(p, unit);
+    const struct kernels *kern = kernels();
+    const size_t value = kern->bf16->bytes;
+    unsigned char pieces[MOST_PANELS * K_CHUNK * PANEL * sizeof(float)]
+        __attribute__((aligned(64)));
+    unsigned char rows[ROW_BLOCK * K_CHUNK * sizeof(float)] __attribute__((aligned(64)));
+
+    (void)thread;
+    for (size_t n0 = 0; n0 < w->n; n0 += b.chunk) {
+        const size_t n = size_min(b.chunk, w->n - n0);
+
+        for (size_t i = 0; i < b.m; i++)
+            kern->bf16->row(n, p->x + (b.row + i) * p->ldx + n0, rows + i * K_CHUNK * value);
+        for (size_t t = b.first, tiles; t < b.last; t += tiles) {
+            tiles = size_min(kern->gemm_panels, b.last - t);
+            for (size_t i = 0; i < tiles; i++)
+                for (size_t j = 0, k = (t + i) * PANEL; j < n; j += PANEL)
+                    kern->bf16->across((enum pack_kind)w->kind, corner_of(w, n0 + j, k), k,
+                                       size_min(PANEL, w->k - k),
+                                       pieces + (i * K_CHUNK + j) * PANEL * value);
+            kern->bf16->gemm(b.m, size_min(tiles * PANEL, w->k - t * PANEL), size_round_up(n, 2),
+                             rows, K_CHUNK, pieces, K_CHUNK * PANEL,
+                             p->y + b.row * p->ldy + t * PANEL, p->ldy, p->accumulate || n0 > 0);
         }
     }
 }
@@ -315,6 +355,17 @@ void matmul_back_x(const struct packed *w, size_t m, const float *dy, size_t ldd
 
     p.by = divide(m, (w->k + PANEL - 1) / PANEL, 1);
     parallel_for(p.by.n_units, back_unit, &p);
+}
+
+void matmul_back_x_bf16(const struct packed *w, size_t m, const float *dy, size_t lddy, float *dx,
+                        size_t lddx, bool accumulate)
+{
+    struct product p = {
+        .w = w, .m = m, .x = dy, .ldx = lddy, .y = dx, .ldy = lddx, .accumulate = accumulate};
+
+    /* every unit rounds its rows anew: few, large ones */
+    p.by = divide(m, (w->k + PANEL - 1) / PANEL, (double)UNITS_BF16 / UNITS_PER_THREAD);
+    parallel_for(p.by.n_units, back_unit_bf16, &p);
 }
 
 struct product_floats {

@@ -89,6 +89,58 @@ static void plain_unpack_across(enum pack_kind kind, const void *panel, size_t k
             out[j * PANEL + k] = k < n_k ? plain_weight(kind, panel, k0 + k, j) : 0;
 }
 
+static void plain_bf16_row(size_t n, const float *x, void *out)
+{
+    float *y = out;
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = bf16_flushed(x[i]);
+    if (n % 2 == 1)
+        y[n] = 0;
+}
+
+static void plain_bf16_across(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
+                              void *out)
+{
+    plain_unpack_across(kind, panel, k0, n_k, out);
+    plain_bf16_row((size_t)PANEL * PANEL, out, out);
+}
+
+/*
+ * acc + a * b, rounded, and 0 where that is below 2^-126: as if exponents had no end, so that a sum half a last place below is not. Of
+ * bfloats, a double has all of a sum that is so small.
+ */
+static float bf16_step(float a, float b, float acc)
+{
+    const float sum = fmaf(a, b, acc);
+
+    return fabs((double)a * (double)b + (double)acc) < 0x1p-126 - 0x1p-151 ? copysignf(0, sum)
+                                                                           : sum;
+}
+
+static void plain_bf16_gemm(size_t m, size_t n, size_t k, const void *a, size_t a_i, const void *b,
+                            size_t b_panel, float *c, size_t c_i, bool accumulate)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            const float *row = (const float *)a + i * a_i,
+                        *column = (const float *)b + j / PANEL * b_panel + j % PANEL;
+            float acc = accumulate ? c[i * c_i + j] : 0;
+
+            if (fabsf(acc) < 0x1p-126f)
+                acc = copysignf(0, acc);
+            for (size_t t = 0; t < k; t++)
+                acc = bf16_step(row[t], column[t * PANEL], acc);
+            c[i * c_i + j] = acc;
+        }
+    }
+}
+
+static const struct bf16_kernels bf16_plain = {.bytes = sizeof(float),
+                                               .row = plain_bf16_row,
+                                               .across = plain_bf16_across,
+                                               .gemm = plain_bf16_gemm};
+
 static void plain_to_f16(size_t n, const float *x, uint16_t *y)
 {
     for (size_t i = 0; i < n; i++)
@@ -557,6 +609,7 @@ const struct rounded_kernels rounded_plain = {.round_row = plain_round_row,
 const struct kernels kernels_plain = {
     .name = "plain",
     .bytes = &rounded_plain,
+    .bf16 = &bf16_plain,
     .gemm = plain_gemm,
     .gemm_panels = 1,
     .unpack = plain_unpack,

@@ -66,7 +66,8 @@ static double plain_int8(void)
 
 const struct roof_loops *roof_loops_plain(const char *kernels)
 {
-    static const struct roof_loops plain = {"plain", plain_read, plain_f32, plain_int8, plain_int8};
+    static const struct roof_loops plain = {"plain",   plain_read, plain_f32,
+                                            plain_f32, plain_int8, plain_int8};
 
     return strcmp(kernels, plain.kernels) == 0 ? &plain : NULL;
 }
@@ -165,6 +166,8 @@ bool roof_measure(size_t buffer_bytes, struct roof *out, struct error *err)
     m.read = NULL;
     m.multiply = l->f32;
     out->f32 = rate_of(&m);
+    m.multiply = l->bf16;
+    out->bf16 = l->bf16 == l->f32 ? out->f32 : rate_of(&m);
     m.multiply = l->int8;
     out->int8 = rate_of(&m);
     m.multiply = l->int8_wide;

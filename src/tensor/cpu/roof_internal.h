@@ -11,7 +11,8 @@
 struct roof_loops {
     const char *kernels;            /* as in struct kernels */
     double (*read)(const void *at); /* ROOF_CHUNK bytes at a multiple of 64; returns their number */
-    double (*f32)(void); /* some 10 to 100 microseconds of it; each returns operations done */
+    double (*f32)(void);  /* some 10 to 100 microseconds of it; each returns operations done */
+    double (*bf16)(void); /* f32 where there are no instructions of its own */
     double (*int8)(void);
     double (*int8_wide)(void);
 };

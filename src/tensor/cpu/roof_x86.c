@@ -92,6 +92,14 @@ AVX512 static double f32_avx512(void)
     return 2.0 * 16 * SUMS * ROUNDS;
 }
 
+AVX512 static double bf16_avx512(void)
+{
+    const __m512i x = _mm512_set1_epi16(0x3f80), w = _mm512_set1_epi16(0x3080); /* 1, 2^-30 */
+
+    MULTIPLY_LOOP(__m512, _mm512_set1_ps, "v", "vdpbf16ps %2, %1, %0", "v"(w), "v"(x))
+    return 2.0 * 32 * SUMS * ROUNDS;
+}
+
 /* Products of small bytes as kernels_rounded_avx2.c sums them: in pairs, in 16 bits. */
 AVX2 static double int8_avx2(void)
 {
@@ -193,11 +201,12 @@ __attribute__((target("amx-tile,amx-int8"))) static double int8_amx(void)
 const struct roof_loops *roof_loops_x86(const char *kernels)
 {
     static const struct roof_loops all[] = {
-        {"avx2", read_avx2, f32_avx2, int8_avx2, int8_wide_avx2},
-        {"avxvnni", read_avx2, f32_avx2, int8_avxvnni, int8_avxvnni},
-        {"avx512", read_avx512, f32_avx512, int8_avx512, int8_wide_avx512},
-        {"avx512vnni", read_avx512, f32_avx512, int8_avx512vnni, int8_avx512vnni},
-        {"amx", read_avx512, f32_avx512, int8_amx, int8_amx},
+        {"avx2", read_avx2, f32_avx2, f32_avx2, int8_avx2, int8_wide_avx2},
+        {"avxvnni", read_avx2, f32_avx2, f32_avx2, int8_avxvnni, int8_avxvnni},
+        {"avx512", read_avx512, f32_avx512, f32_avx512, int8_avx512, int8_wide_avx512},
+        {"avx512vnni", read_avx512, f32_avx512, f32_avx512, int8_avx512vnni, int8_avx512vnni},
+        {"avx512bf16", read_avx512, f32_avx512, bf16_avx512, int8_avx512vnni, int8_avx512vnni},
+        {"amx", read_avx512, f32_avx512, bf16_avx512, int8_amx, int8_amx},
     };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)

@@ -131,6 +131,27 @@ SIMD void v_to_i8(int8_t *p, v16 x)
     _mm_storeu_si128((__m128i *)(void *)p,
                      _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }
+/* to the nearest bfloat, to even of two; below 2^-126: 0 of the same sign */
+SIMD __m256 v_to_bf16_half(__m256 x)
+{
+    const __m256i bits = _mm256_castps_si256(x), exponent = _mm256_set1_epi32(0x7f800000),
+                  odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1)),
+                  rounded =
+                      _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7fff)),
+                  quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000)),
+                  tiny =
+                      _mm256_cmpeq_epi32(_mm256_and_si256(bits, exponent), _mm256_setzero_si256());
+    const __m256 kept = _mm256_blendv_ps(_mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet),
+                                         _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const __m256i mask =
+        _mm256_blendv_epi8(_mm256_set1_epi32((int)0xffff0000u), _mm256_set1_epi32(INT32_MIN), tiny);
+
+    return _mm256_and_ps(kept, _mm256_castsi256_ps(mask));
+}
+SIMD v16 v_to_bf16(v16 x)
+{
+    return (v16){v_to_bf16_half(x.a), v_to_bf16_half(x.b)};
+}
 SIMD v16 v_from_bf16(const uint16_t *p)
 {
     const __m256i h = _mm256_loadu_si256((const __m256i *)p);

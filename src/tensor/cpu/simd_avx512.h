@@ -118,6 +118,24 @@ SIMD void v_to_i8(int8_t *p, v16 x)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
 }
+/* to the nearest bfloat, to even of two; below 2^-126: 0 of the same sign */
+SIMD v16 v_to_bf16(v16 x)
+{
+    const __m512i bits = _mm512_castps_si512(x), upper = _mm512_set1_epi32((int)0xffff0000u),
+                  odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1)),
+                  rounded =
+                      _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7fff)),
+                  quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000)),
+                  sign = _mm512_and_si512(bits, _mm512_set1_epi32(INT32_MIN));
+    const v16 size = _mm512_castsi512_ps(_mm512_xor_si512(bits, sign)),
+              numbers = _mm512_mask_mov_ps(_mm512_castsi512_ps(_mm512_and_si512(rounded, upper)),
+                                           _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q),
+                                           _mm512_castsi512_ps(_mm512_and_si512(quiet, upper)));
+
+    return _mm512_mask_mov_ps(numbers,
+                              _mm512_cmp_ps_mask(size, _mm512_set1_ps(0x1p-126f), _CMP_LT_OQ),
+                              _mm512_castsi512_ps(sign));
+}
 SIMD v16 v_from_bf16(const uint16_t *p)
 {
     return _mm512_castsi512_ps(
