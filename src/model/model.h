@@ -46,7 +46,7 @@ struct full_weights {
     } * layers;
 };
 
-/* What the forward pass computes in. */
+/* What a pass computes in, forward and back. */
 enum precision {
     PRECISION_F32,
     PRECISION_INT8 /* rows that meet whole numbers (formats of blocks) are rounded to bytes first: tensor/rounded.h. On the way back, which

@@ -89,25 +89,51 @@ SIMD void add_block(const size_t m, const size_t n, vi sum[][MOST_PARTS], const 
     add_totals(m, n, sum, d, least, bytes, step, shift, acc);
 }
 
-SIMD void no_sums(const size_t m, const size_t n, vi sum[][MOST_PARTS])
+/* Of part p of a block of small weights, those of group g of four k. */
+SIMD vi four_of(const enum pack_kind kind, const void *w, size_t bytes, size_t g, size_t p)
+{
+    if (kind == PACK_Q2) {
+        const struct pack_q2 *of = block_of(w, bytes, p);
+
+        return i_and(i_shift_right(i_load(of->q[FROM(p)]), 2 * (int)g), i_set(0x03030303));
+    }
+    if (kind == PACK_Q5) {
+        const struct pack_q5 *of = block_of(w, bytes, p);
+        const vi both = i_load(of->q[g / 2][FROM(p)]),
+                 fifth = i_shift_right(i_load(of->fifth[FROM(p)]), (int)g);
+
+        return i_or(g % 2 == 0 ? i_low_halves(both) : i_high_halves(both),
+                    i_shift_left(i_and(fifth, i_set(0x01010101)), 4));
+    }
+    const struct pack_q4 *of = block_of(w, bytes, p);
+    const vi both = i_load(of->q[g / 2][FROM(p)]);
+
+    return g % 2 == 0 ? i_low_halves(both) : i_high_halves(both);
+}
+
+/* Sums of the products of n_groups groups of four k, from group first on, of small weights and of rows whose numbers there begin at q. */
+SIMD void sum_small(const enum pack_kind kind, const size_t m, const size_t n, const void *w,
+                    size_t bytes, const size_t first, const size_t n_groups, const int8_t *q,
+                    vi sum[][MOST_PARTS])
 {
     EACH(i, m)
     {
         EACH(p, n)
         sum[i][p] = i_zero();
     }
-}
-
-/* To each sum the products of four k of its row, at q, and of small weights. */
-SIMD void add_four(const size_t m, const size_t n, const int8_t *q, const vi *four,
-                   vi sum[][MOST_PARTS])
-{
-    EACH(i, m)
+    EACH(g, n_groups)
     {
-        const vi of_row = i_set(four_bytes(q + 32 * i));
+        vi four[MOST_PARTS];
 
         EACH(p, n)
-        sum[i][p] = i_now_if(m * n > PARTS, i_add_small(sum[i][p], four[p], of_row));
+        four[p] = four_of(kind, w, bytes, first + g, p);
+        EACH(i, m)
+        {
+            const vi of_row = i_set(four_bytes(q + 32 * i + 4 * g));
+
+            EACH(p, n)
+            sum[i][p] = i_now_if(m * n > PARTS, i_add_small(sum[i][p], four[p], of_row));
+        }
     }
 }
 
@@ -117,20 +143,7 @@ SIMD void block_q4(const size_t m, const size_t n, const struct pack_q4 *w, size
 {
     vi sum[ROUNDED_ROWS][MOST_PARTS];
 
-    no_sums(m, n, sum);
-    EACH(g, 8)
-    {
-        vi four[MOST_PARTS];
-
-        EACH(p, n)
-        {
-            const struct pack_q4 *of = block_of(w, bytes, p);
-            const vi both = i_load(of->q[g / 2][FROM(p)]);
-
-            four[p] = g % 2 == 0 ? i_low_halves(both) : i_high_halves(both);
-        }
-        add_four(m, n, q + 4 * g, four, sum);
-    }
+    sum_small(PACK_Q4, m, n, w, bytes, 0, 8, q, sum);
     add_block(m, n, sum, w->d, w->m, bytes, step, shift, acc);
 }
 
@@ -143,22 +156,7 @@ SIMD void block_q5(const size_t m, const size_t n, const struct pack_q5 *w, size
     for (int half = 0; half < 2; half++) {
         vi sum[ROUNDED_ROWS][MOST_PARTS];
 
-        no_sums(m, n, sum);
-        EACH(g, 4)
-        {
-            vi five[MOST_PARTS];
-
-            EACH(p, n)
-            {
-                const struct pack_q5 *of = block_of(w, bytes, p);
-                const vi both = i_load(of->q[2 * half + g / 2][FROM(p)]),
-                         fifth = i_shift_right(i_load(of->fifth[FROM(p)]), 4 * half + (int)g);
-
-                five[p] = i_or(g % 2 == 0 ? i_low_halves(both) : i_high_halves(both),
-                               i_shift_left(i_and(fifth, i_set(0x01010101)), 4));
-            }
-            add_four(m, n, q + 16 * half + 4 * g, five, sum);
-        }
+        sum_small(PACK_Q5, m, n, w, bytes, 4 * (size_t)half, 4, q + 16 * half, sum);
         EACH(i, m)
         {
             EACH(p, n)
@@ -178,22 +176,9 @@ SIMD void blocks_q2(const size_t m, const size_t n, const struct pack_q2 *w, siz
         vi sum[ROUNDED_ROWS][MOST_PARTS];
         float shift[ROUNDED_ROWS];
 
-        no_sums(m, n, sum);
         EACH(i, m)
         shift[i] = rounded_shift16(x, 2 * b + half, row + i);
-        EACH(g, 4)
-        {
-            vi two[MOST_PARTS];
-
-            EACH(p, n)
-            {
-                const struct pack_q2 *of = block_of(w, bytes, p);
-
-                two[p] =
-                    i_and(i_shift_right(i_load(of->q[FROM(p)]), 2 * (int)g), i_set(0x03030303));
-            }
-            add_four(m, n, q + 16 * half + 4 * g, two, sum);
-        }
+        sum_small(PACK_Q2, m, n, w, bytes, 0, 4, q + 16 * half, sum);
         add_block(m, n, sum, w->d, w->m, bytes, step, shift, acc);
     }
 }

@@ -187,46 +187,6 @@ static void vector_unpack_across(enum pack_kind kind, const void *panel, size_t 
     }
 }
 
-/* ---- bfloats, kept as floats ---- */
-
-static void vector_bf16_row(size_t n, const float *x, void *out)
-{
-    float *y = out;
-
-    for (; n >= PANEL; n -= PANEL, x += PANEL, y += PANEL)
-        v_store(y, v_to_bf16(v_load(x)));
-    for (size_t i = 0; i < n; i++)
-        y[i] = bf16_flushed(x[i]);
-    if (n % 2 == 1)
-        y[n] = 0;
-}
-
-static void vector_bf16_across(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
-                               void *out)
-{
-    float *y = out;
-
-    vector_unpack_across(kind, panel, k0, n_k, y);
-    for (size_t j = 0; j < PANEL; j++)
-        v_store(y + j * PANEL, v_to_bf16(v_load(y + j * PANEL)));
-}
-
-/* Numbers too small for a float count as 0 meanwhile, in what is read and what comes out. */
-static void vector_bf16_gemm(size_t m, size_t n, size_t k, const void *a, size_t a_i, const void *b,
-                             size_t b_panel, float *c, size_t c_i, bool accumulate)
-{
-    const unsigned was = _mm_getcsr();
-
-    _mm_setcsr(was | _MM_FLUSH_ZERO_ON | 0x40 /* inputs too */);
-    vector_gemm(m, n, k, a, a_i, 1, b, PANEL, b_panel, c, c_i, accumulate);
-    _mm_setcsr(was);
-}
-
-static const struct bf16_kernels vector_bf16 = {.bytes = sizeof(float),
-                                                .row = vector_bf16_row,
-                                                .across = vector_bf16_across,
-                                                .gemm = vector_bf16_gemm};
-
 /* x, at most as large as F16 has numbers; NaN where x is not finite */
 SIMD v16 for_f16(v16 x)
 {
@@ -325,6 +285,44 @@ SIMD void store_n(float *p, size_t n, v16 x)
 }
 #define EACH_16(i, w, n)                                                                           \
     for (size_t i = 0, w; i < (n) && (w = (n)-i < PANEL ? (n)-i : PANEL, true); i += PANEL)
+
+/* ---- bfloats, kept as floats ---- */
+
+static void vector_bf16_row(size_t n, const float *x, void *out)
+{
+    float *y = out;
+
+    EACH_16(i, w, n)
+    store_n(y + i, w, v_to_bf16(load_n(x + i, w)));
+    if (n % 2 == 1)
+        y[n] = 0;
+}
+
+static void vector_bf16_across(enum pack_kind kind, const void *panel, size_t k0, size_t n_k,
+                               void *out)
+{
+    float *y = out;
+
+    vector_unpack_across(kind, panel, k0, n_k, y);
+    for (size_t j = 0; j < PANEL; j++)
+        v_store(y + j * PANEL, v_to_bf16(v_load(y + j * PANEL)));
+}
+
+/* Numbers too small for a float count as 0 meanwhile, in what is read and what comes out. */
+static void vector_bf16_gemm(size_t m, size_t n, size_t k, const void *a, size_t a_i, const void *b,
+                             size_t b_panel, float *c, size_t c_i, bool accumulate)
+{
+    const unsigned was = _mm_getcsr();
+
+    _mm_setcsr(was | _MM_FLUSH_ZERO_ON | 0x40 /* inputs too */);
+    vector_gemm(m, n, k, a, a_i, 1, b, PANEL, b_panel, c, c_i, accumulate);
+    _mm_setcsr(was);
+}
+
+static const struct bf16_kernels vector_bf16 = {.bytes = sizeof(float),
+                                                .row = vector_bf16_row,
+                                                .across = vector_bf16_across,
+                                                .gemm = vector_bf16_gemm};
 
 static float vector_dot(size_t n, const float *x, const float *y)
 {
