@@ -2,8 +2,10 @@
  * forward.c - embedding, layer after layer, final norm.
  */
 #include "model/forward.h"
+#include "base/parallel.h"
 #include "base/size.h"
 #include "model/layer_internal.h"
+#include "model/shares_internal.h"
 #include "model/workspace_internal.h"
 
 #include <assert.h>
@@ -26,19 +28,32 @@ void workspace_close(struct workspace *w)
     if (w == NULL)
         return;
     arena_release(&w->step);
+    for (size_t i = 0; i < w->n_shares; i++)
+        arena_release(&w->shares[i]);
+    free(w->shares);
     arena_release(&w->training);
     arena_release(&w->layer);
     free(w);
 }
 
+static size_t taken_bytes(const struct workspace *w)
+{
+    size_t bytes = w->step.taken_bytes;
+
+    for (size_t i = 0; i < w->n_shares; i++)
+        bytes += w->shares[i].taken_bytes;
+    return bytes;
+}
+
 size_t workspace_bytes(const struct workspace *w)
 {
-    return size_max(w->peak_bytes, w->step.taken_bytes);
+    return size_max(w->peak_bytes, taken_bytes(w));
 }
 
 size_t workspace_bytes_of(const struct model *m, size_t rank, size_t rows)
 {
-    return rows * (layer_row_bytes(m, rank) + 2 * m->config.width * sizeof(float));
+    return (rows + shares_other_rows(rows)) *
+           (layer_row_bytes(m, rank) + 2 * m->config.width * sizeof(float));
 }
 
 bool batch_positions(const struct model *m, const struct batch *b, uint32_t *pos, struct error *err)
@@ -107,31 +122,38 @@ static struct pieces cut_runs(const struct adapted *runs, size_t n_runs, size_t 
     return p;
 }
 
-/* to NULL, or one adapter's rows only. */
-static bool pass(const struct model *m, const struct adapted *runs, size_t n_runs,
-                 struct workspace *w, const struct batch *b, struct saved_row *const *to,
-                 float *hidden, struct error *err)
-{
-    const struct model_config *c = &m->config;
+/* A pass and its shares. */
+struct pass {
+    const struct model *m;
+    const struct share *shares;
+    size_t n_shares;
+    struct workspace *w;
+    const uint32_t *pos;         /* [M] */
+    struct saved_row *const *to; /* [M], or NULL; else one adapter's rows only */
+    float *hidden;               /* [M, C] */
+};
 
-    w->peak_bytes = size_max(w->peak_bytes, w->step.taken_bytes);
-    arena_reset(&w->step);
-    uint32_t *pos = ARENA_ARRAY(&w->step, uint32_t, b->m);
-    if (!batch_positions(m, b, pos, err))
-        return false;
-    const struct attention_plan *plan = attention_plan_make(c, b->spans, b->n_spans, &w->step);
-    const struct pieces p = cut_runs(runs, n_runs, b->m, &w->step);
-    struct layer_state s = layer_state_make(m, p.rank, b->m, &w->step);
-    const struct layer_scratch t = layer_scratch_make(m, b->m, p.n, &w->step);
-    float *x = layer_room(&w->step, b->m * c->width), *next = layer_room(&w->step, b->m * c->width);
+/* A share's rows through all layers. */
+static void compute(const struct pass *p, const struct share *sh, struct arena *a)
+{
+    const struct model *m = p->m;
+    const struct model_config *c = &m->config;
+    const struct batch *b = &sh->b;
+    const uint32_t *pos = p->pos + sh->row;
+    struct saved_row *const *to = p->to != NULL ? p->to + sh->row : NULL;
+    const struct attention_plan *plan = attention_plan_make(c, b->spans, b->n_spans, a);
+    const struct pieces by = cut_runs(sh->runs, sh->n_runs, b->m, a);
+    struct layer_state s = layer_state_make(m, by.rank, b->m, a);
+    const struct layer_scratch t = layer_scratch_make(m, b->m, by.n, a);
+    float *x = layer_room(a, b->m * c->width), *next = layer_room(a, b->m * c->width);
 
     embed_rows(m, b, x);
     grow_segments(b);
     for (size_t l = 0; l < c->n_layers; l++) {
         s.x = x;
-        layer_forward(m, p.by, p.n, l, b->m, pos, plan, &s, &t, next);
+        layer_forward(m, by.by, by.n, l, b->m, pos, plan, &s, &t, next);
         if (to != NULL)
-            layer_keep(m, runs[0].adapter, l, b->m, &s, &t, to);
+            layer_keep(m, sh->runs[0].adapter, l, b->m, &s, &t, to);
         float *swap = x;
         x = next;
         next = swap;
@@ -140,7 +162,57 @@ static bool pass(const struct model *m, const struct adapted *runs, size_t n_run
         if (to[i] != NULL)
             memcpy(to[i]->values + c->n_layers * to[i]->stride, x + i * c->width,
                    c->width * sizeof *x);
-    rms_norm(b->m, c->width, x, c->width, m->final_norm, (float)c->rms_eps, hidden, c->width, NULL);
+    rms_norm(b->m, c->width, x, c->width, m->final_norm, (float)c->rms_eps,
+             p->hidden + sh->row * c->width, c->width, NULL);
+}
+
+static void compute_share(void *ctx, size_t unit, int thread)
+{
+    const struct pass *p = ctx;
+    const bool before = parallel_alone(true);
+
+    (void)thread;
+    compute(p, &p->shares[unit], unit == 0 ? &p->w->step : &p->w->shares[unit - 1]);
+    (void)parallel_alone(before);
+}
+
+/* Arenas for the shares of a pass but the first. */
+static bool open_shares(struct workspace *w, size_t n, struct error *err)
+{
+    if (n <= w->n_shares)
+        return true;
+    struct arena *shares = realloc(w->shares, n * sizeof *shares);
+    if (shares == NULL)
+        return fail(err, ERR_NO_MEMORY, "no memory for a workspace of %zu threads", n);
+    memset(shares + w->n_shares, 0, (n - w->n_shares) * sizeof *shares);
+    w->shares = shares;
+    w->n_shares = n;
+    return true;
+}
+
+static bool pass(const struct model *m, const struct adapted *runs, size_t n_runs,
+                 struct workspace *w, const struct batch *b, struct saved_row *const *to,
+                 float *hidden, struct error *err)
+{
+    struct pass p = {.m = m, .w = w, .to = to, .hidden = hidden};
+
+    w->peak_bytes = size_max(w->peak_bytes, taken_bytes(w));
+    arena_reset(&w->step);
+    for (size_t i = 0; i < w->n_shares; i++)
+        arena_reset(&w->shares[i]);
+    uint32_t *pos = ARENA_ARRAY(&w->step, uint32_t, b->m);
+    if (!batch_positions(m, b, pos, err))
+        return false;
+    p.pos = pos;
+    p.shares = shares_of(m, b, runs, n_runs, pos, &w->step, &p.n_shares);
+    if (p.n_shares == 1) {
+        compute(&p, p.shares, &w->step);
+        return true;
+    }
+    if (!open_shares(w, p.n_shares - 1, err))
+        return false;
+    w->n_divided++;
+    parallel_for(p.n_shares, compute_share, &p);
     return true;
 }
 

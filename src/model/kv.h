@@ -53,6 +53,7 @@ struct kv_segment {
     char **pages;
     uint32_t refs; /* holders: children and whoever called kv_segment_new */
     size_t row0;   /* where a training batch keeps this segment's first row */
+    bool grows;    /* while a batch is looked at: it is one of its segments */
 };
 
 /* Hangs a new, empty segment on parent (NULL for a root), with one reference that the caller owns. */

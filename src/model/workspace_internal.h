@@ -11,7 +11,10 @@
 
 struct workspace {
     const struct model *model;
-    struct arena step;     /* one forward pass: reset at its start */
+    struct arena step;    /* one forward pass: reset at its start */
+    struct arena *shares; /* [n_shares] the same of the shares of a pass but the first */
+    size_t n_shares;
+    size_t n_divided;      /* passes that had more than one share */
     struct arena training; /* one training pass, from its forward until it is released */
     struct arena layer;    /* what a training pass needs for a layer at a time */
     bool in_training;

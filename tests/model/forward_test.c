@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "base/size.h"
 #include "model/training_pass.h"
+#include "model/workspace_internal.h"
 #include "support/rig.h"
 #include "support/trees.h"
 #include "tensor/cpu/kernels.h"
@@ -222,6 +223,143 @@ static void rows_of_several_adapters_are_each_as_if_alone(void **state)
         adapter_close(adapters[i]);
 }
 
+/* A prompt and answers behind it, each a segment of its own. */
+struct group {
+    struct kv_segment *prompt;
+    size_t n;
+    struct kv_segment *segs[64];
+};
+
+static struct group group_begin(struct rig *r, const token_id *prompt, size_t n_prompt, size_t n)
+{
+    struct group g = {.prompt = kv_segment_new(r->pool, NULL), .n = n};
+    const struct span span = {.seg = g.prompt, .n_rows = n_prompt};
+    const struct batch b = {.m = n_prompt, .tokens = prompt, .spans = &span, .n_spans = 1};
+
+    (void)rig_forward(r, NULL, &b);
+    for (size_t i = 0; i < n; i++)
+        g.segs[i] = kv_segment_new(r->pool, g.prompt);
+    return g;
+}
+
+static void group_end(struct rig *r, struct group *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        kv_segment_release(r->pool, g->segs[i]);
+    kv_segment_release(r->pool, g->prompt);
+}
+
+/* hidden [sum of rows, C] of rows[i] more tokens of answer i, those of answer i through adapters[i % n_adapters]. */
+static float *grow(struct rig *r, const struct group *g, const size_t *rows, const token_id *tokens,
+                   struct adapter *const *adapters, size_t n_adapters)
+{
+    struct span spans[64];
+    struct adapted runs[64];
+    struct batch b = {.tokens = tokens, .spans = spans, .n_spans = g->n};
+    struct error err = {0};
+
+    for (size_t i = 0; i < g->n; i++) {
+        ASSERT_OK(kv_segment_reserve(r->pool, g->segs[i], rows[i], &err));
+        spans[i] = (struct span){.seg = g->segs[i], .n_rows = rows[i]};
+        runs[i] = (struct adapted){.adapter = adapters[i % n_adapters], .n_rows = rows[i]};
+        b.m += rows[i];
+    }
+    float *hidden = ARENA_ARRAY(&r->arena, float, b.m * r->model->config.width);
+    ASSERT_OK(forward_mixed(r->model, runs, g->n, r->work, &b, hidden, &err));
+    return hidden;
+}
+
+static void threads_take_rows_through_all_layers_and_change_no_bit(void **state)
+{
+    static const struct {
+        const char *what;
+        size_t n, most; /* answers, rows of each at most */
+        int threads;
+        bool divided;
+    } cases[] = {
+        {"one row each", 40, 1, 2, true},       {"guesses behind some", 40, 3, 2, true},
+        {"three threads", 40, 1, 3, true},      {"four threads", 60, 2, 4, true},
+        {"too few for two", 20, 1, 2, false},   {"too few for four", 40, 1, 4, false},
+        {"too many for two", 50, 60, 2, false}, {"one thread", 40, 1, 1, false},
+    };
+    struct rig *r = *state;
+    const size_t c = r->model->config.width;
+    struct adapter *adapters[] = {random_adapter(&r->model->config, 3, 1), NULL,
+                                  random_adapter(&r->model->config, 8, 2)};
+    struct dice d = {11};
+    char what[120];
+
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const token_id *tokens = random_tokens(r, &d, 4000), *prompt = random_tokens(r, &d, 37);
+        struct group alone, together;
+        size_t rows[64], before;
+
+        parallel_set_threads(1);
+        alone = group_begin(r, prompt, 37, cases[i].n);
+        together = group_begin(r, prompt, 37, cases[i].n);
+        for (int step = 0; step < 4; step++) {
+            size_t m = 0;
+
+            for (size_t k = 0; k < cases[i].n; k++)
+                m += rows[k] = 1 + dice_below(&d, cases[i].most);
+            parallel_set_threads(1);
+            const float *want = grow(r, &alone, rows, tokens, adapters, 1 + (size_t)step % 3);
+            parallel_set_threads(cases[i].threads);
+            before = r->work->n_divided;
+            const float *got = grow(r, &together, rows, tokens, adapters, 1 + (size_t)step % 3);
+            snprintf(what, sizeof what, "%s, step %d", cases[i].what, step);
+            ASSERT_SAME(what, m * c, got, want);
+            assert_int_equal(r->work->n_divided - before, cases[i].divided);
+        }
+        group_end(r, &alone);
+        group_end(r, &together);
+    }
+    parallel_set_threads(0);
+    adapter_close(adapters[0]);
+    adapter_close(adapters[2]);
+}
+
+static void rows_that_see_others_or_are_uneven_are_not_given_to_threads(void **state)
+{
+    struct rig *r = *state;
+    struct adapter *none[] = {NULL};
+    struct dice d = {12};
+    const token_id *tokens = random_tokens(r, &d, 100);
+    struct group g = group_begin(r, tokens, 37, 40);
+    size_t rows[64], before;
+    struct error err = {0};
+
+    parallel_set_threads(2);
+    for (size_t i = 0; i < g.n; i++)
+        rows[i] = i == 20 ? 30 : 1; /* wherever that one goes, it is much more than half */
+    before = r->work->n_divided;
+    (void)grow(r, &g, rows, tokens, none, 1);
+    assert_int_equal(r->work->n_divided, before);
+
+    /* a child of answer 0 in the same pass; without it the pass is divided */
+    for (int with = 1; with >= 0; with--) {
+        struct kv_segment *child = kv_segment_new_at(r->pool, g.segs[0], kv_end(g.segs[0]) + 1);
+        struct span spans[41];
+
+        for (size_t i = 0; i < g.n; i++) {
+            ASSERT_OK(kv_segment_reserve(r->pool, g.segs[i], 1, &err));
+            spans[i] = (struct span){.seg = g.segs[i], .n_rows = 1};
+        }
+        ASSERT_OK(kv_segment_reserve(r->pool, child, 1, &err));
+        spans[g.n] = (struct span){.seg = child, .n_rows = 1};
+        const struct batch b = {.m = g.n + (size_t)with,
+                                .tokens = tokens,
+                                .spans = spans,
+                                .n_spans = g.n + (size_t)with};
+        before = r->work->n_divided;
+        (void)rig_forward(r, NULL, &b);
+        assert_int_equal(r->work->n_divided - before, !with);
+        kv_segment_release(r->pool, child);
+    }
+    parallel_set_threads(0);
+    group_end(r, &g);
+}
+
 static void what_stands_later_changes_nothing_before_it(void **state)
 {
     struct rig *r = *state;
@@ -293,6 +431,8 @@ int main(void)
         cmocka_unit_test(a_tree_computed_anyhow_is_its_paths_read_one_by_one),
         cmocka_unit_test(logits_of_a_row_do_not_depend_on_the_rows_beside_it),
         cmocka_unit_test(rows_of_several_adapters_are_each_as_if_alone),
+        cmocka_unit_test(threads_take_rows_through_all_layers_and_change_no_bit),
+        cmocka_unit_test(rows_that_see_others_or_are_uneven_are_not_given_to_threads),
         cmocka_unit_test(what_stands_later_changes_nothing_before_it),
         cmocka_unit_test(a_new_adapter_changes_no_bit),
         cmocka_unit_test(a_position_past_the_tables_is_refused_and_nothing_grows),
