@@ -280,7 +280,7 @@ static void threads_take_rows_through_all_layers_and_change_no_bit(void **state)
         {"one row each", 40, 1, 2, true},       {"guesses behind some", 40, 3, 2, true},
         {"three threads", 40, 1, 3, true},      {"four threads", 60, 2, 4, true},
         {"too few for two", 20, 1, 2, false},   {"too few for four", 40, 1, 4, false},
-        {"too many for two", 50, 60, 2, false}, {"one thread", 40, 1, 1, false},
+        {"too many for two", 60, 6, 2, false}, {"one thread", 40, 1, 1, false},
     };
     struct rig *r = *state;
     const size_t c = r->model->config.width;

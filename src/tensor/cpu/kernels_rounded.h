@@ -267,10 +267,19 @@ SIMD void rounded_tile(const enum pack_kind kind, const size_t m, const size_t n
 #undef EACH
 
 #define ADD_APART(kind)                                                                            \
-    static __attribute__((noinline)) void add_apart_##kind(                                        \
-        const struct rounded *x, size_t row, size_t m, const void *panel, float *c, size_t c_i)    \
+    static __attribute__((noinline)) void add_apart_##kind(const struct apart_plan *p, size_t n,   \
+                                                           const void *panel, size_t bytes,        \
+                                                           float *c, size_t c_i)                   \
     {                                                                                              \
-        add_apart(kind, x, row, m, panel, c, c_i);                                                 \
+        if (n == 1)                                                                                \
+            add_apart(kind, 1, p, panel, bytes, c, c_i);                                           \
+        else                                                                                       \
+            add_apart(kind, ROUNDED_SIDE, p, panel, bytes, c, c_i);                                \
+    }                                                                                              \
+    static __attribute__((noinline)) void add_apart_of_row_##kind(                                 \
+        const struct rounded *x, size_t row, const void *panel, float *c)                          \
+    {                                                                                              \
+        add_apart_of_row(kind, x, row, panel, c);                                                  \
     }
 ADD_APART(PACK_Q8)
 ADD_APART(PACK_Q5)
@@ -318,14 +327,27 @@ ALL_TILES(ROUNDED_TILE, PACK_Q2)
    tiles of a panel; and the bytes of 32 k. */
 static const struct rounded_kind {
     rounded_tile_fn *tiles[ROUNDED_ROWS + ROUNDED_ROWS / 2];
-    void (*add_apart)(const struct rounded *x, size_t row, size_t m, const void *panel, float *c,
-                      size_t c_i);
+    void (*add_apart)(const struct apart_plan *p, size_t n, const void *panel, size_t bytes,
+                      float *c, size_t c_i);
+    void (*add_apart_of_row)(const struct rounded *x, size_t row, const void *panel, float *c);
     size_t bytes;
 } rounded_kinds[] = {
-    [PACK_Q8] = {{ALL_TILES(ROUNDED_NAME, PACK_Q8)}, add_apart_PACK_Q8, 2 * sizeof(struct pack_q8)},
-    [PACK_Q5] = {{ALL_TILES(ROUNDED_NAME, PACK_Q5)}, add_apart_PACK_Q5, sizeof(struct pack_q5)},
-    [PACK_Q4] = {{ALL_TILES(ROUNDED_NAME, PACK_Q4)}, add_apart_PACK_Q4, sizeof(struct pack_q4)},
-    [PACK_Q2] = {{ALL_TILES(ROUNDED_NAME, PACK_Q2)}, add_apart_PACK_Q2, 2 * sizeof(struct pack_q2)},
+    [PACK_Q8] = {{ALL_TILES(ROUNDED_NAME, PACK_Q8)},
+                 add_apart_PACK_Q8,
+                 add_apart_of_row_PACK_Q8,
+                 2 * sizeof(struct pack_q8)},
+    [PACK_Q5] = {{ALL_TILES(ROUNDED_NAME, PACK_Q5)},
+                 add_apart_PACK_Q5,
+                 add_apart_of_row_PACK_Q5,
+                 sizeof(struct pack_q5)},
+    [PACK_Q4] = {{ALL_TILES(ROUNDED_NAME, PACK_Q4)},
+                 add_apart_PACK_Q4,
+                 add_apart_of_row_PACK_Q4,
+                 sizeof(struct pack_q4)},
+    [PACK_Q2] = {{ALL_TILES(ROUNDED_NAME, PACK_Q2)},
+                 add_apart_PACK_Q2,
+                 add_apart_of_row_PACK_Q2,
+                 2 * sizeof(struct pack_q2)},
 };
 
 /* n panels side by side, bytes apart: 1 or ROUNDED_SIDE. */
@@ -349,20 +371,53 @@ static void vector_panels(enum pack_kind kind, size_t n, const struct rounded *x
         ahead.at += n_blocks * ahead.lines * 64;
         ahead.lines = ahead.at < end ? ahead.lines : 0;
     }
-    for (size_t p = 0; p < n; p++)
-        of->add_apart(x, row, m, (const char *)panel + p * bytes, c + p * PANEL, c_i);
+}
+
+static void gemm_row(const struct panels *w, const struct rounded *x, size_t row, float *c,
+                     bool accumulate)
+{
+    for (size_t p = 0; p < w->n; p++, c += PANEL) {
+        const char *panel = (const char *)w->first + p * w->bytes;
+
+        vector_panels(w->kind, 1, x, row, 1, panel, w->bytes, c, 0, accumulate);
+        rounded_kinds[w->kind].add_apart_of_row(x, row, panel, c);
+    }
+}
+
+/* APART_ROWS rows at most. */
+static void gemm_rows(const struct panels *w, const struct rounded *x, size_t row, size_t m,
+                      float *c, size_t c_i, bool accumulate)
+{
+    const size_t side = m >= ROUNDED_FEW ? ROUNDED_SIDE : 1;
+    struct apart_walk walk = {0};
+    struct apart_plan plan;
+
+    while (walk.k < x->k) { /* nearly always one plan has all values */
+        const bool first = walk.k == 0 && walk.row == 0;
+
+        apart_plan_make(x, row, m, &walk, &plan);
+        for (size_t p = 0, n; p < w->n; p += n) {
+            const char *panel = (const char *)w->first + p * w->bytes;
+
+            n = w->n - p >= side ? side : 1;
+            if (first)
+                vector_panels(w->kind, n, x, row, m, panel, w->bytes, c + p * PANEL, c_i,
+                              accumulate);
+            rounded_kinds[w->kind].add_apart(&plan, n, panel, w->bytes, c + p * PANEL, c_i);
+        }
+    }
 }
 
 static void vector_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
                                 size_t m, float *c, size_t c_i, bool accumulate)
 {
-    const unsigned char *panel = w->first;
-
-    if (m == 0)
+    if (m == 1) {
+        gemm_row(w, x, row, c, accumulate);
         return;
-    for (size_t p = 0, n; p < w->n; p += n, panel += n * w->bytes, c += n * PANEL) {
-        n = m >= ROUNDED_FEW && w->n - p >= ROUNDED_SIDE ? ROUNDED_SIDE : 1;
-        vector_panels(w->kind, n, x, row, m, panel, w->bytes, c, c_i, accumulate);
+    }
+    for (size_t i = 0, rows; i < m; i += rows) {
+        rows = m - i < APART_ROWS ? m - i : APART_ROWS;
+        gemm_rows(w, x, row + i, rows, c + i * c_i, c_i, accumulate);
     }
 }
 

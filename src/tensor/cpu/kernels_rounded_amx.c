@@ -156,20 +156,41 @@ static void tile_panel(const struct rounded *x, size_t row, size_t m, const stru
             tile_strip(x, row + i, b, n, w + b, weights, i == 0 ? w + b + n : NULL, c + i * c_i,
                        c_i, accumulate || b > 0);
     }
-    add_apart(PACK_Q4, x, row, m, w, c, c_i);
+}
+
+/* A multiple of 16 rows, APART_ROWS at most. */
+static void tile_rows(const struct panels *w, const struct rounded *x, size_t row, size_t m,
+                      float *c, size_t c_i, bool accumulate)
+{
+    struct apart_walk walk = {0};
+    struct apart_plan plan;
+
+    while (walk.k < x->k) {
+        const bool first = walk.k == 0 && walk.row == 0;
+
+        apart_plan_make(x, row, m, &walk, &plan);
+        for (size_t p = 0; p < w->n; p++) {
+            const char *panel = (const char *)w->first + p * w->bytes;
+
+            if (first)
+                tile_panel(x, row, m, (const struct pack_q4 *)(const void *)panel, c + p * PANEL,
+                           c_i, accumulate);
+            add_apart(PACK_Q4, 1, &plan, panel, w->bytes, c + p * PANEL, c_i);
+        }
+    }
 }
 
 void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,
                       float *c, size_t c_i, bool accumulate)
 {
     const size_t in_tiles = w->kind == PACK_Q4 ? m / TILE_ROWS * TILE_ROWS : 0;
-    const unsigned char *panel = w->first;
 
     if (in_tiles > 0) {
         shape_tiles();
-        for (size_t p = 0; p < w->n; p++, panel += w->bytes)
-            tile_panel(x, row, in_tiles, (const struct pack_q4 *)(const void *)panel, c + p * PANEL,
-                       c_i, accumulate);
+        for (size_t i = 0, rows; i < in_tiles; i += rows) {
+            rows = in_tiles - i < APART_ROWS ? in_tiles - i : APART_ROWS;
+            tile_rows(w, x, row + i, rows, c + i * c_i, c_i, accumulate);
+        }
         _tile_release(); /* else each change of threads would save them */
     }
     if (in_tiles < m)

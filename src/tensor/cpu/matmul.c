@@ -49,8 +49,11 @@ static struct division divide(size_t m, size_t n_panels, double share)
     struct division d;
 
     divide_rows(m, &d.n_row_blocks, &d.row_block);
-    const size_t blocks = size_max(1, d.n_row_blocks), side = kernels()->gemm_panels,
-                 units = size_max(1, (size_t)(share * UNITS_PER_THREAD * parallel_threads())),
+    const size_t threads = (size_t)parallel_threads(), blocks = size_max(1, d.n_row_blocks),
+                 side = kernels()->gemm_panels,
+                 units = threads == 1 /* nobody to share with */
+                             ? 1
+                             : size_max(1, (size_t)(share * (double)(UNITS_PER_THREAD * threads))),
                  groups = (units + blocks - 1) / blocks,
                  panels = size_min(PANEL_GROUP, (n_panels + groups - 1) / groups);
     d.group = size_max(side, panels / side * side);

@@ -120,8 +120,13 @@ SIMD void round_block(const float *x, const int32_t *keep, float factor, int8_t 
         const vf kept = _mm512_castsi512_ps(i_and(i_load(x + 16 * h), i_load(keep + 16 * h)));
         const vi r = _mm512_cvtps_epi32(f_mul(kept, f_set(factor)));
 
-        sums[h] = _mm512_reduce_add_epi32(r);
-        _mm_storeu_si128((__m128i *)(void *)(q + 16 * h), _mm512_cvtepi32_epi8(r));
+        const __m128i bytes = _mm512_cvtepi32_epi8(r);
+        /* each 128 more than it is, so that they have no sign */
+        const __m128i both =
+            _mm_sad_epu8(_mm_xor_si128(bytes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+
+        sums[h] = _mm_cvtsi128_si32(both) + _mm_extract_epi16(both, 4) - 16 * 128;
+        _mm_storeu_si128((__m128i *)(void *)(q + 16 * h), bytes);
     }
 }
 #endif
