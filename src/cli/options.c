@@ -153,8 +153,9 @@ static const struct option table[N_OPTIONS] = {
                      .help = "0 is one a core; the number changes no result"},
     [OPT_PRECISION] = {"precision", OPTION_CHOICE, "f32|int8", "int8", .setting = true,
                        .help = "of what is computed; the weights stay as they are"},
-    [OPT_KV_CACHE] = {"kv-cache", OPTION_CHOICE, "f32|f16|q8_0", "f32", .setting = true,
-                      .help = "what keys and values are kept in, in sampling and training alike"},
+    [OPT_KV_CACHE] = {"kv-cache", OPTION_CHOICE, "auto|f32|f16|q8_0", "auto", .setting = true,
+                      .help = "what keys and values are kept in, in sampling and training alike; "
+                              "auto is f16, beside --precision f32 f32"},
     [OPT_CONTEXT] = {"context", OPTION_INT, "N", "0", 0, 4194304, .setting = true,
                      .help = "longest sequence; 0 is the model's own, at most 8192"},
     [OPT_KERNELS] = {"kernels", OPTION_CHOICE, "auto|plain|avx2|avxvnni|avx512|avx512vnni|avx512bf16|amx",

@@ -36,7 +36,8 @@ void run_habits_read(const char *run, struct run_habits *out)
     struct error ignored;
     json_t *file = NULL;
 
-    *out = (struct run_habits){.precision = PRECISION_DEFAULT};
+    *out = (struct run_habits){.precision = PRECISION_DEFAULT,
+                               .kv_cache = precision_kv_cache(PRECISION_DEFAULT)};
     if (run == NULL || !run_read_job(run, &file, &ignored))
         return;
     *out = (struct run_habits){
@@ -57,8 +58,10 @@ void run_habits_override(struct run_habits *h, const char *precision, const char
 {
     if (precision != NULL)
         (void)precision_named(str_of(precision), &h->precision);
+    if (precision != NULL && h->job_file == NULL)
+        h->kv_cache = precision_kv_cache(h->precision);
     if (kv_cache != NULL)
-        (void)kv_cache_named(str_of(kv_cache), &h->kv_cache);
+        (void)kv_cache_named(str_of(kv_cache), &h->kv_cache); /* "auto" is none */
 }
 
 void run_habits_release(struct run_habits *h)

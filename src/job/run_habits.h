@@ -18,7 +18,7 @@ struct run_habits {
 
 /* run: its folder, or NULL. One that cannot be read decides nothing: all is as without a run. */
 void run_habits_read(const char *run, struct run_habits *out);
-/* precision and kv_cache in their place, by their names; NULL: as the run was trained. */
+/* precision and kv_cache in their place, by their names; NULL: as the run was trained, and without a run kv_cache as goes with precision. */
 void run_habits_override(struct run_habits *h, const char *precision, const char *kv_cache);
 void run_habits_release(struct run_habits *h); /* all zeros is fine */
 /* The model's prompter that keeps to them. template: in place of theirs and of the model's own, or NULL. */

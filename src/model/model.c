@@ -176,6 +176,11 @@ bool precision_named(struct str name, enum precision *out)
     return false;
 }
 
+enum kv_cache precision_kv_cache(enum precision p)
+{
+    return p == PRECISION_F32 ? KV_CACHE_F32 : KV_CACHE_F16;
+}
+
 void model_back_x(const struct model *m, const struct packed *w, size_t rows, const float *dy,
                   size_t lddy, float *dx, size_t lddx, bool accumulate)
 {

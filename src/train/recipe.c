@@ -51,6 +51,7 @@ struct recipe recipe_defaults(const struct model_config *c)
         .keep_best = 3,
         .pass_rows = 512,
         .precision = PRECISION_DEFAULT,
+        .kv_cache = precision_kv_cache(PRECISION_DEFAULT),
         .max_live = 512,
     };
 }
@@ -314,6 +315,8 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
             if (!recipe_is_auto(v) && !precision_named(json_str(v), &r->precision))
                 return fail_param(err, ERR_INVALID, "hone.precision",
                                   "\"hone.precision\" must be \"f32\" or \"int8\"");
+            if (recipe_is_auto(json_object_get(hone, "kv_cache")))
+                r->kv_cache = precision_kv_cache(r->precision);
             continue;
         }
         if (strcmp(key, "kv_cache") == 0) {

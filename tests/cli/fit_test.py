@@ -252,14 +252,15 @@ class Fit(HoneTest):
         job = self.job()
         line = [{"text": "abc"}]
         runs = {out: self.train(job, "--out", out, *more)[-1] for out, more in (
-            ("f32", ()), ("f16", ("--kv-cache", "f16")), ("set", ("--set", "kv_cache=f16", "--threads", "1")),
-            ("q8", ("--kv-cache", "q8_0")))}
-        self.assertEqual([r["max_dlogp"] for r in runs.values()], [0, 0, 0, 0])
+            ("f32", ("--kv-cache", "f32")), ("f16", ("--kv-cache", "f16")), ("set", ("--set", "kv_cache=f16", "--threads", "1")),
+            ("q8", ("--kv-cache", "q8_0")), ("unsaid", ()), ("auto", ("--kv-cache", "auto")), ("floats", ("--precision", "f32")))}
+        self.assertEqual([r["max_dlogp"] for r in runs.values()], [0] * len(runs))
         sums = {out: r["adapter_sha256"] for out, r in runs.items()}
-        self.assertEqual(sums["set"], sums["f16"])
-        self.assertEqual(len(set(sums.values())), 3)
-        self.assertEqual([json.loads(self.read(out, "job.json"))["resolved"]["kv_cache"] for out in ("f32", "f16", "q8")],
-                         ["f32", "f16", "q8_0"])
+        for out in ("set", "unsaid", "auto"):
+            self.assertEqual(sums[out], sums["f16"])
+        self.assertEqual(len({sums[out] for out in ("f32", "f16", "q8")}), 3)
+        self.assertEqual([json.loads(self.read(out, "job.json"))["resolved"]["kv_cache"] for out in runs],
+                         ["f32", "f16", "f16", "q8_0", "f16", "f16", "f32"])
         # what answers for a run keeps them as it was trained, unless it is told otherwise
         scores = [self.lines("score", "--model", "q8", *more, stdin=line) for more in
                   ((), ("--kv-cache", "q8_0"), ("--kv-cache", "f32"))]
