@@ -153,6 +153,11 @@ SIMD void block_q5(const size_t m, const size_t n, const struct pack_q5 *w, size
 {
     vi total[ROUNDED_ROWS][MOST_PARTS];
 
+    EACH(i, m)
+    {
+        EACH(p, n)
+        total[i][p] = i_zero();
+    }
     for (int half = 0; half < 2; half++) {
         vi sum[ROUNDED_ROWS][MOST_PARTS];
 
@@ -160,8 +165,7 @@ SIMD void block_q5(const size_t m, const size_t n, const struct pack_q5 *w, size
         EACH(i, m)
         {
             EACH(p, n)
-            total[i][p] =
-                half == 0 ? i_small_total(sum[i][p]) : i_add(total[i][p], i_small_total(sum[i][p]));
+            total[i][p] = i_add(total[i][p], i_small_total(sum[i][p]));
         }
     }
     add_totals(m, n, total, w->d, w->m, bytes, step, shift, acc);
