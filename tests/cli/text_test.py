@@ -135,7 +135,7 @@ class Score(HoneTest):
         with open(os.path.join(TINY, "logits.json")) as stream:
             cases = json.load(stream)["cases"]
         for model, kind in (("hf", "F32"), ("tiny-q4_1.gguf", "Q4_1"), ("hf-bf16-sharded", "BF16")):
-            told = self.lines("score", "--model", os.path.join(TINY, model), stdin=[{"ids": c["ids"]} for c in cases])
+            told = self.lines("score", "--model", os.path.join(TINY, model), "--precision", "f32", stdin=[{"ids": c["ids"]} for c in cases])
             for case, line in zip(cases, told):
                 self.assertEqual(line["ids"], case["ids"])
                 self.assertIsNone(line["logprobs"][0])

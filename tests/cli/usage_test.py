@@ -59,7 +59,7 @@ class Usage(HoneTest):
     def test_a_device_that_is_not_there_is_refused(self):
         self.fails("score", "--model", HF, "--device", "cuda", status=2, says="this hone offers cpu")
         self.fails("score", "--model", HF, "--precision", "fast", status=2, says="this hone offers f32|int8")
-        self.fails("score", "--model", HF, "--kv-cache", "q4_0", status=2, says="this hone offers f32|f16|q8_0")
+        self.fails("score", "--model", HF, "--kv-cache", "q4_0", status=2, says="this hone offers auto|f32|f16|q8_0")
 
     def test_a_full_disk_behind_standard_output_is_told(self):
         with open("/dev/full", "w") as full:

@@ -673,7 +673,10 @@ def of_any(r, depth):
         return r.choice([of_type, of_constants, of_string, of_pattern, of_format, of_multiples, lambda r: of_bounds(r, True), lambda r: of_bounds(r, False)])(r)
     s = r.choice([of_array, of_tuple, lambda r, d: of_set(r), of_one, of_patterned, of_counted, of_object, of_object, of_map, of_union, lambda r, d: of_any(r, 0)])(r, depth)
     if isinstance(s, dict) and r.random() < 0.2:
-        s = {**s, "title": "T", "description": "pattern", "default": 1, "examples": [1], "$comment": "c", "deprecated": False, "x-own": 1}
+        said = {**s, "title": "T", "description": "pattern", "default": 1, "examples": [1], "$comment": "c", "deprecated": False, "x-own": 1}
+        if json.dumps(s) in SAME:
+            SAME[json.dumps(said)] = SAME[json.dumps(s)]
+        s = said
     return s
 
 
