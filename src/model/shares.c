@@ -49,7 +49,7 @@ static double *costs_of(const struct model *m, const struct batch *b, const uint
 }
 
 /* The runs of rows row to row + b.m of the whole batch. */
-static void cut_runs(struct share *s, const struct adapted *runs, size_t n_runs, struct arena *a)
+static void take_runs(struct share *s, const struct adapted *runs, size_t n_runs, struct arena *a)
 {
     struct adapted *own = ARENA_ARRAY(a, struct adapted, n_runs);
     size_t begin = 0;
@@ -97,7 +97,7 @@ struct share *shares_of(const struct model *m, const struct batch *b, const stru
     if (threads > 1 && b->m >= threads * SHARE_LEAST && b->m <= threads * SHARE_MOST &&
         !any_sees_another(b) && cut(b, costs_of(m, b, pos, a), shares, threads)) {
         for (size_t i = 0; i < threads; i++)
-            cut_runs(&shares[i], runs, n_runs, a);
+            take_runs(&shares[i], runs, n_runs, a);
         *n = threads;
         return shares;
     }

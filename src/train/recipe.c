@@ -315,8 +315,6 @@ static bool read_ours(const json_t *hone, struct recipe *r, struct error *err)
             if (!recipe_is_auto(v) && !precision_named(json_str(v), &r->precision))
                 return fail_param(err, ERR_INVALID, "hone.precision",
                                   "\"hone.precision\" must be \"f32\" or \"int8\"");
-            if (recipe_is_auto(json_object_get(hone, "kv_cache")))
-                r->kv_cache = precision_kv_cache(r->precision);
             continue;
         }
         if (strcmp(key, "kv_cache") == 0) {
@@ -431,6 +429,8 @@ bool recipe_from_job(const json_t *job, const struct model_config *c, struct rec
         memcpy(r.suffix, suffix.ptr, suffix.len);
     }
     r.seed = (uint64_t)seed;
+    if (recipe_is_auto(json_object_get(hone, "kv_cache")))
+        r.kv_cache = precision_kv_cache(r.precision);
     if (r.lora_rank == 0 && json_object_get(hone, "learning_rate") == NULL)
         r.learning_rate = method == METHOD_SUPERVISED ? recipe_defaults(c).learning_rate / 10
                                                       : 1e-6; /* every weight moves */

@@ -331,8 +331,7 @@ ALL_TILES(ROUNDED_TILE, PACK_Q2)
    tiles of a panel; and the bytes of 32 k. */
 static const struct rounded_kind {
     rounded_tile_fn *tiles[ROUNDED_ROWS + ROUNDED_ROWS / 2];
-    void (*add_apart)(const struct apart_plan *p, size_t n, const void *panel, size_t bytes,
-                      float *c, size_t c_i);
+    apart_fn *add_apart;
     void (*add_apart_of_row)(const struct rounded *x, size_t row, const void *panel, float *c);
     size_t bytes;
 } rounded_kinds[] = {
@@ -388,41 +387,14 @@ static void gemm_row(const struct panels *w, const struct rounded *x, size_t row
     }
 }
 
-/* APART_ROWS rows at most. */
-static void gemm_rows(const struct panels *w, const struct rounded *x, size_t row, size_t m,
-                      float *c, size_t c_i, bool accumulate)
-{
-    const size_t side = m >= ROUNDED_FEW ? ROUNDED_SIDE : 1;
-    struct apart_walk walk = {0};
-    struct apart_plan plan;
-
-    while (walk.k < x->k) { /* nearly always one plan has all values */
-        const bool first = walk.k == 0 && walk.row == 0;
-
-        apart_plan_make(x, row, m, &walk, &plan);
-        for (size_t p = 0, n; p < w->n; p += n) {
-            const char *panel = (const char *)w->first + p * w->bytes;
-
-            n = w->n - p >= side ? side : 1;
-            if (first)
-                vector_panels(w->kind, n, x, row, m, panel, w->bytes, c + p * PANEL, c_i,
-                              accumulate);
-            rounded_kinds[w->kind].add_apart(&plan, n, panel, w->bytes, c + p * PANEL, c_i);
-        }
-    }
-}
-
 static void vector_gemm_rounded(const struct panels *w, const struct rounded *x, size_t row,
                                 size_t m, float *c, size_t c_i, bool accumulate)
 {
-    if (m == 1) {
+    if (m == 1)
         gemm_row(w, x, row, c, accumulate);
-        return;
-    }
-    for (size_t i = 0, rows; i < m; i += rows) {
-        rows = m - i < APART_ROWS ? m - i : APART_ROWS;
-        gemm_rows(w, x, row + i, rows, c + i * c_i, c_i, accumulate);
-    }
+    else
+        multiply_panels(w, m >= ROUNDED_FEW ? ROUNDED_SIDE : 1, vector_panels,
+                        rounded_kinds[w->kind].add_apart, x, row, m, c, c_i, accumulate);
 }
 
 static void vector_round_row(const float *x, const struct rounded *to, size_t row)

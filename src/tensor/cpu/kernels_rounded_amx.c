@@ -141,14 +141,19 @@ static void unpack_blocks(const struct pack_q4 *w, size_t n, uint8_t *out)
     }
 }
 
-/* m rows, a multiple of 16 of them. */
-static void tile_panel(const struct rounded *x, size_t row, size_t m, const struct pack_q4 *w,
-                       float *c, size_t c_i, bool accumulate)
+/* m rows, a multiple of 16 of them, by one panel of PACK_Q4. */
+static void tile_panel(enum pack_kind kind, size_t n_panels, const struct rounded *x, size_t row,
+                       size_t m, const void *panel, size_t bytes, float *c, size_t c_i,
+                       bool accumulate)
 {
+    const struct pack_q4 *w = panel;
     uint8_t weights[MOST_BLOCKS * BLOCK_BYTES] __attribute__((aligned(64)));
     const size_t n_blocks = x->k / ROUNDED_BLOCK,
                  n_pieces = (n_blocks + MOST_BLOCKS - 1) / MOST_BLOCKS;
 
+    (void)kind;
+    (void)n_panels;
+    (void)bytes;
     for (size_t piece = 0, b = 0, n; piece < n_pieces; piece++, b += n) {
         n = (n_blocks - b) / (n_pieces - piece);
         unpack_blocks(w + b, n, weights);
@@ -158,26 +163,11 @@ static void tile_panel(const struct rounded *x, size_t row, size_t m, const stru
     }
 }
 
-/* A multiple of 16 rows, APART_ROWS at most. */
-static void tile_rows(const struct panels *w, const struct rounded *x, size_t row, size_t m,
-                      float *c, size_t c_i, bool accumulate)
+static void add_apart_q4(const struct apart_plan *p, size_t n, const void *panel, size_t bytes,
+                         float *c, size_t c_i)
 {
-    struct apart_walk walk = {0};
-    struct apart_plan plan;
-
-    while (walk.k < x->k) {
-        const bool first = walk.k == 0 && walk.row == 0;
-
-        apart_plan_make(x, row, m, &walk, &plan);
-        for (size_t p = 0; p < w->n; p++) {
-            const char *panel = (const char *)w->first + p * w->bytes;
-
-            if (first)
-                tile_panel(x, row, m, (const struct pack_q4 *)(const void *)panel, c + p * PANEL,
-                           c_i, accumulate);
-            add_apart(PACK_Q4, 1, &plan, panel, w->bytes, c + p * PANEL, c_i);
-        }
-    }
+    (void)n; /* 1 */
+    add_apart(PACK_Q4, 1, p, panel, bytes, c, c_i);
 }
 
 void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t row, size_t m,
@@ -187,10 +177,7 @@ void gemm_rounded_amx(const struct panels *w, const struct rounded *x, size_t ro
 
     if (in_tiles > 0) {
         shape_tiles();
-        for (size_t i = 0, rows; i < in_tiles; i += rows) {
-            rows = in_tiles - i < APART_ROWS ? in_tiles - i : APART_ROWS;
-            tile_rows(w, x, row + i, rows, c + i * c_i, c_i, accumulate);
-        }
+        multiply_panels(w, 1, tile_panel, add_apart_q4, x, row, in_tiles, c, c_i, accumulate);
         _tile_release(); /* else each change of threads would save them */
     }
     if (in_tiles < m)

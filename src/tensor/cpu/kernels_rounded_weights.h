@@ -165,3 +165,37 @@ SIMD void add_apart(const enum pack_kind kind, const size_t n, const struct apar
         }
     }
 }
+
+/* Tiles of n panels side by side, bytes apart, and some rows. */
+typedef void panels_fn(enum pack_kind kind, size_t n, const struct rounded *x, size_t row, size_t m,
+                       const void *panel, size_t bytes, float *c, size_t c_i, bool accumulate);
+/* What is apart behind them. */
+typedef void apart_fn(const struct apart_plan *p, size_t n, const void *panel, size_t bytes,
+                      float *c, size_t c_i);
+
+/* m rows, APART_ROWS of them at a time, by all panels, side of them at a time as far as there are so many. */
+static void multiply_panels(const struct panels *w, size_t side, panels_fn *tiles, apart_fn *add,
+                            const struct rounded *x, size_t row, size_t m, float *c, size_t c_i,
+                            bool accumulate)
+{
+    for (size_t i = 0, rows; i < m; i += rows, c += rows * c_i) {
+        struct apart_walk walk = {0};
+        struct apart_plan plan;
+
+        rows = m - i < APART_ROWS ? m - i : APART_ROWS;
+        while (walk.k < x->k) { /* nearly always one plan has all values */
+            const bool first = walk.k == 0 && walk.row == 0;
+
+            apart_plan_make(x, row + i, rows, &walk, &plan);
+            for (size_t p = 0, n; p < w->n; p += n) {
+                const char *panel = (const char *)w->first + p * w->bytes;
+
+                n = w->n - p >= side ? side : 1;
+                if (first)
+                    tiles(w->kind, n, x, row + i, rows, panel, w->bytes, c + p * PANEL, c_i,
+                          accumulate);
+                add(&plan, n, panel, w->bytes, c + p * PANEL, c_i);
+            }
+        }
+    }
+}
