@@ -75,7 +75,7 @@ static void put_character(struct writer *w, utf8proc_int32_t c, const char *byte
         w->marks = 0;
     if (c < 0 && !w->ascii)
         (void)put(w, "\xEF\xBF\xBD", 3, 1);
-    else if (w->ascii && (c >= 0x80 || c < 0x20))
+    else if (w->ascii && (c >= 0x7f || c < 0x20))
         (void)put(w, "?", 1, 1);
     else if (show == SHOW_DOT)
         (void)put(w, "\xC2\xB7", 2, 1);

@@ -330,6 +330,8 @@ static void foreign_text_becomes_one_harmless_line(void **state)
          "abc", 9, false},
         {"\xFFz", "\xEF\xBF\xBDz", 9, false},
         {"caf\xC3\xA9", "caf?", 9, true},
+        {"a\x1b\x7fz", "a??z", 9, true},
+        {"a\x7fz", "a\xC2\xB7z", 9, false},
         {"abcdef", "ab...", 5, true},
         {"abcde", "abcde", 5, true},
         {"abc", "", 0, false},
